@@ -1,0 +1,263 @@
+//! What a vectorizer was told to do: one type for the SQL builders that make it and the worker that reads it.
+//!
+//! The JSON is pgai's: each section carries `config_type` and `implementation`. [`section`] writes it; reading is serde's,
+//! which ignores keys it does not know.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// Where the text or the bytes of a row come from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "implementation", rename_all = "snake_case")]
+pub enum Loading {
+    /// The column itself holds the text or the bytes.
+    Column {
+        /// Name of the column when the vectorizer was made.
+        column_name: String,
+        /// Tries after the first, for transient failures.
+        retries: u32,
+    },
+    /// The column holds a URI of the document.
+    Uri {
+        /// Name of the column when the vectorizer was made.
+        column_name: String,
+        /// Tries after the first, for transient failures.
+        retries: u32,
+        /// IAM role assumed for `s3://` documents.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        aws_role_arn: Option<String>,
+    },
+}
+
+impl Loading {
+    /// The source column that is read.
+    pub fn column_name(&self) -> &str {
+        match self {
+            Loading::Column { column_name, .. } | Loading::Uri { column_name, .. } => column_name,
+        }
+    }
+
+    /// How often a transient failure is tried again.
+    pub fn retries(&self) -> u32 {
+        match self {
+            Loading::Column { retries, .. } | Loading::Uri { retries, .. } => *retries,
+        }
+    }
+}
+
+/// How bytes become text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "implementation", rename_all = "snake_case")]
+pub enum Parsing {
+    /// By the type of the document.
+    Auto,
+    /// Not at all: the bytes are text already.
+    None,
+    /// pgai's name for a structure-keeping parser; here the same as `auto`.
+    Pymupdf,
+    /// pgai's name for a structure-keeping parser; here the same as `auto`.
+    Docling,
+}
+
+/// The unit in which `chunking_text_splitter` counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unit {
+    /// Unicode code points.
+    Chars,
+    /// Tokens of OpenAI's cl100k vocabulary.
+    Tokens,
+}
+
+/// The structure that `chunking_text_splitter` respects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TextFormat {
+    /// Plain text: sentences, words, graphemes.
+    Text,
+    /// Markdown: headings, blocks, then as for text.
+    Markdown,
+}
+
+/// How text is cut.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "implementation", rename_all = "snake_case")]
+pub enum Chunking {
+    /// LangChain's `CharacterTextSplitter`.
+    CharacterTextSplitter {
+        /// Greatest length of a chunk, in code points.
+        chunk_size: i32,
+        /// Code points that neighbours share.
+        chunk_overlap: i32,
+        /// Where to cut.
+        separator: String,
+        /// `separator` is a regular expression.
+        is_separator_regex: bool,
+    },
+    /// LangChain's `RecursiveCharacterTextSplitter`.
+    RecursiveCharacterTextSplitter {
+        /// Greatest length of a chunk, in code points.
+        chunk_size: i32,
+        /// Code points that neighbours share.
+        chunk_overlap: i32,
+        /// Where to cut, in order of preference.
+        separators: Vec<String>,
+        /// `separators` are regular expressions.
+        is_separator_regex: bool,
+    },
+    /// The crate text-splitter: semantic boundaries, sizes in characters or tokens.
+    TextSplitter {
+        /// Greatest length of a chunk, in `unit`s.
+        capacity: i32,
+        /// What neighbours share at most, in `unit`s.
+        overlap: i32,
+        /// What is counted.
+        unit: Unit,
+        /// What is respected.
+        format: TextFormat,
+    },
+    /// One chunk, the whole text.
+    None,
+}
+
+/// Who turns text into vectors.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "implementation", rename_all = "snake_case")]
+pub enum Embedding {
+    /// OpenAI, or any server that speaks its `/embeddings`.
+    Openai {
+        /// Model name, as the API wants it.
+        model: String,
+        /// Length of a vector.
+        dimensions: i32,
+        /// End-user identifier that is passed on.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        user: Option<String>,
+        /// Name of the environment variable of the server that holds the key.
+        api_key_name: String,
+        /// Another server than the default one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        base_url: Option<String>,
+    },
+}
+
+impl Embedding {
+    /// Length of a vector.
+    pub fn dimensions(&self) -> i32 {
+        match self {
+            Embedding::Openai { dimensions, .. } => *dimensions,
+        }
+    }
+
+    /// The name under which pgai's error rows know the provider.
+    pub fn provider(&self) -> &'static str {
+        match self {
+            Embedding::Openai { .. } => "openai",
+        }
+    }
+}
+
+/// What is embedded for a chunk.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "implementation", rename_all = "snake_case")]
+pub enum Formatting {
+    /// A Python `string.Template` over `$chunk` and the columns of the row.
+    PythonTemplate {
+        /// The template.
+        template: String,
+    },
+}
+
+/// When the queue is worked on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "implementation", rename_all = "snake_case")]
+pub enum Scheduling {
+    /// Only when asked for.
+    None,
+    /// By the background worker, at once.
+    Default,
+}
+
+/// Which vector index is built.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "implementation", rename_all = "snake_case")]
+pub enum Indexing {
+    /// None.
+    None,
+    /// What `ai.indexing_default` says; resolved when the vectorizer is made.
+    Default,
+}
+
+/// How much is worked on at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "implementation", rename_all = "snake_case")]
+pub enum Processing {
+    /// Bounds on rows per claim and claims in flight.
+    Default {
+        /// Rows claimed at a time.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        batch_size: Option<i32>,
+        /// Batches in flight.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        concurrency: Option<i32>,
+    },
+}
+
+/// Where the vectors go.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "implementation", rename_all = "snake_case")]
+pub enum Destination {
+    /// A table of chunks and a view that joins it with the source.
+    Table {
+        /// Schema of the table.
+        target_schema: String,
+        /// The table.
+        target_table: String,
+        /// Schema of the view.
+        view_schema: String,
+        /// The view.
+        view_name: String,
+    },
+}
+
+/// The whole of `ai.vectorizer.config`, as the worker reads it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Config {
+    /// Version of the library that made it.
+    pub version: String,
+    /// Source of the text.
+    pub loading: Loading,
+    /// Bytes to text.
+    pub parsing: Parsing,
+    /// Text to vectors.
+    pub embedding: Embedding,
+    /// Text to chunks.
+    pub chunking: Chunking,
+    /// Index on the vectors.
+    pub indexing: Indexing,
+    /// Chunks to embedded text.
+    pub formatting: Formatting,
+    /// When.
+    pub scheduling: Scheduling,
+    /// How much at a time.
+    pub processing: Processing,
+    /// Where to.
+    pub destination: Destination,
+}
+
+/// One section as pgai's JSON: the value's own keys and `config_type`.
+///
+/// ```
+/// use ai_pipeline::config::{section, Parsing};
+/// assert_eq!(
+///     section("parsing", &Parsing::Auto).to_string(),
+///     r#"{"config_type":"parsing","implementation":"auto"}"#
+/// );
+/// ```
+pub fn section<T: Serialize>(config_type: &str, value: &T) -> Value {
+    let mut json = serde_json::to_value(value).expect("configuration types hold only strings, numbers and flags");
+    if let Value::Object(keys) = &mut json {
+        keys.insert("config_type".to_owned(), Value::from(config_type));
+    }
+    json
+}

@@ -1,0 +1,18 @@
+//! uri → bytes → text → chunks → vectors: everything a vectorizer does that is not Postgres.
+//!
+//! No pgrx, no SQL, no globals, no reading of the environment: values come in, values go out, and each module can be
+//! tested, fuzzed and measured without a server.
+#![forbid(unsafe_code)]
+
+pub mod chunk;
+pub mod config;
+pub mod embed;
+pub mod error;
+pub mod format;
+pub mod launch;
+pub mod load;
+pub mod parse;
+pub mod plan;
+pub mod retry;
+pub mod secret;
+pub mod uri;

@@ -1,0 +1,77 @@
+//! Which stored chunks of a document keep their vectors, and which texts have to be embedded.
+
+use std::collections::HashMap;
+
+/// What is to be done to turn the stored chunks of one document into the new ones.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// `(index of the stored chunk, new sequence number)`: the vector stays, the number may change.
+    pub keep: Vec<(usize, usize)>,
+    /// Indexes of new texts (also their sequence numbers) that need a vector.
+    pub embed: Vec<usize>,
+    /// Indexes of stored chunks that go.
+    pub remove: Vec<usize>,
+}
+
+/// Compares the stored texts of a document with the new ones.
+///
+/// A stored chunk serves one new chunk of the same text; where a text occurs several times, the occurrences are paired
+/// in order, so an unchanged document yields a plan that changes nothing.
+///
+/// ```
+/// use ai_pipeline::plan::compare;
+/// let plan = compare(&["intro", "old", "end"], &["intro", "new", "end"]);
+/// assert_eq!(plan.keep, [(0, 0), (2, 2)]);
+/// assert_eq!(plan.embed, [1]);
+/// assert_eq!(plan.remove, [1]);
+/// ```
+pub fn compare<S: AsRef<str>, N: AsRef<str>>(stored: &[S], new: &[N]) -> Plan {
+    let mut by_text: HashMap<&str, std::collections::VecDeque<usize>> = HashMap::new();
+    for (index, text) in stored.iter().enumerate() {
+        by_text.entry(text.as_ref()).or_default().push_back(index);
+    }
+    let mut plan = Plan::default();
+    for (seq, text) in new.iter().enumerate() {
+        match by_text.get_mut(text.as_ref()).and_then(|indexes| indexes.pop_front()) {
+            Some(index) => plan.keep.push((index, seq)),
+            None => plan.embed.push(seq),
+        }
+    }
+    plan.remove = by_text.into_values().flatten().collect();
+    plan.remove.sort_unstable();
+    plan
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NONE: [&str; 0] = [];
+
+    #[test]
+    fn an_unchanged_document_costs_nothing() {
+        let plan = compare(&["a", "b", "a"], &["a", "b", "a"]);
+        assert_eq!(plan, Plan { keep: vec![(0, 0), (1, 1), (2, 2)], embed: vec![], remove: vec![] });
+    }
+
+    #[test]
+    fn a_new_document_is_embedded_whole_and_an_emptied_one_removed_whole() {
+        assert_eq!(compare(&NONE, &["a", "a"]).embed, [0, 1]);
+        assert_eq!(compare(&["a", "a"], &NONE).remove, [0, 1]);
+    }
+
+    #[test]
+    fn a_paragraph_put_in_front_moves_the_others() {
+        let plan = compare(&["a", "b"], &["new", "a", "b"]);
+        assert_eq!(plan.keep, [(0, 1), (1, 2)]);
+        assert_eq!(plan.embed, [0]);
+        assert!(plan.remove.is_empty());
+    }
+
+    #[test]
+    fn a_repeated_text_keeps_as_many_vectors_as_it_had() {
+        let plan = compare(&["a"], &["a", "a", "a"]);
+        assert_eq!(plan.keep, [(0, 0)]);
+        assert_eq!(plan.embed, [1, 2]);
+    }
+}

@@ -1,0 +1,2 @@
+//! Embeddings that stay true, inside Postgres.
+pgrx::pg_module_magic!();
