@@ -1,2 +1,31 @@
-//! Embeddings that stay true, inside Postgres.
-pgrx::pg_module_magic!();
+//! Embeddings that stay true, inside Postgres: the shell around `ai_pipeline`.
+//!
+//! The pages in reading order: what can be set, how the queue and the destination are spoken to, how a vectorizer is
+//! made, and the processes that do the work.
+
+use pgrx::prelude::*;
+
+mod catalog;
+mod destination;
+mod error;
+mod queue;
+mod settings;
+mod statement;
+mod transaction;
+mod vectorizer;
+mod worker;
+
+pgrx::pg_module_magic!(name, version);
+
+// The install script is these files in this order.
+pgrx::extension_sql_file!("../sql/tables.sql", name = "tables", bootstrap);
+pgrx::extension_sql_file!("../sql/config.sql", name = "config", requires = ["tables"]);
+pgrx::extension_sql_file!("../sql/functions.sql", name = "functions", requires = ["config"]);
+pgrx::extension_sql_file!("../sql/views.sql", name = "views", requires = ["functions"]);
+pgrx::extension_sql_file!("../sql/privileges.sql", name = "privileges", finalize);
+
+#[pg_guard]
+pub extern "C-unwind" fn _PG_init() {
+    settings::init();
+    worker::init();
+}

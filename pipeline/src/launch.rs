@@ -1,1 +1,121 @@
 //! When the launcher starts a worker: decisions without a clock of their own.
+//!
+//! Times are microseconds of one clock (Postgres' `TimestampTz` in the shell, anything in tests).
+
+/// Wait after the first failed start of a worker, in microseconds. Doubles with each further one.
+pub const FIRST_BACKOFF: i64 = 5_000_000;
+/// No failed start waits longer than this: five minutes, in microseconds.
+pub const GREATEST_BACKOFF: i64 = 300_000_000;
+/// A worker that lived this long had started well, whatever ended it: one minute, in microseconds.
+pub const HEALTHY: i64 = 60_000_000;
+
+/// What the launcher knows of a database.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Database {
+    /// Somebody asked for a worker, or nobody has looked into the database yet.
+    pub woken: bool,
+    /// A worker is there or on its way.
+    pub running: bool,
+    /// When the next document is due, or when the database is looked at just to be sure.
+    pub next_due: Option<i64>,
+    /// No start before this.
+    pub not_before: i64,
+}
+
+/// What the launcher does about a database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Start a worker now.
+    Start,
+    /// Look again at this time.
+    Wait(i64),
+    /// Nothing until somebody wakes it.
+    Sleep,
+}
+
+/// Decides about one database.
+///
+/// ```
+/// use ai_pipeline::launch::{decide, Database, Verdict};
+/// let idle = Database::default();
+/// assert_eq!(decide(idle, 100), Verdict::Sleep);
+/// assert_eq!(decide(Database { woken: true, ..idle }, 100), Verdict::Start);
+/// assert_eq!(decide(Database { woken: true, not_before: 150, ..idle }, 100), Verdict::Wait(150));
+/// assert_eq!(decide(Database { woken: true, running: true, ..idle }, 100), Verdict::Sleep);
+/// assert_eq!(decide(Database { next_due: Some(120), ..idle }, 100), Verdict::Wait(120));
+/// ```
+pub fn decide(database: Database, now: i64) -> Verdict {
+    if database.running {
+        return Verdict::Sleep;
+    }
+    let due = match (database.woken, database.next_due) {
+        (true, _) => now,
+        (false, Some(due)) => due,
+        (false, None) => return Verdict::Sleep,
+    };
+    match due.max(database.not_before) {
+        start if start <= now => Verdict::Start,
+        start => Verdict::Wait(start),
+    }
+}
+
+/// How many starts in a row have failed, and until when there is none, after a worker has gone.
+///
+/// `orderly` is a worker that left of its own accord; one that lived for [`HEALTHY`] counts as a first failure however
+/// many came before it.
+pub fn after_exit(orderly: bool, failures: u32, lived: i64, now: i64) -> (u32, i64) {
+    if orderly {
+        return (0, now);
+    }
+    let failures = if lived >= HEALTHY { 1 } else { failures.saturating_add(1) };
+    let doublings = (failures - 1).min(20);
+    (failures, now.saturating_add((FIRST_BACKOFF << doublings).min(GREATEST_BACKOFF)))
+}
+
+/// Whether the process that held a lease died of it, or was merely sent away.
+///
+/// All times in microseconds of one clock: when the lease was taken, when this postmaster started, and when a worker of
+/// this database last went through its exit handlers (0 when none did since shared memory was made, which a crash of any
+/// backend makes anew). A process that was killed runs no handlers; a server that was stopped is no fault of a document.
+pub fn died_holding(lease_taken: i64, postmaster_start: i64, last_orderly_exit: i64) -> bool {
+    lease_taken >= postmaster_start && last_orderly_exit < lease_taken
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_due_database_waits_out_its_backoff() {
+        let database = Database { next_due: Some(10), not_before: 30, ..Database::default() };
+        assert_eq!(decide(database, 20), Verdict::Wait(30));
+        assert_eq!(decide(database, 30), Verdict::Start);
+    }
+
+    #[test]
+    fn failed_starts_back_off_from_five_seconds_to_five_minutes() {
+        let mut failures = 0;
+        let mut waits = Vec::new();
+        for _ in 0..9 {
+            let (count, not_before) = after_exit(false, failures, 0, 0);
+            failures = count;
+            waits.push(not_before / 1_000_000);
+        }
+        assert_eq!(waits, [5, 10, 20, 40, 80, 160, 300, 300, 300]);
+        assert_eq!(after_exit(false, u32::MAX, 0, 0).1, GREATEST_BACKOFF);
+    }
+
+    #[test]
+    fn an_orderly_exit_clears_the_account_and_a_long_life_most_of_it() {
+        assert_eq!(after_exit(true, 7, 0, 42), (0, 42));
+        assert_eq!(after_exit(false, 7, HEALTHY, 0), (1, FIRST_BACKOFF));
+    }
+
+    #[test]
+    fn only_a_process_that_ran_no_exit_handler_died_of_its_document() {
+        assert!(died_holding(200, 100, 0), "killed: shared memory is new, no exit is known");
+        assert!(!died_holding(200, 100, 250), "sent away after it took the lease");
+        assert!(died_holding(300, 100, 250), "an older worker's exit excuses nothing");
+        assert!(!died_holding(50, 100, 0), "the whole server was stopped in between");
+    }
+}

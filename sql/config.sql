@@ -1,0 +1,164 @@
+-- The builders of the configuration: pgai's names, parameters, defaults and JSON. What they build is checked by
+-- ai.create_vectorizer, so that a hand-written document meets the same checks.
+
+CREATE FUNCTION ai.loading_column(column_name name, retries int4 DEFAULT 6) RETURNS jsonb
+LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT jsonb_build_object(
+        'implementation', 'column', 'config_type', 'loading', 'column_name', column_name, 'retries', retries)
+$$;
+COMMENT ON FUNCTION ai.loading_column(name, int4) IS 'The column itself holds the text or the bytes of the document.';
+
+CREATE FUNCTION ai.loading_uri(column_name name, retries int4 DEFAULT 6, aws_role_arn text DEFAULT NULL) RETURNS jsonb
+LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT jsonb_strip_nulls(jsonb_build_object(
+        'implementation', 'uri', 'config_type', 'loading', 'column_name', column_name, 'retries', retries,
+        'aws_role_arn', aws_role_arn))
+$$;
+COMMENT ON FUNCTION ai.loading_uri(name, int4, text) IS
+    'The column holds a URI (s3://, and http://, https://, file:// where an administrator opened them); s3:// documents are read as aws_role_arn where it is given.';
+
+CREATE FUNCTION ai.parsing_auto() RETURNS jsonb
+LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT jsonb_build_object('implementation', 'auto', 'config_type', 'parsing')
+$$;
+COMMENT ON FUNCTION ai.parsing_auto() IS 'Bytes become text by the type of the document.';
+
+CREATE FUNCTION ai.parsing_none() RETURNS jsonb
+LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT jsonb_build_object('implementation', 'none', 'config_type', 'parsing')
+$$;
+COMMENT ON FUNCTION ai.parsing_none() IS 'The document is text already, whatever its type.';
+
+CREATE FUNCTION ai.parsing_pymupdf() RETURNS jsonb
+LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT jsonb_build_object('implementation', 'pymupdf', 'config_type', 'parsing')
+$$;
+COMMENT ON FUNCTION ai.parsing_pymupdf() IS 'A name from pgai: the same as ai.parsing_auto().';
+
+CREATE FUNCTION ai.parsing_docling() RETURNS jsonb
+LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT jsonb_build_object('implementation', 'docling', 'config_type', 'parsing')
+$$;
+COMMENT ON FUNCTION ai.parsing_docling() IS 'A name from pgai: the same as ai.parsing_auto().';
+
+CREATE FUNCTION ai.chunking_character_text_splitter(
+    chunk_size int4 DEFAULT 800, chunk_overlap int4 DEFAULT 400, separator text DEFAULT E'\n\n',
+    is_separator_regex bool DEFAULT false) RETURNS jsonb
+LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT jsonb_strip_nulls(jsonb_build_object(
+        'implementation', 'character_text_splitter', 'config_type', 'chunking', 'chunk_size', chunk_size,
+        'chunk_overlap', chunk_overlap, 'separator', separator, 'is_separator_regex', is_separator_regex))
+$$;
+COMMENT ON FUNCTION ai.chunking_character_text_splitter(int4, int4, text, bool) IS
+    'Cuts at one separator, as LangChain''s CharacterTextSplitter does; sizes in characters.';
+
+CREATE FUNCTION ai.chunking_recursive_character_text_splitter(
+    chunk_size int4 DEFAULT 800, chunk_overlap int4 DEFAULT 400,
+    separators text[] DEFAULT ARRAY[E'\n\n', E'\n', '.', '?', '!', ' ', ''],
+    is_separator_regex bool DEFAULT false) RETURNS jsonb
+LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT jsonb_strip_nulls(jsonb_build_object(
+        'implementation', 'recursive_character_text_splitter', 'config_type', 'chunking', 'chunk_size', chunk_size,
+        'chunk_overlap', chunk_overlap, 'separators', separators, 'is_separator_regex', is_separator_regex))
+$$;
+COMMENT ON FUNCTION ai.chunking_recursive_character_text_splitter(int4, int4, text[], bool) IS
+    'Cuts at the first of several separators that occurs, as LangChain''s RecursiveCharacterTextSplitter does; sizes in characters.';
+
+CREATE FUNCTION ai.chunking_text_splitter(
+    capacity int4 DEFAULT 800, overlap int4 DEFAULT 0, unit text DEFAULT 'chars', format text DEFAULT 'text') RETURNS jsonb
+LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT jsonb_strip_nulls(jsonb_build_object(
+        'implementation', 'text_splitter', 'config_type', 'chunking', 'capacity', capacity, 'overlap', overlap,
+        'unit', unit, 'format', format))
+$$;
+COMMENT ON FUNCTION ai.chunking_text_splitter(int4, int4, text, text) IS
+    'Cuts at semantic boundaries (headings and blocks of Markdown, sentences, words); unit is chars or tokens, format is text or markdown.';
+
+CREATE FUNCTION ai.chunking_none() RETURNS jsonb
+LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT jsonb_build_object('implementation', 'none', 'config_type', 'chunking')
+$$;
+COMMENT ON FUNCTION ai.chunking_none() IS 'The whole document is one chunk.';
+
+CREATE FUNCTION ai.embedding_openai(
+    model text, dimensions int4, chat_user text DEFAULT NULL, api_key_name text DEFAULT 'OPENAI_API_KEY',
+    base_url text DEFAULT NULL) RETURNS jsonb
+LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT jsonb_strip_nulls(jsonb_build_object(
+        'implementation', 'openai', 'config_type', 'embedding', 'model', model, 'dimensions', dimensions,
+        'user', chat_user, 'api_key_name', api_key_name, 'base_url', base_url))
+$$;
+COMMENT ON FUNCTION ai.embedding_openai(text, int4, text, text, text) IS
+    'OpenAI, or a server that speaks its API. api_key_name names the variable in the server''s environment that holds the key.';
+
+CREATE FUNCTION ai.formatting_python_template(template text DEFAULT '$chunk') RETURNS jsonb
+LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT jsonb_strip_nulls(jsonb_build_object(
+        'implementation', 'python_template', 'config_type', 'formatting', 'template', template))
+$$;
+COMMENT ON FUNCTION ai.formatting_python_template(text) IS
+    'What is embedded: a template of $chunk and the columns of the row.';
+
+CREATE FUNCTION ai.indexing_none() RETURNS jsonb
+LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT jsonb_build_object('implementation', 'none', 'config_type', 'indexing')
+$$;
+COMMENT ON FUNCTION ai.indexing_none() IS 'No vector index is built.';
+
+CREATE FUNCTION ai.indexing_default() RETURNS jsonb
+LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT jsonb_build_object('implementation', 'default', 'config_type', 'indexing')
+$$;
+COMMENT ON FUNCTION ai.indexing_default() IS 'What the setting ai.indexing_default says when the vectorizer is made; none where it is empty.';
+
+CREATE FUNCTION ai.scheduling_none() RETURNS jsonb
+LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT jsonb_build_object('implementation', 'none', 'config_type', 'scheduling')
+$$;
+COMMENT ON FUNCTION ai.scheduling_none() IS 'The queue is left alone.';
+
+CREATE FUNCTION ai.scheduling_default() RETURNS jsonb
+LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT jsonb_build_object('implementation', 'default', 'config_type', 'scheduling')
+$$;
+COMMENT ON FUNCTION ai.scheduling_default() IS 'The background worker works on the queue as soon as there is something in it.';
+
+CREATE FUNCTION ai.processing_default(batch_size int4 DEFAULT NULL, concurrency int4 DEFAULT NULL) RETURNS jsonb
+LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT jsonb_strip_nulls(jsonb_build_object(
+        'implementation', 'default', 'config_type', 'processing', 'batch_size', batch_size,
+        'concurrency', concurrency))
+$$;
+COMMENT ON FUNCTION ai.processing_default(int4, int4) IS
+    'Bounds on the work in flight: rows claimed at a time, and claims at the same time.';
+
+CREATE FUNCTION ai.destination_table(
+    destination name DEFAULT NULL, target_schema name DEFAULT NULL, target_table name DEFAULT NULL,
+    view_schema name DEFAULT NULL, view_name name DEFAULT NULL) RETURNS jsonb
+LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT jsonb_strip_nulls(jsonb_build_object(
+        'implementation', 'table', 'config_type', 'destination', 'destination', destination,
+        'target_schema', target_schema, 'target_table', target_table, 'view_schema', view_schema,
+        'view_name', view_name))
+$$;
+COMMENT ON FUNCTION ai.destination_table(name, name, name, name, name) IS
+    'A table of chunks, named <destination>_store, and a view of that name that joins it with the source.';
+
+-- STABLE, not IMMUTABLE: it reads a setting.
+CREATE FUNCTION ai.grant_to(VARIADIC grantees name[]) RETURNS name[]
+LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT coalesce(array_agg(DISTINCT x::name), '{}'::name[])
+    FROM (
+        SELECT unnest(grantees)::text
+        UNION ALL
+        SELECT trim(string_to_table(current_setting('ai.grant_to_default', true), ','))
+    ) AS roles (x)
+    WHERE x <> ''
+$$;
+COMMENT ON FUNCTION ai.grant_to(name[]) IS 'The roles given and those of the setting ai.grant_to_default.';
+
+CREATE FUNCTION ai.grant_to() RETURNS name[]
+LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT ai.grant_to(VARIADIC '{}'::name[])
+$$;
+COMMENT ON FUNCTION ai.grant_to() IS 'The roles of the setting ai.grant_to_default.';

@@ -1,0 +1,125 @@
+-- Functions that do something. The private ones (_…) are in the library; the public ones carry pgai's names, types and
+-- defaults.
+
+CREATE FUNCTION ai._create_vectorizer(
+    source regclass, name text, destination jsonb, loading jsonb, parsing jsonb, embedding jsonb, chunking jsonb,
+    indexing jsonb, formatting jsonb, scheduling jsonb, processing jsonb, queue_schema text, queue_table text,
+    grant_to text[], enqueue_existing bool, if_not_exists bool) RETURNS int4
+LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'create_vectorizer_wrapper';
+COMMENT ON FUNCTION ai._create_vectorizer(
+    regclass, text, jsonb, jsonb, jsonb, jsonb, jsonb, jsonb, jsonb, jsonb, jsonb, text, text, text[], bool, bool) IS
+    'The body of ai.create_vectorizer.';
+
+CREATE FUNCTION ai.create_vectorizer(
+    source regclass,
+    name text DEFAULT NULL,
+    destination jsonb DEFAULT ai.destination_table(),
+    loading jsonb DEFAULT NULL,
+    parsing jsonb DEFAULT ai.parsing_auto(),
+    embedding jsonb DEFAULT NULL,
+    chunking jsonb DEFAULT ai.chunking_recursive_character_text_splitter(),
+    indexing jsonb DEFAULT ai.indexing_default(),
+    formatting jsonb DEFAULT ai.formatting_python_template(),
+    scheduling jsonb DEFAULT ai.scheduling_default(),
+    processing jsonb DEFAULT ai.processing_default(),
+    queue_schema name DEFAULT NULL,
+    queue_table name DEFAULT NULL,
+    grant_to name[] DEFAULT ai.grant_to(),
+    enqueue_existing bool DEFAULT true,
+    if_not_exists bool DEFAULT false) RETURNS int4
+LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT ai._create_vectorizer(
+        source, name, destination, loading, parsing, embedding, chunking, indexing, formatting, scheduling,
+        processing, queue_schema::text, queue_table::text, grant_to::text[], enqueue_existing, if_not_exists)
+$$;
+COMMENT ON FUNCTION ai.create_vectorizer(
+    regclass, text, jsonb, jsonb, jsonb, jsonb, jsonb, jsonb, jsonb, jsonb, jsonb, name, name, name[], bool, bool) IS
+    'Keeps embeddings of the documents of a table in step with it; returns the id of the vectorizer.';
+
+CREATE FUNCTION ai.drop_vectorizer(vectorizer_id int4, drop_all bool DEFAULT false) RETURNS void
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'drop_vectorizer_wrapper';
+COMMENT ON FUNCTION ai.drop_vectorizer(int4, bool) IS
+    'Removes a vectorizer, its triggers and its queue; with drop_all the embeddings, too.';
+
+CREATE FUNCTION ai.drop_vectorizer(name text, drop_all bool DEFAULT false) RETURNS void
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'drop_vectorizer_by_name_wrapper';
+COMMENT ON FUNCTION ai.drop_vectorizer(text, bool) IS
+    'Removes a vectorizer, its triggers and its queue; with drop_all the embeddings, too.';
+
+CREATE FUNCTION ai._wake_worker() RETURNS void
+LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'wake_worker_wrapper';
+COMMENT ON FUNCTION ai._wake_worker() IS
+    'Wakes the background worker of this database when the transaction commits. Called by the triggers on source tables.';
+
+CREATE FUNCTION ai._worker_processes(
+    OUT process text, OUT pid int4, OUT database oid, OUT state text, OUT activity text, OUT since timestamptz,
+    OUT in_flight int4, OUT reason text) RETURNS SETOF record
+LANGUAGE c VOLATILE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'worker_processes_wrapper';
+COMMENT ON FUNCTION ai._worker_processes() IS 'What shared memory knows of the launcher and of the workers.';
+
+CREATE FUNCTION ai._missing_key(vectorizer_id int4) RETURNS text
+LANGUAGE c VOLATILE STRICT PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'missing_key_wrapper';
+COMMENT ON FUNCTION ai._missing_key(int4) IS
+    'The variable that this vectorizer reads its key from, where the environment of the server lacks it.';
+
+-- Who may read the queue may count it: an invoker's function, like pgai's.
+CREATE FUNCTION ai.vectorizer_queue_pending(vectorizer_id int4, exact_count bool DEFAULT false) RETURNS int8
+LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    queue regclass;
+    pending int8;
+BEGIN
+    SELECT v.queue INTO queue FROM ai._vectorizer v WHERE v.id = vectorizer_id;
+    IF queue IS NULL THEN
+        RAISE EXCEPTION 'vectorizer % does not exist', vectorizer_id USING ERRCODE = 'undefined_object';
+    END IF;
+    IF exact_count THEN
+        EXECUTE format('SELECT count(*) FROM %s', queue) INTO pending;
+    ELSE
+        -- One more than the cap is enough to know that it is passed.
+        EXECUTE format('SELECT count(*) FROM (SELECT FROM %s LIMIT 10001) AS capped', queue) INTO pending;
+        IF pending > 10000 THEN
+            pending := 9223372036854775807;
+        END IF;
+    END IF;
+    RETURN pending;
+END
+$$;
+COMMENT ON FUNCTION ai.vectorizer_queue_pending(int4, bool) IS
+    'Documents that wait or are worked on. Above 10,000 the answer is the greatest bigint, unless exact_count.';
+
+CREATE FUNCTION ai.vectorizer_queue_pending(name text, exact_count bool DEFAULT false) RETURNS int8
+LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    vectorizer_id int4;
+BEGIN
+    SELECT v.id INTO vectorizer_id FROM ai._vectorizer v WHERE v.name = vectorizer_queue_pending.name::name;
+    IF vectorizer_id IS NULL THEN
+        RAISE EXCEPTION 'vectorizer "%" does not exist', name USING ERRCODE = 'undefined_object';
+    END IF;
+    RETURN ai.vectorizer_queue_pending(vectorizer_id, exact_count);
+END
+$$;
+COMMENT ON FUNCTION ai.vectorizer_queue_pending(text, bool) IS
+    'Documents that wait or are worked on. Above 10,000 the answer is the greatest bigint, unless exact_count.';
+
+-- The state of a vectorizer in words, for ai.worker_status; NULL when all is well. First what stops everything.
+CREATE FUNCTION ai._obstacle(
+    vectorizer_id int4, disabled bool, scheduling text, paused text, retry_at timestamptz) RETURNS text
+LANGUAGE sql VOLATILE PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp AS $$
+    SELECT CASE
+        WHEN (SELECT p.reason FROM ai._worker_processes() p WHERE p.process = 'launcher') IS NOT NULL
+            THEN (SELECT p.reason FROM ai._worker_processes() p WHERE p.process = 'launcher')
+        WHEN disabled THEN 'the vectorizer is disabled'
+        WHEN scheduling = 'none' THEN 'the vectorizer was made with ai.scheduling_none()'
+        WHEN paused IS NOT NULL THEN format('paused until %s: %s', date_trunc('second', retry_at), paused)
+        WHEN ai._missing_key(vectorizer_id) IS NOT NULL
+            THEN format('the environment of the server has no %s', ai._missing_key(vectorizer_id))
+    END
+$$;
+COMMENT ON FUNCTION ai._obstacle(int4, bool, text, text, timestamptz) IS
+    'Why nothing happens for a vectorizer; NULL when nothing is in the way.';

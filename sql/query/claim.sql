@@ -1,0 +1,28 @@
+-- Takes up to $1 documents under the lease $2 for $3 seconds and returns their rows. Fresh rows come before those that
+-- were there when the vectorizer was made. $4 asks for documents that were in the hands of a process that died: they
+-- are taken one at a time, so that only the guilty one is found guilty. The attempt is counted before the work.
+WITH candidate AS MATERIALIZED (
+    SELECT q.item
+    FROM {queue} q
+    WHERE (q.lease IS NULL OR q.lease_expires_at < now())
+      AND (q.loading_retry_after IS NULL OR q.loading_retry_after <= now())
+      AND (q.crashes > 0) = $4
+    ORDER BY q.backfill, q.item
+    LIMIT $1
+    FOR UPDATE SKIP LOCKED
+), claimed AS (
+    UPDATE {queue} q
+    SET lease = $2,
+        lease_taken_at = now(),
+        lease_expires_at = now() + $3 * interval '1 second',
+        attempts = q.attempts + 1
+    FROM candidate c
+    WHERE q.item = c.item
+    RETURNING q.*
+)
+SELECT q.item, q.version, q.attempts, {primary_key} AS primary_key, s.tableoid IS NOT NULL AS found,
+       {document_text} AS document_text, {document_bytes} AS document_bytes, {row} AS columns,
+       q.loading_retries > 0 OR q.crashes > 0 AS failed_before
+FROM claimed q
+LEFT JOIN {source} s ON {source_is_item}
+ORDER BY q.backfill, q.item

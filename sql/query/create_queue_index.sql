@@ -1,0 +1,1 @@
+CREATE INDEX ON {queue} (backfill, item) WHERE lease IS NULL

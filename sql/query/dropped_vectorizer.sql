@@ -1,0 +1,15 @@
+-- What there is to drop, by name; NULL for what is gone already.
+SELECT (SELECT c.oid::regclass::text FROM pg_class c WHERE c.oid = v.source),
+       (SELECT c.relowner FROM pg_class c WHERE c.oid = v.source),
+       (SELECT c.oid::regclass::text FROM pg_class c WHERE c.oid = v.queue),
+       (SELECT c.oid::regclass::text FROM pg_class c WHERE c.oid = v.queue_failed),
+       (SELECT c.oid::regclass::text FROM pg_class c WHERE c.oid = v.target),
+       (SELECT c.oid::regclass::text FROM pg_class c WHERE c.oid = v.view),
+       (SELECT p.oid::regprocedure::text FROM pg_proc p WHERE p.oid = v.trigger_function),
+       v.trigger_name::text,
+       coalesce((SELECT pg_has_role(current_user, c.relowner, 'MEMBER')
+                 FROM pg_class c WHERE c.oid IN (v.source, v.queue) ORDER BY c.oid = v.source DESC LIMIT 1), false)
+           OR (SELECT rolsuper FROM pg_roles WHERE rolname = current_user),
+       v.name::text
+FROM ai._vectorizer v
+WHERE v.id = $1

@@ -1,0 +1,11 @@
+-- The equality operators of a primary key by column: those that its index goes by, wherever its types come from.
+SELECT a.attname::text, format('OPERATOR(%I.%s)', n.nspname, o.oprname)
+FROM pg_index i
+CROSS JOIN LATERAL unnest(i.indkey::int2[], i.indclass::oid[]) AS k (attnum, opclass)
+JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
+JOIN pg_opclass oc ON oc.oid = k.opclass
+JOIN pg_amop ao ON ao.amopfamily = oc.opcfamily AND ao.amopstrategy = 3
+     AND ao.amoplefttype = oc.opcintype AND ao.amoprighttype = oc.opcintype
+JOIN pg_operator o ON o.oid = ao.amopopr
+JOIN pg_namespace n ON n.oid = o.oprnamespace
+WHERE i.indrelid = $1 AND i.indisprimary

@@ -1,0 +1,1 @@
+DELETE FROM {failed} f USING {queue} q WHERE q.item = $1 AND {failed_is_item}

@@ -1,0 +1,9 @@
+-- Gives a document back, to be taken again in $3 seconds. $4: the attempt was not its fault.
+UPDATE {queue}
+SET lease = NULL,
+    lease_taken_at = NULL,
+    lease_expires_at = NULL,
+    attempts = attempts - $4::int,
+    loading_retries = CASE WHEN $4 THEN loading_retries ELSE attempts END,
+    loading_retry_after = CASE WHEN $3 > 0 THEN now() + $3 * interval '1 second' END
+WHERE item = $1 AND lease = $2

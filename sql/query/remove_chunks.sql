@@ -1,0 +1,1 @@
+DELETE FROM {target} WHERE embedding_uuid = ANY ($1::uuid[])

@@ -1,0 +1,1 @@
+DELETE FROM ai._vectorizer_state WHERE id = $1

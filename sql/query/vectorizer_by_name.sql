@@ -1,0 +1,1 @@
+SELECT id FROM ai._vectorizer WHERE name = $1::name

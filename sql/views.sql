@@ -1,0 +1,73 @@
+-- What users see. Column names and order are pgai's; what is ours comes behind them.
+
+CREATE VIEW ai.vectorizer AS
+SELECT v.id,
+       sn.nspname AS source_schema,
+       s.relname AS source_table,
+       v.source_pk,
+       v.trigger_name,
+       qn.nspname AS queue_schema,
+       q.relname AS queue_table,
+       v.config,
+       v.disabled,
+       f.relname AS queue_failed_table,
+       v.name
+FROM ai._vectorizer v
+LEFT JOIN pg_catalog.pg_class s ON s.oid = v.source
+LEFT JOIN pg_catalog.pg_namespace sn ON sn.oid = s.relnamespace
+LEFT JOIN pg_catalog.pg_class q ON q.oid = v.queue
+LEFT JOIN pg_catalog.pg_namespace qn ON qn.oid = q.relnamespace
+LEFT JOIN pg_catalog.pg_class f ON f.oid = v.queue_failed;
+COMMENT ON VIEW ai.vectorizer IS 'The vectorizers of this database and their configuration.';
+
+CREATE VIEW ai.vectorizer_status AS
+SELECT v.id,
+       v.name,
+       pg_catalog.format('%I.%I', sn.nspname, s.relname) AS source_table,
+       CASE WHEN t.oid IS NOT NULL THEN pg_catalog.format('%I.%I', tn.nspname, t.relname) END AS target_table,
+       CASE WHEN w.oid IS NOT NULL THEN pg_catalog.format('%I.%I', wn.nspname, w.relname) END AS view,
+       coalesce(v.config #>> '{destination,embedding_column}', 'embedding') AS embedding_column,
+       CASE
+           WHEN pg_catalog.has_table_privilege(v.queue, 'SELECT') AND pg_catalog.has_schema_privilege(qn.oid, 'USAGE')
+               THEN ai.vectorizer_queue_pending(v.id)
+       END AS pending_items,
+       v.disabled
+FROM ai._vectorizer v
+LEFT JOIN pg_catalog.pg_class s ON s.oid = v.source
+LEFT JOIN pg_catalog.pg_namespace sn ON sn.oid = s.relnamespace
+LEFT JOIN pg_catalog.pg_class t ON t.oid = v.target
+LEFT JOIN pg_catalog.pg_namespace tn ON tn.oid = t.relnamespace
+LEFT JOIN pg_catalog.pg_class w ON w.oid = v.view
+LEFT JOIN pg_catalog.pg_namespace wn ON wn.oid = w.relnamespace
+LEFT JOIN pg_catalog.pg_class q ON q.oid = v.queue
+LEFT JOIN pg_catalog.pg_namespace qn ON qn.oid = q.relnamespace;
+COMMENT ON VIEW ai.vectorizer_status IS 'Where each vectorizer reads and writes, and how many documents wait.';
+
+CREATE VIEW ai.vectorizer_errors AS
+SELECT e.id, e.message, e.details, e.recorded, v.name, e.primary_key, e.step, e.class, e.occurrences, e.first_recorded
+FROM ai._vectorizer_errors e
+JOIN ai._vectorizer v ON v.id = e.id
+LEFT JOIN pg_catalog.pg_class s ON s.oid = v.source
+-- Reasons name documents: they are for the owner of the table, and for who watches over the server.
+WHERE pg_catalog.pg_has_role(s.relowner, 'USAGE') OR pg_catalog.pg_has_role('pg_monitor', 'USAGE');
+COMMENT ON VIEW ai.vectorizer_errors IS
+    'What fails at present: one row per document and step, with the class of the failure and how often it was met.';
+
+CREATE VIEW ai.worker_status AS
+SELECT p.process, p.pid, d.datname AS database, NULL::name AS vectorizer, p.state, p.activity, p.since, p.in_flight,
+       p.reason
+FROM ai._worker_processes() p
+LEFT JOIN pg_catalog.pg_database d ON d.oid = p.database
+UNION ALL
+SELECT 'vectorizer', NULL, pg_catalog.current_database(), v.name,
+       CASE WHEN o.reason IS NOT NULL THEN 'waiting' WHEN st.pending_items > 0 THEN 'working' ELSE 'idle' END,
+       CASE WHEN st.pending_items > 0 THEN pg_catalog.format('%s documents pending', st.pending_items) END,
+       s.paused_at, NULL, o.reason
+FROM ai._vectorizer v
+JOIN ai.vectorizer_status st ON st.id = v.id
+LEFT JOIN ai._vectorizer_state s ON s.id = v.id
+CROSS JOIN LATERAL (
+    SELECT ai._obstacle(v.id, v.disabled, v.config #>> '{scheduling,implementation}', s.reason, s.retry_at)
+) AS o (reason);
+COMMENT ON VIEW ai.worker_status IS
+    'The processes of the extension and the vectorizers of this database: what each does, since when, and why nothing happens where nothing happens.';

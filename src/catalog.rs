@@ -1,0 +1,322 @@
+//! The extension's own tables: which vectorizers there are, what ails them, and what failed.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use ai_pipeline::chunk::Splitter;
+use ai_pipeline::config::{Config, Formatting, Loading, Scheduling};
+use ai_pipeline::error::{Class, Failure, Step};
+use ai_pipeline::format::Template;
+use pgrx::JsonB;
+use pgrx::pg_sys::Oid;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::statement::{self, fill, identifier};
+
+/// A vectorizer as the worker sees it: what to do, as whom, and the statements to do it with.
+#[derive(Debug)]
+pub struct Vectorizer {
+    pub id: i32,
+    pub name: String,
+    pub owner: Oid,
+    pub config: Config,
+    pub splitter: Splitter,
+    pub template: Template,
+    /// Columns of the source that the template names, with their types.
+    pub template_columns: BTreeMap<String, String>,
+    pub statements: Statements,
+    /// The configuration was at fault: one document at a time after this long, until one succeeds.
+    pub paused: Option<Duration>,
+}
+
+/// A column of the primary key.
+#[derive(Clone, Debug, Deserialize)]
+pub struct KeyColumn {
+    /// Its name in the destination.
+    pub stored: String,
+    /// Its name in queue and failed queue.
+    pub queued: String,
+    /// Its name in the source, now.
+    pub source: String,
+    /// Its equality operator.
+    #[serde(default)]
+    pub equals: String,
+}
+
+/// The primary key of a table with its equality operators filled in.
+pub fn with_equality(source: Oid, mut key: Vec<KeyColumn>) -> Vec<KeyColumn> {
+    let operators: BTreeMap<String, String> =
+        statement::rows(include_str!("../sql/query/equality.sql"), &[source.into()], |row| (row.must(1), row.must(2)))
+            .into_iter()
+            .collect();
+    for column in &mut key {
+        let known = operators.get(&column.source);
+        column.equals = known.cloned().unwrap_or_else(|| "OPERATOR(pg_catalog.=)".to_owned());
+    }
+    key
+}
+
+/// The statements of sql/query for the tables of one vectorizer.
+#[derive(Debug)]
+pub struct Statements {
+    pub claim: String,
+    pub next_due: String,
+    pub renew: String,
+    pub rescue: String,
+    pub quarantine: String,
+    pub lease: String,
+    pub release: String,
+    pub give_up: String,
+    pub start_over: String,
+    pub finish: String,
+    pub lock_source: String,
+    pub source_exists: String,
+    pub lock_item: String,
+    pub holds_lease: String,
+    pub forget_failed: String,
+    pub chunks: String,
+    pub remove_chunks: String,
+    pub remove_all_chunks: String,
+    pub move_chunks: String,
+    pub settle_chunks: String,
+    pub insert_chunk: String,
+}
+
+/// A vectorizer that cannot be worked on, and why.
+pub struct Unusable {
+    pub id: i32,
+    pub failure: Failure,
+}
+
+/// The version of the extension in this database; `None` where it is not installed.
+pub fn extension_version() -> Option<String> {
+    statement::row(include_str!("../sql/query/extension_version.sql"), &[], |row| row.must(1))
+}
+
+/// All vectorizers that the background worker serves, and those that it cannot serve.
+pub fn vectorizers() -> Vec<Result<Vectorizer, Unusable>> {
+    statement::rows(include_str!("../sql/query/vectorizers.sql"), &[], |row| {
+        let id: i32 = row.must(1);
+        if row.must::<bool>(10) {
+            return None;
+        }
+        let read = read(row).transpose()?;
+        Some(read.map_err(|reason| Unusable {
+            id,
+            failure: Failure {
+                step: Step::Loading,
+                class: Class::Configuration,
+                reason,
+                hint: Some("Drop the vectorizer with ai.drop_vectorizer, or bring back what it needs.".to_owned()),
+            },
+        }))
+    })
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+fn read(row: &statement::Row) -> Result<Option<Vectorizer>, String> {
+    let config: Config = serde_json::from_value(row.must::<JsonB>(9).0)
+        .map_err(|error| format!("its configuration cannot be read: {error}"))?;
+    if config.scheduling == Scheduling::None {
+        return Ok(None);
+    }
+    let owner: Oid = row.get(4).ok_or("its source table does not exist any more")?;
+    let key: Vec<KeyColumn> = row
+        .get::<JsonB>(11)
+        .and_then(|json| serde_json::from_value(json.0).ok())
+        .ok_or("its source table has lost the primary key that it had")?;
+    let key = with_equality(row.must(3), key);
+    let columns: BTreeMap<String, String> =
+        row.get::<JsonB>(12).and_then(|json| serde_json::from_value(json.0).ok()).unwrap_or_default();
+    let vector_schema: String = row.get(13).ok_or("its destination table does not exist any more")?;
+    let document = config.loading.column_name().to_owned();
+    let document_type = columns.get(&document).ok_or_else(|| format!("its source has no column {document} any more"))?;
+
+    let Formatting::PythonTemplate { template } = &config.formatting;
+    let template = Template::parse(template).map_err(|error| error.to_string())?;
+    let template_columns: BTreeMap<String, String> = template
+        .columns()
+        .map(|name| {
+            let known = columns.get(name).ok_or_else(|| format!("its template names {name}, which its source lacks"))?;
+            Ok::<_, String>((name.to_owned(), known.clone()))
+        })
+        .collect::<Result<_, _>>()?;
+
+    let splitter = Splitter::new(&config.chunking).map_err(|error| error.to_string())?;
+    let names = Names {
+        source: row.must(5),
+        queue: row.must(6),
+        failed: row.must(7),
+        target: row.get(8).ok_or("its destination table does not exist any more")?,
+        vector_schema,
+    };
+    let statements = Statements::new(&names, &key, &document, document_type == "bytea", &template_columns);
+    let paused: Option<bool> = row.get(14);
+    let retry_in: Option<f64> = row.get(15);
+    Ok(Some(Vectorizer {
+        id: row.must(1),
+        name: row.must(2),
+        owner,
+        splitter,
+        template,
+        config,
+        template_columns,
+        statements,
+        paused: (paused == Some(true)).then(|| Duration::from_secs_f64(retry_in.unwrap_or_default().clamp(0.0, 3600.0))),
+    }))
+}
+
+/// The tables of a vectorizer, quoted and with their schemas.
+struct Names {
+    source: String,
+    queue: String,
+    failed: String,
+    target: String,
+    vector_schema: String,
+}
+
+impl Statements {
+    fn new(
+        names: &Names, key: &[KeyColumn], document: &str, bytes: bool, template_columns: &BTreeMap<String, String>,
+    ) -> Statements {
+        let same = |table: &str, column: fn(&KeyColumn) -> &str| {
+            let each = key.iter().map(|k| {
+                format!("{table}.{} {} q.{}", identifier(column(k)), k.equals, identifier(&k.queued))
+            });
+            each.collect::<Vec<_>>().join(" AND ")
+        };
+        let source_is_item = same("s", |k| &k.source);
+        let target_is_item = same("t", |k| &k.stored);
+        let failed_is_item = same("f", |k| &k.queued);
+        let list = |prefix: &str, column: fn(&KeyColumn) -> &str| {
+            key.iter().map(|k| format!("{prefix}{}", identifier(column(k)))).collect::<Vec<_>>().join(", ")
+        };
+        let object = |pairs: Vec<String>| format!("jsonb_build_object({})", pairs.join(", "));
+        let primary_key = object(
+            key.iter().map(|k| format!("{}, q.{}", statement::literal(&k.source), identifier(&k.queued))).collect(),
+        );
+        // A numeric of any length survives as text; serde_json would squeeze it into a double.
+        let columns = template_columns.iter().map(|(name, kind)| {
+            let value = format!("s.{}", identifier(name));
+            let value = if kind.starts_with("numeric") { format!("{value}::text") } else { value };
+            format!("{}, to_jsonb({value})", statement::literal(name))
+        });
+        let document = format!("s.{}", identifier(document));
+        let values = [
+            ("source", names.source.as_str()),
+            ("queue", &names.queue),
+            ("failed", &names.failed),
+            ("target", &names.target),
+            ("vector", &format!("{}.vector", names.vector_schema)),
+            ("source_is_item", &source_is_item),
+            ("target_is_item", &target_is_item),
+            ("failed_is_item", &failed_is_item),
+            ("pk", &list("", |k| &k.queued)),
+            ("target_pk", &list("", |k| &k.stored)),
+            ("queue_pk", &list("q.", |k| &k.queued)),
+            ("primary_key", &primary_key),
+            ("row", &object(columns.collect())),
+            ("document_text", &if bytes { "NULL::text".to_owned() } else { format!("{document}::text") }),
+            ("document_bytes", &if bytes { document } else { "NULL::bytea".to_owned() }),
+        ];
+        macro_rules! of {
+            ($name:literal) => {
+                fill(include_str!(concat!("../sql/query/", $name, ".sql")), &values)
+            };
+        }
+        Statements {
+            claim: of!("claim"),
+            next_due: of!("next_due"),
+            renew: of!("renew"),
+            rescue: of!("rescue"),
+            quarantine: of!("quarantine"),
+            lease: of!("lease"),
+            release: of!("release"),
+            give_up: of!("give_up"),
+            start_over: of!("start_over"),
+            finish: of!("finish"),
+            lock_source: of!("lock_source"),
+            source_exists: of!("source_exists"),
+            lock_item: of!("lock_item"),
+            holds_lease: of!("holds_lease"),
+            forget_failed: of!("forget_failed"),
+            chunks: of!("chunks"),
+            remove_chunks: of!("remove_chunks"),
+            remove_all_chunks: of!("remove_all_chunks"),
+            move_chunks: of!("move_chunks"),
+            settle_chunks: of!("settle_chunks"),
+            insert_chunk: of!("insert_chunk"),
+        }
+    }
+}
+
+/// Writes down that a document (or, without one, the vectorizer) failed. pgai's messages and details, with more keys.
+pub fn record_error(id: i32, config: Option<&Config>, primary_key: Option<&Value>, failure: &Failure) {
+    let message = match failure.step {
+        Step::Loading => "loading failed",
+        Step::Embedding => "embedding provider failed",
+        Step::Parsing => "parsing failed",
+        Step::Chunking | Step::Formatting | Step::Writing => "vectorizer failed with unexpected error",
+    };
+    let retryable = matches!(failure.class, Class::Transient | Class::Throttled { .. } | Class::Unknown);
+    let mut details = json!({
+        "error_reason": failure.reason,
+        "step": failure.step,
+        "class": failure.class.as_str(),
+        "is_retryable": retryable,
+    });
+    if let Some(config) = config {
+        match failure.step {
+            Step::Loading => {
+                details["loader"] = match config.loading {
+                    Loading::Column { .. } => "column".into(),
+                    Loading::Uri { .. } => "uri".into(),
+                }
+            }
+            Step::Embedding => {
+                details["provider"] = config.embedding.provider().into();
+            }
+            _ => (),
+        }
+    }
+    if let Some(hint) = &failure.hint {
+        details["hint"] = hint.as_str().into();
+    }
+    if let Some(key) = primary_key {
+        details["primary_key"] = key.clone();
+    }
+    statement::run(
+        include_str!("../sql/query/record_error.sql"),
+        &[
+            id.into(),
+            message.into(),
+            JsonB(details).into(),
+            failure.step.to_string().into(),
+            failure.class.as_str().into(),
+            primary_key.map(|key| JsonB(key.clone())).into(),
+        ],
+    );
+}
+
+/// A document (or the vectorizer) is well again: what was written down about it goes.
+pub fn forgive(id: i32, primary_key: Option<&Value>) {
+    let key = primary_key.map(|key| JsonB(key.clone()));
+    statement::run(include_str!("../sql/query/forgive.sql"), &[id.into(), key.into()]);
+}
+
+/// Stops the vectorizer until its configuration may have been mended; how long until one document is tried.
+pub fn pause(id: i32, failure: &Failure) -> Duration {
+    let (reason, hint) = (failure.reason.as_str(), failure.hint.as_deref());
+    let arguments = [id.into(), reason.into(), hint.into()];
+    let wait: Option<f64> = statement::row(include_str!("../sql/query/pause.sql"), &arguments, |row| row.must(1));
+    Duration::from_secs_f64(wait.unwrap_or_default().clamp(0.0, 3600.0))
+}
+
+/// The configuration works again.
+pub fn resume(id: i32) {
+    statement::run(include_str!("../sql/query/resume.sql"), &[id.into()]);
+    forgive(id, None);
+}

@@ -1,0 +1,68 @@
+//! What goes wrong, in Postgres' terms: one match from the pipeline's classes to SQLSTATEs, and from SQLSTATEs to classes.
+
+use ai_pipeline::error::{Class, Failure, Step};
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::prelude::*;
+
+use crate::transaction::Aborted;
+
+/// Raises an ERROR with a code, a message and, where there is something to do about it, a hint.
+pub fn raise(code: PgSqlErrorCode, message: impl Into<String>, hint: Option<&str>) -> ! {
+    let mut report = ErrorReport::new(code, message.into(), "ai");
+    if let Some(hint) = hint {
+        report = report.set_hint(hint);
+    }
+    report.report(PgLogLevel::ERROR);
+    unreachable!("an ERROR does not return")
+}
+
+/// Raises the ERROR of an argument that makes no sense.
+pub fn invalid(message: impl Into<String>) -> ! {
+    raise(PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE, message, None)
+}
+
+/// A failed write or read of the worker as a failure of the item.
+///
+/// What another session holds or cuts short passes by itself; a missing privilege or relation concerns every item; data
+/// that its table refuses is the item's own.
+pub fn from_database(aborted: &Aborted, step: Step) -> Failure {
+    // The five characters of the code; the class is the first two.
+    let code = sqlstate(aborted.code);
+    let class = match &code[..2] {
+        "08" | "25" | "40" | "53" | "55" | "57" | "58" => Class::Transient,
+        "28" | "3D" | "3F" | "42" | "0A" => Class::Configuration,
+        "21" | "22" | "23" => Class::Permanent,
+        _ => Class::Unknown,
+    };
+    // A value that a constraint or a cast refuses is quoted in Postgres' message: text of the document stays out.
+    let reason = match class {
+        Class::Permanent => format!("the database refused the row (SQLSTATE {code})"),
+        _ => format!("{} (SQLSTATE {code})", aborted.message),
+    };
+    let hint = match class {
+        Class::Configuration => Some(
+            "The owner of the source table needs SELECT on it, and INSERT, UPDATE and DELETE on the destination; \
+             all of them must exist."
+                .to_owned(),
+        ),
+        Class::Permanent => Some("Look at the constraints, triggers and types of the destination table.".to_owned()),
+        Class::Transient | Class::Throttled { .. } | Class::Unknown => None,
+    };
+    Failure { step, class, reason, hint }
+}
+
+/// Whether somebody else's lock was in the way: nobody's fault, and soon over.
+pub fn is_lock_conflict(aborted: &Aborted) -> bool {
+    matches!(
+        aborted.code,
+        PgSqlErrorCode::ERRCODE_LOCK_NOT_AVAILABLE
+            | PgSqlErrorCode::ERRCODE_T_R_DEADLOCK_DETECTED
+            | PgSqlErrorCode::ERRCODE_T_R_SERIALIZATION_FAILURE
+    )
+}
+
+/// The code as its five characters (Postgres packs six bits for each into an integer).
+fn sqlstate(code: PgSqlErrorCode) -> String {
+    let packed = code as i32;
+    (0..5).map(|position| char::from((((packed >> (6 * position)) & 0x3F) as u8) + b'0')).collect()
+}

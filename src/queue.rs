@@ -1,0 +1,171 @@
+//! The queue of a vectorizer: one function per statement, the lease in each WHERE.
+//!
+//! All of them run in the caller's transaction, as the owner of the vectorizer.
+
+use std::time::Duration;
+
+use ai_pipeline::error::Failure;
+use pgrx::JsonB;
+use serde_json::Value;
+
+use crate::catalog::Vectorizer;
+use crate::statement;
+
+/// A document that was taken from the queue, with what its row held at that moment.
+#[derive(Debug)]
+pub struct Item {
+    /// Its place in the queue.
+    pub number: i64,
+    /// Proof that it is ours: nothing is written without it.
+    pub lease: i64,
+    /// The state of the row that was read; a change of the row counts it up.
+    pub version: i64,
+    /// This try included.
+    pub attempts: u32,
+    /// For people.
+    pub primary_key: Value,
+    /// The row was there.
+    pub found: bool,
+    /// What the document column held.
+    pub document: Option<Content>,
+    /// The columns that the template names.
+    pub columns: Value,
+    /// There may be error rows to take back.
+    pub failed_before: bool,
+}
+
+/// The value of a document column.
+#[derive(Debug)]
+pub enum Content {
+    Text(String),
+    Bytes(Vec<u8>),
+}
+
+/// Takes up to `limit` documents; `suspects` are those that a process died with.
+pub fn claim(vectorizer: &Vectorizer, limit: usize, lease: i64, duration: Duration, suspects: bool) -> Vec<Item> {
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    statement::rows(
+        &vectorizer.statements.claim,
+        &[limit.into(), lease.into(), duration.as_secs_f64().into(), suspects.into()],
+        |row| Item {
+            number: row.must(1),
+            lease,
+            version: row.must(2),
+            attempts: row.must::<i32>(3).unsigned_abs(),
+            primary_key: row.must::<JsonB>(4).0,
+            found: row.must(5),
+            document: row.get(6).map(Content::Text).or_else(|| row.get(7).map(Content::Bytes)),
+            columns: row.must::<JsonB>(8).0,
+            failed_before: row.must(9),
+        },
+    )
+}
+
+/// How long until a document may be taken; `None` when the queue is empty.
+pub fn next_due(vectorizer: &Vectorizer) -> Option<Duration> {
+    let seconds: Option<f64> = statement::row(&vectorizer.statements.next_due, &[], |row| row.get(1)).flatten();
+    seconds.map(|seconds| Duration::from_secs_f64(seconds.clamp(0.0, 86_400.0)))
+}
+
+/// Prolongs leases.
+pub fn renew(vectorizer: &Vectorizer, leases: Vec<i64>, duration: Duration) {
+    statement::run(&vectorizer.statements.renew, &[leases.into(), duration.as_secs_f64().into()]);
+}
+
+/// Gives back what an earlier worker had taken; `last_exit` in Postgres' microseconds decides what that costs.
+pub fn rescue(vectorizer: &Vectorizer, last_exit: i64) -> usize {
+    statement::run(&vectorizer.statements.rescue, &[last_exit.into()])
+}
+
+/// Documents that `crashes` processes died with: number and primary key.
+pub fn quarantine(vectorizer: &Vectorizer, crashes: u32) -> Vec<(i64, Value)> {
+    let crashes = i32::try_from(crashes).unwrap_or(i32::MAX);
+    statement::rows(&vectorizer.statements.quarantine, &[crashes.into()], |row| {
+        (row.must(1), row.must::<JsonB>(2).0)
+    })
+}
+
+/// Takes a document that nobody holds; false when somebody does.
+pub fn lease(vectorizer: &Vectorizer, number: i64, lease: i64) -> bool {
+    statement::run(&vectorizer.statements.lease, &[number.into(), lease.into()]) == 1
+}
+
+/// Gives a document back for a later try.
+pub fn release(vectorizer: &Vectorizer, item: &Item, after: Duration, counted: bool) {
+    statement::run(
+        &vectorizer.statements.release,
+        &[item.number.into(), item.lease.into(), after.as_secs_f64().into(), (!counted).into()],
+    );
+}
+
+/// Moves a document to the failed queue; false when it is no longer the `version` that was taken (`None`: whatever it is).
+pub fn give_up(
+    vectorizer: &Vectorizer, number: i64, lease: i64, version: Option<i64>, failure: &Failure,
+) -> bool {
+    let moved = statement::run(
+        &vectorizer.statements.give_up,
+        &[
+            number.into(),
+            lease.into(),
+            version.into(),
+            failure.step.to_string().into(),
+            failure.class.as_str().into(),
+            failure.reason.as_str().into(),
+        ],
+    );
+    if moved == 0 {
+        start_over(vectorizer, number, lease);
+    }
+    moved > 0
+}
+
+fn start_over(vectorizer: &Vectorizer, number: i64, lease: i64) {
+    statement::run(&vectorizer.statements.start_over, &[number.into(), lease.into()]);
+}
+
+/// Ends the work on a document: out of the queue if it is still the one that was taken, else round again. Whether it had
+/// been in the failed queue, which it leaves, too.
+pub fn finish(vectorizer: &Vectorizer, item: &Item) -> bool {
+    let failed_before = statement::run(&vectorizer.statements.forget_failed, &[item.number.into()]) > 0;
+    let arguments = [item.number.into(), item.lease.into(), item.version.into()];
+    if statement::run(&vectorizer.statements.finish, &arguments) == 0 {
+        start_over(vectorizer, item.number, item.lease);
+    }
+    failed_before
+}
+
+/// What stands in the way of writing the chunks of a document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hold {
+    /// Nothing: source row and queue row are locked.
+    Ours,
+    /// A user's transaction has the row: later.
+    Busy,
+    /// The row is gone from the source.
+    Gone,
+    /// The lease is another's.
+    Lost,
+}
+
+/// Locks the source row, then the queue row: the order in which a user's statement and its trigger take them.
+pub fn hold(vectorizer: &Vectorizer, item: &Item) -> Hold {
+    let statements = &vectorizer.statements;
+    let holds = |sql: &str| statement::run(sql, &[item.number.into(), item.lease.into()]) > 0;
+    let exists = |sql: &str| statement::run(sql, &[item.number.into()]) > 0;
+    if !exists(&statements.lock_source) {
+        return match (holds(&statements.holds_lease), exists(&statements.source_exists)) {
+            (false, _) => Hold::Lost,
+            (true, true) => Hold::Busy,
+            // Removed without our trigger (session_replication_role = replica): nobody else will clean up.
+            (true, false) if holds(&statements.lock_item) => Hold::Gone,
+            (true, false) => Hold::Busy,
+        };
+    }
+    if holds(&statements.lock_item) {
+        Hold::Ours
+    } else if holds(&statements.holds_lease) {
+        Hold::Busy
+    } else {
+        Hold::Lost
+    }
+}

@@ -1,0 +1,81 @@
+//! Statements: the files of sql/query, their identifiers filled in, and the one way to run them.
+
+use pgrx::datum::DatumWithOid;
+use pgrx::prelude::*;
+use pgrx::spi::SpiTupleTable;
+
+/// The statement with each `{name}` replaced. Values are identifiers or expressions that the caller has quoted.
+///
+/// A placeholder that is not given, or a brace that is not closed, is a mistake in our own files.
+pub fn fill(template: &str, values: &[(&str, &str)]) -> String {
+    let mut filled = String::with_capacity(template.len() * 2);
+    let mut rest = template;
+    while let Some(open) = rest.find('{') {
+        let close = open + rest[open..].find('}').expect("every { in sql/query opens a placeholder");
+        let name = &rest[open + 1..close];
+        let (_, value) = values
+            .iter()
+            .find(|(known, _)| *known == name)
+            .unwrap_or_else(|| panic!("sql/query names a placeholder that nobody fills: {name}"));
+        filled.push_str(&rest[..open]);
+        filled.push_str(value);
+        rest = &rest[close + 1..];
+    }
+    filled.push_str(rest);
+    filled
+}
+
+/// Runs a statement for its effect; the number of rows that it met.
+pub fn run(sql: &str, arguments: &[DatumWithOid]) -> usize {
+    Spi::connect_mut(|client| met(client.update(sql, None, arguments)).len())
+}
+
+/// Runs a statement and makes a value of each row of its answer.
+pub fn rows<T>(sql: &str, arguments: &[DatumWithOid], mut read: impl FnMut(&Row) -> T) -> Vec<T> {
+    Spi::connect_mut(|client| {
+        met(client.update(sql, None, arguments)).map(|tuple| read(&Row(tuple))).collect()
+    })
+}
+
+/// Runs a statement that answers with one row at most.
+pub fn row<T>(sql: &str, arguments: &[DatumWithOid], read: impl FnMut(&Row) -> T) -> Option<T> {
+    rows(sql, arguments, read).pop()
+}
+
+/// A row of an answer; columns count from 1.
+pub struct Row<'a>(pgrx::spi::SpiHeapTupleData<'a>);
+
+impl Row<'_> {
+    /// The value of a column that may be NULL.
+    pub fn get<T: IntoDatum + FromDatum>(&self, column: usize) -> Option<T> {
+        match self.0.get(column) {
+            Ok(value) => value,
+            Err(error) => panic!("column {column} of a statement of ours: {error}"),
+        }
+    }
+
+    /// The value of a column that our own statement never leaves NULL.
+    pub fn must<T: IntoDatum + FromDatum>(&self, column: usize) -> T {
+        self.get(column).unwrap_or_else(|| panic!("column {column} of a statement of ours is NULL"))
+    }
+}
+
+fn met<'a>(answer: Result<SpiTupleTable<'a>, pgrx::spi::Error>) -> SpiTupleTable<'a> {
+    // What can go wrong in a statement is raised by Postgres as an ERROR; what is left are mistakes in calling SPI.
+    answer.unwrap_or_else(|error| panic!("SPI refused a statement: {error}"))
+}
+
+/// `name`, quoted where it needs to be.
+pub fn identifier(name: &str) -> String {
+    pgrx::spi::quote_identifier(name)
+}
+
+/// `schema.name`, quoted where it needs to be.
+pub fn qualified(schema: &str, name: &str) -> String {
+    format!("{}.{}", identifier(schema), identifier(name))
+}
+
+/// `value` as a literal.
+pub fn literal(value: &str) -> String {
+    pgrx::spi::quote_literal(value)
+}

@@ -1,0 +1,107 @@
+//! Transactions of the worker, and acting as somebody else. The only place that catches a Postgres ERROR.
+
+use std::panic::AssertUnwindSafe;
+
+use pgrx::PgTryBuilder;
+use pgrx::pg_sys;
+use pgrx::pg_sys::panic::CaughtError;
+use pgrx::prelude::*;
+
+/// A Postgres ERROR (or a panic) that ended a transaction, as values that outlive it.
+#[derive(Clone, Debug)]
+pub struct Aborted {
+    pub code: PgSqlErrorCode,
+    pub message: String,
+}
+
+/// Runs `work` in a transaction of its own: committed when it returns, rolled back when it raises.
+///
+/// Only for background workers: a backend's transaction is its user's.
+pub fn run<T>(work: impl FnOnce() -> T) -> Result<T, Aborted> {
+    let committed = PgTryBuilder::new(AssertUnwindSafe(|| {
+        // SAFETY: called on the main thread of a background worker with no transaction open.
+        unsafe {
+            pg_sys::SetCurrentStatementStartTimestamp();
+            pg_sys::StartTransactionCommand();
+            pg_sys::PushActiveSnapshot(pg_sys::GetTransactionSnapshot());
+        }
+        let value = work();
+        // SAFETY: pairs with the two calls above.
+        unsafe {
+            pg_sys::PopActiveSnapshot();
+            pg_sys::CommitTransactionCommand();
+        }
+        Ok(value)
+    }))
+    .catch_rust_panic(|cause| Err(aborted(&cause)))
+    .catch_others(|cause| Err(aborted(&cause)))
+    .execute();
+    if committed.is_err() {
+        // SAFETY: the transaction failed and is still ours to end; this also gives back locks, snapshots and the role.
+        unsafe { pg_sys::AbortCurrentTransaction() };
+    }
+    // SAFETY: no transaction is open. Without these two, autovacuum never hears of our writes.
+    unsafe {
+        pg_sys::pgstat_report_stat(false);
+        pg_sys::pgstat_report_activity(pg_sys::BackendState::STATE_IDLE, std::ptr::null());
+    }
+    committed
+}
+
+fn aborted(cause: &CaughtError) -> Aborted {
+    let (CaughtError::PostgresError(report)
+    | CaughtError::ErrorReport(report)
+    | CaughtError::RustPanic { ereport: report, .. }) = cause;
+    Aborted { code: report.sql_error_code(), message: report.message().to_owned() }
+}
+
+/// Runs `work` with the privileges of `role`.
+///
+/// Not `SET ROLE`: a trigger of the role could `RESET` that and be whoever the worker is. Deferred constraints and
+/// triggers are run before the way back, since at commit they would run as the worker.
+pub fn acting_as<T>(role: pg_sys::Oid, work: impl FnOnce() -> T) -> T {
+    let switched = Identity::switch(role);
+    let value = work();
+    if switched.deferrable {
+        crate::statement::run("SET CONSTRAINTS ALL IMMEDIATE", &[]);
+    }
+    drop(switched);
+    value
+}
+
+/// Runs `work` with the privileges of the extension's owner of last resort, for what only the extension may touch: its
+/// own tables. `work` must not run anything that a user wrote.
+pub fn acting_as_extension<T>(work: impl FnOnce() -> T) -> T {
+    let mut switched = Identity::switch(pg_sys::Oid::from(pg_sys::BOOTSTRAP_SUPERUSERID));
+    switched.deferrable = false;
+    let value = work();
+    drop(switched);
+    value
+}
+
+/// Who the process was before it acted as somebody else. Goes back when dropped, also by unwinding.
+struct Identity {
+    role: pg_sys::Oid,
+    context: i32,
+    deferrable: bool,
+}
+
+impl Identity {
+    fn switch(role: pg_sys::Oid) -> Identity {
+        let mut before = Identity { role: pg_sys::InvalidOid, context: 0, deferrable: true };
+        // SAFETY: plain reads and writes of the process' identity; Drop restores it, and so does the end of a
+        // (sub)transaction that fails.
+        unsafe {
+            pg_sys::GetUserIdAndSecContext(&mut before.role, &mut before.context);
+            pg_sys::SetUserIdAndSecContext(role, before.context | pg_sys::SECURITY_LOCAL_USERID_CHANGE as i32);
+        }
+        before
+    }
+}
+
+impl Drop for Identity {
+    fn drop(&mut self) {
+        // SAFETY: as above.
+        unsafe { pg_sys::SetUserIdAndSecContext(self.role, self.context) };
+    }
+}

@@ -1,0 +1,80 @@
+//! `ai.drop_vectorizer`.
+
+use pgrx::prelude::*;
+
+use crate::error::raise;
+use crate::statement::{self, identifier};
+use crate::transaction::acting_as_extension;
+use crate::worker::shared_memory;
+
+#[pg_extern(sql = false)]
+fn drop_vectorizer_by_name(name: String, drop_all: bool) {
+    let sql = include_str!("../../sql/query/vectorizer_by_name.sql");
+    match statement::row(sql, &[name.as_str().into()], |row| row.must(1)) {
+        Some(id) => drop_vectorizer(id, drop_all),
+        None => missing(&format!("\"{name}\"")),
+    }
+}
+
+/// What there is to drop; `None` for what is gone already. Quoted names with schemas.
+struct Remains {
+    source: Option<String>,
+    tables: Vec<Option<String>>,
+    target: Option<String>,
+    view: Option<String>,
+    function: Option<String>,
+    trigger: String,
+    allowed: bool,
+    name: String,
+}
+
+#[pg_extern(sql = false)]
+fn drop_vectorizer(vectorizer_id: i32, drop_all: bool) {
+    let sql = include_str!("../../sql/query/dropped_vectorizer.sql");
+    let remains = statement::row(sql, &[vectorizer_id.into()], |row| Remains {
+        source: row.get(1),
+        tables: vec![row.get(3), row.get(4)],
+        target: row.get(5),
+        view: row.get(6),
+        function: row.get(7),
+        trigger: row.must(8),
+        allowed: row.must(9),
+        name: row.must(10),
+    });
+    let Some(remains) = remains else { missing(&vectorizer_id.to_string()) };
+    if !remains.allowed {
+        raise(
+            PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
+            format!("must be owner of the source table of vectorizer {}", remains.name),
+            None,
+        );
+    }
+    if let Some(source) = &remains.source {
+        for suffix in ["_insert", "", "_delete", "_truncate"] {
+            let trigger = identifier(&format!("{}{suffix}", remains.trigger));
+            statement::run(&format!("DROP TRIGGER IF EXISTS {trigger} ON {source}"), &[]);
+        }
+    }
+    if let Some(function) = &remains.function {
+        statement::run(&format!("DROP FUNCTION {function}"), &[]);
+    }
+    for table in remains.tables.iter().flatten() {
+        statement::run(&format!("DROP TABLE {table}"), &[]);
+    }
+    if drop_all {
+        if let Some(view) = &remains.view {
+            statement::run(&format!("DROP VIEW {view}"), &[]);
+        }
+        if let Some(target) = &remains.target {
+            statement::run(&format!("DROP TABLE {target}"), &[]);
+        }
+    }
+    acting_as_extension(|| {
+        statement::run("DELETE FROM ai._vectorizer WHERE id = $1", &[vectorizer_id.into()]);
+    });
+    shared_memory::catalogue_changed_at_commit();
+}
+
+fn missing(which: &str) -> ! {
+    raise(PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT, format!("vectorizer {which} does not exist"), None)
+}

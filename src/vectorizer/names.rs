@@ -1,0 +1,74 @@
+//! The names of what a vectorizer is made of.
+
+use ai_pipeline::config::Destination;
+use serde_json::Value;
+
+use crate::error::invalid;
+
+/// Names of Postgres end after this many bytes.
+const NAME_BYTES: usize = 63;
+
+/// Columns of the queue that are not the primary key's: a key column of such a name is stored as `pk_…`.
+pub const QUEUE_COLUMNS: [&str; 15] = [
+    "queued_at",
+    "loading_retries",
+    "loading_retry_after",
+    "item",
+    "version",
+    "backfill",
+    "attempts",
+    "crashes",
+    "lease",
+    "lease_taken_at",
+    "lease_expires_at",
+    "created_at",
+    "failure_step",
+    "class",
+    "reason",
+];
+
+/// Columns of the destination that are not the primary key's.
+pub const TARGET_COLUMNS: [&str; 4] = ["embedding_uuid", "chunk_seq", "chunk", "embedding"];
+
+/// Table and view, from what `ai.destination_table` was given: pgai's rules, but `view_schema` counts.
+pub fn destination(config: &Value, source_schema: &str, source_table: &str) -> Destination {
+    if config.get("implementation").and_then(Value::as_str) != Some("table") {
+        invalid("invalid implementation for destination config");
+    }
+    let given = |key: &str| config.get(key).and_then(Value::as_str).map(str::to_owned);
+    let base = given("destination");
+    let table = given("target_table").or_else(|| base.as_ref().map(|base| cut(format!("{base}_store"))));
+    Destination::Table {
+        target_schema: given("target_schema").unwrap_or_else(|| source_schema.to_owned()),
+        target_table: table.unwrap_or_else(|| cut(format!("{source_table}_embedding_store"))),
+        view_schema: given("view_schema").unwrap_or_else(|| source_schema.to_owned()),
+        view_name: given("view_name").or(base).unwrap_or_else(|| cut(format!("{source_table}_embedding"))),
+    }
+}
+
+/// The name of a vectorizer that was given none. Names of vectorizers are narrower than those of tables: what does not
+/// fit becomes an underscore.
+pub fn derived(destination: &Destination) -> String {
+    let Destination::Table { target_schema, target_table, .. } = destination;
+    let mut name: String = format!("{target_schema}_{target_table}")
+        .chars()
+        .map(|character| match character.to_ascii_lowercase() {
+            fits @ ('a'..='z' | '0'..='9' | '_') => fits,
+            _ => '_',
+        })
+        .collect();
+    if !name.starts_with(|first: char| first.is_ascii_lowercase()) {
+        name.insert_str(0, "v_");
+    }
+    cut(name)
+}
+
+/// The name as far as Postgres would read it.
+pub fn cut(mut name: String) -> String {
+    let mut end = name.len().min(NAME_BYTES);
+    while !name.is_char_boundary(end) {
+        end -= 1;
+    }
+    name.truncate(end);
+    name
+}

@@ -1,0 +1,184 @@
+//! Checks of the configuration: pgai's, in its order and with its texts, and what it left unchecked.
+
+use ai_pipeline::chunk;
+use ai_pipeline::config::Chunking;
+use ai_pipeline::format::Template;
+use serde_json::Value;
+
+use crate::error::invalid;
+
+/// A column of the source table: name and `pg_type.typname`.
+pub type Column = (String, String);
+
+/// `config` is a document of this kind; the beginning of every check.
+fn expect_kind<'a>(kind: &str, config: &'a Option<Value>) -> &'a Value {
+    match config {
+        None => invalid(format!("invalid config_type for {kind} config")),
+        Some(config) if !config.is_object() => invalid(format!("{kind} config is not a jsonb object")),
+        Some(config) if config["config_type"] != kind => invalid(format!("invalid config_type for {kind} config")),
+        Some(config) => config,
+    }
+}
+
+fn text<'a>(config: &'a Value, key: &str) -> Option<&'a str> {
+    config.get(key).and_then(Value::as_str)
+}
+
+pub fn loading(config: &Option<Value>, columns: &[Column]) -> Value {
+    const TYPES: [&str; 5] = ["text", "varchar", "char", "bpchar", "bytea"];
+    let config = expect_kind("loading", config);
+    let implementation = match text(config, "implementation") {
+        Some(known @ ("column" | "uri")) => known,
+        _ => invalid("invalid loading config implementation"),
+    };
+    let Some(column) = text(config, "column_name") else { invalid("invalid loading config, missing column_name") };
+    if config.get("retries").and_then(Value::as_i64).is_none_or(|retries| retries < 0) {
+        invalid("invalid loading config, retries must be a non-negative integer");
+    }
+    if let Some(role) = text(config, "aws_role_arn") {
+        // Partitions of AWS other than the first (aws-us-gov, aws-cn) have roles as well.
+        let parts: Vec<&str> = role.splitn(6, ':').collect();
+        let is_role = matches!(parts[..], ["arn", partition, "iam", _, _, name]
+            if partition.starts_with("aws") && name.starts_with("role/"));
+        if !is_role {
+            invalid("invalid loading config, aws_role_arn must match arn:aws:iam::*:role/*");
+        }
+    }
+    let Some((_, kind)) = columns.iter().find(|(name, _)| name == column) else {
+        invalid(format!("column_name in config does not exist in the table: {column}"))
+    };
+    if !TYPES.contains(&kind.as_str()) {
+        invalid(format!(
+            "column_name {column} in config is of invalid type {kind}. Supported types are: {}",
+            TYPES.join(", ")
+        ));
+    }
+    if implementation == "uri" && kind == "bytea" {
+        invalid(format!(
+            "the type of the column `{column}` in config is not compatible with `uri` loading implementation (type \
+             should be either text, varchar, char, bpchar, or bytea)"
+        ));
+    }
+    config.clone()
+}
+
+pub fn parsing(config: &Option<Value>, loading: &Value, columns: &[Column]) -> Value {
+    let config = expect_kind("parsing", config);
+    let implementation = match text(config, "implementation") {
+        Some(known @ ("auto" | "none" | "pymupdf" | "docling")) => known,
+        _ => invalid("invalid parsing config implementation"),
+    };
+    let column = text(loading, "column_name").unwrap_or_default();
+    let bytes = columns.iter().any(|(name, kind)| name == column && kind == "bytea");
+    if implementation == "none" && bytes {
+        invalid("cannot use parsing_none with bytea columns");
+    }
+    if matches!(implementation, "pymupdf" | "docling") && loading["implementation"] == "column" && !bytes {
+        invalid(format!("parsing_{implementation} must be used with a bytea column"));
+    }
+    config.clone()
+}
+
+pub fn destination(config: &Option<Value>) -> Value {
+    expect_kind("destination", config).clone()
+}
+
+pub fn embedding(config: &Option<Value>) -> Value {
+    let config = expect_kind("embedding", config);
+    match text(config, "implementation") {
+        None => invalid("embedding implementation not specified"),
+        Some("openai") => config.clone(),
+        Some(other) => invalid(format!("invalid embedding implementation: \"{other}\"")),
+    }
+}
+
+pub fn chunking(config: &Option<Value>) -> Value {
+    let config = expect_kind("chunking", config);
+    let known = ["character_text_splitter", "recursive_character_text_splitter", "text_splitter", "none"];
+    if !text(config, "implementation").is_some_and(|implementation| known.contains(&implementation)) {
+        invalid("invalid chunking config implementation");
+    }
+    match serde_json::from_value::<Chunking>(config.clone()) {
+        Err(error) => invalid(format!("invalid chunking config: {error}")),
+        Ok(chunking) => {
+            if let Err(error) = chunk::check(&chunking) {
+                invalid(error.to_string());
+            }
+        }
+    }
+    config.clone()
+}
+
+/// `default` is resolved by the setting `ai.indexing_default`.
+pub fn indexing(config: &Option<Value>, default: Option<&str>) -> Value {
+    let config = expect_kind("indexing", config);
+    match text(config, "implementation") {
+        None => invalid("indexing implementation not specified"),
+        Some("none") => config.clone(),
+        Some("default") => match default {
+            None | Some("indexing_none") => serde_json::json!({"implementation": "none", "config_type": "indexing"}),
+            Some(other) => invalid(format!("ai.indexing_default names an index that is not supported: \"{other}\"")),
+        },
+        Some(other) => invalid(format!("invalid indexing implementation: \"{other}\"")),
+    }
+}
+
+pub fn formatting(config: &Option<Value>, columns: &[Column]) -> Value {
+    let config = expect_kind("formatting", config);
+    if text(config, "implementation") != Some("python_template") {
+        invalid("unrecognized formatting implementation");
+    }
+    let template = text(config, "template").unwrap_or_default();
+    let parsed = Template::parse(template);
+    if !template.contains("$chunk") && !template.contains("${chunk}") {
+        invalid("template must contain $chunk placeholder");
+    }
+    if columns.iter().any(|(name, _)| name == "chunk") {
+        invalid("formatting_python_template may not be used when source table has a column named \"chunk\"");
+    }
+    match parsed {
+        Err(error) => invalid(format!("invalid template: {error}")),
+        Ok(parsed) => {
+            for name in parsed.columns() {
+                if !columns.iter().any(|(known, _)| known == name) {
+                    invalid(format!("the template names ${name}, but the source table has no column of that name"));
+                }
+            }
+        }
+    }
+    config.clone()
+}
+
+/// `default` is resolved by the setting `ai.scheduling_default`: the background worker, unless it says otherwise.
+pub fn scheduling(config: &Option<Value>, default: Option<&str>) -> Value {
+    let config = expect_kind("scheduling", config);
+    match text(config, "implementation") {
+        None => invalid("scheduling implementation not specified"),
+        Some("none") => config.clone(),
+        Some("default") => match default {
+            None => config.clone(),
+            Some("scheduling_none") => serde_json::json!({"implementation": "none", "config_type": "scheduling"}),
+            Some(other) => invalid(format!("ai.scheduling_default names a schedule that is not supported: \"{other}\"")),
+        },
+        Some(other) => invalid(format!("unrecognized scheduling implementation: \"{other}\"")),
+    }
+}
+
+pub fn processing(config: &Option<Value>) -> Value {
+    let config = expect_kind("processing", config);
+    match text(config, "implementation") {
+        None => invalid("processing implementation not specified"),
+        Some("default") => (),
+        Some(other) => invalid(format!("unrecognized processing implementation: \"{other}\"")),
+    }
+    for (key, most) in [("batch_size", 2048), ("concurrency", 50)] {
+        let Some(value) = config.get(key) else { continue };
+        match value.as_i64() {
+            None => invalid(format!("{key} must be a number")),
+            Some(value) if value > most => invalid(format!("{key} must be less than or equal to {most}")),
+            Some(value) if value <= 0 => invalid(format!("{key} must be greater than 0")),
+            Some(_) => (),
+        }
+    }
+    config.clone()
+}

@@ -1,0 +1,124 @@
+//! The processes: a launcher for the server, a worker per database on demand.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use pgrx::bgworkers::{BackgroundWorkerBuilder, BgWorkerStartTime};
+use pgrx::pg_sys;
+use pgrx::prelude::*;
+
+mod bridge;
+mod database;
+mod flight;
+mod launcher;
+mod services;
+pub mod shared_memory;
+mod status;
+
+pub use services::plain_environment;
+
+static PRELOADED: AtomicBool = AtomicBool::new(false);
+
+/// Registers the launcher; only possible while the postmaster loads the library.
+pub fn init() {
+    // SAFETY: flags of the process that are set before a library is loaded.
+    let (preloading, upgrading) =
+        unsafe { (pg_sys::process_shared_preload_libraries_in_progress, pg_sys::IsBinaryUpgrade) };
+    if !preloading {
+        return;
+    }
+    PRELOADED.store(true, Ordering::Relaxed);
+    shared_memory::init();
+    if upgrading {
+        return;
+    }
+    BackgroundWorkerBuilder::new("ai launcher")
+        .set_type("ai launcher")
+        .set_library("ai")
+        .set_function("ai_launcher_main")
+        .set_start_time(BgWorkerStartTime::RecoveryFinished)
+        .set_restart_time(Some(std::time::Duration::from_secs(5)))
+        .enable_spi_access()
+        .load();
+}
+
+/// Whether the library was in shared_preload_libraries when the server started.
+pub fn is_preloaded() -> bool {
+    PRELOADED.load(Ordering::Relaxed)
+}
+
+unsafe extern "C-unwind" {
+    /// Postgres' own handler of SIGTERM: it interrupts SPI, which pgrx's handler does not. Declared here because the
+    /// generated binding of the same name is a wrapper of another type.
+    fn die(signal: std::ffi::c_int);
+    /// Postgres' own handler of SIGHUP.
+    fn SignalHandlerForConfigReload(signal: std::ffi::c_int);
+}
+
+/// Installs Postgres' handlers and lets signals in.
+fn receive_signals() {
+    // SAFETY: called once at the start of a background worker, whose signals are blocked until the last line.
+    unsafe {
+        #[cfg(not(feature = "pg18"))]
+        use pg_sys::pqsignal;
+        #[cfg(feature = "pg18")]
+        use pg_sys::pqsignal_be as pqsignal;
+        pqsignal(pg_sys::SIGTERM as i32, Some(die));
+        pqsignal(pg_sys::SIGHUP as i32, Some(SignalHandlerForConfigReload));
+        pg_sys::BackgroundWorkerUnblockSignals();
+    }
+}
+
+/// Reads the configuration again if it was asked for; whether it was.
+fn reload_configuration() -> bool {
+    // SAFETY: a flag that the signal handler sets, and Postgres' own way to answer it on the main thread.
+    unsafe {
+        let asked = pg_sys::ConfigReloadPending != 0;
+        if asked {
+            pg_sys::ConfigReloadPending = 0;
+            pg_sys::ProcessConfigFile(pg_sys::GucContext::PGC_SIGHUP);
+        }
+        asked
+    }
+}
+
+/// Whether somebody wants this process to end.
+fn must_end() -> bool {
+    // SAFETY: a flag that the signal handler sets.
+    unsafe { pg_sys::ProcDiePending != 0 }
+}
+
+/// Ends the process by way of its exit handlers. 1, because 0 would unregister the launcher for good.
+fn end() -> ! {
+    // SAFETY: the one way for a background worker to end.
+    unsafe { pg_sys::proc_exit(1) }
+}
+
+/// Waits for the latch, for `socket` to become readable where there is one, or for `timeout`.
+fn wait(socket: Option<i32>, timeout: std::time::Duration) {
+    let milliseconds = i64::try_from(timeout.as_millis()).unwrap_or(i64::MAX).clamp(0, 3_600_000);
+    let mut events = pg_sys::WL_LATCH_SET | pg_sys::WL_TIMEOUT | pg_sys::WL_EXIT_ON_PM_DEATH;
+    if socket.is_some() {
+        events |= pg_sys::WL_SOCKET_READABLE;
+    }
+    // SAFETY: on the main thread, with the process' own latch and a descriptor that the caller keeps open.
+    unsafe {
+        pg_sys::WaitLatchOrSocket(
+            pg_sys::MyLatch,
+            events as i32,
+            socket.unwrap_or(pg_sys::PGINVALID_SOCKET),
+            milliseconds as _,
+            pg_sys::PG_WAIT_EXTENSION,
+        );
+        pg_sys::ResetLatch(pg_sys::MyLatch);
+    }
+    if !must_end() {
+        // Barriers (DROP DATABASE, ALTER SYSTEM) are answered here and nowhere else.
+        pgrx::check_for_interrupts!();
+    }
+}
+
+/// Wakes the worker of this database when the transaction commits.
+#[pg_extern(sql = false)]
+fn wake_worker() {
+    shared_memory::wake_at_commit();
+}

@@ -1,0 +1,121 @@
+//! The bridge between Postgres' main thread and the threads that wait for the network.
+//!
+//! Tasks hand their results over in a bounded channel and ring an eventfd; the main thread waits for its latch and for
+//! the eventfd in one call, so a result is taken over at once and an idle worker does nothing at all.
+
+use std::cell::RefCell;
+use std::future::Future;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+use pgrx::pg_sys;
+use pgrx::prelude::*;
+use rustix::event::EventfdFlags;
+use tokio::runtime::Runtime;
+use tokio::sync::mpsc;
+
+/// Threads that serve the network. Two keep a busy provider and a busy S3 from waiting for each other's TLS.
+const THREADS: usize = 2;
+/// How long a stop waits for tasks to notice.
+const SHUTDOWN: Duration = Duration::from_millis(100);
+
+thread_local! {
+    /// The runtime, where the exit handler finds it: the process must not end with threads inside it.
+    static RUNTIME: RefCell<Option<Runtime>> = const { RefCell::new(None) };
+}
+
+/// Results on their way from the tasks to the main thread.
+pub struct Bridge<Event> {
+    handle: tokio::runtime::Handle,
+    sender: mpsc::Sender<Event>,
+    receiver: mpsc::Receiver<Event>,
+    bell: Arc<OwnedFd>,
+}
+
+impl<Event: Send + 'static> Bridge<Event> {
+    /// Starts the threads. `capacity` bounds the results that wait for the main thread.
+    pub fn open(capacity: usize) -> std::io::Result<Bridge<Event>> {
+        let before = block_signals();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(THREADS)
+            .thread_name("ai network")
+            // Threads of the blocking pool come later, when signals are let in again.
+            .on_thread_start(|| {
+                block_signals();
+            })
+            .enable_io()
+            .enable_time()
+            .build();
+        restore_signals(&before);
+        let runtime = runtime?;
+        let handle = runtime.handle().clone();
+        RUNTIME.with(|slot| *slot.borrow_mut() = Some(runtime));
+        let (sender, receiver) = mpsc::channel(capacity);
+        let bell = rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        Ok(Bridge { handle, sender, receiver, bell: Arc::new(bell) })
+    }
+
+    /// Runs a task; its result arrives at [`Bridge::take`].
+    pub fn spawn(&self, task: impl Future<Output = Event> + Send + 'static) -> tokio::task::AbortHandle {
+        let (sender, bell) = (self.sender.clone(), Arc::clone(&self.bell));
+        let task = self.handle.spawn(async move {
+            let event = task.await;
+            // Fails only when the main thread has gone, and with it all who would want the result.
+            if sender.send(event).await.is_ok() {
+                // A full counter rings as well.
+                let _ = rustix::io::write(&*bell, &1u64.to_ne_bytes());
+            }
+        });
+        task.abort_handle()
+    }
+
+    /// Runs code that wants to be inside the runtime, on the main thread.
+    pub fn within<T>(&self, work: impl FnOnce() -> T) -> T {
+        let _inside = self.handle.enter();
+        work()
+    }
+
+    /// A result, if one has arrived.
+    pub fn take(&mut self) -> Option<Event> {
+        self.receiver.try_recv().ok()
+    }
+
+    /// Waits for the latch, a result or `timeout`.
+    pub fn wait(&self, timeout: Duration) {
+        super::wait(Some(self.bell.as_raw_fd()), timeout);
+        // Empties the counter; nothing to read means that the latch or the time woke us.
+        let _ = rustix::io::read(&*self.bell, &mut [0u8; 8]);
+    }
+}
+
+/// Stops the threads. Called by the exit handler, whatever ends the process.
+pub fn close() {
+    if let Some(runtime) = RUNTIME.with(|slot| slot.borrow_mut().take()) {
+        runtime.shutdown_timeout(SHUTDOWN);
+    }
+}
+
+/// Blocks all signals of this thread: Postgres' handlers must run on the main thread only.
+fn block_signals() -> libc::sigset_t {
+    // SAFETY: both sets are initialised by the calls before they are read.
+    unsafe {
+        let mut all = std::mem::zeroed();
+        let mut before = std::mem::zeroed();
+        libc::sigfillset(&mut all);
+        libc::pthread_sigmask(libc::SIG_SETMASK, &all, &mut before);
+        before
+    }
+}
+
+fn restore_signals(before: &libc::sigset_t) {
+    // SAFETY: a set that pthread_sigmask gave.
+    unsafe {
+        libc::pthread_sigmask(libc::SIG_SETMASK, before, std::ptr::null_mut());
+    }
+}
+
+#[pg_guard]
+pub unsafe extern "C-unwind" fn at_exit(_code: i32, _argument: pg_sys::Datum) {
+    close();
+}

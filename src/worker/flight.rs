@@ -1,0 +1,74 @@
+//! A document that is being worked on: what it waits for, and what it has gathered so far.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use ai_pipeline::error::Failure;
+use ai_pipeline::plan::Plan;
+use tokio::task::AbortHandle;
+
+use crate::catalog::Vectorizer;
+use crate::destination::StoredChunk;
+use crate::queue::Item;
+
+/// A claimed document on its way to the destination.
+pub struct Flight {
+    pub vectorizer: Arc<Vectorizer>,
+    pub item: Item,
+    pub stage: Stage,
+    /// Claimed because a process died with it: flies alone.
+    pub suspect: bool,
+}
+
+/// Where a flight is. The tasks' handles end the work when the flight is dropped.
+pub enum Stage {
+    /// Loading, parsing, chunking and formatting, in a task.
+    Preparing(Task),
+    /// Some texts are new, and a task waits for their vectors.
+    Embedding(Draft, Task),
+    /// All is there; waits for its transaction, after `not_before` where a user's lock was in the way.
+    Writing { draft: Draft, vectors: Vec<Vec<f32>>, not_before: Instant },
+}
+
+/// A task that is of no use without its flight.
+pub struct Task(pub AbortHandle);
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// The new state of a document, compared with the stored one.
+pub struct Draft {
+    pub texts: Vec<String>,
+    pub stored: Vec<StoredChunk>,
+    pub plan: Plan,
+}
+
+impl Draft {
+    pub fn new(texts: Vec<String>, stored: Vec<StoredChunk>) -> Draft {
+        let old: Vec<&str> = stored.iter().map(|chunk| chunk.text.as_str()).collect();
+        let plan = ai_pipeline::plan::compare(&old, &texts);
+        Draft { texts, stored, plan }
+    }
+
+    /// The texts that need a vector, in the order of `plan.embed`.
+    pub fn missing(&self) -> Vec<String> {
+        self.plan.embed.iter().map(|&index| self.texts[index].clone()).collect()
+    }
+}
+
+/// What a task hands back.
+pub enum Outcome {
+    /// The formatted chunks of the document.
+    Prepared(Result<Vec<String>, Failure>),
+    /// The vectors of the missing texts.
+    Embedded(Result<Vec<Vec<f32>>, Failure>),
+}
+
+/// The outcome of the task of a flight.
+pub struct Event {
+    pub flight: u64,
+    pub outcome: Outcome,
+}

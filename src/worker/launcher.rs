@@ -1,0 +1,206 @@
+//! The launcher: starts workers where there is work. It is connected to no database, so it stands in nobody's way.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use ai_pipeline::launch::{self, Database, Verdict};
+use pgrx::bgworkers::{BackgroundWorkerBuilder, BgWorkerStartTime, DynamicBackgroundWorker};
+use pgrx::pg_sys::{self, Oid};
+use pgrx::prelude::*;
+
+use super::shared_memory;
+use crate::{settings, transaction};
+
+/// Between two looks at the catalogue for databases that came or went without waking anybody, in microseconds.
+const CATALOGUE_INTERVAL: i64 = 60_000_000;
+/// A worker that has not started after this long has failed to, in microseconds.
+const START_TIMEOUT: i64 = 30_000_000;
+
+#[pg_guard]
+#[unsafe(no_mangle)]
+pub extern "C-unwind" fn ai_launcher_main(_argument: pg_sys::Datum) {
+    super::receive_signals();
+    // SAFETY: once, at the start of a background worker; no name of a database means shared catalogues only.
+    unsafe {
+        pg_sys::BackgroundWorkerInitializeConnection(std::ptr::null(), std::ptr::null(), 0);
+        pg_sys::before_shmem_exit(Some(at_exit), pg_sys::Datum::from(0));
+    }
+    shared_memory::launcher_arrived();
+    Launcher::default().run()
+}
+
+#[pg_guard]
+unsafe extern "C-unwind" fn at_exit(_code: i32, _argument: pg_sys::Datum) {
+    shared_memory::launcher_left();
+}
+
+#[derive(Default)]
+struct Launcher {
+    started: HashMap<Oid, Start>,
+    /// When the catalogue was read last.
+    catalogue_read: i64,
+    /// The databases that were there then and let themselves be connected to.
+    databases: HashMap<Oid, String>,
+}
+
+struct Start {
+    worker: DynamicBackgroundWorker,
+    at: i64,
+}
+
+impl Launcher {
+    fn run(mut self) -> ! {
+        loop {
+            if super::must_end() {
+                super::end();
+            }
+            if super::reload_configuration() {
+                // Whoever reloads has mended something: no start waits for its back-off.
+                for slot in shared_memory::look().1 {
+                    shared_memory::change(slot.database, |slot| (slot.failures, slot.not_before) = (0, 0));
+                }
+            }
+            let pause = self.round();
+            super::wait(None, pause);
+        }
+    }
+
+    /// Looks once at everything; how long nothing will be due.
+    fn round(&mut self) -> Duration {
+        let now = shared_memory::now();
+        self.note_exits(now);
+        if now - self.catalogue_read >= CATALOGUE_INTERVAL {
+            self.read_catalogue(now);
+        }
+        let mut next = now + CATALOGUE_INTERVAL;
+        let mut reason = String::new();
+        for slot in shared_memory::look().1 {
+            let running = slot.worker.pid != 0 || self.started.contains_key(&slot.database);
+            let known = Database {
+                woken: slot.woken,
+                running,
+                next_due: (slot.next_due != 0).then_some(slot.next_due),
+                not_before: slot.not_before,
+            };
+            match launch::decide(known, now) {
+                Verdict::Sleep => (),
+                Verdict::Wait(until) => next = next.min(until),
+                Verdict::Start if self.started.len() >= settings::max_workers() => {
+                    reason = format!("{} workers are busy, as many as ai.max_workers allows", self.started.len());
+                }
+                Verdict::Start => {
+                    if let Err(refusal) = self.start(slot.database, now) {
+                        reason = refusal;
+                        next = next.min(now + launch::FIRST_BACKOFF);
+                    }
+                }
+            }
+        }
+        let running = self.started.len();
+        shared_memory::launcher_reports(&format!("{running} workers running"), &reason);
+        Duration::from_micros(u64::try_from(next - shared_memory::now()).unwrap_or(0))
+    }
+
+    /// Settles the accounts of workers that are gone.
+    fn note_exits(&mut self, now: i64) {
+        self.started.retain(|&database, start| {
+            let gone = match start.worker.pid() {
+                Ok(_) => false,
+                Err(pgrx::bgworkers::BackgroundWorkerStatus::NotYetStarted) => now - start.at > START_TIMEOUT,
+                Err(_) => true,
+            };
+            if gone {
+                shared_memory::change(database, |slot| {
+                    let lived = now - start.at;
+                    (slot.failures, slot.not_before) = launch::after_exit(slot.left_orderly, slot.failures, lived, now);
+                    if !slot.left_orderly {
+                        // What it was started for has not been done.
+                        slot.woken = true;
+                    }
+                    slot.starting = false;
+                });
+            }
+            !gone
+        });
+    }
+
+    /// Notes the databases that are there; each new one gets a worker once, which looks whether we are wanted.
+    fn read_catalogue(&mut self, now: i64) {
+        let Ok(present) = transaction::run(databases) else { return };
+        for gone in shared_memory::look().1 {
+            if !present.contains_key(&gone.database) && gone.worker.pid == 0 {
+                shared_memory::forget(gone.database);
+            }
+        }
+        for &database in present.keys().filter(|database| !self.databases.contains_key(database)) {
+            shared_memory::change(database, |slot| slot.woken = true);
+        }
+        self.databases = present;
+        self.catalogue_read = now;
+    }
+
+    fn start(&mut self, database: Oid, now: i64) -> Result<(), String> {
+        if !self.databases.contains_key(&database) {
+            self.read_catalogue(now);
+        }
+        let Some(name) = self.databases.get(&database) else {
+            shared_memory::forget(database);
+            return Ok(());
+        };
+        // Postgres keeps 96 bytes of the name.
+        let short: String = name.chars().take(20).collect();
+        shared_memory::change(database, |slot| slot.starting = true);
+        let worker = BackgroundWorkerBuilder::new(&format!("ai worker {short}"))
+            .set_type("ai worker")
+            .set_library("ai")
+            .set_function("ai_worker_main")
+            .set_start_time(BgWorkerStartTime::RecoveryFinished)
+            .set_restart_time(None)
+            // SAFETY: set for the life of the process.
+            .set_notify_pid(unsafe { pg_sys::MyProcPid })
+            .set_argument(Some(pg_sys::Datum::from(database)))
+            .enable_spi_access()
+            .load_dynamic();
+        match worker {
+            Ok(worker) => {
+                self.started.insert(database, Start { worker, at: now });
+                Ok(())
+            }
+            Err(_) => {
+                let reason = "the server has no process to spare: raise max_worker_processes";
+                shared_memory::change(database, |slot| {
+                    slot.starting = false;
+                    (slot.failures, slot.not_before) = launch::after_exit(false, slot.failures, 0, now);
+                    if slot.failures == 1 {
+                        log!("ai: cannot start a worker: {reason}");
+                    }
+                });
+                Err(reason.to_owned())
+            }
+        }
+    }
+}
+
+/// The databases that can be connected to, templates aside: whoever copies a template must find nobody in it.
+fn databases() -> HashMap<Oid, String> {
+    let mut found = HashMap::new();
+    // SAFETY: a scan of a shared catalogue in a transaction of ours; each tuple is read before the next is fetched.
+    unsafe {
+        let relation = pg_sys::table_open(pg_sys::DatabaseRelationId, pg_sys::AccessShareLock as i32);
+        let scan = pg_sys::table_beginscan_catalog(relation, 0, std::ptr::null_mut());
+        loop {
+            let tuple = pg_sys::heap_getnext(scan, pg_sys::ScanDirection::ForwardScanDirection);
+            if tuple.is_null() {
+                break;
+            }
+            let database = &*pg_sys::GETSTRUCT(tuple).cast::<pg_sys::FormData_pg_database>();
+            if database.datallowconn && !database.datistemplate {
+                let name = std::ffi::CStr::from_ptr(database.datname.data.as_ptr());
+                found.insert(database.oid, name.to_string_lossy().into_owned());
+            }
+        }
+        pg_sys::heap_endscan(scan);
+        pg_sys::table_close(relation, pg_sys::AccessShareLock as i32);
+    }
+    found
+}

@@ -1,0 +1,340 @@
+//! What the processes know of each other: one slot per database, behind one lock.
+//!
+//! Nothing in here allocates or raises while the lock is held.
+
+use std::cell::Cell;
+use std::ffi::c_void;
+
+use pgrx::pg_sys;
+use pgrx::prelude::*;
+use pgrx::{PGRXSharedMemory, PgLwLock, PgSharedMemoryInitialization, pg_shmem_init};
+
+/// Databases that are known at the same time. A database takes a slot when its worker is first wanted; when all are
+/// taken, an idle one gives way and is found again by the launcher's next look at the catalogue.
+const SLOTS: usize = 512;
+/// Bytes of a text that a process says about itself.
+const TEXT: usize = 160;
+
+static STATE: PgLwLock<State> = unsafe { PgLwLock::new(c"ai") };
+
+/// A short text of fixed size.
+#[derive(Clone, Copy)]
+pub struct Text([u8; TEXT], usize);
+
+impl Text {
+    const EMPTY: Text = Text([0; TEXT], 0);
+
+    fn new(text: &str) -> Text {
+        let mut end = text.len().min(TEXT);
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        let mut bytes = [0; TEXT];
+        bytes[..end].copy_from_slice(&text.as_bytes()[..end]);
+        Text(bytes, end)
+    }
+
+    /// The text, if there is any.
+    pub fn get(&self) -> Option<&str> {
+        std::str::from_utf8(&self.0[..self.1]).ok().filter(|text| !text.is_empty())
+    }
+}
+
+/// A process of ours.
+#[derive(Clone, Copy)]
+pub struct Process {
+    pub pid: i32,
+    /// Address of its latch. It lies in Postgres' own shared memory, at the same address in every process.
+    latch: usize,
+    pub started: i64,
+    pub activity: Text,
+    pub since: i64,
+    pub in_flight: i32,
+    pub reason: Text,
+}
+
+impl Process {
+    const NONE: Process = Process {
+        pid: 0,
+        latch: 0,
+        started: 0,
+        activity: Text::EMPTY,
+        since: 0,
+        in_flight: 0,
+        reason: Text::EMPTY,
+    };
+
+    fn me() -> Process {
+        // SAFETY: MyProcPid and MyLatch are set before any code of an extension runs.
+        let (pid, latch) = unsafe { (pg_sys::MyProcPid, pg_sys::MyLatch as usize) };
+        Process { pid, latch, started: now(), since: now(), ..Process::NONE }
+    }
+}
+
+/// What is known of a database.
+#[derive(Clone, Copy)]
+pub struct Slot {
+    pub database: pg_sys::Oid,
+    /// Work may be waiting.
+    pub woken: bool,
+    /// Counts the changes of vectorizers, so that a worker knows when to read them again.
+    pub generation: u64,
+    /// A start was asked of the postmaster.
+    pub starting: bool,
+    pub worker: Process,
+    /// When the next document is due; 0 for never.
+    pub next_due: i64,
+    pub failures: u32,
+    pub not_before: i64,
+    /// The last worker left because there was nothing to do.
+    pub left_orderly: bool,
+    /// When a worker of this database last ran its exit handlers.
+    pub last_exit: i64,
+}
+
+impl Slot {
+    const FREE: Slot = Slot {
+        database: pg_sys::InvalidOid,
+        woken: false,
+        generation: 0,
+        starting: false,
+        worker: Process::NONE,
+        next_due: 0,
+        failures: 0,
+        not_before: 0,
+        left_orderly: false,
+        last_exit: 0,
+    };
+
+    fn is_idle(&self) -> bool {
+        !self.woken && !self.starting && self.worker.pid == 0 && self.next_due == 0 && self.failures == 0
+    }
+}
+
+struct State {
+    launcher: Process,
+    slots: [Slot; SLOTS],
+}
+
+impl Default for State {
+    fn default() -> Self {
+        State { launcher: Process::NONE, slots: [Slot::FREE; SLOTS] }
+    }
+}
+
+// SAFETY: plain values; the one address in it is of memory that every process maps at the same place.
+unsafe impl PGRXSharedMemory for State {}
+
+impl State {
+    fn slot(&mut self, database: pg_sys::Oid) -> Option<&mut Slot> {
+        let known = self.slots.iter().position(|slot| slot.database == database);
+        let index = known
+            .or_else(|| self.slots.iter().position(|slot| slot.database == pg_sys::InvalidOid))
+            .or_else(|| self.slots.iter().position(Slot::is_idle))?;
+        let slot = &mut self.slots[index];
+        if slot.database != database {
+            *slot = Slot { database, ..Slot::FREE };
+        }
+        Some(slot)
+    }
+}
+
+thread_local! {
+    /// What the transaction that is open will have to tell the worker at its commit.
+    static AT_COMMIT: Cell<Wish> = const { Cell::new(Wish::Nothing) };
+}
+
+#[derive(Clone, Copy, PartialEq, PartialOrd)]
+enum Wish {
+    Nothing,
+    Work,
+    Catalogue,
+}
+
+/// Asks for the memory; only while the postmaster loads the library.
+pub fn init() {
+    pg_shmem_init!(STATE);
+    // SAFETY: the callback lives as long as the library, which is never unloaded.
+    unsafe { pg_sys::RegisterXactCallback(Some(at_transaction_end), std::ptr::null_mut()) };
+}
+
+/// Whether the library was preloaded, without which there is neither memory nor a worker.
+pub fn is_available() -> bool {
+    super::is_preloaded()
+}
+
+/// Wakes the worker of this database when (and only if) the transaction commits.
+pub fn wake_at_commit() {
+    wish(Wish::Work);
+}
+
+/// Like [`wake_at_commit`], and makes the worker read the vectorizers again.
+pub fn catalogue_changed_at_commit() {
+    wish(Wish::Catalogue);
+}
+
+fn wish(wish: Wish) {
+    AT_COMMIT.with(|pending| {
+        if wish > pending.get() {
+            pending.set(wish);
+        }
+    });
+}
+
+#[pg_guard]
+unsafe extern "C-unwind" fn at_transaction_end(event: pg_sys::XactEvent::Type, _argument: *mut c_void) {
+    use pg_sys::XactEvent::*;
+    match event {
+        XACT_EVENT_COMMIT => {
+            let wish = AT_COMMIT.with(|pending| pending.replace(Wish::Nothing));
+            if wish > Wish::Nothing && is_available() {
+                wake(wish == Wish::Catalogue);
+            }
+        }
+        // A prepared transaction is committed by anybody, anywhere: the launcher's slow poll finds its rows.
+        XACT_EVENT_ABORT | XACT_EVENT_PREPARE => AT_COMMIT.with(|pending| pending.set(Wish::Nothing)),
+        _ => (),
+    }
+}
+
+fn wake(catalogue: bool) {
+    let latch = {
+        let mut state = STATE.exclusive();
+        let launcher = state.launcher.latch;
+        // SAFETY: set for the life of a backend.
+        match state.slot(unsafe { pg_sys::MyDatabaseId }) {
+            Some(slot) => {
+                slot.woken = true;
+                slot.generation += u64::from(catalogue);
+                if slot.worker.latch != 0 { slot.worker.latch } else { launcher }
+            }
+            None => launcher,
+        }
+    };
+    set_latch(latch);
+}
+
+fn set_latch(latch: usize) {
+    if latch != 0 {
+        // SAFETY: the address of a latch in a PGPROC: that memory stays mapped. If its process has gone and another has
+        // taken the PGPROC over, that one wakes for nothing, which every user of a latch must bear.
+        unsafe { pg_sys::SetLatch(latch as *mut pg_sys::Latch) };
+    }
+}
+
+/// The present, in Postgres' microseconds.
+pub fn now() -> i64 {
+    // SAFETY: reads the clock.
+    unsafe { pg_sys::GetCurrentTimestamp() }
+}
+
+/// The launcher says that it is there.
+pub fn launcher_arrived() {
+    STATE.exclusive().launcher = Process::me();
+}
+
+/// The launcher says that it goes.
+pub fn launcher_left() {
+    STATE.exclusive().launcher = Process::NONE;
+}
+
+/// The launcher says what keeps it from starting workers; empty when nothing does.
+pub fn launcher_reports(activity: &str, reason: &str) {
+    let mut state = STATE.exclusive();
+    report(&mut state.launcher, activity, reason);
+}
+
+fn report(process: &mut Process, activity: &str, reason: &str) {
+    if process.activity.get().unwrap_or_default() != activity {
+        process.since = now();
+        process.activity = Text::new(activity);
+    }
+    process.reason = Text::new(reason);
+}
+
+/// The launcher and the databases that have a slot.
+pub fn look() -> (Process, Vec<Slot>) {
+    let mut slots = Vec::with_capacity(SLOTS);
+    let state = STATE.share();
+    slots.extend(state.slots.iter().filter(|slot| slot.database != pg_sys::InvalidOid));
+    (state.launcher, slots)
+}
+
+/// Changes what is known of a database; `None` when all slots are taken by databases that are busy.
+pub fn change<T>(database: pg_sys::Oid, change: impl FnOnce(&mut Slot) -> T) -> Option<T> {
+    STATE.exclusive().slot(database).map(change)
+}
+
+/// A database is no more.
+pub fn forget(database: pg_sys::Oid) {
+    let mut state = STATE.exclusive();
+    if let Some(slot) = state.slots.iter_mut().find(|slot| slot.database == database) {
+        *slot = Slot::FREE;
+    }
+}
+
+/// The worker of this database says that it is there; false when another one is already.
+pub fn worker_arrived(database: pg_sys::Oid) -> bool {
+    change(database, |slot| {
+        let free = slot.worker.pid == 0;
+        if free {
+            slot.worker = Process::me();
+            slot.left_orderly = false;
+            slot.starting = false;
+        }
+        free
+    })
+    .unwrap_or(false)
+}
+
+/// The worker says what it does.
+pub fn worker_reports(database: pg_sys::Oid, activity: &str, in_flight: usize, reason: &str) {
+    change(database, |slot| {
+        report(&mut slot.worker, activity, reason);
+        slot.worker.in_flight = i32::try_from(in_flight).unwrap_or(i32::MAX);
+    });
+}
+
+/// Takes the wake-up call: whether there was one, and the generation of the vectorizers.
+pub fn take_wake(database: pg_sys::Oid) -> (bool, u64) {
+    change(database, |slot| (std::mem::take(&mut slot.woken), slot.generation)).unwrap_or((false, 0))
+}
+
+/// The worker wants to leave; false when somebody has just woken it.
+pub fn leave(database: pg_sys::Oid, next_due: i64) -> bool {
+    let (leaves, launcher) = {
+        let mut state = STATE.exclusive();
+        let launcher = state.launcher.latch;
+        let leaves = state.slot(database).is_none_or(|slot| {
+            if !slot.woken {
+                slot.left_orderly = true;
+                slot.next_due = next_due;
+                slot.worker.latch = 0;
+            }
+            !slot.woken
+        });
+        (leaves, launcher)
+    };
+    if leaves {
+        set_latch(launcher);
+    }
+    leaves
+}
+
+/// The worker runs its exit handlers.
+pub fn worker_left(database: pg_sys::Oid) {
+    let launcher = {
+        let mut state = STATE.exclusive();
+        let launcher = state.launcher.latch;
+        // SAFETY: set for the life of the process.
+        let me = unsafe { pg_sys::MyProcPid };
+        if let Some(slot) = state.slot(database)
+            && slot.worker.pid == me
+        {
+            slot.worker = Process::NONE;
+            slot.last_exit = now();
+        }
+        launcher
+    };
+    set_latch(launcher);
+}

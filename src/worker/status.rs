@@ -1,0 +1,90 @@
+//! What the processes say about themselves, for `ai.worker_status`.
+
+use pgrx::iter::TableIterator;
+use pgrx::pg_sys::Oid;
+use pgrx::prelude::*;
+
+use super::shared_memory::{self, Process, Slot};
+
+const NOT_PRELOADED: &str = "ai is not in shared_preload_libraries: add it to postgresql.conf and restart the server";
+const NO_LAUNCHER: &str = "the launcher is not running: the server is in recovery, or has just started; if this lasts, \
+                           look for \"ai launcher\" in the server log";
+
+/// The launcher, and the databases where a worker runs, starts, or waits after a failed start.
+#[pg_extern(sql = false)]
+#[allow(clippy::type_complexity)]
+fn worker_processes() -> TableIterator<
+    'static,
+    (
+        name!(process, String),
+        name!(pid, Option<i32>),
+        name!(database, Option<Oid>),
+        name!(state, String),
+        name!(activity, Option<String>),
+        name!(since, Option<TimestampWithTimeZone>),
+        name!(in_flight, Option<i32>),
+        name!(reason, Option<String>),
+    ),
+> {
+    if !super::is_preloaded() {
+        let row = ("launcher".into(), None, None, "missing".into(), None, None, None, Some(NOT_PRELOADED.into()));
+        return TableIterator::once(row);
+    }
+    let (launcher, slots) = shared_memory::look();
+    let mut rows = vec![if launcher.pid == 0 {
+        ("launcher".into(), None, None, "missing".into(), None, None, None, Some(NO_LAUNCHER.into()))
+    } else {
+        describe("launcher", &launcher, None, None)
+    }];
+    let now = shared_memory::now();
+    for slot in slots {
+        if slot.worker.pid != 0 {
+            rows.push(describe("worker", &slot.worker, Some(slot.database), Some(slot.worker.in_flight)));
+        } else if let Some(reason) = obstacle(&slot, now) {
+            let state = if slot.starting { "starting" } else { "waiting" };
+            let since = timestamp(slot.last_exit);
+            rows.push(("worker".into(), None, Some(slot.database), state.into(), None, since, None, Some(reason)));
+        }
+    }
+    TableIterator::new(rows)
+}
+
+fn obstacle(slot: &Slot, now: i64) -> Option<String> {
+    if slot.failures > 0 && slot.not_before > now {
+        let seconds = (slot.not_before - now) / 1_000_000;
+        return Some(format!(
+            "{} starts failed in a row; the next is in {seconds} s (the server log has the reasons)",
+            slot.failures
+        ));
+    }
+    slot.starting.then(|| "the process is on its way".to_owned())
+}
+
+type Description = (
+    String,
+    Option<i32>,
+    Option<Oid>,
+    String,
+    Option<String>,
+    Option<TimestampWithTimeZone>,
+    Option<i32>,
+    Option<String>,
+);
+
+fn describe(name: &str, process: &Process, database: Option<Oid>, in_flight: Option<i32>) -> Description {
+    let state = if in_flight.unwrap_or(0) > 0 { "working" } else { "running" };
+    (
+        name.to_owned(),
+        Some(process.pid),
+        database,
+        state.to_owned(),
+        process.activity.get().map(str::to_owned),
+        timestamp(process.since),
+        in_flight,
+        process.reason.get().map(str::to_owned),
+    )
+}
+
+fn timestamp(microseconds: i64) -> Option<TimestampWithTimeZone> {
+    (microseconds != 0).then(|| TimestampWithTimeZone::try_from(microseconds).ok()).flatten()
+}
