@@ -1,1 +1,400 @@
-//! To be filled.
+//! Text to chunks: LangChain's two character splitters, byte for byte, the crate text-splitter, or no cutting at all.
+//!
+//! All lengths are Unicode code points, except where `chunking_text_splitter` is told to count tokens.
+
+mod langchain;
+mod pattern;
+mod semantic;
+mod separator;
+
+use crate::config::Chunking;
+use crate::error::{Class, Failure, Step};
+use langchain::{Character, Limits, Recursive};
+use semantic::Semantic;
+
+/// Why a text could not be cut, or why a chunking configuration cannot work.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// A chunk has to hold something.
+    #[error("{name} must be greater than 0, got {size}")]
+    Size {
+        /// The parameter, as SQL names it.
+        name: &'static str,
+        /// Its value.
+        size: i32,
+    },
+    /// Neighbours cannot share less than nothing.
+    #[error("{name} must not be negative, got {overlap}")]
+    NegativeOverlap {
+        /// The parameter, as SQL names it.
+        name: &'static str,
+        /// Its value.
+        overlap: i32,
+    },
+    /// Neighbours would share more than they hold. The words are LangChain's.
+    #[error("Got a larger chunk overlap ({overlap}) than chunk size ({size}), should be smaller.")]
+    OverlapAboveSize {
+        /// Greatest length of a chunk.
+        size: i32,
+        /// What neighbours share.
+        overlap: i32,
+    },
+    /// Neighbours would share all they hold; LangChain accepts that, [`check`] does not.
+    #[error("the overlap ({overlap}) must be smaller than the size of a chunk ({size})")]
+    OverlapEqualsSize {
+        /// Greatest length of a chunk, and what neighbours share.
+        size: i32,
+        /// The same.
+        overlap: i32,
+    },
+    /// A regular expression that cannot serve as a separator.
+    #[error("separator {separator:?} is not a usable regular expression: {reason}")]
+    Separator {
+        /// The separator, as configured.
+        separator: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A regular expression took more steps on one text than it is allowed.
+    #[error("separator {separator:?} exceeded the limit of {limit} backtracking steps", limit = separator::BACKTRACK_LIMIT)]
+    Backtracking {
+        /// The separator, as configured.
+        separator: String,
+    },
+}
+
+impl Error {
+    /// What follows for the item: a configuration is mended for all items at once; a text on which a regular expression
+    /// explodes will not get better.
+    pub fn class(&self) -> Class {
+        match self {
+            Error::Size { .. }
+            | Error::NegativeOverlap { .. }
+            | Error::OverlapAboveSize { .. }
+            | Error::OverlapEqualsSize { .. }
+            | Error::Separator { .. } => Class::Configuration,
+            Error::Backtracking { .. } => Class::Permanent,
+        }
+    }
+
+    /// What to change.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Error::Size { .. }
+            | Error::NegativeOverlap { .. }
+            | Error::OverlapAboveSize { .. }
+            | Error::OverlapEqualsSize { .. } => None,
+            Error::Separator { .. } => Some(
+                "separators are Python regular expressions without capture groups; (?:...) groups without capturing"
+                    .to_owned(),
+            ),
+            Error::Backtracking { .. } => {
+                Some("rewrite the separator without nested repetition and with fewer look-arounds".to_owned())
+            }
+        }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Failure {
+        Failure {
+            step: Step::Chunking,
+            class: error.class(),
+            reason: error.to_string(),
+            hint: error.hint(),
+        }
+    }
+}
+
+/// The check of a configuration at its creation: stricter than [`Splitter::new`], which takes what LangChain takes.
+///
+/// The size must be positive, the overlap not negative and *smaller* than the size, and each regular expression must
+/// compile.
+///
+/// ```
+/// use ai_pipeline::{chunk, config::Chunking};
+/// let chunking = Chunking::CharacterTextSplitter {
+///     chunk_size: 800,
+///     chunk_overlap: 900,
+///     separator: "\n\n".to_owned(),
+///     is_separator_regex: false,
+/// };
+/// assert_eq!(
+///     chunk::check(&chunking).unwrap_err().to_string(),
+///     "Got a larger chunk overlap (900) than chunk size (800), should be smaller."
+/// );
+/// ```
+pub fn check(chunking: &Chunking) -> Result<(), Error> {
+    Splitter::new(chunking)?;
+    match *chunking {
+        Chunking::CharacterTextSplitter {
+            chunk_size: size,
+            chunk_overlap: overlap,
+            ..
+        }
+        | Chunking::RecursiveCharacterTextSplitter {
+            chunk_size: size,
+            chunk_overlap: overlap,
+            ..
+        }
+        | Chunking::TextSplitter {
+            capacity: size,
+            overlap,
+            ..
+        } if overlap >= size => Err(Error::OverlapEqualsSize { size, overlap }),
+        _ => Ok(()),
+    }
+}
+
+/// A chunking configuration made ready: sizes checked, regular expressions compiled. Cheap to share between threads.
+#[derive(Debug)]
+pub struct Splitter(Method);
+
+#[derive(Debug)]
+enum Method {
+    Character(Character),
+    Recursive(Recursive),
+    Semantic(Semantic),
+    Whole,
+}
+
+impl Splitter {
+    /// Prepares a configuration. Accepts what LangChain accepts, so an overlap as large as the size too (except for
+    /// `TextSplitter`, where it could never make progress); see [`check`].
+    ///
+    /// # Errors
+    ///
+    /// Sizes that cannot work, and regular expressions that do not compile, capture, or match the empty text.
+    pub fn new(chunking: &Chunking) -> Result<Splitter, Error> {
+        let method = match chunking {
+            Chunking::CharacterTextSplitter {
+                chunk_size,
+                chunk_overlap,
+                separator,
+                is_separator_regex,
+            } => {
+                let limits = Limits::new(["chunk_size", "chunk_overlap"], *chunk_size, *chunk_overlap)?;
+                Method::Character(Character::new(limits, separator, *is_separator_regex)?)
+            }
+            Chunking::RecursiveCharacterTextSplitter {
+                chunk_size,
+                chunk_overlap,
+                separators,
+                is_separator_regex,
+            } => {
+                let limits = Limits::new(["chunk_size", "chunk_overlap"], *chunk_size, *chunk_overlap)?;
+                Method::Recursive(Recursive::new(limits, separators, *is_separator_regex)?)
+            }
+            Chunking::TextSplitter {
+                capacity,
+                overlap,
+                unit,
+                format,
+            } => {
+                let limits = Limits::new(["capacity", "overlap"], *capacity, *overlap)?;
+                let semantic = Semantic::new(&limits, *unit, *format).ok_or(Error::OverlapEqualsSize {
+                    size: *capacity,
+                    overlap: *overlap,
+                })?;
+                Method::Semantic(semantic)
+            }
+            Chunking::None => Method::Whole,
+        };
+        Ok(Splitter(method))
+    }
+
+    /// Cuts a text. A blank text gives no chunk; with [`Chunking::None`] too, where pgai would embed an empty string.
+    ///
+    /// The LangChain splitters trim what they merged, but give a piece that they could not cut any further as it is:
+    /// longer than the size, or white space with a size of 1.
+    ///
+    /// # Errors
+    ///
+    /// Only [`Error::Backtracking`].
+    ///
+    /// ```
+    /// use ai_pipeline::{chunk::Splitter, config::Chunking};
+    /// let splitter = Splitter::new(&Chunking::RecursiveCharacterTextSplitter {
+    ///     chunk_size: 20,
+    ///     chunk_overlap: 8,
+    ///     separators: ["\n\n", "\n", ".", "?", "!", " ", ""].map(String::from).to_vec(),
+    ///     is_separator_regex: false,
+    /// })?;
+    /// let chunks = splitter.split("Hello there. How are you? I am fine! Thanks a lot, indeed.")?;
+    /// assert_eq!(chunks, ["Hello there", ". How are you", "? I am fine", "! Thanks a lot,", "a lot, indeed", "."]);
+    /// # Ok::<(), ai_pipeline::chunk::Error>(())
+    /// ```
+    pub fn split(&self, text: &str) -> Result<Vec<String>, Error> {
+        match &self.0 {
+            Method::Character(splitter) => splitter.split(text),
+            Method::Recursive(splitter) => splitter.split(text),
+            Method::Semantic(splitter) => Ok(splitter.split(text)),
+            Method::Whole if langchain::strip(text).is_empty() => Ok(Vec::new()),
+            Method::Whole => Ok(vec![text.to_owned()]),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{TextFormat, Unit};
+
+    fn character(chunk_size: i32, chunk_overlap: i32, separator: &str, is_separator_regex: bool) -> Chunking {
+        let separator = separator.to_owned();
+        Chunking::CharacterTextSplitter {
+            chunk_size,
+            chunk_overlap,
+            separator,
+            is_separator_regex,
+        }
+    }
+
+    fn recursive(chunk_size: i32, chunk_overlap: i32, separators: &[&str]) -> Chunking {
+        let separators = separators.iter().map(|s| s.to_string()).collect();
+        Chunking::RecursiveCharacterTextSplitter {
+            chunk_size,
+            chunk_overlap,
+            separators,
+            is_separator_regex: false,
+        }
+    }
+
+    fn semantic(capacity: i32, overlap: i32, unit: Unit, format: TextFormat) -> Chunking {
+        Chunking::TextSplitter {
+            capacity,
+            overlap,
+            unit,
+            format,
+        }
+    }
+
+    fn split(chunking: &Chunking, text: &str) -> Vec<String> {
+        Splitter::new(chunking).unwrap().split(text).unwrap()
+    }
+
+    #[test]
+    fn a_splitter_is_shared_between_threads() {
+        fn shared<T: Send + Sync>() {}
+        shared::<Splitter>();
+    }
+
+    #[test]
+    fn sizes_that_cannot_work_are_refused() {
+        let reason = |chunking: &Chunking| Splitter::new(chunking).unwrap_err().to_string();
+        assert_eq!(
+            reason(&character(0, 0, " ", false)),
+            "chunk_size must be greater than 0, got 0"
+        );
+        assert_eq!(
+            reason(&recursive(-5, 900, &[" "])),
+            "chunk_size must be greater than 0, got -5"
+        );
+        assert_eq!(
+            reason(&character(5, -1, " ", false)),
+            "chunk_overlap must not be negative, got -1"
+        );
+        assert_eq!(
+            reason(&recursive(5, 6, &[" "])),
+            "Got a larger chunk overlap (6) than chunk size (5), should be smaller."
+        );
+        let tokens = semantic(0, 0, Unit::Tokens, TextFormat::Text);
+        assert_eq!(reason(&tokens), "capacity must be greater than 0, got 0");
+    }
+
+    #[test]
+    fn an_overlap_of_the_whole_size_is_langchains_but_not_ours() {
+        let equal = recursive(10, 10, &[" ", ""]);
+        assert!(Splitter::new(&equal).is_ok());
+        assert_eq!(check(&equal), Err(Error::OverlapEqualsSize { size: 10, overlap: 10 }));
+        assert_eq!(check(&recursive(10, 9, &[" ", ""])), Ok(()));
+        assert_eq!(check(&Chunking::None), Ok(()));
+        let equal = semantic(10, 10, Unit::Chars, TextFormat::Text);
+        assert_eq!(
+            Splitter::new(&equal).unwrap_err(),
+            Error::OverlapEqualsSize { size: 10, overlap: 10 }
+        );
+    }
+
+    #[test]
+    fn regular_expressions_that_capture_or_match_nothing_are_refused() {
+        for (separator, reason) in [
+            ("(a)b", "capture groups are not supported"),
+            ("(?P<name>a)", "capture groups are not supported"),
+            (r"a\1", "capture groups are not supported"),
+            ("x*", "it matches the empty text"),
+            ("a|", "it matches the empty text"),
+            ("[a", "unterminated character set"),
+            ("a)", "unbalanced parenthesis"),
+            ("(?:a", "missing )"),
+            (r"\p{L}", r"bad escape \p"),
+            ("*a", ""),
+        ] {
+            let error = check(&character(10, 0, separator, true)).unwrap_err();
+            assert!(matches!(&error, Error::Separator { .. }), "{separator}: {error}");
+            assert!(error.to_string().contains(reason), "{separator}: {error}");
+            assert_eq!(error.class(), Class::Configuration);
+            assert_eq!(
+                check(&character(10, 0, separator, false)),
+                Ok(()),
+                "as plain text it is fine"
+            );
+        }
+    }
+
+    #[test]
+    fn an_exploding_expression_fails_the_item_for_good() {
+        let splitter = Splitter::new(&character(10, 0, r"(?:(?:a|aa)+)+(?<!a)", true)).unwrap();
+        let error = splitter.split(&"a".repeat(60)).unwrap_err();
+        assert!(matches!(error, Error::Backtracking { .. }));
+        let failure = Failure::from(error);
+        assert_eq!((failure.step, failure.class), (Step::Chunking, Class::Permanent));
+        assert!(failure.hint.is_some());
+    }
+
+    #[test]
+    fn blank_texts_give_no_chunk() {
+        for chunking in [
+            character(10, 0, "\n\n", false),
+            recursive(10, 5, &["\n\n", ""]),
+            semantic(10, 0, Unit::Chars, TextFormat::Text),
+            semantic(10, 0, Unit::Tokens, TextFormat::Markdown),
+            Chunking::None,
+        ] {
+            for text in ["", " ", "\n\n \t\n", "\u{a0}\u{3000}"] {
+                assert_eq!(split(&chunking, text), [""; 0], "{chunking:?} on {text:?}");
+            }
+        }
+        assert_eq!(split(&Chunking::None, "\u{1c}\u{1f}"), [""; 0]);
+    }
+
+    #[test]
+    fn no_chunking_leaves_the_text_alone() {
+        assert_eq!(split(&Chunking::None, "  a\n\nb "), ["  a\n\nb "]);
+    }
+
+    #[test]
+    fn thousands_of_separators_need_no_stack() {
+        let separators = vec!["a"; 100_000];
+        assert_eq!(split(&recursive(1, 0, &separators), "aa"), ["a", "a"]);
+    }
+
+    #[test]
+    fn the_semantic_splitter_keeps_its_capacity_in_characters_and_in_tokens() {
+        let text = "Ünder the bridge, a heron waits. It does not move. ".repeat(20);
+        let chunks = split(&semantic(60, 20, Unit::Chars, TextFormat::Text), &text);
+        assert!(chunks.len() > 10);
+        assert!(chunks.iter().all(|chunk| chunk.chars().count() <= 60));
+        let chunks = split(&semantic(16, 0, Unit::Tokens, TextFormat::Text), &text);
+        let tokens = |chunk: &String| bpe_openai::cl100k_base().count(chunk.as_str());
+        assert!(chunks.len() > 10);
+        assert!(chunks.iter().all(|chunk| (1..=16).contains(&tokens(chunk))));
+    }
+
+    #[test]
+    fn markdown_is_cut_at_its_headings() {
+        let text = "# One\n\nfirst text\n\n# Two\n\nsecond text\n";
+        let chunks = split(&semantic(20, 0, Unit::Chars, TextFormat::Markdown), text);
+        assert_eq!(chunks, ["# One\n\nfirst text", "# Two\n\nsecond text"]);
+    }
+}

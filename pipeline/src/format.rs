@@ -1,1 +1,256 @@
-//! To be filled.
+//! Chunk and row to the text that is embedded: Python's `string.Template`, and column values as Python shows them.
+
+mod python;
+
+use std::collections::BTreeMap;
+
+pub use python::python_text;
+
+use crate::error::{Class, Failure, Step};
+
+/// The placeholder that stands for the chunk.
+const CHUNK: &str = "chunk";
+
+/// What is wrong with a template.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// A `$` that is followed by neither a name nor another `$`.
+    #[error("invalid placeholder in the template: line {line}, column {column}")]
+    Placeholder {
+        /// Line of the `$`, from 1.
+        line: usize,
+        /// Where in the line, from 1, in code points.
+        column: usize,
+    },
+    /// A placeholder that no column goes by.
+    #[error("the template names {name:?}, which is no column of the source table")]
+    Unknown {
+        /// The placeholder.
+        name: String,
+    },
+}
+
+impl Error {
+    /// A template is the same for all items.
+    pub fn class(&self) -> Class {
+        match self {
+            Error::Placeholder { .. } | Error::Unknown { .. } => Class::Configuration,
+        }
+    }
+
+    /// What to change.
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            Error::Placeholder { .. } => {
+                "write $name or ${name} with a name of ASCII letters, digits and _, and $$ for a dollar sign".to_owned()
+            }
+            Error::Unknown { .. } => {
+                "use $chunk and the names of columns, in the case in which they are stored".to_owned()
+            }
+        })
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Failure {
+        Failure {
+            step: Step::Formatting,
+            class: error.class(),
+            reason: error.to_string(),
+            hint: error.hint(),
+        }
+    }
+}
+
+/// A parsed template with the rules of Python's `string.Template.substitute`: `$name`, `${name}`, `$$`; names are
+/// `[_a-z][_a-z0-9]*` in ASCII, either case.
+///
+/// <https://docs.python.org/3/library/string.html#template-strings>
+///
+/// ```
+/// use std::collections::BTreeMap;
+/// use ai_pipeline::format::Template;
+/// let template = Template::parse("$title ($$${price}): $chunk")?;
+/// assert_eq!(template.columns().collect::<Vec<_>>(), ["title", "price"]);
+/// let row = BTreeMap::from([("title", "Tea"), ("price", "3")].map(|(name, text)| (name.to_owned(), text.to_owned())));
+/// assert_eq!(template.render("Leaves.", &row)?, "Tea ($3): Leaves.");
+/// # Ok::<(), ai_pipeline::format::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Template(Vec<Part>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Part {
+    Text(String),
+    Name(String),
+}
+
+impl Template {
+    /// Reads a template.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Placeholder`] for a `$` that begins nothing. Python says so only when it substitutes.
+    pub fn parse(template: &str) -> Result<Template, Error> {
+        let mut parts = Vec::new();
+        let mut rest = template;
+        while let Some((text, after)) = rest.split_once('$') {
+            push_text(&mut parts, text);
+            let braced = after.strip_prefix('{').and_then(|inner| {
+                let (name, after) = identifier(inner)?;
+                Some((name, after.strip_prefix('}')?))
+            });
+            rest = if let Some(after) = after.strip_prefix('$') {
+                push_text(&mut parts, "$");
+                after
+            } else if let Some((name, after)) = identifier(after).or(braced) {
+                parts.push(Part::Name(name.to_owned()));
+                after
+            } else {
+                return Err(invalid(&template[..template.len() - after.len()]));
+            };
+        }
+        push_text(&mut parts, rest);
+        Ok(Template(parts))
+    }
+
+    /// The distinct placeholders other than `chunk`, in the order of their first appearance.
+    pub fn columns(&self) -> impl Iterator<Item = &str> {
+        let mut names: Vec<&str> = Vec::new();
+        for part in &self.0 {
+            if let Part::Name(name) = part
+                && name != CHUNK
+                && !names.contains(&name.as_str())
+            {
+                names.push(name);
+            }
+        }
+        names.into_iter()
+    }
+
+    /// Fills in the chunk and the columns of its row, whose values are texts already (see [`python_text`]). A column
+    /// named `chunk` is not looked at.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unknown`] for a placeholder that `row` does not hold.
+    pub fn render(&self, chunk: &str, row: &BTreeMap<String, String>) -> Result<String, Error> {
+        let mut text = String::with_capacity(chunk.len());
+        for part in &self.0 {
+            text.push_str(match part {
+                Part::Text(text) => text,
+                Part::Name(name) if name == CHUNK => chunk,
+                Part::Name(name) => row.get(name).ok_or_else(|| Error::Unknown { name: name.clone() })?,
+            });
+        }
+        Ok(text)
+    }
+}
+
+fn push_text(parts: &mut Vec<Part>, text: &str) {
+    match parts.last_mut() {
+        Some(Part::Text(last)) => last.push_str(text),
+        _ if text.is_empty() => {}
+        _ => parts.push(Part::Text(text.to_owned())),
+    }
+}
+
+/// The name at the start of `text`, and what follows it.
+fn identifier(text: &str) -> Option<(&str, &str)> {
+    let end = text
+        .find(|c: char| c != '_' && !c.is_ascii_alphanumeric())
+        .unwrap_or(text.len());
+    let name = &text[..end];
+    (!name.is_empty() && !name.starts_with(|c: char| c.is_ascii_digit())).then(|| (name, &text[end..]))
+}
+
+/// The error for the `$` at the end of `upto`, counted in the lines of Python's `str.splitlines`.
+fn invalid(upto: &str) -> Error {
+    let (mut line, mut column) = (1, 0);
+    let mut chars = upto.chars().peekable();
+    while let Some(c) = chars.next() {
+        column += 1;
+        let ends_line = match c {
+            '\r' => chars.peek() != Some(&'\n'),
+            '\n' | '\u{b}' | '\u{c}' | '\u{1c}'..='\u{1e}' | '\u{85}' | '\u{2028}' | '\u{2029}' => true,
+            _ => false,
+        };
+        if ends_line {
+            (line, column) = (line + 1, 0);
+        }
+    }
+    Error::Placeholder { line, column }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn render(template: &str) -> Result<String, Error> {
+        let row = [
+            ("name", "Ann"),
+            ("a1", "x"),
+            ("_", "u"),
+            ("Name", "ANN"),
+            ("empty", ""),
+            ("chunk", "not this"),
+        ];
+        let row = row.map(|(name, text)| (name.to_owned(), text.to_owned())).into();
+        Template::parse(template)?.render("the $chunk", &row)
+    }
+
+    /// The right side of each line is what Python's `Template(...).substitute(...)` gives.
+    #[test]
+    fn templates_are_filled_in_as_in_python() {
+        for (template, text) in [
+            ("$chunk", "the $chunk"),
+            ("", ""),
+            ("no placeholder", "no placeholder"),
+            ("$name: ${chunk}!", "Ann: the $chunk!"),
+            ("$Name$name${a1}", "ANNAnnx"),
+            ("$$name $$$name $$$$", "$name $Ann $$"),
+            ("$_,$a1-$empty.", "u,x-."),
+            ("${name}s $name's", "Anns Ann's"),
+            ("$nameé {$name} }{", "Anné {Ann} }{"),
+        ] {
+            assert_eq!(render(template).as_deref(), Ok(text), "{template}");
+        }
+    }
+
+    #[test]
+    fn a_lone_dollar_is_found_by_line_and_column() {
+        for (template, line, column) in [
+            ("$", 1, 1),
+            ("5 $", 1, 3),
+            ("$chunk costs $5", 1, 14),
+            ("äö $-", 1, 4),
+            ("a\nb $ ", 2, 3),
+            ("a\r\n\u{2028}b\x0b$", 4, 1),
+            ("${name", 1, 1),
+            ("${}", 1, 1),
+            ("${na me}", 1, 1),
+            ("${1}", 1, 1),
+            ("$é", 1, 1),
+            ("$$$", 1, 3),
+        ] {
+            assert_eq!(render(template), Err(Error::Placeholder { line, column }), "{template}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_name_is_named_and_pauses_the_vectorizer() {
+        let error = render("$chunk $NAME").unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            r#"the template names "NAME", which is no column of the source table"#
+        );
+        let failure = Failure::from(error);
+        assert_eq!((failure.step, failure.class), (Step::Formatting, Class::Configuration));
+    }
+
+    #[test]
+    fn columns_are_named_once_and_without_the_chunk() {
+        let template = Template::parse("$b $chunk $a ${b} $$c $chunky").unwrap();
+        assert_eq!(template.columns().collect::<Vec<_>>(), ["b", "a", "chunky"]);
+    }
+}
