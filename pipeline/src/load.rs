@@ -1,1 +1,320 @@
-//! To be filled.
+//! A URI to the bytes behind it.
+//!
+//! One document at a time, whole, in memory, below a cap; no retries, because the queue does those. What is open to be
+//! read is the administrator's choice ([`Settings`]): S3 always, the web and the server's files only on request.
+
+mod file;
+mod http;
+mod s3;
+
+use std::fmt::Display;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_config::SdkConfig;
+use bytes::{Bytes, BytesMut};
+use futures_util::{Stream, StreamExt};
+
+pub use self::file::Error as FileError;
+pub use self::http::Error as HttpError;
+pub use self::s3::{Caller, Error as S3Error};
+use crate::error::{Class, Failure, Step};
+use crate::secret::Secret;
+use crate::uri::{self, Uri};
+
+/// A server that does not take the connection within this time is down or far behind a firewall.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// No byte for so long means that none will come. Shorter than any sensible limit for a whole document, so that a dead
+/// connection gives its place to another document early.
+const STALL_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What may be loaded, and how much patience it gets.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Greatest size of a document, in bytes.
+    pub max_document_bytes: u64,
+    /// Time for one document, from the first credential to the last byte.
+    pub timeout: Duration,
+    /// `http://` and `https://` may be read (`ai.allow_http`).
+    pub http_enabled: bool,
+    /// So may addresses that are not on the public internet (`ai.allow_private_addresses`).
+    pub allow_private: bool,
+    /// Files below these directories may be read (`ai.file_directories`). None: no file.
+    pub file_directories: Vec<PathBuf>,
+    /// Sent with each request to assume a role.
+    pub external_id: Option<Secret>,
+}
+
+/// What was behind a URI.
+#[derive(Clone, Debug)]
+pub struct Document {
+    /// The content, untouched: nothing is decompressed or decoded.
+    pub bytes: Bytes,
+    /// Last segment of the path.
+    pub name: Option<String>,
+    /// The `Content-Type` of S3 or the web server, as sent, parameters included.
+    pub media_type: Option<String>,
+    /// The entity tag of S3 or the web server, as sent, quotes included.
+    pub etag: Option<String>,
+}
+
+/// Loads documents. Clones share connections and credentials.
+#[derive(Clone)]
+pub struct Loader(Arc<Inner>);
+
+struct Inner {
+    settings: Settings,
+    s3: s3::Loader,
+    http: http::Loader,
+}
+
+impl Loader {
+    /// A loader that finds AWS credentials, region and endpoint as the SDK does: environment, shared files, web
+    /// identity, container, instance metadata. Nothing is looked up before the first `s3://` document.
+    pub fn new(settings: Settings) -> Loader {
+        let s3 = s3::Loader::ambient(settings.external_id.clone());
+        Loader::assemble(settings, s3)
+    }
+
+    /// A loader for this AWS configuration; one without a credentials provider sends unsigned requests.
+    pub fn with_aws(settings: Settings, aws: SdkConfig) -> Loader {
+        let s3 = s3::Loader::configured(aws, settings.external_id.clone());
+        Loader::assemble(settings, s3)
+    }
+
+    fn assemble(settings: Settings, s3: s3::Loader) -> Loader {
+        let http = http::Loader::new(settings.allow_private);
+        Loader(Arc::new(Inner { settings, s3, http }))
+    }
+
+    /// Fetches one document. Must run in a tokio runtime with I/O and time.
+    ///
+    /// `role_arn` is the IAM role assumed for `s3://` documents; it changes nothing for others.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`], after at most [`Settings::timeout`].
+    pub async fn load(&self, uri: &str, role_arn: Option<&str>) -> Result<Document, Error> {
+        let uri = Uri::parse(uri)?;
+        let Inner { settings, s3, http } = &*self.0;
+        let limit = settings.max_document_bytes;
+        let loading = async {
+            match &uri {
+                Uri::S3 { .. } => s3.load(&uri, role_arn, limit).await,
+                Uri::Http(_) if !settings.http_enabled => Err(HttpError::Closed.into()),
+                Uri::Http(url) => http.load(url, limit).await,
+                Uri::File(path) => file::load(path, &settings.file_directories, limit).await,
+            }
+        };
+        let mut document = tokio::time::timeout(settings.timeout, loading)
+            .await
+            .map_err(|_| Error::TimedOut {
+                location: uri.to_string(),
+                seconds: settings.timeout.as_secs_f64(),
+            })??;
+        document.name = uri.name();
+        Ok(document)
+    }
+}
+
+/// Reads a body to its end, or to the cap. `declared` is the length that the other side announced, in bytes.
+async fn collect<E: std::error::Error + 'static>(
+    body: impl Stream<Item = Result<Bytes, E>>,
+    declared: Option<u64>,
+    limit: u64,
+    location: &dyn Display,
+) -> Result<Bytes, Error> {
+    let too_large = |size| Error::TooLarge {
+        location: location.to_string(),
+        size,
+        limit,
+    };
+    if let Some(size) = declared
+        && size > limit
+    {
+        return Err(too_large(Some(size)));
+    }
+    let mut body = std::pin::pin!(body);
+    let mut bytes = BytesMut::with_capacity(declared.and_then(|size| usize::try_from(size).ok()).unwrap_or(0));
+    loop {
+        let next = tokio::time::timeout(STALL_TIMEOUT, body.next()).await;
+        let stalled = || Error::TimedOut {
+            location: location.to_string(),
+            seconds: STALL_TIMEOUT.as_secs_f64(),
+        };
+        match next.map_err(|_| stalled())? {
+            None => return Ok(bytes.freeze()),
+            Some(Ok(part)) if bytes.len() as u64 + part.len() as u64 > limit => return Err(too_large(None)),
+            Some(Ok(part)) => bytes.extend_from_slice(&part),
+            Some(Err(error)) => {
+                return Err(Error::Interrupted {
+                    location: location.to_string(),
+                    reason: causes(&error),
+                });
+            }
+        }
+    }
+}
+
+/// An error and what lies under it, in one line, each text once.
+fn causes(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let shown = cause.to_string();
+        if !text.contains(&shown) {
+            text.push_str(": ");
+            text.push_str(&shown);
+        }
+        next = cause.source();
+    }
+    text
+}
+
+/// `Retry-After` as RFC 9110, section 10.2.3, writes it: seconds or a date.
+fn retry_after(value: &str) -> Option<Duration> {
+    use aws_sdk_s3::primitives::{DateTime, DateTimeFormat};
+    if let Ok(seconds) = value.trim().parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = DateTime::from_str(value.trim(), DateTimeFormat::HttpDate).ok()?;
+    let now = DateTime::from(std::time::SystemTime::now());
+    Some(Duration::from_secs(
+        u64::try_from(date.secs() - now.secs()).unwrap_or(0),
+    ))
+}
+
+/// Why a document did not arrive.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The text is not a URI that can be loaded.
+    #[error(transparent)]
+    Uri(#[from] uri::Error),
+    /// S3, STS or the credentials for them.
+    #[error(transparent)]
+    S3(Box<S3Error>),
+    /// The web.
+    #[error(transparent)]
+    Http(#[from] HttpError),
+    /// Files of the server.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// Above [`Settings::max_document_bytes`].
+    #[error("document {location} is larger than {limit} bytes{}", size.map(|n| format!(": it has {n}")).unwrap_or_default())]
+    TooLarge {
+        /// The document.
+        location: String,
+        /// Its size in bytes, where it was announced.
+        size: Option<u64>,
+        /// The cap, in bytes.
+        limit: u64,
+    },
+    /// Too slow as a whole, or nothing came for a while.
+    #[error("document {location} did not arrive: no answer, or no end of it, within {seconds} s")]
+    TimedOut {
+        /// The document.
+        location: String,
+        /// The time it had.
+        seconds: f64,
+    },
+    /// The connection broke in the middle of the body.
+    #[error("document {location} broke off: {reason}")]
+    Interrupted {
+        /// The document.
+        location: String,
+        /// What the connection said.
+        reason: String,
+    },
+}
+
+impl From<S3Error> for Error {
+    fn from(error: S3Error) -> Self {
+        Error::S3(Box::new(error))
+    }
+}
+
+impl Error {
+    /// What follows from it.
+    pub fn class(&self) -> Class {
+        match self {
+            Error::Uri(error) => error.class(),
+            Error::S3(error) => error.class(),
+            Error::Http(error) => error.class(),
+            Error::File(error) => error.class(),
+            Error::TooLarge { .. } => Class::Permanent,
+            Error::TimedOut { .. } | Error::Interrupted { .. } => Class::Transient,
+        }
+    }
+
+    /// What to check or change.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Error::Uri(error) => error.hint(),
+            Error::S3(error) => error.hint(),
+            Error::Http(error) => error.hint(),
+            Error::File(error) => error.hint(),
+            Error::TooLarge { .. } => Some("raise the size limit for documents, or split the document".to_owned()),
+            Error::TimedOut { .. } | Error::Interrupted { .. } => None,
+        }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Failure {
+            step: Step::Loading,
+            class: error.class(),
+            reason: error.to_string(),
+            hint: error.hint(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parts(sizes: &[usize]) -> impl Stream<Item = Result<Bytes, std::io::Error>> {
+        futures_util::stream::iter(
+            sizes
+                .iter()
+                .map(|&n| Ok(Bytes::from(vec![b'x'; n])))
+                .collect::<Vec<_>>(),
+        )
+    }
+
+    #[tokio::test]
+    async fn the_cap_is_a_size_that_still_passes() {
+        let body = collect(parts(&[4, 6]), None, 10, &"here").await.unwrap();
+        assert_eq!(body.len(), 10);
+        let error = collect(parts(&[4, 6, 1]), None, 10, &"here").await.unwrap_err();
+        assert_eq!(error.to_string(), "document here is larger than 10 bytes");
+        let error = collect(parts(&[]), Some(11), 10, &"here").await.unwrap_err();
+        assert_eq!(error.to_string(), "document here is larger than 10 bytes: it has 11");
+        assert_eq!(error.class(), Class::Permanent);
+    }
+
+    #[tokio::test]
+    async fn a_body_that_breaks_off_is_no_document() {
+        let body = futures_util::stream::iter([
+            Ok(Bytes::from_static(b"half")),
+            Err(std::io::Error::new(
+                std::io::ErrorKind::ConnectionReset,
+                "connection reset",
+            )),
+        ]);
+        let error = collect(body, None, 100, &"here").await.unwrap_err();
+        assert_eq!(error.to_string(), "document here broke off: connection reset");
+        assert_eq!(error.class(), Class::Transient);
+    }
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date() {
+        assert_eq!(retry_after("17"), Some(Duration::from_secs(17)));
+        assert_eq!(retry_after("Wed, 21 Oct 2015 07:28:00 GMT"), Some(Duration::ZERO));
+        let far = retry_after("Fri, 31 Dec 2100 23:59:59 GMT").unwrap();
+        assert!(far > Duration::from_secs(365 * 24 * 3600));
+        assert_eq!(retry_after("soon"), None);
+    }
+}

@@ -1,0 +1,179 @@
+//! Files of the server, below directories that an administrator named.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, openat, openat2};
+use rustix::io::Errno;
+
+use super::Document;
+use crate::error::Class;
+
+/// Reads a file. Blocking calls run on tokio's blocking pool.
+pub(super) async fn load(path: &Path, directories: &[PathBuf], limit: u64) -> Result<Document, super::Error> {
+    let (path, directories) = (path.to_owned(), directories.to_owned());
+    let read = tokio::task::spawn_blocking(move || read(&path, &directories, limit)).await;
+    let bytes = read.map_err(|_| Error::Interrupted)??;
+    Ok(Document {
+        bytes,
+        name: None,
+        media_type: None,
+        etag: None,
+    })
+}
+
+fn read(path: &Path, directories: &[PathBuf], limit: u64) -> Result<Bytes, super::Error> {
+    let file = open(path, directories)?;
+    let io = |error: std::io::Error| Error::Io {
+        path: path.to_owned(),
+        reason: error.to_string(),
+    };
+    let too_large = |size| super::Error::TooLarge {
+        location: path.display().to_string(),
+        size,
+        limit,
+    };
+    let size = file.metadata().map_err(io)?.len();
+    if size > limit {
+        return Err(too_large(Some(size)));
+    }
+    let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
+    // One byte more than allowed: the file may grow while it is read.
+    file.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(io)?;
+    if bytes.len() as u64 > limit {
+        return Err(too_large(None));
+    }
+    Ok(bytes.into())
+}
+
+/// Opens a regular file below one of the directories.
+///
+/// The kernel does the containment (`RESOLVE_BENEATH` of openat2(2)): a check of the path before opening it could be
+/// passed and the path changed afterwards. Outside the directories nothing is touched, so errors do not tell what exists.
+fn open(path: &Path, directories: &[PathBuf]) -> Result<File, Error> {
+    if directories.is_empty() {
+        return Err(Error::Closed);
+    }
+    let outside = || Error::Outside { path: path.to_owned() };
+    let (directory, below) = directories
+        .iter()
+        .find_map(|directory| Some((directory, path.strip_prefix(directory).ok()?)))
+        .filter(|(directory, below)| directory.is_absolute() && !below.as_os_str().is_empty())
+        .ok_or_else(outside)?;
+    let root = openat(
+        CWD,
+        directory,
+        OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )
+    .map_err(|errno| Error::Directory {
+        directory: directory.clone(),
+        reason: errno.to_string(),
+    })?;
+    // O_NONBLOCK: opening a FIFO must not wait for a writer.
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+    let opened = openat2(&root, below, flags, Mode::empty(), resolve).map_err(|errno| match errno {
+        Errno::XDEV => outside(),
+        Errno::NOENT | Errno::NOTDIR => Error::Missing { path: path.to_owned() },
+        Errno::ACCESS | Errno::PERM => Error::Denied { path: path.to_owned() },
+        // A socket, or a device without a driver.
+        Errno::NXIO | Errno::NODEV => Error::NotRegular { path: path.to_owned() },
+        Errno::LOOP | Errno::NAMETOOLONG => Error::Missing { path: path.to_owned() },
+        other => Error::Io {
+            path: path.to_owned(),
+            reason: other.to_string(),
+        },
+    })?;
+    let stat = fstat(&opened).map_err(|errno| Error::Io {
+        path: path.to_owned(),
+        reason: errno.to_string(),
+    })?;
+    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+        return Err(Error::NotRegular { path: path.to_owned() });
+    }
+    Ok(File::from(opened))
+}
+
+/// Why a file was not read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// No directory is open.
+    #[error("reading files of the server is not allowed")]
+    Closed,
+    /// Not below an open directory, or only through `..` or a symbolic link that leaves it.
+    #[error("file {} is not below a directory that may be read", path.display())]
+    Outside {
+        /// As the row says.
+        path: PathBuf,
+    },
+    /// An open directory that cannot be opened.
+    #[error("directory {} cannot be opened: {reason}", directory.display())]
+    Directory {
+        /// As the setting says.
+        directory: PathBuf,
+        /// What the system said.
+        reason: String,
+    },
+    /// No such file.
+    #[error("file {} does not exist", path.display())]
+    Missing {
+        /// As the row says.
+        path: PathBuf,
+    },
+    /// The operating system says no.
+    #[error("file {} cannot be read: permission denied", path.display())]
+    Denied {
+        /// As the row says.
+        path: PathBuf,
+    },
+    /// A directory, pipe, socket or device.
+    #[error("{} is not a regular file", path.display())]
+    NotRegular {
+        /// As the row says.
+        path: PathBuf,
+    },
+    /// Anything else the system said.
+    #[error("file {} cannot be read: {reason}", path.display())]
+    Io {
+        /// As the row says.
+        path: PathBuf,
+        /// What the system said.
+        reason: String,
+    },
+    /// The runtime is going down.
+    #[error("reading a file was interrupted")]
+    Interrupted,
+}
+
+impl Error {
+    /// What follows from it.
+    pub fn class(&self) -> Class {
+        match self {
+            Error::Closed | Error::Outside { .. } | Error::Missing { .. } => Class::Permanent,
+            Error::Denied { .. } | Error::NotRegular { .. } => Class::Permanent,
+            Error::Directory { .. } => Class::Configuration,
+            Error::Io { .. } => Class::Unknown,
+            Error::Interrupted => Class::Transient,
+        }
+    }
+
+    /// What to check or change.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Error::Closed => Some("a superuser can open a directory with the setting ai.file_directories".to_owned()),
+            Error::Outside { .. } => Some(
+                "ai.file_directories lists the directories; `..` and symbolic links are followed only inside them, and \
+                 links must be relative"
+                    .to_owned(),
+            ),
+            Error::Directory { .. } => Some("correct the setting ai.file_directories".to_owned()),
+            Error::Denied { .. } => {
+                Some("the operating system user of the Postgres server needs to be able to read it".to_owned())
+            }
+            Error::Missing { .. } | Error::NotRegular { .. } | Error::Io { .. } | Error::Interrupted => None,
+        }
+    }
+}

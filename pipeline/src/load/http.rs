@@ -1,0 +1,338 @@
+//! Documents on the web.
+//!
+//! A row chooses the address, so the address is checked: the one that is connected to, after the name was resolved, on
+//! each hop of a redirect. No proxy is used, not even one from the environment: it would resolve the name itself.
+
+mod address;
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use reqwest::StatusCode;
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use reqwest::header::{CONTENT_TYPE, ETAG, HeaderMap, HeaderName, LOCATION, RETRY_AFTER};
+use url::{Host, Url};
+
+use super::{CONNECT_TIMEOUT, Document, STALL_TIMEOUT, causes, collect, retry_after};
+use crate::error::Class;
+use crate::uri::without_query;
+
+/// Hops after the first request.
+const GREATEST_REDIRECTS: usize = 5;
+/// Some web servers refuse clients that do not name themselves.
+const USER_AGENT: &str = concat!("pg-ai/", env!("CARGO_PKG_VERSION"));
+
+type Permit = fn(IpAddr) -> bool;
+
+/// Fetches documents from web servers; the client is made at the first use.
+pub(super) struct Loader {
+    permit: Permit,
+    client: OnceLock<reqwest::Client>,
+}
+
+impl Loader {
+    pub(super) fn new(allow_private: bool) -> Loader {
+        Loader::permitting(if allow_private { |_| true } else { address::is_public })
+    }
+
+    fn permitting(permit: Permit) -> Loader {
+        Loader {
+            permit,
+            client: OnceLock::new(),
+        }
+    }
+
+    /// One document of at most `limit` bytes. Redirects are followed here and not by the client, because the client
+    /// hands an address that is written as a number to no resolver.
+    pub(super) async fn load(&self, url: &Url, limit: u64) -> Result<Document, super::Error> {
+        let client = self.client()?;
+        let mut url = url.clone();
+        for _ in 0..=GREATEST_REDIRECTS {
+            self.check(&url)?;
+            let response = client
+                .get(url.clone())
+                .send()
+                .await
+                .map_err(|error| unreachable(&url, error))?;
+            match response.status() {
+                StatusCode::OK => return document(response, &url, limit).await,
+                status if status.is_redirection() => url = redirected(&url, response.headers(), status)?,
+                status => return Err(refused(&url, response.headers(), status).into()),
+            }
+        }
+        Err(Error::Redirects {
+            url: without_query(&url),
+        }
+        .into())
+    }
+
+    fn client(&self) -> Result<&reqwest::Client, Error> {
+        if let Some(client) = self.client.get() {
+            return Ok(client);
+        }
+        let client = reqwest::Client::builder()
+            .user_agent(USER_AGENT)
+            .redirect(reqwest::redirect::Policy::none())
+            .referer(false)
+            .no_proxy()
+            .dns_resolver(Arc::new(Resolver { permit: self.permit }))
+            .connect_timeout(CONNECT_TIMEOUT)
+            .read_timeout(STALL_TIMEOUT)
+            .build()
+            .map_err(|error| Error::Client { reason: causes(&error) })?;
+        Ok(self.client.get_or_init(|| client))
+    }
+
+    fn check(&self, url: &Url) -> Result<(), Error> {
+        let address = match url.host() {
+            Some(Host::Ipv4(address)) => IpAddr::V4(address),
+            Some(Host::Ipv6(address)) => IpAddr::V6(address),
+            Some(Host::Domain(_)) | None => return Ok(()),
+        };
+        if (self.permit)(address) {
+            Ok(())
+        } else {
+            Err(Error::Private {
+                host: address.to_string(),
+            })
+        }
+    }
+}
+
+/// The system's resolver, less the addresses that are not permitted. What it returns is what is connected to, so a name
+/// that resolves differently a moment later changes nothing.
+struct Resolver {
+    permit: Permit,
+}
+
+impl Resolve for Resolver {
+    fn resolve(&self, name: Name) -> Resolving {
+        let permit = self.permit;
+        Box::pin(async move {
+            let host = name.as_str().to_owned();
+            let all = tokio::net::lookup_host((host.as_str(), 0)).await?;
+            let permitted: Vec<SocketAddr> = all.filter(|address| permit(address.ip())).collect();
+            if permitted.is_empty() {
+                return Err(Error::Private { host }.into());
+            }
+            Ok(Box::new(permitted.into_iter()) as Addrs)
+        })
+    }
+}
+
+async fn document(response: reqwest::Response, url: &Url, limit: u64) -> Result<Document, super::Error> {
+    let text = |name: HeaderName| header(response.headers(), name).map(str::to_owned);
+    let (media_type, etag) = (text(CONTENT_TYPE), text(ETAG));
+    let declared = response.content_length();
+    let body = futures_util::StreamExt::map(response.bytes_stream(), |part| {
+        part.map_err(reqwest::Error::without_url)
+    });
+    let bytes = collect(body, declared, limit, &without_query(url)).await?;
+    Ok(Document {
+        bytes,
+        name: None,
+        media_type,
+        etag,
+    })
+}
+
+fn redirected(from: &Url, headers: &HeaderMap, status: StatusCode) -> Result<Url, Error> {
+    let broken = || Error::Redirect {
+        url: without_query(from),
+        status: status.as_u16(),
+    };
+    let to = from
+        .join(header(headers, LOCATION).ok_or_else(broken)?)
+        .map_err(|_| broken())?;
+    let followed = matches!(to.scheme(), "http" | "https") && to.username().is_empty() && to.password().is_none();
+    if followed { Ok(to) } else { Err(broken()) }
+}
+
+fn refused(url: &Url, headers: &HeaderMap, status: StatusCode) -> Error {
+    Error::Status {
+        url: without_query(url),
+        status: status.as_u16(),
+        text: status.canonical_reason().unwrap_or("unknown status"),
+        retry_after: header(headers, RETRY_AFTER).and_then(retry_after),
+    }
+}
+
+fn unreachable(url: &Url, error: reqwest::Error) -> Error {
+    let error = error.without_url();
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&error);
+    while let Some(inner) = cause {
+        if let Some(own) = inner.downcast_ref::<Error>() {
+            return own.clone();
+        }
+        cause = inner.source();
+    }
+    Error::Unreachable {
+        host: url.host_str().unwrap_or_default().to_owned(),
+        reason: causes(&error),
+    }
+}
+
+fn header(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
+    headers.get(name)?.to_str().ok()
+}
+
+/// Why a document on the web was not read. URLs are shown without their query.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// The setting is off.
+    #[error("reading documents over http is not allowed")]
+    Closed,
+    /// The host, or all its addresses, are not on the public internet.
+    #[error("host {host} is not on the public internet")]
+    Private {
+        /// Name or address.
+        host: String,
+    },
+    /// The server answered something else than a document.
+    #[error("{url} was answered with {status} {text}")]
+    Status {
+        /// What was asked for.
+        url: String,
+        /// The HTTP status.
+        status: u16,
+        /// Its usual text.
+        text: &'static str,
+        /// How long to wait, where the server says so.
+        retry_after: Option<Duration>,
+    },
+    /// More than five redirects.
+    #[error("more than {GREATEST_REDIRECTS} redirects, the last one to {url}")]
+    Redirects {
+        /// The last target.
+        url: String,
+    },
+    /// A redirect to nowhere, to another scheme or with credentials.
+    #[error("{url} was answered with {status}, a redirect that cannot be followed")]
+    Redirect {
+        /// What was asked for.
+        url: String,
+        /// The HTTP status.
+        status: u16,
+    },
+    /// No connection, or none that lasted.
+    #[error("host {host} cannot be reached: {reason}")]
+    Unreachable {
+        /// Name or address.
+        host: String,
+        /// What the connection said.
+        reason: String,
+    },
+    /// TLS cannot be set up on this machine.
+    #[error("the http client cannot be set up: {reason}")]
+    Client {
+        /// What the library said.
+        reason: String,
+    },
+}
+
+impl Error {
+    /// What follows from it.
+    pub fn class(&self) -> Class {
+        match self {
+            Error::Status {
+                status: 429,
+                retry_after,
+                ..
+            } => Class::Throttled {
+                retry_after: *retry_after,
+            },
+            // 408 and 425 ask for the same request again.
+            Error::Status {
+                status: 408 | 425 | 500..,
+                ..
+            }
+            | Error::Unreachable { .. } => Class::Transient,
+            Error::Status { .. } | Error::Redirects { .. } | Error::Redirect { .. } => Class::Permanent,
+            Error::Closed | Error::Private { .. } => Class::Permanent,
+            Error::Client { .. } => Class::Configuration,
+        }
+    }
+
+    /// What to check or change.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Error::Closed => Some("a superuser can allow it with the setting ai.allow_http".to_owned()),
+            Error::Private { .. } => Some(
+                "a superuser can allow private, loopback and link-local addresses with the setting \
+                 ai.allow_private_addresses"
+                    .to_owned(),
+            ),
+            Error::Status { status: 401 | 403, .. } => Some("only documents that need no login can be read".to_owned()),
+            Error::Client { .. } => Some("check the certificates of the operating system".to_owned()),
+            Error::Status { .. } | Error::Redirects { .. } | Error::Redirect { .. } | Error::Unreachable { .. } => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// Answers each connection with the same redirect.
+    async fn redirecting(to: &'static str) -> Url {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = Url::parse(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();
+        tokio::spawn(async move {
+            while let Ok((mut connection, _)) = listener.accept().await {
+                let _ = connection.read(&mut [0; 4096]).await;
+                let head =
+                    format!("HTTP/1.1 302 Found\r\nLocation: {to}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+                let _ = connection.write_all(head.as_bytes()).await;
+            }
+        });
+        url
+    }
+
+    /// As if 127.0.0.1, where a test can listen, were the only public address.
+    fn only_the_test_server(address: IpAddr) -> bool {
+        address == IpAddr::from([127, 0, 0, 1])
+    }
+
+    async fn error(to: &'static str) -> super::super::Error {
+        let url = redirecting(to).await;
+        Loader::permitting(only_the_test_server)
+            .load(&url, 100)
+            .await
+            .unwrap_err()
+    }
+
+    #[tokio::test]
+    async fn a_redirect_to_a_private_address_is_refused() {
+        for to in [
+            "http://169.254.169.254/latest/meta-data/",
+            "http://[::1]/",
+            "http://0/",
+            "//127.0.0.2/",
+        ] {
+            let error = error(to).await;
+            assert!(
+                matches!(error, super::super::Error::Http(Error::Private { .. })),
+                "{to}: {error}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn a_redirect_leads_only_to_the_web() {
+        for to in [
+            "file:///etc/passwd",
+            "s3://bucket/key",
+            "http://me:secret@127.0.0.1/",
+            "",
+        ] {
+            let error = error(to).await;
+            assert!(!error.to_string().contains("secret"), "{error}");
+            assert_eq!(error.class(), Class::Permanent, "{to}: {error}");
+        }
+        assert!(error("/again").await.to_string().starts_with("more than 5 redirects"));
+    }
+}

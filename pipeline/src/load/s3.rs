@@ -1,0 +1,220 @@
+//! Objects of S3, and of whatever speaks its protocol.
+
+mod error;
+mod identity;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use aws_config::{Region, SdkConfig};
+use aws_sdk_s3::Client;
+use aws_sdk_s3::config::retry::RetryConfig;
+use aws_sdk_s3::config::timeout::TimeoutConfig;
+use aws_sdk_s3::config::{Builder, IdentityCache, StalledStreamProtectionConfig};
+use aws_sdk_s3::error::SdkError;
+use aws_sdk_s3::operation::get_object::{GetObjectError, GetObjectOutput};
+use aws_types::service_config::ServiceConfigKey;
+use tokio::sync::OnceCell;
+
+pub use self::error::{Caller, Error};
+use self::identity::{Credential, Identity, Provider};
+use super::{CONNECT_TIMEOUT, Document, STALL_TIMEOUT, collect};
+use crate::secret::Secret;
+use crate::uri::Uri;
+
+/// Buckets whose region is remembered; a table that names more of them costs one more request each, not memory.
+const GREATEST_REGIONS: usize = 10_000;
+
+/// The region of a request when nothing names one: S3's own default.
+const DEFAULT_REGION: &str = "us-east-1";
+
+/// Fetches objects. Keeps credentials per role, a client per role and region, and the regions of buckets that turned out
+/// to be elsewhere.
+pub(super) struct Loader {
+    base: OnceCell<SdkConfig>,
+    external_id: Option<Secret>,
+    /// By role; `None` is the server's own identity.
+    identities: Mutex<HashMap<Option<String>, Arc<Identity>>>,
+    clients: Mutex<HashMap<ClientKey, Client>>,
+    regions: Mutex<HashMap<String, Region>>,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct ClientKey {
+    role: Option<String>,
+    region: Region,
+    anonymous: bool,
+}
+
+/// One object, as a row names it.
+#[derive(Clone, Copy)]
+struct Object<'a> {
+    bucket: &'a str,
+    key: &'a str,
+    version_id: Option<&'a str>,
+}
+
+type Refusal = SdkError<GetObjectError>;
+
+impl Loader {
+    /// Finds its configuration in the environment of the process, at the first use.
+    pub(super) fn ambient(external_id: Option<Secret>) -> Loader {
+        Loader {
+            base: OnceCell::new(),
+            external_id,
+            identities: Mutex::default(),
+            clients: Mutex::default(),
+            regions: Mutex::default(),
+        }
+    }
+
+    /// Uses this configuration.
+    pub(super) fn configured(base: SdkConfig, external_id: Option<Secret>) -> Loader {
+        Loader {
+            base: OnceCell::new_with(Some(base)),
+            ..Loader::ambient(external_id)
+        }
+    }
+
+    /// One object of at most `limit` bytes. `uri` is an S3 URI.
+    pub(super) async fn load(&self, uri: &Uri, role: Option<&str>, limit: u64) -> Result<Document, super::Error> {
+        let Uri::S3 {
+            bucket,
+            key,
+            version_id,
+        } = uri
+        else {
+            unreachable!("the caller sends other schemes elsewhere");
+        };
+        let object = Object {
+            bucket,
+            key,
+            version_id: version_id.as_deref(),
+        };
+        let output = self.get(object, role).await?;
+        let declared = output.content_length().and_then(|length| u64::try_from(length).ok());
+        let (media_type, etag) = (output.content_type, output.e_tag);
+        let parts = futures_util::stream::unfold(output.body, |mut body| async move {
+            let part = body.next().await?;
+            Some((part, body))
+        });
+        let bytes = collect(parts, declared, limit, uri).await?;
+        Ok(Document {
+            bytes,
+            name: None,
+            media_type,
+            etag,
+        })
+    }
+
+    /// Asks for the object; once more where the bucket is in another region, and once more where a token ran out.
+    async fn get(&self, object: Object<'_>, role: Option<&str>) -> Result<GetObjectOutput, Error> {
+        let base = self.base.get_or_init(identity::ambient).await;
+        let identity = self.identity(base, role);
+        let (mut moved, mut renewed) = (false, false);
+        loop {
+            let credential = identity.credential().await?;
+            let region = self.region(base, object.bucket);
+            let key = ClientKey {
+                role: role.map(str::to_owned),
+                region: region.clone(),
+                anonymous: matches!(credential, Credential::None),
+            };
+            let client = self.client(base, &identity, key);
+            let request = client.get_object().bucket(object.bucket).key(object.key);
+            let refusal = match request
+                .set_version_id(object.version_id.map(str::to_owned))
+                .send()
+                .await
+            {
+                Ok(output) => return Ok(output),
+                Err(refusal) => refusal,
+            };
+            if !moved && let Some(found) = error::other_region(&refusal, &region) {
+                moved = true;
+                self.remember(object.bucket, found);
+            } else if !renewed && error::is_expired(&refusal) {
+                renewed = true;
+                identity.forget(&credential).await;
+            } else {
+                return Err(error::of_object(object, refusal, identity.caller(&credential)));
+            }
+        }
+    }
+
+    fn identity(&self, base: &SdkConfig, role: Option<&str>) -> Arc<Identity> {
+        let mut identities = self.identities.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = identities
+            .entry(None)
+            .or_insert_with(|| Arc::new(Identity::own(base)))
+            .clone();
+        let Some(arn) = role else {
+            return own;
+        };
+        let assumed = identities.entry(Some(arn.to_owned()));
+        assumed
+            .or_insert_with(|| Arc::new(Identity::assumed(base, own, arn, self.external_id.clone())))
+            .clone()
+    }
+
+    fn client(&self, base: &SdkConfig, identity: &Arc<Identity>, key: ClientKey) -> Client {
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        clients
+            .entry(key.clone())
+            .or_insert_with(|| make_client(base, identity, key))
+            .clone()
+    }
+
+    fn region(&self, base: &SdkConfig, bucket: &str) -> Region {
+        let regions = self.regions.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = regions.get(bucket).or(base.region()).cloned();
+        known.unwrap_or_else(|| Region::from_static(DEFAULT_REGION))
+    }
+
+    fn remember(&self, bucket: &str, region: Region) {
+        let mut regions = self.regions.lock().unwrap_or_else(PoisonError::into_inner);
+        if regions.len() >= GREATEST_REGIONS {
+            regions.clear();
+        }
+        regions.insert(bucket.to_owned(), region);
+    }
+}
+
+fn make_client(base: &SdkConfig, identity: &Arc<Identity>, key: ClientKey) -> Client {
+    let config = Builder::from(base)
+        .region(key.region)
+        .force_path_style(has_own_endpoint(base))
+        // The queue retries, with a longer breath than a client in memory has.
+        .retry_config(RetryConfig::disabled())
+        .timeout_config(timeouts())
+        // `collect` watches for stalls, the same way for S3 and the web.
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+        // `Identity` caches, and can be told that a token was refused.
+        .identity_cache(IdentityCache::no_cache());
+    let config = if key.anonymous {
+        let mut config = config.allow_no_auth();
+        config.set_credentials_provider(None);
+        config
+    } else {
+        config.credentials_provider(Provider(identity.clone()))
+    };
+    Client::from_conf(config.build())
+}
+
+/// Other S3 servers seldom have a host name per bucket, AWS always has.
+fn has_own_endpoint(base: &SdkConfig) -> bool {
+    let key = ServiceConfigKey::builder()
+        .service_id("S3")
+        .env("AWS_ENDPOINT_URL")
+        .profile("endpoint_url")
+        .build();
+    let for_s3 = || base.service_config()?.load_config(key.ok()?);
+    base.endpoint_url().is_some() || for_s3().is_some()
+}
+
+fn timeouts() -> TimeoutConfig {
+    TimeoutConfig::builder()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .read_timeout(STALL_TIMEOUT)
+        .build()
+}
