@@ -1,0 +1,194 @@
+//! Which format a document has.
+
+use super::{Error, Format, text};
+
+/// How far from its beginning a PDF may have its header (ISO 32000-1, annex H, note 13).
+const PDF_HEADER_WITHIN: usize = 1024;
+
+/// How far markup that says what it is may be from the beginning, after comments and an XML declaration.
+const MARKUP_WITHIN: usize = 1024;
+
+/// The format of a document from its bytes, its name (a path or URL; only the extension counts) and the media type that
+/// came with it.
+///
+/// The bytes have the last word: a PDF is one whatever it is called, and text is recognised by its bytes alone. Name and
+/// type tell Markdown from text, and betray a PDF that is none. Bytes that are valid UTF-8 without control characters are
+/// compared with a few signatures and nothing more, so this is safe to run on them in any process.
+///
+/// # Errors
+///
+/// [`Error::Unsupported`] with the name of what was seen; [`Error::NotPdf`].
+///
+/// ```
+/// use ai_pipeline::parse::{detect, Format};
+/// assert_eq!(detect(b"%PDF-1.7 ...", Some("scan.txt"), None), Ok(Format::Pdf));
+/// assert_eq!(detect(b"# Title", Some("s3://bucket/Read%20me.MD"), None), Ok(Format::Markdown));
+/// assert!(detect(b"<!DOCTYPE html><p>sign in first", Some("report.pdf"), None).is_err());
+/// ```
+pub fn detect(bytes: &[u8], name: Option<&str>, media_type: Option<&str>) -> Result<Format, Error> {
+    let extension = name.and_then(extension);
+    let media_type = media_type.and_then(essence);
+    detect_by(bytes, extension.as_deref(), media_type.as_deref())
+}
+
+/// [`detect`] with what counts of the name and the media type.
+pub(super) fn detect_by(bytes: &[u8], extension: Option<&str>, media_type: Option<&str>) -> Result<Format, Error> {
+    if bytes.is_empty() {
+        return Ok(Format::Text);
+    }
+    let clean = text::is_clean(bytes);
+    if has_pdf_header(bytes, clean) {
+        return Ok(Format::Pdf);
+    }
+    let binary = !clean && text::is_binary(bytes);
+    let markup = if binary { None } else { markup(bytes) };
+    if extension == Some("pdf") || matches!(media_type, Some("application/pdf" | "application/x-pdf")) {
+        let seen = match markup {
+            Some(markup) => markup.to_owned(),
+            None if binary => text::name_of_binary(bytes),
+            None => "text".to_owned(),
+        };
+        return Err(Error::NotPdf { seen });
+    }
+    if binary {
+        return Err(Error::Unsupported {
+            seen: text::name_of_binary(bytes),
+        });
+    }
+    if let Some(markup) = markup {
+        return Err(Error::Unsupported {
+            seen: markup.to_owned(),
+        });
+    }
+    match (media_type, extension) {
+        (Some("text/html" | "application/xhtml+xml"), _) | (_, Some("html" | "htm" | "xhtml")) => {
+            Err(Error::Unsupported {
+                seen: "HTML".to_owned(),
+            })
+        }
+        (Some("text/markdown" | "text/x-markdown"), _) | (_, Some("md" | "markdown" | "mkd" | "mdown")) => {
+            Ok(Format::Markdown)
+        }
+        _ => Ok(Format::Text),
+    }
+}
+
+/// The extension of a name, path or URL in lower case, without query and fragment; none where it is no plain word.
+pub(super) fn extension(name: &str) -> Option<String> {
+    let path = name.split(['?', '#']).next().unwrap_or_default();
+    let file = path.rsplit('/').next().unwrap_or_default();
+    let (_, extension) = file.rsplit_once('.')?;
+    let word = (1..=16).contains(&extension.len()) && extension.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    word.then(|| extension.to_ascii_lowercase())
+}
+
+/// The media type in lower case, without parameters; none where it is malformed.
+pub(super) fn essence(media_type: &str) -> Option<String> {
+    let essence = media_type.split(';').next().unwrap_or_default().trim();
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/+-._".contains(&byte);
+    ((1..=128).contains(&essence.len()) && essence.bytes().all(plain)).then(|| essence.to_ascii_lowercase())
+}
+
+/// Some PDFs have rubbish in front of their header. A clean text that merely speaks of the header is not one of them.
+fn has_pdf_header(bytes: &[u8], clean: bool) -> bool {
+    let within = &bytes[..bytes.len().min(PDF_HEADER_WITHIN)];
+    start(within).starts_with(b"%PDF-") || !clean && within.windows(5).any(|window| window == b"%PDF-")
+}
+
+/// The format of text that is a document format in disguise.
+fn markup(bytes: &[u8]) -> Option<&'static str> {
+    let head = start(&bytes[..bytes.len().min(MARKUP_WITHIN)]).to_ascii_lowercase();
+    let has = |tag: &[u8]| head.windows(tag.len()).any(|window| window == tag);
+    if head.starts_with(b"{\\rtf") {
+        Some("Rich Text Format")
+    } else if head.starts_with(b"%!ps") {
+        Some("PostScript")
+    } else if head.starts_with(b"<html")
+        || head.starts_with(b"<!doctype html")
+        || (head.starts_with(b"<?xml") || head.starts_with(b"<!--")) && (has(b"<html") || has(b"<!doctype html"))
+    {
+        Some("HTML")
+    } else {
+        None
+    }
+}
+
+/// The bytes after a byte order mark and white space.
+fn start(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes).trim_ascii_start()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(bytes: &[u8], name: Option<&str>, media_type: Option<&str>) -> String {
+        match detect(bytes, name, media_type) {
+            Err(Error::Unsupported { seen }) => seen,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn bytes_come_before_names() {
+        assert_eq!(
+            detect(b"\n%PDF-1.4\n", Some("a.md"), Some("text/plain")),
+            Ok(Format::Pdf)
+        );
+        assert_eq!(
+            detect(b"\x01\x02rubbish %PDF-1.4\n\xE2\xE3", None, None),
+            Ok(Format::Pdf)
+        );
+        assert_eq!(detect(b"A header reads %PDF-1.4", None, None), Ok(Format::Text));
+        assert_eq!(
+            detect(b"plain", Some("a.docx"), Some("application/octet-stream")),
+            Ok(Format::Text)
+        );
+        assert_eq!(detect(b"", Some("a.pdf"), None), Ok(Format::Text));
+    }
+
+    #[test]
+    fn a_pdf_by_name_or_type_that_is_none_says_what_it_is() {
+        let not_pdf = |seen: &str| Err(Error::NotPdf { seen: seen.to_owned() });
+        assert_eq!(
+            detect(b"Not found", Some("https://host/a.PDF?version=2"), None),
+            not_pdf("text")
+        );
+        assert_eq!(
+            detect(b" <html><p>", None, Some("Application/PDF; x=y")),
+            not_pdf("HTML")
+        );
+        assert_eq!(detect(b"PK\x03\x04\0\0\0\0", Some("a.pdf"), None), not_pdf("ZIP"));
+    }
+
+    #[test]
+    fn documents_that_are_text_inside_are_not_taken_for_text() {
+        assert_eq!(seen(b"{\\rtf1\\ansi text}", None, None), "Rich Text Format");
+        assert_eq!(seen(b"%!PS-Adobe-3.0\n", None, None), "PostScript");
+        assert_eq!(seen(b"<?xml version='1.0'?>\n<!DOCTYPE html>", None, None), "HTML");
+        assert_eq!(seen(b"<p>a fragment", Some("a.htm"), None), "HTML");
+        assert_eq!(seen(b"<p>a fragment", None, Some("text/html; charset=utf-8")), "HTML");
+        assert_eq!(detect(b"<?xml version='1.0'?><data/>", None, None), Ok(Format::Text));
+    }
+
+    #[test]
+    fn binary_data_is_named() {
+        assert_eq!(
+            seen(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", Some("a.txt"), None),
+            "Portable Network Graphics"
+        );
+        assert_eq!(
+            seen(&[1, 2, 3, 0xFE, 0xFD, 0, 0, 7], None, None),
+            "binary data of no known format"
+        );
+    }
+
+    #[test]
+    fn only_plain_words_of_names_and_types_are_kept() {
+        assert_eq!(extension("s3://bucket/dir.d/a.tar.GZ#x.pdf").as_deref(), Some("gz"));
+        assert_eq!(extension("s3://bucket.pdf/readme"), None);
+        assert_eq!(extension("a.--memory"), None);
+        assert_eq!(essence("text/HTML ; charset=x").as_deref(), Some("text/html"));
+        assert_eq!(essence("--extension pdf"), None);
+    }
+}

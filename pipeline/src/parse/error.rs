@@ -1,0 +1,146 @@
+//! Why a document has no text.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::error::{Class, Failure, Step};
+
+/// What the hint says that can be read.
+const SUPPORTED: &str = "plain text, Markdown and PDF with a text layer can be read";
+
+/// Why a document could not be turned into text. Never holds text of the document.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// The document is of a format that cannot be read.
+    #[error("the document is {seen}, which cannot be parsed")]
+    Unsupported {
+        /// The format, for people.
+        seen: String,
+    },
+    /// The document was to be taken as text and is not.
+    #[error("the document is not text but {seen}")]
+    NotText {
+        /// The format, for people.
+        seen: String,
+    },
+    /// The name or the media type says PDF, the bytes do not.
+    #[error("the document is called a PDF but is {seen}")]
+    NotPdf {
+        /// The format, for people.
+        seen: String,
+    },
+    /// A PDF that cannot be read as one.
+    #[error("the PDF is damaged: {what}")]
+    DamagedPdf {
+        /// The part that is.
+        what: &'static str,
+    },
+    /// A PDF that asks for a password.
+    #[error("the PDF is encrypted and needs a password")]
+    Encrypted,
+    /// A PDF in which no page holds text.
+    #[error("the PDF has no text layer; OCR is not supported ({pages} pages)")]
+    NoTextLayer {
+        /// How many pages it has.
+        pages: usize,
+    },
+    /// An error of the document as the child process reported it.
+    #[error("{reason}")]
+    Reported {
+        /// The class of the child's error.
+        class: Class,
+        /// Its text.
+        reason: String,
+        /// Its hint.
+        hint: Option<String>,
+    },
+    /// The child was killed because it took too long.
+    #[error("parsing took longer than {} s", limit.as_secs_f64())]
+    TookTooLong {
+        /// [`super::Limits::timeout`].
+        limit: Duration,
+    },
+    /// The child asked for more memory than it may have, or the system killed it for want of memory.
+    #[error("parsing needed more than {} MB of memory", limit / (1024 * 1024))]
+    TooMuchMemory {
+        /// [`super::Limits::memory_bytes`].
+        limit: u64,
+    },
+    /// The text is longer than allowed.
+    #[error("the text of the document is longer than {limit} bytes")]
+    TooMuchText {
+        /// [`super::Limits::text_bytes`].
+        limit: u64,
+    },
+    /// The child died in a way that says nothing about the document.
+    #[error("the parser crashed: {how}")]
+    Crashed {
+        /// Signal, exit code or broken answer.
+        how: String,
+    },
+    /// There is no such program, or it may not be run.
+    #[error("cannot run {}: {reason}", program.display())]
+    NoProgram {
+        /// Where it was looked for.
+        program: PathBuf,
+        /// The system's words.
+        reason: String,
+    },
+    /// The system has no room for another process now.
+    #[error("cannot start the parser: {reason}")]
+    NotStarted {
+        /// The system's words.
+        reason: String,
+    },
+}
+
+impl Error {
+    /// What follows for the item.
+    pub fn class(&self) -> Class {
+        match self {
+            Error::Unsupported { .. }
+            | Error::NotText { .. }
+            | Error::NotPdf { .. }
+            | Error::DamagedPdf { .. }
+            | Error::Encrypted
+            | Error::NoTextLayer { .. }
+            | Error::TookTooLong { .. }
+            | Error::TooMuchMemory { .. }
+            | Error::TooMuchText { .. } => Class::Permanent,
+            Error::Reported { class, .. } => *class,
+            Error::Crashed { .. } => Class::Unknown,
+            Error::NoProgram { .. } => Class::Configuration,
+            Error::NotStarted { .. } => Class::Transient,
+        }
+    }
+
+    /// What to check or change, where there is something.
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Error::Unsupported { .. } => SUPPORTED,
+            Error::NotText { .. } => "ai.parsing_none() takes text only: use ai.parsing_auto()",
+            Error::NotPdf { .. } => "check that the document was stored whole and is what its name and media type say",
+            Error::DamagedPdf { .. } => "check that the document was stored whole, and that a PDF viewer opens it",
+            Error::Encrypted => "store a copy without a password",
+            Error::NoTextLayer { .. } => "store a copy with a text layer, as OCR programs make it",
+            Error::Reported { hint, .. } => return hint.clone(),
+            Error::TookTooLong { .. } => "raise ai.parser_timeout, or split the document",
+            Error::TooMuchMemory { .. } => "raise ai.parser_memory, or split the document",
+            Error::TooMuchText { .. } => "raise ai.max_document_size, or split the document",
+            Error::NoProgram { .. } => "install the program with make install",
+            Error::Crashed { .. } | Error::NotStarted { .. } => return None,
+        };
+        Some(hint.to_owned())
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Failure {
+            step: Step::Parsing,
+            class: error.class(),
+            reason: error.to_string(),
+            hint: error.hint(),
+        }
+    }
+}

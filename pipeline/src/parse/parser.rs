@@ -1,0 +1,245 @@
+//! The parent's side: a child process per document, watched.
+
+use std::io::ErrorKind;
+use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
+use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use nix::libc;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::process::{Child, Command};
+use tokio::sync::Semaphore;
+
+use super::child::{Arguments, REFUSED, Report};
+use super::{Error, confine, detect, text};
+use crate::config::Parsing;
+use crate::error::Class;
+
+/// Of what a child writes to standard error, this much is kept: a report has a few hundred bytes.
+const REPORT_BYTES: usize = 4096;
+
+/// What one document may cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Wall-clock time from the start of the child to its end; waiting for a free place is not counted.
+    pub timeout: Duration,
+    /// Address space of the child, in bytes: the document, what the parser makes of it, the text, some 10 MB of program.
+    pub memory_bytes: u64,
+    /// Greatest length of the text, in bytes.
+    pub text_bytes: u64,
+}
+
+/// Starts child processes that parse documents, a limited number at a time. Clones share the limit.
+#[derive(Clone, Debug)]
+pub struct Parser(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    program: PathBuf,
+    limits: Limits,
+    places: Semaphore,
+}
+
+impl Parser {
+    /// `program` is the path of `ai-parser`; `concurrency` (at least one) how many children run at a time.
+    pub fn new(program: PathBuf, limits: Limits, concurrency: usize) -> Parser {
+        let places = Semaphore::new(concurrency.clamp(1, Semaphore::MAX_PERMITS));
+        Parser(Arc::new(Inner {
+            program,
+            limits,
+            places,
+        }))
+    }
+
+    /// The text of a document. Its name (of which the extension counts) and media type help where the bytes do not say
+    /// what it is; see [`detect`](super::detect()).
+    ///
+    /// Bytes that are clean UTF-8 text are taken as they are in this process, as there is nothing to parse; all others
+    /// go to a child. The child sees none of the environment, and of the document's name only the extension. When the
+    /// future is dropped, the child is killed.
+    ///
+    /// Needs a tokio runtime with I/O and time. On a kernel with pidfd (5.10) no signal handler is installed; on older
+    /// ones tokio installs one for SIGCHLD.
+    ///
+    /// # Errors
+    ///
+    /// All of [`Error`]; those of the document come from the child as [`Error::Reported`].
+    pub async fn parse(
+        &self,
+        bytes: Bytes,
+        name: Option<&str>,
+        media_type: Option<&str>,
+        how: Parsing,
+    ) -> Result<String, Error> {
+        if bytes.is_empty() {
+            return Ok(String::new());
+        }
+        let limits = &self.0.limits;
+        let arguments = Arguments {
+            as_text: how == Parsing::None,
+            extension: name.and_then(detect::extension),
+            media_type: media_type.and_then(detect::essence),
+            limits: confine::Limits {
+                memory_bytes: Some(limits.memory_bytes),
+                // Never before the wall clock: one thread has no more CPU time than that.
+                cpu_seconds: Some(limits.timeout.as_secs().saturating_add(2)),
+            },
+        };
+        if text::is_clean(&bytes) && needs_no_child(&bytes, &arguments)? {
+            let text = text::decode(&bytes)?;
+            return if text.len() as u64 > limits.text_bytes {
+                Err(self.too_much_text())
+            } else {
+                Ok(text)
+            };
+        }
+        // The semaphore is never closed.
+        let _place = self
+            .0
+            .places
+            .acquire()
+            .await
+            .expect("an open semaphore gives a permit in the end");
+        let mut child = self.start(&arguments)?;
+        let outcome = match tokio::time::timeout(limits.timeout, self.talk(&mut child, &bytes)).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(Error::TookTooLong { limit: limits.timeout }),
+        };
+        if outcome.is_err() {
+            // Fails only where the child is gone already. Waited for, so that the place is free when it is.
+            let _ = child.kill().await;
+        }
+        let answer = outcome?;
+        self.judge(answer)
+    }
+
+    fn start(&self, arguments: &Arguments) -> Result<Child, Error> {
+        Command::new(&self.0.program)
+            .args(arguments.words())
+            .env_clear()
+            .current_dir("/")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(|error| match error.kind() {
+                ErrorKind::OutOfMemory | ErrorKind::WouldBlock | ErrorKind::Interrupted => Error::NotStarted {
+                    reason: error.to_string(),
+                },
+                _ if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) => Error::NotStarted {
+                    reason: error.to_string(),
+                },
+                _ => Error::NoProgram {
+                    program: self.0.program.clone(),
+                    reason: error.to_string(),
+                },
+            })
+    }
+
+    /// Writes the document and reads the answer at the same time, as either side of a full pipe waits for the other.
+    async fn talk(&self, child: &mut Child, bytes: &[u8]) -> Result<Answer, Error> {
+        let (mut stdin, stdout, stderr) = match (child.stdin.take(), child.stdout.take(), child.stderr.take()) {
+            (Some(stdin), Some(stdout), Some(stderr)) => (stdin, stdout, stderr),
+            _ => return Err(crashed("it has no pipes")),
+        };
+        let give = async {
+            // A child that ends before it has read everything says why in its answer.
+            let _ = stdin.write_all(bytes).await;
+            drop(stdin);
+            Ok(())
+        };
+        let text = async {
+            let text = read_at_most(stdout, self.0.limits.text_bytes).await?;
+            text.ok_or_else(|| self.too_much_text())
+        };
+        let report = async {
+            let mut stderr = stderr;
+            let mut report = Vec::new();
+            let kept = (&mut stderr).take(REPORT_BYTES as u64).read_to_end(&mut report).await;
+            // The rest is read and thrown away: a child that waits for a reader would wait for ever.
+            let drained = tokio::io::copy(&mut stderr, &mut tokio::io::sink()).await;
+            kept.and(drained).map_err(|_| crashed("its pipe broke"))?;
+            Ok(report)
+        };
+        let ((), text, report) = tokio::try_join!(give, text, report)?;
+        let status = child.wait().await.map_err(|_| crashed("its end was not seen"))?;
+        Ok(Answer { status, text, report })
+    }
+
+    fn judge(&self, answer: Answer) -> Result<String, Error> {
+        let Answer { status, text, report } = answer;
+        let limits = &self.0.limits;
+        match (status.code(), status.signal()) {
+            (Some(0), _) => match String::from_utf8(text) {
+                Ok(text) if !text.contains('\0') => Ok(text),
+                _ => Err(crashed("its answer is not text")),
+            },
+            (Some(code), _) if code == i32::from(REFUSED) => {
+                let report: Report = serde_json::from_slice(&report).map_err(|_| crashed("its report is broken"))?;
+                let class = if report.class == Class::Permanent.as_str() {
+                    Class::Permanent
+                } else {
+                    Class::Unknown
+                };
+                Err(Error::Reported {
+                    class,
+                    reason: report.reason,
+                    hint: report.hint,
+                })
+            }
+            (Some(code), _) => Err(Error::Crashed {
+                how: format!("exit code {code}"),
+            }),
+            (None, Some(libc::SIGXCPU)) => Err(Error::TookTooLong { limit: limits.timeout }),
+            // Nobody but the system kills it without a word, for want of memory.
+            (None, Some(libc::SIGKILL)) => Err(Error::TooMuchMemory {
+                limit: limits.memory_bytes,
+            }),
+            // Rust's last words when an allocation fails; a stack overflow ends in the same signal with others.
+            (None, Some(libc::SIGABRT)) if report.starts_with(b"memory allocation of ") => Err(Error::TooMuchMemory {
+                limit: limits.memory_bytes,
+            }),
+            (None, signal) => Err(Error::Crashed {
+                how: format!("signal {}", signal.unwrap_or_default()),
+            }),
+        }
+    }
+
+    fn too_much_text(&self) -> Error {
+        Error::TooMuchText {
+            limit: self.0.limits.text_bytes,
+        }
+    }
+}
+
+/// What a child that ended by itself left behind.
+struct Answer {
+    status: ExitStatus,
+    text: Vec<u8>,
+    report: Vec<u8>,
+}
+
+fn crashed(how: &str) -> Error {
+    Error::Crashed { how: how.to_owned() }
+}
+
+/// Whether clean bytes are text by what they say of themselves: on such bytes detection compares a few signatures only.
+fn needs_no_child(bytes: &[u8], arguments: &Arguments) -> Result<bool, Error> {
+    if arguments.as_text {
+        return Ok(true);
+    }
+    let format = detect::detect_by(bytes, arguments.extension.as_deref(), arguments.media_type.as_deref())?;
+    Ok(format != super::Format::Pdf)
+}
+
+/// All there is to read, or nothing where it is more than `limit` bytes.
+async fn read_at_most(stream: impl AsyncRead + Unpin, limit: u64) -> Result<Option<Vec<u8>>, Error> {
+    let mut bytes = Vec::new();
+    let read = stream.take(limit.saturating_add(1)).read_to_end(&mut bytes).await;
+    let read = read.map_err(|_| crashed("its pipe broke"))?;
+    Ok((read as u64 <= limit).then_some(bytes))
+}

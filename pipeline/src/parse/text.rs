@@ -1,0 +1,142 @@
+//! Bytes in some charset → text.
+
+use chardetng::{EncodingDetector, Iso2022JpDetection, Utf8Detection};
+use encoding_rs::Encoding;
+use file_format::FileFormat;
+
+use super::Error;
+
+/// The byte order marks of UTF-32, which the Encoding Standard does not know. The first begins with that of UTF-16LE.
+const UTF_32_MARKS: [&[u8]; 2] = [b"\xFF\xFE\x00\x00", b"\x00\x00\xFE\xFF"];
+
+/// Valid UTF-8 without control characters, the line and page breaks, tabs and escapes of honest text aside.
+///
+/// Such bytes are text already: nothing is parsed, so no process of its own is needed to keep the server safe.
+pub fn is_clean(bytes: &[u8]) -> bool {
+    !bytes.iter().any(|byte| is_control(*byte)) && std::str::from_utf8(bytes).is_ok()
+}
+
+/// Whether the bytes are something else than text in some charset.
+///
+/// A byte order mark speaks for text. Otherwise control characters speak against it: they may be every third byte of
+/// valid UTF-8, which binary data is not by chance, but only every 64th of other bytes. Where there are any, a known
+/// signature of a binary format settles it (a tar archive of text files is valid UTF-8). Without any, signatures are not
+/// asked: a Russian text in windows-1251 may well begin as a bitmap does.
+pub fn is_binary(bytes: &[u8]) -> bool {
+    if UTF_32_MARKS.iter().any(|mark| bytes.starts_with(mark)) {
+        return true;
+    }
+    if Encoding::for_bom(bytes).is_some() {
+        return false;
+    }
+    let controls = bytes.iter().filter(|byte| is_control(**byte)).count();
+    if controls == 0 {
+        return false;
+    }
+    let spacing = if std::str::from_utf8(bytes).is_ok() { 3 } else { 64 };
+    controls * spacing > bytes.len() || has_signature(FileFormat::from_bytes(bytes))
+}
+
+/// The name of what binary bytes hold, for people.
+pub fn name_of_binary(bytes: &[u8]) -> String {
+    if UTF_32_MARKS.iter().any(|mark| bytes.starts_with(mark)) {
+        return "UTF-32 text".to_owned();
+    }
+    let format = FileFormat::from_bytes(bytes);
+    if has_signature(format) {
+        format.name().to_owned()
+    } else {
+        "binary data of no known format".to_owned()
+    }
+}
+
+/// The text in whichever charset it is: by its byte order mark; UTF-8 where it is valid, or was but for a few bytes;
+/// else what is likeliest from the bytes. What cannot be decoded becomes U+FFFD; U+0000 and the mark are removed.
+///
+/// # Errors
+///
+/// [`Error::NotText`] where the bytes are binary.
+pub fn decode(bytes: &[u8]) -> Result<String, Error> {
+    if is_binary(bytes) {
+        return Err(Error::NotText {
+            seen: name_of_binary(bytes),
+        });
+    }
+    let mut text = match Encoding::for_bom(bytes) {
+        Some((encoding, mark)) => encoding.decode_without_bom_handling(&bytes[mark..]).0,
+        None if is_mostly_utf8(bytes) => String::from_utf8_lossy(bytes),
+        None => guess(bytes).decode_without_bom_handling(bytes).0,
+    }
+    .into_owned();
+    if text.contains('\0') {
+        text.retain(|character| character != '\0');
+    }
+    Ok(text)
+}
+
+fn is_control(byte: u8) -> bool {
+    matches!(byte, 0x00..=0x07 | 0x0E..=0x1A | 0x1C..=0x1F)
+}
+
+fn has_signature(format: FileFormat) -> bool {
+    !matches!(
+        format,
+        FileFormat::ArbitraryBinaryData | FileFormat::PlainText | FileFormat::Empty
+    ) && !format.media_type().starts_with("text/")
+}
+
+/// One bad byte must not turn a whole UTF-8 document into another charset's rubbish. Letters of the old charsets form a
+/// valid sequence of UTF-8 only by accident, so ten of those to one that is broken do not happen there.
+fn is_mostly_utf8(bytes: &[u8]) -> bool {
+    let (mut good, mut broken) = (0_usize, 0_usize);
+    for chunk in bytes.utf8_chunks() {
+        good += chunk.valid().chars().filter(|character| !character.is_ascii()).count();
+        broken += usize::from(!chunk.invalid().is_empty());
+    }
+    good >= 10 * broken
+}
+
+/// ISO-2022-JP is left out, as in browsers: it is ASCII to anyone else, who could smuggle text past a reader.
+fn guess(bytes: &[u8]) -> &'static Encoding {
+    let mut detector = EncodingDetector::new(Iso2022JpDetection::Deny);
+    detector.feed(bytes, true);
+    detector.guess(None, Utf8Detection::Deny)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_bad_byte_does_not_change_the_charset_of_the_rest() {
+        let mut bytes = "Ёлки зелёные, что за документ".as_bytes().to_vec();
+        bytes.insert(10, 0xFF);
+        let text = decode(&bytes).unwrap();
+        assert_eq!(text.replace('\u{FFFD}', ""), "Ёлки зелёные, что за документ");
+        assert_eq!(text.matches('\u{FFFD}').count(), 1);
+    }
+
+    #[test]
+    fn control_characters_and_signatures_tell_binary_from_text() {
+        assert!(is_binary(
+            b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x06\0\0\0"
+        ));
+        assert!(is_binary(&[0_u8; 64]));
+        assert!(!is_binary(b"a\0b"));
+        assert!(!is_binary(b"\x1b[1mbold\x1b[0m\x0c\tnext page"));
+        // "БМ" of windows-1251 aside, "BM" alone is the signature of a bitmap.
+        assert!(!is_binary(b"BM \xEF\xF0\xE8\xE2\xE5\xF2"));
+        assert!(is_clean("naïve\r\n".as_bytes()));
+        assert!(!is_clean(b"a\0b"));
+    }
+
+    #[test]
+    fn an_archive_of_texts_is_not_a_text() {
+        let mut tar = vec![0_u8; 512];
+        tar[..5].copy_from_slice(b"a.txt");
+        tar[257..265].copy_from_slice(b"ustar\x0000");
+        tar.extend("honest text\n".repeat(1000).bytes());
+        assert!(is_binary(&tar));
+        assert_eq!(name_of_binary(&tar), "Tape Archive");
+    }
+}
