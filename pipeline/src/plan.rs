@@ -51,7 +51,14 @@ mod tests {
     #[test]
     fn an_unchanged_document_costs_nothing() {
         let plan = compare(&["a", "b", "a"], &["a", "b", "a"]);
-        assert_eq!(plan, Plan { keep: vec![(0, 0), (1, 1), (2, 2)], embed: vec![], remove: vec![] });
+        assert_eq!(
+            plan,
+            Plan {
+                keep: vec![(0, 0), (1, 1), (2, 2)],
+                embed: vec![],
+                remove: vec![]
+            }
+        );
     }
 
     #[test]

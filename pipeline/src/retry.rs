@@ -52,7 +52,10 @@ pub fn after_failure(class: Class, attempts: u32, retries: u32, jitter: f64) -> 
     match class {
         Class::Transient if attempts > retries => Decision::GiveUp,
         Class::Unknown if attempts >= UNKNOWN_ATTEMPTS => Decision::GiveUp,
-        Class::Transient | Class::Unknown => Decision::Again { after: backoff(attempts, jitter), counted: true },
+        Class::Transient | Class::Unknown => Decision::Again {
+            after: backoff(attempts, jitter),
+            counted: true,
+        },
         Class::Throttled { retry_after } => Decision::Again {
             after: retry_after.unwrap_or(THROTTLE_DELAY).min(GREATEST_THROTTLE),
             counted: false,
@@ -84,21 +87,46 @@ mod tests {
 
     #[test]
     fn a_throttled_item_waits_as_told_and_pays_nothing() {
-        let told = Class::Throttled { retry_after: Some(Duration::from_secs(17)) };
+        let told = Class::Throttled {
+            retry_after: Some(Duration::from_secs(17)),
+        };
         assert_eq!(
             after_failure(told, 99, 0, 0.5),
-            Decision::Again { after: Duration::from_secs(17), counted: false }
+            Decision::Again {
+                after: Duration::from_secs(17),
+                counted: false
+            }
         );
         let untold = Class::Throttled { retry_after: None };
-        assert_eq!(after_failure(untold, 1, 6, 0.5), Decision::Again { after: THROTTLE_DELAY, counted: false });
-        let absurd = Class::Throttled { retry_after: Some(Duration::from_secs(1 << 40)) };
-        assert_eq!(after_failure(absurd, 1, 6, 0.5), Decision::Again { after: GREATEST_THROTTLE, counted: false });
+        assert_eq!(
+            after_failure(untold, 1, 6, 0.5),
+            Decision::Again {
+                after: THROTTLE_DELAY,
+                counted: false
+            }
+        );
+        let absurd = Class::Throttled {
+            retry_after: Some(Duration::from_secs(1 << 40)),
+        };
+        assert_eq!(
+            after_failure(absurd, 1, 6, 0.5),
+            Decision::Again {
+                after: GREATEST_THROTTLE,
+                counted: false
+            }
+        );
     }
 
     #[test]
     fn an_unknown_failure_gets_three_tries_whatever_the_user_allows() {
-        assert!(matches!(after_failure(Class::Unknown, 1, 0, 0.5), Decision::Again { counted: true, .. }));
-        assert!(matches!(after_failure(Class::Unknown, 2, 0, 0.5), Decision::Again { counted: true, .. }));
+        assert!(matches!(
+            after_failure(Class::Unknown, 1, 0, 0.5),
+            Decision::Again { counted: true, .. }
+        ));
+        assert!(matches!(
+            after_failure(Class::Unknown, 2, 0, 0.5),
+            Decision::Again { counted: true, .. }
+        ));
         assert_eq!(after_failure(Class::Unknown, 3, 50, 0.5), Decision::GiveUp);
     }
 
