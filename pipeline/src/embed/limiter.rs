@@ -1,0 +1,169 @@
+//! How fast a provider may be asked: a pure state machine over 429 answers and successes.
+
+use std::time::{Duration, Instant};
+
+use crate::retry::GREATEST_THROTTLE;
+
+/// First pause after a 429 that names no time; doubles with each in a row. Rate limits are per minute, and OpenAI's
+/// buckets refill continuously, so that a second often is enough.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// Longest pause after a 429 that names no time: a minute's budget is full again by then.
+const GREATEST_UNTOLD_PAUSE: Duration = Duration::from_secs(60);
+/// Shortest pause, also after `Retry-After: 0`: asking again at once is what the provider complained about.
+const LEAST_PAUSE: Duration = Duration::from_millis(100);
+
+/// The state of one provider.
+#[derive(Debug)]
+pub(super) struct Limiter {
+    /// Requests in flight that the settings allow.
+    most: usize,
+    /// Requests in flight allowed now.
+    allowed: usize,
+    /// Successes since `allowed` last changed.
+    successes: usize,
+    paused_until: Option<Instant>,
+    /// When the last 429 was taken into account: requests sent before it say nothing new.
+    reacted: Option<Instant>,
+    in_a_row: u32,
+}
+
+impl Limiter {
+    /// Allows `most` requests in flight, at least one.
+    pub fn new(most: usize) -> Limiter {
+        let most = most.max(1);
+        Limiter {
+            most,
+            allowed: most,
+            successes: 0,
+            paused_until: None,
+            reacted: None,
+            in_a_row: 0,
+        }
+    }
+
+    /// Whether one more request may be in flight.
+    pub fn has_room(&self, in_flight: usize) -> bool {
+        in_flight < self.allowed
+    }
+
+    /// Until when nothing may be sent, if that is later than `now`.
+    pub fn paused_until(&self, now: Instant) -> Option<Instant> {
+        self.paused_until.filter(|until| *until > now)
+    }
+
+    /// A request was answered with vectors. One more request is allowed after as many successes as are allowed now:
+    /// linear growth, so that the limit is approached again slowly.
+    pub fn succeeded(&mut self) {
+        self.in_a_row = 0;
+        self.successes += 1;
+        if self.successes >= self.allowed && self.allowed < self.most {
+            self.allowed += 1;
+            self.successes = 0;
+        }
+    }
+
+    /// A request that was sent at `sent` was answered with 429. Returns until when nothing is sent.
+    ///
+    /// `told` is what the provider asked for; `jitter`, uniform in 0..1, spreads the untold pauses of several workers.
+    /// Of requests that were in flight together, the first halves what is allowed, the others can only lengthen the
+    /// pause.
+    pub fn throttled(&mut self, now: Instant, sent: Instant, told: Option<Duration>, jitter: f64) -> Instant {
+        if self.reacted.is_none_or(|reacted| sent >= reacted) {
+            self.reacted = Some(now);
+            self.in_a_row = self.in_a_row.saturating_add(1);
+            self.allowed = (self.allowed / 2).max(1);
+            self.successes = 0;
+        }
+        let pause = match told {
+            Some(told) => told.clamp(LEAST_PAUSE, GREATEST_THROTTLE),
+            None => {
+                let doublings = self.in_a_row.saturating_sub(1).min(10);
+                let full = FIRST_PAUSE.saturating_mul(1 << doublings).min(GREATEST_UNTOLD_PAUSE);
+                full.mul_f64(0.75 + jitter.clamp(0.0, 1.0) / 4.0)
+            }
+        };
+        let until = self.paused_until.map_or(now + pause, |paused| paused.max(now + pause));
+        self.paused_until = Some(until);
+        until
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn a_429_stops_everything_for_as_long_as_it_says_and_halves() {
+        let now = Instant::now();
+        let mut limiter = Limiter::new(8);
+        assert!(limiter.has_room(7) && !limiter.has_room(8));
+        assert_eq!(
+            limiter.throttled(now, now - SECOND, Some(3 * SECOND), 0.5),
+            now + 3 * SECOND
+        );
+        assert_eq!(limiter.paused_until(now), Some(now + 3 * SECOND));
+        assert_eq!(limiter.paused_until(now + 3 * SECOND), None);
+        assert!(limiter.has_room(3) && !limiter.has_room(4));
+    }
+
+    #[test]
+    fn requests_that_were_in_flight_together_count_once() {
+        let now = Instant::now();
+        let mut limiter = Limiter::new(8);
+        for _ in 0..5 {
+            limiter.throttled(now, now - SECOND, Some(SECOND), 0.5);
+        }
+        assert!(limiter.has_room(3));
+        let later = now + 2 * SECOND;
+        limiter.throttled(later, now + SECOND, Some(SECOND), 0.5);
+        assert!(limiter.has_room(1) && !limiter.has_room(2));
+        for step in 3..20 {
+            limiter.throttled(now + step * SECOND, now + step * SECOND, None, 0.5);
+        }
+        assert!(limiter.has_room(0), "never less than one request");
+    }
+
+    #[test]
+    fn it_recovers_one_request_per_round_of_successes() {
+        let now = Instant::now();
+        let mut limiter = Limiter::new(8);
+        limiter.throttled(now, now, Some(SECOND), 0.5);
+        (0..3).for_each(|_| limiter.succeeded());
+        assert!(!limiter.has_room(4));
+        limiter.succeeded();
+        assert!(limiter.has_room(4) && !limiter.has_room(5));
+        (0..1000).for_each(|_| limiter.succeeded());
+        assert!(limiter.has_room(7) && !limiter.has_room(8));
+    }
+
+    #[test]
+    fn untold_pauses_double_to_a_minute_and_start_over_after_a_success() {
+        let mut now = Instant::now();
+        let mut limiter = Limiter::new(8);
+        let mut pauses = Vec::new();
+        for _ in 0..8 {
+            let until = limiter.throttled(now, now, None, 1.0);
+            pauses.push(until.duration_since(now).as_secs());
+            now = until;
+        }
+        assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 60, 60]);
+        limiter.succeeded();
+        assert_eq!(limiter.throttled(now, now, None, 0.0), now + SECOND.mul_f64(0.75));
+    }
+
+    #[test]
+    fn absurd_times_are_bounded() {
+        let now = Instant::now();
+        let mut limiter = Limiter::new(1);
+        assert_eq!(
+            limiter.throttled(now, now, Some(Duration::ZERO), 0.5),
+            now + LEAST_PAUSE
+        );
+        assert_eq!(
+            limiter.throttled(now, now, Some(Duration::MAX), 0.5),
+            now + GREATEST_THROTTLE
+        );
+    }
+}
