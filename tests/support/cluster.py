@@ -5,6 +5,7 @@ Everything started here ends with the program that started it, also when that pr
 
 import contextlib
 import ctypes
+import fcntl
 import os
 import pwd
 import secrets
@@ -118,7 +119,12 @@ def reachable(tree, folder):
     probe = ["test", "-x", str(tree), "-a", "-r", str(tree)]
     if server_user() is None or subprocess.run(probe, **as_server_user()).returncode == 0:
         folder.mkdir(parents=True, exist_ok=True)
-        yield tree, folder
+        with open(folder / "lock", "w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise Failure(f"another run of this clone is using {folder}; end it first") from None
+            yield tree, folder
         return
     temporary = Path(tempfile.mkdtemp(prefix="ai-"))
     try:
