@@ -1,0 +1,49 @@
+# Every target that needs something installs it first (`make setup`), inside the clone but for Debian's packages.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help setup build demo test check fmt lint installcheck install clean
+
+# The major version of Postgres for build, demo and test: 15, or another that is in /usr/lib/postgresql.
+export PG ?= 15
+# `local` (a stand-in of the project's own) or `openai` (needs OPENAI_API_KEY).
+export PROVIDER ?= local
+# The Postgres that `make install` installs into.
+PG_CONFIG ?= pg_config
+
+python := .venv/bin/python
+export PYTHONDONTWRITEBYTECODE := 1
+
+help: ## Show this list
+	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
+
+demo: ## Show the whole: documents in S3 become searchable (PROVIDER=openai: with OpenAI instead of the stand-in)
+	@DEMO_STARTED=$$EPOCHREALTIME; export DEMO_STARTED; tests/support/setup.sh && exec $(python) demo/run.py
+
+test: setup ## Run everything that is checked: format, lints, tests, pg_regress
+	@exec $(python) tests/support/check.py
+
+check: setup ## Run some of it: make check ONLY="pipeline lints"
+	@exec $(python) tests/support/check.py $(ONLY)
+
+installcheck: setup ## Run the SQL tests of pg_test with pg_regress
+	@exec $(python) tests/support/check.py installcheck
+
+fmt: ## Format the Rust code
+	@cargo fmt --all
+
+lint: setup ## Check the format and run clippy
+	@exec $(python) tests/support/check.py format wall lints
+
+build: setup ## Build for the demo and the tests, into a private Postgres in .setup
+	@tests/support/build.sh
+
+install: ## Build a release and install it: make install PG_CONFIG=/path/to/pg_config
+	@tests/support/build.sh --release $(PG_CONFIG)
+
+setup: ## Install what is missing: packages, .venv, a private Postgres with pgvector
+	@tests/support/setup.sh
+
+clean: ## Remove all that was built or set up in the clone
+	rm -rf .setup .venv demo/.run pg_test/results pg_test/regression.diffs pg_test/regression.out
+	cargo clean

@@ -1,0 +1,4 @@
+SELECT uri, chunk_seq, chunk
+FROM document_embeddings
+ORDER BY embedding <=> :'query'
+LIMIT 3;

@@ -1,0 +1,161 @@
+"""What `make test` runs after the set-up: every check under a heading, with the time that it took, and a summary.
+
+    check.py           everything
+    check.py NAME ...  some of it; the names are those of the summary
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from cluster import ROOT, Failure, bin_folder, clean_environment, cluster, reachable
+
+MAJOR = os.environ.get("PG", "15")
+TREE = ROOT / ".setup" / f"postgres-{MAJOR}"
+VENV = ROOT / ".venv" / "bin"
+SYSTEM_PG_CONFIG = f"/usr/lib/postgresql/{MAJOR}/bin/pg_config"
+# Feature choice is the same in every call of cargo, or it would compile dependencies twice.
+FEATURES = ["--no-default-features", "--features", f"ai/pg{MAJOR}"]
+
+
+def run(*command, **settings):
+    """Runs a command as the user would see it; False if it fails."""
+    command = [str(part) for part in command]
+    print("$ " + " ".join(command), flush=True)
+    return subprocess.run(command, cwd=ROOT, env={**os.environ, **settings}, stdin=subprocess.DEVNULL).returncode == 0
+
+
+def cargo(*arguments, **settings):
+    return run("cargo", *arguments, PGRX_PG_CONFIG_PATH=SYSTEM_PG_CONFIG, **settings)
+
+
+def formatting(_bindir, _folder):
+    return cargo("fmt", "--all", "--check")
+
+
+def lints(_bindir, _folder):
+    return cargo("clippy", "--locked", "--workspace", "--all-targets", *FEATURES, "--", "-D", "warnings")
+
+
+def wall(_bindir, _folder):
+    """The pipeline must build and test without Postgres."""
+    tree = subprocess.run(
+        ["cargo", "tree", "--locked", "-p", "ai-pipeline", "-e", "normal,build,dev", "--prefix", "none"],
+        cwd=ROOT, capture_output=True, text=True,
+    )
+    sys.stdout.write(tree.stderr)
+    found = sorted({line for line in tree.stdout.splitlines() if line.startswith(("pgrx", "postgres"))})
+    print("\n".join(f"ai-pipeline depends on {line}" for line in found) or "ai-pipeline depends on no pgrx")
+    return tree.returncode == 0 and not found
+
+
+def pipeline(_bindir, _folder):
+    return cargo(
+        "test", "--locked", "-p", "ai-pipeline", "-p", "provider",
+        LANGCHAIN_PYTHON=str(VENV / "python"), MOTO_SERVER=str(VENV / "moto_server"),
+    )
+
+
+def integration(bindir, _folder):
+    return cargo(
+        "test", "--locked", "-p", "ai", *FEATURES,
+        AI_TEST_PG_BINDIR=str(bindir), MOTO_SERVER=str(VENV / "moto_server"),
+    )
+
+
+def installcheck(bindir, folder):
+    """pg_regress on a cluster of its own; every difference is printed."""
+    tests = sorted(path.stem for path in (ROOT / "pg_test" / "sql").glob("*.sql"))
+    if not tests:
+        print("pg_test/sql has no tests")
+        return False
+    unexpected = [name for name in tests if not (ROOT / "pg_test" / "expected" / f"{name}.out").exists()]
+    results = ROOT / "pg_test"
+    differences = results / "regression.diffs"
+    differences.unlink(missing_ok=True)
+    program = bindir.parent / "lib" / "pgxs" / "src" / "test" / "regress" / "pg_regress"
+    with cluster(bindir, folder, {"shared_preload_libraries": "ai"}, {"AWS_EC2_METADATA_DISABLED": "true"}) as server:
+        passed = subprocess.run(
+            [program, f"--bindir={bindir}", f"--host={server.socket_folder}", f"--port={server.port}", "--user=postgres",
+             "--dbname=ai_regression", f"--inputdir={ROOT / 'pg_test'}", f"--outputdir={results}", *tests],
+            cwd=results, env=clean_environment(), stdin=subprocess.DEVNULL,
+        ).returncode == 0
+    if differences.exists():
+        sys.stdout.write(differences.read_text(errors="replace"))
+    if not passed:
+        print("--- the end of the server's log")
+        sys.stdout.write((folder / "postgres.log").read_text(errors="replace")[-4000:])
+    for name in unexpected:
+        print(f"pg_test/expected/{name}.out is missing; what came out is {results / 'results' / name}.out")
+    return passed and not unexpected
+
+
+def build(_bindir, _folder):
+    return run("tests/support/build.sh")
+
+
+# Name: heading, what runs. The cheap ones come first.
+CHECKS = {
+    "format": ("cargo fmt", formatting),
+    "wall": ("the pipeline knows no Postgres", wall),
+    "lints": ("clippy, warnings are errors", lints),
+    "pipeline": ("tests of the pipeline and of the test provider", pipeline),
+    "build": ("the extension, the parser and the provider, installed into the private Postgres", build),
+    "integration": ("tests against a real server, S3 and provider", integration),
+    "installcheck": ("pg_regress", installcheck),
+}
+NEEDS_BUILD = {"integration", "installcheck"}
+
+
+def main(names):
+    os.umask(0o022)
+    unknown = [name for name in names if name not in CHECKS]
+    if unknown:
+        raise Failure(f"no such check: {', '.join(unknown)}; there are {', '.join(CHECKS)}")
+    chosen = [name for name in CHECKS if not names or name in names or (name == "build" and NEEDS_BUILD & set(names))]
+    outcome = {}
+    with reachable(TREE, ROOT / ".setup" / "run") as (place, folder):
+        for name in chosen:
+            title, check = CHECKS[name]
+            print(f"\n=== {name}: {title}", flush=True)
+            if name in NEEDS_BUILD and outcome["build"][0] != "ok":
+                print("not run: the build failed")
+                outcome[name] = ("not run", 0)
+                continue
+            started = time.monotonic()
+            try:
+                # A copy of the tree in another place was made before the build installed into the tree.
+                if name in NEEDS_BUILD and place != TREE:
+                    shutil.copytree(TREE, place, symlinks=True, dirs_exist_ok=True)
+                passed = check(bin_folder(place, MAJOR), folder)
+            except Failure as failure:
+                print(failure)
+                passed = False
+            outcome[name] = ("ok" if passed else "FAILED", time.monotonic() - started)
+            print(f"=== {name}: {outcome[name][0]} in {outcome[name][1]:.1f} s", flush=True)
+    print("\n=== summary")
+    for name, (word, seconds) in outcome.items():
+        print(f"{name:14}{word:10}{seconds:8.1f} s")
+    print(f"{'in all':24}{sum(seconds for _, seconds in outcome.values()):8.1f} s")
+    passed = sum(word == "ok" for word, _ in outcome.values())
+    print(f"{passed} passed, {len(outcome) - passed} failed")
+    return 0 if passed == len(outcome) else 1
+
+
+def ended(number, _frame):
+    raise SystemExit(128 + number)
+
+
+if __name__ == "__main__":
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, ended)
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except Failure as failure:
+        sys.exit(f"check: {failure}")
+    except KeyboardInterrupt:
+        sys.exit(130)
