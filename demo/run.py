@@ -237,7 +237,7 @@ def demo():
     tree = ROOT / ".setup" / f"postgres-{MAJOR}"
     staying = sys.stdin.isatty() and not os.environ.get("DEMO_EXIT")
 
-    with steps.step("build the extension and install it into the private Postgres (minutes the first time)"):
+    with steps.step("build the extension (minutes the first time) and install it"):
         if subprocess.run([ROOT / "tests" / "support" / "build.sh"], cwd=ROOT, stdin=subprocess.DEVNULL).returncode != 0:
             raise Failure("the build failed, see above")
 

@@ -7,7 +7,6 @@ mod file;
 mod http;
 mod s3;
 
-use std::fmt::Display;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -101,7 +100,18 @@ impl Loader {
         let limit = settings.max_document_bytes;
         let loading = async {
             match &uri {
-                Uri::S3 { .. } => s3.load(&uri, role_arn, limit).await,
+                Uri::S3 {
+                    bucket,
+                    key,
+                    version_id,
+                } => {
+                    let object = s3::Object {
+                        bucket,
+                        key,
+                        version_id: version_id.as_deref(),
+                    };
+                    s3.load(object, role_arn, limit, &uri.to_string()).await
+                }
                 Uri::Http(_) if !settings.http_enabled => Err(HttpError::Closed.into()),
                 Uri::Http(url) => http.load(url, limit).await,
                 Uri::File(path) => file::load(path, &settings.file_directories, limit).await,
@@ -123,7 +133,7 @@ async fn collect<E: std::error::Error + 'static>(
     body: impl Stream<Item = Result<Bytes, E>>,
     declared: Option<u64>,
     limit: u64,
-    location: &dyn Display,
+    location: &str,
 ) -> Result<Bytes, Error> {
     let too_large = |size| Error::TooLarge {
         location: location.to_string(),
@@ -286,11 +296,11 @@ mod tests {
 
     #[tokio::test]
     async fn the_cap_is_a_size_that_still_passes() {
-        let body = collect(parts(&[4, 6]), None, 10, &"here").await.unwrap();
+        let body = collect(parts(&[4, 6]), None, 10, "here").await.unwrap();
         assert_eq!(body.len(), 10);
-        let error = collect(parts(&[4, 6, 1]), None, 10, &"here").await.unwrap_err();
+        let error = collect(parts(&[4, 6, 1]), None, 10, "here").await.unwrap_err();
         assert_eq!(error.to_string(), "document here is larger than 10 bytes");
-        let error = collect(parts(&[]), Some(11), 10, &"here").await.unwrap_err();
+        let error = collect(parts(&[]), Some(11), 10, "here").await.unwrap_err();
         assert_eq!(error.to_string(), "document here is larger than 10 bytes: it has 11");
         assert_eq!(error.class(), Class::Permanent);
     }
@@ -304,7 +314,7 @@ mod tests {
                 "connection reset",
             )),
         ]);
-        let error = collect(body, None, 100, &"here").await.unwrap_err();
+        let error = collect(body, None, 100, "here").await.unwrap_err();
         assert_eq!(error.to_string(), "document here broke off: connection reset");
         assert_eq!(error.class(), Class::Transient);
     }

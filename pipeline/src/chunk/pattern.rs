@@ -56,7 +56,7 @@ impl Translation<'_> {
                     self.groups.pop();
                     self.out.push(')');
                 }
-                '{' => self.brace(),
+                '{' => self.brace()?,
                 '^' => self.out.push_str(if flags.multiline { "(?m:^)" } else { r"\A" }),
                 '$' => self.out.push_str(if flags.multiline { "(?m:$)" } else { r"(?=\n?\z)" }),
                 '|' | '.' | '*' | '+' | '?' => self.out.push(c),
@@ -156,24 +156,32 @@ impl Translation<'_> {
     }
 
     /// After `{`: a quantifier, or as it is.
-    fn brace(&mut self) {
-        let rest = self.rest.as_str();
+    fn brace(&mut self) -> Result<(), String> {
         let digits = |text: &str| text.chars().all(|c| c.is_ascii_digit());
-        let Some((body, after)) = rest.split_once('}') else {
-            return push_char(&mut self.out, '{');
+        let quantifier = self.rest.as_str().split_once('}').and_then(|(body, after)| {
+            let (least, most) = body.split_once(',').unwrap_or((body, body));
+            (!body.is_empty() && digits(least) && digits(most)).then_some((least, most, after))
+        });
+        let Some((least, most, after)) = quantifier else {
+            push_char(&mut self.out, '{');
+            return Ok(());
         };
-        let (least, most) = body
-            .split_once(',')
-            .map_or((body, None), |(least, most)| (least, Some(most)));
-        if body.is_empty() || !digits(least) || !digits(most.unwrap_or("")) {
-            return push_char(&mut self.out, '{');
+        let number = |text: &str| {
+            text.parse::<u32>()
+                .map_err(|_| format!("the repetition number {text} is too large"))
+        };
+        let least = if least.is_empty() { 0 } else { number(least)? };
+        if most.is_empty() {
+            self.out.push_str(&format!("{{{least},}}"));
+        } else {
+            let most = number(most)?;
+            if most < least {
+                return Err(format!("min repeat {least} greater than max repeat {most}"));
+            }
+            self.out.push_str(&format!("{{{least},{most}}}"));
         }
         self.rest = after.chars();
-        let least = if least.is_empty() { "0" } else { least };
-        self.out.push_str(&match most {
-            Some(most) => format!("{{{least},{most}}}"),
-            None => format!("{{{least}}}"),
-        });
+        Ok(())
     }
 
     /// After `\`, outside a set.
@@ -400,6 +408,8 @@ mod tests {
             "(?i",
             "a(?i)b",
             "(?:a",
+            "a{5,2}",
+            "a{99999999999}",
             "a)",
             "(?#a",
             "(a)",

@@ -6,7 +6,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::{mpsc, oneshot};
@@ -30,8 +30,9 @@ const LINGER: Duration = Duration::from_millis(20);
 const GREATEST_PAUSE: Duration = Duration::from_secs(20);
 /// A document that was throttled again and again for this long is given back, too.
 const GREATEST_STAY: Duration = Duration::from_secs(60);
-/// So many inputs rejected, each alone and with nothing accepted between them: the fault is not theirs. Stops a provider
-/// that refuses everything from being asked about each of thousands of inputs.
+/// So many documents of a request rejected and none accepted: the fault is not theirs. Stops a provider that refuses
+/// everything from being asked about each of thousands of inputs. The documents are a sample spread over the request, so
+/// if half of them were bad this would be wrong once in 256 times, and cost the others a second try.
 const HOPELESS: u32 = 8;
 
 /// One document to embed.
@@ -107,8 +108,31 @@ impl Size {
     }
 }
 
-struct InFlight {
+/// The inputs of a request.
+#[derive(Clone, Default)]
+struct Batch {
     inputs: Vec<Input>,
+    /// Of the search for bad inputs that the batch is a part of.
+    search: Option<Arc<Search>>,
+}
+
+/// What became of the parts of a rejected request.
+#[derive(Default)]
+struct Search {
+    /// A part was accepted.
+    accepted: AtomicBool,
+    /// Documents rejected.
+    rejected: AtomicU32,
+}
+
+impl Search {
+    fn is_hopeless(&self) -> bool {
+        !self.accepted.load(Ordering::Relaxed) && self.rejected.load(Ordering::Relaxed) >= HOPELESS
+    }
+}
+
+struct InFlight {
+    batch: Batch,
     sent: Instant,
 }
 
@@ -124,10 +148,9 @@ pub(super) struct Batcher {
     next_document: u64,
     queue: VecDeque<Input>,
     queued: Size,
-    ready: VecDeque<Vec<Input>>,
+    ready: VecDeque<Batch>,
     requests: JoinSet<Outcome>,
     in_flight: HashMap<Id, InFlight>,
-    rejected_in_a_row: u32,
     last_throttle: Option<(Refusal, SystemTime)>,
     throttled_until: Arc<AtomicU64>,
 }
@@ -149,7 +172,6 @@ impl Batcher {
             ready: VecDeque::new(),
             requests: JoinSet::new(),
             in_flight: HashMap::new(),
-            rejected_in_a_row: 0,
             last_throttle: None,
             throttled_until,
         }
@@ -218,19 +240,22 @@ impl Batcher {
             if let Some(until) = self.limiter.paused_until(now) {
                 return Some(until);
             }
-            let inputs = match self.ready.pop_front() {
-                Some(mut inputs) => {
-                    inputs.retain(|input| self.is_wanted(input));
-                    inputs
+            let batch = match self.ready.pop_front() {
+                Some(mut batch) => {
+                    batch.inputs.retain(|input| self.is_wanted(input));
+                    batch
                 }
                 None => {
                     if let Some(due) = self.company_due().filter(|due| *due > now) {
                         return Some(due);
                     }
-                    self.fill()
+                    Batch {
+                        inputs: self.fill(),
+                        search: None,
+                    }
                 }
             };
-            self.send(inputs, now);
+            self.send(batch, now);
         }
         None
     }
@@ -276,17 +301,17 @@ impl Batcher {
         true
     }
 
-    fn send(&mut self, inputs: Vec<Input>, now: Instant) {
-        if inputs.is_empty() {
+    fn send(&mut self, batch: Batch, now: Instant) {
+        if batch.inputs.is_empty() {
             return;
         }
         let client = self.client.clone();
-        let sent = inputs.clone();
+        let inputs = batch.inputs.clone();
         let request = self.requests.spawn(async move {
-            let texts: Vec<&str> = sent.iter().map(Input::text).collect();
+            let texts: Vec<&str> = inputs.iter().map(Input::text).collect();
             client.embed(&texts).await
         });
-        self.in_flight.insert(request.id(), InFlight { inputs, sent: now });
+        self.in_flight.insert(request.id(), InFlight { batch, sent: now });
     }
 
     fn finish(&mut self, finished: Result<(Id, Outcome), JoinError>) {
@@ -295,23 +320,28 @@ impl Batcher {
             // The runtime is going down, or the request panicked: its documents must not wait for ever.
             Err(error) => (error.id(), Err(Trouble::Failed(Error::Stopped))),
         };
-        let Some(InFlight { inputs, sent }) = self.in_flight.remove(&id) else {
+        let Some(InFlight { batch, sent }) = self.in_flight.remove(&id) else {
             return;
         };
+        let alone = batch.inputs.len() == 1;
         match outcome {
             Ok(vectors) => {
                 self.limiter.succeeded();
-                self.rejected_in_a_row = 0;
-                std::iter::zip(inputs, vectors).for_each(|(input, vector)| self.place(&input, vector));
+                if let Some(search) = batch.search {
+                    search.accepted.store(true, Ordering::Relaxed);
+                }
+                std::iter::zip(batch.inputs, vectors).for_each(|(input, vector)| self.place(&input, vector));
             }
-            Err(Trouble::Failed(error)) => self.fail_all(&inputs, &error),
-            Err(Trouble::Throttled { refusal, retry_after }) => self.throttle(inputs, sent, refusal, retry_after),
-            Err(Trouble::TooLarge(refusal)) if inputs.len() > 1 => self.shrink(inputs, &refusal),
-            Err(Trouble::Rejected(refusal)) if inputs.len() > 1 => self.bisect(inputs, refusal),
-            Err(Trouble::TooLarge(refusal)) => self.fail_all(&inputs, &Error::Rejected { refusal, alone: true }),
+            Err(Trouble::Failed(error)) => self.fail_all(&batch.inputs, &error),
+            Err(Trouble::Throttled { refusal, retry_after }) => self.throttle(batch, sent, refusal, retry_after),
+            Err(Trouble::TooLarge(refusal)) if !alone => self.shrink(batch, &refusal),
+            Err(Trouble::Rejected(refusal)) if !alone => self.search(batch, refusal),
+            Err(Trouble::TooLarge(refusal)) => self.fail_all(&batch.inputs, &Error::Rejected { refusal, alone }),
             Err(Trouble::Rejected(refusal)) => {
-                self.rejected_in_a_row = self.rejected_in_a_row.saturating_add(1);
-                self.fail_all(&inputs, &Error::Rejected { refusal, alone: true });
+                self.fail_all(&batch.inputs, &Error::Rejected { refusal, alone });
+                if let Some(search) = batch.search {
+                    search.rejected.fetch_add(1, Ordering::Relaxed);
+                }
             }
         }
     }
@@ -352,7 +382,7 @@ impl Batcher {
             .for_each(|input| self.fail(input.document, error.clone()));
     }
 
-    fn throttle(&mut self, inputs: Vec<Input>, sent: Instant, refusal: Refusal, told: Option<Duration>) {
+    fn throttle(&mut self, batch: Batch, sent: Instant, refusal: Refusal, told: Option<Duration>) {
         let now = Instant::now();
         let until = self.limiter.throttled(now, sent, told, rand::random());
         let clock = SystemTime::now() + (until - now);
@@ -360,30 +390,29 @@ impl Batcher {
         self.throttled_until.store(milliseconds, Ordering::Relaxed);
         self.last_throttle = Some((refusal.clone(), clock));
         let error = Error::Throttled { refusal, until: clock };
+        self.ready.push_front(batch);
         if until - now > GREATEST_PAUSE {
-            self.fail_all(&inputs, &error);
-            let waiting: Vec<Input> = self.ready.drain(..).flatten().chain(self.queue.drain(..)).collect();
+            let ready = self.ready.drain(..).flat_map(|batch| batch.inputs);
+            let waiting: Vec<Input> = ready.chain(self.queue.drain(..)).collect();
             self.queued = Size::default();
             self.fail_all(&waiting, &error);
             return;
         }
-        let has_time = |document: &Document| until.duration_since(document.since) <= GREATEST_STAY;
-        let (again, tired): (Vec<Input>, Vec<Input>) = inputs
+        // What is left of their batches is dropped when those are taken up again.
+        let tired = |(_, document): &(&u64, &Document)| until.duration_since(document.since) > GREATEST_STAY;
+        let tired: Vec<u64> = self.documents.iter().filter(tired).map(|(number, _)| *number).collect();
+        tired
             .into_iter()
-            .partition(|input| self.documents.get(&input.document).is_some_and(has_time));
-        self.fail_all(&tired, &error);
-        if !again.is_empty() {
-            self.ready.push_front(again);
-        }
+            .for_each(|document| self.fail(document, error.clone()));
     }
 
     /// A request was too large: later ones have half its size at most. Unless one input makes up most of it: then that
     /// one is to blame, and is found as a rejected one is.
-    fn shrink(&mut self, inputs: Vec<Input>, refusal: &Refusal) {
+    fn shrink(&mut self, batch: Batch, refusal: &Refusal) {
         let mut size = Size::default();
-        inputs.iter().for_each(|input| size.add(input.size));
-        if inputs.iter().any(|input| input.size.bytes > size.bytes / 2) {
-            self.halve(inputs);
+        batch.inputs.iter().for_each(|input| size.add(input.size));
+        if batch.inputs.iter().any(|input| input.size.bytes > size.bytes / 2) {
+            self.halve(batch);
             return;
         }
         self.limit.inputs = self.limit.inputs.min(size.inputs.div_ceil(2));
@@ -391,24 +420,46 @@ impl Batcher {
             self.limit.tokens = self.limit.tokens.min(size.tokens.div_ceil(2));
             self.limit.bytes = self.limit.bytes.min(size.bytes.div_ceil(2));
         }
-        for input in inputs.into_iter().rev() {
+        for input in batch.inputs.into_iter().rev() {
             self.queued.add(input.size);
             self.queue.push_front(input);
         }
     }
 
-    fn bisect(&mut self, inputs: Vec<Input>, refusal: Refusal) {
-        if self.rejected_in_a_row < HOPELESS {
-            self.halve(inputs);
-        } else {
-            self.rejected_in_a_row = 0;
-            self.fail_all(&inputs, &Error::Rejected { refusal, alone: false });
+    /// Goes on looking for the bad inputs of a rejected request, or gives up.
+    fn search(&mut self, mut batch: Batch, refusal: Refusal) {
+        let search = batch.search.get_or_insert_with(|| {
+            // Spreads documents that came together, as bad ones often do, but keeps the inputs of each together: they
+            // are all done with when the first is rejected.
+            let spread = |input: &Input| (input.document.wrapping_mul(0x9e37_79b9_7f4a_7c15), input.index);
+            batch.inputs.sort_unstable_by_key(spread);
+            Arc::default()
+        });
+        if !search.is_hopeless() {
+            self.halve(batch);
+            return;
         }
+        let error = Error::Rejected { refusal, alone: false };
+        let is_part = |part: &Batch| part.search.as_ref().is_some_and(|other| Arc::ptr_eq(other, search));
+        let (parts, others) = self.ready.drain(..).partition(is_part);
+        self.ready = others;
+        let parts: VecDeque<Batch> = parts;
+        self.fail_all(
+            batch.inputs.iter().chain(parts.iter().flat_map(|part| &part.inputs)),
+            &error,
+        );
     }
 
-    fn halve(&mut self, mut first: Vec<Input>) {
+    fn halve(&mut self, batch: Batch) {
+        let Batch {
+            inputs: mut first,
+            search,
+        } = batch;
         let second = first.split_off(first.len() / 2);
-        self.ready.push_front(second);
-        self.ready.push_front(first);
+        self.ready.push_front(Batch {
+            inputs: second,
+            search: search.clone(),
+        });
+        self.ready.push_front(Batch { inputs: first, search });
     }
 }

@@ -20,7 +20,6 @@ pub use self::error::{Caller, Error};
 use self::identity::{Credential, Identity, Provider};
 use super::{CONNECT_TIMEOUT, Document, STALL_TIMEOUT, collect};
 use crate::secret::Secret;
-use crate::uri::Uri;
 
 /// Buckets whose region is remembered; a table that names more of them costs one more request each, not memory.
 const GREATEST_REGIONS: usize = 10_000;
@@ -48,10 +47,10 @@ struct ClientKey {
 
 /// One object, as a row names it.
 #[derive(Clone, Copy)]
-struct Object<'a> {
-    bucket: &'a str,
-    key: &'a str,
-    version_id: Option<&'a str>,
+pub(super) struct Object<'a> {
+    pub(super) bucket: &'a str,
+    pub(super) key: &'a str,
+    pub(super) version_id: Option<&'a str>,
 }
 
 type Refusal = SdkError<GetObjectError>;
@@ -76,21 +75,14 @@ impl Loader {
         }
     }
 
-    /// One object of at most `limit` bytes. `uri` is an S3 URI.
-    pub(super) async fn load(&self, uri: &Uri, role: Option<&str>, limit: u64) -> Result<Document, super::Error> {
-        let Uri::S3 {
-            bucket,
-            key,
-            version_id,
-        } = uri
-        else {
-            unreachable!("the caller sends other schemes elsewhere");
-        };
-        let object = Object {
-            bucket,
-            key,
-            version_id: version_id.as_deref(),
-        };
+    /// One object of at most `limit` bytes. Messages call it `location`.
+    pub(super) async fn load(
+        &self,
+        object: Object<'_>,
+        role: Option<&str>,
+        limit: u64,
+        location: &str,
+    ) -> Result<Document, super::Error> {
         let output = self.get(object, role).await?;
         let declared = output.content_length().and_then(|length| u64::try_from(length).ok());
         let (media_type, etag) = (output.content_type, output.e_tag);
@@ -98,7 +90,7 @@ impl Loader {
             let part = body.next().await?;
             Some((part, body))
         });
-        let bytes = collect(parts, declared, limit, uri).await?;
+        let bytes = collect(parts, declared, limit, location).await?;
         Ok(Document {
             bytes,
             name: None,
@@ -114,7 +106,7 @@ impl Loader {
         let (mut moved, mut renewed) = (false, false);
         loop {
             let credential = identity.credential().await?;
-            let region = self.region(base, object.bucket);
+            let (region, elsewhere) = self.region(base, object.bucket);
             let key = ClientKey {
                 role: role.map(str::to_owned),
                 region: region.clone(),
@@ -137,7 +129,13 @@ impl Loader {
                 renewed = true;
                 identity.forget(&credential).await;
             } else {
-                return Err(error::of_object(object, refusal, identity.caller(&credential)));
+                let elsewhere = elsewhere.then(|| region.to_string());
+                return Err(error::of_object(
+                    object,
+                    refusal,
+                    elsewhere,
+                    identity.caller(&credential),
+                ));
             }
         }
     }
@@ -165,10 +163,18 @@ impl Loader {
             .clone()
     }
 
-    fn region(&self, base: &SdkConfig, bucket: &str) -> Region {
+    /// Where to ask for objects of the bucket, and whether that is not where the configuration says.
+    fn region(&self, base: &SdkConfig, bucket: &str) -> (Region, bool) {
         let regions = self.regions.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = regions.get(bucket).or(base.region()).cloned();
-        known.unwrap_or_else(|| Region::from_static(DEFAULT_REGION))
+        match regions.get(bucket) {
+            Some(region) => (region.clone(), true),
+            None => (
+                base.region()
+                    .cloned()
+                    .unwrap_or_else(|| Region::from_static(DEFAULT_REGION)),
+                false,
+            ),
+        }
     }
 
     fn remember(&self, bucket: &str, region: Region) {
@@ -181,9 +187,13 @@ impl Loader {
 }
 
 fn make_client(base: &SdkConfig, identity: &Arc<Identity>, key: ClientKey) -> Client {
-    let config = Builder::from(base)
+    let mut base = base.to_builder();
+    // Taken away here and given back below: without one, the request of a public object goes out unsigned.
+    base.set_credentials_provider(None);
+    let base = base.build();
+    let config = Builder::from(&base)
         .region(key.region)
-        .force_path_style(has_own_endpoint(base))
+        .force_path_style(has_own_endpoint(&base))
         // The queue retries, with a longer breath than a client in memory has.
         .retry_config(RetryConfig::disabled())
         .timeout_config(timeouts())
@@ -192,9 +202,7 @@ fn make_client(base: &SdkConfig, identity: &Arc<Identity>, key: ClientKey) -> Cl
         // `Identity` caches, and can be told that a token was refused.
         .identity_cache(IdentityCache::no_cache());
     let config = if key.anonymous {
-        let mut config = config.allow_no_auth();
-        config.set_credentials_provider(None);
-        config
+        config.allow_no_auth()
     } else {
         config.credentials_provider(Provider(identity.clone()))
     };

@@ -1,5 +1,8 @@
 //! PDF → text, as far as lopdf goes.
 
+mod font;
+mod page;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use lopdf::{DecompressError, Document, LoadOptions};
@@ -24,18 +27,21 @@ pub fn text(bytes: &[u8]) -> Result<String, Error> {
     let pages = document.get_pages();
     let mut text = String::new();
     let mut first_error = None;
-    for number in pages.keys() {
+    for page in pages.values() {
         // The document is only read, so a page that panics leaves nothing half done for the next one.
-        let page = catch_unwind(AssertUnwindSafe(|| {
-            document.extract_text_chunks_with_limit(&[*number], STREAM_BYTES)
-        }));
-        let mut page_text = String::new();
-        for part in page.unwrap_or_default() {
-            match part {
-                Ok(part) => page_text.push_str(&part),
-                Err(error) => first_error = first_error.or(Some(read_error(&error))),
+        let page_text = match catch_unwind(AssertUnwindSafe(|| page::text(&document, *page))) {
+            Ok(Ok(text)) => text,
+            Ok(Err(error)) => {
+                first_error = first_error.or(Some(read_error(&error)));
+                continue;
             }
-        }
+            Err(_) => {
+                first_error = first_error.or(Some(Error::DamagedPdf {
+                    what: "a page of it cannot be read",
+                }));
+                continue;
+            }
+        };
         let page_text = page_text.trim();
         if !page_text.is_empty() {
             if !text.is_empty() {
@@ -45,7 +51,7 @@ pub fn text(bytes: &[u8]) -> Result<String, Error> {
         }
     }
     match first_error {
-        _ if !text.is_empty() => Ok(text.replace('\0', "")),
+        _ if !text.is_empty() => Ok(text),
         Some(error) => Err(error),
         None if pages.is_empty() => Err(Error::DamagedPdf {
             what: "it has no pages",

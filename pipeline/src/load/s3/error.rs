@@ -97,8 +97,9 @@ pub enum Error {
     /// S3 said no. The text begins as pgai's does.
     #[error(
         "unable to access bucket: '{bucket}' key: '{key}' version: {} error: An error occurred ({code}) when calling the \
-         GetObject operation: {message} (asked as {caller})",
-        version.as_deref().unwrap_or("None")
+         GetObject operation: {message} (asked as {caller}{})",
+        version.as_deref().unwrap_or("None"),
+        elsewhere.as_deref().map(|region| format!(" in region {region}")).unwrap_or_default()
     )]
     Refused {
         /// The bucket.
@@ -115,6 +116,8 @@ pub enum Error {
         status: u16,
         /// How long to wait, where S3 says so.
         retry_after: Option<Duration>,
+        /// The region of the bucket, where it is not the one of the configuration.
+        elsewhere: Option<String>,
         /// Who asked.
         caller: Caller,
     },
@@ -185,6 +188,12 @@ impl Error {
     /// What follows from it.
     pub fn class(&self) -> Class {
         match self {
+            // A bucket that a row names is in a region where this account is not enabled: no fault of the credentials.
+            Error::Refused {
+                code,
+                elsewhere: Some(_),
+                ..
+            } if IDENTITY.contains(&code.as_str()) => Class::Permanent,
             Error::Refused {
                 code,
                 status,
@@ -203,13 +212,22 @@ impl Error {
             Error::Unreachable { .. } | Error::RoleUnreachable { .. } => Class::Transient,
             Error::Credentials { passing: true, .. } => Class::Transient,
             Error::Credentials { passing: false, .. } => Class::Configuration,
-            Error::NoCredentials { .. } | Error::Unsendable { .. } => Class::Configuration,
+            Error::NoCredentials { .. } => Class::Configuration,
+            // Either the settings or the bucket's name may be at fault, and one row must not stop all others.
+            Error::Unsendable { .. } => Class::Unknown,
         }
     }
 
     /// What to check or change.
     pub fn hint(&self) -> Option<String> {
         match self {
+            Error::Refused {
+                code,
+                elsewhere: Some(region),
+                ..
+            } if IDENTITY.contains(&code.as_str()) => Some(format!(
+                "check that region {region} is enabled for the account, and that STS is asked in a region (AWS_REGION)"
+            )),
             Error::Refused {
                 code,
                 status,
@@ -315,7 +333,7 @@ fn check_credentials(caller: &Caller) -> String {
 }
 
 /// S3's answer in our words.
-pub(super) fn of_object(object: Object<'_>, refusal: Refusal, caller: Caller) -> Error {
+pub(super) fn of_object(object: Object<'_>, refusal: Refusal, elsewhere: Option<String>, caller: Caller) -> Error {
     let (bucket, key) = (object.bucket.to_owned(), object.key.to_owned());
     match &refusal {
         SdkError::ConstructionFailure(_) => Error::Unsendable {
@@ -337,6 +355,7 @@ pub(super) fn of_object(object: Object<'_>, refusal: Refusal, caller: Caller) ->
                 message,
                 status,
                 retry_after,
+                elsewhere,
                 caller,
             },
             None => Error::Unreachable {

@@ -1,0 +1,303 @@
+//! The web and files: what is open, what is closed, and what comes back.
+
+mod load_server;
+
+use std::path::Path;
+use std::time::Duration;
+
+use ai_pipeline::error::Class;
+use ai_pipeline::load::{Error, FileError, HttpError, Loader, Settings};
+use load_server::{Reply, Server, answer};
+
+fn settings() -> Settings {
+    Settings {
+        max_document_bytes: 1000,
+        timeout: Duration::from_secs(60),
+        http_enabled: false,
+        allow_private: false,
+        file_directories: vec![],
+        external_id: None,
+    }
+}
+
+/// The test servers listen on this machine, so private addresses are open.
+fn web() -> Loader {
+    Loader::new(Settings {
+        http_enabled: true,
+        allow_private: true,
+        ..settings()
+    })
+}
+
+fn files(directory: &Path) -> Loader {
+    Loader::new(Settings {
+        file_directories: vec![directory.to_owned()],
+        ..settings()
+    })
+}
+
+#[tokio::test]
+async fn documents_are_loaded_from_any_thread() {
+    fn is_shared<T: Send + Sync + Clone>(_: &T) {}
+    fn is_sent<T: Send>(future: T) -> T {
+        future
+    }
+    let loader = Loader::new(settings());
+    is_shared(&loader);
+    assert!(is_sent(loader.load("", None)).await.is_err());
+}
+
+#[tokio::test]
+async fn an_unreadable_uri_is_permanent() {
+    let error = Loader::new(settings()).load("ftp://host/a", None).await.unwrap_err();
+    assert!(matches!(error, Error::Uri(_)));
+    assert_eq!(error.class(), Class::Permanent);
+}
+
+#[tokio::test]
+async fn the_web_is_closed_until_it_is_opened() {
+    let server = Server::start(|_| answer("200 OK", "", "hello")).await;
+    let error = Loader::new(settings()).load(&server.url, None).await.unwrap_err();
+    assert!(matches!(error, Error::Http(HttpError::Closed)));
+    assert_eq!(error.class(), Class::Permanent);
+    assert!(error.hint().unwrap().contains("ai.allow_http"));
+    assert!(server.requests().is_empty());
+}
+
+#[tokio::test]
+async fn a_web_page_arrives_with_its_type_and_tag() {
+    let headers = "Content-Type: text/html; charset=latin1\r\nETag: \"7\"\r\n";
+    let server = Server::start(move |_| answer("200 OK", headers, "hello")).await;
+    let document = web()
+        .load(&format!("{}/a/b%20c.html?sig=1#top", server.url), None)
+        .await
+        .unwrap();
+    assert_eq!(document.bytes, "hello");
+    assert_eq!(document.name.as_deref(), Some("b c.html"));
+    assert_eq!(document.media_type.as_deref(), Some("text/html; charset=latin1"));
+    assert_eq!(document.etag.as_deref(), Some("\"7\""));
+    let requests = server.requests();
+    assert_eq!(requests[0].method, "GET");
+    assert_eq!(requests[0].target, "/a/b%20c.html?sig=1");
+    assert_eq!(requests[0].body, "");
+    assert!(requests[0].header("user-agent").starts_with("pg-ai/"));
+}
+
+#[tokio::test]
+async fn addresses_of_the_machine_are_refused_by_number_and_by_name() {
+    let server = Server::start(|_| answer("200 OK", "", "hello")).await;
+    let port = server.url.rsplit(':').next().unwrap();
+    let loader = Loader::new(Settings {
+        http_enabled: true,
+        ..settings()
+    });
+    for host in [
+        "127.0.0.1",
+        "localhost",
+        "0.0.0.0",
+        "[::1]",
+        "[::ffff:127.0.0.1]",
+        "2130706433",
+        "0x7f.1",
+    ] {
+        let error = loader.load(&format!("http://{host}:{port}/"), None).await.unwrap_err();
+        assert!(
+            matches!(error, Error::Http(HttpError::Private { .. })),
+            "{host}: {error}"
+        );
+        assert_eq!(error.class(), Class::Permanent);
+        assert!(error.hint().unwrap().contains("ai.allow_private_addresses"));
+    }
+    assert!(server.requests().is_empty());
+}
+
+#[tokio::test]
+async fn redirects_are_followed_to_the_document() {
+    let server = Server::start(|request| match request.target.as_str() {
+        "/start" => answer("301 Moved Permanently", "Location: next?page=1\r\n", ""),
+        "/next?page=1" => answer("307 Temporary Redirect", "Location: /end.txt\r\n", ""),
+        _ => answer("200 OK", "", "hello"),
+    })
+    .await;
+    assert_eq!(
+        web().load(&format!("{}/start", server.url), None).await.unwrap().bytes,
+        "hello"
+    );
+    let targets: Vec<_> = server.requests().into_iter().map(|request| request.target).collect();
+    assert_eq!(targets, ["/start", "/next?page=1", "/end.txt"]);
+}
+
+#[tokio::test]
+async fn a_status_has_the_class_that_fits_and_shows_no_signature() {
+    let cases = [
+        ("401 Unauthorized", Class::Permanent),
+        ("403 Forbidden", Class::Permanent),
+        ("404 Not Found", Class::Permanent),
+        ("410 Gone", Class::Permanent),
+        ("204 No Content", Class::Permanent),
+        ("408 Request Timeout", Class::Transient),
+        (
+            "429 Too Many Requests",
+            Class::Throttled {
+                retry_after: Some(Duration::from_secs(9)),
+            },
+        ),
+        ("500 Internal Server Error", Class::Transient),
+        ("503 Service Unavailable", Class::Transient),
+    ];
+    for (status, class) in cases {
+        let server = Server::start(move |_| answer(status, "Retry-After: 9\r\n", "")).await;
+        let error = web()
+            .load(&format!("{}/a.pdf?X-Amz-Signature=abc", server.url), None)
+            .await
+            .unwrap_err();
+        assert_eq!(error.class(), class, "{status}");
+        let expected = format!("{}/a.pdf was answered with {}", server.url, &status[..3]);
+        assert!(error.to_string().starts_with(&expected), "{error}");
+        assert!(!format!("{error} {error:?}").contains("Signature"), "{error:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_cannot_be_reached_may_come_back() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/a?sig=abc", listener.local_addr().unwrap());
+    drop(listener);
+    let error = web().load(&url, None).await.unwrap_err();
+    assert!(matches!(error, Error::Http(HttpError::Unreachable { .. })), "{error}");
+    assert_eq!(error.class(), Class::Transient);
+    assert!(!error.to_string().contains("sig="), "{error}");
+}
+
+#[tokio::test]
+async fn the_cap_and_the_time_hold_on_the_web() {
+    let announced = format!("HTTP/1.1 200 OK\r\nContent-Length: 1001\r\n\r\n{}", "x".repeat(1001));
+    let unannounced = format!("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{}", "x".repeat(1001));
+    for response in [announced, unannounced] {
+        let server = Server::start(move |_| Reply::Close(response.clone().into_bytes())).await;
+        let error = web().load(&server.url, None).await.unwrap_err();
+        assert!(matches!(error, Error::TooLarge { limit: 1000, .. }), "{error}");
+    }
+    let server = Server::start(|_| Reply::Stall(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf".to_vec())).await;
+    let timeout = Duration::from_millis(500);
+    let loader = Loader::new(Settings {
+        http_enabled: true,
+        allow_private: true,
+        timeout,
+        ..settings()
+    });
+    let error = loader.load(&server.url, None).await.unwrap_err();
+    assert!(matches!(error, Error::TimedOut { .. }), "{error}");
+    assert_eq!(error.class(), Class::Transient);
+}
+
+#[tokio::test]
+async fn files_are_closed_until_a_directory_is_opened() {
+    let error = Loader::new(settings()).load("/etc/passwd", None).await.unwrap_err();
+    assert!(matches!(error, Error::File(FileError::Closed)));
+    assert!(error.hint().unwrap().contains("ai.file_directories"));
+}
+
+#[tokio::test]
+async fn a_file_below_an_open_directory_is_read() {
+    let open = tempfile::tempdir().unwrap();
+    let folder = open.path().join("sub folder");
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::write(folder.join("50%.txt"), "hello").unwrap();
+    std::os::unix::fs::symlink("50%.txt", folder.join("link.txt")).unwrap();
+    let loader = files(open.path());
+    let base = open.path().display();
+    for uri in [
+        format!("{base}/sub folder/50%.txt"),
+        format!("file://{base}/sub%20folder/50%25.txt"),
+        format!("{base}/sub folder/../sub folder/50%.txt"),
+        format!("{base}/sub folder/link.txt"),
+    ] {
+        let document = loader.load(&uri, None).await.unwrap();
+        assert_eq!(document.bytes, "hello", "{uri}");
+        assert!(document.name.unwrap().ends_with(".txt"));
+    }
+}
+
+#[tokio::test]
+async fn nothing_leads_out_of_an_open_directory() {
+    let parent = tempfile::tempdir().unwrap();
+    let open = parent.path().join("open");
+    let beside = parent.path().join("open beside");
+    for directory in [&open, &beside] {
+        std::fs::create_dir(directory).unwrap();
+    }
+    std::fs::write(beside.join("secret.txt"), "secret").unwrap();
+    std::os::unix::fs::symlink("../open beside/secret.txt", open.join("link.txt")).unwrap();
+    std::os::unix::fs::symlink(beside.join("secret.txt"), open.join("absolute.txt")).unwrap();
+    std::os::unix::fs::symlink(&beside, open.join("folder")).unwrap();
+    std::os::unix::fs::symlink("/proc/self/root", open.join("root")).unwrap();
+    let loader = files(&open);
+    let (open, beside) = (open.display(), beside.display());
+    for uri in [
+        format!("{beside}/secret.txt"),
+        format!("{open} beside/secret.txt"),
+        format!("{open}/../open beside/secret.txt"),
+        format!("{open}/link.txt"),
+        format!("{open}/absolute.txt"),
+        format!("{open}/folder/secret.txt"),
+        format!("{open}/root/etc/passwd"),
+        format!("file://{open}/%2e%2e/open%20beside/secret.txt"),
+        format!("{open}"),
+        format!("{open}/"),
+        "/etc/passwd".to_owned(),
+        "/no/such/file".to_owned(),
+    ] {
+        let error = loader.load(&uri, None).await.unwrap_err();
+        assert!(
+            matches!(error, Error::File(FileError::Outside { .. })),
+            "{uri}: {error}"
+        );
+        assert_eq!(error.class(), Class::Permanent);
+    }
+}
+
+#[tokio::test]
+async fn only_regular_files_are_read() {
+    let open = tempfile::tempdir().unwrap();
+    std::fs::create_dir(open.path().join("folder")).unwrap();
+    let pipe = open.path().join("pipe");
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+    let _socket = std::os::unix::net::UnixListener::bind(open.path().join("socket")).unwrap();
+    let loader = files(open.path());
+    for name in ["folder", "pipe", "socket"] {
+        let error = loader
+            .load(&format!("{}/{name}", open.path().display()), None)
+            .await
+            .unwrap_err();
+        assert!(
+            matches!(error, Error::File(FileError::NotRegular { .. })),
+            "{name}: {error}"
+        );
+        assert_eq!(error.class(), Class::Permanent);
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_is_missing_or_too_large_is_permanent() {
+    let open = tempfile::tempdir().unwrap();
+    std::fs::write(open.path().join("large"), [b'x'; 1001]).unwrap();
+    std::fs::write(open.path().join("fits"), [b'x'; 1000]).unwrap();
+    let loader = files(open.path());
+    let at = |name: &str| format!("{}/{name}", open.path().display());
+    assert_eq!(loader.load(&at("fits"), None).await.unwrap().bytes.len(), 1000);
+    let error = loader.load(&at("large"), None).await.unwrap_err();
+    assert!(matches!(error, Error::TooLarge { size: Some(1001), .. }), "{error}");
+    let error = loader.load(&at("none"), None).await.unwrap_err();
+    assert!(matches!(error, Error::File(FileError::Missing { .. })), "{error}");
+    assert_eq!(error.class(), Class::Permanent);
+}
+
+#[tokio::test]
+async fn a_directory_that_does_not_exist_is_an_error_of_the_setting() {
+    let error = files(Path::new("/no/such/directory"))
+        .load("/no/such/directory/a", None)
+        .await
+        .unwrap_err();
+    assert_eq!(error.class(), Class::Configuration, "{error}");
+}
