@@ -47,9 +47,11 @@ pub struct KeyColumn {
 /// The primary key of a table with its equality operators filled in.
 pub fn with_equality(source: Oid, mut key: Vec<KeyColumn>) -> Vec<KeyColumn> {
     let operators: BTreeMap<String, String> =
-        statement::rows(include_str!("../sql/query/equality.sql"), &[source.into()], |row| (row.must(1), row.must(2)))
-            .into_iter()
-            .collect();
+        statement::rows(include_str!("../sql/query/equality.sql"), &[source.into()], |row| {
+            (row.must(1), row.must(2))
+        })
+        .into_iter()
+        .collect();
     for column in &mut key {
         let known = operators.get(&column.source);
         column.equals = known.cloned().unwrap_or_else(|| "OPERATOR(pg_catalog.=)".to_owned());
@@ -91,7 +93,9 @@ pub struct Unusable {
 
 /// The version of the extension in this database; `None` where it is not installed.
 pub fn extension_version() -> Option<String> {
-    statement::row(include_str!("../sql/query/extension_version.sql"), &[], |row| row.must(1))
+    statement::row(include_str!("../sql/query/extension_version.sql"), &[], |row| {
+        row.must(1)
+    })
 }
 
 /// All vectorizers that the background worker serves, and those that it cannot serve.
@@ -129,18 +133,24 @@ fn read(row: &statement::Row) -> Result<Option<Vectorizer>, String> {
         .and_then(|json| serde_json::from_value(json.0).ok())
         .ok_or("its source table has lost the primary key that it had")?;
     let key = with_equality(row.must(3), key);
-    let columns: BTreeMap<String, String> =
-        row.get::<JsonB>(12).and_then(|json| serde_json::from_value(json.0).ok()).unwrap_or_default();
+    let columns: BTreeMap<String, String> = row
+        .get::<JsonB>(12)
+        .and_then(|json| serde_json::from_value(json.0).ok())
+        .unwrap_or_default();
     let vector_schema: String = row.get(13).ok_or("its destination table does not exist any more")?;
     let document = config.loading.column_name().to_owned();
-    let document_type = columns.get(&document).ok_or_else(|| format!("its source has no column {document} any more"))?;
+    let document_type = columns
+        .get(&document)
+        .ok_or_else(|| format!("its source has no column {document} any more"))?;
 
     let Formatting::PythonTemplate { template } = &config.formatting;
     let template = Template::parse(template).map_err(|error| error.to_string())?;
     let template_columns: BTreeMap<String, String> = template
         .columns()
         .map(|name| {
-            let known = columns.get(name).ok_or_else(|| format!("its template names {name}, which its source lacks"))?;
+            let known = columns
+                .get(name)
+                .ok_or_else(|| format!("its template names {name}, which its source lacks"))?;
             Ok::<_, String>((name.to_owned(), known.clone()))
         })
         .collect::<Result<_, _>>()?;
@@ -165,7 +175,8 @@ fn read(row: &statement::Row) -> Result<Option<Vectorizer>, String> {
         config,
         template_columns,
         statements,
-        paused: (paused == Some(true)).then(|| Duration::from_secs_f64(retry_in.unwrap_or_default().clamp(0.0, 3600.0))),
+        paused: (paused == Some(true))
+            .then(|| Duration::from_secs_f64(retry_in.unwrap_or_default().clamp(0.0, 3600.0))),
     }))
 }
 
@@ -180,11 +191,20 @@ struct Names {
 
 impl Statements {
     fn new(
-        names: &Names, key: &[KeyColumn], document: &str, bytes: bool, template_columns: &BTreeMap<String, String>,
+        names: &Names,
+        key: &[KeyColumn],
+        document: &str,
+        bytes: bool,
+        template_columns: &BTreeMap<String, String>,
     ) -> Statements {
         let same = |table: &str, column: fn(&KeyColumn) -> &str| {
             let each = key.iter().map(|k| {
-                format!("{table}.{} {} q.{}", identifier(column(k)), k.equals, identifier(&k.queued))
+                format!(
+                    "{table}.{} {} q.{}",
+                    identifier(column(k)),
+                    k.equals,
+                    identifier(&k.queued)
+                )
             });
             each.collect::<Vec<_>>().join(" AND ")
         };
@@ -192,16 +212,25 @@ impl Statements {
         let target_is_item = same("t", |k| &k.stored);
         let failed_is_item = same("f", |k| &k.queued);
         let list = |prefix: &str, column: fn(&KeyColumn) -> &str| {
-            key.iter().map(|k| format!("{prefix}{}", identifier(column(k)))).collect::<Vec<_>>().join(", ")
+            key.iter()
+                .map(|k| format!("{prefix}{}", identifier(column(k))))
+                .collect::<Vec<_>>()
+                .join(", ")
         };
         let object = |pairs: Vec<String>| format!("jsonb_build_object({})", pairs.join(", "));
         let primary_key = object(
-            key.iter().map(|k| format!("{}, q.{}", statement::literal(&k.source), identifier(&k.queued))).collect(),
+            key.iter()
+                .map(|k| format!("{}, q.{}", statement::literal(&k.source), identifier(&k.queued)))
+                .collect(),
         );
         // A numeric of any length survives as text; serde_json would squeeze it into a double.
         let columns = template_columns.iter().map(|(name, kind)| {
             let value = format!("s.{}", identifier(name));
-            let value = if kind.starts_with("numeric") { format!("{value}::text") } else { value };
+            let value = if kind.starts_with("numeric") {
+                format!("{value}::text")
+            } else {
+                value
+            };
             format!("{}, to_jsonb({value})", statement::literal(name))
         });
         let document = format!("s.{}", identifier(document));
@@ -219,8 +248,18 @@ impl Statements {
             ("queue_pk", &list("q.", |k| &k.queued)),
             ("primary_key", &primary_key),
             ("row", &object(columns.collect())),
-            ("document_text", &if bytes { "NULL::text".to_owned() } else { format!("{document}::text") }),
-            ("document_bytes", &if bytes { document } else { "NULL::bytea".to_owned() }),
+            (
+                "document_text",
+                &if bytes {
+                    "NULL::text".to_owned()
+                } else {
+                    format!("{document}::text")
+                },
+            ),
+            (
+                "document_bytes",
+                &if bytes { document } else { "NULL::bytea".to_owned() },
+            ),
         ];
         macro_rules! of {
             ($name:literal) => {
@@ -261,7 +300,10 @@ pub fn record_error(id: i32, config: Option<&Config>, primary_key: Option<&Value
         Step::Parsing => "parsing failed",
         Step::Chunking | Step::Formatting | Step::Writing => "vectorizer failed with unexpected error",
     };
-    let retryable = matches!(failure.class, Class::Transient | Class::Throttled { .. } | Class::Unknown);
+    let retryable = matches!(
+        failure.class,
+        Class::Transient | Class::Throttled { .. } | Class::Unknown
+    );
     let mut details = json!({
         "error_reason": failure.reason,
         "step": failure.step,

@@ -30,7 +30,11 @@ pub fn clear(vectorizer: &Vectorizer, number: i64) {
 /// Turns the stored chunks of a document into the new ones, as `plan` says. `texts` are all new texts, `vectors` those of
 /// the texts that `plan.embed` names, in its order.
 pub fn replace(
-    vectorizer: &Vectorizer, number: i64, plan: &Plan, stored: &[StoredChunk], texts: &[String],
+    vectorizer: &Vectorizer,
+    number: i64,
+    plan: &Plan,
+    stored: &[StoredChunk],
+    texts: &[String],
     vectors: &[Vec<f32>],
 ) {
     let statements = &vectorizer.statements;
@@ -38,8 +42,13 @@ pub fn replace(
         let uuids: Vec<&str> = plan.remove.iter().map(|&index| stored[index].uuid.as_str()).collect();
         statement::run(&statements.remove_chunks, &[uuids.into()]);
     }
-    let seq = |seq: usize| i32::try_from(seq).expect("a document has fewer chunks than bytes, of which it has below 2^30");
-    let moved = plan.keep.iter().map(|&(index, new)| (&stored[index], seq(new))).filter(|(chunk, new)| chunk.seq != *new);
+    let seq =
+        |seq: usize| i32::try_from(seq).expect("a document has fewer chunks than bytes, of which it has below 2^30");
+    let moved = plan
+        .keep
+        .iter()
+        .map(|&(index, new)| (&stored[index], seq(new)))
+        .filter(|(chunk, new)| chunk.seq != *new);
     let (uuids, seqs): (Vec<&str>, Vec<i32>) = moved.map(|(chunk, new)| (chunk.uuid.as_str(), new)).unzip();
     if !uuids.is_empty() {
         statement::run(&statements.move_chunks, &[uuids.clone().into(), seqs.into()]);
@@ -48,7 +57,12 @@ pub fn replace(
     for (&index, vector) in plan.embed.iter().zip(vectors) {
         statement::run(
             &statements.insert_chunk,
-            &[number.into(), seq(index).into(), texts[index].as_str().into(), vector.as_slice().into()],
+            &[
+                number.into(),
+                seq(index).into(),
+                texts[index].as_str().into(),
+                vector.as_slice().into(),
+            ],
         );
     }
 }

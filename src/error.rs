@@ -48,7 +48,12 @@ pub fn from_database(aborted: &Aborted, step: Step) -> Failure {
         Class::Permanent => Some("Look at the constraints, triggers and types of the destination table.".to_owned()),
         Class::Transient | Class::Throttled { .. } | Class::Unknown => None,
     };
-    Failure { step, class, reason, hint }
+    Failure {
+        step,
+        class,
+        reason,
+        hint,
+    }
 }
 
 /// Whether somebody else's lock was in the way: nobody's fault, and soon over.
@@ -64,5 +69,7 @@ pub fn is_lock_conflict(aborted: &Aborted) -> bool {
 /// The code as its five characters (Postgres packs six bits for each into an integer).
 fn sqlstate(code: PgSqlErrorCode) -> String {
     let packed = code as i32;
-    (0..5).map(|position| char::from((((packed >> (6 * position)) & 0x3F) as u8) + b'0')).collect()
+    (0..5)
+        .map(|position| char::from((((packed >> (6 * position)) & 0x3F) as u8) + b'0'))
+        .collect()
 }

@@ -46,7 +46,12 @@ pub fn claim(vectorizer: &Vectorizer, limit: usize, lease: i64, duration: Durati
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     statement::rows(
         &vectorizer.statements.claim,
-        &[limit.into(), lease.into(), duration.as_secs_f64().into(), suspects.into()],
+        &[
+            limit.into(),
+            lease.into(),
+            duration.as_secs_f64().into(),
+            suspects.into(),
+        ],
         |row| Item {
             number: row.must(1),
             lease,
@@ -69,7 +74,10 @@ pub fn next_due(vectorizer: &Vectorizer) -> Option<Duration> {
 
 /// Prolongs leases.
 pub fn renew(vectorizer: &Vectorizer, leases: Vec<i64>, duration: Duration) {
-    statement::run(&vectorizer.statements.renew, &[leases.into(), duration.as_secs_f64().into()]);
+    statement::run(
+        &vectorizer.statements.renew,
+        &[leases.into(), duration.as_secs_f64().into()],
+    );
 }
 
 /// Gives back what an earlier worker had taken; `last_exit` in Postgres' microseconds decides what that costs.
@@ -94,14 +102,17 @@ pub fn lease(vectorizer: &Vectorizer, number: i64, lease: i64) -> bool {
 pub fn release(vectorizer: &Vectorizer, item: &Item, after: Duration, counted: bool) {
     statement::run(
         &vectorizer.statements.release,
-        &[item.number.into(), item.lease.into(), after.as_secs_f64().into(), (!counted).into()],
+        &[
+            item.number.into(),
+            item.lease.into(),
+            after.as_secs_f64().into(),
+            (!counted).into(),
+        ],
     );
 }
 
 /// Moves a document to the failed queue; false when it is no longer the `version` that was taken (`None`: whatever it is).
-pub fn give_up(
-    vectorizer: &Vectorizer, number: i64, lease: i64, version: Option<i64>, failure: &Failure,
-) -> bool {
+pub fn give_up(vectorizer: &Vectorizer, number: i64, lease: i64, version: Option<i64>, failure: &Failure) -> bool {
     let moved = statement::run(
         &vectorizer.statements.give_up,
         &[

@@ -96,7 +96,10 @@ fn milliseconds(setting: &GucSetting<i32>) -> Duration {
 }
 
 fn text(setting: &GucSetting<Option<CString>>) -> Option<String> {
-    setting.get().map(|value| value.to_string_lossy().into_owned()).filter(|value| !value.is_empty())
+    setting
+        .get()
+        .map(|value| value.to_string_lossy().into_owned())
+        .filter(|value| !value.is_empty())
 }
 
 fn library_directory() -> PathBuf {
@@ -109,70 +112,132 @@ fn library_directory() -> PathBuf {
 pub fn init() {
     use GucContext::{Sighup, Suset, Userset};
     let plain = GucFlags::empty();
-    let (ms, s, kb, mb) = (GucFlags::UNIT_MS, GucFlags::UNIT_S, GucFlags::UNIT_KB, GucFlags::UNIT_MB);
+    let (ms, s, kb, mb) = (
+        GucFlags::UNIT_MS,
+        GucFlags::UNIT_S,
+        GucFlags::UNIT_KB,
+        GucFlags::UNIT_MB,
+    );
 
-    integer(c"ai.max_workers", c"Worker processes in all databases together.", &MAX_WORKERS, 1, 64, Sighup, plain);
+    integer(
+        c"ai.max_workers",
+        c"Worker processes in all databases together.",
+        &MAX_WORKERS,
+        1,
+        64,
+        Sighup,
+        plain,
+    );
     integer(
         c"ai.naptime",
         c"How often a database with vectorizers is looked at although nothing woke the worker.",
-        &NAPTIME, 1, 86_400, Sighup, s,
+        &NAPTIME,
+        1,
+        86_400,
+        Sighup,
+        s,
     );
     integer(
         c"ai.idle_timeout",
         c"How long a worker with nothing to do stays.",
-        &IDLE_TIMEOUT, 0, 3_600_000, Suset, ms,
+        &IDLE_TIMEOUT,
+        0,
+        3_600_000,
+        Suset,
+        ms,
     );
     integer(
         c"ai.lease_duration",
         c"How long a document stays with a worker that shows no sign of life.",
-        &LEASE_DURATION, 2, 86_400, Suset, s,
+        &LEASE_DURATION,
+        2,
+        86_400,
+        Suset,
+        s,
     );
     integer(
         c"ai.max_documents_in_flight",
         c"Documents that a worker works on at the same time.",
-        &MAX_DOCUMENTS_IN_FLIGHT, 1, 10_000, Suset, plain,
+        &MAX_DOCUMENTS_IN_FLIGHT,
+        1,
+        10_000,
+        Suset,
+        plain,
     );
     integer(
         c"ai.max_requests_in_flight",
         c"Requests to an embedding provider at the same time.",
-        &MAX_REQUESTS_IN_FLIGHT, 1, 1_000, Suset, plain,
+        &MAX_REQUESTS_IN_FLIGHT,
+        1,
+        1_000,
+        Suset,
+        plain,
     );
     integer(
         c"ai.request_timeout",
         c"How long an embedding provider may take to answer a request.",
-        &REQUEST_TIMEOUT, 1, 3_600_000, Suset, ms,
+        &REQUEST_TIMEOUT,
+        1,
+        3_600_000,
+        Suset,
+        ms,
     );
     integer(
         c"ai.loading_timeout",
         c"How long the download of a document may take.",
-        &LOADING_TIMEOUT, 1, 3_600_000, Suset, ms,
+        &LOADING_TIMEOUT,
+        1,
+        3_600_000,
+        Suset,
+        ms,
     );
     integer(
         c"ai.max_document_size",
         c"The largest document that is read, and the longest text that is made of one.",
-        &MAX_DOCUMENT_SIZE, 1, 1_048_576, Suset, kb,
+        &MAX_DOCUMENT_SIZE,
+        1,
+        1_048_576,
+        Suset,
+        kb,
     );
     integer(
         c"ai.parser_timeout",
         c"How long the parser may take for a document.",
-        &PARSER_TIMEOUT, 1, 3_600_000, Suset, ms,
+        &PARSER_TIMEOUT,
+        1,
+        3_600_000,
+        Suset,
+        ms,
     );
     integer(
         c"ai.parser_memory",
         c"Memory that the parser may use for a document.",
-        &PARSER_MEMORY, 16, 1_048_576, Suset, mb,
+        &PARSER_MEMORY,
+        16,
+        1_048_576,
+        Suset,
+        mb,
     );
     integer(
         c"ai.parser_processes",
         c"Parser processes of a worker at the same time.",
-        &PARSER_PROCESSES, 1, 64, Suset, plain,
+        &PARSER_PROCESSES,
+        1,
+        64,
+        Suset,
+        plain,
     );
     string(
         c"ai.parser_path",
         c"The program that parses documents; empty for ai-parser in Postgres' library directory.",
-        &PARSER_PATH, Suset,
+        &PARSER_PATH,
+        Suset,
     );
-    flag(c"ai.allow_http", c"Whether documents may be loaded from http:// and https:// addresses.", &ALLOW_HTTP);
+    flag(
+        c"ai.allow_http",
+        c"Whether documents may be loaded from http:// and https:// addresses.",
+        &ALLOW_HTTP,
+    );
     flag(
         c"ai.allow_private_addresses",
         c"Whether http:// and https:// documents may come from loopback, link-local and private addresses.",
@@ -181,28 +246,37 @@ pub fn init() {
     string(
         c"ai.file_directories",
         c"Directories below which file:// documents may be read, separated by commas; none when empty.",
-        &FILE_DIRECTORIES, Suset,
+        &FILE_DIRECTORIES,
+        Suset,
     );
     string(
         c"ai.indexing_default",
         c"What ai.indexing_default() stands for: empty or indexing_none.",
-        &INDEXING_DEFAULT, Userset,
+        &INDEXING_DEFAULT,
+        Userset,
     );
     string(
         c"ai.scheduling_default",
         c"What ai.scheduling_default() stands for: empty for the background worker, or scheduling_none.",
-        &SCHEDULING_DEFAULT, Userset,
+        &SCHEDULING_DEFAULT,
+        Userset,
     );
     string(
         c"ai.grant_to_default",
         c"Roles that ai.grant_to() adds, separated by commas.",
-        &GRANT_TO_DEFAULT, Userset,
+        &GRANT_TO_DEFAULT,
+        Userset,
     );
 }
 
 fn integer(
-    name: &'static std::ffi::CStr, what: &'static std::ffi::CStr, setting: &'static GucSetting<i32>, least: i32,
-    most: i32, context: GucContext, unit: GucFlags,
+    name: &'static std::ffi::CStr,
+    what: &'static std::ffi::CStr,
+    setting: &'static GucSetting<i32>,
+    least: i32,
+    most: i32,
+    context: GucContext,
+    unit: GucFlags,
 ) {
     GucRegistry::define_int_guc(name, what, c"", setting, least, most, context, unit);
 }
@@ -212,7 +286,9 @@ fn flag(name: &'static std::ffi::CStr, what: &'static std::ffi::CStr, setting: &
 }
 
 fn string(
-    name: &'static std::ffi::CStr, what: &'static std::ffi::CStr, setting: &'static GucSetting<Option<CString>>,
+    name: &'static std::ffi::CStr,
+    what: &'static std::ffi::CStr,
+    setting: &'static GucSetting<Option<CString>>,
     context: GucContext,
 ) {
     GucRegistry::define_string_guc(name, what, c"", setting, context, GucFlags::empty());

@@ -11,7 +11,10 @@ pub fn fill(template: &str, values: &[(&str, &str)]) -> String {
     let mut filled = String::with_capacity(template.len() * 2);
     let mut rest = template;
     while let Some(open) = rest.find('{') {
-        let close = open + rest[open..].find('}').expect("every { in sql/query opens a placeholder");
+        let close = open
+            + rest[open..]
+                .find('}')
+                .expect("every { in sql/query opens a placeholder");
         let name = &rest[open + 1..close];
         let (_, value) = values
             .iter()
@@ -33,7 +36,9 @@ pub fn run(sql: &str, arguments: &[DatumWithOid]) -> usize {
 /// Runs a statement and makes a value of each row of its answer.
 pub fn rows<T>(sql: &str, arguments: &[DatumWithOid], mut read: impl FnMut(&Row) -> T) -> Vec<T> {
     Spi::connect_mut(|client| {
-        met(client.update(sql, None, arguments)).map(|tuple| read(&Row(tuple))).collect()
+        met(client.update(sql, None, arguments))
+            .map(|tuple| read(&Row(tuple)))
+            .collect()
     })
 }
 
@@ -56,7 +61,8 @@ impl Row<'_> {
 
     /// The value of a column that our own statement never leaves NULL.
     pub fn must<T: IntoDatum + FromDatum>(&self, column: usize) -> T {
-        self.get(column).unwrap_or_else(|| panic!("column {column} of a statement of ours is NULL"))
+        self.get(column)
+            .unwrap_or_else(|| panic!("column {column} of a statement of ours is NULL"))
     }
 }
 

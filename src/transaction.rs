@@ -52,7 +52,10 @@ fn aborted(cause: &CaughtError) -> Aborted {
     let (CaughtError::PostgresError(report)
     | CaughtError::ErrorReport(report)
     | CaughtError::RustPanic { ereport: report, .. }) = cause;
-    Aborted { code: report.sql_error_code(), message: report.message().to_owned() }
+    Aborted {
+        code: report.sql_error_code(),
+        message: report.message().to_owned(),
+    }
 }
 
 /// Runs `work` with the privileges of `role`.
@@ -88,7 +91,11 @@ struct Identity {
 
 impl Identity {
     fn switch(role: pg_sys::Oid) -> Identity {
-        let mut before = Identity { role: pg_sys::InvalidOid, context: 0, deferrable: true };
+        let mut before = Identity {
+            role: pg_sys::InvalidOid,
+            context: 0,
+            deferrable: true,
+        };
         // SAFETY: plain reads and writes of the process' identity; Drop restores it, and so does the end of a
         // (sub)transaction that fails.
         unsafe {

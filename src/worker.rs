@@ -21,8 +21,12 @@ static PRELOADED: AtomicBool = AtomicBool::new(false);
 /// Registers the launcher; only possible while the postmaster loads the library.
 pub fn init() {
     // SAFETY: flags of the process that are set before a library is loaded.
-    let (preloading, upgrading) =
-        unsafe { (pg_sys::process_shared_preload_libraries_in_progress, pg_sys::IsBinaryUpgrade) };
+    let (preloading, upgrading) = unsafe {
+        (
+            pg_sys::process_shared_preload_libraries_in_progress,
+            pg_sys::IsBinaryUpgrade,
+        )
+    };
     if !preloading {
         return;
     }
@@ -95,7 +99,9 @@ fn end() -> ! {
 
 /// Waits for the latch, for `socket` to become readable where there is one, or for `timeout`.
 fn wait(socket: Option<i32>, timeout: std::time::Duration) {
-    let milliseconds = i64::try_from(timeout.as_millis()).unwrap_or(i64::MAX).clamp(0, 3_600_000);
+    let milliseconds = i64::try_from(timeout.as_millis())
+        .unwrap_or(i64::MAX)
+        .clamp(0, 3_600_000);
     let mut events = pg_sys::WL_LATCH_SET | pg_sys::WL_TIMEOUT | pg_sys::WL_EXIT_ON_PM_DEATH;
     if socket.is_some() {
         events |= pg_sys::WL_SOCKET_READABLE;

@@ -67,9 +67,16 @@ pub fn after_exit(orderly: bool, failures: u32, lived: i64, now: i64) -> (u32, i
     if orderly {
         return (0, now);
     }
-    let failures = if lived >= HEALTHY { 1 } else { failures.saturating_add(1) };
+    let failures = if lived >= HEALTHY {
+        1
+    } else {
+        failures.saturating_add(1)
+    };
     let doublings = (failures - 1).min(20);
-    (failures, now.saturating_add((FIRST_BACKOFF << doublings).min(GREATEST_BACKOFF)))
+    (
+        failures,
+        now.saturating_add((FIRST_BACKOFF << doublings).min(GREATEST_BACKOFF)),
+    )
 }
 
 /// Whether the process that held a lease died of it, or was merely sent away.
@@ -87,7 +94,11 @@ mod tests {
 
     #[test]
     fn a_due_database_waits_out_its_backoff() {
-        let database = Database { next_due: Some(10), not_before: 30, ..Database::default() };
+        let database = Database {
+            next_due: Some(10),
+            not_before: 30,
+            ..Database::default()
+        };
         assert_eq!(decide(database, 20), Verdict::Wait(30));
         assert_eq!(decide(database, 30), Verdict::Start);
     }
@@ -113,7 +124,10 @@ mod tests {
 
     #[test]
     fn only_a_process_that_ran_no_exit_handler_died_of_its_document() {
-        assert!(died_holding(200, 100, 0), "killed: shared memory is new, no exit is known");
+        assert!(
+            died_holding(200, 100, 0),
+            "killed: shared memory is new, no exit is known"
+        );
         assert!(!died_holding(200, 100, 250), "sent away after it took the lease");
         assert!(died_holding(300, 100, 250), "an older worker's exit excuses nothing");
         assert!(!died_holding(50, 100, 0), "the whole server was stopped in between");

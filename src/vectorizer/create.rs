@@ -33,10 +33,21 @@ struct Source {
 #[pg_extern(sql = false)]
 #[allow(clippy::too_many_arguments)]
 fn create_vectorizer(
-    source: Option<Oid>, name: Option<String>, destination: Option<JsonB>, loading: Option<JsonB>,
-    parsing: Option<JsonB>, embedding: Option<JsonB>, chunking: Option<JsonB>, indexing: Option<JsonB>,
-    formatting: Option<JsonB>, scheduling: Option<JsonB>, processing: Option<JsonB>, queue_schema: Option<String>,
-    queue_table: Option<String>, grant_to: Option<Vec<Option<String>>>, enqueue_existing: Option<bool>,
+    source: Option<Oid>,
+    name: Option<String>,
+    destination: Option<JsonB>,
+    loading: Option<JsonB>,
+    parsing: Option<JsonB>,
+    embedding: Option<JsonB>,
+    chunking: Option<JsonB>,
+    indexing: Option<JsonB>,
+    formatting: Option<JsonB>,
+    scheduling: Option<JsonB>,
+    processing: Option<JsonB>,
+    queue_schema: Option<String>,
+    queue_table: Option<String>,
+    grant_to: Option<Vec<Option<String>>>,
+    enqueue_existing: Option<bool>,
     if_not_exists: Option<bool>,
 ) -> i32 {
     let value = |json: Option<JsonB>| json.map(|json| json.0);
@@ -49,25 +60,45 @@ fn create_vectorizer(
     if loading.is_none() {
         invalid("loading configuration is required");
     }
-    let source = source.and_then(read_source).unwrap_or_else(|| invalid("source table does not exist"));
+    let source = source
+        .and_then(read_source)
+        .unwrap_or_else(|| invalid("source table does not exist"));
     if !source.caller_is_owner {
         let message = "only a superuser or the owner of the source table may create a vectorizer on it";
         raise(PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE, message, None);
     }
-    let dimensions = embedding.as_ref().and_then(|embedding| embedding.get("dimensions")).and_then(Value::as_i64);
-    let Some(dimensions) = dimensions else { invalid("dimensions argument is required") };
+    let dimensions = embedding
+        .as_ref()
+        .and_then(|embedding| embedding.get("dimensions"))
+        .and_then(Value::as_i64);
+    let Some(dimensions) = dimensions else {
+        invalid("dimensions argument is required")
+    };
     let (source_pk, key) = primary_key(source.oid);
     if source.partitioned {
         let message = format!("{} is partitioned, which is not supported yet", source.name);
-        raise(PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED, message, Some("Make a vectorizer for each partition."));
+        raise(
+            PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
+            message,
+            Some("Make a vectorizer for each partition."),
+        );
     }
     // A migration that runs twice must find its own vectorizer before it finds its own queue in the way.
     if if_not_exists == Some(true) {
         let planned = name.clone().or_else(|| {
-            let config = destination.as_ref().filter(|config| config["implementation"] == "table")?;
-            Some(names::derived(&names::destination(config, &source.schema, &source.table)))
+            let config = destination
+                .as_ref()
+                .filter(|config| config["implementation"] == "table")?;
+            Some(names::derived(&names::destination(
+                config,
+                &source.schema,
+                &source.table,
+            )))
         });
-        if let Some((name, id)) = planned.and_then(|name| Some((find(&name)?, name))).map(|(id, name)| (name, id)) {
+        if let Some((name, id)) = planned
+            .and_then(|name| Some((find(&name)?, name)))
+            .map(|(id, name)| (name, id))
+        {
             notice!("a vectorizer named {name} already exists, skipping");
             return id;
         }
@@ -108,13 +139,23 @@ fn create_vectorizer(
         let message = format!("a vectorizer named {name} already exists.");
         raise(PgSqlErrorCode::ERRCODE_DUPLICATE_OBJECT, message, None);
     }
-    let Destination::Table { target_schema, target_table, view_schema, view_name } = &destination;
+    let Destination::Table {
+        target_schema,
+        target_table,
+        view_schema,
+        view_name,
+    } = &destination;
     must_be_free(view_schema, view_name, "an alternate destination or view_name");
     must_be_free(target_schema, target_table, "an alternate destination or target_table");
     for (column, _) in &columns {
         if TARGET_COLUMNS.contains(&column.as_str()) {
-            let message = format!("the source table has a column named {column}, which the destination needs for itself");
-            raise(PgSqlErrorCode::ERRCODE_DUPLICATE_COLUMN, message, Some("Rename the column."));
+            let message =
+                format!("the source table has a column named {column}, which the destination needs for itself");
+            raise(
+                PgSqlErrorCode::ERRCODE_DUPLICATE_COLUMN,
+                message,
+                Some("Rename the column."),
+            );
         }
     }
 
@@ -181,8 +222,12 @@ fn create_vectorizer(
 fn known_roles(wanted: Vec<String>) -> Vec<String> {
     let (known, unknown): (Vec<String>, Vec<String>) = wanted.into_iter().partition(|role| {
         role == "public"
-            || statement::row("SELECT 1 FROM pg_roles WHERE rolname = $1::name", &[role.as_str().into()], |_| ())
-                .is_some()
+            || statement::row(
+                "SELECT 1 FROM pg_roles WHERE rolname = $1::name",
+                &[role.as_str().into()],
+                |_| (),
+            )
+            .is_some()
     });
     if !unknown.is_empty() {
         let message = format!("one or more grant_to roles do not exist: {{{}}}", unknown.join(","));
@@ -192,31 +237,50 @@ fn known_roles(wanted: Vec<String>) -> Vec<String> {
 }
 
 fn read_source(oid: Oid) -> Option<Source> {
-    statement::row(include_str!("../../sql/query/source.sql"), &[oid.into()], |row| Source {
-        oid,
-        schema: row.must(1),
-        table: row.must(2),
-        owner: row.must(3),
-        partitioned: row.must(4),
-        name: row.must(5),
-        caller_is_owner: row.must(6),
-        caller_is_superuser: row.must(7),
+    statement::row(include_str!("../../sql/query/source.sql"), &[oid.into()], |row| {
+        Source {
+            oid,
+            schema: row.must(1),
+            table: row.must(2),
+            owner: row.must(3),
+            partitioned: row.must(4),
+            name: row.must(5),
+            caller_is_owner: row.must(6),
+            caller_is_superuser: row.must(7),
+        }
     })
 }
 
 /// The primary key as the catalogue keeps it, and as statements need it.
 fn primary_key(source: Oid) -> (Value, Vec<KeyColumn>) {
     let reserved: Vec<&str> = QUEUE_COLUMNS.to_vec();
-    let found: Option<JsonB> =
-        statement::row(include_str!("../../sql/query/source_pk.sql"), &[source.into(), reserved.into()], |row| row.get(1))
-            .flatten();
-    let Some(JsonB(source_pk)) = found else { invalid("source table must have a primary key constraint") };
-    let mut columns: Vec<&Value> = source_pk.as_array().map(|columns| columns.iter().collect()).unwrap_or_default();
+    let found: Option<JsonB> = statement::row(
+        include_str!("../../sql/query/source_pk.sql"),
+        &[source.into(), reserved.into()],
+        |row| row.get(1),
+    )
+    .flatten();
+    let Some(JsonB(source_pk)) = found else {
+        invalid("source table must have a primary key constraint")
+    };
+    let mut columns: Vec<&Value> = source_pk
+        .as_array()
+        .map(|columns| columns.iter().collect())
+        .unwrap_or_default();
     columns.sort_by_key(|column| column["pknum"].as_i64());
     let key = columns.into_iter().map(|column| {
         let text = |key: &str| column[key].as_str().unwrap_or_default().to_owned();
-        let queued = if column["queued"].is_string() { text("queued") } else { text("attname") };
-        KeyColumn { stored: text("attname"), queued, source: text("attname"), equals: String::new() }
+        let queued = if column["queued"].is_string() {
+            text("queued")
+        } else {
+            text("attname")
+        };
+        KeyColumn {
+            stored: text("attname"),
+            queued,
+            source: text("attname"),
+            equals: String::new(),
+        }
     });
     let key = with_equality(source, key.collect());
     (source_pk, key)
@@ -228,12 +292,18 @@ fn columns(source: Oid) -> Vec<Column> {
 }
 
 fn find(name: &str) -> Option<i32> {
-    statement::row(include_str!("../../sql/query/vectorizer_by_name.sql"), &[name.into()], |row| row.must(1))
+    statement::row(
+        include_str!("../../sql/query/vectorizer_by_name.sql"),
+        &[name.into()],
+        |row| row.must(1),
+    )
 }
 
 fn must_be_free(schema: &str, name: &str, instead: &str) {
     let full = qualified(schema, name);
-    let taken = statement::row("SELECT to_regclass($1) IS NOT NULL", &[full.as_str().into()], |row| row.must(1));
+    let taken = statement::row("SELECT to_regclass($1) IS NOT NULL", &[full.as_str().into()], |row| {
+        row.must(1)
+    });
     if taken == Some(true) {
         let message = format!("an object named {schema}.{name} already exists. specify {instead} explicitly");
         raise(PgSqlErrorCode::ERRCODE_DUPLICATE_OBJECT, message, None);
@@ -242,7 +312,9 @@ fn must_be_free(schema: &str, name: &str, instead: &str) {
 
 /// The worker holds keys of the server: whoever chooses which key goes to which host could have it sent to himself.
 fn refuse_what_reaches_out(loading: &Value, embedding: &Value) {
-    let own_key = embedding["api_key_name"].as_str().is_some_and(|name| name != "OPENAI_API_KEY");
+    let own_key = embedding["api_key_name"]
+        .as_str()
+        .is_some_and(|name| name != "OPENAI_API_KEY");
     let what = if embedding["base_url"].is_string() {
         "base_url"
     } else if own_key {
@@ -274,10 +346,16 @@ struct Objects {
 
 impl Objects {
     fn create(&self, source: &Source, key: &[KeyColumn], columns: &[Column], dimensions: i64) {
-        let vector = statement::row(include_str!("../../sql/query/vector_type.sql"), &[], |row| row.must::<String>(1));
+        let vector = statement::row(include_str!("../../sql/query/vector_type.sql"), &[], |row| {
+            row.must::<String>(1)
+        });
         let Some(vector) = vector else {
             let hint = "Run CREATE EXTENSION vector.";
-            raise(PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT, "the type vector does not exist", Some(hint))
+            raise(
+                PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
+                "the type vector does not exist",
+                Some(hint),
+            )
         };
         let types: Vec<(String, String)> = statement::rows(
             "SELECT attname::text, format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = $1 AND attnum > 0",
@@ -293,18 +371,30 @@ impl Objects {
             in_order.collect::<Vec<_>>().join(",\n    ")
         };
         let list = |prefix: &str, column: fn(&KeyColumn) -> &str| {
-            key.iter().map(|key| format!("{prefix}{}", identifier(column(key)))).collect::<Vec<_>>().join(", ")
+            key.iter()
+                .map(|key| format!("{prefix}{}", identifier(column(key))))
+                .collect::<Vec<_>>()
+                .join(", ")
         };
         let same = |left: &str, of_left: fn(&KeyColumn) -> &str, right: &str, of_right: fn(&KeyColumn) -> &str| {
             let each = key.iter().map(|key| {
-                format!("{left}.{} {} {right}.{}", identifier(of_left(key)), key.equals, identifier(of_right(key)))
+                format!(
+                    "{left}.{} {} {right}.{}",
+                    identifier(of_left(key)),
+                    key.equals,
+                    identifier(of_right(key))
+                )
             });
             each.collect::<Vec<_>>().join(" AND ")
         };
         let (queued, stored): (fn(&KeyColumn) -> &str, fn(&KeyColumn) -> &str) = (|key| &key.queued, |key| &key.stored);
         let in_source: fn(&KeyColumn) -> &str = |key| &key.source;
         let view_columns = columns.iter().map(|(name, _)| {
-            let table = if key.iter().any(|key| key.source == *name) { "t" } else { "s" };
+            let table = if key.iter().any(|key| key.source == *name) {
+                "t"
+            } else {
+                "s"
+            };
             format!("{table}.{}", identifier(name))
         });
         let values = [
@@ -329,8 +419,10 @@ impl Objects {
             let own = own.iter().map(|(name, value)| (*name, value.as_str()));
             statement::run(&fill(template, &own.chain(values).collect::<Vec<_>>()), &[]);
         };
-        let owner = statement::row("SELECT $1::regrole::text", &[source.owner.into()], |row| row.must::<String>(1))
-            .expect("a role that owns a table exists");
+        let owner = statement::row("SELECT $1::regrole::text", &[source.owner.into()], |row| {
+            row.must::<String>(1)
+        })
+        .expect("a role that owns a table exists");
         let give = |kind: &str, name: &str| {
             statement::run(&format!("ALTER {kind} {name} OWNER TO {owner}"), &[]);
         };
@@ -341,17 +433,27 @@ impl Objects {
             with(&[], include_str!("../../sql/query/create_queue_index.sql"));
             with(&pk(queued), include_str!("../../sql/query/create_failed.sql"));
             with(&[], include_str!("../../sql/query/create_trigger_function.sql"));
-            statement::run(&format!("REVOKE EXECUTE ON FUNCTION {}() FROM PUBLIC", self.function), &[]);
+            statement::run(
+                &format!("REVOKE EXECUTE ON FUNCTION {}() FROM PUBLIC", self.function),
+                &[],
+            );
             give("TABLE", &self.queue);
             give("TABLE", &self.failed);
             give("FUNCTION", &format!("{}()", self.function));
         };
         with(&pk(stored), include_str!("../../sql/query/create_target.sql"));
-        statement::run(&format!("ALTER TABLE {} ALTER COLUMN embedding SET STORAGE MAIN", self.target), &[]);
+        statement::run(
+            &format!("ALTER TABLE {} ALTER COLUMN embedding SET STORAGE MAIN", self.target),
+            &[],
+        );
         with(&[], include_str!("../../sql/query/create_view.sql"));
         give("TABLE", &self.target);
         give("VIEW", &self.view);
-        if self.in_extension { acting_as_extension(of_the_queue) } else { of_the_queue() }
+        if self.in_extension {
+            acting_as_extension(of_the_queue)
+        } else {
+            of_the_queue()
+        }
         self.create_triggers(source);
     }
 
@@ -375,7 +477,10 @@ impl Objects {
 
     fn enqueue_existing(&self, source: &Source, key: &[KeyColumn]) {
         let list = |prefix: &str, column: fn(&KeyColumn) -> &str| {
-            key.iter().map(|key| format!("{prefix}{}", identifier(column(key)))).collect::<Vec<_>>().join(", ")
+            key.iter()
+                .map(|key| format!("{prefix}{}", identifier(column(key))))
+                .collect::<Vec<_>>()
+                .join(", ")
         };
         let values = [
             ("source", source.name.as_str()),
@@ -383,7 +488,10 @@ impl Objects {
             ("pk", &list("", |key| &key.queued)),
             ("source_pk", &list("s.", |key| &key.source)),
         ];
-        statement::run(&fill(include_str!("../../sql/query/enqueue_existing.sql"), &values), &[]);
+        statement::run(
+            &fill(include_str!("../../sql/query/enqueue_existing.sql"), &values),
+            &[],
+        );
     }
 
     /// pgai's grants: read the source, look after destination and queue.
@@ -393,7 +501,13 @@ impl Objects {
         }
         let roles: Vec<String> = to
             .iter()
-            .map(|role| if role == "public" { "PUBLIC".to_owned() } else { identifier(role) })
+            .map(|role| {
+                if role == "public" {
+                    "PUBLIC".to_owned()
+                } else {
+                    identifier(role)
+                }
+            })
             .collect();
         let roles = roles.join(", ");
         let grant = |privileges: &str, on: &str| {

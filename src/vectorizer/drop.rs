@@ -41,7 +41,9 @@ fn drop_vectorizer(vectorizer_id: i32, drop_all: bool) {
         allowed: row.must(9),
         name: row.must(10),
     });
-    let Some(remains) = remains else { missing(&vectorizer_id.to_string()) };
+    let Some(remains) = remains else {
+        missing(&vectorizer_id.to_string())
+    };
     if !remains.allowed {
         raise(
             PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
@@ -76,5 +78,9 @@ fn drop_vectorizer(vectorizer_id: i32, drop_all: bool) {
 }
 
 fn missing(which: &str) -> ! {
-    raise(PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT, format!("vectorizer {which} does not exist"), None)
+    raise(
+        PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
+        format!("vectorizer {which} does not exist"),
+        None,
+    )
 }

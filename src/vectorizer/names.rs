@@ -42,14 +42,20 @@ pub fn destination(config: &Value, source_schema: &str, source_table: &str) -> D
         target_schema: given("target_schema").unwrap_or_else(|| source_schema.to_owned()),
         target_table: table.unwrap_or_else(|| cut(format!("{source_table}_embedding_store"))),
         view_schema: given("view_schema").unwrap_or_else(|| source_schema.to_owned()),
-        view_name: given("view_name").or(base).unwrap_or_else(|| cut(format!("{source_table}_embedding"))),
+        view_name: given("view_name")
+            .or(base)
+            .unwrap_or_else(|| cut(format!("{source_table}_embedding"))),
     }
 }
 
 /// The name of a vectorizer that was given none. Names of vectorizers are narrower than those of tables: what does not
 /// fit becomes an underscore.
 pub fn derived(destination: &Destination) -> String {
-    let Destination::Table { target_schema, target_table, .. } = destination;
+    let Destination::Table {
+        target_schema,
+        target_table,
+        ..
+    } = destination;
     let mut name: String = format!("{target_schema}_{target_table}")
         .chars()
         .map(|character| match character.to_ascii_lowercase() {

@@ -31,8 +31,14 @@ pub fn loading(config: &Option<Value>, columns: &[Column]) -> Value {
         Some(known @ ("column" | "uri")) => known,
         _ => invalid("invalid loading config implementation"),
     };
-    let Some(column) = text(config, "column_name") else { invalid("invalid loading config, missing column_name") };
-    if config.get("retries").and_then(Value::as_i64).is_none_or(|retries| retries < 0) {
+    let Some(column) = text(config, "column_name") else {
+        invalid("invalid loading config, missing column_name")
+    };
+    if config
+        .get("retries")
+        .and_then(Value::as_i64)
+        .is_none_or(|retries| retries < 0)
+    {
         invalid("invalid loading config, retries must be a non-negative integer");
     }
     if let Some(role) = text(config, "aws_role_arn") {
@@ -94,7 +100,12 @@ pub fn embedding(config: &Option<Value>) -> Value {
 
 pub fn chunking(config: &Option<Value>) -> Value {
     let config = expect_kind("chunking", config);
-    let known = ["character_text_splitter", "recursive_character_text_splitter", "text_splitter", "none"];
+    let known = [
+        "character_text_splitter",
+        "recursive_character_text_splitter",
+        "text_splitter",
+        "none",
+    ];
     if !text(config, "implementation").is_some_and(|implementation| known.contains(&implementation)) {
         invalid("invalid chunking config implementation");
     }
@@ -117,7 +128,9 @@ pub fn indexing(config: &Option<Value>, default: Option<&str>) -> Value {
         Some("none") => config.clone(),
         Some("default") => match default {
             None | Some("indexing_none") => serde_json::json!({"implementation": "none", "config_type": "indexing"}),
-            Some(other) => invalid(format!("ai.indexing_default names an index that is not supported: \"{other}\"")),
+            Some(other) => invalid(format!(
+                "ai.indexing_default names an index that is not supported: \"{other}\""
+            )),
         },
         Some(other) => invalid(format!("invalid indexing implementation: \"{other}\"")),
     }
@@ -141,7 +154,9 @@ pub fn formatting(config: &Option<Value>, columns: &[Column]) -> Value {
         Ok(parsed) => {
             for name in parsed.columns() {
                 if !columns.iter().any(|(known, _)| known == name) {
-                    invalid(format!("the template names ${name}, but the source table has no column of that name"));
+                    invalid(format!(
+                        "the template names ${name}, but the source table has no column of that name"
+                    ));
                 }
             }
         }
@@ -158,7 +173,9 @@ pub fn scheduling(config: &Option<Value>, default: Option<&str>) -> Value {
         Some("default") => match default {
             None => config.clone(),
             Some("scheduling_none") => serde_json::json!({"implementation": "none", "config_type": "scheduling"}),
-            Some(other) => invalid(format!("ai.scheduling_default names a schedule that is not supported: \"{other}\"")),
+            Some(other) => invalid(format!(
+                "ai.scheduling_default names a schedule that is not supported: \"{other}\""
+            )),
         },
         Some(other) => invalid(format!("unrecognized scheduling implementation: \"{other}\"")),
     }

@@ -53,7 +53,12 @@ impl<Event: Send + 'static> Bridge<Event> {
         RUNTIME.with(|slot| *slot.borrow_mut() = Some(runtime));
         let (sender, receiver) = mpsc::channel(capacity);
         let bell = rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        Ok(Bridge { handle, sender, receiver, bell: Arc::new(bell) })
+        Ok(Bridge {
+            handle,
+            sender,
+            receiver,
+            bell: Arc::new(bell),
+        })
     }
 
     /// Runs a task; its result arrives at [`Bridge::take`].

@@ -258,7 +258,11 @@ impl Worker {
                 }
             });
             if let Err(aborted) = rescued {
-                log!("ai: cannot give back the documents of vectorizer {}: {}", vectorizer.name, aborted.message);
+                log!(
+                    "ai: cannot give back the documents of vectorizer {}: {}",
+                    vectorizer.name,
+                    aborted.message
+                );
             }
         }
     }
@@ -278,12 +282,19 @@ impl Worker {
                 continue;
             }
             let vectorizer = Arc::clone(&station.vectorizer);
-            let mine = self.flights.values().filter(|flight| flight.vectorizer.id == vectorizer.id).count();
+            let mine = self
+                .flights
+                .values()
+                .filter(|flight| flight.vectorizer.id == vectorizer.id)
+                .count();
             let limit = if station.paused_until.is_some() {
                 // A pause ends when one document succeeds.
                 1usize.saturating_sub(mine)
             } else {
-                share(&vectorizer.config.processing).saturating_sub(mine).min(room).min(CLAIM)
+                share(&vectorizer.config.processing)
+                    .saturating_sub(mine)
+                    .min(room)
+                    .min(CLAIM)
             };
             if limit > 0 {
                 self.claim_from(index, &vectorizer, limit);
@@ -296,7 +307,10 @@ impl Worker {
 
     fn claim_from(&mut self, index: usize, vectorizer: &Arc<Vectorizer>, limit: usize) {
         // A provider that cannot be asked is found out before a document is fetched for it.
-        if let Err(failure) = self.bridge.within(|| self.services.embedder(&vectorizer.config.embedding)) {
+        if let Err(failure) = self
+            .bridge
+            .within(|| self.services.embedder(&vectorizer.config.embedding))
+        {
             self.pause_vectorizer(index, &failure);
             return;
         }
@@ -309,7 +323,11 @@ impl Worker {
                     items = queue::claim(vectorizer, 1, rand::random(), duration, true);
                     suspect = !items.is_empty();
                 }
-                let due = if items.len() < limit { queue::next_due(vectorizer) } else { Some(Duration::ZERO) };
+                let due = if items.len() < limit {
+                    queue::next_due(vectorizer)
+                } else {
+                    Some(Duration::ZERO)
+                };
                 (items, suspect, due)
             })
         });
@@ -333,10 +351,25 @@ impl Worker {
         let number = self.next_flight;
         self.next_flight += 1;
         let document = if item.found { item.document.take() } else { None };
-        let prepare = self.services.prepare(vectorizer, document, std::mem::take(&mut item.columns));
-        let task = self.bridge.spawn(async move { Event { flight: number, outcome: Outcome::Prepared(prepare.await) } });
+        let prepare = self
+            .services
+            .prepare(vectorizer, document, std::mem::take(&mut item.columns));
+        let task = self.bridge.spawn(async move {
+            Event {
+                flight: number,
+                outcome: Outcome::Prepared(prepare.await),
+            }
+        });
         let stage = Stage::Preparing(Task(task));
-        self.flights.insert(number, Flight { vectorizer: Arc::clone(vectorizer), item, stage, suspect });
+        self.flights.insert(
+            number,
+            Flight {
+                vectorizer: Arc::clone(vectorizer),
+                item,
+                stage,
+                suspect,
+            },
+        );
         self.last_busy = Instant::now();
     }
 
@@ -344,23 +377,35 @@ impl Worker {
     fn land(&mut self, event: Event) {
         self.last_busy = Instant::now();
         // A flight that is gone was ended while its task's result was on the way.
-        let Some(mut flight) = self.flights.remove(&event.flight) else { return };
+        let Some(mut flight) = self.flights.remove(&event.flight) else {
+            return;
+        };
         match (event.outcome, flight.stage) {
             (Outcome::Prepared(Ok(texts)), Stage::Preparing(_)) => {
                 let vectorizer = Arc::clone(&flight.vectorizer);
                 let stored = transaction::run(|| {
-                    transaction::acting_as(vectorizer.owner, || destination::chunks(&vectorizer, flight.item.number))
+                    transaction::acting_as(vectorizer.owner, || {
+                        destination::chunks(&vectorizer, flight.item.number)
+                    })
                 });
                 match stored {
                     Ok(stored) => {
                         flight.stage = self.compare(event.flight, &vectorizer, Draft::new(texts, stored));
                         self.flights.insert(event.flight, flight);
                     }
-                    Err(aborted) => self.fail(&vectorizer, &flight.item, &error::from_database(&aborted, Step::Writing)),
+                    Err(aborted) => self.fail(
+                        &vectorizer,
+                        &flight.item,
+                        &error::from_database(&aborted, Step::Writing),
+                    ),
                 }
             }
             (Outcome::Embedded(Ok(vectors)), Stage::Embedding(draft, _)) => {
-                flight.stage = Stage::Writing { draft, vectors, not_before: Instant::now() };
+                flight.stage = Stage::Writing {
+                    draft,
+                    vectors,
+                    not_before: Instant::now(),
+                };
                 self.flights.insert(event.flight, flight);
             }
             (Outcome::Prepared(Err(failure)) | Outcome::Embedded(Err(failure)), _) => {
@@ -378,15 +423,24 @@ impl Worker {
     fn compare(&mut self, number: u64, vectorizer: &Vectorizer, draft: Draft) -> Stage {
         let missing = draft.missing();
         if missing.is_empty() {
-            return Stage::Writing { draft, vectors: Vec::new(), not_before: Instant::now() };
+            return Stage::Writing {
+                draft,
+                vectors: Vec::new(),
+                not_before: Instant::now(),
+            };
         }
-        let embedder = self.bridge.within(|| self.services.embedder(&vectorizer.config.embedding));
+        let embedder = self
+            .bridge
+            .within(|| self.services.embedder(&vectorizer.config.embedding));
         let task = self.bridge.spawn(async move {
             let vectors = match embedder {
                 Ok(embedder) => embedder.embed(missing).await.map_err(Failure::from),
                 Err(failure) => Err(failure),
             };
-            Event { flight: number, outcome: Outcome::Embedded(vectors) }
+            Event {
+                flight: number,
+                outcome: Outcome::Embedded(vectors),
+            }
         });
         Stage::Embedding(draft, Task(task))
     }
@@ -414,9 +468,13 @@ impl Worker {
 
     /// Writes a document; gives the flight back when a user's lock is in the way.
     fn write_one(&mut self, mut flight: Flight) -> Option<Flight> {
-        let Stage::Writing { draft, vectors, .. } = &flight.stage else { return Some(flight) };
+        let Stage::Writing { draft, vectors, .. } = &flight.stage else {
+            return Some(flight);
+        };
         let (vectorizer, item) = (&flight.vectorizer, &flight.item);
-        let paused = self.station(vectorizer.id).is_some_and(|station| station.paused_until.is_some());
+        let paused = self
+            .station(vectorizer.id)
+            .is_some_and(|station| station.paused_until.is_some());
         let written = transaction::run(|| {
             let (hold, failed_before) = transaction::acting_as(vectorizer.owner, || {
                 let hold = queue::hold(vectorizer, item);
@@ -453,7 +511,11 @@ impl Worker {
             Ok(Hold::Busy) => true,
             Err(aborted) if error::is_lock_conflict(&aborted) => true,
             Err(aborted) => {
-                self.fail(&flight.vectorizer, &flight.item, &error::from_database(&aborted, Step::Writing));
+                self.fail(
+                    &flight.vectorizer,
+                    &flight.item,
+                    &error::from_database(&aborted, Step::Writing),
+                );
                 false
             }
         };
@@ -475,35 +537,59 @@ impl Worker {
             Decision::Again { after, counted } => {
                 transaction::acting_as(vectorizer.owner, || queue::release(vectorizer, item, after, counted));
                 if counted {
-                    catalog::record_error(vectorizer.id, Some(&vectorizer.config), Some(&item.primary_key), failure);
+                    catalog::record_error(
+                        vectorizer.id,
+                        Some(&vectorizer.config),
+                        Some(&item.primary_key),
+                        failure,
+                    );
                 }
             }
             Decision::Pause => {
-                transaction::acting_as(vectorizer.owner, || queue::release(vectorizer, item, Duration::ZERO, false));
+                transaction::acting_as(vectorizer.owner, || {
+                    queue::release(vectorizer, item, Duration::ZERO, false)
+                });
             }
             Decision::GiveUp => {
                 let gone = transaction::acting_as(vectorizer.owner, || {
                     queue::give_up(vectorizer, item.number, item.lease, Some(item.version), failure)
                 });
                 if gone {
-                    catalog::record_error(vectorizer.id, Some(&vectorizer.config), Some(&item.primary_key), failure);
+                    catalog::record_error(
+                        vectorizer.id,
+                        Some(&vectorizer.config),
+                        Some(&item.primary_key),
+                        failure,
+                    );
                 }
             }
         });
         if let Err(aborted) = settled {
             // The lease runs out, and the document is taken again.
-            log!("ai: cannot settle a failed document of vectorizer {}: {}", vectorizer.name, aborted.message);
+            log!(
+                "ai: cannot settle a failed document of vectorizer {}: {}",
+                vectorizer.name,
+                aborted.message
+            );
         }
         match decision {
             Decision::Again { after, counted: true } => self.look_again(vectorizer.id, after),
             Decision::Again { after, counted: false } => {
                 // Throttled: no document of this vectorizer fares better before then.
-                if let Some(station) = self.stations.iter_mut().find(|station| station.vectorizer.id == vectorizer.id) {
+                if let Some(station) = self
+                    .stations
+                    .iter_mut()
+                    .find(|station| station.vectorizer.id == vectorizer.id)
+                {
                     station.look_at = Some(Instant::now() + after);
                 }
             }
             Decision::Pause => {
-                if let Some(index) = self.stations.iter().position(|station| station.vectorizer.id == vectorizer.id) {
+                if let Some(index) = self
+                    .stations
+                    .iter()
+                    .position(|station| station.vectorizer.id == vectorizer.id)
+                {
                     self.pause_vectorizer(index, failure);
                 }
             }
@@ -513,9 +599,14 @@ impl Worker {
 
     /// Stops a vectorizer whose configuration is at fault; one error row, whatever the number of documents.
     fn pause_vectorizer(&mut self, index: usize, failure: &Failure) {
-        let failure = Failure { class: Class::Configuration, ..failure.clone() };
+        let failure = Failure {
+            class: Class::Configuration,
+            ..failure.clone()
+        };
         let vectorizer = Arc::clone(&self.stations[index].vectorizer);
-        let already = self.stations[index].paused_until.is_some_and(|until| until > Instant::now());
+        let already = self.stations[index]
+            .paused_until
+            .is_some_and(|until| until > Instant::now());
         if already {
             return;
         }
@@ -526,7 +617,11 @@ impl Worker {
         let wait = match paused {
             Ok(wait) => wait,
             Err(aborted) => {
-                log!("ai: cannot note why vectorizer {} is paused: {}", vectorizer.name, aborted.message);
+                log!(
+                    "ai: cannot note why vectorizer {} is paused: {}",
+                    vectorizer.name,
+                    aborted.message
+                );
                 settings::naptime()
             }
         };
@@ -564,7 +659,11 @@ impl Worker {
                 });
             });
             if let Err(aborted) = renewed {
-                log!("ai: cannot renew the leases of vectorizer {}: {}", vectorizer.name, aborted.message);
+                log!(
+                    "ai: cannot renew the leases of vectorizer {}: {}",
+                    vectorizer.name,
+                    aborted.message
+                );
             }
         }
     }
@@ -585,17 +684,28 @@ impl Worker {
         };
         let throttled = self.services.throttled_until().and_then(|until| until.elapsed().err());
         let reason = throttled.map(|wait| {
-            format!("the embedding provider asked for patience: throttled for another {} s", wait.duration().as_secs())
+            format!(
+                "the embedding provider asked for patience: throttled for another {} s",
+                wait.duration().as_secs()
+            )
         });
-        shared_memory::worker_reports(self.database, &activity, self.flights.len(), &reason.unwrap_or_default());
+        shared_memory::worker_reports(
+            self.database,
+            &activity,
+            self.flights.len(),
+            &reason.unwrap_or_default(),
+        );
     }
 
     /// When something is due, as far as is known.
     fn next_due(&self) -> Option<Instant> {
-        let queues = self.stations.iter().filter_map(|station| match (station.look_at, station.paused_until) {
-            (Some(look), Some(resume)) => Some(look.max(resume)),
-            (look, _) => look,
-        });
+        let queues = self
+            .stations
+            .iter()
+            .filter_map(|station| match (station.look_at, station.paused_until) {
+                (Some(look), Some(resume)) => Some(look.max(resume)),
+                (look, _) => look,
+            });
         queues.min()
     }
 
@@ -640,7 +750,10 @@ impl Worker {
 
 /// Documents of one vectorizer that may be in flight: what `ai.processing_default` says, or no bound of its own.
 fn share(processing: &Processing) -> usize {
-    let Processing::Default { batch_size, concurrency } = processing;
+    let Processing::Default {
+        batch_size,
+        concurrency,
+    } = processing;
     let number = |value: &Option<i32>| value.and_then(|value| usize::try_from(value).ok());
     match (number(batch_size), number(concurrency)) {
         (None, None) => usize::MAX,
@@ -652,7 +765,10 @@ fn quarantine_failure() -> Failure {
     Failure {
         step: Step::Parsing,
         class: Class::Permanent,
-        reason: format!("the worker process died {} times while it worked on this document", retry::CRASH_ATTEMPTS),
+        reason: format!(
+            "the worker process died {} times while it worked on this document",
+            retry::CRASH_ATTEMPTS
+        ),
         hint: Some("The server log tells how the process ended. Change the row to have it tried again.".to_owned()),
     }
 }

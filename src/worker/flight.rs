@@ -27,7 +27,11 @@ pub enum Stage {
     /// Some texts are new, and a task waits for their vectors.
     Embedding(Draft, Task),
     /// All is there; waits for its transaction, after `not_before` where a user's lock was in the way.
-    Writing { draft: Draft, vectors: Vec<Vec<f32>>, not_before: Instant },
+    Writing {
+        draft: Draft,
+        vectors: Vec<Vec<f32>>,
+        not_before: Instant,
+    },
 }
 
 /// A task that is of no use without its flight.

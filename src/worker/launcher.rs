@@ -86,7 +86,10 @@ impl Launcher {
                 Verdict::Sleep => (),
                 Verdict::Wait(until) => next = next.min(until),
                 Verdict::Start if self.started.len() >= settings::max_workers() => {
-                    reason = format!("{} workers are busy, as many as ai.max_workers allows", self.started.len());
+                    reason = format!(
+                        "{} workers are busy, as many as ai.max_workers allows",
+                        self.started.len()
+                    );
                 }
                 Verdict::Start => {
                     if let Err(refusal) = self.start(slot.database, now) {
@@ -126,7 +129,9 @@ impl Launcher {
 
     /// Notes the databases that are there; each new one gets a worker once, which looks whether we are wanted.
     fn read_catalogue(&mut self, now: i64) {
-        let Ok(present) = transaction::run(databases) else { return };
+        let Ok(present) = transaction::run(databases) else {
+            return;
+        };
         for gone in shared_memory::look().1 {
             if !present.contains_key(&gone.database) && gone.worker.pid == 0 {
                 shared_memory::forget(gone.database);

@@ -46,15 +46,29 @@ impl Services {
             text_bytes: settings.max_document_bytes,
         };
         let parser = Parser::new(settings.parser_path.clone(), limits, settings.parser_processes);
-        Services { loader, parser, embedders: HashMap::new(), settings: settings.clone() }
+        Services {
+            loader,
+            parser,
+            embedders: HashMap::new(),
+            settings: settings.clone(),
+        }
     }
 
     /// The embedder of a vectorizer. Must be called inside the runtime.
     pub fn embedder(&mut self, embedding: &Embedding) -> Result<Embedder, Failure> {
-        let Embedding::Openai { model, dimensions, user, api_key_name, base_url } = embedding;
+        let Embedding::Openai {
+            model,
+            dimensions,
+            user,
+            api_key_name,
+            base_url,
+        } = embedding;
         let base_url = base_url.clone().or_else(|| plain_environment("OPENAI_BASE_URL"));
         let base_url = base_url.unwrap_or_else(|| OPENAI.to_owned());
-        let provider = format!("{base_url}\n{model}\n{dimensions}\n{api_key_name}\n{}", user.as_deref().unwrap_or(""));
+        let provider = format!(
+            "{base_url}\n{model}\n{dimensions}\n{api_key_name}\n{}",
+            user.as_deref().unwrap_or("")
+        );
         if let Some(embedder) = self.embedders.get(&provider) {
             return Ok(embedder.clone());
         }
@@ -87,11 +101,16 @@ impl Services {
 
     /// The task that makes the texts of a document: load, parse, chunk, format.
     pub fn prepare(
-        &self, vectorizer: &Arc<Vectorizer>, document: Option<Content>, columns: Value,
+        &self,
+        vectorizer: &Arc<Vectorizer>,
+        document: Option<Content>,
+        columns: Value,
     ) -> impl Future<Output = Result<Vec<String>, Failure>> + Send + use<> {
         let (loader, parser, vectorizer) = (self.loader.clone(), self.parser.clone(), Arc::clone(vectorizer));
         async move {
-            let Some(document) = document else { return Ok(Vec::new()) };
+            let Some(document) = document else {
+                return Ok(Vec::new());
+            };
             let text = read(&loader, &parser, &vectorizer, document).await?;
             let blocking = tokio::task::spawn_blocking(move || texts(&vectorizer, &text, &columns));
             blocking.await.unwrap_or_else(|_| {
@@ -107,9 +126,7 @@ impl Services {
 }
 
 /// The text of a document: what its column holds, or what the column points at.
-async fn read(
-    loader: &Loader, parser: &Parser, vectorizer: &Vectorizer, document: Content,
-) -> Result<String, Failure> {
+async fn read(loader: &Loader, parser: &Parser, vectorizer: &Vectorizer, document: Content) -> Result<String, Failure> {
     let parsing = vectorizer.config.parsing;
     match (&vectorizer.config.loading, document) {
         (Loading::Column { .. }, Content::Text(text)) => Ok(text),
@@ -133,10 +150,18 @@ fn texts(vectorizer: &Vectorizer, text: &str, columns: &Value) -> Result<Vec<Str
     let row: BTreeMap<String, String> = vectorizer
         .template_columns
         .iter()
-        .map(|(name, kind)| (name.clone(), python_text(columns.get(name).unwrap_or(&Value::Null), kind)))
+        .map(|(name, kind)| {
+            (
+                name.clone(),
+                python_text(columns.get(name).unwrap_or(&Value::Null), kind),
+            )
+        })
         .collect();
     let chunks = vectorizer.splitter.split(text)?;
-    chunks.iter().map(|chunk| Ok(vectorizer.template.render(chunk, &row)?)).collect()
+    chunks
+        .iter()
+        .map(|chunk| Ok(vectorizer.template.render(chunk, &row)?))
+        .collect()
 }
 
 /// A secret of the server's environment; nothing where it is missing or empty.

@@ -7,7 +7,7 @@ use std::ffi::c_void;
 
 use pgrx::pg_sys;
 use pgrx::prelude::*;
-use pgrx::{PGRXSharedMemory, PgLwLock, PgSharedMemoryInitialization, pg_shmem_init};
+use pgrx::{PGRXSharedMemory, PgLwLock, pg_shmem_init};
 
 /// Databases that are known at the same time. A database takes a slot when its worker is first wanted; when all are
 /// taken, an idle one gives way and is found again by the launcher's next look at the catalogue.
@@ -36,7 +36,9 @@ impl Text {
 
     /// The text, if there is any.
     pub fn get(&self) -> Option<&str> {
-        std::str::from_utf8(&self.0[..self.1]).ok().filter(|text| !text.is_empty())
+        std::str::from_utf8(&self.0[..self.1])
+            .ok()
+            .filter(|text| !text.is_empty())
     }
 }
 
@@ -67,7 +69,13 @@ impl Process {
     fn me() -> Process {
         // SAFETY: MyProcPid and MyLatch are set before any code of an extension runs.
         let (pid, latch) = unsafe { (pg_sys::MyProcPid, pg_sys::MyLatch as usize) };
-        Process { pid, latch, started: now(), since: now(), ..Process::NONE }
+        Process {
+            pid,
+            latch,
+            started: now(),
+            since: now(),
+            ..Process::NONE
+        }
     }
 }
 
@@ -118,7 +126,10 @@ struct State {
 
 impl Default for State {
     fn default() -> Self {
-        State { launcher: Process::NONE, slots: [Slot::FREE; SLOTS] }
+        State {
+            launcher: Process::NONE,
+            slots: [Slot::FREE; SLOTS],
+        }
     }
 }
 
@@ -206,7 +217,11 @@ fn wake(catalogue: bool) {
             Some(slot) => {
                 slot.woken = true;
                 slot.generation += u64::from(catalogue);
-                if slot.worker.latch != 0 { slot.worker.latch } else { launcher }
+                if slot.worker.latch != 0 {
+                    slot.worker.latch
+                } else {
+                    launcher
+                }
             }
             None => launcher,
         }

@@ -27,23 +27,55 @@ fn worker_processes() -> TableIterator<
     ),
 > {
     if !super::is_preloaded() {
-        let row = ("launcher".into(), None, None, "missing".into(), None, None, None, Some(NOT_PRELOADED.into()));
+        let row = (
+            "launcher".into(),
+            None,
+            None,
+            "missing".into(),
+            None,
+            None,
+            None,
+            Some(NOT_PRELOADED.into()),
+        );
         return TableIterator::once(row);
     }
     let (launcher, slots) = shared_memory::look();
     let mut rows = vec![if launcher.pid == 0 {
-        ("launcher".into(), None, None, "missing".into(), None, None, None, Some(NO_LAUNCHER.into()))
+        (
+            "launcher".into(),
+            None,
+            None,
+            "missing".into(),
+            None,
+            None,
+            None,
+            Some(NO_LAUNCHER.into()),
+        )
     } else {
         describe("launcher", &launcher, None, None)
     }];
     let now = shared_memory::now();
     for slot in slots {
         if slot.worker.pid != 0 {
-            rows.push(describe("worker", &slot.worker, Some(slot.database), Some(slot.worker.in_flight)));
+            rows.push(describe(
+                "worker",
+                &slot.worker,
+                Some(slot.database),
+                Some(slot.worker.in_flight),
+            ));
         } else if let Some(reason) = obstacle(&slot, now) {
             let state = if slot.starting { "starting" } else { "waiting" };
             let since = timestamp(slot.last_exit);
-            rows.push(("worker".into(), None, Some(slot.database), state.into(), None, since, None, Some(reason)));
+            rows.push((
+                "worker".into(),
+                None,
+                Some(slot.database),
+                state.into(),
+                None,
+                since,
+                None,
+                Some(reason),
+            ));
         }
     }
     TableIterator::new(rows)
@@ -72,7 +104,11 @@ type Description = (
 );
 
 fn describe(name: &str, process: &Process, database: Option<Oid>, in_flight: Option<i32>) -> Description {
-    let state = if in_flight.unwrap_or(0) > 0 { "working" } else { "running" };
+    let state = if in_flight.unwrap_or(0) > 0 {
+        "working"
+    } else {
+        "running"
+    };
     (
         name.to_owned(),
         Some(process.pid),
@@ -86,5 +122,7 @@ fn describe(name: &str, process: &Process, database: Option<Oid>, in_flight: Opt
 }
 
 fn timestamp(microseconds: i64) -> Option<TimestampWithTimeZone> {
-    (microseconds != 0).then(|| TimestampWithTimeZone::try_from(microseconds).ok()).flatten()
+    (microseconds != 0)
+        .then(|| TimestampWithTimeZone::try_from(microseconds).ok())
+        .flatten()
 }
