@@ -172,9 +172,15 @@ pub fn hold(vectorizer: &Vectorizer, item: &Item) -> Hold {
             (true, false) => Hold::Busy,
         };
     }
-    if holds(&statements.lock_item) {
+    hold_item(vectorizer, item)
+}
+
+/// Locks the queue row alone, for what does not touch the destination.
+pub fn hold_item(vectorizer: &Vectorizer, item: &Item) -> Hold {
+    let holds = |sql: &str| statement::run(sql, &[item.number.into(), item.lease.into()]) > 0;
+    if holds(&vectorizer.statements.lock_item) {
         Hold::Ours
-    } else if holds(&statements.holds_lease) {
+    } else if holds(&vectorizer.statements.holds_lease) {
         Hold::Busy
     } else {
         Hold::Lost

@@ -91,10 +91,11 @@ fn must_end() -> bool {
     unsafe { pg_sys::ProcDiePending != 0 }
 }
 
-/// Ends the process by way of its exit handlers. 1, because 0 would unregister the launcher for good.
-fn end() -> ! {
+/// Ends the process by way of its exit handlers. Anything but 0 is noted in the server log; for the launcher, 0 would mean
+/// never again.
+fn end(code: i32) -> ! {
     // SAFETY: the one way for a background worker to end.
-    unsafe { pg_sys::proc_exit(1) }
+    unsafe { pg_sys::proc_exit(code) }
 }
 
 /// Waits for the latch, for `socket` to become readable where there is one, or for `timeout`.

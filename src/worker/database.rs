@@ -8,28 +8,29 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ai_pipeline::config::Processing;
-use ai_pipeline::error::{Class, Failure, Step};
+use ai_pipeline::error::{self as pipeline, Class, Failure};
 use ai_pipeline::retry::{self, Decision};
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 
 use super::bridge::{self, Bridge};
-use super::flight::{Draft, Event, Flight, Outcome, Stage, Task};
+use super::flight::{Draft, Event, Flight, Outcome, Stage, Step, Task};
 use super::services::Services;
 use super::shared_memory;
 use crate::catalog::{self, Vectorizer};
 use crate::queue::{self, Hold};
 use crate::settings::{self, Settings};
+use crate::transaction::Aborted;
 use crate::{destination, error, transaction};
 
 /// Documents taken by one statement: enough to make it cheap, few enough that vectorizers take turns.
 const CLAIM: usize = 16;
 /// A user's lock was in the way of a write: how long until the next try.
-const BUSY: Duration = Duration::from_millis(100);
+const BUSY: Duration = Duration::from_millis(200);
 /// However short the wait until something is due, there is a breath between two looks at the same queue.
 const BREATH: Duration = Duration::from_millis(50);
 /// How long a lock of a table (TRUNCATE, ALTER TABLE) may hold up a transaction of ours.
-const LOCK_TIMEOUT: &std::ffi::CStr = c"1s";
+const LOCK_TIMEOUT: &std::ffi::CStr = c"200ms";
 
 #[pg_guard]
 #[unsafe(no_mangle)]
@@ -43,12 +44,12 @@ pub extern "C-unwind" fn ai_worker_main(argument: pg_sys::Datum) {
         pg_sys::BackgroundWorkerInitializeConnectionByOid(database, pg_sys::InvalidOid, 0);
     }
     if !shared_memory::worker_arrived(database) {
-        super::end();
+        super::end(1);
     }
     pin_settings();
     match Worker::start(database) {
         Some(worker) => worker.run(),
-        None => super::end(),
+        None => super::end(0),
     }
 }
 
@@ -147,7 +148,7 @@ impl Worker {
     fn run(mut self) -> ! {
         loop {
             if super::must_end() {
-                super::end();
+                super::end(1);
             }
             if super::reload_configuration() {
                 self.reload();
@@ -156,12 +157,12 @@ impl Worker {
             while let Some(event) = self.bridge.take() {
                 self.land(event);
             }
-            self.write();
+            self.advance();
             self.claim();
             self.renew();
             self.report();
             if self.is_idle() && self.leave() {
-                super::end();
+                super::end(0);
             }
             self.bridge.wait(self.pause());
         }
@@ -182,7 +183,7 @@ impl Worker {
         if generation != self.generation {
             self.generation = generation;
             if !extension_fits(self.database) {
-                super::end();
+                super::end(0);
             }
             self.read_vectorizers();
         } else if woken {
@@ -213,7 +214,7 @@ impl Worker {
             Err(aborted) => {
                 // The extension is being dropped or updated under our feet: leave, and be started again if wanted.
                 log!("ai: cannot read the vectorizers: {}", aborted.message);
-                super::end();
+                super::end(1);
             }
         };
         let now = Instant::now();
@@ -311,7 +312,7 @@ impl Worker {
             .bridge
             .within(|| self.services.embedder(&vectorizer.config.embedding))
         {
-            self.pause_vectorizer(index, &failure);
+            self.pause_vectorizer(vectorizer, &failure);
             return;
         }
         let (duration, alone) = (self.settings.lease_duration, self.flights.is_empty());
@@ -343,7 +344,20 @@ impl Worker {
             Err(aborted) if error::is_lock_conflict(&aborted) => {
                 self.stations[index].look_at = Some(Instant::now() + BUSY);
             }
-            Err(aborted) => self.pause_vectorizer(index, &error::from_database(&aborted, Step::Loading)),
+            Err(aborted) => {
+                let failure = error::from_database(&aborted, pipeline::Step::Loading);
+                match failure.class {
+                    Class::Configuration => self.pause_vectorizer(vectorizer, &failure),
+                    Class::Transient | Class::Throttled { .. } | Class::Permanent | Class::Unknown => {
+                        log!(
+                            "ai: cannot take documents of vectorizer {}: {}",
+                            vectorizer.name,
+                            failure.reason
+                        );
+                        self.stations[index].look_at = Some(Instant::now() + retry::backoff(1, rand::random()));
+                    }
+                }
+            }
         }
     }
 
@@ -360,16 +374,14 @@ impl Worker {
                 outcome: Outcome::Prepared(prepare.await),
             }
         });
-        let stage = Stage::Preparing(Task(task));
-        self.flights.insert(
-            number,
-            Flight {
-                vectorizer: Arc::clone(vectorizer),
-                item,
-                stage,
-                suspect,
-            },
-        );
+        let flight = Flight {
+            vectorizer: Arc::clone(vectorizer),
+            item,
+            stage: Stage::Preparing { _task: Task(task) },
+            not_before: Instant::now(),
+            suspect,
+        };
+        self.flights.insert(number, flight);
         self.last_busy = Instant::now();
     }
 
@@ -380,54 +392,75 @@ impl Worker {
         let Some(mut flight) = self.flights.remove(&event.flight) else {
             return;
         };
-        match (event.outcome, flight.stage) {
-            (Outcome::Prepared(Ok(texts)), Stage::Preparing(_)) => {
-                let vectorizer = Arc::clone(&flight.vectorizer);
-                let stored = transaction::run(|| {
-                    transaction::acting_as(vectorizer.owner, || {
-                        destination::chunks(&vectorizer, flight.item.number)
-                    })
-                });
-                match stored {
-                    Ok(stored) => {
-                        flight.stage = self.compare(event.flight, &vectorizer, Draft::new(texts, stored));
-                        self.flights.insert(event.flight, flight);
-                    }
-                    Err(aborted) => self.fail(
-                        &vectorizer,
-                        &flight.item,
-                        &error::from_database(&aborted, Step::Writing),
-                    ),
-                }
-            }
-            (Outcome::Embedded(Ok(vectors)), Stage::Embedding(draft, _)) => {
-                flight.stage = Stage::Writing {
-                    draft,
-                    vectors,
-                    not_before: Instant::now(),
-                };
-                self.flights.insert(event.flight, flight);
-            }
-            (Outcome::Prepared(Err(failure)) | Outcome::Embedded(Err(failure)), _) => {
-                self.fail(&flight.vectorizer, &flight.item, &failure);
-            }
-            // One task per stage, and a stage ends with its task.
+        flight.stage = match (event.outcome, flight.stage) {
+            (Outcome::Prepared(Ok(texts)), Stage::Preparing { .. }) => Stage::Comparing { texts },
+            (Outcome::Embedded(Ok(vectors)), Stage::Embedding { draft, .. }) => Stage::Writing { draft, vectors },
+            (Outcome::Prepared(Err(failure)) | Outcome::Embedded(Err(failure)), _) => Stage::Settling { failure },
             (Outcome::Prepared(Ok(_)) | Outcome::Embedded(Ok(_)), stage) => {
-                flight.stage = stage;
-                self.flights.insert(event.flight, flight);
+                drop(stage);
+                unreachable!("a stage has one task, and ends with it")
+            }
+        };
+        self.flights.insert(event.flight, flight);
+    }
+
+    /// Does the main thread's steps of all documents that wait for one, each in a transaction of its own.
+    fn advance(&mut self) {
+        let now = Instant::now();
+        let ready = self
+            .flights
+            .iter()
+            .filter(|(_, flight)| flight.stage.is_ready() && flight.not_before <= now);
+        for number in ready.map(|(&number, _)| number).collect::<Vec<_>>() {
+            if super::must_end() {
+                return;
+            }
+            // A conflict over a table has put off the others of its vectorizer meanwhile.
+            let Some(mut flight) = self.flights.remove(&number) else {
+                continue;
+            };
+            if flight.not_before > now {
+                self.flights.insert(number, flight);
+                continue;
+            }
+            let (vectorizer, item) = (&flight.vectorizer, &flight.item);
+            let step = match flight.stage {
+                Stage::Comparing { texts } => self.compare(number, vectorizer, item, texts),
+                Stage::Writing { draft, vectors } => self.write(vectorizer, item, draft, vectors),
+                Stage::Settling { failure } => self.settle(vectorizer, item, failure),
+                stage => Step::On(stage),
+            };
+            self.last_busy = Instant::now();
+            match step {
+                Step::On(stage) => {
+                    flight.stage = stage;
+                    self.flights.insert(number, flight);
+                }
+                Step::Busy(stage) => {
+                    flight.stage = stage;
+                    flight.not_before = Instant::now() + BUSY;
+                    self.flights.insert(number, flight);
+                }
+                Step::Done => (),
             }
         }
     }
 
     /// What remains to be done once the new texts are known: embed some, or only write.
-    fn compare(&mut self, number: u64, vectorizer: &Vectorizer, draft: Draft) -> Stage {
+    fn compare(&mut self, number: u64, vectorizer: &Vectorizer, item: &queue::Item, texts: Vec<String>) -> Step {
+        let stored = transaction::run(|| {
+            transaction::acting_as(vectorizer.owner, || destination::chunks(vectorizer, item.number))
+        });
+        let draft = match stored {
+            Ok(stored) => Draft::new(texts, stored),
+            Err(aborted) => return self.refused(vectorizer, &aborted, Stage::Comparing { texts }),
+        };
         let missing = draft.missing();
         if missing.is_empty() {
-            return Stage::Writing {
+            return Step::On(Stage::Writing {
                 draft,
                 vectors: Vec::new(),
-                not_before: Instant::now(),
-            };
+            });
         }
         let embedder = self
             .bridge
@@ -442,36 +475,14 @@ impl Worker {
                 outcome: Outcome::Embedded(vectors),
             }
         });
-        Stage::Embedding(draft, Task(task))
+        Step::On(Stage::Embedding {
+            draft,
+            _task: Task(task),
+        })
     }
 
-    /// Writes the documents that are complete, each in a transaction of its own.
-    fn write(&mut self) {
-        let now = Instant::now();
-        let ready: Vec<u64> = self
-            .flights
-            .iter()
-            .filter(|(_, flight)| matches!(flight.stage, Stage::Writing { not_before, .. } if not_before <= now))
-            .map(|(&number, _)| number)
-            .collect();
-        for number in ready {
-            if super::must_end() {
-                return;
-            }
-            if let Some(flight) = self.flights.remove(&number)
-                && let Some(again) = self.write_one(flight)
-            {
-                self.flights.insert(number, again);
-            }
-        }
-    }
-
-    /// Writes a document; gives the flight back when a user's lock is in the way.
-    fn write_one(&mut self, mut flight: Flight) -> Option<Flight> {
-        let Stage::Writing { draft, vectors, .. } = &flight.stage else {
-            return Some(flight);
-        };
-        let (vectorizer, item) = (&flight.vectorizer, &flight.item);
+    /// Writes a document and takes it off the queue.
+    fn write(&mut self, vectorizer: &Vectorizer, item: &queue::Item, draft: Draft, vectors: Vec<Vec<f32>>) -> Step {
         let paused = self
             .station(vectorizer.id)
             .is_some_and(|station| station.paused_until.is_some());
@@ -481,7 +492,7 @@ impl Worker {
                 match hold {
                     Hold::Ours => {
                         let (stored, texts) = (&draft.stored, &draft.texts);
-                        destination::replace(vectorizer, item.number, &draft.plan, stored, texts, vectors);
+                        destination::replace(vectorizer, item.number, &draft.plan, stored, texts, &vectors);
                     }
                     Hold::Gone => destination::clear(vectorizer, item.number),
                     Hold::Busy | Hold::Lost => return (hold, false),
@@ -496,123 +507,113 @@ impl Worker {
             }
             hold
         });
-        self.last_busy = Instant::now();
-        let busy = match written {
-            Ok(Hold::Ours) => {
-                let id = flight.vectorizer.id;
-                if let Some(station) = self.stations.iter_mut().find(|station| station.vectorizer.id == id) {
-                    if station.paused_until.take().is_some() {
-                        station.look_at = Some(Instant::now());
-                    }
+        match written {
+            Ok(Hold::Busy) => Step::Busy(Stage::Writing { draft, vectors }),
+            Ok(hold) => {
+                if hold == Hold::Ours
+                    && let Some(station) = self.station_mut(vectorizer.id)
+                {
+                    station.paused_until = None;
                 }
-                false
+                self.look_again(vectorizer.id, Duration::ZERO);
+                Step::Done
             }
-            Ok(Hold::Gone | Hold::Lost) => false,
-            Ok(Hold::Busy) => true,
-            Err(aborted) if error::is_lock_conflict(&aborted) => true,
-            Err(aborted) => {
-                self.fail(
-                    &flight.vectorizer,
-                    &flight.item,
-                    &error::from_database(&aborted, Step::Writing),
-                );
-                false
-            }
-        };
-        if !busy {
-            self.look_again(flight.vectorizer.id, Duration::ZERO);
-            return None;
+            Err(aborted) => self.refused(vectorizer, &aborted, Stage::Writing { draft, vectors }),
         }
-        if let Stage::Writing { not_before, .. } = &mut flight.stage {
-            *not_before = Instant::now() + BUSY;
+    }
+
+    /// The database did not do a step: later, if a lock was in the way, else the document has failed.
+    fn refused(&mut self, vectorizer: &Vectorizer, aborted: &Aborted, stage: Stage) -> Step {
+        if !error::is_lock_conflict(aborted) {
+            return Step::On(Stage::Settling {
+                failure: error::from_database(aborted, pipeline::Step::Writing),
+            });
         }
-        Some(flight)
+        // Whoever locks a table is in the way of all its documents: the lock is not waited for with each of them.
+        let later = Instant::now() + BUSY;
+        for flight in self
+            .flights
+            .values_mut()
+            .filter(|flight| flight.vectorizer.id == vectorizer.id)
+        {
+            flight.not_before = flight.not_before.max(later);
+        }
+        Step::Busy(stage)
     }
 
     /// Does with a failed document what the class of the failure says.
-    fn fail(&mut self, vectorizer: &Arc<Vectorizer>, item: &queue::Item, failure: &Failure) {
+    fn settle(&mut self, vectorizer: &Vectorizer, item: &queue::Item, failure: Failure) -> Step {
         let retries = vectorizer.config.loading.retries();
         let decision = retry::after_failure(failure.class, item.attempts, retries, rand::random());
-        let settled = transaction::run(|| match decision {
-            Decision::Again { after, counted } => {
-                transaction::acting_as(vectorizer.owner, || queue::release(vectorizer, item, after, counted));
-                if counted {
-                    catalog::record_error(
-                        vectorizer.id,
-                        Some(&vectorizer.config),
-                        Some(&item.primary_key),
-                        failure,
-                    );
-                }
+        let settled = transaction::run(|| {
+            let (hold, note) = transaction::acting_as(vectorizer.owner, || {
+                let hold = queue::hold_item(vectorizer, item);
+                let note = hold == Hold::Ours
+                    && match decision {
+                        Decision::Again { after, counted } => {
+                            queue::release(vectorizer, item, after, counted);
+                            counted
+                        }
+                        Decision::Pause => {
+                            queue::release(vectorizer, item, Duration::ZERO, false);
+                            false
+                        }
+                        Decision::GiveUp => {
+                            queue::give_up(vectorizer, item.number, item.lease, Some(item.version), &failure)
+                        }
+                    };
+                (hold, note)
+            });
+            if note {
+                catalog::record_error(
+                    vectorizer.id,
+                    Some(&vectorizer.config),
+                    Some(&item.primary_key),
+                    &failure,
+                );
             }
-            Decision::Pause => {
-                transaction::acting_as(vectorizer.owner, || {
-                    queue::release(vectorizer, item, Duration::ZERO, false)
-                });
-            }
-            Decision::GiveUp => {
-                let gone = transaction::acting_as(vectorizer.owner, || {
-                    queue::give_up(vectorizer, item.number, item.lease, Some(item.version), failure)
-                });
-                if gone {
-                    catalog::record_error(
-                        vectorizer.id,
-                        Some(&vectorizer.config),
-                        Some(&item.primary_key),
-                        failure,
-                    );
-                }
-            }
+            hold
         });
-        if let Err(aborted) = settled {
+        match settled {
+            Ok(Hold::Busy) => return Step::Busy(Stage::Settling { failure }),
+            Ok(_) => (),
+            Err(aborted) if error::is_lock_conflict(&aborted) => {
+                return self.refused(vectorizer, &aborted, Stage::Settling { failure });
+            }
             // The lease runs out, and the document is taken again.
-            log!(
-                "ai: cannot settle a failed document of vectorizer {}: {}",
-                vectorizer.name,
-                aborted.message
-            );
+            Err(aborted) => {
+                log!(
+                    "ai: cannot note a failed document of vectorizer {}: {}",
+                    vectorizer.name,
+                    aborted.message
+                );
+            }
         }
         match decision {
             Decision::Again { after, counted: true } => self.look_again(vectorizer.id, after),
+            // Throttled: no document of this vectorizer fares better before then.
             Decision::Again { after, counted: false } => {
-                // Throttled: no document of this vectorizer fares better before then.
-                if let Some(station) = self
-                    .stations
-                    .iter_mut()
-                    .find(|station| station.vectorizer.id == vectorizer.id)
-                {
+                if let Some(station) = self.station_mut(vectorizer.id) {
                     station.look_at = Some(Instant::now() + after);
                 }
             }
-            Decision::Pause => {
-                if let Some(index) = self
-                    .stations
-                    .iter()
-                    .position(|station| station.vectorizer.id == vectorizer.id)
-                {
-                    self.pause_vectorizer(index, failure);
-                }
-            }
+            Decision::Pause => self.pause_vectorizer(vectorizer, &failure),
             Decision::GiveUp => self.look_again(vectorizer.id, Duration::ZERO),
         }
+        Step::Done
     }
 
     /// Stops a vectorizer whose configuration is at fault; one error row, whatever the number of documents.
-    fn pause_vectorizer(&mut self, index: usize, failure: &Failure) {
-        let failure = Failure {
-            class: Class::Configuration,
-            ..failure.clone()
+    fn pause_vectorizer(&mut self, vectorizer: &Vectorizer, failure: &Failure) {
+        let Some(station) = self.station(vectorizer.id) else {
+            return;
         };
-        let vectorizer = Arc::clone(&self.stations[index].vectorizer);
-        let already = self.stations[index]
-            .paused_until
-            .is_some_and(|until| until > Instant::now());
-        if already {
+        if station.paused_until.is_some_and(|until| until > Instant::now()) {
             return;
         }
         let paused = transaction::run(|| {
-            catalog::record_error(vectorizer.id, Some(&vectorizer.config), None, &failure);
-            catalog::pause(vectorizer.id, &failure)
+            catalog::record_error(vectorizer.id, Some(&vectorizer.config), None, failure);
+            catalog::pause(vectorizer.id, failure)
         });
         let wait = match paused {
             Ok(wait) => wait,
@@ -625,17 +626,23 @@ impl Worker {
                 settings::naptime()
             }
         };
-        self.stations[index].paused_until = Some(Instant::now() + wait);
-        self.stations[index].look_at = Some(Instant::now() + wait);
+        if let Some(station) = self.station_mut(vectorizer.id) {
+            station.paused_until = Some(Instant::now() + wait);
+            station.look_at = Some(Instant::now() + wait);
+        }
     }
 
     fn station(&self, id: i32) -> Option<&Station> {
         self.stations.iter().find(|station| station.vectorizer.id == id)
     }
 
+    fn station_mut(&mut self, id: i32) -> Option<&mut Station> {
+        self.stations.iter_mut().find(|station| station.vectorizer.id == id)
+    }
+
     fn look_again(&mut self, id: i32, after: Duration) {
         let at = Instant::now() + after;
-        if let Some(station) = self.stations.iter_mut().find(|station| station.vectorizer.id == id) {
+        if let Some(station) = self.station_mut(id) {
             station.look_at = Some(station.look_at.map_or(at, |planned| planned.min(at)));
         }
     }
@@ -673,9 +680,9 @@ impl Worker {
         let (mut preparing, mut embedding, mut writing) = (0, 0, 0);
         for flight in self.flights.values() {
             match flight.stage {
-                Stage::Preparing(_) => preparing += 1,
-                Stage::Embedding(..) => embedding += 1,
-                Stage::Writing { .. } => writing += 1,
+                Stage::Preparing { .. } => preparing += 1,
+                Stage::Embedding { .. } => embedding += 1,
+                Stage::Comparing { .. } | Stage::Writing { .. } | Stage::Settling { .. } => writing += 1,
             }
         }
         let activity = match self.flights.len() {
@@ -739,10 +746,8 @@ impl Worker {
             // What is due already and was not taken has to wait for a flight to land.
             next = next.min(due.max(now + BREATH));
         }
-        for flight in self.flights.values() {
-            if let Stage::Writing { not_before, .. } = flight.stage {
-                next = next.min(not_before);
-            }
+        for flight in self.flights.values().filter(|flight| flight.stage.is_ready()) {
+            next = next.min(flight.not_before);
         }
         next.saturating_duration_since(now).max(Duration::from_millis(1))
     }
@@ -763,7 +768,7 @@ fn share(processing: &Processing) -> usize {
 
 fn quarantine_failure() -> Failure {
     Failure {
-        step: Step::Parsing,
+        step: pipeline::Step::Parsing,
         class: Class::Permanent,
         reason: format!(
             "the worker process died {} times while it worked on this document",
@@ -791,6 +796,10 @@ fn extension_fits(database: Oid) -> bool {
         }
         None => 0,
     };
-    shared_memory::leave(database, next_due);
+    // Woken since: it may just have been installed.
+    if !shared_memory::leave(database, next_due) {
+        shared_memory::take_wake(database);
+        return extension_fits(database);
+    }
     false
 }

@@ -16,22 +16,44 @@ pub struct Flight {
     pub vectorizer: Arc<Vectorizer>,
     pub item: Item,
     pub stage: Stage,
+    /// The main thread leaves it alone until then: a lock of a user was in the way.
+    pub not_before: Instant,
     /// Claimed because a process died with it: flies alone.
     pub suspect: bool,
 }
 
-/// Where a flight is. The tasks' handles end the work when the flight is dropped.
+/// Where a flight is: with a task, whose handle ends it when the flight is dropped, or waiting for the main thread.
 pub enum Stage {
     /// Loading, parsing, chunking and formatting, in a task.
-    Preparing(Task),
+    Preparing { _task: Task },
+    /// Its texts are known and wait to be compared with the stored ones.
+    Comparing { texts: Vec<String> },
     /// Some texts are new, and a task waits for their vectors.
-    Embedding(Draft, Task),
-    /// All is there; waits for its transaction, after `not_before` where a user's lock was in the way.
-    Writing {
-        draft: Draft,
-        vectors: Vec<Vec<f32>>,
-        not_before: Instant,
-    },
+    Embedding { draft: Draft, _task: Task },
+    /// All is there and waits for its transaction.
+    Writing { draft: Draft, vectors: Vec<Vec<f32>> },
+    /// It failed, which waits to be noted in the queue.
+    Settling { failure: Failure },
+}
+
+impl Stage {
+    /// Whether the main thread has to do the next step.
+    pub fn is_ready(&self) -> bool {
+        match self {
+            Stage::Preparing { .. } | Stage::Embedding { .. } => false,
+            Stage::Comparing { .. } | Stage::Writing { .. } | Stage::Settling { .. } => true,
+        }
+    }
+}
+
+/// What a step of the main thread left behind.
+pub enum Step {
+    /// The flight goes on.
+    On(Stage),
+    /// A lock of a user is in the way: the same step later.
+    Busy(Stage),
+    /// The document is done, or no longer ours.
+    Done,
 }
 
 /// A task that is of no use without its flight.

@@ -52,7 +52,7 @@ impl Launcher {
     fn run(mut self) -> ! {
         loop {
             if super::must_end() {
-                super::end();
+                super::end(1);
             }
             if super::reload_configuration() {
                 // Whoever reloads has mended something: no start waits for its back-off.

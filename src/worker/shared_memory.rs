@@ -48,7 +48,6 @@ pub struct Process {
     pub pid: i32,
     /// Address of its latch. It lies in Postgres' own shared memory, at the same address in every process.
     latch: usize,
-    pub started: i64,
     pub activity: Text,
     pub since: i64,
     pub in_flight: i32,
@@ -59,7 +58,6 @@ impl Process {
     const NONE: Process = Process {
         pid: 0,
         latch: 0,
-        started: 0,
         activity: Text::EMPTY,
         since: 0,
         in_flight: 0,
@@ -72,7 +70,6 @@ impl Process {
         Process {
             pid,
             latch,
-            started: now(),
             since: now(),
             ..Process::NONE
         }
