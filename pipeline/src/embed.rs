@@ -7,6 +7,7 @@
 mod batch;
 mod limiter;
 mod openai;
+mod quota;
 mod refusal;
 mod tokens;
 
@@ -55,7 +56,7 @@ pub enum Error {
     #[error("{refusal}")]
     Refused {
         /// The provider's answer.
-        refusal: Refusal,
+        refusal: Arc<Refusal>,
         /// What to check.
         hint: String,
     },
@@ -63,7 +64,7 @@ pub enum Error {
     #[error("{refusal}")]
     Throttled {
         /// The provider's answer.
-        refusal: Refusal,
+        refusal: Arc<Refusal>,
         /// Nothing is sent before.
         until: SystemTime,
     },
@@ -71,14 +72,14 @@ pub enum Error {
     #[error("{refusal}")]
     Rejected {
         /// The provider's answer.
-        refusal: Refusal,
+        refusal: Arc<Refusal>,
         /// The input was rejected when it was sent alone. Otherwise so many were rejected that the fault is probably
         /// not theirs.
         alone: bool,
     },
     /// The provider failed (5xx).
     #[error("{0}")]
-    Server(Refusal),
+    Server(Arc<Refusal>),
     /// No connection, or it was lost.
     #[error("no answer from {server}: {reason}")]
     Connection {

@@ -9,7 +9,7 @@ use ai_pipeline::error::{Class, Failure, Step};
 use ai_pipeline::secret::Secret;
 use futures_util::future::join_all;
 use provider::vectors::Vocabulary;
-use provider::{Behaviour, Provider};
+use provider::{Behaviour, Limits, Provider};
 use tokio::time::sleep;
 
 const KEY: &str = "canary-0123456789-abcdefghij-wxyz";
@@ -475,6 +475,55 @@ async fn a_short_pause_is_waited_out() {
     let seen = provider.seen();
     assert!(seen[1].at - seen[0].at >= PAUSE, "{:?}", seen[1].at - seen[0].at);
     assert!(seen.len() <= 3);
+}
+
+#[tokio::test]
+async fn a_budget_smaller_than_a_full_request_is_used_to_the_end_with_hardly_a_429() {
+    let provider = Provider::start();
+    // 20,000 tokens per second, at most 10,000 at once.
+    let window = Duration::from_millis(500);
+    provider.limit(Limits {
+        requests_per_minute: 6000.0,
+        tokens_per_minute: 1_200_000.0,
+        window,
+    });
+    let embedder = embedder(&provider);
+    let started = Instant::now();
+    in_time(embedder.embed(texts(1, "first"))).await.unwrap();
+    // 40 documents of 1,000 tokens.
+    let documents = (0..40).map(|number| embedder.embed(vec![format!("{number} {}", "word ".repeat(800))]));
+    for vectors in in_time(join_all(documents)).await {
+        vectors.unwrap();
+    }
+    let counts = provider.counts();
+    assert!(counts.tokens > 40_000, "{counts:?}");
+    assert!(
+        started.elapsed() > Duration::from_secs(1),
+        "the provider's limit did not hold"
+    );
+    // The pace follows from estimates, so that a 429 now and then is in order.
+    assert!(counts.failed_requests <= 4, "{counts:?}");
+}
+
+#[tokio::test]
+async fn headers_that_promise_nothing_hold_up_no_request_for_long() {
+    let provider = Provider::start();
+    let embedder = embedder(&provider);
+    let header = |what: &str, value: &str| (format!("x-ratelimit-{what}-requests"), value.to_owned());
+    provider.behave_times(
+        1,
+        Behaviour::Answer {
+            status: 429,
+            headers: vec![
+                header("limit", "1000"),
+                header("remaining", "0"),
+                header("reset", "24h"),
+            ],
+            body: "{}".to_owned(),
+        },
+    );
+    in_time(embedder.embed(texts(1, "a"))).await.unwrap();
+    assert_eq!(provider.counts().requests, 2);
 }
 
 #[tokio::test]

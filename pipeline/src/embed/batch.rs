@@ -14,6 +14,7 @@ use tokio::task::{Id, JoinError, JoinSet};
 
 use super::limiter::Limiter;
 use super::openai::{Client, Trouble};
+use super::quota::{Budget, Quota};
 use super::{Error, Refusal, tokens};
 
 /// OpenAI's limits for one request (2,048 inputs, 300,000 tokens).
@@ -30,6 +31,9 @@ const LINGER: Duration = Duration::from_millis(20);
 const GREATEST_PAUSE: Duration = Duration::from_secs(20);
 /// A document that was throttled again and again for this long is given back, too.
 const GREATEST_STAY: Duration = Duration::from_secs(60);
+/// No request is held back longer than this because of what the provider's headers say is left of its limits: gateways
+/// send nonsense in them, and a 429 still says what is true.
+const GREATEST_HOLD: Duration = Duration::from_secs(5);
 /// So many documents of a request rejected and none accepted: the fault is not theirs. Stops a provider that refuses
 /// everything from being asked about each of thousands of inputs. The documents are a sample spread over the request, so
 /// if half of them were bad this would be wrong once in 256 times, and cost the others a second try.
@@ -109,7 +113,6 @@ impl Size {
 }
 
 /// The inputs of a request.
-#[derive(Clone, Default)]
 struct Batch {
     inputs: Vec<Input>,
     /// Of the search for bad inputs that the batch is a part of.
@@ -136,7 +139,7 @@ struct InFlight {
     sent: Instant,
 }
 
-type Outcome = Result<Vec<Vec<f32>>, Trouble>;
+type Outcome = Result<(Vec<Vec<f32>>, Quota), Trouble>;
 
 /// The state of the batching task.
 pub(super) struct Batcher {
@@ -151,7 +154,12 @@ pub(super) struct Batcher {
     ready: VecDeque<Batch>,
     requests: JoinSet<Outcome>,
     in_flight: HashMap<Id, InFlight>,
-    last_throttle: Option<(Refusal, SystemTime)>,
+    /// Requests and tokens that the provider will take, as far as it says.
+    request_budget: Option<Budget>,
+    token_budget: Option<Budget>,
+    /// Since when the next request waits for these.
+    held_since: Option<Instant>,
+    last_throttle: Option<(Arc<Refusal>, SystemTime)>,
     throttled_until: Arc<AtomicU64>,
 }
 
@@ -172,6 +180,9 @@ impl Batcher {
             ready: VecDeque::new(),
             requests: JoinSet::new(),
             in_flight: HashMap::new(),
+            request_budget: None,
+            token_budget: None,
+            held_since: None,
             last_throttle: None,
             throttled_until,
         }
@@ -235,10 +246,18 @@ impl Batcher {
     fn dispatch(&mut self, now: Instant) -> Option<Instant> {
         while self.limiter.has_room(self.requests.len()) {
             if self.ready.is_empty() && self.queue.is_empty() {
+                self.held_since = None;
                 return None;
             }
             if let Some(until) = self.limiter.paused_until(now) {
                 return Some(until);
+            }
+            if let Some(due) = self.budget_due(now) {
+                let held_since = *self.held_since.get_or_insert(now);
+                let due = due.min(held_since + GREATEST_HOLD);
+                if due > now {
+                    return Some(due);
+                }
             }
             let batch = match self.ready.pop_front() {
                 Some(mut batch) => {
@@ -258,6 +277,17 @@ impl Batcher {
             self.send(batch, now);
         }
         None
+    }
+
+    /// When the provider's budget allows the next request, if that is later than `now`.
+    fn budget_due(&self, now: Instant) -> Option<Instant> {
+        let tokens = match self.ready.front() {
+            Some(batch) => batch.inputs.iter().map(|input| input.size.tokens).sum(),
+            None => self.queued.tokens.min(self.limit.tokens),
+        };
+        let requests = self.request_budget.as_ref().map(|budget| budget.due(now, 1.0));
+        let tokens = self.token_budget.as_ref().map(|budget| budget.due(now, tokens as f64));
+        requests.max(tokens).filter(|due| *due > now)
     }
 
     /// Until when the queue waits for more inputs; `None` when a request can be filled, or none is in flight.
@@ -305,6 +335,13 @@ impl Batcher {
         if batch.inputs.is_empty() {
             return;
         }
+        if let Some(budget) = &mut self.request_budget {
+            budget.spend(now, 1.0);
+        }
+        if let Some(budget) = &mut self.token_budget {
+            budget.spend(now, batch.inputs.iter().map(|input| input.size.tokens as f64).sum());
+        }
+        self.held_since = None;
         let client = self.client.clone();
         let inputs = batch.inputs.clone();
         let request = self.requests.spawn(async move {
@@ -325,7 +362,8 @@ impl Batcher {
         };
         let alone = batch.inputs.len() == 1;
         match outcome {
-            Ok(vectors) => {
+            Ok((vectors, quota)) => {
+                self.learn(quota);
                 self.limiter.succeeded();
                 if let Some(search) = batch.search {
                     search.accepted.store(true, Ordering::Relaxed);
@@ -333,7 +371,14 @@ impl Batcher {
                 std::iter::zip(batch.inputs, vectors).for_each(|(input, vector)| self.place(&input, vector));
             }
             Err(Trouble::Failed(error)) => self.fail_all(&batch.inputs, &error),
-            Err(Trouble::Throttled { refusal, retry_after }) => self.throttle(batch, sent, refusal, retry_after),
+            Err(Trouble::Throttled {
+                refusal,
+                retry_after,
+                quota,
+            }) => {
+                self.learn(quota);
+                self.throttle(batch, sent, refusal, retry_after);
+            }
             Err(Trouble::TooLarge(refusal)) if !alone => self.shrink(batch, &refusal),
             Err(Trouble::Rejected(refusal)) if !alone => self.search(batch, refusal),
             Err(Trouble::TooLarge(refusal)) => self.fail_all(&batch.inputs, &Error::Rejected { refusal, alone }),
@@ -343,6 +388,18 @@ impl Batcher {
                     search.rejected.fetch_add(1, Ordering::Relaxed);
                 }
             }
+        }
+    }
+
+    fn learn(&mut self, quota: Quota) {
+        let now = Instant::now();
+        if let Some(level) = quota.requests {
+            self.request_budget = Some(Budget::new(level, now));
+        }
+        if let Some(level) = quota.tokens {
+            self.token_budget = Some(Budget::new(level, now));
+            // A request of more than the whole budget would never be let in, and one of all of it only when nothing else is.
+            self.limit.tokens = self.limit.tokens.min((level.limit / 2.0) as usize).max(1);
         }
     }
 
@@ -382,7 +439,7 @@ impl Batcher {
             .for_each(|input| self.fail(input.document, error.clone()));
     }
 
-    fn throttle(&mut self, batch: Batch, sent: Instant, refusal: Refusal, told: Option<Duration>) {
+    fn throttle(&mut self, batch: Batch, sent: Instant, refusal: Arc<Refusal>, told: Option<Duration>) {
         let now = Instant::now();
         let until = self.limiter.throttled(now, sent, told, rand::random());
         let clock = SystemTime::now() + (until - now);
@@ -390,7 +447,11 @@ impl Batcher {
         self.throttled_until.store(milliseconds, Ordering::Relaxed);
         self.last_throttle = Some((refusal.clone(), clock));
         let error = Error::Throttled { refusal, until: clock };
-        self.ready.push_front(batch);
+        match batch.search {
+            Some(_) => self.ready.push_front(batch),
+            // Filled anew, in case a smaller request is asked for.
+            None => self.put_back(batch.inputs),
+        }
         if until - now > GREATEST_PAUSE {
             let ready = self.ready.drain(..).flat_map(|batch| batch.inputs);
             let waiting: Vec<Input> = ready.chain(self.queue.drain(..)).collect();
@@ -420,14 +481,18 @@ impl Batcher {
             self.limit.tokens = self.limit.tokens.min(size.tokens.div_ceil(2));
             self.limit.bytes = self.limit.bytes.min(size.bytes.div_ceil(2));
         }
-        for input in batch.inputs.into_iter().rev() {
+        self.put_back(batch.inputs);
+    }
+
+    fn put_back(&mut self, inputs: Vec<Input>) {
+        for input in inputs.into_iter().rev() {
             self.queued.add(input.size);
             self.queue.push_front(input);
         }
     }
 
     /// Goes on looking for the bad inputs of a rejected request, or gives up.
-    fn search(&mut self, mut batch: Batch, refusal: Refusal) {
+    fn search(&mut self, mut batch: Batch, refusal: Arc<Refusal>) {
         let search = batch.search.get_or_insert_with(|| {
             // Spreads documents that came together, as bad ones often do, but keeps the inputs of each together: they
             // are all done with when the first is rejected.

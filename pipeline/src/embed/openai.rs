@@ -1,6 +1,7 @@
 //! One request to `POST /embeddings`: what is sent, what is accepted, and what each kind of refusal means.
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
@@ -11,6 +12,7 @@ use reqwest::{StatusCode, Url};
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::quota::Quota;
 use super::{Error, Refusal, Settings};
 use crate::config;
 use crate::secret::Secret;
@@ -32,13 +34,14 @@ pub(super) enum Trouble {
     Failed(Error),
     /// 429: to be sent again later.
     Throttled {
-        refusal: Refusal,
+        refusal: Arc<Refusal>,
         retry_after: Option<Duration>,
+        quota: Quota,
     },
     /// One or more of the inputs are not acceptable.
-    Rejected(Refusal),
+    Rejected(Arc<Refusal>),
     /// The inputs are too many or too long together.
-    TooLarge(Refusal),
+    TooLarge(Arc<Refusal>),
 }
 
 impl From<Error> for Trouble {
@@ -137,8 +140,8 @@ impl Client {
     }
 
     /// The vectors of the texts, in their order, each of the configured length. Their numbers may still be infinite or
-    /// NaN: that concerns one text, not the request.
-    pub async fn embed(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, Trouble> {
+    /// NaN: that concerns one text, not the request. With them, what is left of the provider's limits.
+    pub async fn embed(&self, texts: &[&str]) -> Result<(Vec<Vec<f32>>, Quota), Trouble> {
         let only_floats = self.only_floats.load(Ordering::Relaxed);
         match self.ask(texts, only_floats).await {
             Err(Trouble::Rejected(refusal)) if !only_floats && mentions(&refusal, "encoding_format") => {
@@ -149,7 +152,7 @@ impl Client {
         }
     }
 
-    async fn ask(&self, texts: &[&str], only_floats: bool) -> Result<Vec<Vec<f32>>, Trouble> {
+    async fn ask(&self, texts: &[&str], only_floats: bool) -> Result<(Vec<Vec<f32>>, Quota), Trouble> {
         let request = Request {
             input: texts,
             model: &self.model,
@@ -184,7 +187,7 @@ impl Client {
             body.extend_from_slice(&bytes);
         }
         if status == StatusCode::OK {
-            self.read(&body, texts)
+            Ok((self.read(&body, texts)?, Quota::new(&headers)))
         } else {
             Err(self.refused(status, &headers, &body, texts))
         }
@@ -273,8 +276,8 @@ impl Client {
     }
 
     fn refused(&self, status: StatusCode, headers: &HeaderMap, body: &[u8], texts: &[&str]) -> Trouble {
-        let refusal = Refusal::new(status.as_u16(), body, self.exposed_key(), texts);
-        let refused = |refusal: Refusal, hint: String| Trouble::Failed(Error::Refused { refusal, hint });
+        let refusal = Arc::new(Refusal::new(status.as_u16(), body, self.exposed_key(), texts));
+        let refused = |refusal: Arc<Refusal>, hint: String| Trouble::Failed(Error::Refused { refusal, hint });
         match status.as_u16() {
             401 | 403 if self.key.is_none() => refused(
                 refusal,
@@ -291,6 +294,7 @@ impl Client {
             429 => Trouble::Throttled {
                 refusal,
                 retry_after: retry_after(headers, SystemTime::now()),
+                quota: Quota::new(headers),
             },
             404 | 405 => refused(
                 refusal,

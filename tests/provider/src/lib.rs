@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 mod behaviour;
+mod limits;
 mod server;
 mod state;
 pub mod vectors;
@@ -23,6 +24,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 pub use behaviour::Behaviour;
+pub use limits::Limits;
 use state::State;
 pub use state::{Counts, SeenRequest};
 use vectors::Vocabulary;
@@ -38,6 +40,8 @@ pub struct Options {
     pub vocabulary: Vocabulary,
     /// Requests without this key get 401; `None` lets everyone in.
     pub require_key: Option<String>,
+    /// Rate limits, enforced as OpenAI does.
+    pub limits: Limits,
     /// Keep no texts of requests: [`Provider::seen`] stays empty. For long runs.
     pub forget_requests: bool,
 }
@@ -109,6 +113,11 @@ impl Provider {
         self.state.require_key(key.map(str::to_owned));
     }
 
+    /// From now on these rate limits hold, with full budgets.
+    pub fn limit(&self, limits: Limits) {
+        self.state.limit(limits);
+    }
+
     /// What was served so far.
     pub fn counts(&self) -> Counts {
         self.state.counts()
@@ -119,7 +128,7 @@ impl Provider {
         self.state.seen()
     }
 
-    /// Well again, nothing seen, counts at zero. The required key stays.
+    /// Well again, nothing seen, counts at zero. The required key and the rate limits stay.
     pub fn reset(&self) {
         self.state.reset();
     }

@@ -1,4 +1,5 @@
-//! `provider --port 0 --latency-ms 0 --idf-from DIR --require-key KEY --quiet --stop-with-stdin`
+//! `provider --port 0 --latency-ms 0 --idf-from DIR --require-key KEY --requests-per-minute N --tokens-per-minute N
+//! --quiet --stop-with-stdin`
 //!
 //! Prints `listening on http://127.0.0.1:PORT/v1` as its first line and serves until SIGTERM or SIGINT, or until its
 //! standard input ends with `--stop-with-stdin`. `POST /behaviour` and `GET /counts` control it from other processes.
@@ -42,6 +43,14 @@ fn arguments() -> Result<Arguments, String> {
                 let folder = value()?;
                 options.vocabulary = Vocabulary::learn(Path::new(&folder))
                     .map_err(|error| format!("cannot learn from {folder}: {error}"))?;
+            }
+            "--requests-per-minute" => {
+                let number = value()?.parse().map_err(|_| "--requests-per-minute needs a number")?;
+                options.limits.requests_per_minute = number;
+            }
+            "--tokens-per-minute" => {
+                let number = value()?.parse().map_err(|_| "--tokens-per-minute needs a number")?;
+                options.limits.tokens_per_minute = number;
             }
             "--require-key" => options.require_key = Some(value()?),
             "--quiet" => quiet = true,

@@ -156,13 +156,20 @@ async fn embeddings(state: Arc<State>, request: Request<Incoming>) -> Result<Res
     if let Some(refused) = over_limits(&model, dimensions, &texts) {
         return Ok(refused);
     }
+    let tokens = texts.iter().map(|text| tokens(text)).sum::<usize>();
+    let verdict = state.charge(tokens);
+    if let Some(wait) = verdict.refused_for {
+        // Rounded up: who comes back exactly then must be let in.
+        let mut response = too_many_requests(Some(Duration::from_millis(wait.as_millis() as u64 + 1)));
+        show(&mut response, verdict.headers);
+        return Ok(response);
+    }
     let dimensions = dimensions.unwrap_or(if model == "text-embedding-3-large" { 3072 } else { 1536 });
     let base64 = encoding_format.as_deref() == Some("base64") && behaviour != Behaviour::FloatsOnly;
     let vectors = texts
         .iter()
         .map(|text| state.vocabulary.embed(text, dimensions))
         .collect();
-    let tokens = texts.iter().map(|text| tokens(text)).sum::<usize>();
     let body = success(&model, twist(&behaviour, vectors), base64, &behaviour, tokens);
     let mut response = match behaviour {
         Behaviour::Cut => return Ok(cut(body, in_flight)),
@@ -172,19 +179,16 @@ async fn embeddings(state: Arc<State>, request: Request<Incoming>) -> Result<Res
             answer_with(StatusCode::OK, body)
         }
     };
-    for (name, value) in [
-        ("x-ratelimit-limit-requests", "10000"),
-        ("x-ratelimit-remaining-requests", "9999"),
-        ("x-ratelimit-reset-requests", "6ms"),
-        ("x-ratelimit-limit-tokens", "10000000"),
-        ("x-ratelimit-remaining-tokens", "9999999"),
-        ("x-ratelimit-reset-tokens", "0s"),
-    ] {
+    show(&mut response, verdict.headers);
+    Ok(response)
+}
+
+fn show(response: &mut Response<Answer>, headers: Vec<(&'static str, String)>) {
+    for (name, value) in headers {
         response
             .headers_mut()
-            .insert(name, value.parse().expect("the table above holds valid header values"));
+            .insert(name, value.parse().expect("digits and units are valid in a header"));
     }
-    Ok(response)
 }
 
 /// The answer of a behaviour that looks at no vectors; `None` where the request is served after all.

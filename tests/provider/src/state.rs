@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::Options;
 use crate::behaviour::Behaviour;
+use crate::limits::{Limits, RateLimiter, Verdict};
 use crate::vectors::Vocabulary;
 
 /// What was served since the start or the last reset.
@@ -57,6 +58,7 @@ struct Changing {
     steady: Behaviour,
     next: VecDeque<(usize, Behaviour)>,
     key: Option<String>,
+    limiter: RateLimiter,
     counts: Counts,
     seen: Vec<SeenRequest>,
 }
@@ -71,6 +73,7 @@ impl State {
                 steady: Behaviour::Well,
                 next: VecDeque::new(),
                 key: options.require_key,
+                limiter: RateLimiter::new(options.limits),
                 counts: Counts::default(),
                 seen: Vec::new(),
             }),
@@ -94,6 +97,15 @@ impl State {
 
     pub fn require_key(&self, key: Option<String>) {
         self.changing().key = key;
+    }
+
+    pub fn limit(&self, limits: Limits) {
+        self.changing().limiter = RateLimiter::new(limits);
+    }
+
+    /// Takes a request of so many tokens out of the budgets, if it fits.
+    pub fn charge(&self, tokens: usize) -> Verdict {
+        self.changing().limiter.charge(Instant::now(), tokens)
     }
 
     pub fn admits(&self, key: Option<&str>) -> bool {
