@@ -119,6 +119,7 @@ def reachable(tree, folder):
     probe = ["test", "-x", str(tree), "-a", "-r", str(tree)]
     if server_user() is None or subprocess.run(probe, **as_server_user()).returncode == 0:
         folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(0o755)
         with open(folder / "lock", "w") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -132,6 +133,7 @@ def reachable(tree, folder):
         print(f"the user postgres may not enter {ROOT}: Postgres and its data are in {temporary} for this run")
         shutil.copytree(tree, temporary / "postgres", symlinks=True)
         (temporary / "run").mkdir()
+        (temporary / "run").chmod(0o755)
         yield temporary / "postgres", temporary / "run"
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
