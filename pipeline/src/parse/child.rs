@@ -12,9 +12,11 @@
 //! | 0 | the whole text was written |
 //! | 1 | the document has no text for us: one line of JSON on standard error, `{"class", "reason", "hint"}` |
 //! | 2 | wrong arguments, or limits that cannot be set: one line for people on standard error |
+//! | 3 | the document does not fit into the memory that is allowed |
+//! | 101 | a panic outside of the parsers |
 //! | signal | time (`SIGXCPU`, `SIGKILL`), memory (`SIGABRT` after `memory allocation of …`), or a crash |
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::panic::catch_unwind;
 use std::process::ExitCode;
 
@@ -25,6 +27,8 @@ use super::{Error, Format, confine, detect, parse};
 /// The exit code of a document that has no text for us.
 pub(super) const REFUSED: u8 = 1;
 const UNUSABLE: u8 = 2;
+/// The exit code of a document that does not fit into memory.
+pub(super) const TOO_LARGE: u8 = 3;
 
 /// What the child says about a document that it refuses.
 #[derive(Debug, Serialize, Deserialize)]
@@ -38,7 +42,7 @@ pub(super) struct Report {
 /// How to read the document, and within which limits.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Arguments {
-    /// `parsing_none`: text whatever it looks like.
+    /// What `ai.parsing_none()` asks for: text whatever it looks like.
     pub as_text: bool,
     pub extension: Option<String>,
     pub media_type: Option<String>,
@@ -104,8 +108,12 @@ pub fn run(words: impl Iterator<Item = String>) -> ExitCode {
     // The message of a panic may quote the document.
     std::panic::set_hook(Box::new(|_| {}));
     let mut bytes = Vec::new();
-    if std::io::stdin().read_to_end(&mut bytes).is_err() {
-        return ExitCode::from(UNUSABLE);
+    if let Err(error) = std::io::stdin().read_to_end(&mut bytes) {
+        return ExitCode::from(if error.kind() == ErrorKind::OutOfMemory {
+            TOO_LARGE
+        } else {
+            UNUSABLE
+        });
     }
     let text = catch_unwind(|| text_of(&bytes, &arguments)).unwrap_or_else(|_| {
         Err(Error::Crashed {

@@ -158,7 +158,10 @@ mod tests {
             detect(b" <html><p>", None, Some("Application/PDF; x=y")),
             not_pdf("HTML")
         );
-        assert_eq!(detect(b"PK\x03\x04\0\0\0\0", Some("a.pdf"), None), not_pdf("ZIP"));
+        assert_eq!(
+            detect(b"GIF89a\x01\0\x01\0", Some("a.pdf"), None),
+            not_pdf("Graphics Interchange Format")
+        );
     }
 
     #[test]

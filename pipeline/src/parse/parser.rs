@@ -11,9 +11,9 @@ use bytes::Bytes;
 use nix::libc;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
-use super::child::{Arguments, REFUSED, Report};
+use super::child::{Arguments, REFUSED, Report, TOO_LARGE};
 use super::{Error, confine, detect, text};
 use crate::config::Parsing;
 use crate::error::Class;
@@ -40,13 +40,13 @@ pub struct Parser(Arc<Inner>);
 struct Inner {
     program: PathBuf,
     limits: Limits,
-    places: Semaphore,
+    places: Arc<Semaphore>,
 }
 
 impl Parser {
     /// `program` is the path of `ai-parser`; `concurrency` (at least one) how many children run at a time.
     pub fn new(program: PathBuf, limits: Limits, concurrency: usize) -> Parser {
-        let places = Semaphore::new(concurrency.clamp(1, Semaphore::MAX_PERMITS));
+        let places = Arc::new(Semaphore::new(concurrency.clamp(1, Semaphore::MAX_PERMITS)));
         Parser(Arc::new(Inner {
             program,
             limits,
@@ -96,28 +96,47 @@ impl Parser {
                 Ok(text)
             };
         }
-        // The semaphore is never closed.
-        let _place = self
-            .0
-            .places
-            .acquire()
+        let places = Arc::clone(&self.0.places);
+        let place = places.acquire_owned().await.expect("the semaphore is never closed");
+        let child = self.0.start(&arguments)?;
+        let (answer, answered) = oneshot::channel();
+        tokio::spawn(watch(Arc::clone(&self.0), child, bytes, place, answer));
+        // Nothing is sent only where the runtime ends, which ends this future too.
+        answered
             .await
-            .expect("an open semaphore gives a permit in the end");
-        let mut child = self.start(&arguments)?;
-        let outcome = match tokio::time::timeout(limits.timeout, self.talk(&mut child, &bytes)).await {
-            Ok(outcome) => outcome,
-            Err(_) => Err(Error::TookTooLong { limit: limits.timeout }),
-        };
-        if outcome.is_err() {
-            // Fails only where the child is gone already. Waited for, so that the place is free when it is.
-            let _ = child.kill().await;
-        }
-        let answer = outcome?;
-        self.judge(answer)
+            .unwrap_or_else(|_| Err(crashed("nobody watched it to its end")))
     }
 
+    fn too_much_text(&self) -> Error {
+        self.0.too_much_text()
+    }
+}
+
+/// Sees a child to its end, whatever becomes of the future that wanted its text: a `Child` that is dropped alive would be
+/// buried by tokio's handler for SIGCHLD, which must not be installed in a process of Postgres. The place is given back
+/// when the child is gone.
+async fn watch(
+    inner: Arc<Inner>,
+    mut child: Child,
+    bytes: Bytes,
+    place: OwnedSemaphorePermit,
+    mut answer: oneshot::Sender<Result<String, Error>>,
+) {
+    let outcome = tokio::select! {
+        outcome = inner.talk(&mut child, &bytes) => outcome.and_then(|answer| inner.judge(answer)),
+        () = tokio::time::sleep(inner.limits.timeout) => Err(Error::TookTooLong { limit: inner.limits.timeout }),
+        () = answer.closed() => Err(crashed("nobody wants its text any more")),
+    };
+    // Does nothing where the child has ended, and fails only where it has just done so.
+    let _ = child.kill().await;
+    drop(place);
+    // The future may be gone.
+    let _ = answer.send(outcome);
+}
+
+impl Inner {
     fn start(&self, arguments: &Arguments) -> Result<Child, Error> {
-        Command::new(&self.0.program)
+        Command::new(&self.program)
             .args(arguments.words())
             .env_clear()
             .current_dir("/")
@@ -134,7 +153,7 @@ impl Parser {
                     reason: error.to_string(),
                 },
                 _ => Error::NoProgram {
-                    program: self.0.program.clone(),
+                    program: self.program.clone(),
                     reason: error.to_string(),
                 },
             })
@@ -153,7 +172,7 @@ impl Parser {
             Ok(())
         };
         let text = async {
-            let text = read_at_most(stdout, self.0.limits.text_bytes).await?;
+            let text = read_at_most(stdout, self.limits.text_bytes).await?;
             text.ok_or_else(|| self.too_much_text())
         };
         let report = async {
@@ -172,7 +191,7 @@ impl Parser {
 
     fn judge(&self, answer: Answer) -> Result<String, Error> {
         let Answer { status, text, report } = answer;
-        let limits = &self.0.limits;
+        let limits = &self.limits;
         match (status.code(), status.signal()) {
             (Some(0), _) => match String::from_utf8(text) {
                 Ok(text) if !text.contains('\0') => Ok(text),
@@ -191,6 +210,9 @@ impl Parser {
                     hint: report.hint,
                 })
             }
+            (Some(code), _) if code == i32::from(TOO_LARGE) => Err(Error::TooMuchMemory {
+                limit: limits.memory_bytes,
+            }),
             (Some(code), _) => Err(Error::Crashed {
                 how: format!("exit code {code}"),
             }),
@@ -211,7 +233,7 @@ impl Parser {
 
     fn too_much_text(&self) -> Error {
         Error::TooMuchText {
-            limit: self.0.limits.text_bytes,
+            limit: self.limits.text_bytes,
         }
     }
 }

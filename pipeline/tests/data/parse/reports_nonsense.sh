@@ -1,0 +1,3 @@
+#!/bin/sh
+echo "{ nonsense" >&2
+exit 1
