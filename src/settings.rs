@@ -8,7 +8,7 @@ use pgrx::guc::{GucContext, GucFlags, GucRegistry, GucSetting};
 
 static MAX_WORKERS: GucSetting<i32> = GucSetting::<i32>::new(4);
 static NAPTIME: GucSetting<i32> = GucSetting::<i32>::new(60);
-static IDLE_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(5_000);
+static IDLE_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(2_000);
 static LEASE_DURATION: GucSetting<i32> = GucSetting::<i32>::new(300);
 static MAX_DOCUMENTS_IN_FLIGHT: GucSetting<i32> = GucSetting::<i32>::new(64);
 static MAX_REQUESTS_IN_FLIGHT: GucSetting<i32> = GucSetting::<i32>::new(8);

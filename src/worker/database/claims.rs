@@ -1,0 +1,229 @@
+//! How documents come into the worker's hands, stay there, and come back from a dead one's.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ai_pipeline::config::Processing;
+use ai_pipeline::error::{Class, Failure, Step};
+use ai_pipeline::retry;
+use pgrx::prelude::*;
+
+use super::{BUSY, Worker};
+use crate::catalog::{self, Vectorizer};
+use crate::worker::flight::{Event, Flight, Outcome, Stage, Task};
+use crate::worker::shared_memory;
+use crate::{error, queue, transaction};
+
+/// Documents taken by one statement: enough to make it cheap, few enough that vectorizers take turns.
+const CLAIM: usize = 16;
+/// However short the wait until something is due, there is a breath between two looks at the same queue.
+pub(super) const BREATH: Duration = Duration::from_millis(50);
+
+impl Worker {
+    /// Gives back what an earlier worker of this database held, and moves aside what killed three of them.
+    pub(super) fn rescue(&mut self) {
+        let mut last_exit = 0;
+        shared_memory::change(self.database, |slot| last_exit = slot.last_exit);
+        for station in &self.stations {
+            let vectorizer = &station.vectorizer;
+            let rescued = transaction::run(|| {
+                let quarantined = transaction::acting_as(vectorizer.owner, || {
+                    queue::rescue(vectorizer, last_exit);
+                    queue::quarantine(vectorizer, retry::CRASH_ATTEMPTS)
+                        .into_iter()
+                        .filter(|(number, _)| {
+                            let lease = rand::random();
+                            queue::lease(vectorizer, *number, lease)
+                                && queue::give_up(vectorizer, *number, lease, None, &quarantine_failure())
+                        })
+                        .collect::<Vec<_>>()
+                });
+                for (_, primary_key) in &quarantined {
+                    catalog::record_error(
+                        vectorizer.id,
+                        Some(&vectorizer.config),
+                        Some(primary_key),
+                        &quarantine_failure(),
+                    );
+                }
+            });
+            if let Err(aborted) = rescued {
+                log!(
+                    "ai: cannot give back the documents of vectorizer {}: {}",
+                    vectorizer.name,
+                    aborted.message
+                );
+            }
+        }
+    }
+
+    /// Takes documents while there is room for them, one vectorizer after the other.
+    pub(super) fn claim(&mut self) {
+        let stations = self.stations.len();
+        for step in 0..stations {
+            let index = (self.turn + step) % stations;
+            let room = self.settings.max_documents_in_flight.saturating_sub(self.flights.len());
+            if room == 0 || self.flights.values().any(|flight| flight.suspect) {
+                return;
+            }
+            let now = Instant::now();
+            let station = &self.stations[index];
+            if station.look_at.is_none_or(|at| at > now) || station.paused_until.is_some_and(|until| until > now) {
+                continue;
+            }
+            let vectorizer = Arc::clone(&station.vectorizer);
+            let mine = self
+                .flights
+                .values()
+                .filter(|flight| flight.vectorizer.id == vectorizer.id)
+                .count();
+            let limit = if station.paused_until.is_some() {
+                // A pause ends when one document succeeds.
+                1usize.saturating_sub(mine)
+            } else {
+                share(&vectorizer.config.processing)
+                    .saturating_sub(mine)
+                    .min(room)
+                    .min(CLAIM)
+            };
+            if limit > 0 {
+                self.claim_from(index, &vectorizer, limit);
+            }
+        }
+        if stations > 0 {
+            self.turn = (self.turn + 1) % stations;
+        }
+    }
+
+    pub(super) fn claim_from(&mut self, index: usize, vectorizer: &Arc<Vectorizer>, limit: usize) {
+        // A provider that cannot be asked is found out before a document is fetched for it.
+        if let Err(failure) = self
+            .bridge
+            .within(|| self.services.embedder(&vectorizer.config.embedding))
+        {
+            self.pause_vectorizer(vectorizer, &failure);
+            return;
+        }
+        let (duration, alone) = (self.settings.lease_duration, self.flights.is_empty());
+        let claimed = transaction::run(|| {
+            transaction::acting_as(vectorizer.owner, || {
+                let mut suspect = false;
+                let mut items = queue::claim(vectorizer, limit, rand::random(), duration, false);
+                if items.is_empty() && alone {
+                    items = queue::claim(vectorizer, 1, rand::random(), duration, true);
+                    suspect = !items.is_empty();
+                }
+                let due = if items.len() < limit {
+                    queue::next_due(vectorizer)
+                } else {
+                    Some(Duration::ZERO)
+                };
+                (items, suspect, due)
+            })
+        });
+        match claimed {
+            Ok((items, suspect, due)) => {
+                let more = items.len() == limit;
+                let wait = due.map(|wait| if more { wait } else { wait.max(BREATH) });
+                self.stations[index].look_at = wait.map(|wait| Instant::now() + wait);
+                for item in items {
+                    self.take_off(vectorizer, item, suspect);
+                }
+            }
+            Err(aborted) if error::is_lock_conflict(&aborted) => {
+                self.stations[index].look_at = Some(Instant::now() + BUSY);
+            }
+            Err(aborted) => {
+                let failure = error::from_database(&aborted, Step::Loading);
+                match failure.class {
+                    Class::Configuration => self.pause_vectorizer(vectorizer, &failure),
+                    Class::Transient | Class::Throttled { .. } | Class::Permanent | Class::Unknown => {
+                        log!(
+                            "ai: cannot take documents of vectorizer {}: {}",
+                            vectorizer.name,
+                            failure.reason
+                        );
+                        self.stations[index].look_at = Some(Instant::now() + retry::backoff(1, rand::random()));
+                    }
+                }
+            }
+        }
+    }
+
+    pub(super) fn take_off(&mut self, vectorizer: &Arc<Vectorizer>, mut item: queue::Item, suspect: bool) {
+        let number = self.next_flight;
+        self.next_flight += 1;
+        let document = if item.found { item.document.take() } else { None };
+        let prepare = self
+            .services
+            .prepare(vectorizer, document, std::mem::take(&mut item.columns));
+        let task = self.bridge.spawn(async move {
+            Event {
+                flight: number,
+                outcome: Outcome::Prepared(prepare.await),
+            }
+        });
+        let flight = Flight {
+            vectorizer: Arc::clone(vectorizer),
+            item,
+            stage: Stage::Preparing { _task: Task(task) },
+            not_before: Instant::now(),
+            suspect,
+        };
+        self.flights.insert(number, flight);
+        self.last_busy = Instant::now();
+    }
+
+    /// Tells the queues that their documents are in good hands.
+    pub(super) fn renew(&mut self) {
+        if self.renewed.elapsed() < self.settings.lease_duration / 3 {
+            return;
+        }
+        self.renewed = Instant::now();
+        let mut leases: HashMap<i32, (Arc<Vectorizer>, HashSet<i64>)> = HashMap::new();
+        for flight in self.flights.values() {
+            let held = leases.entry(flight.vectorizer.id);
+            let held = held.or_insert_with(|| (Arc::clone(&flight.vectorizer), HashSet::new()));
+            held.1.insert(flight.item.lease);
+        }
+        for (vectorizer, held) in leases.into_values() {
+            let renewed = transaction::run(|| {
+                transaction::acting_as(vectorizer.owner, || {
+                    queue::renew(&vectorizer, held.into_iter().collect(), self.settings.lease_duration);
+                });
+            });
+            if let Err(aborted) = renewed {
+                log!(
+                    "ai: cannot renew the leases of vectorizer {}: {}",
+                    vectorizer.name,
+                    aborted.message
+                );
+            }
+        }
+    }
+}
+
+/// Documents of one vectorizer that may be in flight: what `ai.processing_default` says, or no bound of its own.
+fn share(processing: &Processing) -> usize {
+    let Processing::Default {
+        batch_size,
+        concurrency,
+    } = processing;
+    let number = |value: &Option<i32>| value.and_then(|value| usize::try_from(value).ok());
+    match (number(batch_size), number(concurrency)) {
+        (None, None) => usize::MAX,
+        (batch, concurrency) => batch.unwrap_or(1).saturating_mul(concurrency.unwrap_or(1)).max(1),
+    }
+}
+fn quarantine_failure() -> Failure {
+    Failure {
+        step: Step::Parsing,
+        class: Class::Permanent,
+        reason: format!(
+            "the worker process died {} times while it worked on this document",
+            retry::CRASH_ATTEMPTS
+        ),
+        hint: Some("The server log tells how the process ended. Change the row to have it tried again.".to_owned()),
+    }
+}

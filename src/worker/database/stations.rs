@@ -1,0 +1,66 @@
+//! The vectorizers of a worker, and when to look at their queues.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ai_pipeline::error::Failure;
+use pgrx::prelude::*;
+
+use super::Worker;
+use crate::catalog::{self, Vectorizer};
+use crate::{settings, transaction};
+
+/// A vectorizer and when to look at its queue.
+pub(super) struct Station {
+    pub(super) vectorizer: Arc<Vectorizer>,
+    /// `None`: the queue is empty, and whoever fills it wakes us.
+    pub(super) look_at: Option<Instant>,
+    /// Its configuration was at fault: nothing before this, then one document.
+    pub(super) paused_until: Option<Instant>,
+}
+
+impl Worker {
+    /// Stops a vectorizer whose configuration is at fault; one error row, whatever the number of documents.
+    pub(super) fn pause_vectorizer(&mut self, vectorizer: &Vectorizer, failure: &Failure) {
+        let Some(station) = self.station(vectorizer.id) else {
+            return;
+        };
+        if station.paused_until.is_some_and(|until| until > Instant::now()) {
+            return;
+        }
+        let paused = transaction::run(|| {
+            catalog::record_error(vectorizer.id, Some(&vectorizer.config), None, failure);
+            catalog::pause(vectorizer.id, failure)
+        });
+        let wait = match paused {
+            Ok(wait) => wait,
+            Err(aborted) => {
+                log!(
+                    "ai: cannot note why vectorizer {} is paused: {}",
+                    vectorizer.name,
+                    aborted.message
+                );
+                settings::naptime()
+            }
+        };
+        if let Some(station) = self.station_mut(vectorizer.id) {
+            station.paused_until = Some(Instant::now() + wait);
+            station.look_at = Some(Instant::now() + wait);
+        }
+    }
+
+    pub(super) fn station(&self, id: i32) -> Option<&Station> {
+        self.stations.iter().find(|station| station.vectorizer.id == id)
+    }
+
+    pub(super) fn station_mut(&mut self, id: i32) -> Option<&mut Station> {
+        self.stations.iter_mut().find(|station| station.vectorizer.id == id)
+    }
+
+    pub(super) fn look_again(&mut self, id: i32, after: Duration) {
+        let at = Instant::now() + after;
+        if let Some(station) = self.station_mut(id) {
+            station.look_at = Some(station.look_at.map_or(at, |planned| planned.min(at)));
+        }
+    }
+}
