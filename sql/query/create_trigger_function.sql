@@ -1,22 +1,25 @@
 -- Runs in the statement of whoever writes to the source, as the owner of the vectorizer. It locks source rows (already
 -- locked by the statement), then queue rows: the worker takes them in the same order.
-CREATE FUNCTION {function}() RETURNS trigger
+CREATE OR REPLACE FUNCTION {function}() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $trigger$
 BEGIN
     IF TG_OP = 'TRUNCATE' THEN
-        TRUNCATE {target}, {queue}, {failed};
+        TRUNCATE {emptied};
         RETURN NULL;
     END IF;
     IF TG_OP = 'DELETE' THEN
-        DELETE FROM {target} t USING old_rows o WHERE {target_is_old};
+        {remove_deleted}
         DELETE FROM {queue} q USING old_rows o WHERE {queue_is_old};
         DELETE FROM {failed} q USING old_rows o WHERE {queue_is_old};
         RETURN NULL;
     END IF;
     IF TG_OP = 'UPDATE' THEN
+        -- The worker writes vectors into columns of the source: no news.
+        IF current_setting('ai.writing', true) = 'on' THEN
+            RETURN NULL;
+        END IF;
         -- Keys that are no more.
-        DELETE FROM {target} t USING old_rows o
-        WHERE {target_is_old} AND NOT EXISTS (SELECT FROM new_rows n WHERE {new_is_old});
+        {remove_renamed}
         DELETE FROM {queue} q USING old_rows o
         WHERE {queue_is_old} AND NOT EXISTS (SELECT FROM new_rows n WHERE {new_is_old});
         DELETE FROM {failed} q USING old_rows o
@@ -24,7 +27,7 @@ BEGIN
         -- Rows that differ, byte for byte: that needs no equality operator, which not every type has.
         INSERT INTO {queue} AS q ({pk})
         SELECT {new_pk} FROM new_rows n
-        WHERE NOT EXISTS (SELECT FROM old_rows o WHERE {new_is_old} AND o OPERATOR(pg_catalog.*=) n)
+        WHERE NOT EXISTS (SELECT FROM old_rows o WHERE {new_is_old} AND {old_row} OPERATOR(pg_catalog.*=) {new_row})
         ON CONFLICT ({pk}) DO UPDATE SET {changed};
     ELSE
         INSERT INTO {queue} AS q ({pk})

@@ -1,0 +1,26 @@
+-- The trigger of a partitioned source: by row, because a statement trigger of the parent does not see statements on its
+-- partitions. Otherwise as in create_trigger_function.sql.
+CREATE OR REPLACE FUNCTION {function}() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $trigger$
+BEGIN
+    IF TG_OP = 'TRUNCATE' THEN
+        TRUNCATE {emptied};
+        RETURN NULL;
+    END IF;
+    IF TG_OP = 'UPDATE' THEN
+        IF current_setting('ai.writing', true) = 'on' OR {old_row} OPERATOR(pg_catalog.*=) {new_row} THEN
+            RETURN NULL;
+        END IF;
+    END IF;
+    IF TG_OP = 'DELETE' OR (TG_OP = 'UPDATE' AND NOT ({new_is_old})) THEN
+        {remove_deleted}
+        DELETE FROM {queue} q WHERE {queue_is_old};
+        DELETE FROM {failed} q WHERE {queue_is_old};
+    END IF;
+    IF TG_OP IN ('INSERT', 'UPDATE') THEN
+        INSERT INTO {queue} AS q ({pk}) VALUES ({new_pk}) ON CONFLICT ({pk}) DO UPDATE SET {changed};
+        PERFORM ai._wake_worker();
+    END IF;
+    RETURN NULL;
+END
+$trigger$
