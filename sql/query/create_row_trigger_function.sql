@@ -1,7 +1,8 @@
 -- The trigger of a partitioned source: by row, because a statement trigger of the parent does not see statements on its
 -- partitions. Otherwise as in create_trigger_function.sql.
-CREATE OR REPLACE FUNCTION {function}() RETURNS trigger
+{create} FUNCTION {function}() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $trigger$
+#variable_conflict use_column
 BEGIN
     IF TG_OP = 'TRUNCATE' THEN
         TRUNCATE {emptied};

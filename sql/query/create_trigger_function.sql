@@ -1,7 +1,9 @@
 -- Runs in the statement of whoever writes to the source, as the owner of the vectorizer. It locks source rows (already
 -- locked by the statement), then queue rows: the worker takes them in the same order.
-CREATE OR REPLACE FUNCTION {function}() RETURNS trigger
+{create} FUNCTION {function}() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $trigger$
+-- A column of the source may be called found, or old.
+#variable_conflict use_column
 BEGIN
     IF TG_OP = 'TRUNCATE' THEN
         TRUNCATE {emptied};

@@ -26,8 +26,8 @@ pub struct TriggerFunction<'a> {
 }
 
 impl TriggerFunction<'_> {
-    /// Makes the function, or makes it anew.
-    pub fn create(&self) {
+    /// Makes the function (`CREATE`), or makes it anew (`CREATE OR REPLACE`, which keeps its owner).
+    fn make(&self, create: &str) {
         let key = self.key;
         let (old, new, queued) = (("o", In::Source), ("n", In::Source), ("q", In::Queue));
         let (old, new) = if self.partitioned { (("old", old.1), ("new", new.1)) } else { (old, new) };
@@ -51,6 +51,7 @@ impl TriggerFunction<'_> {
         let sql = fill(
             template,
             &[
+                ("create", create),
                 ("function", self.function),
                 ("emptied", &emptied.join(", ")),
                 ("queue", self.queue),
@@ -69,10 +70,15 @@ impl TriggerFunction<'_> {
         statement::run(&sql, &[]);
     }
 
+    /// Makes the function. Never over one that is there already: it may be somebody else's.
+    pub fn create(&self) {
+        self.make("CREATE");
+    }
+
     /// The row that is compared: whole, or without the columns that hold our vectors.
     fn row(&self, alias: &str) -> String {
         if self.embedding_columns.is_empty() {
-            return alias.to_owned();
+            return format!("{alias}.*");
         }
         let sql = include_str!("../../sql/query/source_columns.sql");
         let columns: Vec<String> = statement::rows(sql, &[self.source.into()], |row| row.must(1));
@@ -142,8 +148,7 @@ pub fn refresh(source: Option<Oid>) {
             partitioned: vectorizer.partitioned,
             embedding_columns: &embedding_columns(vectorizer.source),
         };
-        // Replacing a function keeps its owner.
-        acting_as_extension(|| function.create());
+        acting_as_extension(|| function.make("CREATE OR REPLACE"));
     }
 }
 
