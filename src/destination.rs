@@ -43,9 +43,13 @@ pub fn replace(
     vectors: &[Vec<f32>],
 ) {
     let (remove_chunks, move_chunks, settle_chunks, insert_chunk) = match &vectorizer.statements.destination {
-        DestinationStatements::Table { remove_chunks, move_chunks, settle_chunks, insert_chunk, .. } => {
-            (remove_chunks, move_chunks, settle_chunks, insert_chunk)
-        }
+        DestinationStatements::Table {
+            remove_chunks,
+            move_chunks,
+            settle_chunks,
+            insert_chunk,
+            ..
+        } => (remove_chunks, move_chunks, settle_chunks, insert_chunk),
         DestinationStatements::Column { set_embedding } => {
             let vector = vectors.first().map(Vec::as_slice);
             // Tells the triggers on the source that this update is ours.

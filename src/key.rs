@@ -71,7 +71,9 @@ impl PrimaryKey {
     /// one of them is gone.
     pub fn current(source: Oid, source_pk: &Value) -> Option<PrimaryKey> {
         let sql = include_str!("../sql/query/current_key.sql");
-        let names = statement::row(sql, &[source.into(), JsonB(source_pk.clone()).into()], |row| row.get::<JsonB>(1));
+        let names = statement::row(sql, &[source.into(), JsonB(source_pk.clone()).into()], |row| {
+            row.get::<JsonB>(1)
+        });
         PrimaryKey::read(source, names.flatten()?.0)
     }
 

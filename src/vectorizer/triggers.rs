@@ -10,6 +10,7 @@ use pgrx::prelude::*;
 use crate::key::{In, PrimaryKey};
 use crate::statement::{self, fill, identifier};
 use crate::transaction::acting_as_extension;
+use crate::worker::shared_memory;
 
 /// What goes into a trigger function. Quoted names with schemas.
 pub struct TriggerFunction<'a> {
@@ -30,7 +31,11 @@ impl TriggerFunction<'_> {
     fn make(&self, create: &str) {
         let key = self.key;
         let (old, new, queued) = (("o", In::Source), ("n", In::Source), ("q", In::Queue));
-        let (old, new) = if self.partitioned { (("old", old.1), ("new", new.1)) } else { (old, new) };
+        let (old, new) = if self.partitioned {
+            (("old", old.1), ("new", new.1))
+        } else {
+            (old, new)
+        };
         let target_is_old = key.same(("t", In::Target), old);
         let new_is_old = key.same(new, old);
         let remove = |condition: &str| match (self.target, self.partitioned) {
@@ -92,9 +97,21 @@ impl TriggerFunction<'_> {
 pub fn create(source: &str, stem: &str, function: &str, partitioned: bool) {
     // By statement there is a trigger each, because one with transition tables serves a single event.
     let by_statement = [
-        ("_insert", "INSERT", "REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT"),
-        ("", "UPDATE", "REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT"),
-        ("_delete", "DELETE", "REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT"),
+        (
+            "_insert",
+            "INSERT",
+            "REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT",
+        ),
+        (
+            "",
+            "UPDATE",
+            "REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT",
+        ),
+        (
+            "_delete",
+            "DELETE",
+            "REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT",
+        ),
         ("_truncate", "TRUNCATE", "FOR EACH STATEMENT"),
     ];
     let by_row = [
@@ -137,7 +154,12 @@ pub fn refresh(source: Option<Oid>) {
         partitioned: row.must(9),
     });
     for vectorizer in known {
-        let Some(key) = PrimaryKey::current(vectorizer.source, &vectorizer.source_pk) else { continue };
+        let Some(key) = PrimaryKey::current(vectorizer.source, &vectorizer.source_pk) else {
+            // Whoever drops a column of the key must still be able to write to the table.
+            let sql = include_str!("../../sql/query/idle_trigger_function.sql");
+            acting_as_extension(|| statement::run(&fill(sql, &[("function", &vectorizer.function)]), &[]));
+            continue;
+        };
         let function = TriggerFunction {
             function: &vectorizer.function,
             source: vectorizer.source,
@@ -152,8 +174,18 @@ pub fn refresh(source: Option<Oid>) {
     }
 }
 
-/// For the event trigger: a table, view or schema was altered.
+/// For the event trigger: a table or a schema was altered.
 #[pg_extern(sql = false)]
 fn refresh_triggers() {
     refresh(None);
+    shared_memory::catalogue_changed_at_commit();
+}
+
+/// For the trigger on the catalogue.
+#[pg_trigger(sql = false)]
+fn catalogue_changed<'a>(
+    _trigger: &'a PgTrigger<'a>,
+) -> Result<Option<PgHeapTuple<'a, impl WhoAllocated>>, std::convert::Infallible> {
+    shared_memory::catalogue_changed_at_commit();
+    Ok(None::<PgHeapTuple<'a, AllocatedByPostgres>>)
 }
