@@ -439,7 +439,11 @@ impl Objects {
             with(&pk(queued), include_str!("../../sql/query/create_queue.sql"));
             with(&[], include_str!("../../sql/query/create_queue_index.sql"));
             with(&pk(queued), include_str!("../../sql/query/create_failed.sql"));
-            with(&[], include_str!("../../sql/query/create_trigger_function.sql"));
+            let body = statement::literal(&fill(include_str!("../../sql/query/trigger_body.sql"), &values));
+            with(
+                &[("body", body)],
+                include_str!("../../sql/query/create_trigger_function.sql"),
+            );
             statement::run(
                 &format!("REVOKE EXECUTE ON FUNCTION {}() FROM PUBLIC", self.function),
                 &[],
