@@ -92,7 +92,10 @@ impl Objects {
             make(include_str!("../../sql/query/create_queue.sql"));
             make(include_str!("../../sql/query/create_queue_index.sql"));
             make(include_str!("../../sql/query/create_failed.sql"));
-            make(include_str!("../../sql/query/create_trigger_function.sql"));
+            let body = statement::literal(&fill(include_str!("../../sql/query/trigger_body.sql"), &values));
+            let names = [("function", self.function.as_str()), ("body", &body)];
+            let sql = fill(include_str!("../../sql/query/create_trigger_function.sql"), &names);
+            statement::run(&sql, &[]);
             statement::run(
                 &format!("REVOKE EXECUTE ON FUNCTION {}() FROM PUBLIC", self.function),
                 &[],
