@@ -36,6 +36,7 @@ DECLARE
     lost record;
     relation regclass;
     function regprocedure;
+    told text := current_setting('client_min_messages');
 BEGIN
     -- The extension itself is being dropped.
     IF NOT EXISTS (SELECT FROM pg_extension WHERE extname = 'ai') THEN
@@ -50,6 +51,8 @@ BEGIN
         ORDER BY v.id
     LOOP
         RAISE NOTICE 'associated table for vectorizer % dropped. dropping vectorizer', vectorizer.id;
+        -- What follows need not be told one by one.
+        PERFORM set_config('client_min_messages', 'warning', true);
         -- First the row: the drops below come by here again.
         DELETE FROM ai._vectorizer v WHERE v.id = vectorizer.id;
         SELECT p.oid INTO function FROM pg_proc p WHERE p.oid = vectorizer.trigger_function;
@@ -64,6 +67,7 @@ BEGIN
         LOOP
             EXECUTE format('DROP TABLE %s CASCADE', relation);
         END LOOP;
+        PERFORM set_config('client_min_messages', told, true);
     END LOOP;
     FOR lost IN
         SELECT DISTINCT v.id, v.name, d.address_names[3] AS column_name

@@ -215,7 +215,7 @@ impl Statements {
             ("pk", &key.list("", In::Queue)),
             ("target_pk", &key.list("", In::Target)),
             ("queue_pk", &key.list("q.", In::Queue)),
-            ("primary_key", &object(&key.labelled("q"))),
+            ("primary_key", &object(&key.labelled(item))),
             ("row", &object(&columns.collect::<Vec<_>>().join(", "))),
             (
                 "document_text",

@@ -108,11 +108,11 @@ impl PrimaryKey {
         pairs.collect::<Vec<_>>().join(" AND ")
     }
 
-    /// `'a', q.a, 'b', q.b`: the names of the source and the values of a queue row, for people.
-    pub fn labelled(&self, alias: &str) -> String {
+    /// `'a', q.a, 'b', q.b`: the names of the source and the values of a row, for people.
+    pub fn labelled(&self, (alias, table): (&str, In)) -> String {
         let pairs = self.0.iter().map(|column| {
             let label = statement::literal(&column.source);
-            format!("{label}, {alias}.{}", column.name(In::Queue))
+            format!("{label}, {alias}.{}", column.name(table))
         });
         pairs.collect::<Vec<_>>().join(", ")
     }

@@ -76,6 +76,10 @@ SELECT * FROM pg_temp.exercise();
 CREATE TABLE "Odd Schema".doc (bytes bytea PRIMARY KEY, body text);
 INSERT INTO "Odd Schema".doc VALUES ('\x00', 'one'), ('', 'two');
 SELECT * FROM pg_temp.exercise();
+-- Of an extension, with an operator from the schema of that.
+CREATE TABLE "Odd Schema".doc (place vector(2) PRIMARY KEY, body text);
+INSERT INTO "Odd Schema".doc VALUES ('[1,2]', 'one'), ('[2,1]', 'two');
+SELECT * FROM pg_temp.exercise();
 -- With collations of their own, one of which holds different texts equal.
 CREATE TABLE "Odd Schema".doc (uri text COLLATE "C" PRIMARY KEY, body text);
 INSERT INTO "Odd Schema".doc VALUES ('a', 'one'), ('A', 'two');

@@ -1,44 +1,4 @@
--- Runs in the statement of whoever writes to the source, as the owner of the vectorizer. It locks source rows (already
--- locked by the statement), then queue rows: the worker takes them in the same order.
+-- The body is a literal of trigger_body.sql or row_trigger_body.sql: dollar quotes would end where a name of the user's
+-- contains them.
 {create} FUNCTION {function}() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $trigger$
--- A column of the source may be called found, or old.
-#variable_conflict use_column
-BEGIN
-    IF TG_OP = 'TRUNCATE' THEN
-        TRUNCATE {emptied};
-        RETURN NULL;
-    END IF;
-    IF TG_OP = 'DELETE' THEN
-        {remove_deleted}
-        DELETE FROM {queue} q USING old_rows o WHERE {queue_is_old};
-        DELETE FROM {failed} q USING old_rows o WHERE {queue_is_old};
-        RETURN NULL;
-    END IF;
-    IF TG_OP = 'UPDATE' THEN
-        -- The worker writes vectors into columns of the source: no news.
-        IF current_setting('ai.writing', true) = 'on' THEN
-            RETURN NULL;
-        END IF;
-        -- Keys that are no more.
-        {remove_renamed}
-        DELETE FROM {queue} q USING old_rows o
-        WHERE {queue_is_old} AND NOT EXISTS (SELECT FROM new_rows n WHERE {new_is_old});
-        DELETE FROM {failed} q USING old_rows o
-        WHERE {queue_is_old} AND NOT EXISTS (SELECT FROM new_rows n WHERE {new_is_old});
-        -- Rows that differ, byte for byte: that needs no equality operator, which not every type has.
-        INSERT INTO {queue} AS q ({pk})
-        SELECT {new_pk} FROM new_rows n
-        WHERE NOT EXISTS (SELECT FROM old_rows o WHERE {new_is_old} AND {old_row} OPERATOR(pg_catalog.*=) {new_row})
-        ON CONFLICT ({pk}) DO UPDATE SET {changed};
-    ELSE
-        INSERT INTO {queue} AS q ({pk})
-        SELECT {new_pk} FROM new_rows n
-        ON CONFLICT ({pk}) DO UPDATE SET {changed};
-    END IF;
-    IF FOUND THEN
-        PERFORM ai._wake_worker();
-    END IF;
-    RETURN NULL;
-END
-$trigger$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS {body}

@@ -177,6 +177,7 @@ fn create_vectorizer(
     }
 
     let objects = Objects {
+        id,
         queue: qualified(&queue_schema, &queue_table),
         failed: qualified(&queue_schema, &failed_table),
         destination: to,

@@ -27,6 +27,7 @@ pub struct Source {
 
 /// What a vectorizer is made of: quoted names with schemas.
 pub struct Objects {
+    pub id: i32,
     pub queue: String,
     pub failed: String,
     pub destination: DestinationObjects,
@@ -96,6 +97,7 @@ impl Objects {
             embedding_columns.push(column.clone());
         }
         let function = TriggerFunction {
+            id: self.id,
             function: &self.function,
             source: source.oid,
             queue: &self.queue,
@@ -122,6 +124,12 @@ impl Objects {
             of_the_queue()
         }
         triggers::create(&source.name, &self.trigger, &self.function, source.partitioned);
+        // They call functions of the extension: where it goes, writes to the source must not fail.
+        acting_as_extension(|| {
+            let function = format!("ALTER FUNCTION {}() DEPENDS ON EXTENSION ai", self.function);
+            statement::run(&function, &[]);
+            triggers::depend_on_extension(&source.name, &self.trigger, source.partitioned);
+        });
     }
 
     /// Puts the rows that are there into the queue, behind all that change from now on.

@@ -14,6 +14,7 @@ use crate::worker::shared_memory;
 
 /// What goes into a trigger function. Quoted names with schemas.
 pub struct TriggerFunction<'a> {
+    pub id: i32,
     pub function: &'a str,
     pub source: Oid,
     pub queue: &'a str,
@@ -49,15 +50,14 @@ impl TriggerFunction<'_> {
         let emptied = [self.target, Some(self.queue), Some(self.failed)];
         let emptied: Vec<&str> = emptied.into_iter().flatten().collect();
         let template = if self.partitioned {
-            include_str!("../../sql/query/create_row_trigger_function.sql")
+            include_str!("../../sql/query/row_trigger_body.sql")
         } else {
-            include_str!("../../sql/query/create_trigger_function.sql")
+            include_str!("../../sql/query/trigger_body.sql")
         };
-        let sql = fill(
+        let body = fill(
             template,
             &[
-                ("create", create),
-                ("function", self.function),
+                ("id", &self.id.to_string()),
                 ("emptied", &emptied.join(", ")),
                 ("queue", self.queue),
                 ("failed", self.failed),
@@ -65,6 +65,7 @@ impl TriggerFunction<'_> {
                 ("new_pk", &key.list(&format!("{}.", new.0), In::Source)),
                 ("queue_is_old", &key.same(queued, old)),
                 ("new_is_old", &new_is_old),
+                ("old_key", &format!("jsonb_build_object({})", key.labelled(old))),
                 ("remove_deleted", &remove("")),
                 ("remove_renamed", &remove(&renamed)),
                 ("old_row", &self.row(old.0)),
@@ -72,7 +73,7 @@ impl TriggerFunction<'_> {
                 ("changed", include_str!("../../sql/query/changed.sql").trim_end()),
             ],
         );
-        statement::run(&sql, &[]);
+        define(create, self.function, &body);
     }
 
     /// Makes the function. Never over one that is there already: it may be somebody else's.
@@ -93,36 +94,60 @@ impl TriggerFunction<'_> {
     }
 }
 
+/// The function itself, its body as a literal.
+fn define(create: &str, function: &str, body: &str) {
+    let body = statement::literal(body);
+    let names = [("create", create), ("function", function), ("body", &body)];
+    let sql = fill(include_str!("../../sql/query/create_trigger_function.sql"), &names);
+    statement::run(&sql, &[]);
+}
+
+/// Suffix of the name, event, and the rest of the definition. By statement there is a trigger each, because one with
+/// transition tables serves a single event.
+const BY_STATEMENT: [(&str, &str, &str); 4] = [
+    (
+        "_insert",
+        "INSERT",
+        "REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT",
+    ),
+    (
+        "",
+        "UPDATE",
+        "REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT",
+    ),
+    (
+        "_delete",
+        "DELETE",
+        "REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT",
+    ),
+    ("_truncate", "TRUNCATE", "FOR EACH STATEMENT"),
+];
+const BY_ROW: [(&str, &str, &str); 2] = [
+    ("", "INSERT OR UPDATE OR DELETE", "FOR EACH ROW"),
+    ("_truncate", "TRUNCATE", "FOR EACH STATEMENT"),
+];
+
+fn kinds(partitioned: bool) -> &'static [(&'static str, &'static str, &'static str)] {
+    if partitioned { &BY_ROW } else { &BY_STATEMENT }
+}
+
 /// Puts the triggers on the source.
 pub fn create(source: &str, stem: &str, function: &str, partitioned: bool) {
-    // By statement there is a trigger each, because one with transition tables serves a single event.
-    let by_statement = [
-        (
-            "_insert",
-            "INSERT",
-            "REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT",
-        ),
-        (
-            "",
-            "UPDATE",
-            "REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT",
-        ),
-        (
-            "_delete",
-            "DELETE",
-            "REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT",
-        ),
-        ("_truncate", "TRUNCATE", "FOR EACH STATEMENT"),
-    ];
-    let by_row = [
-        ("", "INSERT OR UPDATE OR DELETE", "FOR EACH ROW"),
-        ("_truncate", "TRUNCATE", "FOR EACH STATEMENT"),
-    ];
-    let triggers: &[(&str, &str, &str)] = if partitioned { &by_row } else { &by_statement };
-    for (suffix, event, kind) in triggers {
+    for (suffix, event, kind) in kinds(partitioned) {
         let name = identifier(&format!("{stem}{suffix}"));
         let sql = format!("CREATE TRIGGER {name} AFTER {event} ON {source} {kind} EXECUTE FUNCTION {function}()");
         statement::run(&sql, &[]);
+    }
+}
+
+/// The triggers go with the extension.
+pub fn depend_on_extension(source: &str, stem: &str, partitioned: bool) {
+    for (suffix, ..) in kinds(partitioned) {
+        let name = identifier(&format!("{stem}{suffix}"));
+        statement::run(
+            &format!("ALTER TRIGGER {name} ON {source} DEPENDS ON EXTENSION ai"),
+            &[],
+        );
     }
 }
 
@@ -135,6 +160,7 @@ pub fn embedding_columns(source: Oid) -> Vec<String> {
 /// Makes the trigger functions of a source (`None`: of all) anew, after a rename or a change of columns.
 pub fn refresh(source: Option<Oid>) {
     struct Known {
+        id: i32,
         source: Oid,
         queue: String,
         failed: String,
@@ -145,6 +171,7 @@ pub fn refresh(source: Option<Oid>) {
     }
     let sql = include_str!("../../sql/query/trigger_functions.sql");
     let known = statement::rows(sql, &[source.into()], |row| Known {
+        id: row.must(1),
         source: row.must(2),
         queue: row.must(4),
         failed: row.must(5),
@@ -156,11 +183,12 @@ pub fn refresh(source: Option<Oid>) {
     for vectorizer in known {
         let Some(key) = PrimaryKey::current(vectorizer.source, &vectorizer.source_pk) else {
             // Whoever drops a column of the key must still be able to write to the table.
-            let sql = include_str!("../../sql/query/idle_trigger_function.sql");
-            acting_as_extension(|| statement::run(&fill(sql, &[("function", &vectorizer.function)]), &[]));
+            let body = include_str!("../../sql/query/idle_trigger_body.sql");
+            acting_as_extension(|| define("CREATE OR REPLACE", &vectorizer.function, body));
             continue;
         };
         let function = TriggerFunction {
+            id: vectorizer.id,
             function: &vectorizer.function,
             source: vectorizer.source,
             queue: &vectorizer.queue,
@@ -171,6 +199,17 @@ pub fn refresh(source: Option<Oid>) {
             embedding_columns: &embedding_columns(vectorizer.source),
         };
         acting_as_extension(|| function.make("CREATE OR REPLACE"));
+    }
+}
+
+/// For the triggers: the documents with these primary keys (`None`: all) are gone, and with them what was noted about
+/// them. Only for the owner of the vectorizer, as whom its triggers run.
+#[pg_extern(sql = false)]
+fn forget_errors(vectorizer_id: i32, keys: Option<JsonB>) {
+    let owns = include_str!("../../sql/query/owns_vectorizer.sql");
+    if statement::row(owns, &[vectorizer_id.into()], |row| row.get::<bool>(1)).flatten() == Some(true) {
+        let sql = include_str!("../../sql/query/forget_errors.sql");
+        acting_as_extension(|| statement::run(sql, &[vectorizer_id.into(), keys.into()]));
     }
 }
 

@@ -1,0 +1,54 @@
+-- Runs in the statement of whoever writes to the source, as the owner of the vectorizer. It locks source rows (already
+-- locked by the statement), then queue rows: the worker takes them in the same order.
+-- A column of the source may be called found, or old.
+#variable_conflict use_column
+DECLARE
+    queued bool;
+BEGIN
+    IF TG_OP = 'TRUNCATE' THEN
+        TRUNCATE {emptied};
+        PERFORM ai._forget_errors({id}, NULL);
+        RETURN NULL;
+    END IF;
+    IF TG_OP = 'DELETE' THEN
+        {remove_deleted}
+        DELETE FROM {queue} q USING old_rows o WHERE {queue_is_old};
+        queued := FOUND;
+        DELETE FROM {failed} q USING old_rows o WHERE {queue_is_old};
+        IF FOUND OR queued THEN
+            PERFORM ai._forget_errors({id}, (SELECT jsonb_agg({old_key}) FROM old_rows o));
+        END IF;
+        RETURN NULL;
+    END IF;
+    IF TG_OP = 'UPDATE' THEN
+        -- The worker writes vectors into columns of the source: no news.
+        IF current_setting('ai.writing', true) = 'on' THEN
+            RETURN NULL;
+        END IF;
+        -- Keys that are no more.
+        {remove_renamed}
+        DELETE FROM {queue} q USING old_rows o
+        WHERE {queue_is_old} AND NOT EXISTS (SELECT FROM new_rows n WHERE {new_is_old});
+        queued := FOUND;
+        DELETE FROM {failed} q USING old_rows o
+        WHERE {queue_is_old} AND NOT EXISTS (SELECT FROM new_rows n WHERE {new_is_old});
+        IF FOUND OR queued THEN
+            PERFORM ai._forget_errors({id}, (
+                SELECT jsonb_agg({old_key}) FROM old_rows o
+                WHERE NOT EXISTS (SELECT FROM new_rows n WHERE {new_is_old})));
+        END IF;
+        -- Rows that differ, byte for byte: that needs no equality operator, which not every type has.
+        INSERT INTO {queue} AS q ({pk})
+        SELECT {new_pk} FROM new_rows n
+        WHERE NOT EXISTS (SELECT FROM old_rows o WHERE {new_is_old} AND {old_row} OPERATOR(pg_catalog.*=) {new_row})
+        ON CONFLICT ({pk}) DO UPDATE SET {changed};
+    ELSE
+        INSERT INTO {queue} AS q ({pk})
+        SELECT {new_pk} FROM new_rows n
+        ON CONFLICT ({pk}) DO UPDATE SET {changed};
+    END IF;
+    IF FOUND THEN
+        PERFORM ai._wake_worker();
+    END IF;
+    RETURN NULL;
+END
