@@ -23,7 +23,7 @@ demo: ## Show the whole: documents in S3 become searchable (PROVIDER=openai: wit
 test: setup ## Run everything that is checked: format, lints, tests, pg_regress
 	@exec $(python) tests/support/check.py
 
-check: setup ## Run some of it: make check ONLY="pipeline lints"
+check: setup ## Run some of it: make check ONLY="lints pipeline" (names: those of its summary, pipeline, integration)
 	@exec $(python) tests/support/check.py $(ONLY)
 
 installcheck: setup ## Run the SQL tests of pg_test with pg_regress

@@ -9,9 +9,9 @@ use ai_pipeline::error::{Class, Failure, Step};
 use ai_pipeline::format::Template;
 use pgrx::JsonB;
 use pgrx::pg_sys::Oid;
-use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::key::{In, PrimaryKey};
 use crate::statement::{self, fill, identifier};
 
 /// A vectorizer as the worker sees it: what to do, as whom, and the statements to do it with.
@@ -28,35 +28,8 @@ pub struct Vectorizer {
     pub statements: Statements,
     /// The configuration was at fault: one document at a time after this long, until one succeeds.
     pub paused: Option<Duration>,
-}
-
-/// A column of the primary key.
-#[derive(Clone, Debug, Deserialize)]
-pub struct KeyColumn {
-    /// Its name in the destination.
-    pub stored: String,
-    /// Its name in queue and failed queue.
-    pub queued: String,
-    /// Its name in the source, now.
-    pub source: String,
-    /// Its equality operator.
-    #[serde(default)]
-    pub equals: String,
-}
-
-/// The primary key of a table with its equality operators filled in.
-pub fn with_equality(source: Oid, mut key: Vec<KeyColumn>) -> Vec<KeyColumn> {
-    let operators: BTreeMap<String, String> =
-        statement::rows(include_str!("../sql/query/equality.sql"), &[source.into()], |row| {
-            (row.must(1), row.must(2))
-        })
-        .into_iter()
-        .collect();
-    for column in &mut key {
-        let known = operators.get(&column.source);
-        column.equals = known.cloned().unwrap_or_else(|| "OPERATOR(pg_catalog.=)".to_owned());
-    }
-    key
+    /// Something is written down about it: a pause, also one that a restart has ended, or failed documents.
+    pub has_notes: bool,
 }
 
 /// The statements of sql/query for the tables of one vectorizer.
@@ -128,11 +101,10 @@ fn read(row: &statement::Row) -> Result<Option<Vectorizer>, String> {
         return Ok(None);
     }
     let owner: Oid = row.get(4).ok_or("its source table does not exist any more")?;
-    let key: Vec<KeyColumn> = row
+    let key = row
         .get::<JsonB>(11)
-        .and_then(|json| serde_json::from_value(json.0).ok())
-        .ok_or("its source table has lost the primary key that it had")?;
-    let key = with_equality(row.must(3), key);
+        .and_then(|names| PrimaryKey::read(row.must(3), names.0));
+    let key = key.ok_or("its source table has lost the primary key that it had")?;
     let columns: BTreeMap<String, String> = row
         .get::<JsonB>(12)
         .and_then(|json| serde_json::from_value(json.0).ok())
@@ -177,6 +149,7 @@ fn read(row: &statement::Row) -> Result<Option<Vectorizer>, String> {
         statements,
         paused: (paused == Some(true))
             .then(|| Duration::from_secs_f64(retry_in.unwrap_or_default().clamp(0.0, 3600.0))),
+        has_notes: row.must(16),
     }))
 }
 
@@ -192,37 +165,13 @@ struct Names {
 impl Statements {
     fn new(
         names: &Names,
-        key: &[KeyColumn],
+        key: &PrimaryKey,
         document: &str,
         bytes: bool,
         template_columns: &BTreeMap<String, String>,
     ) -> Statements {
-        let same = |table: &str, column: fn(&KeyColumn) -> &str| {
-            let each = key.iter().map(|k| {
-                format!(
-                    "{table}.{} {} q.{}",
-                    identifier(column(k)),
-                    k.equals,
-                    identifier(&k.queued)
-                )
-            });
-            each.collect::<Vec<_>>().join(" AND ")
-        };
-        let source_is_item = same("s", |k| &k.source);
-        let target_is_item = same("t", |k| &k.stored);
-        let failed_is_item = same("f", |k| &k.queued);
-        let list = |prefix: &str, column: fn(&KeyColumn) -> &str| {
-            key.iter()
-                .map(|k| format!("{prefix}{}", identifier(column(k))))
-                .collect::<Vec<_>>()
-                .join(", ")
-        };
-        let object = |pairs: Vec<String>| format!("jsonb_build_object({})", pairs.join(", "));
-        let primary_key = object(
-            key.iter()
-                .map(|k| format!("{}, q.{}", statement::literal(&k.source), identifier(&k.queued)))
-                .collect(),
-        );
+        let item = ("q", In::Queue);
+        let object = |pairs: &str| format!("jsonb_build_object({pairs})");
         // A numeric of any length survives as text; serde_json would squeeze it into a double.
         let columns = template_columns.iter().map(|(name, kind)| {
             let value = format!("s.{}", identifier(name));
@@ -240,14 +189,14 @@ impl Statements {
             ("failed", &names.failed),
             ("target", &names.target),
             ("vector", &format!("{}.vector", names.vector_schema)),
-            ("source_is_item", &source_is_item),
-            ("target_is_item", &target_is_item),
-            ("failed_is_item", &failed_is_item),
-            ("pk", &list("", |k| &k.queued)),
-            ("target_pk", &list("", |k| &k.stored)),
-            ("queue_pk", &list("q.", |k| &k.queued)),
-            ("primary_key", &primary_key),
-            ("row", &object(columns.collect())),
+            ("source_is_item", &key.same(("s", In::Source), item)),
+            ("target_is_item", &key.same(("t", In::Target), item)),
+            ("failed_is_item", &key.same(("f", In::Queue), item)),
+            ("pk", &key.list("", In::Queue)),
+            ("target_pk", &key.list("", In::Target)),
+            ("queue_pk", &key.list("q.", In::Queue)),
+            ("primary_key", &object(&key.labelled("q"))),
+            ("row", &object(&columns.collect::<Vec<_>>().join(", "))),
             (
                 "document_text",
                 &if bytes {

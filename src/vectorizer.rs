@@ -5,6 +5,7 @@ use pgrx::prelude::*;
 mod create;
 mod drop;
 mod names;
+mod objects;
 mod validate;
 
 /// The variable that a vectorizer reads its key from, where the environment of the server lacks it.

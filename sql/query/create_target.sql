@@ -1,8 +1,8 @@
 CREATE TABLE {target} (
     embedding_uuid uuid NOT NULL DEFAULT gen_random_uuid() PRIMARY KEY,
-    {pk_definitions},
+    {target_pk_definitions},
     chunk_seq int4 NOT NULL,
     chunk text NOT NULL,
     embedding {vector}({dimensions}) NOT NULL,
-    UNIQUE ({pk}, chunk_seq)
+    UNIQUE ({target_pk}, chunk_seq)
 )

@@ -2,6 +2,8 @@
 -- locked by the statement), then queue rows: the worker takes them in the same order.
 CREATE FUNCTION {function}() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $trigger$
+-- A column of the source may be called found, or old.
+#variable_conflict use_column
 BEGIN
     IF TG_OP = 'TRUNCATE' THEN
         TRUNCATE {target}, {queue}, {failed};
@@ -24,7 +26,7 @@ BEGIN
         -- Rows that differ, byte for byte: that needs no equality operator, which not every type has.
         INSERT INTO {queue} AS q ({pk})
         SELECT {new_pk} FROM new_rows n
-        WHERE NOT EXISTS (SELECT FROM old_rows o WHERE {new_is_old} AND o OPERATOR(pg_catalog.*=) n)
+        WHERE NOT EXISTS (SELECT FROM old_rows o WHERE {new_is_old} AND o.* OPERATOR(pg_catalog.*=) n.*)
         ON CONFLICT ({pk}) DO UPDATE SET {changed};
     ELSE
         INSERT INTO {queue} AS q ({pk})

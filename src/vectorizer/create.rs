@@ -9,26 +9,14 @@ use pgrx::prelude::*;
 use serde_json::{Value, json};
 
 use super::names::{self, QUEUE_COLUMNS, TARGET_COLUMNS};
+use super::objects::{Objects, Source};
 use super::validate::{self, Column};
-use crate::catalog::{KeyColumn, with_equality};
 use crate::error::{invalid, raise};
-use crate::statement::{self, fill, identifier, qualified};
+use crate::key::PrimaryKey;
+use crate::statement::{self, qualified};
 use crate::transaction::{acting_as, acting_as_extension};
 use crate::worker::shared_memory;
 use crate::{settings, worker};
-
-/// The source table, as far as it matters here.
-struct Source {
-    oid: Oid,
-    schema: String,
-    table: String,
-    owner: Oid,
-    partitioned: bool,
-    /// Quoted, with its schema.
-    name: String,
-    caller_is_owner: bool,
-    caller_is_superuser: bool,
-}
 
 #[pg_extern(sql = false)]
 #[allow(clippy::too_many_arguments)]
@@ -75,16 +63,19 @@ fn create_vectorizer(
         invalid("dimensions argument is required")
     };
     let (source_pk, key) = primary_key(source.oid);
-    if source.partitioned {
-        let message = format!("{} is partitioned, which is not supported yet", source.name);
-        raise(
-            PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
-            message,
-            Some("Make a vectorizer for each partition."),
-        );
+    if let Some(why) = &source.unsupported {
+        let message = format!("{} {why}", source.name);
+        raise(PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED, message, None);
     }
-    // A migration that runs twice must find its own vectorizer before it finds its own queue in the way.
-    if if_not_exists == Some(true) {
+    let id: i32 = acting_as_extension(|| {
+        statement::row("SELECT nextval('ai.vectorizer_id_seq')::int4", &[], |row| row.must(1))
+            .expect("nextval answers with one row")
+    });
+    let queue_schema = queue_schema.unwrap_or_else(|| "ai".to_owned());
+    let queue_table = queue_table.unwrap_or_else(|| format!("_vectorizer_q_{id}"));
+    let failed_table = format!("_vectorizer_q_failed_{id}");
+    // A migration that runs twice finds its own queue: that is no obstacle where it will find its own vectorizer, too.
+    let runs_twice = if_not_exists == Some(true) && {
         let planned = name.clone().or_else(|| {
             let config = destination
                 .as_ref()
@@ -95,24 +86,12 @@ fn create_vectorizer(
                 &source.table,
             )))
         });
-        if let Some((name, id)) = planned
-            .and_then(|name| Some((find(&name)?, name)))
-            .map(|(id, name)| (name, id))
-        {
-            notice!("a vectorizer named {name} already exists, skipping");
-            return id;
-        }
+        planned.and_then(|name| find(&name)).is_some()
+    };
+    if !runs_twice {
+        must_be_free(&queue_schema, &queue_table, "an alternate queue_table");
+        must_be_free(&queue_schema, &failed_table, "an alternate queue_schema");
     }
-
-    let id: i32 = acting_as_extension(|| {
-        statement::row("SELECT nextval('ai.vectorizer_id_seq')::int4", &[], |row| row.must(1))
-            .expect("nextval answers with one row")
-    });
-    let queue_schema = queue_schema.unwrap_or_else(|| "ai".to_owned());
-    let queue_table = queue_table.unwrap_or_else(|| format!("_vectorizer_q_{id}"));
-    let failed_table = format!("_vectorizer_q_failed_{id}");
-    must_be_free(&queue_schema, &queue_table, "an alternate queue_table");
-    must_be_free(&queue_schema, &failed_table, "an alternate queue_schema");
 
     let columns = columns(source.oid);
     let loading = validate::loading(&loading, &columns);
@@ -130,14 +109,18 @@ fn create_vectorizer(
              scheduling=>ai.scheduling_none()",
         );
     }
-    if !source.caller_is_superuser {
-        refuse_what_reaches_out(&loading, &embedding);
-    }
     let destination = names::destination(&destination, &source.schema, &source.table);
     let name = name.unwrap_or_else(|| names::derived(&destination));
-    if find(&name).is_some() {
+    if let Some(id) = find(&name) {
+        if if_not_exists == Some(true) {
+            notice!("a vectorizer named {name} already exists, skipping");
+            return id;
+        }
         let message = format!("a vectorizer named {name} already exists.");
         raise(PgSqlErrorCode::ERRCODE_DUPLICATE_OBJECT, message, None);
+    }
+    if !source.caller_is_superuser {
+        refuse_what_reaches_out(&loading, &embedding);
     }
     let Destination::Table {
         target_schema,
@@ -157,6 +140,17 @@ fn create_vectorizer(
                 Some("Rename the column."),
             );
         }
+    }
+
+    if !names::fits(&name) {
+        // The text that callers know, from the time when a constraint of the table said it.
+        raise(
+            PgSqlErrorCode::ERRCODE_CHECK_VIOLATION,
+            "new row for relation \"vectorizer\" violates check constraint \"vectorizer_name_check\"",
+            Some(
+                "Names of vectorizers begin with a lower-case letter; lower-case letters, digits and underscores follow.",
+            ),
+        );
     }
 
     let config = json!({
@@ -243,7 +237,7 @@ fn read_source(oid: Oid) -> Option<Source> {
             schema: row.must(1),
             table: row.must(2),
             owner: row.must(3),
-            partitioned: row.must(4),
+            unsupported: row.get(4),
             name: row.must(5),
             caller_is_owner: row.must(6),
             caller_is_superuser: row.must(7),
@@ -252,7 +246,7 @@ fn read_source(oid: Oid) -> Option<Source> {
 }
 
 /// The primary key as the catalogue keeps it, and as statements need it.
-fn primary_key(source: Oid) -> (Value, Vec<KeyColumn>) {
+fn primary_key(source: Oid) -> (Value, PrimaryKey) {
     let reserved: Vec<&str> = QUEUE_COLUMNS.to_vec();
     let found: Option<JsonB> = statement::row(
         include_str!("../../sql/query/source_pk.sql"),
@@ -263,26 +257,7 @@ fn primary_key(source: Oid) -> (Value, Vec<KeyColumn>) {
     let Some(JsonB(source_pk)) = found else {
         invalid("source table must have a primary key constraint")
     };
-    let mut columns: Vec<&Value> = source_pk
-        .as_array()
-        .map(|columns| columns.iter().collect())
-        .unwrap_or_default();
-    columns.sort_by_key(|column| column["pknum"].as_i64());
-    let key = columns.into_iter().map(|column| {
-        let text = |key: &str| column[key].as_str().unwrap_or_default().to_owned();
-        let queued = if column["queued"].is_string() {
-            text("queued")
-        } else {
-            text("attname")
-        };
-        KeyColumn {
-            stored: text("attname"),
-            queued,
-            source: text("attname"),
-            equals: String::new(),
-        }
-    });
-    let key = with_equality(source, key.collect());
+    let key = PrimaryKey::new(source, &source_pk);
     (source_pk, key)
 }
 
@@ -329,200 +304,4 @@ fn refuse_what_reaches_out(loading: &Value, embedding: &Value) {
         format!("permission denied to choose {what}"),
         Some("Only a superuser may say where the credentials of the server are used; have one create this vectorizer."),
     );
-}
-
-/// What a vectorizer is made of: quoted names with schemas.
-struct Objects {
-    queue: String,
-    failed: String,
-    target: String,
-    view: String,
-    function: String,
-    /// Stem of the names of the triggers.
-    trigger: String,
-    /// Queue, failed queue and function are in the schema of the extension, where only it may create.
-    in_extension: bool,
-}
-
-impl Objects {
-    fn create(&self, source: &Source, key: &[KeyColumn], columns: &[Column], dimensions: i64) {
-        let vector = statement::row(include_str!("../../sql/query/vector_type.sql"), &[], |row| {
-            row.must::<String>(1)
-        });
-        let Some(vector) = vector else {
-            let hint = "Run CREATE EXTENSION vector.";
-            raise(
-                PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
-                "the type vector does not exist",
-                Some(hint),
-            )
-        };
-        let types: Vec<(String, String)> = statement::rows(
-            "SELECT attname::text, format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = $1 AND attnum > 0",
-            &[source.oid.into()],
-            |row| (row.must(1), row.must(2)),
-        );
-        let definitions = |column: fn(&KeyColumn) -> &str| {
-            // In the order of the table, as pgai has them.
-            let in_order = types.iter().filter_map(|(name, kind)| {
-                let key = key.iter().find(|key| key.source == *name)?;
-                Some(format!("{} {kind} NOT NULL", identifier(column(key))))
-            });
-            in_order.collect::<Vec<_>>().join(",\n    ")
-        };
-        let list = |prefix: &str, column: fn(&KeyColumn) -> &str| {
-            key.iter()
-                .map(|key| format!("{prefix}{}", identifier(column(key))))
-                .collect::<Vec<_>>()
-                .join(", ")
-        };
-        let same = |left: &str, of_left: fn(&KeyColumn) -> &str, right: &str, of_right: fn(&KeyColumn) -> &str| {
-            let each = key.iter().map(|key| {
-                format!(
-                    "{left}.{} {} {right}.{}",
-                    identifier(of_left(key)),
-                    key.equals,
-                    identifier(of_right(key))
-                )
-            });
-            each.collect::<Vec<_>>().join(" AND ")
-        };
-        let (queued, stored): (fn(&KeyColumn) -> &str, fn(&KeyColumn) -> &str) = (|key| &key.queued, |key| &key.stored);
-        let in_source: fn(&KeyColumn) -> &str = |key| &key.source;
-        let view_columns = columns.iter().map(|(name, _)| {
-            let table = if key.iter().any(|key| key.source == *name) {
-                "t"
-            } else {
-                "s"
-            };
-            format!("{table}.{}", identifier(name))
-        });
-        let values = [
-            ("source", source.name.as_str()),
-            ("queue", &self.queue),
-            ("failed", &self.failed),
-            ("target", &self.target),
-            ("view", &self.view),
-            ("function", &self.function),
-            ("vector", &format!("{vector}.vector")),
-            ("dimensions", &dimensions.to_string()),
-            ("columns", &view_columns.collect::<Vec<_>>().join(", ")),
-            ("pk", &list("", queued)),
-            ("new_pk", &list("n.", in_source)),
-            ("source_is_target", &same("s", in_source, "t", stored)),
-            ("target_is_old", &same("t", stored, "o", in_source)),
-            ("queue_is_old", &same("q", queued, "o", in_source)),
-            ("new_is_old", &same("n", in_source, "o", in_source)),
-            ("changed", include_str!("../../sql/query/changed.sql").trim_end()),
-        ];
-        let with = |own: &[(&'static str, String)], template: &str| {
-            let own = own.iter().map(|(name, value)| (*name, value.as_str()));
-            statement::run(&fill(template, &own.chain(values).collect::<Vec<_>>()), &[]);
-        };
-        let owner = statement::row("SELECT $1::regrole::text", &[source.owner.into()], |row| {
-            row.must::<String>(1)
-        })
-        .expect("a role that owns a table exists");
-        let give = |kind: &str, name: &str| {
-            statement::run(&format!("ALTER {kind} {name} OWNER TO {owner}"), &[]);
-        };
-
-        let pk = |column| [("pk", list("", column)), ("pk_definitions", definitions(column))];
-        let of_the_queue = || {
-            with(&pk(queued), include_str!("../../sql/query/create_queue.sql"));
-            with(&[], include_str!("../../sql/query/create_queue_index.sql"));
-            with(&pk(queued), include_str!("../../sql/query/create_failed.sql"));
-            with(&[], include_str!("../../sql/query/create_trigger_function.sql"));
-            statement::run(
-                &format!("REVOKE EXECUTE ON FUNCTION {}() FROM PUBLIC", self.function),
-                &[],
-            );
-            give("TABLE", &self.queue);
-            give("TABLE", &self.failed);
-            give("FUNCTION", &format!("{}()", self.function));
-        };
-        with(&pk(stored), include_str!("../../sql/query/create_target.sql"));
-        statement::run(
-            &format!("ALTER TABLE {} ALTER COLUMN embedding SET STORAGE MAIN", self.target),
-            &[],
-        );
-        with(&[], include_str!("../../sql/query/create_view.sql"));
-        give("TABLE", &self.target);
-        give("VIEW", &self.view);
-        if self.in_extension {
-            acting_as_extension(of_the_queue)
-        } else {
-            of_the_queue()
-        }
-        self.create_triggers(source);
-    }
-
-    /// A trigger each, because one with transition tables serves a single event.
-    fn create_triggers(&self, source: &Source) {
-        let triggers = [
-            ("_insert", "INSERT", "REFERENCING NEW TABLE AS new_rows"),
-            ("", "UPDATE", "REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows"),
-            ("_delete", "DELETE", "REFERENCING OLD TABLE AS old_rows"),
-            ("_truncate", "TRUNCATE", ""),
-        ];
-        for (suffix, event, tables) in triggers {
-            let name = identifier(&format!("{}{suffix}", self.trigger));
-            let sql = format!(
-                "CREATE TRIGGER {name} AFTER {event} ON {} {tables} FOR EACH STATEMENT EXECUTE FUNCTION {}()",
-                source.name, self.function
-            );
-            statement::run(&sql, &[]);
-        }
-    }
-
-    fn enqueue_existing(&self, source: &Source, key: &[KeyColumn]) {
-        let list = |prefix: &str, column: fn(&KeyColumn) -> &str| {
-            key.iter()
-                .map(|key| format!("{prefix}{}", identifier(column(key))))
-                .collect::<Vec<_>>()
-                .join(", ")
-        };
-        let values = [
-            ("source", source.name.as_str()),
-            ("queue", &self.queue),
-            ("pk", &list("", |key| &key.queued)),
-            ("source_pk", &list("s.", |key| &key.source)),
-        ];
-        statement::run(
-            &fill(include_str!("../../sql/query/enqueue_existing.sql"), &values),
-            &[],
-        );
-    }
-
-    /// pgai's grants: read the source, look after destination and queue.
-    fn grant(&self, source: &Source, queue_schema: &str, target_schema: &str, view_schema: &str, to: &[String]) {
-        if to.is_empty() {
-            return;
-        }
-        let roles: Vec<String> = to
-            .iter()
-            .map(|role| {
-                if role == "public" {
-                    "PUBLIC".to_owned()
-                } else {
-                    identifier(role)
-                }
-            })
-            .collect();
-        let roles = roles.join(", ");
-        let grant = |privileges: &str, on: &str| {
-            statement::run(&format!("GRANT {privileges} ON {on} TO {roles}"), &[]);
-        };
-        for schema in [&source.schema, target_schema, view_schema] {
-            grant("USAGE", &format!("SCHEMA {}", identifier(schema)));
-        }
-        grant("SELECT", &source.name);
-        grant("SELECT, INSERT, UPDATE", &self.target);
-        grant("SELECT", &self.view);
-        if queue_schema != "ai" {
-            grant("USAGE", &format!("SCHEMA {}", identifier(queue_schema)));
-        }
-        grant("SELECT, INSERT, UPDATE, DELETE", &self.queue);
-        grant("SELECT, INSERT, UPDATE, DELETE", &self.failed);
-    }
 }

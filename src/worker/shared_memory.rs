@@ -15,6 +15,7 @@ const SLOTS: usize = 512;
 /// Bytes of a text that a process says about itself.
 const TEXT: usize = 160;
 
+// SAFETY: no other lock of the server is named like the extension.
 static STATE: PgLwLock<State> = unsafe { PgLwLock::new(c"ai") };
 
 /// A short text of fixed size.

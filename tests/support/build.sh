@@ -22,7 +22,9 @@ if [ "${1:-}" = --release ]; then
   tests/support/install.sh "$pg_config" "$target/release"
 else
   # The headers of the system's Postgres are those of its copy, and their path is the same for every clone.
-  PGRX_PG_CONFIG_PATH=/usr/lib/postgresql/$major/bin/pg_config cargo build --locked -p ai -p ai-pipeline -p provider \
+  # `--workspace` and `--examples` (there are none) make cargo choose the features that `cargo test --workspace` chooses:
+  # otherwise the AWS SDK is compiled a second time for the tests.
+  PGRX_PG_CONFIG_PATH=/usr/lib/postgresql/$major/bin/pg_config cargo build --locked --workspace --lib --bins --examples \
     --no-default-features --features "ai/pg$major"
   tests/support/install.sh "$PWD/.setup/postgres-$major/lib/postgresql/$major/bin/pg_config" "$target/debug"
 fi

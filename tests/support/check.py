@@ -53,18 +53,28 @@ def wall(_bindir, _folder):
     return tree.returncode == 0 and not found
 
 
-def pipeline(_bindir, _folder):
-    return cargo(
-        "test", "--locked", "-p", "ai-pipeline", "-p", "provider",
-        LANGCHAIN_PYTHON=str(VENV / "python"), MOTO_SERVER=str(VENV / "moto_server"),
-    )
+def compiling(_bindir, _folder):
+    return cargo("test", "--locked", "--workspace", *FEATURES, "--no-run")
+
+
+def tests(bindir, _folder):
+    return cargo("test", "--locked", "--workspace", *FEATURES, "--no-fail-fast", **test_settings(bindir))
+
+
+def pipeline(bindir, _folder):
+    return cargo("test", "--locked", "-p", "ai-pipeline", "-p", "provider", "--no-fail-fast", **test_settings(bindir))
 
 
 def integration(bindir, _folder):
-    return cargo(
-        "test", "--locked", "-p", "ai", *FEATURES,
-        AI_TEST_PG_BINDIR=str(bindir), MOTO_SERVER=str(VENV / "moto_server"),
-    )
+    return cargo("test", "--locked", "-p", "ai", *FEATURES, "--no-fail-fast", **test_settings(bindir))
+
+
+def test_settings(bindir):
+    return {
+        "AI_TEST_PG_BINDIR": str(bindir),
+        "LANGCHAIN_PYTHON": str(VENV / "python"),
+        "MOTO_SERVER": str(VENV / "moto_server"),
+    }
 
 
 def installcheck(bindir, folder):
@@ -103,24 +113,33 @@ CHECKS = {
     "format": ("cargo fmt", formatting),
     "wall": ("the pipeline knows no Postgres", wall),
     "lints": ("clippy, warnings are errors", lints),
-    "pipeline": ("tests of the pipeline and of the test provider", pipeline),
     "build": ("the extension, the parser and the provider, installed into the private Postgres", build),
-    "integration": ("tests against a real server, S3 and provider", integration),
+    "compile": ("the tests", compiling),
+    "tests": ("of the pipeline and the provider, and of the extension on a real server with S3 and provider", tests),
     "installcheck": ("pg_regress", installcheck),
 }
-NEEDS_BUILD = {"integration", "installcheck"}
+# Parts of `tests`, for whoever works on one of them; each compiles for itself.
+PARTS = {
+    "pipeline": ("tests of the pipeline and the provider", pipeline),
+    "integration": ("tests of the extension on a real server with S3 and provider", integration),
+}
+NEEDS_BUILD = {"tests", "integration", "installcheck"}
 
 
 def main(names):
     os.umask(0o022)
-    unknown = [name for name in names if name not in CHECKS]
+    known = {**CHECKS, **PARTS}
+    unknown = [name for name in names if name not in known]
     if unknown:
-        raise Failure(f"no such check: {', '.join(unknown)}; there are {', '.join(CHECKS)}")
-    chosen = [name for name in CHECKS if not names or name in names or (name == "build" and NEEDS_BUILD & set(names))]
+        raise Failure(f"no such check: {', '.join(unknown)}; there are {', '.join(known)}")
+    wanted = set(names or CHECKS)
+    if wanted & NEEDS_BUILD:
+        wanted.add("build")
+    chosen = [name for name in known if name in wanted]
     outcome = {}
     with reachable(TREE, ROOT / ".setup" / "run") as (place, folder):
         for name in chosen:
-            title, check = CHECKS[name]
+            title, check = known[name]
             print(f"\n=== {name}: {title}", flush=True)
             if name in NEEDS_BUILD and outcome["build"][0] != "ok":
                 print("not run: the build failed")

@@ -1,0 +1,118 @@
+//! The primary key of a source table, in the SQL of the tables that know it.
+
+use std::collections::BTreeMap;
+
+use pgrx::pg_sys::Oid;
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::statement::{self, identifier};
+
+/// The tables that hold a primary key. Each may know its columns by other names: a queue has columns of its own, and a
+/// source may be altered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum In {
+    Source,
+    /// The queue and the failed queue.
+    Queue,
+    Target,
+}
+
+/// The columns of a primary key, in its order.
+#[derive(Clone, Debug)]
+pub struct PrimaryKey(Vec<Column>);
+
+#[derive(Clone, Debug, Deserialize)]
+struct Column {
+    source: String,
+    queued: String,
+    stored: String,
+    /// The operator that its index calls equality, wherever its type comes from.
+    #[serde(default)]
+    equals: String,
+}
+
+impl Column {
+    fn name(&self, table: In) -> String {
+        identifier(match table {
+            In::Source => &self.source,
+            In::Queue => &self.queued,
+            In::Target => &self.stored,
+        })
+    }
+}
+
+impl PrimaryKey {
+    /// From `[{"source", "queued", "stored"}, …]`, the names in the three tables; `None` when it is something else.
+    pub fn read(source: Oid, names: Value) -> Option<PrimaryKey> {
+        let columns: Vec<Column> = serde_json::from_value(names).ok()?;
+        Some(PrimaryKey(columns).with_equality(source))
+    }
+
+    /// From the `source_pk` that the catalogue keeps, before anything has been renamed.
+    pub fn new(source: Oid, source_pk: &Value) -> PrimaryKey {
+        let mut columns: Vec<&Value> = source_pk.as_array().into_iter().flatten().collect();
+        columns.sort_by_key(|column| column["pknum"].as_i64());
+        let columns = columns.into_iter().map(|column| {
+            let name = column["attname"].as_str().unwrap_or_default().to_owned();
+            let queued = column["queued"].as_str().map_or_else(|| name.clone(), str::to_owned);
+            Column {
+                source: name.clone(),
+                queued,
+                stored: name,
+                equals: String::new(),
+            }
+        });
+        PrimaryKey(columns.collect()).with_equality(source)
+    }
+
+    fn with_equality(mut self, source: Oid) -> PrimaryKey {
+        let sql = include_str!("../sql/query/equality.sql");
+        let operators = statement::rows(sql, &[source.into()], |row| (row.must(1), row.must(2)));
+        let operators: BTreeMap<String, String> = operators.into_iter().collect();
+        for column in &mut self.0 {
+            let known = operators.get(&column.source);
+            column.equals = known.cloned().unwrap_or_else(|| "OPERATOR(pg_catalog.=)".to_owned());
+        }
+        self
+    }
+
+    /// Whether a column of the source belongs to the key.
+    pub fn has(&self, source_column: &str) -> bool {
+        self.0.iter().any(|column| column.source == source_column)
+    }
+
+    /// `a, b`, each behind `prefix`.
+    pub fn list(&self, prefix: &str, table: In) -> String {
+        let names = self.0.iter().map(|column| format!("{prefix}{}", column.name(table)));
+        names.collect::<Vec<_>>().join(", ")
+    }
+
+    /// `l.a = r.a AND l.b = r.b`, for two tables under their aliases.
+    pub fn same(&self, (left, in_left): (&str, In), (right, in_right): (&str, In)) -> String {
+        let pairs = self.0.iter().map(|column| {
+            let (name, other) = (column.name(in_left), column.name(in_right));
+            format!("{left}.{name} {} {right}.{other}", column.equals)
+        });
+        pairs.collect::<Vec<_>>().join(" AND ")
+    }
+
+    /// `'a', q.a, 'b', q.b`: the names of the source and the values of a queue row, for people.
+    pub fn labelled(&self, alias: &str) -> String {
+        let pairs = self.0.iter().map(|column| {
+            let label = statement::literal(&column.source);
+            format!("{label}, {alias}.{}", column.name(In::Queue))
+        });
+        pairs.collect::<Vec<_>>().join(", ")
+    }
+
+    /// `a int4 NOT NULL, …` for a table that is to be made; `types` are the columns of the source in their order, which
+    /// is also the order here, as pgai has it.
+    pub fn definitions(&self, table: In, types: &[(String, String)]) -> String {
+        let columns = types.iter().filter_map(|(name, kind)| {
+            let column = self.0.iter().find(|column| column.source == *name)?;
+            Some(format!("{} {kind} NOT NULL", column.name(table)))
+        });
+        columns.collect::<Vec<_>>().join(",\n    ")
+    }
+}
