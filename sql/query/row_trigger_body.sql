@@ -10,7 +10,7 @@ BEGIN
         RETURN NULL;
     END IF;
     IF TG_OP = 'UPDATE' THEN
-        IF current_setting('ai.writing', true) = 'on' OR {old_row} OPERATOR(pg_catalog.*=) {new_row} THEN
+        IF current_setting('ai.writing', true) = 'on' OR record_image_eq({old_row}, {new_row}) THEN
             RETURN NULL;
         END IF;
     END IF;

@@ -37,10 +37,10 @@ BEGIN
                 SELECT jsonb_agg({old_key}) FROM old_rows o
                 WHERE NOT EXISTS (SELECT FROM new_rows n WHERE {new_is_old})));
         END IF;
-        -- Rows that differ, byte for byte: that needs no equality operator, which not every type has.
+        -- Rows that differ, byte for byte: not every type has an equality operator.
         INSERT INTO {queue} AS q ({pk})
         SELECT {new_pk} FROM new_rows n
-        WHERE NOT EXISTS (SELECT FROM old_rows o WHERE {new_is_old} AND {old_row} OPERATOR(pg_catalog.*=) {new_row})
+        WHERE NOT EXISTS (SELECT FROM old_rows o WHERE {new_is_old} AND record_image_eq({old_row}, {new_row}))
         ON CONFLICT ({pk}) DO UPDATE SET {changed};
     ELSE
         INSERT INTO {queue} AS q ({pk})
