@@ -157,8 +157,8 @@ fn read(row: &statement::Row) -> Result<Option<Vectorizer>, String> {
     let splitter = Splitter::new(&config.chunking).map_err(|error| error.to_string())?;
     let names = Names {
         source: row.must(5),
-        queue: row.must(6),
-        failed: row.must(7),
+        queue: row.get(6).ok_or("its queue does not exist any more")?,
+        failed: row.get(7).ok_or("its failed queue does not exist any more")?,
         target: row.get(8),
         vector_schema,
     };

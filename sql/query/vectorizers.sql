@@ -4,10 +4,16 @@ SELECT v.id,
        v.name::text,
        v.source,
        s.relowner,
-       v.source::text AS source_name,
-       v.queue::text AS queue_name,
-       v.queue_failed::text AS failed_name,
-       v.target::text AS target_name,
+       -- By tables, not by casts of regclass: a cast asks a cache, which may not have heard of a rename that has just been
+       -- committed, and of which we have.
+       (SELECT format('%I.%I', n.nspname, c.relname)
+        FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = v.source) AS source_name,
+       (SELECT format('%I.%I', n.nspname, c.relname)
+        FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = v.queue) AS queue_name,
+       (SELECT format('%I.%I', n.nspname, c.relname)
+        FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = v.queue_failed) AS failed_name,
+       (SELECT format('%I.%I', n.nspname, c.relname)
+        FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = v.target) AS target_name,
        v.config,
        v.disabled,
        v.source_pk,
