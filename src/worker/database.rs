@@ -20,6 +20,7 @@ use super::bridge::{self, Bridge};
 use super::flight::{Event, Flight, Stage};
 use super::services::Services;
 use super::shared_memory;
+use crate::catalog::Schedule;
 use crate::settings::{self, Settings};
 use crate::{catalog, transaction};
 
@@ -175,7 +176,7 @@ impl Worker {
             self.read_vectorizers();
         } else if woken {
             let now = Instant::now();
-            for station in &mut self.stations {
+            for station in self.stations.iter_mut().filter(|station| !station.at_times) {
                 station.look_at = Some(now);
             }
         }
@@ -208,7 +209,11 @@ impl Worker {
         self.stations = vectorizers
             .into_iter()
             .map(|vectorizer| Station {
-                look_at: Some(now),
+                look_at: Some(match vectorizer.schedule {
+                    Schedule::AtOnce => now,
+                    Schedule::In(wait) => now + wait,
+                }),
+                at_times: vectorizer.schedule != Schedule::AtOnce,
                 paused_until: vectorizer.paused.map(|wait| now + wait),
                 has_notes: vectorizer.has_notes,
                 vectorizer: Arc::new(vectorizer),

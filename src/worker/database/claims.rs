@@ -127,8 +127,20 @@ impl Worker {
                 let more = items.len() == limit;
                 let wait = due.map(|wait| if more { wait } else { wait.max(BREATH) });
                 self.stations[index].look_at = wait.map(|wait| Instant::now() + wait);
+                let dry = items.is_empty() && due.is_none_or(|wait| wait > Duration::ZERO);
                 for item in items {
                     self.take_off(vectorizer, item, suspect);
+                }
+                if self.stations[index].at_times {
+                    self.stations[index].look_at = Some(Instant::now() + BREATH);
+                    if dry
+                        && !self
+                            .flights
+                            .values()
+                            .any(|flight| flight.vectorizer.id == vectorizer.id)
+                    {
+                        self.end_run(index, vectorizer.id);
+                    }
                 }
             }
             Err(aborted) if error::is_lock_conflict(&aborted) => {
@@ -151,7 +163,18 @@ impl Worker {
         }
     }
 
-    pub(super) fn take_off(&mut self, vectorizer: &Arc<Vectorizer>, mut item: queue::Item, suspect: bool) {
+    /// The queue of a vectorizer that works at times is dry.
+    fn end_run(&mut self, index: usize, id: i32) {
+        self.stations[index].look_at = match transaction::run(|| catalog::finish_run(id)) {
+            Ok(wait) => wait.map(|wait| Instant::now() + wait),
+            Err(aborted) => {
+                log!("ai: cannot plan the next run of vectorizer {id}: {}", aborted.message);
+                None
+            }
+        };
+    }
+
+    fn take_off(&mut self, vectorizer: &Arc<Vectorizer>, mut item: queue::Item, suspect: bool) {
         let number = self.next_flight;
         self.next_flight += 1;
         let document = if item.found { item.document.take() } else { None };

@@ -17,6 +17,8 @@ pub(super) struct Station {
     pub(super) look_at: Option<Instant>,
     /// Its configuration was at fault: nothing before this, then one document.
     pub(super) paused_until: Option<Instant>,
+    /// Its queue is worked on at times only: `look_at` is the next one, and it works until the queue is dry.
+    pub(super) at_times: bool,
     /// Something is written down about it, to be taken back when documents succeed.
     pub(super) has_notes: bool,
 }
@@ -62,7 +64,10 @@ impl Worker {
 
     pub(super) fn look_again(&mut self, id: i32, after: Duration) {
         let at = Instant::now() + after;
-        if let Some(station) = self.station_mut(id) {
+        if let Some(station) = self.station_mut(id)
+            // A run that has ended is not taken up again for a retry.
+            && !(station.at_times && station.look_at.is_none_or(|planned| planned > Instant::now()))
+        {
             station.look_at = Some(station.look_at.map_or(at, |planned| planned.min(at)));
         }
     }
