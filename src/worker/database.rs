@@ -97,6 +97,10 @@ pub struct Worker {
     turn: usize,
     last_busy: Instant,
     renewed: Instant,
+    /// Vectorizers whose statements the database refused, until one is done: what they name may just have been altered.
+    refused: HashSet<i32>,
+    /// Read the vectorizers anew at the next turn.
+    reread: bool,
 }
 
 impl Worker {
@@ -127,6 +131,8 @@ impl Worker {
             turn: 0,
             last_busy: Instant::now(),
             renewed: Instant::now(),
+            refused: HashSet::new(),
+            reread: false,
         };
         worker.read_vectorizers();
         worker.rescue();
@@ -168,7 +174,7 @@ impl Worker {
 
     fn take_wake(&mut self) {
         let (woken, generation) = shared_memory::take_wake(self.database);
-        if generation != self.generation {
+        if generation != self.generation || std::mem::take(&mut self.reread) {
             self.generation = generation;
             if !extension_fits(self.database) {
                 super::end(0);
@@ -219,8 +225,16 @@ impl Worker {
                 vectorizer: Arc::new(vectorizer),
             })
             .collect();
-        let present: HashSet<i32> = self.stations.iter().map(|station| station.vectorizer.id).collect();
-        self.flights.retain(|_, flight| present.contains(&flight.vectorizer.id));
+        // What is in flight goes on with the names that its tables have now.
+        let stations = &self.stations;
+        self.flights.retain(|_, flight| {
+            let same = |station: &&Station| station.vectorizer.id == flight.vectorizer.id;
+            let station = stations.iter().find(same);
+            if let Some(station) = station {
+                flight.vectorizer = Arc::clone(&station.vectorizer);
+            }
+            station.is_some()
+        });
         self.turn = 0;
     }
 

@@ -124,6 +124,7 @@ impl Worker {
         });
         match claimed {
             Ok((items, suspect, due)) => {
+                self.refused.remove(&vectorizer.id);
                 let more = items.len() == limit;
                 let wait = due.map(|wait| if more { wait } else { wait.max(BREATH) });
                 self.stations[index].look_at = wait.map(|wait| Instant::now() + wait);
@@ -149,6 +150,7 @@ impl Worker {
             Err(aborted) => {
                 let failure = error::from_database(&aborted, Step::Loading);
                 match failure.class {
+                    Class::Configuration if self.may_be_stale(vectorizer.id, &failure) => (),
                     Class::Configuration => self.pause_vectorizer(vectorizer, &failure),
                     Class::Transient | Class::Throttled { .. } | Class::Permanent | Class::Unknown => {
                         log!(

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ai_pipeline::error::Failure;
+use ai_pipeline::error::{Class, Failure};
 use pgrx::prelude::*;
 
 use super::Worker;
@@ -52,6 +52,14 @@ impl Worker {
             station.paused_until = Some(Instant::now() + wait);
             station.look_at = Some(Instant::now() + wait);
         }
+    }
+
+    /// Whether a failure may be due to names that have just changed. Once: the vectorizers are read anew, and if the
+    /// database refuses again, it is a failure.
+    pub(super) fn may_be_stale(&mut self, id: i32, failure: &Failure) -> bool {
+        let stale = failure.class == Class::Configuration && self.refused.insert(id);
+        self.reread |= stale;
+        stale
     }
 
     pub(super) fn station(&self, id: i32) -> Option<&Station> {
