@@ -309,8 +309,8 @@ static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
         .stdout(Stdio::null())
         .stderr(Stdio::null());
     // Ctrl-C is for the program alone.
-    let mut shell = shell.process_group(0).spawn().expect("sh can be run");
-    std::mem::forget(shell.stdin.take());
+    let shell = shell.process_group(0).spawn().expect("sh can be run");
+    std::mem::forget(shell);
     folder
 });
 
