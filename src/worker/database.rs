@@ -57,6 +57,7 @@ unsafe extern "C-unwind" fn leave_slot(_code: i32, argument: pg_sys::Datum) {
 /// What a database or a role may have set must not change what our statements mean.
 fn pin_settings() {
     let pinned = [
+        (c"role", c"none"),
         (c"search_path", c"pg_catalog, pg_temp"),
         (c"lock_timeout", LOCK_TIMEOUT),
         (c"statement_timeout", c"0"),
