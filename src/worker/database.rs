@@ -97,6 +97,8 @@ pub struct Worker {
     turn: usize,
     last_busy: Instant,
     renewed: Instant,
+    /// When all queues were last looked at, whether somebody woke us or not.
+    polled: Instant,
 }
 
 impl Worker {
@@ -127,6 +129,7 @@ impl Worker {
             turn: 0,
             last_busy: Instant::now(),
             renewed: Instant::now(),
+            polled: Instant::now(),
         };
         worker.read_vectorizers();
         worker.rescue();
@@ -174,10 +177,10 @@ impl Worker {
                 super::end(0);
             }
             self.read_vectorizers();
-        } else if woken {
-            let now = Instant::now();
+        } else if woken || self.polled.elapsed() >= settings::naptime() {
+            self.polled = Instant::now();
             for station in &mut self.stations {
-                station.look_at = Some(now);
+                station.look_at = Some(self.polled);
             }
         }
     }
@@ -283,7 +286,7 @@ impl Worker {
     fn pause(&self) -> Duration {
         let now = Instant::now();
         let room = self.flights.len() < self.settings.max_documents_in_flight;
-        let mut next = now + self.settings.lease_duration / 3;
+        let mut next = (now + self.settings.lease_duration / 3).min(self.polled + settings::naptime());
         if self.flights.is_empty() {
             next = next.min(self.last_busy + self.settings.idle_timeout);
         }
