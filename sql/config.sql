@@ -144,6 +144,14 @@ $$;
 COMMENT ON FUNCTION ai.destination_table(name, name, name, name, name) IS
     'A table of chunks, named <destination>_store, and a view of that name that joins it with the source.';
 
+CREATE FUNCTION ai.destination_column(embedding_column name) RETURNS jsonb
+LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT jsonb_strip_nulls(jsonb_build_object(
+        'implementation', 'column', 'config_type', 'destination', 'embedding_column', embedding_column))
+$$;
+COMMENT ON FUNCTION ai.destination_column(name) IS
+    'A column of the source table: one vector per row, so the chunking is none.';
+
 -- STABLE, not IMMUTABLE: it reads a setting.
 CREATE FUNCTION ai.grant_to(VARIADIC grantees name[]) RETURNS name[]
 LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$

@@ -6,6 +6,7 @@ mod create;
 mod drop;
 mod names;
 mod objects;
+mod triggers;
 mod validate;
 
 /// The variable that a vectorizer reads its key from, where the environment of the server lacks it.

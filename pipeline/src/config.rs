@@ -218,6 +218,11 @@ pub enum Destination {
         /// The view.
         view_name: String,
     },
+    /// A column of the source, one vector per row.
+    Column {
+        /// Name of the column.
+        embedding_column: String,
+    },
 }
 
 /// The whole of `ai.vectorizer.config`, as the worker reads it.

@@ -85,8 +85,13 @@ pub fn parsing(config: &Option<Value>, loading: &Value, columns: &[Column]) -> V
     config.clone()
 }
 
-pub fn destination(config: &Option<Value>) -> Value {
-    expect_kind("destination", config).clone()
+pub fn destination(config: &Option<Value>, chunking: &Option<Value>) -> Value {
+    let config = expect_kind("destination", config);
+    let chunks = chunking.as_ref().and_then(|chunking| text(chunking, "implementation"));
+    if text(config, "implementation") == Some("column") && chunks != Some("none") {
+        invalid("chunking must be none for column destination");
+    }
+    config.clone()
 }
 
 pub fn embedding(config: &Option<Value>) -> Value {
