@@ -4,7 +4,6 @@
 
 use std::cell::Cell;
 use std::ffi::c_void;
-use std::sync::OnceLock;
 
 use pgrx::pg_sys;
 use pgrx::prelude::*;
@@ -164,15 +163,8 @@ enum Wish {
 /// Asks for the memory; only while the postmaster loads the library.
 pub fn init() {
     pg_shmem_init!(STATE);
-    // SAFETY: the callback and the hook live as long as the library, which is never unloaded; no thread but this one is
-    // there to read the hook.
-    unsafe {
-        pg_sys::RegisterXactCallback(Some(at_transaction_end), std::ptr::null_mut());
-        if let Some(hook) = pg_sys::object_access_hook {
-            EARLIER_HOOK.set(hook).expect("the library is loaded once");
-        }
-        pg_sys::object_access_hook = Some(at_object_access);
-    }
+    // SAFETY: the callback lives as long as the library, which is never unloaded.
+    unsafe { pg_sys::RegisterXactCallback(Some(at_transaction_end), std::ptr::null_mut()) };
 }
 
 /// Whether the library was preloaded, without which there is neither memory nor a worker.
@@ -211,31 +203,6 @@ unsafe extern "C-unwind" fn at_transaction_end(event: pg_sys::XactEvent::Type, _
         // A prepared transaction is committed by anybody, anywhere: the launcher's slow poll finds its rows.
         XACT_EVENT_ABORT | XACT_EVENT_PREPARE => AT_COMMIT.with(|pending| pending.set(Wish::Nothing)),
         _ => (),
-    }
-}
-
-type ObjectAccessHook =
-    unsafe extern "C-unwind" fn(pg_sys::ObjectAccessType::Type, pg_sys::Oid, pg_sys::Oid, i32, *mut c_void);
-
-/// Whose hook was there before ours.
-static EARLIER_HOOK: OnceLock<ObjectAccessHook> = OnceLock::new();
-
-/// DROP EXTENSION and ALTER EXTENSION run no function of ours, but the worker has to hear of them.
-#[pg_guard]
-unsafe extern "C-unwind" fn at_object_access(
-    access: pg_sys::ObjectAccessType::Type,
-    class: pg_sys::Oid,
-    object: pg_sys::Oid,
-    part: i32,
-    argument: *mut c_void,
-) {
-    use pg_sys::ObjectAccessType::{OAT_DROP, OAT_POST_ALTER};
-    if let Some(earlier) = EARLIER_HOOK.get() {
-        // SAFETY: called as we were.
-        unsafe { earlier(access, class, object, part, argument) };
-    }
-    if class == pg_sys::ExtensionRelationId && matches!(access, OAT_DROP | OAT_POST_ALTER) {
-        catalogue_changed_at_commit();
     }
 }
 
