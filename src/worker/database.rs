@@ -20,6 +20,7 @@ use super::bridge::{self, Bridge};
 use super::flight::{Event, Flight, Stage};
 use super::services::Services;
 use super::shared_memory;
+use crate::catalog::Schedule;
 use crate::settings::{self, Settings};
 use crate::{catalog, transaction};
 
@@ -99,6 +100,10 @@ pub struct Worker {
     renewed: Instant,
     /// When all queues were last looked at, whether somebody woke us or not.
     polled: Instant,
+    /// Vectorizers whose statements the database refused, until one is done: what they name may just have been altered.
+    refused: HashSet<i32>,
+    /// Read the vectorizers anew at the next turn.
+    reread: bool,
 }
 
 impl Worker {
@@ -130,6 +135,8 @@ impl Worker {
             last_busy: Instant::now(),
             renewed: Instant::now(),
             polled: Instant::now(),
+            refused: HashSet::new(),
+            reread: false,
         };
         worker.read_vectorizers();
         worker.rescue();
@@ -171,7 +178,7 @@ impl Worker {
 
     fn take_wake(&mut self) {
         let (woken, generation) = shared_memory::take_wake(self.database);
-        if generation != self.generation {
+        if generation != self.generation || std::mem::take(&mut self.reread) {
             self.generation = generation;
             if !extension_fits(self.database) {
                 super::end(0);
@@ -179,7 +186,7 @@ impl Worker {
             self.read_vectorizers();
         } else if woken || self.polled.elapsed() >= settings::naptime() {
             self.polled = Instant::now();
-            for station in &mut self.stations {
+            for station in self.stations.iter_mut().filter(|station| !station.at_times) {
                 station.look_at = Some(self.polled);
             }
         }
@@ -212,14 +219,26 @@ impl Worker {
         self.stations = vectorizers
             .into_iter()
             .map(|vectorizer| Station {
-                look_at: Some(now),
+                look_at: Some(match vectorizer.schedule {
+                    Schedule::AtOnce => now,
+                    Schedule::In(wait) => now + wait,
+                }),
+                at_times: vectorizer.schedule != Schedule::AtOnce,
                 paused_until: vectorizer.paused.map(|wait| now + wait),
                 has_notes: vectorizer.has_notes,
                 vectorizer: Arc::new(vectorizer),
             })
             .collect();
-        let present: HashSet<i32> = self.stations.iter().map(|station| station.vectorizer.id).collect();
-        self.flights.retain(|_, flight| present.contains(&flight.vectorizer.id));
+        // What is in flight goes on with the names that its tables have now.
+        let stations = &self.stations;
+        self.flights.retain(|_, flight| {
+            let same = |station: &&Station| station.vectorizer.id == flight.vectorizer.id;
+            let station = stations.iter().find(same);
+            if let Some(station) = station {
+                flight.vectorizer = Arc::clone(&station.vectorizer);
+            }
+            station.is_some()
+        });
         self.turn = 0;
     }
 
