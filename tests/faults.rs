@@ -88,7 +88,8 @@ fn state_queued_changed_is_one_item() {
     assert_eq!(notes.provider.counts().inputs, 2);
 }
 
-/// Each fault of the provider that may pass by itself, once: an error row that counts, and goes with the success.
+/// Each fault of the provider that may pass by itself, once: an error row that counts, and goes with the success. The
+/// second try is one to two seconds after the first, so all of them take about ten.
 #[test]
 fn state_waiting_is_tried_again() {
     let notes = Notes::start_with(|options| patient(options).setting("ai.request_timeout", "500ms"));
@@ -100,22 +101,16 @@ fn state_waiting_is_tried_again() {
         (Behaviour::NotFinite, "unknown"),
         (Behaviour::HalfJson, "unknown"),
     ];
-    // Together, so that their waits of one to two seconds are one.
     for (id, (fault, class)) in (1..).zip(faults) {
         notes.provider.behave_times(1, fault);
         add(&notes.cluster, id, "text");
-        let sql =
-            format!("SELECT class || ':' || occurrences FROM ai.vectorizer_errors WHERE primary_key ->> 'id' = '{id}'");
-        let look = || notes.cluster.column(&sql);
-        wait_until("the error row", DEADLINE, look, |seen| seen == &[format!("{class}:1")]);
+        wait_for_errors(&notes.cluster, &[&format!("{id}:embedding:{class}:1")]);
         let waits = "attempts, loading_retries, lease, loading_retry_after > now()";
-        if let Some(waits) = queued(&notes.cluster, id, waits) {
-            assert_eq!(waits, ["1", "1", "NULL", "t"]);
-        }
+        assert_eq!(queued(&notes.cluster, id, waits).unwrap(), ["1", "1", "NULL", "t"]);
+        notes.cluster.wait_until_settled();
+        assert_eq!(errors(&notes.cluster), NONE);
     }
-    notes.cluster.wait_until_settled();
     assert_eq!(embedded(&notes.cluster).len(), 6);
-    assert_eq!(errors(&notes.cluster), NONE);
     assert_eq!(failed(&notes.cluster), NONE);
 }
 
