@@ -26,6 +26,8 @@ use crate::{catalog, transaction};
 
 /// A user's lock was in the way of a write: how long until the next try.
 const BUSY: Duration = Duration::from_millis(200);
+/// How old what a working worker says about itself may be: a provider's wish for patience wakes nobody here.
+const REPORT: Duration = Duration::from_secs(1);
 /// How long a lock of a table (TRUNCATE, ALTER TABLE) may hold up a transaction of ours.
 const LOCK_TIMEOUT: &std::ffi::CStr = c"200ms";
 
@@ -306,9 +308,11 @@ impl Worker {
         let now = Instant::now();
         let room = self.flights.len() < self.settings.max_documents_in_flight;
         let mut next = (now + self.settings.lease_duration / 3).min(self.polled + settings::naptime());
-        if self.flights.is_empty() {
-            next = next.min(self.last_busy + self.settings.idle_timeout);
-        }
+        next = next.min(if self.flights.is_empty() {
+            self.last_busy + self.settings.idle_timeout
+        } else {
+            now + REPORT
+        });
         if room && let Some(due) = self.next_due() {
             // What is due already and was not taken has to wait for a flight to land.
             next = next.min(due.max(now + BREATH));
