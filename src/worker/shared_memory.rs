@@ -376,6 +376,9 @@ pub fn worker_left(database: pg_sys::Oid) {
         {
             slot.worker = Process::NONE;
             slot.last_exit = now();
+            // Sent away in the middle: what it was started for has not been done. The launcher notes it, too, but it may
+            // be another one than the one that started us.
+            slot.woken |= !slot.left_orderly;
         }
         launcher
     };
