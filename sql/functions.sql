@@ -73,9 +73,12 @@ DECLARE
     queue regclass;
     pending int8;
 BEGIN
-    SELECT v.queue INTO queue FROM ai._vectorizer v WHERE v.id = vectorizer_id;
-    IF queue IS NULL THEN
+    SELECT c.oid INTO queue FROM ai._vectorizer v LEFT JOIN pg_class c ON c.oid = v.queue WHERE v.id = vectorizer_id;
+    IF NOT FOUND THEN
         RAISE EXCEPTION 'vectorizer % does not exist', vectorizer_id USING ERRCODE = 'undefined_object';
+    END IF;
+    IF queue IS NULL THEN
+        RAISE EXCEPTION 'vectorizer has no queue table' USING ERRCODE = 'undefined_table';
     END IF;
     IF exact_count THEN
         EXECUTE format('SELECT count(*) FROM %s', queue) INTO pending;

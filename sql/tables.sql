@@ -17,6 +17,7 @@ CREATE TABLE ai._vectorizer (
 );
 COMMENT ON TABLE ai._vectorizer IS
     'One row per vectorizer, by OID, so that renaming a table breaks nothing. The view ai.vectorizer shows it by name.';
+COMMENT ON SEQUENCE ai.vectorizer_id_seq IS 'The ids of vectorizers. Calls that fail use one up.';
 
 CREATE TABLE ai._vectorizer_state (
     id int PRIMARY KEY REFERENCES ai._vectorizer ON DELETE CASCADE,

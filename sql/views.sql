@@ -23,7 +23,7 @@ COMMENT ON VIEW ai.vectorizer IS 'The vectorizers of this database and their con
 CREATE VIEW ai.vectorizer_status AS
 SELECT v.id,
        v.name,
-       pg_catalog.format('%I.%I', sn.nspname, s.relname) AS source_table,
+       CASE WHEN s.oid IS NOT NULL THEN pg_catalog.format('%I.%I', sn.nspname, s.relname) END AS source_table,
        CASE WHEN t.oid IS NOT NULL THEN pg_catalog.format('%I.%I', tn.nspname, t.relname) END AS target_table,
        CASE WHEN w.oid IS NOT NULL THEN pg_catalog.format('%I.%I', wn.nspname, w.relname) END AS view,
        coalesce(v.config #>> '{destination,embedding_column}', 'embedding') AS embedding_column,

@@ -28,6 +28,8 @@ pub struct Vectorizer {
     pub statements: Statements,
     /// The configuration was at fault: one document at a time after this long, until one succeeds.
     pub paused: Option<Duration>,
+    /// Something is written down about it: a pause, also one that a restart has ended, or failed documents.
+    pub has_notes: bool,
 }
 
 /// The statements of sql/query for the tables of one vectorizer.
@@ -147,6 +149,7 @@ fn read(row: &statement::Row) -> Result<Option<Vectorizer>, String> {
         statements,
         paused: (paused == Some(true))
             .then(|| Duration::from_secs_f64(retry_in.unwrap_or_default().clamp(0.0, 3600.0))),
+        has_notes: row.must(16),
     }))
 }
 

@@ -30,8 +30,6 @@ pub struct Item {
     pub document: Option<Content>,
     /// The columns that the template names.
     pub columns: Value,
-    /// There may be error rows to take back.
-    pub failed_before: bool,
 }
 
 /// The value of a document column.
@@ -61,7 +59,6 @@ pub fn claim(vectorizer: &Vectorizer, limit: usize, lease: i64, duration: Durati
             found: row.must(5),
             document: row.get(6).map(Content::Text).or_else(|| row.get(7).map(Content::Bytes)),
             columns: row.must::<JsonB>(8).0,
-            failed_before: row.must(9),
         },
     )
 }
@@ -98,17 +95,21 @@ pub fn lease(vectorizer: &Vectorizer, number: i64, lease: i64) -> bool {
     statement::run(&vectorizer.statements.lease, &[number.into(), lease.into()]) == 1
 }
 
-/// Gives a document back for a later try.
+/// Gives a document back for a later try; if it has changed since it was taken, for a first one.
 pub fn release(vectorizer: &Vectorizer, item: &Item, after: Duration, counted: bool) {
-    statement::run(
+    let released = statement::run(
         &vectorizer.statements.release,
         &[
             item.number.into(),
             item.lease.into(),
             after.as_secs_f64().into(),
             (!counted).into(),
+            item.version.into(),
         ],
     );
+    if released == 0 {
+        start_over(vectorizer, item.number, item.lease);
+    }
 }
 
 /// Moves a document to the failed queue; false when it is no longer the `version` that was taken (`None`: whatever it is).
@@ -134,15 +135,14 @@ fn start_over(vectorizer: &Vectorizer, number: i64, lease: i64) {
     statement::run(&vectorizer.statements.start_over, &[number.into(), lease.into()]);
 }
 
-/// Ends the work on a document: out of the queue if it is still the one that was taken, else round again. Whether it had
-/// been in the failed queue, which it leaves, too.
-pub fn finish(vectorizer: &Vectorizer, item: &Item) -> bool {
-    let failed_before = statement::run(&vectorizer.statements.forget_failed, &[item.number.into()]) > 0;
+/// Ends the work on a document: out of the failed queue, and out of the queue if it is still the one that was taken, else
+/// round again.
+pub fn finish(vectorizer: &Vectorizer, item: &Item) {
+    statement::run(&vectorizer.statements.forget_failed, &[item.number.into()]);
     let arguments = [item.number.into(), item.lease.into(), item.version.into()];
     if statement::run(&vectorizer.statements.finish, &arguments) == 0 {
         start_over(vectorizer, item.number, item.lease);
     }
-    failed_before
 }
 
 /// What stands in the way of writing the chunks of a document.

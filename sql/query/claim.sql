@@ -21,8 +21,7 @@ WITH candidate AS MATERIALIZED (
     RETURNING q.*
 )
 SELECT q.item, q.version, q.attempts, {primary_key} AS primary_key, s.tableoid IS NOT NULL AS found,
-       {document_text} AS document_text, {document_bytes} AS document_bytes, {row} AS columns,
-       q.loading_retries > 0 OR q.crashes > 0 AS failed_before
+       {document_text} AS document_text, {document_bytes} AS document_bytes, {row} AS columns
 FROM claimed q
 LEFT JOIN {source} s ON {source_is_item}
 ORDER BY q.backfill, q.item

@@ -1,4 +1,4 @@
--- Gives a document back, to be taken again in $3 seconds. $4: the attempt was not its fault.
+-- Gives a document that is still the version $5 back, to be taken again in $3 seconds. $4: the attempt was not its fault.
 UPDATE {queue}
 SET lease = NULL,
     lease_taken_at = NULL,
@@ -6,4 +6,4 @@ SET lease = NULL,
     attempts = attempts - $4::int,
     loading_retries = CASE WHEN $4 THEN loading_retries ELSE attempts END,
     loading_retry_after = CASE WHEN $3 > 0 THEN now() + $3 * interval '1 second' END
-WHERE item = $1 AND lease = $2
+WHERE item = $1 AND lease = $2 AND version = $5

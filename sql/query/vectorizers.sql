@@ -25,7 +25,8 @@ SELECT v.id,
         JOIN pg_attribute a ON a.atttypid = t.oid
         WHERE a.attrelid = v.target AND a.attname = 'embedding') AS vector_schema,
        st.reason IS NOT NULL AND st.paused_at >= greatest(pg_postmaster_start_time(), pg_conf_load_time()) AS paused,
-       extract(epoch FROM st.retry_at - now())::float8 AS retry_in
+       extract(epoch FROM st.retry_at - now())::float8 AS retry_in,
+       st.id IS NOT NULL OR EXISTS (SELECT FROM ai._vectorizer_errors e WHERE e.id = v.id) AS has_notes
 FROM ai._vectorizer v
 LEFT JOIN pg_class s ON s.oid = v.source
 LEFT JOIN ai._vectorizer_state st ON st.id = v.id

@@ -63,16 +63,19 @@ fn create_vectorizer(
         invalid("dimensions argument is required")
     };
     let (source_pk, key) = primary_key(source.oid);
-    if source.partitioned {
-        let message = format!("{} is partitioned, which is not supported yet", source.name);
-        raise(
-            PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
-            message,
-            Some("Make a vectorizer for each partition."),
-        );
+    if let Some(why) = &source.unsupported {
+        let message = format!("{} {why}", source.name);
+        raise(PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED, message, None);
     }
-    // A migration that runs twice must find its own vectorizer before it finds its own queue in the way.
-    if if_not_exists == Some(true) {
+    let id: i32 = acting_as_extension(|| {
+        statement::row("SELECT nextval('ai.vectorizer_id_seq')::int4", &[], |row| row.must(1))
+            .expect("nextval answers with one row")
+    });
+    let queue_schema = queue_schema.unwrap_or_else(|| "ai".to_owned());
+    let queue_table = queue_table.unwrap_or_else(|| format!("_vectorizer_q_{id}"));
+    let failed_table = format!("_vectorizer_q_failed_{id}");
+    // A migration that runs twice finds its own queue: that is no obstacle where it will find its own vectorizer, too.
+    let runs_twice = if_not_exists == Some(true) && {
         let planned = name.clone().or_else(|| {
             let config = destination
                 .as_ref()
@@ -83,24 +86,12 @@ fn create_vectorizer(
                 &source.table,
             )))
         });
-        if let Some((name, id)) = planned
-            .and_then(|name| Some((find(&name)?, name)))
-            .map(|(id, name)| (name, id))
-        {
-            notice!("a vectorizer named {name} already exists, skipping");
-            return id;
-        }
+        planned.and_then(|name| find(&name)).is_some()
+    };
+    if !runs_twice {
+        must_be_free(&queue_schema, &queue_table, "an alternate queue_table");
+        must_be_free(&queue_schema, &failed_table, "an alternate queue_schema");
     }
-
-    let id: i32 = acting_as_extension(|| {
-        statement::row("SELECT nextval('ai.vectorizer_id_seq')::int4", &[], |row| row.must(1))
-            .expect("nextval answers with one row")
-    });
-    let queue_schema = queue_schema.unwrap_or_else(|| "ai".to_owned());
-    let queue_table = queue_table.unwrap_or_else(|| format!("_vectorizer_q_{id}"));
-    let failed_table = format!("_vectorizer_q_failed_{id}");
-    must_be_free(&queue_schema, &queue_table, "an alternate queue_table");
-    must_be_free(&queue_schema, &failed_table, "an alternate queue_schema");
 
     let columns = columns(source.oid);
     let loading = validate::loading(&loading, &columns);
@@ -118,14 +109,18 @@ fn create_vectorizer(
              scheduling=>ai.scheduling_none()",
         );
     }
-    if !source.caller_is_superuser {
-        refuse_what_reaches_out(&loading, &embedding);
-    }
     let destination = names::destination(&destination, &source.schema, &source.table);
     let name = name.unwrap_or_else(|| names::derived(&destination));
-    if find(&name).is_some() {
+    if let Some(id) = find(&name) {
+        if if_not_exists == Some(true) {
+            notice!("a vectorizer named {name} already exists, skipping");
+            return id;
+        }
         let message = format!("a vectorizer named {name} already exists.");
         raise(PgSqlErrorCode::ERRCODE_DUPLICATE_OBJECT, message, None);
+    }
+    if !source.caller_is_superuser {
+        refuse_what_reaches_out(&loading, &embedding);
     }
     let Destination::Table {
         target_schema,
@@ -145,6 +140,17 @@ fn create_vectorizer(
                 Some("Rename the column."),
             );
         }
+    }
+
+    if !names::fits(&name) {
+        // The text that callers know, from the time when a constraint of the table said it.
+        raise(
+            PgSqlErrorCode::ERRCODE_CHECK_VIOLATION,
+            "new row for relation \"vectorizer\" violates check constraint \"vectorizer_name_check\"",
+            Some(
+                "Names of vectorizers begin with a lower-case letter; lower-case letters, digits and underscores follow.",
+            ),
+        );
     }
 
     let config = json!({
@@ -231,7 +237,7 @@ fn read_source(oid: Oid) -> Option<Source> {
             schema: row.must(1),
             table: row.must(2),
             owner: row.must(3),
-            partitioned: row.must(4),
+            unsupported: row.get(4),
             name: row.must(5),
             caller_is_owner: row.must(6),
             caller_is_superuser: row.must(7),

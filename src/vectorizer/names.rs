@@ -69,6 +69,14 @@ pub fn derived(destination: &Destination) -> String {
     cut(name)
 }
 
+/// Whether a vectorizer may be called so: what the constraint of `ai._vectorizer` says.
+pub fn fits(name: &str) -> bool {
+    name.starts_with(|first: char| first.is_ascii_lowercase())
+        && name
+            .chars()
+            .all(|character| matches!(character, 'a'..='z' | '0'..='9' | '_'))
+}
+
 /// The name as far as Postgres would read it.
 pub fn cut(mut name: String) -> String {
     let mut end = name.len().min(NAME_BYTES);

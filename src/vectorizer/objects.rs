@@ -15,7 +15,8 @@ pub struct Source {
     pub schema: String,
     pub table: String,
     pub owner: Oid,
-    pub partitioned: bool,
+    /// Why it cannot be a source, if it cannot.
+    pub unsupported: Option<String>,
     /// Quoted, with its schema.
     pub name: String,
     pub caller_is_owner: bool,
@@ -49,11 +50,8 @@ impl Objects {
                 Some(hint),
             )
         };
-        let types: Vec<(String, String)> = statement::rows(
-            "SELECT attname::text, format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = $1 AND attnum > 0",
-            &[source.oid.into()],
-            |row| (row.must(1), row.must(2)),
-        );
+        let sql = include_str!("../../sql/query/key_types.sql");
+        let types: Vec<(String, String)> = statement::rows(sql, &[source.oid.into()], |row| (row.must(1), row.must(2)));
         let view_columns = columns.iter().map(|(name, _)| {
             let table = if key.has(name) { "t" } else { "s" };
             format!("{table}.{}", identifier(name))
@@ -94,7 +92,10 @@ impl Objects {
             make(include_str!("../../sql/query/create_queue.sql"));
             make(include_str!("../../sql/query/create_queue_index.sql"));
             make(include_str!("../../sql/query/create_failed.sql"));
-            make(include_str!("../../sql/query/create_trigger_function.sql"));
+            let body = statement::literal(&fill(include_str!("../../sql/query/trigger_body.sql"), &values));
+            let names = [("function", self.function.as_str()), ("body", &body)];
+            let sql = fill(include_str!("../../sql/query/create_trigger_function.sql"), &names);
+            statement::run(&sql, &[]);
             statement::run(
                 &format!("REVOKE EXECUTE ON FUNCTION {}() FROM PUBLIC", self.function),
                 &[],

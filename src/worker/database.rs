@@ -212,6 +212,7 @@ impl Worker {
             .map(|vectorizer| Station {
                 look_at: Some(now),
                 paused_until: vectorizer.paused.map(|wait| now + wait),
+                has_notes: vectorizer.has_notes,
                 vectorizer: Arc::new(vectorizer),
             })
             .collect();

@@ -17,6 +17,8 @@ pub(super) struct Station {
     pub(super) look_at: Option<Instant>,
     /// Its configuration was at fault: nothing before this, then one document.
     pub(super) paused_until: Option<Instant>,
+    /// Something is written down about it, to be taken back when documents succeed.
+    pub(super) has_notes: bool,
 }
 
 impl Worker {
@@ -44,6 +46,7 @@ impl Worker {
             }
         };
         if let Some(station) = self.station_mut(vectorizer.id) {
+            station.has_notes = true;
             station.paused_until = Some(Instant::now() + wait);
             station.look_at = Some(Instant::now() + wait);
         }

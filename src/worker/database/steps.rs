@@ -121,11 +121,9 @@ impl Worker {
         draft: Draft,
         vectors: Vec<Vec<f32>>,
     ) -> Step {
-        let paused = self
-            .station(vectorizer.id)
-            .is_some_and(|station| station.paused_until.is_some());
+        let has_notes = self.station(vectorizer.id).is_some_and(|station| station.has_notes);
         let written = transaction::run(|| {
-            let (hold, failed_before) = transaction::acting_as(vectorizer.owner, || {
+            let hold = transaction::acting_as(vectorizer.owner, || {
                 let hold = queue::hold(vectorizer, item);
                 match hold {
                     Hold::Ours => {
@@ -133,14 +131,15 @@ impl Worker {
                         destination::replace(vectorizer, item.number, &draft.plan, stored, texts, &vectors);
                     }
                     Hold::Gone => destination::clear(vectorizer, item.number),
-                    Hold::Busy | Hold::Lost => return (hold, false),
+                    Hold::Busy | Hold::Lost => return hold,
                 }
-                (hold, queue::finish(vectorizer, item))
+                queue::finish(vectorizer, item);
+                hold
             });
-            if item.failed_before || failed_before {
+            if has_notes && matches!(hold, Hold::Ours | Hold::Gone) {
                 catalog::forgive(vectorizer.id, Some(&item.primary_key));
             }
-            if paused && hold == Hold::Ours {
+            if has_notes && hold == Hold::Ours {
                 catalog::resume(vectorizer.id);
             }
             hold
@@ -212,6 +211,9 @@ impl Worker {
             }
             hold
         });
+        if let Some(station) = self.station_mut(vectorizer.id) {
+            station.has_notes = true;
+        }
         match settled {
             Ok(Hold::Busy) => return Step::Busy(Stage::Settling { failure }),
             Ok(_) => (),
