@@ -161,7 +161,7 @@ fn vectorizer_embed_by_name(
 /// The embedding of a vectorizer, for those who may read what it wrote: they can search, which takes a vector of the
 /// query. Whoever made it was asked whether its key and its address are allowed.
 fn stored(sql: &str, which: pgrx::datum::DatumWithOid) -> Option<Value> {
-    let (config, name, allowed) = statement::row(sql, &[which], |row| {
+    let (config, name, allowed) = statement::look_up(sql, &[which], |row| {
         (row.must::<JsonB>(1).0, row.must::<String>(2), row.must::<bool>(3))
     })?;
     if !allowed {
