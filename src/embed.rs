@@ -225,10 +225,10 @@ fn key(api_key: Option<String>, api_key_name: Option<String>, default: &str) -> 
 
 /// Only an administrator says where credentials of the server go, and whom the server talks to.
 fn may_choose(what: Option<&str>) {
+    let Some(what) = what else { return };
     // SAFETY: a look at the role of the session.
-    if let Some(what) = what
-        && !unsafe { pg_sys::superuser() }
-    {
+    let allowed = unsafe { pg_sys::superuser() };
+    if !allowed {
         raise(
             PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
             format!("permission denied to choose {what}"),

@@ -21,6 +21,9 @@ const OWN_KEY: &str = "canary-own-key-9876543210";
 const AT_ONCE: Duration = Duration::from_secs(15);
 const HANGING: &str = "SELECT ai.openai_embed('m', 'text', dimensions => 3)";
 
+/// A call in a session of its own: what becomes of it, and the session.
+type Waiting = JoinHandle<(Result<(), postgres::Error>, Client)>;
+
 struct Stage {
     cluster: Cluster,
     provider: Provider,
@@ -43,7 +46,7 @@ impl Stage {
     }
 
     /// A session that waits for a provider that hangs: its process, and what becomes of it.
-    fn hanging(&self, prepare: &str) -> (i32, JoinHandle<(Result<(), postgres::Error>, Client)>) {
+    fn hanging(&self, prepare: &str) -> (i32, Waiting) {
         self.provider.behave(Behaviour::Hang);
         let mut session = self.session();
         session.batch_execute(prepare).expect("settings can be set");
@@ -257,16 +260,17 @@ fn statement_timeout_ends_a_call_that_waits() {
     let error = outcome.expect_err("it timed out");
     assert_eq!(error.code().map(|code| code.code()), Some("57014"));
     stage.wait_for_requests_in_flight(0);
-    // Inside a transaction, a savepoint is enough to go on.
+    // The exception can be caught, and the session goes on.
     session
-        .batch_execute(&format!(
+        .batch_execute(
             "SET statement_timeout = '200ms';
              DO $$ BEGIN PERFORM ai.openai_embed('m', 'text', dimensions => 3);
              EXCEPTION WHEN query_canceled THEN RAISE NOTICE 'cancelled'; END $$;
-             SET statement_timeout = 0; {}",
-            "SELECT 1"
-        ))
+             SET statement_timeout = 0;",
+        )
         .expect("the exception is caught");
+    stage.provider.behave(Behaviour::Well);
+    embed(&mut session, "ai.openai_embed('m', 'text', dimensions => 3)");
 }
 
 #[test]

@@ -112,13 +112,13 @@ impl Session {
                     .map_err(Failure::from)?
             }
         };
-        let single = <[String; 1]>::try_from(texts.clone()).ok();
+        let single = (texts.len() == 1).then(|| texts[0].clone());
         let outcome = self.wait_for(embedder.clone(), texts);
         if self.embedders.len() == GREATEST_EMBEDDERS {
             self.embedders.remove(0);
         }
         self.embedders.push((place, embedder));
-        if let (Some([text]), Ok([vector])) = (single, outcome.as_deref()) {
+        if let (Some(text), Ok([vector])) = (single, outcome.as_deref()) {
             self.last = Some(Remembered {
                 statement: statement(),
                 provider: provider.clone(),
