@@ -16,14 +16,16 @@ use pgrx::prelude::*;
 
 use self::claims::BREATH;
 use self::stations::Station;
-use super::bridge::{self, Bridge};
 use super::flight::{Event, Flight, Stage};
 use super::services::Services;
 use super::shared_memory;
-use crate::catalog::Schedule;
+use crate::bridge::{self, Bridge};
+use crate::catalog::{self, Schedule};
 use crate::settings::{self, Settings};
-use crate::{catalog, transaction};
+use crate::transaction;
 
+/// Threads that serve the network. Two keep a busy provider and a busy S3 from waiting for each other's TLS.
+const THREADS: usize = 2;
 /// A user's lock was in the way of a write: how long until the next try.
 const BUSY: Duration = Duration::from_millis(200);
 /// How old what a working worker says about itself may be: a provider's wish for patience wakes nobody here.
@@ -116,7 +118,7 @@ impl Worker {
             return None;
         }
         let settings = settings::current();
-        let bridge = match Bridge::open(settings.max_documents_in_flight * 2) {
+        let bridge = match Bridge::open(THREADS, settings.max_documents_in_flight * 2) {
             Ok(bridge) => bridge,
             Err(error) => {
                 log!("ai: cannot start the threads of a worker: {error}");
