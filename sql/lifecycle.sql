@@ -13,8 +13,13 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF EXISTS (
         SELECT FROM pg_event_trigger_ddl_commands() d
-        JOIN ai._vectorizer v ON d.objid IN (v.source, v.target, v.queue, v.queue_failed)
+        JOIN ai._vectorizer v ON d.objid IN (v.source, v.target, v.view, v.queue, v.queue_failed)
         WHERE d.classid = 'pg_class'::regclass
+    ) OR EXISTS (
+        SELECT FROM pg_event_trigger_ddl_commands() d
+        JOIN pg_trigger t ON t.oid = d.objid
+        JOIN ai._vectorizer v ON v.source = t.tgrelid AND v.trigger_function = t.tgfoid
+        WHERE d.classid = 'pg_trigger'::regclass
     ) OR EXISTS (
         SELECT FROM pg_event_trigger_ddl_commands() d WHERE d.classid = 'pg_namespace'::regclass
     ) THEN
@@ -25,7 +30,7 @@ $$;
 COMMENT ON FUNCTION ai._after_ddl() IS 'Follows renamed and moved tables, and tables whose columns change.';
 REVOKE EXECUTE ON FUNCTION ai._after_ddl() FROM PUBLIC;
 CREATE EVENT TRIGGER ai_after_ddl ON ddl_command_end
-    WHEN TAG IN ('ALTER TABLE', 'ALTER SCHEMA')
+    WHEN TAG IN ('ALTER TABLE', 'ALTER SCHEMA', 'ALTER VIEW', 'CREATE TRIGGER', 'ALTER TRIGGER')
     EXECUTE FUNCTION ai._after_ddl();
 COMMENT ON EVENT TRIGGER ai_after_ddl IS 'Keeps vectorizers in step with the names of their tables and columns.';
 
@@ -74,7 +79,7 @@ BEGIN
         FROM pg_event_trigger_dropped_objects() d
         JOIN ai._vectorizer v ON d.objid = v.source
         WHERE d.object_type = 'table column'
-          AND (d.address_names[3] = v.config #>> '{loading,column_name}'
+          AND (d.objsubid IN (SELECT c.value::int FROM jsonb_each_text(v.columns) AS c)
                OR EXISTS (SELECT FROM jsonb_array_elements(v.source_pk) AS pk
                           WHERE (pk.value ->> 'attnum')::int = d.objsubid))
     LOOP

@@ -1,5 +1,7 @@
 //! The extension's own tables: which vectorizers there are, what ails them, and what failed.
 
+mod names;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -10,6 +12,8 @@ use ai_pipeline::format::Template;
 use pgrx::JsonB;
 use pgrx::pg_sys::Oid;
 use serde_json::{Value, json};
+
+pub use names::follow_names;
 
 use crate::key::{In, PrimaryKey};
 use crate::statement::{self, fill, identifier};
@@ -84,6 +88,8 @@ pub fn extension_version() -> Option<String> {
 
 /// All vectorizers that the background worker serves, and those that it cannot serve.
 pub fn vectorizers() -> Vec<Result<Vectorizer, Unusable>> {
+    // Rows that were restored without their triggers, or a database that was copied.
+    follow_names();
     statement::rows(include_str!("../sql/query/vectorizers.sql"), &[], |row| {
         let id: i32 = row.must(1);
         if row.must::<bool>(10) {
@@ -118,7 +124,10 @@ fn read(row: &statement::Row) -> Result<Option<Vectorizer>, String> {
         .get::<JsonB>(12)
         .and_then(|json| serde_json::from_value(json.0).ok())
         .unwrap_or_default();
-    let vector_schema: String = row.get(13).ok_or("its destination table does not exist any more")?;
+    let vector_schema: String = row.get(13).ok_or_else(|| match &config.destination {
+        Destination::Table { .. } => "its destination table does not exist any more".to_owned(),
+        Destination::Column { embedding_column } => format!("its source has no column {embedding_column} any more"),
+    })?;
     let document = config.loading.column_name().to_owned();
     let document_type = columns
         .get(&document)

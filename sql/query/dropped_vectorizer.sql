@@ -13,6 +13,7 @@ SELECT (SELECT c.oid::regclass::text FROM pg_class c WHERE c.oid = v.source),
        v.name::text,
        (SELECT a.attname::text FROM pg_attribute a
         WHERE a.attrelid = v.source AND NOT a.attisdropped
-          AND a.attname = v.config #>> '{destination,embedding_column}')
+          AND a.attname = v.config #>> '{destination,embedding_column}'),
+       v.source::oid
 FROM ai._vectorizer v
 WHERE v.id = $1

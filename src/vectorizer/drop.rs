@@ -1,7 +1,9 @@
 //! `ai.drop_vectorizer`.
 
+use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
 
+use super::triggers;
 use crate::error::raise;
 use crate::statement::{self, identifier};
 use crate::transaction::acting_as_extension;
@@ -19,6 +21,7 @@ fn drop_vectorizer_by_name(name: String, drop_all: bool) {
 /// What there is to drop; `None` for what is gone already. Quoted names with schemas.
 struct Remains {
     source: Option<String>,
+    source_oid: Option<Oid>,
     tables: Vec<Option<String>>,
     target: Option<String>,
     view: Option<String>,
@@ -35,6 +38,7 @@ fn drop_vectorizer(vectorizer_id: i32, drop_all: bool) {
     let sql = include_str!("../../sql/query/dropped_vectorizer.sql");
     let remains = statement::row(sql, &[vectorizer_id.into()], |row| Remains {
         source: row.get(1),
+        source_oid: row.get(12),
         tables: vec![row.get(3), row.get(4)],
         target: row.get(5),
         view: row.get(6),
@@ -80,6 +84,10 @@ fn drop_vectorizer(vectorizer_id: i32, drop_all: bool) {
         if let (Some(source), Some(column)) = (&remains.source, &remains.column) {
             statement::run(&format!("ALTER TABLE {source} DROP COLUMN {}", identifier(column)), &[]);
         }
+    }
+    if remains.column.is_some() {
+        // The other vectorizers of this table learn that its vectors are now like any other value.
+        triggers::refresh(remains.source_oid);
     }
     shared_memory::catalogue_changed_at_commit();
 }

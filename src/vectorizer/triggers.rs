@@ -7,6 +7,7 @@ use pgrx::JsonB;
 use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
 
+use crate::catalog::follow_names;
 use crate::key::{In, PrimaryKey};
 use crate::statement::{self, fill, identifier};
 use crate::transaction::acting_as_extension;
@@ -169,6 +170,7 @@ pub fn refresh(source: Option<Oid>) {
         source_pk: serde_json::Value,
         partitioned: bool,
     }
+    acting_as_extension(follow_names);
     let sql = include_str!("../../sql/query/trigger_functions.sql");
     let known = statement::rows(sql, &[source.into()], |row| Known {
         id: row.must(1),
