@@ -118,6 +118,9 @@ fn read(row: &statement::Row) -> Result<Option<Vectorizer>, String> {
         return Ok(None);
     }
     let owner: Oid = row.get(4).ok_or("its source table does not exist any more")?;
+    if row.get::<bool>(16) != Some(true) {
+        return Err("triggers on its source table are missing or disabled".to_owned());
+    }
     let key = PrimaryKey::current(row.must(3), &row.must::<JsonB>(11).0);
     let key = key.ok_or("its source table has lost the primary key that it had")?;
     let columns: BTreeMap<String, String> = row
@@ -173,7 +176,7 @@ fn read(row: &statement::Row) -> Result<Option<Vectorizer>, String> {
         statements,
         paused: (paused == Some(true))
             .then(|| Duration::from_secs_f64(retry_in.unwrap_or_default().clamp(0.0, 3600.0))),
-        has_notes: row.must(16),
+        has_notes: row.must(17),
     }))
 }
 

@@ -28,7 +28,7 @@ struct Remains {
     /// Of the source, where the vectors are in it.
     column: Option<String>,
     function: Option<String>,
-    trigger: String,
+    triggers: Vec<String>,
     allowed: bool,
     name: String,
 }
@@ -43,7 +43,7 @@ fn drop_vectorizer(vectorizer_id: i32, drop_all: bool) {
         target: row.get(5),
         view: row.get(6),
         function: row.get(7),
-        trigger: row.must(8),
+        triggers: row.must(8),
         allowed: row.must(9),
         name: row.must(10),
         column: row.get(11),
@@ -63,9 +63,8 @@ fn drop_vectorizer(vectorizer_id: i32, drop_all: bool) {
         statement::run("DELETE FROM ai._vectorizer WHERE id = $1", &[vectorizer_id.into()]);
     });
     if let Some(source) = &remains.source {
-        for suffix in ["_insert", "", "_delete", "_truncate"] {
-            let trigger = identifier(&format!("{}{suffix}", remains.trigger));
-            statement::run(&format!("DROP TRIGGER IF EXISTS {trigger} ON {source}"), &[]);
+        for trigger in &remains.triggers {
+            statement::run(&format!("DROP TRIGGER {} ON {source}", identifier(trigger)), &[]);
         }
     }
     if let Some(function) = &remains.function {

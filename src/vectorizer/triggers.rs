@@ -141,6 +141,11 @@ pub fn create(source: &str, stem: &str, function: &str, partitioned: bool) {
     }
 }
 
+/// The function goes with the extension. To be said again of one that was made anew: Postgres forgets it.
+pub fn function_depends_on_extension(function: &str) {
+    statement::run(&format!("ALTER FUNCTION {function}() DEPENDS ON EXTENSION ai"), &[]);
+}
+
 /// The triggers go with the extension.
 pub fn depend_on_extension(source: &str, stem: &str, partitioned: bool) {
     for (suffix, ..) in kinds(partitioned) {
@@ -186,7 +191,10 @@ pub fn refresh(source: Option<Oid>) {
         let Some(key) = PrimaryKey::current(vectorizer.source, &vectorizer.source_pk) else {
             // Whoever drops a column of the key must still be able to write to the table.
             let body = include_str!("../../sql/query/idle_trigger_body.sql");
-            acting_as_extension(|| define("CREATE OR REPLACE", &vectorizer.function, body));
+            acting_as_extension(|| {
+                define("CREATE OR REPLACE", &vectorizer.function, body);
+                function_depends_on_extension(&vectorizer.function);
+            });
             continue;
         };
         let function = TriggerFunction {
@@ -200,7 +208,13 @@ pub fn refresh(source: Option<Oid>) {
             partitioned: vectorizer.partitioned,
             embedding_columns: &embedding_columns(vectorizer.source),
         };
-        acting_as_extension(|| function.make("CREATE OR REPLACE"));
+        acting_as_extension(|| {
+            function.make("CREATE OR REPLACE");
+            function_depends_on_extension(&vectorizer.function);
+            // Whatever stood in the way may be mended.
+            let mended = include_str!("../../sql/query/mended.sql");
+            statement::run(mended, &[vectorizer.id.into()]);
+        });
     }
 }
 
