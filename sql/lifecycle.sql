@@ -10,22 +10,45 @@ CREATE TRIGGER catalogue_changed AFTER INSERT OR UPDATE OR DELETE ON ai._vectori
 -- The trigger functions name tables and columns; the catalogue knows them by number.
 CREATE FUNCTION ai._after_ddl() RETURNS event_trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    stray record;
 BEGIN
     IF EXISTS (
         SELECT FROM pg_event_trigger_ddl_commands() d
-        JOIN ai._vectorizer v ON d.objid IN (v.source, v.target, v.queue, v.queue_failed)
+        JOIN ai._vectorizer v ON d.objid IN (v.source, v.target, v.view, v.queue, v.queue_failed)
         WHERE d.classid = 'pg_class'::regclass
+    ) OR EXISTS (
+        SELECT FROM pg_event_trigger_ddl_commands() d
+        JOIN pg_trigger t ON t.oid = d.objid
+        JOIN ai._vectorizer v ON v.source = t.tgrelid AND v.trigger_function = t.tgfoid
+        WHERE d.classid = 'pg_trigger'::regclass
     ) OR EXISTS (
         SELECT FROM pg_event_trigger_ddl_commands() d WHERE d.classid = 'pg_namespace'::regclass
     ) THEN
         PERFORM ai._refresh_triggers();
     END IF;
+    -- Whoever gets the source gets what belongs to it: the worker reads and writes as the owner of the source.
+    FOR stray IN
+        SELECT CASE o.kind WHEN 'v' THEN 'VIEW' WHEN 'f' THEN 'FUNCTION' ELSE 'TABLE' END AS kind, o.name, s.relowner
+        FROM ai._vectorizer v
+        JOIN pg_class s ON s.oid = v.source
+        CROSS JOIN LATERAL (
+            SELECT c.relkind, c.oid::regclass::text, c.relowner FROM pg_class c
+            WHERE c.oid IN (v.target, v.view, v.queue, v.queue_failed)
+            UNION ALL
+            SELECT 'f', p.oid::regprocedure::text, p.proowner FROM pg_proc p WHERE p.oid = v.trigger_function
+        ) AS o (kind, name, owner)
+        WHERE o.owner <> s.relowner
+          AND v.source IN (SELECT d.objid FROM pg_event_trigger_ddl_commands() d WHERE d.classid = 'pg_class'::regclass)
+    LOOP
+        EXECUTE format('ALTER %s %s OWNER TO %s', stray.kind, stray.name, stray.relowner::regrole);
+    END LOOP;
 END
 $$;
 COMMENT ON FUNCTION ai._after_ddl() IS 'Follows renamed and moved tables, and tables whose columns change.';
 REVOKE EXECUTE ON FUNCTION ai._after_ddl() FROM PUBLIC;
 CREATE EVENT TRIGGER ai_after_ddl ON ddl_command_end
-    WHEN TAG IN ('ALTER TABLE', 'ALTER SCHEMA')
+    WHEN TAG IN ('ALTER TABLE', 'ALTER SCHEMA', 'ALTER VIEW', 'CREATE TRIGGER', 'ALTER TRIGGER')
     EXECUTE FUNCTION ai._after_ddl();
 COMMENT ON EVENT TRIGGER ai_after_ddl IS 'Keeps vectorizers in step with the names of their tables and columns.';
 
@@ -69,12 +92,25 @@ BEGIN
         END LOOP;
         PERFORM set_config('client_min_messages', told, true);
     END LOOP;
+    UPDATE ai._vectorizer v SET view = NULL
+    WHERE v.view IN (SELECT d.objid FROM pg_event_trigger_dropped_objects() d WHERE d.object_type = 'view');
+    FOR lost IN
+        SELECT DISTINCT v.id, v.name
+        FROM pg_event_trigger_dropped_objects() d
+        JOIN ai._vectorizer v ON starts_with(d.address_names[3], v.trigger_name::text)
+        JOIN pg_class s ON s.oid = v.source AND s.relname = d.address_names[2]
+        JOIN pg_namespace n ON n.oid = s.relnamespace AND n.nspname = d.address_names[1]
+        WHERE d.object_type = 'trigger'
+    LOOP
+        RAISE NOTICE 'vectorizer % has lost triggers on its source table: it is paused until it is dropped and made again',
+            lost.name;
+    END LOOP;
     FOR lost IN
         SELECT DISTINCT v.id, v.name, d.address_names[3] AS column_name
         FROM pg_event_trigger_dropped_objects() d
         JOIN ai._vectorizer v ON d.objid = v.source
         WHERE d.object_type = 'table column'
-          AND (d.address_names[3] = v.config #>> '{loading,column_name}'
+          AND (d.objsubid IN (SELECT c.value::int FROM jsonb_each_text(v.columns) AS c)
                OR EXISTS (SELECT FROM jsonb_array_elements(v.source_pk) AS pk
                           WHERE (pk.value ->> 'attnum')::int = d.objsubid))
     LOOP

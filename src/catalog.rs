@@ -1,5 +1,7 @@
 //! The extension's own tables: which vectorizers there are, what ails them, and what failed.
 
+mod names;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -10,6 +12,8 @@ use ai_pipeline::format::Template;
 use pgrx::JsonB;
 use pgrx::pg_sys::Oid;
 use serde_json::{Value, json};
+
+pub use names::follow_names;
 
 use crate::key::{In, PrimaryKey};
 use crate::statement::{self, fill, identifier};
@@ -94,10 +98,12 @@ pub fn extension_version() -> Option<String> {
 
 /// All vectorizers that the background worker serves, and those that it cannot serve.
 pub fn vectorizers() -> Vec<Result<Vectorizer, Unusable>> {
+    // Rows that were restored without their triggers, or a database that was copied.
+    follow_names();
     statement::rows(include_str!("../sql/query/vectorizers.sql"), &[], |row| {
         let id: i32 = row.must(1);
         // What was asked for by name is done, also for one that is stopped.
-        let asked = row.get::<f64>(17).is_some_and(|seconds| seconds <= 0.0);
+        let asked = row.get::<f64>(18).is_some_and(|seconds| seconds <= 0.0);
         if row.must::<bool>(10) && !asked {
             return None;
         }
@@ -121,7 +127,7 @@ fn read(row: &statement::Row) -> Result<Option<Vectorizer>, String> {
     let config: Config = serde_json::from_value(row.must::<JsonB>(9).0)
         .map_err(|error| format!("its configuration cannot be read: {error}"))?;
     let runs_in = row
-        .get(17)
+        .get(18)
         .map(|seconds: f64| Duration::from_secs_f64(seconds.clamp(0.0, 86_400.0)));
     let schedule = match (&config.scheduling, runs_in) {
         (_, Some(wait)) if row.must::<bool>(10) => Schedule::In(wait),
@@ -130,13 +136,19 @@ fn read(row: &statement::Row) -> Result<Option<Vectorizer>, String> {
         (Scheduling::None | Scheduling::Timescaledb { .. }, None) => return Ok(None),
     };
     let owner: Oid = row.get(4).ok_or("its source table does not exist any more")?;
+    if row.get::<bool>(16) != Some(true) {
+        return Err("triggers on its source table are missing or disabled".to_owned());
+    }
     let key = PrimaryKey::current(row.must(3), &row.must::<JsonB>(11).0);
     let key = key.ok_or("its source table has lost the primary key that it had")?;
     let columns: BTreeMap<String, String> = row
         .get::<JsonB>(12)
         .and_then(|json| serde_json::from_value(json.0).ok())
         .unwrap_or_default();
-    let vector_schema: String = row.get(13).ok_or("its destination table does not exist any more")?;
+    let vector_schema: String = row.get(13).ok_or_else(|| match &config.destination {
+        Destination::Table { .. } => "its destination table does not exist any more".to_owned(),
+        Destination::Column { embedding_column } => format!("its source has no column {embedding_column} any more"),
+    })?;
     let document = config.loading.column_name().to_owned();
     let document_type = columns
         .get(&document)
@@ -182,7 +194,7 @@ fn read(row: &statement::Row) -> Result<Option<Vectorizer>, String> {
         statements,
         paused: (paused == Some(true))
             .then(|| Duration::from_secs_f64(retry_in.unwrap_or_default().clamp(0.0, 3600.0))),
-        has_notes: row.must(16),
+        has_notes: row.must(17),
         schedule,
     }))
 }

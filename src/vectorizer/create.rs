@@ -12,6 +12,7 @@ use super::names::{self, QUEUE_COLUMNS, TARGET_COLUMNS};
 use super::objects::{DestinationObjects, Objects, Source};
 use super::validate::{self, Column};
 use super::{schedule, triggers};
+use crate::catalog::follow_names;
 use crate::error::{invalid, raise};
 use crate::key::PrimaryKey;
 use crate::statement::{self, qualified};
@@ -139,6 +140,7 @@ fn create_vectorizer(
             )
         }
         Destination::Column { embedding_column } => {
+            must_have_one_writer(source.oid, embedding_column);
             let column = embedding_column.clone();
             (DestinationObjects::Column { column }, Vec::new())
         }
@@ -200,6 +202,7 @@ fn create_vectorizer(
             ],
         );
         schedule::plan_first_run(id, &scheduling);
+        follow_names();
     });
     if objects.target().is_none() {
         // The other vectorizers of this table learn that the new column is no news.
@@ -290,6 +293,19 @@ fn must_be_free(schema: &str, name: &str, instead: &str) {
     if taken == Some(true) {
         let message = format!("an object named {schema}.{name} already exists. specify {instead} explicitly");
         raise(PgSqlErrorCode::ERRCODE_DUPLICATE_OBJECT, message, None);
+    }
+}
+
+/// Two would replace each other's vectors.
+fn must_have_one_writer(source: Oid, column: &str) {
+    let arguments = [source.into(), column.into()];
+    let sql = include_str!("../../sql/query/column_writer.sql");
+    if let Some(name) = statement::row(sql, &arguments, |row| row.must::<String>(1)) {
+        raise(
+            PgSqlErrorCode::ERRCODE_DUPLICATE_OBJECT,
+            format!("the vectorizer {name} already writes into the column {column}"),
+            Some("Choose another embedding_column, or drop that vectorizer."),
+        );
     }
 }
 

@@ -126,8 +126,7 @@ impl Objects {
         triggers::create(&source.name, &self.trigger, &self.function, source.partitioned);
         // They call functions of the extension: where it goes, writes to the source must not fail.
         acting_as_extension(|| {
-            let function = format!("ALTER FUNCTION {}() DEPENDS ON EXTENSION ai", self.function);
-            statement::run(&function, &[]);
+            triggers::function_depends_on_extension(&self.function);
             triggers::depend_on_extension(&source.name, &self.trigger, source.partitioned);
         });
         table_depends_on_extension(&self.queue);

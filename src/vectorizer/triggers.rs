@@ -7,6 +7,7 @@ use pgrx::JsonB;
 use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
 
+use crate::catalog::follow_names;
 use crate::key::{In, PrimaryKey};
 use crate::statement::{self, fill, identifier};
 use crate::transaction::acting_as_extension;
@@ -140,6 +141,11 @@ pub fn create(source: &str, stem: &str, function: &str, partitioned: bool) {
     }
 }
 
+/// The function goes with the extension. To be said again of one that was made anew: Postgres forgets it.
+pub fn function_depends_on_extension(function: &str) {
+    statement::run(&format!("ALTER FUNCTION {function}() DEPENDS ON EXTENSION ai"), &[]);
+}
+
 /// The triggers go with the extension.
 pub fn depend_on_extension(source: &str, stem: &str, partitioned: bool) {
     for (suffix, ..) in kinds(partitioned) {
@@ -169,6 +175,7 @@ pub fn refresh(source: Option<Oid>) {
         source_pk: serde_json::Value,
         partitioned: bool,
     }
+    acting_as_extension(follow_names);
     let sql = include_str!("../../sql/query/trigger_functions.sql");
     let known = statement::rows(sql, &[source.into()], |row| Known {
         id: row.must(1),
@@ -184,7 +191,10 @@ pub fn refresh(source: Option<Oid>) {
         let Some(key) = PrimaryKey::current(vectorizer.source, &vectorizer.source_pk) else {
             // Whoever drops a column of the key must still be able to write to the table.
             let body = include_str!("../../sql/query/idle_trigger_body.sql");
-            acting_as_extension(|| define("CREATE OR REPLACE", &vectorizer.function, body));
+            acting_as_extension(|| {
+                define("CREATE OR REPLACE", &vectorizer.function, body);
+                function_depends_on_extension(&vectorizer.function);
+            });
             continue;
         };
         let function = TriggerFunction {
@@ -198,7 +208,13 @@ pub fn refresh(source: Option<Oid>) {
             partitioned: vectorizer.partitioned,
             embedding_columns: &embedding_columns(vectorizer.source),
         };
-        acting_as_extension(|| function.make("CREATE OR REPLACE"));
+        acting_as_extension(|| {
+            function.make("CREATE OR REPLACE");
+            function_depends_on_extension(&vectorizer.function);
+            // Whatever stood in the way may be mended.
+            let mended = include_str!("../../sql/query/mended.sql");
+            statement::run(mended, &[vectorizer.id.into()]);
+        });
     }
 }
 
