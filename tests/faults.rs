@@ -99,7 +99,7 @@ fn state_waiting_is_tried_again() {
         (Behaviour::Cut, "transient"),
         (Behaviour::TooFew, "unknown"),
         (Behaviour::NotFinite, "unknown"),
-        (Behaviour::HalfJson, "unknown"),
+        (Behaviour::HalfJson, "transient"),
     ];
     for (id, (fault, class)) in (1..).zip(faults) {
         notes.provider.behave_times(1, fault);

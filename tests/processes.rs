@@ -267,10 +267,10 @@ fn state_no_process_to_spare_is_told() {
     let other = notes.another_database("other");
     idle(&notes.cluster);
     idle(&other);
-    let before = lines(&notes.cluster, "raise max_worker_processes");
     notes.provider.behave_times(1, Behaviour::Slow(Duration::from_secs(3)));
     add(&notes.cluster, 1, "one");
     notes.wait_for_requests_in_flight(1);
+    let before = lines(&notes.cluster, "raise max_worker_processes");
     add(&other, 2, "two");
     wait_for_reason(&notes.cluster, "launcher", "raise max_worker_processes");
     wait_for_embedded(&other, &["0:first", "2:two"]);
@@ -653,7 +653,16 @@ fn state_suspect_flies_alone() {
     notes
         .cluster
         .execute("INSERT INTO note SELECT i, 'note ' || i FROM generate_series(1, 4) i");
-    notes.wait_for_requests_in_flight(1);
+    // The first is sent alone, and the others together behind it.
+    let texts = || {
+        notes
+            .provider
+            .seen()
+            .iter()
+            .map(|request| request.texts.len())
+            .sum::<usize>()
+    };
+    wait_until("all are with the provider", DEADLINE, texts, |texts| *texts == 4);
     let before = notes.provider.seen().len();
     notes.provider.behave(Behaviour::Slow(Duration::from_millis(300)));
     notes.cluster.kill_worker();
@@ -679,7 +688,15 @@ fn state_suspect_changed_is_innocent() {
     notes
         .cluster
         .execute("INSERT INTO note SELECT i, 'note ' || i FROM generate_series(1, 3) i");
-    notes.wait_for_requests_in_flight(1);
+    let texts = || {
+        notes
+            .provider
+            .seen()
+            .iter()
+            .map(|request| request.texts.len())
+            .sum::<usize>()
+    };
+    wait_until("all are with the provider", DEADLINE, texts, |texts| *texts == 3);
     notes.cluster.kill_worker();
     // One of them flies alone; the others lie in the queue.
     notes.wait_for_requests_in_flight(1);

@@ -1,5 +1,8 @@
 //! The smallest vectorizer: a table of notes whose texts are the documents, one chunk each.
 
+// Each file of tests/ is a program that compiles all of this and uses a part.
+#![allow(dead_code)]
+
 use std::ops::Deref;
 
 use rustix::process::Signal;
