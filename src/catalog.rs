@@ -11,6 +11,7 @@ use pgrx::JsonB;
 use pgrx::pg_sys::Oid;
 use serde_json::{Value, json};
 
+use crate::index::{DestinationNames, VectorIndex};
 use crate::key::{In, PrimaryKey};
 use crate::statement::{self, fill, identifier};
 
@@ -26,6 +27,8 @@ pub struct Vectorizer {
     /// Columns of the source that the template names, with their types.
     pub template_columns: BTreeMap<String, String>,
     pub statements: Statements,
+    /// The index that it builds, where it does.
+    pub index: Option<VectorIndex>,
     /// The configuration was at fault: one document at a time after this long, until one succeeds.
     pub paused: Option<Duration>,
     /// Something is written down about it: a pause, also one that a restart has ended, or failed documents.
@@ -162,6 +165,12 @@ fn read(row: &statement::Row) -> Result<Option<Vectorizer>, String> {
         target: row.get(8),
         vector_schema,
     };
+    let destination = DestinationNames {
+        oid: row.must(18),
+        name: names.target.as_deref().unwrap_or(&names.source),
+        schema: &row.must::<String>(19),
+    };
+    let index = VectorIndex::new(row.must(1), &config, &destination, &names.queue, &names.vector_schema);
     let statements = Statements::new(
         &names,
         &key,
@@ -180,6 +189,7 @@ fn read(row: &statement::Row) -> Result<Option<Vectorizer>, String> {
         config,
         template_columns,
         statements,
+        index,
         paused: (paused == Some(true))
             .then(|| Duration::from_secs_f64(retry_in.unwrap_or_default().clamp(0.0, 3600.0))),
         has_notes: row.must(16),
@@ -296,6 +306,7 @@ pub fn record_error(id: i32, config: Option<&Config>, primary_key: Option<&Value
         Step::Loading => "loading failed",
         Step::Embedding => "embedding provider failed",
         Step::Parsing => "parsing failed",
+        Step::Indexing => "indexing failed",
         Step::Chunking | Step::Formatting | Step::Writing => "vectorizer failed with unexpected error",
     };
     let retryable = matches!(

@@ -8,6 +8,7 @@ use pgrx::prelude::*;
 mod catalog;
 mod destination;
 mod error;
+mod index;
 mod key;
 mod queue;
 mod settings;

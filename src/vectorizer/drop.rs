@@ -58,6 +58,8 @@ fn drop_vectorizer(vectorizer_id: i32, drop_all: bool) {
     acting_as_extension(|| {
         statement::run("DELETE FROM ai._vectorizer WHERE id = $1", &[vectorizer_id.into()]);
     });
+    // A build locks the destination, and may wait for us.
+    shared_memory::stop_indexer(vectorizer_id);
     if let Some(source) = &remains.source {
         for suffix in ["_insert", "", "_delete", "_truncate"] {
             let trigger = identifier(&format!("{}{suffix}", remains.trigger));

@@ -4,6 +4,7 @@
 //! waits for anything.
 
 mod claims;
+mod indexes;
 mod stations;
 mod steps;
 
@@ -43,7 +44,8 @@ pub extern "C-unwind" fn ai_worker_main(argument: pg_sys::Datum) {
     if !shared_memory::worker_arrived(database) {
         super::end(1);
     }
-    pin_settings();
+    super::pin_settings();
+    super::pin(c"lock_timeout", LOCK_TIMEOUT);
     match Worker::start(database) {
         Some(worker) => worker.run(),
         None => super::end(0),
@@ -53,35 +55,6 @@ pub extern "C-unwind" fn ai_worker_main(argument: pg_sys::Datum) {
 #[pg_guard]
 unsafe extern "C-unwind" fn leave_slot(_code: i32, argument: pg_sys::Datum) {
     shared_memory::worker_left(Oid::from(argument.value() as u32));
-}
-
-/// What a database or a role may have set must not change what our statements mean.
-fn pin_settings() {
-    let pinned = [
-        (c"search_path", c"pg_catalog, pg_temp"),
-        (c"lock_timeout", LOCK_TIMEOUT),
-        (c"statement_timeout", c"0"),
-        (c"idle_in_transaction_session_timeout", c"0"),
-        (c"default_transaction_isolation", c"read committed"),
-        (c"default_transaction_read_only", c"off"),
-        (c"default_transaction_deferrable", c"off"),
-        (c"session_replication_role", c"origin"),
-        (c"DateStyle", c"ISO, YMD"),
-        (c"IntervalStyle", c"postgres"),
-        (c"extra_float_digits", c"1"),
-        (c"bytea_output", c"hex"),
-    ];
-    for (name, value) in pinned {
-        // SAFETY: on the main thread, outside a transaction, with names and values that Postgres knows.
-        unsafe {
-            pg_sys::SetConfigOption(
-                name.as_ptr(),
-                value.as_ptr(),
-                pg_sys::GucContext::PGC_SUSET,
-                pg_sys::GucSource::PGC_S_OVERRIDE,
-            );
-        }
-    }
 }
 
 pub struct Worker {
@@ -153,6 +126,7 @@ impl Worker {
             }
             self.advance();
             self.claim();
+            self.watch_indexes();
             self.renew();
             self.report();
             if self.is_idle() && self.leave() {
@@ -222,6 +196,8 @@ impl Worker {
                 at_times: vectorizer.schedule != Schedule::AtOnce,
                 paused_until: vectorizer.paused.map(|wait| now + wait),
                 has_notes: vectorizer.has_notes,
+                index_look_at: vectorizer.index.as_ref().map(|_| now),
+                index_counted: None,
                 vectorizer: Arc::new(vectorizer),
             })
             .collect();
@@ -276,7 +252,8 @@ impl Worker {
                 (Some(look), Some(resume)) => Some(look.max(resume)),
                 (look, _) => look,
             });
-        queues.min()
+        let indexes = self.stations.iter().filter_map(|station| station.index_look_at);
+        queues.chain(indexes).min()
     }
 
     fn is_idle(&self) -> bool {

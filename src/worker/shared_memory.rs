@@ -96,6 +96,12 @@ pub struct Slot {
     pub left_orderly: bool,
     /// When a worker of this database last ran its exit handlers.
     pub last_exit: i64,
+    /// The process that builds an index; one at a time.
+    pub indexer: Process,
+    /// The vectorizer that it builds it for.
+    pub indexing: i32,
+    /// When it was asked of the postmaster; 0 once it is there.
+    pub indexer_asked: i64,
 }
 
 impl Slot {
@@ -110,10 +116,18 @@ impl Slot {
         not_before: 0,
         left_orderly: false,
         last_exit: 0,
+        indexer: Process::NONE,
+        indexing: 0,
+        indexer_asked: 0,
     };
 
     fn is_idle(&self) -> bool {
-        !self.woken && !self.starting && self.worker.pid == 0 && self.next_due == 0 && self.failures == 0
+        !self.woken
+            && !self.starting
+            && self.worker.pid == 0
+            && self.indexer.pid == 0
+            && self.next_due == 0
+            && self.failures == 0
     }
 }
 
@@ -226,7 +240,8 @@ unsafe extern "C-unwind" fn at_transaction_end(event: pg_sys::XactEvent::Type, _
         XACT_EVENT_COMMIT => {
             let wish = AT_COMMIT.with(|pending| pending.replace(Wish::Nothing));
             if wish > Wish::Nothing && is_available() {
-                wake(wish == Wish::Catalogue);
+                // SAFETY: set for the life of a backend.
+                wake(unsafe { pg_sys::MyDatabaseId }, wish == Wish::Catalogue);
             }
         }
         // A prepared transaction is committed by anybody, anywhere: the launcher's slow poll finds its rows.
@@ -235,12 +250,11 @@ unsafe extern "C-unwind" fn at_transaction_end(event: pg_sys::XactEvent::Type, _
     }
 }
 
-fn wake(catalogue: bool) {
+fn wake(database: pg_sys::Oid, catalogue: bool) {
     let latch = {
         let mut state = STATE.exclusive();
         let launcher = state.launcher.latch;
-        // SAFETY: set for the life of a backend.
-        match state.slot(unsafe { pg_sys::MyDatabaseId }) {
+        match state.slot(database) {
             Some(slot) => {
                 slot.woken = true;
                 slot.generation += u64::from(catalogue);
@@ -379,4 +393,75 @@ pub fn worker_left(database: pg_sys::Oid) {
         launcher
     };
     set_latch(launcher);
+}
+
+/// Asks for the place of the indexer, for a process that is about to be started; false while another one has it.
+pub fn reserve_indexer(database: pg_sys::Oid, timeout: i64) -> bool {
+    let now = now();
+    change(database, |slot| {
+        let free = slot.indexer.pid == 0 && (slot.indexer_asked == 0 || now - slot.indexer_asked > timeout);
+        if free {
+            slot.indexer_asked = now;
+        }
+        free
+    })
+    .unwrap_or(false)
+}
+
+/// The indexer could not be started, for this reason.
+pub fn indexer_refused(database: pg_sys::Oid, reason: &str) {
+    change(database, |slot| {
+        slot.indexer_asked = 0;
+        slot.indexer.reason = Text::new(reason);
+    });
+}
+
+/// The indexer says that it is there; false when another one is already.
+pub fn indexer_arrived(database: pg_sys::Oid, vectorizer: i32) -> bool {
+    change(database, |slot| {
+        let free = slot.indexer.pid == 0;
+        if free {
+            slot.indexer = Process::me();
+            slot.indexing = vectorizer;
+            slot.indexer_asked = 0;
+        }
+        free
+    })
+    .unwrap_or(false)
+}
+
+/// The indexer says what it does.
+pub fn indexer_reports(database: pg_sys::Oid, activity: &str) {
+    change(database, |slot| report(&mut slot.indexer, activity, ""));
+}
+
+/// The indexer runs its exit handlers. The worker is to look at what it has done.
+pub fn indexer_left(database: pg_sys::Oid) {
+    let left = change(database, |slot| {
+        // SAFETY: set for the life of the process.
+        let mine = slot.indexer.pid == unsafe { pg_sys::MyProcPid };
+        if mine {
+            slot.indexer = Process::NONE;
+            slot.indexing = 0;
+        }
+        mine
+    });
+    if left == Some(true) {
+        wake(database, true);
+    }
+}
+
+/// Ends the build of the index of a vectorizer of this database, which is being dropped.
+pub fn stop_indexer(vectorizer: i32) {
+    if !is_available() {
+        return;
+    }
+    // SAFETY: set for the life of a backend.
+    let database = unsafe { pg_sys::MyDatabaseId };
+    let state = STATE.share();
+    let slots = state.slots.iter();
+    for slot in slots.filter(|slot| slot.database == database && slot.indexing == vectorizer && slot.indexer.pid != 0) {
+        // SAFETY: a process of ours: it gives up its place, for which it needs the lock that we hold, before it ends.
+        unsafe { libc::kill(slot.indexer.pid, libc::SIGTERM) };
+    }
 }

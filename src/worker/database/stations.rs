@@ -21,6 +21,10 @@ pub(super) struct Station {
     pub(super) at_times: bool,
     /// Something is written down about it, to be taken back when documents succeed.
     pub(super) has_notes: bool,
+    /// When to look whether its index is to be built. `None`: there is one, or nothing has changed that could make it due.
+    pub(super) index_look_at: Option<Instant>,
+    /// When the destination was last found too small for an index.
+    pub(super) index_counted: Option<Instant>,
 }
 
 impl Worker {
