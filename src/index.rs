@@ -114,7 +114,7 @@ impl VectorIndex {
             Destination::Table { .. } => "embedding",
             Destination::Column { embedding_column } => embedding_column,
         };
-        let name = format!("_vectorizer_idx_{id}");
+        let name = name(id);
         let values = [
             ("destination", destination.name),
             ("schema", destination.schema),
@@ -138,6 +138,11 @@ impl VectorIndex {
             name,
         })
     }
+}
+
+/// The name of the index of a vectorizer, in the schema of its table.
+pub fn name(id: i32) -> String {
+    format!("_vectorizer_idx_{id}")
 }
 
 /// Looks whether the index of a vectorizer is to be built now: pgai's rule. Nobody of ours may be building one.

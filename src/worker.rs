@@ -167,5 +167,5 @@ fn wake_worker() {
 /// Ends the build of the index of a vectorizer that is being dropped.
 #[pg_extern(sql = false)]
 fn stop_indexer(vectorizer_id: i32) {
-    shared_memory::stop_indexer(vectorizer_id);
+    shared_memory::stop_indexer(Some(vectorizer_id));
 }

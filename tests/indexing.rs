@@ -339,11 +339,23 @@ fn a_vectorizer_is_dropped_during_a_build() {
     let reader = hold_snapshot(&scene);
     create_notes(&scene, 3, "ai.indexing_hnsw(min_rows => 1)");
     wait_until_held(&scene);
+    // The embeddings stay; what the build has left behind does not.
     scene
         .cluster
-        .execute("SET lock_timeout = '20s'; SELECT ai.drop_vectorizer(1, drop_all => true)");
+        .execute("SET lock_timeout = '20s'; SELECT ai.drop_vectorizer(1)");
     scene.cluster.wait_for("the indexer has left", INDEXER, "0");
     assert_eq!(scene.cluster.rows(INDEX), Vec::<Vec<String>>::new());
+    assert_eq!(scene.cluster.value("SELECT count(*) FROM note_embedding_store"), "3");
+    scene
+        .cluster
+        .execute("DROP VIEW note_embedding; DROP TABLE note_embedding_store");
+
+    create_vectorizer(&scene, "ai.indexing_hnsw(min_rows => 1)");
+    wait_until_held(&scene);
+    scene
+        .cluster
+        .execute("SET lock_timeout = '20s'; SELECT ai.drop_vectorizer(2, drop_all => true)");
+    scene.cluster.wait_for("the indexer has left", INDEXER, "0");
 
     create_vectorizer(&scene, "ai.indexing_hnsw(min_rows => 1)");
     wait_until_held(&scene);
@@ -353,6 +365,63 @@ fn a_vectorizer_is_dropped_during_a_build() {
     scene.cluster.wait_for("the indexer has left", INDEXER, "0");
     assert_eq!(scene.cluster.value("SELECT count(*) FROM ai.vectorizer"), "0");
     drop(reader);
+}
+
+#[test]
+fn the_extension_is_dropped_during_a_build() {
+    let scene = scene();
+    let reader = hold_snapshot(&scene);
+    create_notes(&scene, 3, "ai.indexing_hnsw(min_rows => 1)");
+    wait_until_held(&scene);
+    scene
+        .cluster
+        .execute("SET lock_timeout = '20s'; DROP EXTENSION ai CASCADE");
+    scene.cluster.wait_for("the indexer has left", INDEXER, "0");
+    drop(reader);
+}
+
+#[test]
+fn a_build_makes_way_for_who_wants_the_table_for_himself() {
+    let scene = scene();
+    let mut reader = hold_snapshot(&scene);
+    create_notes(&scene, 3, "ai.indexing_hnsw(min_rows => 1)");
+    wait_until_held(&scene);
+    scene.cluster.execute("SET lock_timeout = '20s'; TRUNCATE note");
+    assert_eq!(scene.cluster.value("SELECT count(*) FROM note_embedding_store"), "0");
+    let told = "SELECT class, details->>'error_reason' FROM ai.vectorizer_errors";
+    let look = || scene.cluster.rows(told);
+    let rows = wait_until("the reason is told", DEADLINE, look, |rows| !rows.is_empty());
+    let reason = "the build made way for somebody who wanted the table for himself, or was cancelled";
+    assert_eq!(rows, [["transient", reason]]);
+    reader.batch_execute("ROLLBACK").expect("the transaction ends");
+    add_notes(&scene, 1, 3);
+    scene.cluster.reload();
+    wait_for_index(&scene);
+    wait_until("the reason is gone", DEADLINE, look, Vec::is_empty);
+}
+
+#[test]
+fn a_large_index_is_built_in_parallel_for_an_owner_who_cannot_log_in() {
+    let scene = Scene::start_with(|options: Options| {
+        options
+            .setting("ai.naptime", "1s")
+            .setting("min_parallel_table_scan_size", "0")
+            .setting("log_min_messages", "debug1")
+    });
+    scene.cluster.execute(
+        "CREATE ROLE writer NOLOGIN; CREATE SCHEMA library AUTHORIZATION writer; SET ROLE writer;
+         CREATE TABLE library.note (id int PRIMARY KEY, body text);
+         INSERT INTO library.note SELECT n, 'Note ' || n FROM generate_series(1, 300) AS n;
+         SELECT ai.create_vectorizer('library.note'::regclass, loading => ai.loading_column('body'),
+             embedding => ai.embedding_openai('text-embedding-3-small', 8),
+             indexing => ai.indexing_hnsw(min_rows => 300));
+         RESET ROLE",
+    );
+    wait_for_index(&scene);
+    assert!(
+        scene.cluster.log().contains("parallel workers"),
+        "pgvector says how many it uses"
+    );
 }
 
 #[test]

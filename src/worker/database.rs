@@ -74,6 +74,8 @@ pub struct Worker {
     refused: HashSet<i32>,
     /// Read the vectorizers anew at the next turn.
     reread: bool,
+    /// When to look whether the indexer is in somebody's way, while there is one.
+    indexer_look_at: Option<Instant>,
 }
 
 impl Worker {
@@ -106,6 +108,7 @@ impl Worker {
             renewed: Instant::now(),
             refused: HashSet::new(),
             reread: false,
+            indexer_look_at: Some(Instant::now()),
         };
         worker.read_vectorizers();
         worker.rescue();
@@ -197,7 +200,8 @@ impl Worker {
                 paused_until: vectorizer.paused.map(|wait| now + wait),
                 has_notes: vectorizer.has_notes,
                 index_look_at: vectorizer.index.as_ref().map(|_| now),
-                index_counted: None,
+                index_looked: None,
+                index_ready: false,
                 vectorizer: Arc::new(vectorizer),
             })
             .collect();
@@ -259,6 +263,7 @@ impl Worker {
     fn is_idle(&self) -> bool {
         let soon = Instant::now() + self.settings.idle_timeout;
         self.flights.is_empty()
+            && self.indexer_look_at.is_none()
             && self.next_due().is_none_or(|due| due > soon)
             && (self.stations.is_empty() || self.last_busy.elapsed() >= self.settings.idle_timeout)
     }
@@ -286,6 +291,7 @@ impl Worker {
             // What is due already and was not taken has to wait for a flight to land.
             next = next.min(due.max(now + BREATH));
         }
+        next = self.indexer_look_at.map_or(next, |look| next.min(look));
         for flight in self.flights.values().filter(|flight| flight.stage.is_ready()) {
             next = next.min(flight.not_before);
         }

@@ -3,12 +3,12 @@
 //! It is started by the worker of the database, one at a time, and outlives it. It needs one of max_worker_processes, as
 //! its parallel helpers do.
 
-use ai_pipeline::error::Step;
+use ai_pipeline::error::{Failure, Step};
 use pgrx::bgworkers::{BackgroundWorkerBuilder, BgWorkerStartTime};
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 
-use super::shared_memory;
+use super::shared_memory::{self, Indexer};
 use crate::catalog::{self, Vectorizer};
 use crate::error;
 use crate::index::{self, VectorIndex, Verdict};
@@ -17,11 +17,14 @@ use crate::transaction::{self, Aborted};
 /// A process that has not come up after this long has failed to, in microseconds.
 const START_TIMEOUT: i64 = 30_000_000;
 
-/// Starts the indexer of this database for a vectorizer; the reason when it cannot be. Nothing happens while there is one.
+/// Whether the database has an indexer.
+pub fn look(database: Oid) -> Indexer {
+    shared_memory::indexer(database, START_TIMEOUT)
+}
+
+/// Starts the indexer of this database, which has none, for a vectorizer; the reason when it cannot be.
 pub fn start(database: Oid, vectorizer: &Vectorizer) -> Result<(), String> {
-    if !shared_memory::reserve_indexer(database, START_TIMEOUT) {
-        return Ok(());
-    }
+    shared_memory::indexer_asked(database);
     let argument = u64::from(database.to_u32()) << 32 | u64::from(vectorizer.id.unsigned_abs());
     let process = BackgroundWorkerBuilder::new(&format!("ai indexer {}", vectorizer.id))
         .set_type("ai indexer")
@@ -95,7 +98,7 @@ fn work(database: Oid, id: i32) -> Result<(), Aborted> {
     transaction::run(|| {
         transaction::acting_as_extension(|| match &built {
             Ok(()) => index::finish(id),
-            Err(aborted) => index::fail(id, &error::from_database(aborted, Step::Indexing)),
+            Err(aborted) => index::fail(id, &failure(aborted)),
         });
     })?;
     if let Err(aborted) = built {
@@ -106,6 +109,15 @@ fn work(database: Oid, id: i32) -> Result<(), Aborted> {
         );
     }
     Ok(())
+}
+
+fn failure(aborted: &Aborted) -> Failure {
+    let mut failure = error::from_database(aborted, Step::Indexing);
+    if aborted.code == PgSqlErrorCode::ERRCODE_QUERY_CANCELED {
+        failure.reason =
+            "the build made way for somebody who wanted the table for himself, or was cancelled".to_owned();
+    }
+    failure
 }
 
 fn build(index: &VectorIndex, left_behind: bool) -> Result<(), Aborted> {

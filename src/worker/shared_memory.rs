@@ -229,6 +229,7 @@ unsafe extern "C-unwind" fn at_access(
         // SAFETY: in a transaction, as every drop; the row is still there.
         && object == unsafe { pg_sys::get_extension_oid(c"ai".as_ptr(), true) }
     {
+        stop_indexer(None);
         catalogue_changed_at_commit();
     }
 }
@@ -395,17 +396,35 @@ pub fn worker_left(database: pg_sys::Oid) {
     set_latch(launcher);
 }
 
-/// Asks for the place of the indexer, for a process that is about to be started; false while another one has it.
-pub fn reserve_indexer(database: pg_sys::Oid, timeout: i64) -> bool {
+/// The indexer of a database, as its worker sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Indexer {
+    /// There is none.
+    Absent,
+    /// It was asked of the postmaster.
+    Starting,
+    /// It runs, as this process.
+    Running(i32),
+}
+
+/// Whether there is an indexer. One that has not come up within `timeout` microseconds never will.
+pub fn indexer(database: pg_sys::Oid, timeout: i64) -> Indexer {
+    let now = now();
+    change(database, |slot| match slot.indexer.pid {
+        0 if slot.indexer_asked == 0 || now - slot.indexer_asked > timeout => Indexer::Absent,
+        0 => Indexer::Starting,
+        pid => Indexer::Running(pid),
+    })
+    .unwrap_or(Indexer::Absent)
+}
+
+/// The indexer is about to be started. Only the worker of the database does that, when there is none.
+pub fn indexer_asked(database: pg_sys::Oid) {
     let now = now();
     change(database, |slot| {
-        let free = slot.indexer.pid == 0 && (slot.indexer_asked == 0 || now - slot.indexer_asked > timeout);
-        if free {
-            slot.indexer_asked = now;
-        }
-        free
-    })
-    .unwrap_or(false)
+        slot.indexer_asked = now;
+        slot.indexer.reason = Text::EMPTY;
+    });
 }
 
 /// The indexer could not be started, for this reason.
@@ -451,17 +470,20 @@ pub fn indexer_left(database: pg_sys::Oid) {
     }
 }
 
-/// Ends the build of the index of a vectorizer of this database, which is being dropped.
-pub fn stop_indexer(vectorizer: i32) {
+/// Ends the build of the index of a vectorizer of this database, or of any, which is being dropped; whether there was one.
+pub fn stop_indexer(vectorizer: Option<i32>) -> bool {
     if !is_available() {
-        return;
+        return false;
     }
     // SAFETY: set for the life of a backend.
     let database = unsafe { pg_sys::MyDatabaseId };
     let state = STATE.share();
-    let slots = state.slots.iter();
-    for slot in slots.filter(|slot| slot.database == database && slot.indexing == vectorizer && slot.indexer.pid != 0) {
-        // SAFETY: a process of ours: it gives up its place, for which it needs the lock that we hold, before it ends.
+    let building = state.slots.iter().find(|slot| {
+        slot.database == database && slot.indexer.pid != 0 && vectorizer.is_none_or(|id| id == slot.indexing)
+    });
+    if let Some(slot) = building {
+        // SAFETY: a process of ours: before it ends it gives up its place, for which it needs the lock that we hold.
         unsafe { libc::kill(slot.indexer.pid, libc::SIGTERM) };
     }
+    building.is_some()
 }
