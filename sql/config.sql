@@ -105,6 +105,31 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
 $$;
 COMMENT ON FUNCTION ai.indexing_none() IS 'No vector index is built.';
 
+CREATE FUNCTION ai.indexing_hnsw(
+    min_rows int4 DEFAULT 100000, opclass text DEFAULT 'vector_cosine_ops', m int4 DEFAULT NULL,
+    ef_construction int4 DEFAULT NULL, create_when_queue_empty bool DEFAULT true) RETURNS jsonb
+LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT jsonb_strip_nulls(jsonb_build_object(
+        'implementation', 'hnsw', 'config_type', 'indexing', 'min_rows', min_rows, 'opclass', opclass, 'm', m,
+        'ef_construction', ef_construction, 'create_when_queue_empty', create_when_queue_empty))
+$$;
+COMMENT ON FUNCTION ai.indexing_hnsw(int4, text, int4, int4, bool) IS
+    'An HNSW index of pgvector is built once the destination has min_rows rows, without blocking writers.';
+
+CREATE FUNCTION ai.indexing_diskann(
+    min_rows int4 DEFAULT 100000, storage_layout text DEFAULT NULL, num_neighbors int4 DEFAULT NULL,
+    search_list_size int4 DEFAULT NULL, max_alpha float8 DEFAULT NULL, num_dimensions int4 DEFAULT NULL,
+    num_bits_per_dimension int4 DEFAULT NULL, create_when_queue_empty bool DEFAULT true) RETURNS jsonb
+LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT jsonb_strip_nulls(jsonb_build_object(
+        'implementation', 'diskann', 'config_type', 'indexing', 'min_rows', min_rows, 'storage_layout', storage_layout,
+        'num_neighbors', num_neighbors, 'search_list_size', search_list_size, 'max_alpha', max_alpha,
+        'num_dimensions', num_dimensions, 'num_bits_per_dimension', num_bits_per_dimension,
+        'create_when_queue_empty', create_when_queue_empty))
+$$;
+COMMENT ON FUNCTION ai.indexing_diskann(int4, text, int4, int4, float8, int4, int4, bool) IS
+    'A DiskANN index of pgvectorscale is built once the destination has min_rows rows, without blocking writers.';
+
 CREATE FUNCTION ai.indexing_default() RETURNS jsonb
 LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
     SELECT jsonb_build_object('implementation', 'default', 'config_type', 'indexing')

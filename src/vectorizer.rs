@@ -4,6 +4,7 @@ use pgrx::prelude::*;
 
 mod create;
 mod drop;
+mod indexing;
 mod names;
 mod objects;
 mod schedule;

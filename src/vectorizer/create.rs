@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::names::{self, QUEUE_COLUMNS, TARGET_COLUMNS};
 use super::objects::{DestinationObjects, Objects, Source};
 use super::validate::{self, Column};
-use super::{schedule, triggers};
+use super::{indexing, schedule, triggers};
 use crate::catalog::follow_names;
 use crate::error::{invalid, raise};
 use crate::key::PrimaryKey;
@@ -102,11 +102,14 @@ fn create_vectorizer(
     let destination = validate::destination(&destination, &chunking);
     let embedding = validate::embedding(&embedding);
     let chunking = validate::chunking(&chunking);
-    let indexing = validate::indexing(&value(indexing), settings::indexing_default().as_deref());
+    let indexing = indexing::validate(&value(indexing), settings::indexing_default().as_deref(), dimensions);
     let formatting = validate::formatting(&value(formatting), &columns);
     let scheduling = validate::scheduling(&value(scheduling), settings::scheduling_default().as_deref());
     let processing = validate::processing(&value(processing));
-    validate::indexing_needs_scheduling(&indexing, &scheduling);
+    indexing::needs_scheduling(&indexing, &scheduling);
+    if source.partitioned && destination["implementation"] == "column" {
+        indexing::refuse_partitioned(&indexing, &source.name);
+    }
     let destination = names::destination(&destination, &source.schema, &source.table);
     let name = name.unwrap_or_else(|| names::derived(&destination, &source.schema, &source.table));
     if let Some(id) = find(&name) {

@@ -12,7 +12,7 @@ use crate::statement;
 pub type Column = (String, String);
 
 /// `config` is a document of this kind; the beginning of every check.
-fn expect_kind<'a>(kind: &str, config: &'a Option<Value>) -> &'a Value {
+pub(super) fn expect_kind<'a>(kind: &str, config: &'a Option<Value>) -> &'a Value {
     match config {
         None => invalid(format!("invalid config_type for {kind} config")),
         Some(config) if !config.is_object() => invalid(format!("{kind} config is not a jsonb object")),
@@ -21,7 +21,7 @@ fn expect_kind<'a>(kind: &str, config: &'a Option<Value>) -> &'a Value {
     }
 }
 
-fn text<'a>(config: &'a Value, key: &str) -> Option<&'a str> {
+pub(super) fn text<'a>(config: &'a Value, key: &str) -> Option<&'a str> {
     config.get(key).and_then(Value::as_str)
 }
 
@@ -126,22 +126,6 @@ pub fn chunking(config: &Option<Value>) -> Value {
     config.clone()
 }
 
-/// `default` is resolved by the setting `ai.indexing_default`.
-pub fn indexing(config: &Option<Value>, default: Option<&str>) -> Value {
-    let config = expect_kind("indexing", config);
-    match text(config, "implementation") {
-        None => invalid("indexing implementation not specified"),
-        Some("none") => config.clone(),
-        Some("default") => match default {
-            None | Some("indexing_none") => serde_json::json!({"implementation": "none", "config_type": "indexing"}),
-            Some(other) => invalid(format!(
-                "ai.indexing_default names an index that is not supported: \"{other}\""
-            )),
-        },
-        Some(other) => invalid(format!("invalid indexing implementation: \"{other}\"")),
-    }
-}
-
 pub fn formatting(config: &Option<Value>, columns: &[Column]) -> Value {
     let config = expect_kind("formatting", config);
     if text(config, "implementation") != Some("python_template") {
@@ -199,16 +183,6 @@ pub fn scheduling(config: &Option<Value>, default: Option<&str>) -> Value {
             config.clone()
         }
         Some(other) => invalid(format!("unrecognized scheduling implementation: \"{other}\"")),
-    }
-}
-
-/// An index that builds itself needs somebody who builds it.
-pub fn indexing_needs_scheduling(indexing: &Value, scheduling: &Value) {
-    if scheduling["implementation"] == "none" && indexing["implementation"] != "none" {
-        invalid(
-            "automatic indexing is not supported without scheduling. set indexing=>ai.indexing_none() when \
-             scheduling=>ai.scheduling_none()",
-        );
     }
 }
 
