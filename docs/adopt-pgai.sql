@@ -42,7 +42,7 @@ $check$;
 
 CREATE EXTENSION IF NOT EXISTS ai;
 
-CREATE TEMPORARY TABLE adoption (id int, name name, outcome text, pending bigint, reason text) ON COMMIT DROP;
+CREATE TEMPORARY TABLE adoption (id int, name name, outcome text, pending bigint, remark text) ON COMMIT DROP;
 
 DO $adopt$
 DECLARE
@@ -54,6 +54,7 @@ DECLARE
     old_queue regclass;
     old_failed regclass;
     settings jsonb;
+    reaches text;
     reason text;
 BEGIN
     FOR vectorizer IN
@@ -68,8 +69,10 @@ BEGIN
             IF source IS NULL THEN
                 RAISE EXCEPTION 'the table %.% does not exist', vectorizer.source_schema, vectorizer.source_table;
             END IF;
-            SELECT t.tgfoid INTO function FROM pg_trigger t
-            WHERE t.tgrelid = source AND t.tgname = vectorizer.trigger_name;
+            -- pgai lets others than owners write to its catalogue: names in it are believed only as far as they fit.
+            SELECT t.tgfoid INTO function FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
+            WHERE t.tgrelid = source AND t.tgname = vectorizer.trigger_name AND p.proname = t.tgname
+              AND t.tgname = '_vectorizer_src_trg_' || vectorizer.id;
             IF function IS NULL THEN
                 RAISE EXCEPTION 'pgai''s trigger % on % is gone, so that changes may have been missed',
                     vectorizer.trigger_name, source;
@@ -79,6 +82,12 @@ BEGIN
                 RAISE EXCEPTION 'the queue %.% does not exist', vectorizer.queue_is_in, vectorizer.queue_table;
             END IF;
             old_failed := to_regclass(format('%I.%I', vectorizer.queue_is_in, vectorizer.queue_failed_table));
+            IF EXISTS (SELECT FROM pg_class q, pg_class s
+                       WHERE q.oid IN (old_queue, old_failed) AND s.oid = source
+                         AND NOT pg_has_role(q.relowner, s.relowner, 'MEMBER')) THEN
+                RAISE EXCEPTION 'the queue %.% belongs to somebody who does not own %',
+                    vectorizer.queue_is_in, vectorizer.queue_table, source;
+            END IF;
 
             -- Waits for who writes to the source; whoever comes later fires our triggers.
             EXECUTE format('DROP TRIGGER %I ON %s', vectorizer.trigger_name, source);
@@ -102,8 +111,14 @@ BEGIN
                     WHEN 'none' THEN ai.scheduling_default()
                     ELSE (vectorizer.config -> 'scheduling') - 'job_id'
                 END);
+            -- With pgai anybody may say where which key of the server is sent; here that is for superusers.
+            SELECT string_agg(format('%s %s', e.key, e.value), ', ' ORDER BY e.key) INTO reaches
+            FROM (SELECT * FROM jsonb_each_text(settings -> 'embedding')
+                  UNION ALL SELECT * FROM jsonb_each_text(settings -> 'loading')) AS e
+            WHERE e.key IN ('base_url', 'extra_options', 'aws_role_arn')
+               OR (e.key = 'api_key_name' AND e.value NOT IN ('OPENAI_API_KEY', 'VOYAGE_API_KEY'));
             PERFORM ai._adopt_vectorizer(
-                vectorizer.id, vectorizer.name::text, source, settings, vectorizer.disabled,
+                vectorizer.id, vectorizer.name::text, source, settings, vectorizer.disabled OR reaches IS NOT NULL,
                 vectorizer.queue_schema::text, vectorizer.queue_table::text, old_queue::text, old_failed::text);
 
             FOR given IN
@@ -123,10 +138,12 @@ BEGIN
                 FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace
                 WHERE e.extname = 'timescaledb' AND vectorizer.config #>> '{scheduling,job_id}' IS NOT NULL
             LOOP
-                EXECUTE format('SELECT %I.delete_job($1)', job.nspname) USING job.id;
+                EXECUTE format('SELECT %I.delete_job(job_id) FROM timescaledb_information.jobs
+                    WHERE job_id = $1 AND proc_name = ''_vectorizer_job''', job.nspname) USING job.id;
             END LOOP;
             INSERT INTO pg_temp.adoption
-            VALUES (vectorizer.id, vectorizer.name, 'adopted', ai.vectorizer_queue_pending(vectorizer.id, true));
+            VALUES (vectorizer.id, vectorizer.name, 'adopted', ai.vectorizer_queue_pending(vectorizer.id, true),
+                'disabled until you have looked at ' || reaches);
         EXCEPTION WHEN OTHERS THEN
             GET STACKED DIAGNOSTICS reason = MESSAGE_TEXT;
             INSERT INTO pg_temp.adoption VALUES (vectorizer.id, vectorizer.name, 'stays with pgai', NULL, reason);
@@ -142,5 +159,5 @@ BEGIN
 END
 $adopt$;
 
-SELECT id, name, outcome, pending, reason FROM pg_temp.adoption ORDER BY id;
+SELECT id, name, outcome, pending, remark FROM pg_temp.adoption ORDER BY id;
 COMMIT;

@@ -36,7 +36,7 @@ fn data(name: &str) -> String {
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// Runs the script; the rows that it prints, `id|name|outcome|pending|reason`.
+/// Runs the script; the rows that it prints, `id|name|outcome|pending|remark`.
 fn adopt(scene: &Scene) -> Vec<String> {
     let (printed, complaints) = scene.cluster.psql("shop", &Path::new(HERE).join("docs/adopt-pgai.sql"));
     assert!(!complaints.contains("ERROR"), "{complaints}");
@@ -229,6 +229,69 @@ fn what_cannot_be_adopted_stays_with_pgai_until_it_can() {
     shop.wait_until_settled();
     assert_eq!(inputs(&scene), ["Changed.", "The third draft."]);
     assert_eq!(adopt(&scene), Vec::<String>::new());
+}
+
+#[test]
+fn a_forged_row_of_the_catalogue_opens_nothing() {
+    let (scene, shop) = pgai();
+    // pgai's documentation has people grant this.
+    shop.execute("GRANT CREATE ON SCHEMA public TO reader; SELECT ai.grant_vectorizer_usage('reader')");
+    shop.execute("GRANT SELECT ON site.\"Page\" TO PUBLIC; GRANT USAGE ON SCHEMA site TO reader");
+    shop.execute("CREATE TABLE secret AS SELECT 'x' AS word; ALTER TABLE secret OWNER TO page_owner");
+    shop.execute(
+        "SET ROLE reader;
+         CREATE VIEW peep AS SELECT * FROM secret;
+         UPDATE ai.vectorizer
+         SET config = jsonb_set(jsonb_set(config, '{destination,view_name}', '\"peep\"'),
+                                '{destination,view_schema}', '\"public\"')
+         WHERE name = 'pages';
+         UPDATE ai.vectorizer SET config = jsonb_set(config, '{embedding,base_url}', '\"http://evil.example\"')
+         WHERE name = 'titles';
+         RESET ROLE",
+    );
+    let adopted = adopt(&scene);
+    assert_eq!(
+        adopted[1],
+        "2|pages|stays with pgai||public.peep belongs to reader, who does not own site.\"Page\""
+    );
+    assert_eq!(
+        adopted[3],
+        "4|titles|adopted|0|disabled until you have looked at base_url http://evil.example"
+    );
+    assert_eq!(shop.column("SELECT name FROM ai.vectorizer WHERE disabled"), ["titles"]);
+    let owner = "SELECT relowner::regrole FROM pg_class WHERE oid = 'peep'::regclass";
+    assert_eq!(shop.value(owner), "reader");
+}
+
+#[test]
+fn what_is_written_meanwhile_is_not_missed() {
+    let (scene, shop) = pgai();
+    let mut writer = shop.connect().expect("the server takes connections");
+    let mut writing = writer.transaction().expect("a transaction begins");
+    writing
+        .batch_execute("INSERT INTO note VALUES (6, 'Written before.', 'Title 6')")
+        .expect("pgai's trigger queues it");
+    std::thread::scope(|threads| {
+        let adoption = threads.spawn(|| adopt(&scene));
+        let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'note'::regclass";
+        shop.wait_for("the adoption waits for the writer", waiting, "1");
+        let late = threads.spawn(|| {
+            let mut late = shop.connect().expect("the server takes connections");
+            late.batch_execute("INSERT INTO note VALUES (7, 'Written after.', 'Title 7')")
+        });
+        shop.wait_for("another writer waits for the adoption", waiting, "2");
+        writing.commit().expect("the writer commits");
+        assert_eq!(
+            adoption.join().expect("the script ends")[0],
+            "1|public_note_embedding_store|adopted|1|"
+        );
+        late.join().expect("no panic").expect("the late writer is let in");
+    });
+    shop.wait_until_settled();
+    assert_eq!(
+        inputs(&scene),
+        ["Title 6", "Title 7", "Written after.", "Written before."]
+    );
 }
 
 #[test]

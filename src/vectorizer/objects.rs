@@ -91,8 +91,8 @@ impl Objects {
         let vector = vector_type(dimensions);
         match &self.destination {
             DestinationObjects::Table { target, view } => {
-                let relation = must_exist(target);
-                must_exist(view);
+                let relation = must_be_owned(target, source);
+                must_be_owned(view, source);
                 let mut columns = key.names(In::Target);
                 columns.extend(TARGET_COLUMNS.map(str::to_owned));
                 for column in &columns {
@@ -245,13 +245,24 @@ fn column_type(table: Oid, column: &str) -> Option<String> {
     statement::row(sql, &[table.into(), column.into()], |row| row.must(1))
 }
 
-fn must_exist(relation: &str) -> Oid {
-    let found: Option<Oid> =
-        statement::row("SELECT to_regclass($1)::oid", &[relation.into()], |row| row.get(1)).flatten();
-    found.unwrap_or_else(|| {
-        let message = format!("the relation {relation} does not exist");
-        raise(PgSqlErrorCode::ERRCODE_UNDEFINED_TABLE, message, None)
-    })
+/// A relation that is to be given to the owner of the source. Whoever made it must have been able to read the source:
+/// given to a view of somebody else, the privileges of that owner would open other tables.
+fn must_be_owned(relation: &str, source: &Source) -> Oid {
+    let sql = include_str!("../../sql/query/relation_owner.sql");
+    let arguments = [relation.into(), source.owner.into()];
+    let found: Option<(Oid, String, bool)> =
+        statement::row(sql, &arguments, |row| (row.must(1), row.must(2), row.must(3)));
+    match found {
+        None => {
+            let message = format!("the relation {relation} does not exist");
+            raise(PgSqlErrorCode::ERRCODE_UNDEFINED_TABLE, message, None)
+        }
+        Some((_, owner, false)) => {
+            let message = format!("{relation} belongs to {owner}, who does not own {}", source.name);
+            raise(PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE, message, None)
+        }
+        Some((relation, _, true)) => relation,
+    }
 }
 
 /// The error of an adopted destination that is not what the configuration says.
