@@ -2,6 +2,7 @@
 
 use pgrx::prelude::*;
 
+mod adopt;
 mod create;
 mod drop;
 mod indexing;

@@ -40,6 +40,48 @@ fn create_vectorizer(
     enqueue_existing: Option<bool>,
     if_not_exists: Option<bool>,
 ) -> i32 {
+    create(
+        source,
+        name,
+        destination,
+        loading,
+        parsing,
+        embedding,
+        chunking,
+        indexing,
+        formatting,
+        scheduling,
+        processing,
+        queue_schema,
+        queue_table,
+        grant_to,
+        enqueue_existing,
+        if_not_exists,
+        None,
+    )
+}
+
+/// Makes a vectorizer. One that is `adopted` has its id and its destination already: they are taken as they are.
+#[allow(clippy::too_many_arguments)]
+pub(super) fn create(
+    source: Option<Oid>,
+    name: Option<String>,
+    destination: Option<JsonB>,
+    loading: Option<JsonB>,
+    parsing: Option<JsonB>,
+    embedding: Option<JsonB>,
+    chunking: Option<JsonB>,
+    indexing: Option<JsonB>,
+    formatting: Option<JsonB>,
+    scheduling: Option<JsonB>,
+    processing: Option<JsonB>,
+    queue_schema: Option<String>,
+    queue_table: Option<String>,
+    grant_to: Option<Vec<Option<String>>>,
+    enqueue_existing: Option<bool>,
+    if_not_exists: Option<bool>,
+    adopted: Option<i32>,
+) -> i32 {
     let value = |json: Option<JsonB>| json.map(|json| json.0);
     let (embedding, loading, destination) = (value(embedding), value(loading), value(destination));
 
@@ -69,9 +111,11 @@ fn create_vectorizer(
         let message = format!("{} {why}", source.name);
         raise(PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED, message, None);
     }
-    let id: i32 = acting_as_extension(|| {
-        statement::row("SELECT nextval('ai.vectorizer_id_seq')::int4", &[], |row| row.must(1))
-            .expect("nextval answers with one row")
+    let id: i32 = adopted.unwrap_or_else(|| {
+        acting_as_extension(|| {
+            statement::row("SELECT nextval('ai.vectorizer_id_seq')::int4", &[], |row| row.must(1))
+                .expect("nextval answers with one row")
+        })
     });
     let queue_schema = queue_schema.unwrap_or_else(|| "ai".to_owned());
     let queue_table = queue_table.unwrap_or_else(|| format!("_vectorizer_q_{id}"));
@@ -130,8 +174,10 @@ fn create_vectorizer(
             view_schema,
             view_name,
         } => {
-            must_be_free(view_schema, view_name, "an alternate destination or view_name");
-            must_be_free(target_schema, target_table, "an alternate destination or target_table");
+            if adopted.is_none() {
+                must_be_free(view_schema, view_name, "an alternate destination or view_name");
+                must_be_free(target_schema, target_table, "an alternate destination or target_table");
+            }
             must_not_clash(&columns);
             let (target, view) = (
                 qualified(target_schema, target_table),
@@ -185,7 +231,11 @@ fn create_vectorizer(
         trigger: format!("_vectorizer_src_trg_{id}"),
         in_extension: queue_schema == "ai",
     };
-    objects.create(&source, &key, &columns, dimensions);
+    match adopted {
+        None => objects.create_destination(&source, &key, &columns, dimensions),
+        Some(_) => objects.adopt_destination(&source, &key, dimensions),
+    }
+    objects.create_queue(&source, &key);
     objects.grant(&source, &queue_schema, &schemas, &grantees);
     acting_as_extension(|| {
         statement::run(
@@ -243,7 +293,7 @@ fn known_roles(wanted: Vec<String>) -> Vec<String> {
     known
 }
 
-fn read_source(oid: Oid) -> Option<Source> {
+pub(super) fn read_source(oid: Oid) -> Option<Source> {
     statement::row(include_str!("../../sql/query/source.sql"), &[oid.into()], |row| {
         Source {
             oid,
@@ -260,7 +310,7 @@ fn read_source(oid: Oid) -> Option<Source> {
 }
 
 /// The primary key as the catalogue keeps it, and as statements need it.
-fn primary_key(source: Oid) -> (Value, PrimaryKey) {
+pub(super) fn primary_key(source: Oid) -> (Value, PrimaryKey) {
     let reserved: Vec<&str> = QUEUE_COLUMNS.to_vec();
     let found: Option<JsonB> = statement::row(
         include_str!("../../sql/query/source_pk.sql"),
