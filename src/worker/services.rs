@@ -17,9 +17,6 @@ use crate::catalog::Vectorizer;
 use crate::queue::Content;
 use crate::settings::Settings;
 
-/// Where OpenAI answers, when neither the vectorizer nor `OPENAI_BASE_URL` names another address.
-const OPENAI: &str = "https://api.openai.com/v1";
-
 /// Shared by all tasks of a worker, so that connections, credentials and limits are.
 pub struct Services {
     loader: Loader,
@@ -56,36 +53,18 @@ impl Services {
 
     /// The embedder of a vectorizer. Must be called inside the runtime.
     pub fn embedder(&mut self, embedding: &Embedding) -> Result<Embedder, Failure> {
-        let Embedding::Openai {
-            model,
-            dimensions,
-            user,
-            api_key_name,
-            base_url,
-        } = embedding;
-        let base_url = base_url.clone().or_else(|| plain_environment("OPENAI_BASE_URL"));
-        let base_url = base_url.unwrap_or_else(|| OPENAI.to_owned());
-        let provider = format!(
-            "{base_url}\n{model}\n{dimensions}\n{api_key_name}\n{}",
-            user.as_deref().unwrap_or("")
-        );
+        let base_url = base_url(embedding)?;
+        let api_version = embedding.api_version_variable().and_then(plain_environment);
+        let provider = (embedding, &base_url, &api_version);
+        let provider =
+            serde_json::to_string(&provider).expect("configuration types hold only strings, numbers and JSON");
         if let Some(embedder) = self.embedders.get(&provider) {
             return Ok(embedder.clone());
         }
-        let Some(api_key) = environment(api_key_name) else {
-            return Err(Failure {
-                step: Step::Embedding,
-                class: Class::Configuration,
-                reason: format!("no API key: the environment of the server has no {api_key_name}"),
-                hint: Some(format!(
-                    "Set {api_key_name} in the environment that starts Postgres (for systemd: Environment= or \
-                     EnvironmentFile= of the service) and restart it."
-                )),
-            });
-        };
         let settings = embed::Settings {
             base_url,
-            api_key: Some(api_key),
+            api_version,
+            api_key: api_key(embedding)?,
             timeout: self.settings.request_timeout,
             max_requests_in_flight: self.settings.max_requests_in_flight,
         };
@@ -123,6 +102,44 @@ impl Services {
             })
         }
     }
+}
+
+/// The address that a vectorizer names, or the environment of the server, or the provider's own.
+fn base_url(embedding: &Embedding) -> Result<String, Failure> {
+    let named = embedding.base_url().map(str::to_owned);
+    let named = named.or_else(|| embedding.base_url_variable().and_then(plain_environment));
+    if let Some(base_url) = named.or_else(|| embedding.default_base_url().map(str::to_owned)) {
+        return Ok(base_url);
+    }
+    // Without a variable the configuration is wrong, and says so here.
+    embedding.check().map_err(|invalid| embed::Error::from(invalid))?;
+    let variable = embedding.base_url_variable().unwrap_or_default();
+    Err(Failure {
+        step: Step::Embedding,
+        class: Class::Configuration,
+        reason: format!("no address: the environment of the server has no {variable}"),
+        hint: Some(format!(
+            "Name it in extra_options as api_base, or set {variable} in the environment."
+        )),
+    })
+}
+
+/// The key of the variable that a vectorizer names, where it needs one.
+fn api_key(embedding: &Embedding) -> Result<Option<Secret>, Failure> {
+    let name = embedding.api_key_name().unwrap_or_default();
+    let api_key = environment(&name);
+    if api_key.is_none() && embedding.requires_api_key() {
+        return Err(Failure {
+            step: Step::Embedding,
+            class: Class::Configuration,
+            reason: format!("no API key: the environment of the server has no {name}"),
+            hint: Some(format!(
+                "Set {name} in the environment that starts Postgres (for systemd: Environment= or \
+                 EnvironmentFile= of the service) and restart it."
+            )),
+        });
+    }
+    Ok(api_key)
 }
 
 /// The text of a document: what its column holds, or what the column points at.
