@@ -30,6 +30,13 @@ CREATE TABLE ai._vectorizer_state (
 COMMENT ON TABLE ai._vectorizer_state IS
     'Vectorizers that are paused by a fault of their configuration, why, and when one row will be tried again.';
 
+CREATE TABLE ai._vectorizer_run (
+    id int PRIMARY KEY REFERENCES ai._vectorizer ON DELETE CASCADE,
+    next_run timestamptz NOT NULL
+);
+COMMENT ON TABLE ai._vectorizer_run IS
+    'When the queues are worked on next that are not worked on at once: by ai.execute_vectorizer, or by a schedule.';
+
 CREATE TABLE ai._vectorizer_errors (
     id int NOT NULL REFERENCES ai._vectorizer ON DELETE CASCADE,
     message text,

@@ -9,6 +9,8 @@ mod create;
 mod drop;
 mod names;
 mod objects;
+mod schedule;
+mod triggers;
 pub mod validate;
 
 pub use drop::missing;

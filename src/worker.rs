@@ -88,7 +88,12 @@ fn reload_configuration() -> bool {
 /// never again.
 fn end(code: i32) -> ! {
     // SAFETY: the one way for a background worker to end.
-    unsafe { pg_sys::proc_exit(code) }
+    unsafe { pg_sys::proc_exit(code) };
+    // The bindings of 18 do not say that it never returns.
+    #[allow(unreachable_code)]
+    {
+        unreachable!("proc_exit does not return")
+    }
 }
 
 /// Wakes the worker of this database when the transaction commits.

@@ -10,6 +10,9 @@ SELECT (SELECT c.oid::regclass::text FROM pg_class c WHERE c.oid = v.source),
        coalesce((SELECT pg_has_role(current_user, c.relowner, 'MEMBER')
                  FROM pg_class c WHERE c.oid IN (v.source, v.queue) ORDER BY c.oid = v.source DESC LIMIT 1), false)
            OR (SELECT rolsuper FROM pg_roles WHERE rolname = current_user),
-       v.name::text
+       v.name::text,
+       (SELECT a.attname::text FROM pg_attribute a
+        WHERE a.attrelid = v.source AND NOT a.attisdropped
+          AND a.attname = v.config #>> '{destination,embedding_column}')
 FROM ai._vectorizer v
 WHERE v.id = $1

@@ -22,6 +22,8 @@ struct Remains {
     tables: Vec<Option<String>>,
     target: Option<String>,
     view: Option<String>,
+    /// Of the source, where the vectors are in it.
+    column: Option<String>,
     function: Option<String>,
     trigger: String,
     allowed: bool,
@@ -40,6 +42,7 @@ fn drop_vectorizer(vectorizer_id: i32, drop_all: bool) {
         trigger: row.must(8),
         allowed: row.must(9),
         name: row.must(10),
+        column: row.get(11),
     });
     let Some(remains) = remains else {
         missing(&vectorizer_id.to_string())
@@ -51,6 +54,10 @@ fn drop_vectorizer(vectorizer_id: i32, drop_all: bool) {
             None,
         );
     }
+    // First the row: the event trigger looks for vectorizers that lose a table.
+    acting_as_extension(|| {
+        statement::run("DELETE FROM ai._vectorizer WHERE id = $1", &[vectorizer_id.into()]);
+    });
     if let Some(source) = &remains.source {
         for suffix in ["_insert", "", "_delete", "_truncate"] {
             let trigger = identifier(&format!("{}{suffix}", remains.trigger));
@@ -70,10 +77,10 @@ fn drop_vectorizer(vectorizer_id: i32, drop_all: bool) {
         if let Some(target) = &remains.target {
             statement::run(&format!("DROP TABLE {target}"), &[]);
         }
+        if let (Some(source), Some(column)) = (&remains.source, &remains.column) {
+            statement::run(&format!("ALTER TABLE {source} DROP COLUMN {}", identifier(column)), &[]);
+        }
     }
-    acting_as_extension(|| {
-        statement::run("DELETE FROM ai._vectorizer WHERE id = $1", &[vectorizer_id.into()]);
-    });
     shared_memory::catalogue_changed_at_commit();
 }
 
