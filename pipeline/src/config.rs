@@ -3,8 +3,14 @@
 //! The JSON is pgai's: each section carries `config_type` and `implementation`. [`section`] writes it; reading is serde's,
 //! which ignores keys it does not know.
 
+mod embedding;
+mod litellm;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+pub(crate) use embedding::{Api, Resolved};
+pub use embedding::{Embedding, Invalid};
 
 /// Where the text or the bytes of a row come from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -118,50 +124,6 @@ pub enum Chunking {
     },
     /// One chunk, the whole text.
     None,
-}
-
-/// Who turns text into vectors.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "implementation", rename_all = "snake_case")]
-pub enum Embedding {
-    /// OpenAI, or any server that speaks its `/embeddings`.
-    Openai {
-        /// Model name, as the API wants it.
-        model: String,
-        /// Length of a vector.
-        dimensions: i32,
-        /// End-user identifier that is passed on.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        user: Option<String>,
-        /// Name of the environment variable of the server that holds the key.
-        api_key_name: String,
-        /// Another server than the default one.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        base_url: Option<String>,
-    },
-}
-
-impl Embedding {
-    /// Length of a vector.
-    pub fn dimensions(&self) -> i32 {
-        match self {
-            Embedding::Openai { dimensions, .. } => *dimensions,
-        }
-    }
-
-    /// The model's name, as the API wants it.
-    pub fn model(&self) -> &str {
-        match self {
-            Embedding::Openai { model, .. } => model,
-        }
-    }
-
-    /// The name under which pgai's error rows know the provider.
-    pub fn provider(&self) -> &'static str {
-        match self {
-            Embedding::Openai { .. } => "openai",
-        }
-    }
 }
 
 /// What is embedded for a chunk.

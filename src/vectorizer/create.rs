@@ -2,7 +2,7 @@
 //!
 //! Everything of a vectorizer belongs to the owner of its source table, as whom the worker reads and writes.
 
-use ai_pipeline::config::Destination;
+use ai_pipeline::config::{Destination, Embedding};
 use pgrx::JsonB;
 use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
@@ -376,7 +376,9 @@ fn must_not_clash(columns: &[Column]) {
 /// The worker holds credentials of the server, and only an administrator says where they are used.
 fn refuse_what_reaches_out(loading: &Value, embedding: &Value) {
     let role = loading["aws_role_arn"].is_string().then_some("aws_role_arn");
-    let Some(what) = endpoint::choice(embedding).or(role) else {
+    // It was read when it was validated.
+    let embedding: Option<Embedding> = serde_json::from_value(embedding.clone()).ok();
+    let Some(what) = embedding.as_ref().and_then(endpoint::choice).or(role) else {
         return;
     };
     raise(

@@ -1,11 +1,12 @@
 //! Checks of the configuration: pgai's, in its order and with its texts, and what it left unchecked.
 
 use ai_pipeline::chunk;
-use ai_pipeline::config::Chunking;
+use ai_pipeline::config::{Chunking, Embedding};
 use ai_pipeline::format::Template;
+use pgrx::prelude::*;
 use serde_json::Value;
 
-use crate::error::invalid;
+use crate::error::{invalid, raise};
 use crate::statement;
 
 /// A column of the source table: name and `pg_type.typname`.
@@ -99,8 +100,34 @@ pub fn embedding(config: &Option<Value>) -> Value {
     let config = expect_kind("embedding", config);
     match text(config, "implementation") {
         None => invalid("embedding implementation not specified"),
-        Some("openai") => config.clone(),
+        Some("openai" | "ollama" | "voyageai" | "litellm") => (),
         Some(other) => invalid(format!("invalid embedding implementation: \"{other}\"")),
+    }
+    let embedding: Embedding = match serde_json::from_value(config.clone()) {
+        Ok(embedding) => embedding,
+        Err(error) => invalid(format!("the configuration cannot be read: {error}")),
+    };
+    check_embedding(&embedding);
+    config.clone()
+}
+
+/// What can be known about an embedding before anybody is asked for one.
+pub fn check_embedding(embedding: &Embedding) {
+    if let Embedding::Voyageai {
+        input_type: Some(other),
+        ..
+    } = embedding
+        && !["query", "document"].contains(&other.as_str())
+    {
+        invalid(format!("invalid input_type for voyage ai \"{other}\""));
+    }
+    if let Err(error) = embedding.check() {
+        let hint = error.hint.as_deref();
+        raise(
+            PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
+            error.reason.clone(),
+            hint,
+        );
     }
 }
 

@@ -102,7 +102,10 @@ impl Worker {
             .within(|| self.services.embedder(&vectorizer.config.embedding));
         let task = self.bridge.spawn(async move {
             let vectors = match embedder {
-                Ok(embedder) => embedder.embed(missing).await.map_err(Failure::from),
+                Ok(embedder) => {
+                    let embedded = embedder.embed(missing).await;
+                    embedded.map(|embedded| embedded.vectors).map_err(Failure::from)
+                }
                 Err(failure) => Err(failure),
             };
             Event {
