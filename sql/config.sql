@@ -123,6 +123,17 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
 $$;
 COMMENT ON FUNCTION ai.scheduling_default() IS 'The background worker works on the queue as soon as there is something in it.';
 
+CREATE FUNCTION ai.scheduling_timescaledb(
+    schedule_interval interval DEFAULT '5m', initial_start timestamptz DEFAULT NULL,
+    fixed_schedule bool DEFAULT NULL, timezone text DEFAULT NULL) RETURNS jsonb
+LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT jsonb_strip_nulls(jsonb_build_object(
+        'implementation', 'timescaledb', 'config_type', 'scheduling', 'schedule_interval', schedule_interval,
+        'initial_start', initial_start, 'fixed_schedule', fixed_schedule, 'timezone', timezone))
+$$;
+COMMENT ON FUNCTION ai.scheduling_timescaledb(interval, timestamptz, bool, text) IS
+    'The background worker works on the queue at intervals. A name from pgai: TimescaleDB is not needed.';
+
 CREATE FUNCTION ai.processing_default(batch_size int4 DEFAULT NULL, concurrency int4 DEFAULT NULL) RETURNS jsonb
 LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
     SELECT jsonb_strip_nulls(jsonb_build_object(

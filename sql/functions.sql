@@ -130,10 +130,13 @@ LANGUAGE sql VOLATILE PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp 
         WHEN (SELECT p.reason FROM ai._worker_processes() p WHERE p.process = 'launcher') IS NOT NULL
             THEN (SELECT p.reason FROM ai._worker_processes() p WHERE p.process = 'launcher')
         WHEN disabled THEN 'the vectorizer is disabled'
-        WHEN scheduling = 'none' THEN 'the vectorizer was made with ai.scheduling_none()'
+        WHEN scheduling = 'none' THEN 'the vectorizer waits for ai.execute_vectorizer: it was made with ai.scheduling_none()'
         WHEN paused IS NOT NULL THEN format('paused until %s: %s', date_trunc('second', retry_at), paused)
         WHEN ai._missing_key(vectorizer_id) IS NOT NULL
             THEN format('the environment of the server has no %s', ai._missing_key(vectorizer_id))
+        WHEN scheduling = 'timescaledb' THEN
+            (SELECT format('the next run is at %s', date_trunc('second', r.next_run))
+             FROM ai._vectorizer_run r WHERE r.id = vectorizer_id AND r.next_run > now())
     END
 $$;
 COMMENT ON FUNCTION ai._obstacle(int4, bool, text, text, timestamptz) IS

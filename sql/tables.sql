@@ -67,8 +67,16 @@ CREATE TABLE ai._vectorizer_state (
 COMMENT ON TABLE ai._vectorizer_state IS
     'Vectorizers that are paused by a fault of their configuration, why, and when one row will be tried again.';
 
+CREATE TABLE ai._vectorizer_run (
+    id int PRIMARY KEY,
+    next_run timestamptz NOT NULL
+);
+COMMENT ON TABLE ai._vectorizer_run IS
+    'When the queues are worked on next that are not worked on at once: by ai.execute_vectorizer, or by a schedule.';
+
+-- No foreign key here and below: parallel jobs of pg_restore fill these tables in any order.
 CREATE TABLE ai._vectorizer_errors (
-    id int NOT NULL REFERENCES ai._vectorizer ON DELETE CASCADE,
+    id int NOT NULL,
     message text,
     details jsonb,
     recorded timestamptz NOT NULL DEFAULT now(),

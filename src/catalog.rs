@@ -34,6 +34,16 @@ pub struct Vectorizer {
     pub paused: Option<Duration>,
     /// Something is written down about it: a pause, also one that a restart has ended, or failed documents.
     pub has_notes: bool,
+    pub schedule: Schedule,
+}
+
+/// When the queue of a vectorizer is worked on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Schedule {
+    /// Whenever there is something in it.
+    AtOnce,
+    /// After this long, until it runs dry.
+    In(Duration),
 }
 
 /// The statements of sql/query for the tables of one vectorizer.
@@ -92,7 +102,9 @@ pub fn vectorizers() -> Vec<Result<Vectorizer, Unusable>> {
     follow_names();
     statement::rows(include_str!("../sql/query/vectorizers.sql"), &[], |row| {
         let id: i32 = row.must(1);
-        if row.must::<bool>(10) {
+        // What was asked for by name is done, also for one that is stopped.
+        let asked = row.get::<f64>(17).is_some_and(|seconds| seconds <= 0.0);
+        if row.must::<bool>(10) && !asked {
             return None;
         }
         let read = read(row).transpose()?;
@@ -114,11 +126,17 @@ pub fn vectorizers() -> Vec<Result<Vectorizer, Unusable>> {
 fn read(row: &statement::Row) -> Result<Option<Vectorizer>, String> {
     let config: Config = serde_json::from_value(row.must::<JsonB>(9).0)
         .map_err(|error| format!("its configuration cannot be read: {error}"))?;
-    if config.scheduling == Scheduling::None {
-        return Ok(None);
-    }
+    let runs_in = row
+        .get(17)
+        .map(|seconds: f64| Duration::from_secs_f64(seconds.clamp(0.0, 86_400.0)));
+    let schedule = match (&config.scheduling, runs_in) {
+        (_, Some(wait)) if row.must::<bool>(10) => Schedule::In(wait),
+        (Scheduling::Default, _) => Schedule::AtOnce,
+        (Scheduling::None | Scheduling::Timescaledb { .. }, Some(wait)) => Schedule::In(wait),
+        (Scheduling::None | Scheduling::Timescaledb { .. }, None) => return Ok(None),
+    };
     let owner: Oid = row.get(4).ok_or("its source table does not exist any more")?;
-    if row.get::<bool>(16) != Some(true) {
+    if row.get::<bool>(18) != Some(true) {
         return Err("triggers on its source table are missing or disabled".to_owned());
     }
     let key = PrimaryKey::current(row.must(3), &row.must::<JsonB>(11).0);
@@ -151,8 +169,8 @@ fn read(row: &statement::Row) -> Result<Option<Vectorizer>, String> {
     let splitter = Splitter::new(&config.chunking).map_err(|error| error.to_string())?;
     let names = Names {
         source: row.must(5),
-        queue: row.must(6),
-        failed: row.must(7),
+        queue: row.get(6).ok_or("its queue does not exist any more")?,
+        failed: row.get(7).ok_or("its failed queue does not exist any more")?,
         target: row.get(8),
         vector_schema,
     };
@@ -176,7 +194,8 @@ fn read(row: &statement::Row) -> Result<Option<Vectorizer>, String> {
         statements,
         paused: (paused == Some(true))
             .then(|| Duration::from_secs_f64(retry_in.unwrap_or_default().clamp(0.0, 3600.0))),
-        has_notes: row.must(17),
+        has_notes: row.must(16),
+        schedule,
     }))
 }
 
@@ -346,6 +365,15 @@ pub fn pause(id: i32, failure: &Failure) -> Duration {
     let arguments = [id.into(), reason.into(), hint.into()];
     let wait: Option<f64> = statement::row(include_str!("../sql/query/pause.sql"), &arguments, |row| row.must(1));
     Duration::from_secs_f64(wait.unwrap_or_default().clamp(0.0, 3600.0))
+}
+
+/// A queue that is not worked on at once ran dry: how long until the next run, where there is one.
+pub fn finish_run(id: i32) -> Option<Duration> {
+    let wait = statement::row(include_str!("../sql/query/finish_run.sql"), &[id.into()], |row| {
+        row.get(1)
+    });
+    wait.flatten()
+        .map(|seconds: f64| Duration::from_secs_f64(seconds.clamp(0.0, 86_400.0)))
 }
 
 /// The configuration works again.

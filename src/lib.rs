@@ -23,7 +23,8 @@ pgrx::extension_sql_file!("../sql/tables.sql", name = "tables", bootstrap);
 pgrx::extension_sql_file!("../sql/config.sql", name = "config", requires = ["tables"]);
 pgrx::extension_sql_file!("../sql/functions.sql", name = "functions", requires = ["config"]);
 pgrx::extension_sql_file!("../sql/views.sql", name = "views", requires = ["functions"]);
-pgrx::extension_sql_file!("../sql/lifecycle.sql", name = "lifecycle", requires = ["views"]);
+pgrx::extension_sql_file!("../sql/management.sql", name = "management", requires = ["views"]);
+pgrx::extension_sql_file!("../sql/lifecycle.sql", name = "lifecycle", requires = ["management"]);
 pgrx::extension_sql_file!("../sql/privileges.sql", name = "privileges", finalize);
 
 #[pg_guard]

@@ -6,6 +6,7 @@ mod create;
 mod drop;
 mod names;
 mod objects;
+mod schedule;
 mod triggers;
 mod validate;
 

@@ -95,7 +95,12 @@ fn must_end() -> bool {
 /// never again.
 fn end(code: i32) -> ! {
     // SAFETY: the one way for a background worker to end.
-    unsafe { pg_sys::proc_exit(code) }
+    unsafe { pg_sys::proc_exit(code) };
+    // The bindings of 18 do not say that it never returns.
+    #[allow(unreachable_code)]
+    {
+        unreachable!("proc_exit does not return")
+    }
 }
 
 /// Waits for the latch, for `socket` to become readable where there is one, or for `timeout`.

@@ -26,6 +26,11 @@ BEGIN
     IF TG_OP IN ('INSERT', 'UPDATE') THEN
         INSERT INTO {queue} AS q ({pk}) VALUES ({new_pk}) ON CONFLICT ({pk}) DO UPDATE SET {changed};
         PERFORM ai._wake_worker();
+        -- A dump that was restored by somebody who may not write to the catalogue.
+        IF NOT EXISTS (SELECT FROM ai._vectorizer v WHERE v.id = {id} AND v.queue = {queue_literal}::regclass) THEN
+            RAISE WARNING 'the vectorizer of table % is not in the catalogue: nothing is embedded', {source_literal}::regclass
+                USING HINT = 'Restore the dump as superuser, or drop the function of this trigger and make the vectorizer anew.';
+        END IF;
     END IF;
     RETURN NULL;
 END

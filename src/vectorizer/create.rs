@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 
 use super::names::{self, QUEUE_COLUMNS, TARGET_COLUMNS};
 use super::objects::{DestinationObjects, Objects, Source};
-use super::triggers;
 use super::validate::{self, Column};
+use super::{schedule, triggers};
 use crate::catalog::follow_names;
 use crate::error::{invalid, raise};
 use crate::key::PrimaryKey;
@@ -106,12 +106,7 @@ fn create_vectorizer(
     let formatting = validate::formatting(&value(formatting), &columns);
     let scheduling = validate::scheduling(&value(scheduling), settings::scheduling_default().as_deref());
     let processing = validate::processing(&value(processing));
-    if scheduling["implementation"] == "none" && indexing["implementation"] != "none" {
-        invalid(
-            "automatic indexing is not supported without scheduling. set indexing=>ai.indexing_none() when \
-             scheduling=>ai.scheduling_none()",
-        );
-    }
+    validate::indexing_needs_scheduling(&indexing, &scheduling);
     let destination = names::destination(&destination, &source.schema, &source.table);
     let name = name.unwrap_or_else(|| names::derived(&destination, &source.schema, &source.table));
     if let Some(id) = find(&name) {
@@ -170,7 +165,7 @@ fn create_vectorizer(
         "chunking": chunking,
         "indexing": indexing,
         "formatting": formatting,
-        "scheduling": scheduling,
+        "scheduling": &scheduling,
         "processing": processing,
         "destination": ai_pipeline::config::section("destination", &destination),
     });
@@ -207,6 +202,7 @@ fn create_vectorizer(
             ],
         );
         follow_names();
+        schedule::plan_first_run(id, &scheduling);
     });
     if objects.target().is_none() {
         // The other vectorizers of this table learn that the new column is no news.

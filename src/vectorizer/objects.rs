@@ -1,6 +1,6 @@
 //! What a vectorizer is made of: queue, failed queue, destination, view, trigger function and triggers.
 
-use pgrx::pg_sys::Oid;
+use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 
 use super::triggers::{self, TriggerFunction};
@@ -100,6 +100,7 @@ impl Objects {
             id: self.id,
             function: &self.function,
             source: source.oid,
+            source_name: &source.name,
             queue: &self.queue,
             failed: &self.failed,
             target: self.target(),
@@ -129,6 +130,8 @@ impl Objects {
             triggers::function_depends_on_extension(&self.function);
             triggers::depend_on_extension(&source.name, &self.trigger, source.partitioned);
         });
+        table_depends_on_extension(&self.queue);
+        table_depends_on_extension(&self.failed);
     }
 
     /// Puts the rows that are there into the queue, behind all that change from now on.
@@ -248,5 +251,29 @@ fn add_column(source: &Source, column: &str, vector: &str) {
             format!("the column {column} of {} is of type {kind}, not {vector}", source.name),
             Some("Choose another embedding_column, or the dimensions of the column."),
         ),
+    }
+}
+
+/// A queue that stayed behind would stand in the way of the first vectorizer after another CREATE EXTENSION. What is in
+/// it can be made again from the source. SQL has no DEPENDS ON EXTENSION for tables.
+fn table_depends_on_extension(table: &str) {
+    let relation = statement::row("SELECT $1::regclass::oid", &[table.into()], |row| row.must(1));
+    let address = |class, object| pg_sys::ObjectAddress {
+        classId: class,
+        objectId: object,
+        objectSubId: 0,
+    };
+    let relation = address(
+        pg_sys::RelationRelationId,
+        relation.expect("a value is cast to one value"),
+    );
+    // SAFETY: in a transaction, with addresses that outlive the calls.
+    unsafe {
+        let extension = address(
+            pg_sys::ExtensionRelationId,
+            pg_sys::get_extension_oid(c"ai".as_ptr(), false),
+        );
+        let kind = pg_sys::DependencyType::DEPENDENCY_AUTO_EXTENSION;
+        pg_sys::recordDependencyOn(&relation, &extension, kind);
     }
 }

@@ -16,6 +16,7 @@
 
 pub mod cluster;
 pub mod database;
+pub mod documents;
 pub mod process;
 pub mod proxy;
 pub mod s3;
