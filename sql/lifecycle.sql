@@ -61,6 +61,17 @@ BEGIN
     LOOP
         EXECUTE format('ALTER %s %s OWNER TO %s', stray.kind, stray.name, stray.relowner::regrole);
     END LOOP;
+    -- After a crash all of them are empty, or none.
+    FOR stray IN
+        SELECT c.oid::regclass::text AS name, s.relpersistence
+        FROM ai._vectorizer v
+        JOIN pg_class s ON s.oid = v.source
+        JOIN pg_class c ON c.oid IN (v.target, v.queue, v.queue_failed) AND c.relpersistence <> s.relpersistence
+        WHERE s.relkind = 'r'
+          AND v.source IN (SELECT d.objid FROM pg_event_trigger_ddl_commands() d WHERE d.classid = 'pg_class'::regclass)
+    LOOP
+        EXECUTE format('ALTER TABLE %s SET %s', stray.name, CASE stray.relpersistence WHEN 'u' THEN 'UNLOGGED' ELSE 'LOGGED' END);
+    END LOOP;
 END
 $$;
 COMMENT ON FUNCTION ai._after_ddl() IS 'Follows renamed and moved tables, and tables whose columns change.';

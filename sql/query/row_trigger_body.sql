@@ -16,9 +16,9 @@ BEGIN
     END IF;
     IF TG_OP = 'DELETE' OR (TG_OP = 'UPDATE' AND NOT ({new_is_old})) THEN
         {remove_deleted}
-        DELETE FROM {queue} q WHERE {queue_is_old};
+        DELETE FROM {queue} q WHERE {queue_is_old}{gone};
         queued := FOUND;
-        DELETE FROM {failed} q WHERE {queue_is_old};
+        DELETE FROM {failed} q WHERE {queue_is_old}{gone};
         IF FOUND OR queued THEN
             PERFORM ai._forget_errors({id}, jsonb_build_array({old_key}));
         END IF;

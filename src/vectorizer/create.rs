@@ -252,6 +252,8 @@ fn read_source(oid: Oid) -> Option<Source> {
             name: row.must(6),
             caller_is_owner: row.must(7),
             caller_is_superuser: row.must(8),
+            deferrable: row.must(9),
+            unlogged: row.must(10),
         }
     })
 }

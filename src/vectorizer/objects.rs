@@ -17,12 +17,23 @@ pub struct Source {
     pub table: String,
     pub owner: Oid,
     pub partitioned: bool,
+    /// The primary key may be checked late.
+    pub deferrable: bool,
+    /// Emptied by a crash, which fires no trigger.
+    pub unlogged: bool,
     /// Why it cannot be a source, if it cannot.
     pub unsupported: Option<String>,
     /// Quoted, with its schema.
     pub name: String,
     pub caller_is_owner: bool,
     pub caller_is_superuser: bool,
+}
+
+impl Source {
+    /// Queue and destination share the fate of the source: after a crash all of them are empty, or none.
+    fn persistence(&self) -> &'static str {
+        if self.unlogged { "UNLOGGED " } else { "" }
+    }
 }
 
 /// What a vectorizer is made of: quoted names with schemas.
@@ -84,6 +95,7 @@ impl Objects {
         }
 
         let values = [
+            ("unlogged", source.persistence()),
             ("queue", self.queue.as_str()),
             ("failed", &self.failed),
             ("pk", &key.list("", In::Queue)),
@@ -106,6 +118,7 @@ impl Objects {
             target: self.target(),
             key,
             partitioned: source.partitioned,
+            deferrable: source.deferrable,
             embedding_columns: &embedding_columns,
         };
         let of_the_queue = || {
@@ -142,10 +155,8 @@ impl Objects {
             ("pk", &key.list("", In::Queue)),
             ("source_pk", &key.list("s.", In::Source)),
         ];
-        statement::run(
-            &fill(include_str!("../../sql/query/enqueue_existing.sql"), &values),
-            &[],
-        );
+        // The triggers are there, and lock out other writers until we commit: what was committed before is seen here.
+        statement::run_on_latest(&fill(include_str!("../../sql/query/enqueue_existing.sql"), &values));
     }
 
     /// pgai's grants: read the source, look after destination (in `schemas`) and queue.
@@ -209,6 +220,7 @@ fn create_table(
         format!("{table}.{}", identifier(name))
     });
     let values = [
+        ("unlogged", source.persistence()),
         ("source", source.name.as_str()),
         ("target", target),
         ("view", view),

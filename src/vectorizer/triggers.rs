@@ -25,6 +25,8 @@ pub struct TriggerFunction<'a> {
     pub target: Option<&'a str>,
     pub key: &'a PrimaryKey,
     pub partitioned: bool,
+    /// Whether its constraint may be checked late.
+    pub deferrable: bool,
     /// Columns of the source that hold vectors of ours: their changes are no news.
     pub embedding_columns: &'a [String],
 }
@@ -40,11 +42,19 @@ impl TriggerFunction<'_> {
         };
         let target_is_old = key.same(("t", In::Target), old);
         let new_is_old = key.same(new, old);
+        // Two rows may share a key of a deferrable constraint until it is checked: one of them may have left, and the other
+        // may be the news.
+        let gone = if self.deferrable {
+            let stays = key.same(("s", In::Source), old);
+            format!(" AND NOT EXISTS (SELECT FROM {} s WHERE {stays})", self.source_name)
+        } else {
+            String::new()
+        };
         let remove = |condition: &str| match (self.target, self.partitioned) {
             (None, _) => String::new(),
-            (Some(target), true) => format!("DELETE FROM {target} t WHERE {target_is_old};"),
+            (Some(target), true) => format!("DELETE FROM {target} t WHERE {target_is_old}{gone};"),
             (Some(target), false) => {
-                format!("DELETE FROM {target} t USING old_rows o WHERE {target_is_old}{condition};")
+                format!("DELETE FROM {target} t USING old_rows o WHERE {target_is_old}{gone}{condition};")
             }
         };
         let renamed = format!(" AND NOT EXISTS (SELECT FROM new_rows n WHERE {new_is_old})");
@@ -68,6 +78,7 @@ impl TriggerFunction<'_> {
                 ("new_pk", &key.list(&format!("{}.", new.0), In::Source)),
                 ("queue_is_old", &key.same(queued, old)),
                 ("new_is_old", &new_is_old),
+                ("gone", &gone),
                 ("old_key", &format!("jsonb_build_object({})", key.labelled(old))),
                 ("remove_deleted", &remove("")),
                 ("remove_renamed", &remove(&renamed)),
@@ -186,6 +197,7 @@ pub fn refresh(source: Option<Oid>) {
         body: String,
         source_pk: serde_json::Value,
         partitioned: bool,
+        deferrable: bool,
     }
     acting_as_extension(follow_names);
     let sql = include_str!("../../sql/query/trigger_functions.sql");
@@ -200,6 +212,7 @@ pub fn refresh(source: Option<Oid>) {
         source_pk: row.must::<JsonB>(8).0,
         partitioned: row.must(9),
         body: row.must(10),
+        deferrable: row.must(11),
     });
     for vectorizer in known {
         let Some(key) = PrimaryKey::current(vectorizer.source, &vectorizer.source_pk) else {
@@ -218,6 +231,7 @@ pub fn refresh(source: Option<Oid>) {
             target: vectorizer.target.as_deref(),
             key: &key,
             partitioned: vectorizer.partitioned,
+            deferrable: vectorizer.deferrable,
             embedding_columns: &embedding_columns(vectorizer.source),
         };
         acting_as_extension(|| {
