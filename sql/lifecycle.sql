@@ -7,6 +7,20 @@ COMMENT ON FUNCTION ai._catalogue_changed() IS 'Makes the worker read the vector
 CREATE TRIGGER catalogue_changed AFTER INSERT OR UPDATE OR DELETE ON ai._vectorizer
     FOR EACH STATEMENT EXECUTE FUNCTION ai._catalogue_changed();
 
+-- What was noted about a vectorizer goes with it.
+CREATE FUNCTION ai._forget_vectorizer() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    DELETE FROM ai._vectorizer_errors e WHERE e.id = OLD.id;
+    DELETE FROM ai._vectorizer_run r WHERE r.id = OLD.id;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION ai._forget_vectorizer() IS 'Removes what was noted about a vectorizer that is gone.';
+REVOKE EXECUTE ON FUNCTION ai._forget_vectorizer() FROM PUBLIC;
+CREATE TRIGGER forget_vectorizer AFTER DELETE ON ai._vectorizer
+    FOR EACH ROW EXECUTE FUNCTION ai._forget_vectorizer();
+
 -- The trigger functions name tables and columns; the catalogue knows them by number.
 CREATE FUNCTION ai._after_ddl() RETURNS event_trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -17,6 +31,10 @@ BEGIN
         SELECT FROM pg_event_trigger_ddl_commands() d
         JOIN ai._vectorizer v ON d.objid IN (v.source, v.target, v.view, v.queue, v.queue_failed)
         WHERE d.classid = 'pg_class'::regclass
+    ) OR EXISTS (
+        -- pg_restore --data-only --disable-triggers has put rows into it.
+        SELECT FROM pg_event_trigger_ddl_commands() d
+        WHERE d.classid = 'pg_class'::regclass AND d.objid = 'ai._vectorizer'::regclass
     ) OR EXISTS (
         SELECT FROM pg_event_trigger_ddl_commands() d
         JOIN pg_trigger t ON t.oid = d.objid
@@ -42,6 +60,17 @@ BEGIN
           AND v.source IN (SELECT d.objid FROM pg_event_trigger_ddl_commands() d WHERE d.classid = 'pg_class'::regclass)
     LOOP
         EXECUTE format('ALTER %s %s OWNER TO %s', stray.kind, stray.name, stray.relowner::regrole);
+    END LOOP;
+    -- After a crash all of them are empty, or none.
+    FOR stray IN
+        SELECT c.oid::regclass::text AS name, s.relpersistence
+        FROM ai._vectorizer v
+        JOIN pg_class s ON s.oid = v.source
+        JOIN pg_class c ON c.oid IN (v.target, v.queue, v.queue_failed) AND c.relpersistence <> s.relpersistence
+        WHERE s.relkind = 'r'
+          AND v.source IN (SELECT d.objid FROM pg_event_trigger_ddl_commands() d WHERE d.classid = 'pg_class'::regclass)
+    LOOP
+        EXECUTE format('ALTER TABLE %s SET %s', stray.name, CASE stray.relpersistence WHEN 'u' THEN 'UNLOGGED' ELSE 'LOGGED' END);
     END LOOP;
 END
 $$;
@@ -128,4 +157,5 @@ COMMENT ON EVENT TRIGGER ai_after_drop IS 'Leaves no vectorizer behind whose tab
 -- Vectorizers are data: they are dumped, and restored into the tables of a fresh extension.
 SELECT pg_catalog.pg_extension_config_dump('ai._vectorizer', '');
 SELECT pg_catalog.pg_extension_config_dump('ai.vectorizer_id_seq', '');
-SELECT pg_catalog.pg_extension_config_dump('ai._vectorizer_errors', '');
+SELECT pg_catalog.pg_extension_config_dump('ai._vectorizer_run', '');
+SELECT pg_catalog.pg_extension_config_dump('ai._vectorizer_errors', 'WHERE primary_key IS NOT NULL');

@@ -68,7 +68,7 @@ COMMENT ON TABLE ai._vectorizer_state IS
     'Vectorizers that are paused by a fault of their configuration, why, and when one row will be tried again.';
 
 CREATE TABLE ai._vectorizer_run (
-    id int PRIMARY KEY REFERENCES ai._vectorizer ON DELETE CASCADE,
+    id int PRIMARY KEY,
     next_run timestamptz NOT NULL
 );
 COMMENT ON TABLE ai._vectorizer_run IS
@@ -83,8 +83,9 @@ CREATE TABLE ai._vectorizer_index (
 COMMENT ON TABLE ai._vectorizer_index IS
     'Builds of indexes that are under way or have failed. Counted before the build, so that one that kills the server is not tried again at once.';
 
+-- No foreign key here and below: parallel jobs of pg_restore fill these tables in any order.
 CREATE TABLE ai._vectorizer_errors (
-    id int NOT NULL REFERENCES ai._vectorizer ON DELETE CASCADE,
+    id int NOT NULL,
     message text,
     details jsonb,
     recorded timestamptz NOT NULL DEFAULT now(),

@@ -121,9 +121,9 @@ pub fn init() {
 
     integer(
         c"ai.max_workers",
-        c"Worker processes in all databases together.",
+        c"Worker processes in all databases together. With 0 none is started, for as long as a dump is restored, say.",
         &MAX_WORKERS,
-        1,
+        0,
         64,
         Sighup,
         plain,

@@ -1,6 +1,7 @@
 //! Statements: the files of sql/query, their identifiers filled in, and the one way to run them.
 
 use pgrx::datum::DatumWithOid;
+use pgrx::pg_sys;
 use pgrx::prelude::*;
 use pgrx::spi::SpiTupleTable;
 
@@ -31,6 +32,25 @@ pub fn fill(template: &str, values: &[(&str, &str)]) -> String {
 /// Runs a statement for its effect; the number of rows that it met.
 pub fn run(sql: &str, arguments: &[DatumWithOid]) -> usize {
     Spi::connect_mut(|client| met(client.update(sql, None, arguments)).len())
+}
+
+/// Runs a statement on what is committed now, also in a transaction that began with an older view of the data
+/// (`REPEATABLE READ`): the same way in which foreign keys are checked.
+pub fn run_on_latest(sql: &str) -> usize {
+    let text = std::ffi::CString::new(sql).expect("statements of ours have no zero bytes");
+    Spi::connect_mut(|_| {
+        // SAFETY: within a connection to SPI; the plan takes no arguments, and the snapshot is copied by SPI.
+        let (status, processed) = unsafe {
+            let plan = pg_sys::SPI_prepare(text.as_ptr(), 0, std::ptr::null_mut());
+            assert!(!plan.is_null(), "SPI refused to prepare a statement of ours");
+            let (values, nulls) = (std::ptr::null_mut(), std::ptr::null());
+            let (latest, none) = (pg_sys::GetLatestSnapshot(), std::ptr::null_mut());
+            let status = pg_sys::SPI_execute_snapshot(plan, values, nulls, latest, none, false, true, 0);
+            (status, pg_sys::SPI_processed)
+        };
+        assert!(status >= 0, "SPI refused a statement of ours: {status}");
+        usize::try_from(processed).unwrap_or(usize::MAX)
+    })
 }
 
 /// Runs a statement and makes a value of each row of its answer.

@@ -1,4 +1,4 @@
-CREATE TABLE {failed} (
+CREATE {unlogged}TABLE {failed} (
     {pk_definitions},
     created_at timestamptz NOT NULL DEFAULT now(),
     failure_step text NOT NULL DEFAULT '',

@@ -1,6 +1,6 @@
 -- One row per source row that waits or is worked on. `version` counts the changes of the source row, `lease` says whose it
 -- is at the moment; the life of a row is drawn in docs/states.md.
-CREATE TABLE {queue} (
+CREATE {unlogged}TABLE {queue} (
     {pk_definitions},
     queued_at timestamptz NOT NULL DEFAULT now(),
     loading_retries int4 NOT NULL DEFAULT 0,

@@ -1,4 +1,4 @@
-CREATE TABLE {target} (
+CREATE {unlogged}TABLE {target} (
     embedding_uuid uuid NOT NULL DEFAULT gen_random_uuid() PRIMARY KEY,
     {target_pk_definitions},
     chunk_seq int4 NOT NULL,

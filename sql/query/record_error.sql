@@ -1,5 +1,5 @@
 INSERT INTO ai._vectorizer_errors AS e (id, message, details, step, class, primary_key)
-VALUES ($1, $2, $3, $4, $5, $6)
+SELECT v.id, $2, $3, $4, $5, $6 FROM ai._vectorizer v WHERE v.id = $1
 ON CONFLICT (id, step, md5(coalesce(primary_key::text, ''))) DO UPDATE
 SET message = excluded.message,
     details = excluded.details,

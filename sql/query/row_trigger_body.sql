@@ -16,9 +16,9 @@ BEGIN
     END IF;
     IF TG_OP = 'DELETE' OR (TG_OP = 'UPDATE' AND NOT ({new_is_old})) THEN
         {remove_deleted}
-        DELETE FROM {queue} q WHERE {queue_is_old};
+        DELETE FROM {queue} q WHERE {queue_is_old}{gone};
         queued := FOUND;
-        DELETE FROM {failed} q WHERE {queue_is_old};
+        DELETE FROM {failed} q WHERE {queue_is_old}{gone};
         IF FOUND OR queued THEN
             PERFORM ai._forget_errors({id}, jsonb_build_array({old_key}));
         END IF;
@@ -26,6 +26,11 @@ BEGIN
     IF TG_OP IN ('INSERT', 'UPDATE') THEN
         INSERT INTO {queue} AS q ({pk}) VALUES ({new_pk}) ON CONFLICT ({pk}) DO UPDATE SET {changed};
         PERFORM ai._wake_worker();
+        -- A dump that was restored by somebody who may not write to the catalogue.
+        IF NOT EXISTS (SELECT FROM ai._vectorizer v WHERE v.id = {id} AND v.queue = {queue_literal}::regclass) THEN
+            RAISE WARNING 'the vectorizer of table % is not in the catalogue: nothing is embedded', {source_literal}::regclass
+                USING HINT = 'Restore the dump as superuser, or drop the function of this trigger and make the vectorizer anew.';
+        END IF;
     END IF;
     RETURN NULL;
 END

@@ -12,9 +12,9 @@ BEGIN
     END IF;
     IF TG_OP = 'DELETE' THEN
         {remove_deleted}
-        DELETE FROM {queue} q USING old_rows o WHERE {queue_is_old};
+        DELETE FROM {queue} q USING old_rows o WHERE {queue_is_old}{gone};
         queued := FOUND;
-        DELETE FROM {failed} q USING old_rows o WHERE {queue_is_old};
+        DELETE FROM {failed} q USING old_rows o WHERE {queue_is_old}{gone};
         IF FOUND OR queued THEN
             PERFORM ai._forget_errors({id}, (SELECT jsonb_agg({old_key}) FROM old_rows o));
         END IF;
@@ -28,10 +28,10 @@ BEGIN
         -- Keys that are no more.
         {remove_renamed}
         DELETE FROM {queue} q USING old_rows o
-        WHERE {queue_is_old} AND NOT EXISTS (SELECT FROM new_rows n WHERE {new_is_old});
+        WHERE {queue_is_old}{gone} AND NOT EXISTS (SELECT FROM new_rows n WHERE {new_is_old});
         queued := FOUND;
         DELETE FROM {failed} q USING old_rows o
-        WHERE {queue_is_old} AND NOT EXISTS (SELECT FROM new_rows n WHERE {new_is_old});
+        WHERE {queue_is_old}{gone} AND NOT EXISTS (SELECT FROM new_rows n WHERE {new_is_old});
         IF FOUND OR queued THEN
             PERFORM ai._forget_errors({id}, (
                 SELECT jsonb_agg({old_key}) FROM old_rows o
@@ -49,6 +49,11 @@ BEGIN
     END IF;
     IF FOUND THEN
         PERFORM ai._wake_worker();
+        -- A dump that was restored by somebody who may not write to the catalogue.
+        IF NOT EXISTS (SELECT FROM ai._vectorizer v WHERE v.id = {id} AND v.queue = {queue_literal}::regclass) THEN
+            RAISE WARNING 'the vectorizer of table % is not in the catalogue: nothing is embedded', {source_literal}::regclass
+                USING HINT = 'Restore the dump as superuser, or drop the function of this trigger and make the vectorizer anew.';
+        END IF;
     END IF;
     RETURN NULL;
 END

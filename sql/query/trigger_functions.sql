@@ -2,7 +2,9 @@
 SELECT v.id, v.source, v.source::text, v.queue::text, v.queue_failed::text, v.target::text,
        (SELECT format('%I.%I', n.nspname, p.proname)
         FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace WHERE p.oid = v.trigger_function),
-       v.source_pk, c.relkind = 'p'
+       v.source_pk, c.relkind = 'p',
+       (SELECT p.prosrc FROM pg_proc p WHERE p.oid = v.trigger_function),
+       EXISTS (SELECT FROM pg_constraint k WHERE k.conrelid = v.source AND k.contype = 'p' AND k.condeferrable)
 FROM ai._vectorizer v
 JOIN pg_class c ON c.oid = v.source
 WHERE ($1 IS NULL OR v.source = $1)

@@ -77,10 +77,8 @@ pub fn follow_names() {
         if names == vectorizer.kept {
             continue;
         }
-        if names.place != vectorizer.kept.place {
-            vectorizer.queues.into_iter().for_each(goes_with_extension);
-        }
-        statement::run(
+        let moved = names.place != vectorizer.kept.place;
+        let written = statement::run(
             include_str!("../../sql/query/follow_names.sql"),
             &[
                 vectorizer.id.into(),
@@ -88,8 +86,12 @@ pub fn follow_names() {
                 JsonB(names.source_pk).into(),
                 JsonB(json!(names.columns)).into(),
                 names.place.into(),
+                vectorizer.kept.place.into(),
             ],
         );
+        if moved && written > 0 {
+            vectorizer.queues.into_iter().for_each(goes_with_extension);
+        }
     }
 }
 

@@ -254,8 +254,8 @@ pub(super) fn create(
                 JsonB(config).into(),
             ],
         );
-        schedule::plan_first_run(id, &scheduling);
         follow_names();
+        schedule::plan_first_run(id, &scheduling);
     });
     if objects.target().is_none() {
         // The other vectorizers of this table learn that the new column is no news.
@@ -305,6 +305,8 @@ pub(super) fn read_source(oid: Oid) -> Option<Source> {
             name: row.must(6),
             caller_is_owner: row.must(7),
             caller_is_superuser: row.must(8),
+            deferrable: row.must(9),
+            unlogged: row.must(10),
         }
     })
 }

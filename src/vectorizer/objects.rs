@@ -18,6 +18,10 @@ pub struct Source {
     pub table: String,
     pub owner: Oid,
     pub partitioned: bool,
+    /// The primary key may be checked late.
+    pub deferrable: bool,
+    /// Emptied by a crash, which fires no trigger.
+    pub unlogged: bool,
     /// Why it cannot be a source, if it cannot.
     pub unsupported: Option<String>,
     /// Quoted, with its schema.
@@ -34,6 +38,11 @@ impl Source {
         })
         .expect("a role that owns a table exists");
         statement::run(&format!("ALTER {kind} {name} OWNER TO {owner}"), &[]);
+    }
+
+    /// Queue and destination share the fate of the source: after a crash all of them are empty, or none.
+    fn persistence(&self) -> &'static str {
+        if self.unlogged { "UNLOGGED " } else { "" }
     }
 }
 
@@ -120,6 +129,7 @@ impl Objects {
     pub fn create_queue(&self, source: &Source, key: &PrimaryKey) {
         let types = key_types(source);
         let values = [
+            ("unlogged", source.persistence()),
             ("queue", self.queue.as_str()),
             ("failed", &self.failed),
             ("pk", &key.list("", In::Queue)),
@@ -136,11 +146,13 @@ impl Objects {
             id: self.id,
             function: &self.function,
             source: source.oid,
+            source_name: &source.name,
             queue: &self.queue,
             failed: &self.failed,
             target: self.target(),
             key,
             partitioned: source.partitioned,
+            deferrable: source.deferrable,
             embedding_columns: &embedding_columns,
         };
         let of_the_queue = || {
@@ -177,10 +189,8 @@ impl Objects {
             ("pk", &key.list("", In::Queue)),
             ("source_pk", &key.list("s.", In::Source)),
         ];
-        statement::run(
-            &fill(include_str!("../../sql/query/enqueue_existing.sql"), &values),
-            &[],
-        );
+        // The triggers are there, and lock out other writers until we commit: what was committed before is seen here.
+        statement::run_on_latest(&fill(include_str!("../../sql/query/enqueue_existing.sql"), &values));
     }
 
     /// pgai's grants: read the source, look after destination (in `schemas`) and queue.
@@ -287,6 +297,7 @@ fn create_table(
         format!("{table}.{}", identifier(name))
     });
     let values = [
+        ("unlogged", source.persistence()),
         ("source", source.name.as_str()),
         ("target", target),
         ("view", view),

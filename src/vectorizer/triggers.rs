@@ -18,19 +18,21 @@ pub struct TriggerFunction<'a> {
     pub id: i32,
     pub function: &'a str,
     pub source: Oid,
+    pub source_name: &'a str,
     pub queue: &'a str,
     pub failed: &'a str,
     /// `None`: the vectors go into a column of the source.
     pub target: Option<&'a str>,
     pub key: &'a PrimaryKey,
     pub partitioned: bool,
+    /// Whether its constraint may be checked late.
+    pub deferrable: bool,
     /// Columns of the source that hold vectors of ours: their changes are no news.
     pub embedding_columns: &'a [String],
 }
 
 impl TriggerFunction<'_> {
-    /// Makes the function (`CREATE`), or makes it anew (`CREATE OR REPLACE`, which keeps its owner).
-    fn make(&self, create: &str) {
+    fn body(&self) -> String {
         let key = self.key;
         let (old, new, queued) = (("o", In::Source), ("n", In::Source), ("q", In::Queue));
         let (old, new) = if self.partitioned {
@@ -40,11 +42,19 @@ impl TriggerFunction<'_> {
         };
         let target_is_old = key.same(("t", In::Target), old);
         let new_is_old = key.same(new, old);
+        // Two rows may share a key of a deferrable constraint until it is checked: one of them may have left, and the other
+        // may be the news.
+        let gone = if self.deferrable {
+            let stays = key.same(("s", In::Source), old);
+            format!(" AND NOT EXISTS (SELECT FROM {} s WHERE {stays})", self.source_name)
+        } else {
+            String::new()
+        };
         let remove = |condition: &str| match (self.target, self.partitioned) {
             (None, _) => String::new(),
-            (Some(target), true) => format!("DELETE FROM {target} t WHERE {target_is_old};"),
+            (Some(target), true) => format!("DELETE FROM {target} t WHERE {target_is_old}{gone};"),
             (Some(target), false) => {
-                format!("DELETE FROM {target} t USING old_rows o WHERE {target_is_old}{condition};")
+                format!("DELETE FROM {target} t USING old_rows o WHERE {target_is_old}{gone}{condition};")
             }
         };
         let renamed = format!(" AND NOT EXISTS (SELECT FROM new_rows n WHERE {new_is_old})");
@@ -55,17 +65,20 @@ impl TriggerFunction<'_> {
         } else {
             include_str!("../../sql/query/trigger_body.sql")
         };
-        let body = fill(
+        fill(
             template,
             &[
                 ("id", &self.id.to_string()),
                 ("emptied", &emptied.join(", ")),
                 ("queue", self.queue),
+                ("queue_literal", &statement::literal(self.queue)),
+                ("source_literal", &statement::literal(self.source_name)),
                 ("failed", self.failed),
                 ("pk", &key.list("", In::Queue)),
                 ("new_pk", &key.list(&format!("{}.", new.0), In::Source)),
                 ("queue_is_old", &key.same(queued, old)),
                 ("new_is_old", &new_is_old),
+                ("gone", &gone),
                 ("old_key", &format!("jsonb_build_object({})", key.labelled(old))),
                 ("remove_deleted", &remove("")),
                 ("remove_renamed", &remove(&renamed)),
@@ -73,13 +86,12 @@ impl TriggerFunction<'_> {
                 ("new_row", &self.row(new.0)),
                 ("changed", include_str!("../../sql/query/changed.sql").trim_end()),
             ],
-        );
-        define(create, self.function, &body);
+        )
     }
 
     /// Makes the function. Never over one that is there already: it may be somebody else's.
     pub fn create(&self) {
-        self.make("CREATE");
+        define("CREATE", self.function, &self.body());
     }
 
     /// The row that is compared: whole, or without the columns that hold our vectors.
@@ -101,6 +113,15 @@ fn define(create: &str, function: &str, body: &str) {
     let names = [("create", create), ("function", function), ("body", &body)];
     let sql = fill(include_str!("../../sql/query/create_trigger_function.sql"), &names);
     statement::run(&sql, &[]);
+}
+
+/// Makes a function anew if it is not as it should be. Its owner stays. Most changes of a table leave it as it is, and
+/// take no lock here: tables of one vectorizer may be altered at the same time, as pg_restore does.
+fn make_anew(function: &str, is: &str, should_be: &str) {
+    if is != should_be {
+        define("CREATE OR REPLACE", function, should_be);
+        function_depends_on_extension(function);
+    }
 }
 
 /// Suffix of the name, event, and the rest of the definition. By statement there is a trigger each, because one with
@@ -168,49 +189,53 @@ pub fn refresh(source: Option<Oid>) {
     struct Known {
         id: i32,
         source: Oid,
+        source_name: String,
         queue: String,
         failed: String,
         target: Option<String>,
         function: String,
+        body: String,
         source_pk: serde_json::Value,
         partitioned: bool,
+        deferrable: bool,
     }
     acting_as_extension(follow_names);
     let sql = include_str!("../../sql/query/trigger_functions.sql");
     let known = statement::rows(sql, &[source.into()], |row| Known {
         id: row.must(1),
         source: row.must(2),
+        source_name: row.must(3),
         queue: row.must(4),
         failed: row.must(5),
         target: row.get(6),
         function: row.must(7),
         source_pk: row.must::<JsonB>(8).0,
         partitioned: row.must(9),
+        body: row.must(10),
+        deferrable: row.must(11),
     });
     for vectorizer in known {
         let Some(key) = PrimaryKey::current(vectorizer.source, &vectorizer.source_pk) else {
             // Whoever drops a column of the key must still be able to write to the table.
             let body = include_str!("../../sql/query/idle_trigger_body.sql");
-            acting_as_extension(|| {
-                define("CREATE OR REPLACE", &vectorizer.function, body);
-                function_depends_on_extension(&vectorizer.function);
-            });
+            acting_as_extension(|| make_anew(&vectorizer.function, &vectorizer.body, body));
             continue;
         };
         let function = TriggerFunction {
             id: vectorizer.id,
             function: &vectorizer.function,
             source: vectorizer.source,
+            source_name: &vectorizer.source_name,
             queue: &vectorizer.queue,
             failed: &vectorizer.failed,
             target: vectorizer.target.as_deref(),
             key: &key,
             partitioned: vectorizer.partitioned,
+            deferrable: vectorizer.deferrable,
             embedding_columns: &embedding_columns(vectorizer.source),
         };
         acting_as_extension(|| {
-            function.make("CREATE OR REPLACE");
-            function_depends_on_extension(&vectorizer.function);
+            make_anew(&vectorizer.function, &vectorizer.body, &function.body());
             // Whatever stood in the way may be mended.
             let mended = include_str!("../../sql/query/mended.sql");
             statement::run(mended, &[vectorizer.id.into()]);

@@ -92,7 +92,10 @@ impl Launcher {
                 Verdict::Sleep => (),
                 Verdict::Wait(until) => next = next.min(until),
                 Verdict::Start if busy >= settings::max_workers() => {
-                    reason = format!("{busy} workers are busy, as many as ai.max_workers allows");
+                    reason = match busy {
+                        0 => "ai.max_workers is 0: no worker is started".to_owned(),
+                        _ => format!("{busy} workers are busy, as many as ai.max_workers allows"),
+                    };
                 }
                 Verdict::Start => match self.start(slot.database, now) {
                     Ok(()) => busy += usize::from(self.started.contains_key(&slot.database)),

@@ -208,6 +208,13 @@ impl Cluster {
         (text(output.stdout), text(output.stderr))
     }
 
+    /// A client program of this Postgres (`pg_dump`) that finds the server, as the user of the servers.
+    pub fn client_program(&self, name: &str) -> Command {
+        let mut command = server_program(name);
+        command.env("PGHOST", self.folder.path());
+        command
+    }
+
     /// The data directory.
     pub fn data(&self) -> PathBuf {
         self.folder.path().join("data")
