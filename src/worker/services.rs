@@ -112,7 +112,7 @@ fn base_url(embedding: &Embedding) -> Result<String, Failure> {
         return Ok(base_url);
     }
     // Without a variable the configuration is wrong, and says so here.
-    embedding.check().map_err(|invalid| embed::Error::from(invalid))?;
+    embedding.check().map_err(embed::Error::from)?;
     let variable = embedding.base_url_variable().unwrap_or_default();
     Err(Failure {
         step: Step::Embedding,
