@@ -123,6 +123,17 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
 $$;
 COMMENT ON FUNCTION ai.scheduling_default() IS 'The background worker works on the queue as soon as there is something in it.';
 
+CREATE FUNCTION ai.scheduling_timescaledb(
+    schedule_interval interval DEFAULT '5m', initial_start timestamptz DEFAULT NULL,
+    fixed_schedule bool DEFAULT NULL, timezone text DEFAULT NULL) RETURNS jsonb
+LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT jsonb_strip_nulls(jsonb_build_object(
+        'implementation', 'timescaledb', 'config_type', 'scheduling', 'schedule_interval', schedule_interval,
+        'initial_start', initial_start, 'fixed_schedule', fixed_schedule, 'timezone', timezone))
+$$;
+COMMENT ON FUNCTION ai.scheduling_timescaledb(interval, timestamptz, bool, text) IS
+    'The background worker works on the queue at intervals. A name from pgai: TimescaleDB is not needed.';
+
 CREATE FUNCTION ai.processing_default(batch_size int4 DEFAULT NULL, concurrency int4 DEFAULT NULL) RETURNS jsonb
 LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
     SELECT jsonb_strip_nulls(jsonb_build_object(
@@ -143,6 +154,14 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
 $$;
 COMMENT ON FUNCTION ai.destination_table(name, name, name, name, name) IS
     'A table of chunks, named <destination>_store, and a view of that name that joins it with the source.';
+
+CREATE FUNCTION ai.destination_column(embedding_column name) RETURNS jsonb
+LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT jsonb_strip_nulls(jsonb_build_object(
+        'implementation', 'column', 'config_type', 'destination', 'embedding_column', embedding_column))
+$$;
+COMMENT ON FUNCTION ai.destination_column(name) IS
+    'A column of the source table: one vector per row, so the chunking is none.';
 
 -- STABLE, not IMMUTABLE: it reads a setting.
 CREATE FUNCTION ai.grant_to(VARIADIC grantees name[]) RETURNS name[]

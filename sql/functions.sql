@@ -54,6 +54,18 @@ LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'wake_worker_wrapper';
 COMMENT ON FUNCTION ai._wake_worker() IS
     'Wakes the background worker of this database when the transaction commits. Called by the triggers on source tables.';
 
+CREATE FUNCTION ai._refresh_triggers() RETURNS void
+LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'refresh_triggers_wrapper';
+COMMENT ON FUNCTION ai._refresh_triggers() IS
+    'Makes the trigger functions anew from the names that tables and columns have now.';
+
+CREATE FUNCTION ai._forget_errors(vectorizer_id int4, keys jsonb) RETURNS void
+LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'forget_errors_wrapper';
+COMMENT ON FUNCTION ai._forget_errors(int4, jsonb) IS
+    'Takes back what was noted about documents that are gone. Called by the triggers on source tables.';
+
 CREATE FUNCTION ai._worker_processes(
     OUT process text, OUT pid int4, OUT database oid, OUT state text, OUT activity text, OUT since timestamptz,
     OUT in_flight int4, OUT reason text) RETURNS SETOF record
@@ -118,10 +130,13 @@ LANGUAGE sql VOLATILE PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp 
         WHEN (SELECT p.reason FROM ai._worker_processes() p WHERE p.process = 'launcher') IS NOT NULL
             THEN (SELECT p.reason FROM ai._worker_processes() p WHERE p.process = 'launcher')
         WHEN disabled THEN 'the vectorizer is disabled'
-        WHEN scheduling = 'none' THEN 'the vectorizer was made with ai.scheduling_none()'
+        WHEN scheduling = 'none' THEN 'the vectorizer waits for ai.execute_vectorizer: it was made with ai.scheduling_none()'
         WHEN paused IS NOT NULL THEN format('paused until %s: %s', date_trunc('second', retry_at), paused)
         WHEN ai._missing_key(vectorizer_id) IS NOT NULL
             THEN format('the environment of the server has no %s', ai._missing_key(vectorizer_id))
+        WHEN scheduling = 'timescaledb' THEN
+            (SELECT format('the next run is at %s', date_trunc('second', r.next_run))
+             FROM ai._vectorizer_run r WHERE r.id = vectorizer_id AND r.next_run > now())
     END
 $$;
 COMMENT ON FUNCTION ai._obstacle(int4, bool, text, text, timestamptz) IS

@@ -1,3 +1,34 @@
+-- The schema may have been there before the extension, and may be somebody's. Nothing that was put into it may be taken for
+-- the extension's, and nobody may put anything into it from now on.
+DO $$
+DECLARE
+    intruder text;
+    grantee text;
+BEGIN
+    SELECT pg_catalog.pg_describe_object(d.classid, d.objid, d.objsubid) INTO intruder
+    FROM pg_catalog.pg_depend d
+    WHERE d.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_namespace'::pg_catalog.regclass::pg_catalog.oid
+      AND d.refobjid OPERATOR(pg_catalog.=) 'ai'::pg_catalog.regnamespace::pg_catalog.oid
+      AND d.classid OPERATOR(pg_catalog.<>) 'pg_catalog.pg_extension'::pg_catalog.regclass::pg_catalog.oid
+    LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'the schema ai is not empty: %', intruder
+            USING ERRCODE = 'duplicate_object', HINT = 'Drop what is in it, or move it to another schema.';
+    END IF;
+    ALTER SCHEMA ai OWNER TO CURRENT_USER;
+    REVOKE CREATE ON SCHEMA ai FROM PUBLIC;
+    FOR grantee IN
+        SELECT DISTINCT pg_catalog.quote_ident(r.rolname)
+        FROM pg_catalog.pg_namespace n
+        CROSS JOIN LATERAL pg_catalog.aclexplode(n.nspacl) AS a
+        JOIN pg_catalog.pg_roles r ON r.oid OPERATOR(pg_catalog.=) a.grantee
+        WHERE n.nspname OPERATOR(pg_catalog.=) 'ai'::pg_catalog.name AND a.grantee OPERATOR(pg_catalog.<>) n.nspowner
+    LOOP
+        EXECUTE 'REVOKE CREATE ON SCHEMA ai FROM ' OPERATOR(pg_catalog.||) grantee;
+    END LOOP;
+END
+$$;
+
 -- What the extension remembers. Queues and destinations belong to the owners of the source tables and are made by
 -- ai.create_vectorizer; everything here belongs to the extension and is written by it alone.
 
@@ -13,10 +44,16 @@ CREATE TABLE ai._vectorizer (
     trigger_function regproc NOT NULL,
     trigger_name name NOT NULL,
     config jsonb NOT NULL,
-    disabled bool NOT NULL DEFAULT false
+    disabled bool NOT NULL DEFAULT false,
+    columns jsonb NOT NULL DEFAULT '{}',
+    place text NOT NULL DEFAULT ''
 );
 COMMENT ON TABLE ai._vectorizer IS
     'One row per vectorizer, by OID, so that renaming a table breaks nothing. The view ai.vectorizer shows it by name.';
+COMMENT ON COLUMN ai._vectorizer.columns IS
+    'The numbers of the columns of the source that config names: a rename is followed by them.';
+COMMENT ON COLUMN ai._vectorizer.place IS
+    'Where the numbers of columns hold: cluster, database and OID of the source. In a row that was restored they are found by name again.';
 COMMENT ON SEQUENCE ai.vectorizer_id_seq IS 'The ids of vectorizers. Calls that fail use one up.';
 
 CREATE TABLE ai._vectorizer_state (
@@ -29,6 +66,13 @@ CREATE TABLE ai._vectorizer_state (
 );
 COMMENT ON TABLE ai._vectorizer_state IS
     'Vectorizers that are paused by a fault of their configuration, why, and when one row will be tried again.';
+
+CREATE TABLE ai._vectorizer_run (
+    id int PRIMARY KEY REFERENCES ai._vectorizer ON DELETE CASCADE,
+    next_run timestamptz NOT NULL
+);
+COMMENT ON TABLE ai._vectorizer_run IS
+    'When the queues are worked on next that are not worked on at once: by ai.execute_vectorizer, or by a schedule.';
 
 CREATE TABLE ai._vectorizer_errors (
     id int NOT NULL REFERENCES ai._vectorizer ON DELETE CASCADE,

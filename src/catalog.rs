@@ -1,15 +1,19 @@
 //! The extension's own tables: which vectorizers there are, what ails them, and what failed.
 
+mod names;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use ai_pipeline::chunk::Splitter;
-use ai_pipeline::config::{Config, Formatting, Loading, Scheduling};
+use ai_pipeline::config::{Config, Destination, Formatting, Loading, Scheduling};
 use ai_pipeline::error::{Class, Failure, Step};
 use ai_pipeline::format::Template;
 use pgrx::JsonB;
 use pgrx::pg_sys::Oid;
 use serde_json::{Value, json};
+
+pub use names::follow_names;
 
 use crate::key::{In, PrimaryKey};
 use crate::statement::{self, fill, identifier};
@@ -30,6 +34,16 @@ pub struct Vectorizer {
     pub paused: Option<Duration>,
     /// Something is written down about it: a pause, also one that a restart has ended, or failed documents.
     pub has_notes: bool,
+    pub schedule: Schedule,
+}
+
+/// When the queue of a vectorizer is worked on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Schedule {
+    /// Whenever there is something in it.
+    AtOnce,
+    /// After this long, until it runs dry.
+    In(Duration),
 }
 
 /// The statements of sql/query for the tables of one vectorizer.
@@ -50,12 +64,23 @@ pub struct Statements {
     pub lock_item: String,
     pub holds_lease: String,
     pub forget_failed: String,
-    pub chunks: String,
-    pub remove_chunks: String,
-    pub remove_all_chunks: String,
-    pub move_chunks: String,
-    pub settle_chunks: String,
-    pub insert_chunk: String,
+    pub destination: DestinationStatements,
+}
+
+/// The statements that write.
+#[derive(Debug)]
+pub enum DestinationStatements {
+    /// Chunks in a table of their own.
+    Table {
+        chunks: String,
+        remove_chunks: String,
+        remove_all_chunks: String,
+        move_chunks: String,
+        settle_chunks: String,
+        insert_chunk: String,
+    },
+    /// A vector in a column of the source.
+    Column { set_embedding: String },
 }
 
 /// A vectorizer that cannot be worked on, and why.
@@ -73,9 +98,13 @@ pub fn extension_version() -> Option<String> {
 
 /// All vectorizers that the background worker serves, and those that it cannot serve.
 pub fn vectorizers() -> Vec<Result<Vectorizer, Unusable>> {
+    // Rows that were restored without their triggers, or a database that was copied.
+    follow_names();
     statement::rows(include_str!("../sql/query/vectorizers.sql"), &[], |row| {
         let id: i32 = row.must(1);
-        if row.must::<bool>(10) {
+        // What was asked for by name is done, also for one that is stopped.
+        let asked = row.get::<f64>(18).is_some_and(|seconds| seconds <= 0.0);
+        if row.must::<bool>(10) && !asked {
             return None;
         }
         let read = read(row).transpose()?;
@@ -97,19 +126,29 @@ pub fn vectorizers() -> Vec<Result<Vectorizer, Unusable>> {
 fn read(row: &statement::Row) -> Result<Option<Vectorizer>, String> {
     let config: Config = serde_json::from_value(row.must::<JsonB>(9).0)
         .map_err(|error| format!("its configuration cannot be read: {error}"))?;
-    if config.scheduling == Scheduling::None {
-        return Ok(None);
-    }
+    let runs_in = row
+        .get(18)
+        .map(|seconds: f64| Duration::from_secs_f64(seconds.clamp(0.0, 86_400.0)));
+    let schedule = match (&config.scheduling, runs_in) {
+        (_, Some(wait)) if row.must::<bool>(10) => Schedule::In(wait),
+        (Scheduling::Default, _) => Schedule::AtOnce,
+        (Scheduling::None | Scheduling::Timescaledb { .. }, Some(wait)) => Schedule::In(wait),
+        (Scheduling::None | Scheduling::Timescaledb { .. }, None) => return Ok(None),
+    };
     let owner: Oid = row.get(4).ok_or("its source table does not exist any more")?;
-    let key = row
-        .get::<JsonB>(11)
-        .and_then(|names| PrimaryKey::read(row.must(3), names.0));
+    if row.get::<bool>(16) != Some(true) {
+        return Err("triggers on its source table are missing or disabled".to_owned());
+    }
+    let key = PrimaryKey::current(row.must(3), &row.must::<JsonB>(11).0);
     let key = key.ok_or("its source table has lost the primary key that it had")?;
     let columns: BTreeMap<String, String> = row
         .get::<JsonB>(12)
         .and_then(|json| serde_json::from_value(json.0).ok())
         .unwrap_or_default();
-    let vector_schema: String = row.get(13).ok_or("its destination table does not exist any more")?;
+    let vector_schema: String = row.get(13).ok_or_else(|| match &config.destination {
+        Destination::Table { .. } => "its destination table does not exist any more".to_owned(),
+        Destination::Column { embedding_column } => format!("its source has no column {embedding_column} any more"),
+    })?;
     let document = config.loading.column_name().to_owned();
     let document_type = columns
         .get(&document)
@@ -130,12 +169,18 @@ fn read(row: &statement::Row) -> Result<Option<Vectorizer>, String> {
     let splitter = Splitter::new(&config.chunking).map_err(|error| error.to_string())?;
     let names = Names {
         source: row.must(5),
-        queue: row.must(6),
-        failed: row.must(7),
-        target: row.get(8).ok_or("its destination table does not exist any more")?,
+        queue: row.get(6).ok_or("its queue does not exist any more")?,
+        failed: row.get(7).ok_or("its failed queue does not exist any more")?,
+        target: row.get(8),
         vector_schema,
     };
-    let statements = Statements::new(&names, &key, &document, document_type == "bytea", &template_columns);
+    let statements = Statements::new(
+        &names,
+        &key,
+        &config.destination,
+        (&document, document_type == "bytea"),
+        &template_columns,
+    );
     let paused: Option<bool> = row.get(14);
     let retry_in: Option<f64> = row.get(15);
     Ok(Some(Vectorizer {
@@ -149,7 +194,8 @@ fn read(row: &statement::Row) -> Result<Option<Vectorizer>, String> {
         statements,
         paused: (paused == Some(true))
             .then(|| Duration::from_secs_f64(retry_in.unwrap_or_default().clamp(0.0, 3600.0))),
-        has_notes: row.must(16),
+        has_notes: row.must(17),
+        schedule,
     }))
 }
 
@@ -158,7 +204,7 @@ struct Names {
     source: String,
     queue: String,
     failed: String,
-    target: String,
+    target: Option<String>,
     vector_schema: String,
 }
 
@@ -166,8 +212,8 @@ impl Statements {
     fn new(
         names: &Names,
         key: &PrimaryKey,
-        document: &str,
-        bytes: bool,
+        destination: &Destination,
+        (document, bytes): (&str, bool),
         template_columns: &BTreeMap<String, String>,
     ) -> Statements {
         let item = ("q", In::Queue);
@@ -182,12 +228,17 @@ impl Statements {
             };
             format!("{}, to_jsonb({value})", statement::literal(name))
         });
+        let embedding = match destination {
+            Destination::Table { .. } => String::new(),
+            Destination::Column { embedding_column } => identifier(embedding_column),
+        };
         let document = format!("s.{}", identifier(document));
         let values = [
             ("source", names.source.as_str()),
             ("queue", &names.queue),
             ("failed", &names.failed),
-            ("target", &names.target),
+            ("target", names.target.as_deref().unwrap_or_default()),
+            ("embedding", &embedding),
             ("vector", &format!("{}.vector", names.vector_schema)),
             ("source_is_item", &key.same(("s", In::Source), item)),
             ("target_is_item", &key.same(("t", In::Target), item)),
@@ -195,7 +246,7 @@ impl Statements {
             ("pk", &key.list("", In::Queue)),
             ("target_pk", &key.list("", In::Target)),
             ("queue_pk", &key.list("q.", In::Queue)),
-            ("primary_key", &object(&key.labelled("q"))),
+            ("primary_key", &object(&key.labelled(item))),
             ("row", &object(&columns.collect::<Vec<_>>().join(", "))),
             (
                 "document_text",
@@ -226,17 +277,27 @@ impl Statements {
             give_up: of!("give_up"),
             start_over: of!("start_over"),
             finish: of!("finish"),
-            lock_source: of!("lock_source"),
+            lock_source: match destination {
+                Destination::Table { .. } => of!("lock_source"),
+                Destination::Column { .. } => of!("lock_source_to_update"),
+            },
             source_exists: of!("source_exists"),
             lock_item: of!("lock_item"),
             holds_lease: of!("holds_lease"),
             forget_failed: of!("forget_failed"),
-            chunks: of!("chunks"),
-            remove_chunks: of!("remove_chunks"),
-            remove_all_chunks: of!("remove_all_chunks"),
-            move_chunks: of!("move_chunks"),
-            settle_chunks: of!("settle_chunks"),
-            insert_chunk: of!("insert_chunk"),
+            destination: match destination {
+                Destination::Table { .. } => DestinationStatements::Table {
+                    chunks: of!("chunks"),
+                    remove_chunks: of!("remove_chunks"),
+                    remove_all_chunks: of!("remove_all_chunks"),
+                    move_chunks: of!("move_chunks"),
+                    settle_chunks: of!("settle_chunks"),
+                    insert_chunk: of!("insert_chunk"),
+                },
+                Destination::Column { .. } => DestinationStatements::Column {
+                    set_embedding: of!("set_embedding"),
+                },
+            },
         }
     }
 }
@@ -304,6 +365,15 @@ pub fn pause(id: i32, failure: &Failure) -> Duration {
     let arguments = [id.into(), reason.into(), hint.into()];
     let wait: Option<f64> = statement::row(include_str!("../sql/query/pause.sql"), &arguments, |row| row.must(1));
     Duration::from_secs_f64(wait.unwrap_or_default().clamp(0.0, 3600.0))
+}
+
+/// A queue that is not worked on at once ran dry: how long until the next run, where there is one.
+pub fn finish_run(id: i32) -> Option<Duration> {
+    let wait = statement::row(include_str!("../sql/query/finish_run.sql"), &[id.into()], |row| {
+        row.get(1)
+    });
+    wait.flatten()
+        .map(|seconds: f64| Duration::from_secs_f64(seconds.clamp(0.0, 86_400.0)))
 }
 
 /// The configuration works again.

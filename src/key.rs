@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use pgrx::JsonB;
 use pgrx::pg_sys::Oid;
 use serde::Deserialize;
 use serde_json::Value;
@@ -44,7 +45,7 @@ impl Column {
 
 impl PrimaryKey {
     /// From `[{"source", "queued", "stored"}, …]`, the names in the three tables; `None` when it is something else.
-    pub fn read(source: Oid, names: Value) -> Option<PrimaryKey> {
+    fn read(source: Oid, names: Value) -> Option<PrimaryKey> {
         let columns: Vec<Column> = serde_json::from_value(names).ok()?;
         Some(PrimaryKey(columns).with_equality(source))
     }
@@ -64,6 +65,16 @@ impl PrimaryKey {
             }
         });
         PrimaryKey(columns.collect()).with_equality(source)
+    }
+
+    /// From the `source_pk` that the catalogue keeps, with the names that the columns of the source have now; `None` when
+    /// one of them is gone.
+    pub fn current(source: Oid, source_pk: &Value) -> Option<PrimaryKey> {
+        let sql = include_str!("../sql/query/current_key.sql");
+        let names = statement::row(sql, &[source.into(), JsonB(source_pk.clone()).into()], |row| {
+            row.get::<JsonB>(1)
+        });
+        PrimaryKey::read(source, names.flatten()?.0)
     }
 
     fn with_equality(mut self, source: Oid) -> PrimaryKey {
@@ -97,11 +108,11 @@ impl PrimaryKey {
         pairs.collect::<Vec<_>>().join(" AND ")
     }
 
-    /// `'a', q.a, 'b', q.b`: the names of the source and the values of a queue row, for people.
-    pub fn labelled(&self, alias: &str) -> String {
+    /// `'a', q.a, 'b', q.b`: the names of the source and the values of a row, for people.
+    pub fn labelled(&self, (alias, table): (&str, In)) -> String {
         let pairs = self.0.iter().map(|column| {
             let label = statement::literal(&column.source);
-            format!("{label}, {alias}.{}", column.name(In::Queue))
+            format!("{label}, {alias}.{}", column.name(table))
         });
         pairs.collect::<Vec<_>>().join(", ")
     }

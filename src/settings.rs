@@ -257,7 +257,7 @@ pub fn init() {
     );
     string(
         c"ai.scheduling_default",
-        c"What ai.scheduling_default() stands for: empty for the background worker, or scheduling_none.",
+        c"What ai.scheduling_default() stands for: empty for the background worker at once, scheduling_timescaledb or scheduling_none.",
         &SCHEDULING_DEFAULT,
         Userset,
     );

@@ -6,7 +6,11 @@ mod create;
 mod drop;
 mod names;
 mod objects;
-mod validate;
+mod schedule;
+mod triggers;
+pub mod validate;
+
+pub use drop::missing;
 
 /// The variable that a vectorizer reads its key from, where the environment of the server lacks it.
 #[pg_extern(sql = false)]
@@ -17,5 +21,5 @@ fn missing_key(vectorizer_id: i32) -> Option<String> {
         |row| row.get(1),
     )
     .flatten();
-    name.filter(|name| crate::worker::plain_environment(name).is_none())
+    name.filter(|name| crate::environment::text(name).is_none())
 }

@@ -103,9 +103,9 @@ CREATE TABLE "Odd Schema".doc ("Upper" int, "with space" int, "quo""te" int, "ü
 INSERT INTO "Odd Schema".doc VALUES (1, 1, 1, 1, 1, 'one'), (1, 1, 1, 1, 2, 'two');
 SELECT * FROM pg_temp.exercise();
 -- Names of the queue's own columns.
-CREATE TABLE "Odd Schema".doc (version int, queued_at int, item int, lease int, class int, created_at int, body text,
-    PRIMARY KEY (version, queued_at, item, lease, class, created_at));
-INSERT INTO "Odd Schema".doc VALUES (1, 1, 1, 1, 1, 1, 'one'), (1, 1, 1, 1, 1, 2, 'two');
+CREATE TABLE "Odd Schema".doc (version int, queued_at int, item int, pk_item int, lease int, class int, created_at int, body text,
+    PRIMARY KEY (version, queued_at, item, pk_item, lease, class, created_at));
+INSERT INTO "Odd Schema".doc VALUES (1, 1, 1, 1, 1, 1, 1, 'one'), (1, 1, 1, 1, 1, 1, 2, 'two');
 SELECT * FROM pg_temp.exercise();
 -- Names of the statements' own.
 CREATE TABLE "Odd Schema".doc (found int, old int, new int, tg_op int, body text, PRIMARY KEY (found, old, new, tg_op));

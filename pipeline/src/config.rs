@@ -138,13 +138,27 @@ pub enum Formatting {
 }
 
 /// When the queue is worked on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "implementation", rename_all = "snake_case")]
 pub enum Scheduling {
     /// Only when asked for.
     None,
     /// By the background worker, at once.
     Default,
+    /// By the background worker, at intervals. The name is pgai's, whose jobs were TimescaleDB's.
+    Timescaledb {
+        /// Between two runs, as Postgres writes an interval.
+        schedule_interval: String,
+        /// The first run; without it, at once.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        initial_start: Option<String>,
+        /// Runs keep to multiples of the interval, rather than follow the end of the one before.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        fixed_schedule: Option<bool>,
+        /// Where days and months begin and end.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        timezone: Option<String>,
+    },
 }
 
 /// Which vector index is built.
@@ -186,6 +200,11 @@ pub enum Destination {
         view_schema: String,
         /// The view.
         view_name: String,
+    },
+    /// A column of the source, one vector per row.
+    Column {
+        /// Name of the column.
+        embedding_column: String,
     },
 }
 

@@ -128,6 +128,33 @@ impl Template {
         names.into_iter()
     }
 
+    /// The template with other names for some of its columns; `None` when a new name cannot be written as a placeholder.
+    pub fn renamed(&self, renamed: &BTreeMap<String, String>) -> Option<String> {
+        let mut written = String::new();
+        for (index, part) in self.0.iter().enumerate() {
+            let name = match part {
+                Part::Text(text) => {
+                    written.push_str(&text.replace('$', "$$"));
+                    continue;
+                }
+                Part::Name(name) => name,
+            };
+            let name = match renamed.get(name).filter(|_| name != CHUNK) {
+                Some(new) if new == CHUNK || identifier(new).is_none_or(|(_, after)| !after.is_empty()) => return None,
+                Some(new) => new,
+                None => name,
+            };
+            let runs_on = matches!(self.0.get(index + 1), Some(Part::Text(text))
+                if text.starts_with(|next: char| next == '_' || next.is_ascii_alphanumeric()));
+            written.push_str(&if runs_on {
+                format!("${{{name}}}")
+            } else {
+                format!("${name}")
+            });
+        }
+        Some(written)
+    }
+
     /// Fills in the chunk and the columns of its row, whose values are texts already (see [`python_text`]). A column
     /// named `chunk` is not looked at.
     ///
@@ -197,6 +224,24 @@ mod tests {
         ];
         let row = row.map(|(name, text)| (name.to_owned(), text.to_owned())).into();
         Template::parse(template)?.render("the $chunk", &row)
+    }
+
+    #[test]
+    fn renamed_columns_are_named_anew() {
+        let renamed = BTreeMap::from(
+            [("name", "title"), ("a1", "name"), ("empty", "my text"), ("_", "chunk")]
+                .map(|(old, new)| (old.to_owned(), new.to_owned())),
+        );
+        for (template, written) in [
+            ("$$name $name: ${chunk}", Some("$$name $title: $chunk")),
+            ("${name}s $a1$a1$$", Some("${title}s $name$name$$")),
+            ("nothing", Some("nothing")),
+            ("$empty", None),
+            ("$_", None),
+        ] {
+            let answer = Template::parse(template).unwrap().renamed(&renamed);
+            assert_eq!(answer.as_deref(), written, "{template}");
+        }
     }
 
     /// The right side of each line is what Python's `Template(...).substitute(...)` gives.

@@ -3,6 +3,6 @@ CREATE TABLE {target} (
     {target_pk_definitions},
     chunk_seq int4 NOT NULL,
     chunk text NOT NULL,
-    embedding {vector}({dimensions}) NOT NULL,
+    embedding {vector} NOT NULL,
     UNIQUE ({target_pk}, chunk_seq)
 )

@@ -6,10 +6,15 @@ SELECT (SELECT c.oid::regclass::text FROM pg_class c WHERE c.oid = v.source),
        (SELECT c.oid::regclass::text FROM pg_class c WHERE c.oid = v.target),
        (SELECT c.oid::regclass::text FROM pg_class c WHERE c.oid = v.view),
        (SELECT p.oid::regprocedure::text FROM pg_proc p WHERE p.oid = v.trigger_function),
-       v.trigger_name::text,
+       ARRAY(SELECT t.tgname::text FROM pg_trigger t
+             WHERE t.tgrelid = v.source AND t.tgfoid = v.trigger_function AND NOT t.tgisinternal ORDER BY t.tgname),
        coalesce((SELECT pg_has_role(current_user, c.relowner, 'MEMBER')
                  FROM pg_class c WHERE c.oid IN (v.source, v.queue) ORDER BY c.oid = v.source DESC LIMIT 1), false)
            OR (SELECT rolsuper FROM pg_roles WHERE rolname = current_user),
-       v.name::text
+       v.name::text,
+       (SELECT a.attname::text FROM pg_attribute a
+        WHERE a.attrelid = v.source AND NOT a.attisdropped
+          AND a.attname = v.config #>> '{destination,embedding_column}'),
+       v.source::oid
 FROM ai._vectorizer v
 WHERE v.id = $1

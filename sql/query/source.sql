@@ -1,13 +1,12 @@
 -- What ai.create_vectorizer has to know of a source table.
 SELECT n.nspname::text, c.relname::text, c.relowner,
        -- Statements on one member of a tree of tables do not fire the triggers of the others.
-       CASE WHEN c.relkind = 'p' THEN 'is partitioned, which is not supported yet'
-            WHEN c.relispartition THEN 'is a partition, which is not supported yet'
-            WHEN EXISTS (SELECT FROM pg_inherits i WHERE c.oid IN (i.inhparent, i.inhrelid))
+       CASE WHEN c.relispartition THEN 'is a partition: make the vectorizer on the partitioned table'
+            WHEN c.relkind <> 'p' AND EXISTS (SELECT FROM pg_inherits i WHERE c.oid IN (i.inhparent, i.inhrelid))
                 THEN 'inherits or is inherited from, which is not supported'
             WHEN c.relpersistence = 't' THEN 'is temporary: the background worker cannot see it'
        END,
-       c.oid::regclass::text,
+       c.relkind = 'p', c.oid::regclass::text,
        pg_has_role(current_user, c.relowner, 'MEMBER') OR (SELECT rolsuper FROM pg_roles WHERE rolname = current_user),
        (SELECT rolsuper FROM pg_roles WHERE rolname = current_user)
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace

@@ -3,7 +3,12 @@
 SELECT jsonb_agg(jsonb_build_object(
            'attnum', a.attnum, 'pknum', k.number, 'attname', a.attname,
            'typname', format_type(a.atttypid, a.atttypmod))
-           || CASE WHEN a.attname = ANY ($2::text[]) THEN jsonb_build_object('queued', 'pk_' || a.attname)
+           || CASE WHEN a.attname = ANY ($2::text[]) THEN jsonb_build_object('queued', (
+                       -- As many pk_ as it takes: the key may have a column of that name, too.
+                       SELECT repeat('pk_', n) || a.attname FROM generate_series(1, 33) AS n
+                       WHERE NOT EXISTS (SELECT FROM pg_attribute o WHERE o.attrelid = $1 AND o.attnum = ANY (p.conkey)
+                                         AND o.attname = repeat('pk_', n) || a.attname)
+                       ORDER BY n LIMIT 1))
                    ELSE '{}'::jsonb END
        ORDER BY a.attnum)
 FROM pg_constraint p

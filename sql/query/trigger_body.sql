@@ -2,29 +2,45 @@
 -- locked by the statement), then queue rows: the worker takes them in the same order.
 -- A column of the source may be called found, or old.
 #variable_conflict use_column
+DECLARE
+    queued bool;
 BEGIN
     IF TG_OP = 'TRUNCATE' THEN
-        TRUNCATE {target}, {queue}, {failed};
+        TRUNCATE {emptied};
+        PERFORM ai._forget_errors({id}, NULL);
         RETURN NULL;
     END IF;
     IF TG_OP = 'DELETE' THEN
-        DELETE FROM {target} t USING old_rows o WHERE {target_is_old};
+        {remove_deleted}
         DELETE FROM {queue} q USING old_rows o WHERE {queue_is_old};
+        queued := FOUND;
         DELETE FROM {failed} q USING old_rows o WHERE {queue_is_old};
+        IF FOUND OR queued THEN
+            PERFORM ai._forget_errors({id}, (SELECT jsonb_agg({old_key}) FROM old_rows o));
+        END IF;
         RETURN NULL;
     END IF;
     IF TG_OP = 'UPDATE' THEN
+        -- The worker writes vectors into columns of the source: no news.
+        IF current_setting('ai.writing', true) = 'on' THEN
+            RETURN NULL;
+        END IF;
         -- Keys that are no more.
-        DELETE FROM {target} t USING old_rows o
-        WHERE {target_is_old} AND NOT EXISTS (SELECT FROM new_rows n WHERE {new_is_old});
+        {remove_renamed}
         DELETE FROM {queue} q USING old_rows o
         WHERE {queue_is_old} AND NOT EXISTS (SELECT FROM new_rows n WHERE {new_is_old});
+        queued := FOUND;
         DELETE FROM {failed} q USING old_rows o
         WHERE {queue_is_old} AND NOT EXISTS (SELECT FROM new_rows n WHERE {new_is_old});
-        -- Rows that differ, byte for byte: that needs no equality operator, which not every type has.
+        IF FOUND OR queued THEN
+            PERFORM ai._forget_errors({id}, (
+                SELECT jsonb_agg({old_key}) FROM old_rows o
+                WHERE NOT EXISTS (SELECT FROM new_rows n WHERE {new_is_old})));
+        END IF;
+        -- Rows that differ, byte for byte: not every type has an equality operator.
         INSERT INTO {queue} AS q ({pk})
         SELECT {new_pk} FROM new_rows n
-        WHERE NOT EXISTS (SELECT FROM old_rows o WHERE {new_is_old} AND o.* OPERATOR(pg_catalog.*=) n.*)
+        WHERE NOT EXISTS (SELECT FROM old_rows o WHERE {new_is_old} AND record_image_eq({old_row}, {new_row}))
         ON CONFLICT ({pk}) DO UPDATE SET {changed};
     ELSE
         INSERT INTO {queue} AS q ({pk})

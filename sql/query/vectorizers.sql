@@ -4,29 +4,35 @@ SELECT v.id,
        v.name::text,
        v.source,
        s.relowner,
-       v.source::text AS source_name,
-       v.queue::text AS queue_name,
-       v.queue_failed::text AS failed_name,
-       v.target::text AS target_name,
+       -- By tables, not by casts of regclass: a cast asks a cache, which may not have heard of a rename that has just been
+       -- committed, and of which we have.
+       (SELECT format('%I.%I', n.nspname, c.relname)
+        FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = v.source) AS source_name,
+       (SELECT format('%I.%I', n.nspname, c.relname)
+        FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = v.queue) AS queue_name,
+       (SELECT format('%I.%I', n.nspname, c.relname)
+        FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = v.queue_failed) AS failed_name,
+       (SELECT format('%I.%I', n.nspname, c.relname)
+        FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = v.target) AS target_name,
        v.config,
        v.disabled,
-       (SELECT jsonb_agg(jsonb_build_object(
-                   'stored', pk.value ->> 'attname',
-                   'queued', coalesce(pk.value ->> 'queued', pk.value ->> 'attname'),
-                   'source', a.attname)
-               ORDER BY (pk.value ->> 'pknum')::int)
-        FROM jsonb_array_elements(v.source_pk) AS pk
-        JOIN pg_attribute a ON a.attrelid = v.source AND a.attnum = (pk.value ->> 'attnum')::int AND NOT a.attisdropped
-       ) AS primary_key,
+       v.source_pk,
        (SELECT jsonb_object_agg(a.attname, format_type(a.atttypid, a.atttypmod))
         FROM pg_attribute a
         WHERE a.attrelid = v.source AND a.attnum > 0 AND NOT a.attisdropped) AS columns,
-       (SELECT quote_ident(n.nspname) FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace
-        JOIN pg_attribute a ON a.atttypid = t.oid
-        WHERE a.attrelid = v.target AND a.attname = 'embedding') AS vector_schema,
+       (SELECT quote_ident(n.nspname)
+        FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid JOIN pg_namespace n ON n.oid = t.typnamespace
+        WHERE a.attrelid = coalesce(v.target, v.source)
+          AND a.attname = coalesce(v.config #>> '{destination,embedding_column}', 'embedding')
+          AND NOT a.attisdropped) AS vector_schema,
        st.reason IS NOT NULL AND st.paused_at >= greatest(pg_postmaster_start_time(), pg_conf_load_time()) AS paused,
        extract(epoch FROM st.retry_at - now())::float8 AS retry_in,
-       st.id IS NOT NULL OR EXISTS (SELECT FROM ai._vectorizer_errors e WHERE e.id = v.id) AS has_notes
+       -- A table that is being restored has none yet.
+       (SELECT count(*) FROM pg_trigger t
+        WHERE t.tgrelid = v.source AND t.tgfoid = v.trigger_function AND t.tgenabled <> 'D')
+           = CASE s.relkind WHEN 'p' THEN 2 ELSE 4 END AS is_watched,
+       st.id IS NOT NULL OR EXISTS (SELECT FROM ai._vectorizer_errors e WHERE e.id = v.id) AS has_notes,
+       extract(epoch FROM (SELECT r.next_run - now() FROM ai._vectorizer_run r WHERE r.id = v.id))::float8 AS runs_in
 FROM ai._vectorizer v
 LEFT JOIN pg_class s ON s.oid = v.source
 LEFT JOIN ai._vectorizer_state st ON st.id = v.id

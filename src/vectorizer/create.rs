@@ -9,14 +9,16 @@ use pgrx::prelude::*;
 use serde_json::{Value, json};
 
 use super::names::{self, QUEUE_COLUMNS, TARGET_COLUMNS};
-use super::objects::{Objects, Source};
+use super::objects::{DestinationObjects, Objects, Source};
 use super::validate::{self, Column};
+use super::{schedule, triggers};
+use crate::catalog::follow_names;
 use crate::error::{invalid, raise};
 use crate::key::PrimaryKey;
 use crate::statement::{self, qualified};
 use crate::transaction::{acting_as, acting_as_extension};
 use crate::worker::shared_memory;
-use crate::{settings, worker};
+use crate::{endpoint, settings, worker};
 
 #[pg_extern(sql = false)]
 #[allow(clippy::too_many_arguments)]
@@ -77,14 +79,14 @@ fn create_vectorizer(
     // A migration that runs twice finds its own queue: that is no obstacle where it will find its own vectorizer, too.
     let runs_twice = if_not_exists == Some(true) && {
         let planned = name.clone().or_else(|| {
-            let config = destination
-                .as_ref()
-                .filter(|config| config["implementation"] == "table")?;
-            Some(names::derived(&names::destination(
-                config,
-                &source.schema,
-                &source.table,
-            )))
+            let known = |config: &&Value| matches!(config["implementation"].as_str(), Some("table" | "column"));
+            let config = destination.as_ref().filter(known)?;
+            let (schema, table) = (&source.schema, &source.table);
+            Some(names::derived(
+                &names::destination(config, schema, table),
+                schema,
+                table,
+            ))
         });
         planned.and_then(|name| find(&name)).is_some()
     };
@@ -96,21 +98,17 @@ fn create_vectorizer(
     let columns = columns(source.oid);
     let loading = validate::loading(&loading, &columns);
     let parsing = validate::parsing(&value(parsing), &loading, &columns);
-    let destination = validate::destination(&destination);
+    let chunking = value(chunking);
+    let destination = validate::destination(&destination, &chunking);
     let embedding = validate::embedding(&embedding);
-    let chunking = validate::chunking(&value(chunking));
+    let chunking = validate::chunking(&chunking);
     let indexing = validate::indexing(&value(indexing), settings::indexing_default().as_deref());
     let formatting = validate::formatting(&value(formatting), &columns);
     let scheduling = validate::scheduling(&value(scheduling), settings::scheduling_default().as_deref());
     let processing = validate::processing(&value(processing));
-    if scheduling["implementation"] == "none" && indexing["implementation"] != "none" {
-        invalid(
-            "automatic indexing is not supported without scheduling. set indexing=>ai.indexing_none() when \
-             scheduling=>ai.scheduling_none()",
-        );
-    }
+    validate::indexing_needs_scheduling(&indexing, &scheduling);
     let destination = names::destination(&destination, &source.schema, &source.table);
-    let name = name.unwrap_or_else(|| names::derived(&destination));
+    let name = name.unwrap_or_else(|| names::derived(&destination, &source.schema, &source.table));
     if let Some(id) = find(&name) {
         if if_not_exists == Some(true) {
             notice!("a vectorizer named {name} already exists, skipping");
@@ -122,25 +120,31 @@ fn create_vectorizer(
     if !source.caller_is_superuser {
         refuse_what_reaches_out(&loading, &embedding);
     }
-    let Destination::Table {
-        target_schema,
-        target_table,
-        view_schema,
-        view_name,
-    } = &destination;
-    must_be_free(view_schema, view_name, "an alternate destination or view_name");
-    must_be_free(target_schema, target_table, "an alternate destination or target_table");
-    for (column, _) in &columns {
-        if TARGET_COLUMNS.contains(&column.as_str()) {
-            let message =
-                format!("the source table has a column named {column}, which the destination needs for itself");
-            raise(
-                PgSqlErrorCode::ERRCODE_DUPLICATE_COLUMN,
-                message,
-                Some("Rename the column."),
+    let (to, schemas) = match &destination {
+        Destination::Table {
+            target_schema,
+            target_table,
+            view_schema,
+            view_name,
+        } => {
+            must_be_free(view_schema, view_name, "an alternate destination or view_name");
+            must_be_free(target_schema, target_table, "an alternate destination or target_table");
+            must_not_clash(&columns);
+            let (target, view) = (
+                qualified(target_schema, target_table),
+                qualified(view_schema, view_name),
             );
+            (
+                DestinationObjects::Table { target, view },
+                vec![target_schema.as_str(), view_schema.as_str()],
+            )
         }
-    }
+        Destination::Column { embedding_column } => {
+            must_have_one_writer(source.oid, embedding_column);
+            let column = embedding_column.clone();
+            (DestinationObjects::Column { column }, Vec::new())
+        }
+    };
 
     if !names::fits(&name) {
         // The text that callers know, from the time when a constraint of the table said it.
@@ -161,7 +165,7 @@ fn create_vectorizer(
         "chunking": chunking,
         "indexing": indexing,
         "formatting": formatting,
-        "scheduling": scheduling,
+        "scheduling": &scheduling,
         "processing": processing,
         "destination": ai_pipeline::config::section("destination", &destination),
     });
@@ -170,16 +174,16 @@ fn create_vectorizer(
     }
 
     let objects = Objects {
+        id,
         queue: qualified(&queue_schema, &queue_table),
         failed: qualified(&queue_schema, &failed_table),
-        target: qualified(target_schema, target_table),
-        view: qualified(view_schema, view_name),
+        destination: to,
         function: qualified(&queue_schema, &format!("_vectorizer_src_trg_{id}")),
         trigger: format!("_vectorizer_src_trg_{id}"),
         in_extension: queue_schema == "ai",
     };
     objects.create(&source, &key, &columns, dimensions);
-    objects.grant(&source, &queue_schema, target_schema, view_schema, &grantees);
+    objects.grant(&source, &queue_schema, &schemas, &grantees);
     acting_as_extension(|| {
         statement::run(
             include_str!("../../sql/query/insert_vectorizer.sql"),
@@ -190,14 +194,20 @@ fn create_vectorizer(
                 JsonB(source_pk).into(),
                 objects.queue.as_str().into(),
                 objects.failed.as_str().into(),
-                objects.target.as_str().into(),
-                objects.view.as_str().into(),
+                objects.target().into(),
+                objects.view().into(),
                 objects.function.as_str().into(),
                 objects.trigger.as_str().into(),
                 JsonB(config).into(),
             ],
         );
+        schedule::plan_first_run(id, &scheduling);
+        follow_names();
     });
+    if objects.target().is_none() {
+        // The other vectorizers of this table learn that the new column is no news.
+        triggers::refresh(Some(source.oid));
+    }
     if enqueue_existing != Some(false) {
         acting_as(source.owner, || objects.enqueue_existing(&source, &key));
     }
@@ -238,9 +248,10 @@ fn read_source(oid: Oid) -> Option<Source> {
             table: row.must(2),
             owner: row.must(3),
             unsupported: row.get(4),
-            name: row.must(5),
-            caller_is_owner: row.must(6),
-            caller_is_superuser: row.must(7),
+            partitioned: row.must(5),
+            name: row.must(6),
+            caller_is_owner: row.must(7),
+            caller_is_superuser: row.must(8),
         }
     })
 }
@@ -285,18 +296,34 @@ fn must_be_free(schema: &str, name: &str, instead: &str) {
     }
 }
 
-/// The worker holds keys of the server: whoever chooses which key goes to which host could have it sent to himself.
+/// Two would replace each other's vectors.
+fn must_have_one_writer(source: Oid, column: &str) {
+    let arguments = [source.into(), column.into()];
+    let sql = include_str!("../../sql/query/column_writer.sql");
+    if let Some(name) = statement::row(sql, &arguments, |row| row.must::<String>(1)) {
+        raise(
+            PgSqlErrorCode::ERRCODE_DUPLICATE_OBJECT,
+            format!("the vectorizer {name} already writes into the column {column}"),
+            Some("Choose another embedding_column, or drop that vectorizer."),
+        );
+    }
+}
+
+/// The view shows the columns of both tables under their own names.
+fn must_not_clash(columns: &[Column]) {
+    if let Some((column, _)) = columns.iter().find(|(name, _)| TARGET_COLUMNS.contains(&name.as_str())) {
+        raise(
+            PgSqlErrorCode::ERRCODE_DUPLICATE_COLUMN,
+            format!("the source table has a column named {column}, which the destination needs for itself"),
+            Some("Rename the column."),
+        );
+    }
+}
+
+/// The worker holds credentials of the server, and only an administrator says where they are used.
 fn refuse_what_reaches_out(loading: &Value, embedding: &Value) {
-    let own_key = embedding["api_key_name"]
-        .as_str()
-        .is_some_and(|name| name != "OPENAI_API_KEY");
-    let what = if embedding["base_url"].is_string() {
-        "base_url"
-    } else if own_key {
-        "api_key_name"
-    } else if loading["aws_role_arn"].is_string() {
-        "aws_role_arn"
-    } else {
+    let role = loading["aws_role_arn"].is_string().then_some("aws_role_arn");
+    let Some(what) = endpoint::choice(embedding).or(role) else {
         return;
     };
     raise(

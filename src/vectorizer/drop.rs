@@ -1,7 +1,9 @@
 //! `ai.drop_vectorizer`.
 
+use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
 
+use super::triggers;
 use crate::error::raise;
 use crate::statement::{self, identifier};
 use crate::transaction::acting_as_extension;
@@ -19,11 +21,14 @@ fn drop_vectorizer_by_name(name: String, drop_all: bool) {
 /// What there is to drop; `None` for what is gone already. Quoted names with schemas.
 struct Remains {
     source: Option<String>,
+    source_oid: Option<Oid>,
     tables: Vec<Option<String>>,
     target: Option<String>,
     view: Option<String>,
+    /// Of the source, where the vectors are in it.
+    column: Option<String>,
     function: Option<String>,
-    trigger: String,
+    triggers: Vec<String>,
     allowed: bool,
     name: String,
 }
@@ -33,13 +38,15 @@ fn drop_vectorizer(vectorizer_id: i32, drop_all: bool) {
     let sql = include_str!("../../sql/query/dropped_vectorizer.sql");
     let remains = statement::row(sql, &[vectorizer_id.into()], |row| Remains {
         source: row.get(1),
+        source_oid: row.get(12),
         tables: vec![row.get(3), row.get(4)],
         target: row.get(5),
         view: row.get(6),
         function: row.get(7),
-        trigger: row.must(8),
+        triggers: row.must(8),
         allowed: row.must(9),
         name: row.must(10),
+        column: row.get(11),
     });
     let Some(remains) = remains else {
         missing(&vectorizer_id.to_string())
@@ -51,10 +58,13 @@ fn drop_vectorizer(vectorizer_id: i32, drop_all: bool) {
             None,
         );
     }
+    // First the row: the event trigger looks for vectorizers that lose a table.
+    acting_as_extension(|| {
+        statement::run("DELETE FROM ai._vectorizer WHERE id = $1", &[vectorizer_id.into()]);
+    });
     if let Some(source) = &remains.source {
-        for suffix in ["_insert", "", "_delete", "_truncate"] {
-            let trigger = identifier(&format!("{}{suffix}", remains.trigger));
-            statement::run(&format!("DROP TRIGGER IF EXISTS {trigger} ON {source}"), &[]);
+        for trigger in &remains.triggers {
+            statement::run(&format!("DROP TRIGGER {} ON {source}", identifier(trigger)), &[]);
         }
     }
     if let Some(function) = &remains.function {
@@ -70,14 +80,19 @@ fn drop_vectorizer(vectorizer_id: i32, drop_all: bool) {
         if let Some(target) = &remains.target {
             statement::run(&format!("DROP TABLE {target}"), &[]);
         }
+        if let (Some(source), Some(column)) = (&remains.source, &remains.column) {
+            statement::run(&format!("ALTER TABLE {source} DROP COLUMN {}", identifier(column)), &[]);
+        }
     }
-    acting_as_extension(|| {
-        statement::run("DELETE FROM ai._vectorizer WHERE id = $1", &[vectorizer_id.into()]);
-    });
+    if remains.column.is_some() {
+        // The other vectorizers of this table learn that its vectors are now like any other value.
+        triggers::refresh(remains.source_oid);
+    }
     shared_memory::catalogue_changed_at_commit();
 }
 
-fn missing(which: &str) -> ! {
+/// Raises the ERROR of a vectorizer that is not there. `which` is its number, or its name in quotes.
+pub fn missing(which: &str) -> ! {
     raise(
         PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
         format!("vectorizer {which} does not exist"),

@@ -30,10 +30,19 @@ pub const QUEUE_COLUMNS: [&str; 15] = [
 /// Columns of the destination that are not the primary key's.
 pub const TARGET_COLUMNS: [&str; 4] = ["embedding_uuid", "chunk_seq", "chunk", "embedding"];
 
-/// Table and view, from what `ai.destination_table` was given: pgai's rules, but `view_schema` counts.
+/// Table and view, from what `ai.destination_table` was given, by pgai's rules, but `view_schema` counts; or the column.
 pub fn destination(config: &Value, source_schema: &str, source_table: &str) -> Destination {
-    if config.get("implementation").and_then(Value::as_str) != Some("table") {
-        invalid("invalid implementation for destination config");
+    match config.get("implementation").and_then(Value::as_str) {
+        Some("table") => (),
+        Some("column") => {
+            let column = config.get("embedding_column").and_then(Value::as_str);
+            return Destination::Column {
+                embedding_column: column
+                    .unwrap_or_else(|| invalid("invalid destination config, missing embedding_column"))
+                    .to_owned(),
+            };
+        }
+        _ => invalid("invalid implementation for destination config"),
     }
     let given = |key: &str| config.get(key).and_then(Value::as_str).map(str::to_owned);
     let base = given("destination");
@@ -50,13 +59,16 @@ pub fn destination(config: &Value, source_schema: &str, source_table: &str) -> D
 
 /// The name of a vectorizer that was given none. Names of vectorizers are narrower than those of tables: what does not
 /// fit becomes an underscore.
-pub fn derived(destination: &Destination) -> String {
-    let Destination::Table {
-        target_schema,
-        target_table,
-        ..
-    } = destination;
-    let mut name: String = format!("{target_schema}_{target_table}")
+pub fn derived(destination: &Destination, source_schema: &str, source_table: &str) -> String {
+    let full = match destination {
+        Destination::Table {
+            target_schema,
+            target_table,
+            ..
+        } => format!("{target_schema}_{target_table}"),
+        Destination::Column { embedding_column } => format!("{source_schema}_{source_table}_{embedding_column}"),
+    };
+    let mut name: String = full
         .chars()
         .map(|character| match character.to_ascii_lowercase() {
             fits @ ('a'..='z' | '0'..='9' | '_') => fits,

@@ -1,8 +1,9 @@
 //! What a vectorizer is made of: queue, failed queue, destination, view, trigger function and triggers.
 
-use pgrx::pg_sys::Oid;
+use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 
+use super::triggers::{self, TriggerFunction};
 use super::validate::Column;
 use crate::error::raise;
 use crate::key::{In, PrimaryKey};
@@ -15,6 +16,7 @@ pub struct Source {
     pub schema: String,
     pub table: String,
     pub owner: Oid,
+    pub partitioned: bool,
     /// Why it cannot be a source, if it cannot.
     pub unsupported: Option<String>,
     /// Quoted, with its schema.
@@ -25,10 +27,10 @@ pub struct Source {
 
 /// What a vectorizer is made of: quoted names with schemas.
 pub struct Objects {
+    pub id: i32,
     pub queue: String,
     pub failed: String,
-    pub target: String,
-    pub view: String,
+    pub destination: DestinationObjects,
     pub function: String,
     /// Stem of the names of the triggers.
     pub trigger: String,
@@ -36,50 +38,31 @@ pub struct Objects {
     pub in_extension: bool,
 }
 
+/// Where the vectors go: quoted names with schemas.
+pub enum DestinationObjects {
+    Table { target: String, view: String },
+    Column { column: String },
+}
+
 impl Objects {
-    /// Makes tables, view, function and triggers, and gives them to the owner of the source.
+    /// The table of chunks, where there is one.
+    pub fn target(&self) -> Option<&str> {
+        match &self.destination {
+            DestinationObjects::Table { target, .. } => Some(target),
+            DestinationObjects::Column { .. } => None,
+        }
+    }
+
+    /// The view of the chunks, where there is one.
+    pub fn view(&self) -> Option<&str> {
+        match &self.destination {
+            DestinationObjects::Table { view, .. } => Some(view),
+            DestinationObjects::Column { .. } => None,
+        }
+    }
+
+    /// Makes destination, queue, function and triggers, and gives them to the owner of the source.
     pub fn create(&self, source: &Source, key: &PrimaryKey, columns: &[Column], dimensions: i64) {
-        let vector = statement::row(include_str!("../../sql/query/vector_type.sql"), &[], |row| {
-            row.must::<String>(1)
-        });
-        let Some(vector) = vector else {
-            let hint = "Run CREATE EXTENSION vector.";
-            raise(
-                PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
-                "the type vector does not exist",
-                Some(hint),
-            )
-        };
-        let sql = include_str!("../../sql/query/key_types.sql");
-        let types: Vec<(String, String)> = statement::rows(sql, &[source.oid.into()], |row| (row.must(1), row.must(2)));
-        let view_columns = columns.iter().map(|(name, _)| {
-            let table = if key.has(name) { "t" } else { "s" };
-            format!("{table}.{}", identifier(name))
-        });
-        let values = [
-            ("source", source.name.as_str()),
-            ("queue", &self.queue),
-            ("failed", &self.failed),
-            ("target", &self.target),
-            ("view", &self.view),
-            ("function", &self.function),
-            ("vector", &format!("{vector}.vector")),
-            ("dimensions", &dimensions.to_string()),
-            ("columns", &view_columns.collect::<Vec<_>>().join(", ")),
-            ("pk", &key.list("", In::Queue)),
-            ("target_pk", &key.list("", In::Target)),
-            ("pk_definitions", &key.definitions(In::Queue, &types)),
-            ("target_pk_definitions", &key.definitions(In::Target, &types)),
-            ("new_pk", &key.list("n.", In::Source)),
-            ("source_is_target", &key.same(("s", In::Source), ("t", In::Target))),
-            ("target_is_old", &key.same(("t", In::Target), ("o", In::Source))),
-            ("queue_is_old", &key.same(("q", In::Queue), ("o", In::Source))),
-            ("new_is_old", &key.same(("n", In::Source), ("o", In::Source))),
-            ("changed", include_str!("../../sql/query/changed.sql").trim_end()),
-        ];
-        let make = |template: &str| {
-            statement::run(&fill(template, &values), &[]);
-        };
         let owner = statement::row("SELECT $1::regrole::text", &[source.owner.into()], |row| {
             row.must::<String>(1)
         })
@@ -87,55 +70,67 @@ impl Objects {
         let give = |kind: &str, name: &str| {
             statement::run(&format!("ALTER {kind} {name} OWNER TO {owner}"), &[]);
         };
+        let vector = format!("{}.vector({dimensions})", vector_schema());
+        let sql = include_str!("../../sql/query/key_types.sql");
+        let types: Vec<(String, String)> = statement::rows(sql, &[source.oid.into()], |row| (row.must(1), row.must(2)));
 
+        match &self.destination {
+            DestinationObjects::Table { target, view } => {
+                create_table(source, key, columns, &types, &vector, target, view);
+                give("TABLE", target);
+                give("VIEW", view);
+            }
+            DestinationObjects::Column { column } => add_column(source, column, &vector),
+        }
+
+        let values = [
+            ("queue", self.queue.as_str()),
+            ("failed", &self.failed),
+            ("pk", &key.list("", In::Queue)),
+            ("pk_definitions", &key.definitions(In::Queue, &types)),
+        ];
+        let make = |template: &str| {
+            statement::run(&fill(template, &values), &[]);
+        };
+        let mut embedding_columns = triggers::embedding_columns(source.oid);
+        if let DestinationObjects::Column { column } = &self.destination {
+            embedding_columns.push(column.clone());
+        }
+        let function = TriggerFunction {
+            id: self.id,
+            function: &self.function,
+            source: source.oid,
+            queue: &self.queue,
+            failed: &self.failed,
+            target: self.target(),
+            key,
+            partitioned: source.partitioned,
+            embedding_columns: &embedding_columns,
+        };
         let of_the_queue = || {
             make(include_str!("../../sql/query/create_queue.sql"));
             make(include_str!("../../sql/query/create_queue_index.sql"));
             make(include_str!("../../sql/query/create_failed.sql"));
-            let body = statement::literal(&fill(include_str!("../../sql/query/trigger_body.sql"), &values));
-            let names = [("function", self.function.as_str()), ("body", &body)];
-            let sql = fill(include_str!("../../sql/query/create_trigger_function.sql"), &names);
-            statement::run(&sql, &[]);
-            statement::run(
-                &format!("REVOKE EXECUTE ON FUNCTION {}() FROM PUBLIC", self.function),
-                &[],
-            );
+            function.create();
+            let revoke = format!("REVOKE EXECUTE ON FUNCTION {}() FROM PUBLIC", self.function);
+            statement::run(&revoke, &[]);
             give("TABLE", &self.queue);
             give("TABLE", &self.failed);
             give("FUNCTION", &format!("{}()", self.function));
         };
-        make(include_str!("../../sql/query/create_target.sql"));
-        statement::run(
-            &format!("ALTER TABLE {} ALTER COLUMN embedding SET STORAGE MAIN", self.target),
-            &[],
-        );
-        make(include_str!("../../sql/query/create_view.sql"));
-        give("TABLE", &self.target);
-        give("VIEW", &self.view);
         if self.in_extension {
             acting_as_extension(of_the_queue)
         } else {
             of_the_queue()
         }
-        self.create_triggers(source);
-    }
-
-    /// A trigger each, because one with transition tables serves a single event.
-    fn create_triggers(&self, source: &Source) {
-        let triggers = [
-            ("_insert", "INSERT", "REFERENCING NEW TABLE AS new_rows"),
-            ("", "UPDATE", "REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows"),
-            ("_delete", "DELETE", "REFERENCING OLD TABLE AS old_rows"),
-            ("_truncate", "TRUNCATE", ""),
-        ];
-        for (suffix, event, tables) in triggers {
-            let name = identifier(&format!("{}{suffix}", self.trigger));
-            let sql = format!(
-                "CREATE TRIGGER {name} AFTER {event} ON {} {tables} FOR EACH STATEMENT EXECUTE FUNCTION {}()",
-                source.name, self.function
-            );
-            statement::run(&sql, &[]);
-        }
+        triggers::create(&source.name, &self.trigger, &self.function, source.partitioned);
+        // They call functions of the extension: where it goes, writes to the source must not fail.
+        acting_as_extension(|| {
+            triggers::function_depends_on_extension(&self.function);
+            triggers::depend_on_extension(&source.name, &self.trigger, source.partitioned);
+        });
+        table_depends_on_extension(&self.queue);
+        table_depends_on_extension(&self.failed);
     }
 
     /// Puts the rows that are there into the queue, behind all that change from now on.
@@ -152,8 +147,8 @@ impl Objects {
         );
     }
 
-    /// pgai's grants: read the source, look after destination and queue.
-    pub fn grant(&self, source: &Source, queue_schema: &str, target_schema: &str, view_schema: &str, to: &[String]) {
+    /// pgai's grants: read the source, look after destination (in `schemas`) and queue.
+    pub fn grant(&self, source: &Source, queue_schema: &str, schemas: &[&str], to: &[String]) {
         if to.is_empty() {
             return;
         }
@@ -171,16 +166,113 @@ impl Objects {
         let grant = |privileges: &str, on: &str| {
             statement::run(&format!("GRANT {privileges} ON {on} TO {roles}"), &[]);
         };
-        for schema in [&source.schema, target_schema, view_schema] {
-            grant("USAGE", &format!("SCHEMA {}", identifier(schema)));
-        }
+        grant("USAGE", &format!("SCHEMA {}", identifier(&source.schema)));
         grant("SELECT", &source.name);
-        grant("SELECT, INSERT, UPDATE", &self.target);
-        grant("SELECT", &self.view);
+        if let DestinationObjects::Table { target, view } = &self.destination {
+            for schema in schemas {
+                grant("USAGE", &format!("SCHEMA {}", identifier(schema)));
+            }
+            grant("SELECT, INSERT, UPDATE", target);
+            grant("SELECT", view);
+        }
         if queue_schema != "ai" {
             grant("USAGE", &format!("SCHEMA {}", identifier(queue_schema)));
         }
         grant("SELECT, INSERT, UPDATE, DELETE", &self.queue);
         grant("SELECT, INSERT, UPDATE, DELETE", &self.failed);
+    }
+}
+
+fn vector_schema() -> String {
+    let sql = include_str!("../../sql/query/vector_type.sql");
+    statement::row(sql, &[], |row| row.must(1)).unwrap_or_else(|| {
+        raise(
+            PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
+            "the type vector does not exist",
+            Some("Run CREATE EXTENSION vector."),
+        )
+    })
+}
+
+fn create_table(
+    source: &Source,
+    key: &PrimaryKey,
+    columns: &[Column],
+    types: &[(String, String)],
+    vector: &str,
+    target: &str,
+    view: &str,
+) {
+    let view_columns = columns.iter().map(|(name, _)| {
+        let table = if key.has(name) { "t" } else { "s" };
+        format!("{table}.{}", identifier(name))
+    });
+    let values = [
+        ("source", source.name.as_str()),
+        ("target", target),
+        ("view", view),
+        ("vector", vector),
+        ("columns", &view_columns.collect::<Vec<_>>().join(", ")),
+        ("target_pk", &key.list("", In::Target)),
+        ("target_pk_definitions", &key.definitions(In::Target, types)),
+        ("source_is_target", &key.same(("s", In::Source), ("t", In::Target))),
+    ];
+    let make = |template: &str| {
+        statement::run(&fill(template, &values), &[]);
+    };
+    make(include_str!("../../sql/query/create_target.sql"));
+    let storage = format!("ALTER TABLE {target} ALTER COLUMN embedding SET STORAGE MAIN");
+    statement::run(&storage, &[]);
+    make(include_str!("../../sql/query/create_view.sql"));
+}
+
+/// A column that is there already is taken as it is, if vectors of ours fit into it.
+fn add_column(source: &Source, column: &str, vector: &str) {
+    let sql = include_str!("../../sql/query/column_type.sql");
+    let known: Option<String> = statement::row(sql, &[source.oid.into(), column.into()], |row| row.must(1));
+    match known {
+        None => {
+            let (table, column) = (&source.name, identifier(column));
+            statement::run(
+                &format!("ALTER TABLE {table} ADD COLUMN {column} {vector} DEFAULT NULL"),
+                &[],
+            );
+            statement::run(
+                &format!("ALTER TABLE {table} ALTER COLUMN {column} SET STORAGE MAIN"),
+                &[],
+            );
+        }
+        Some(kind) if kind == vector => {
+            notice!("the column {column} of {} already exists, skipping", source.name);
+        }
+        Some(kind) => raise(
+            PgSqlErrorCode::ERRCODE_DATATYPE_MISMATCH,
+            format!("the column {column} of {} is of type {kind}, not {vector}", source.name),
+            Some("Choose another embedding_column, or the dimensions of the column."),
+        ),
+    }
+}
+
+/// A queue that stayed behind would stand in the way of the first vectorizer after another CREATE EXTENSION. What is in
+/// it can be made again from the source. SQL has no DEPENDS ON EXTENSION for tables.
+fn table_depends_on_extension(table: &str) {
+    let relation = statement::row("SELECT $1::regclass::oid", &[table.into()], |row| row.must(1));
+    let address = |class, object| pg_sys::ObjectAddress {
+        classId: class,
+        objectId: object,
+        objectSubId: 0,
+    };
+    let relation = address(
+        pg_sys::RelationRelationId,
+        relation.expect("a value is cast to one value"),
+    );
+    // SAFETY: in a transaction, with addresses that outlive the calls.
+    unsafe {
+        let extension = address(
+            pg_sys::ExtensionRelationId,
+            pg_sys::get_extension_oid(c"ai".as_ptr(), false),
+        );
+        let kind = pg_sys::DependencyType::DEPENDENCY_AUTO_EXTENSION;
+        pg_sys::recordDependencyOn(&relation, &extension, kind);
     }
 }

@@ -6,6 +6,7 @@ use ai_pipeline::format::Template;
 use serde_json::Value;
 
 use crate::error::invalid;
+use crate::statement;
 
 /// A column of the source table: name and `pg_type.typname`.
 pub type Column = (String, String);
@@ -85,8 +86,13 @@ pub fn parsing(config: &Option<Value>, loading: &Value, columns: &[Column]) -> V
     config.clone()
 }
 
-pub fn destination(config: &Option<Value>) -> Value {
-    expect_kind("destination", config).clone()
+pub fn destination(config: &Option<Value>, chunking: &Option<Value>) -> Value {
+    let config = expect_kind("destination", config);
+    let chunks = chunking.as_ref().and_then(|chunking| text(chunking, "implementation"));
+    if text(config, "implementation") == Some("column") && chunks != Some("none") {
+        invalid("chunking must be none for column destination");
+    }
+    config.clone()
 }
 
 pub fn embedding(config: &Option<Value>) -> Value {
@@ -172,12 +178,54 @@ pub fn scheduling(config: &Option<Value>, default: Option<&str>) -> Value {
         Some("none") => config.clone(),
         Some("default") => match default {
             None => config.clone(),
+            Some("scheduling_timescaledb") => serde_json::json!({
+                "implementation": "timescaledb",
+                "config_type": "scheduling",
+                "schedule_interval": "00:05:00",
+            }),
             Some("scheduling_none") => serde_json::json!({"implementation": "none", "config_type": "scheduling"}),
             Some(other) => invalid(format!(
                 "ai.scheduling_default names a schedule that is not supported: \"{other}\""
             )),
         },
+        Some("timescaledb") => {
+            must_cast(text(config, "schedule_interval"), "interval", "schedule_interval");
+            must_cast(text(config, "initial_start"), "timestamptz", "initial_start");
+            let zone = text(config, "timezone");
+            let known = "SELECT $1 IS NULL OR EXISTS (SELECT FROM pg_timezone_names WHERE name = $1)";
+            if statement::row(known, &[zone.into()], |row| row.must::<bool>(1)) != Some(true) {
+                invalid(format!("time zone \"{}\" not recognized", zone.unwrap_or_default()));
+            }
+            config.clone()
+        }
         Some(other) => invalid(format!("unrecognized scheduling implementation: \"{other}\"")),
+    }
+}
+
+/// An index that builds itself needs somebody who builds it.
+pub fn indexing_needs_scheduling(indexing: &Value, scheduling: &Value) {
+    if scheduling["implementation"] == "none" && indexing["implementation"] != "none" {
+        invalid(
+            "automatic indexing is not supported without scheduling. set indexing=>ai.indexing_none() when \
+             scheduling=>ai.scheduling_none()",
+        );
+    }
+}
+
+/// Raises Postgres' own error where a text is no value of a type; an interval must also lead onwards.
+fn must_cast(value: Option<&str>, kind: &str, key: &str) {
+    let Some(value) = value else {
+        if kind == "interval" {
+            invalid(format!("scheduling config lacks {key}"));
+        }
+        return;
+    };
+    let sql = match kind {
+        "interval" => "SELECT now() + $1::interval > now()",
+        _ => "SELECT $1::timestamptz IS NOT NULL",
+    };
+    if statement::row(sql, &[value.into()], |row| row.must::<bool>(1)) != Some(true) {
+        invalid(format!("{key} must be greater than zero: {value}"));
     }
 }
 

@@ -16,15 +16,20 @@ use pgrx::prelude::*;
 
 use self::claims::BREATH;
 use self::stations::Station;
-use super::bridge::{self, Bridge};
 use super::flight::{Event, Flight, Stage};
 use super::services::Services;
 use super::shared_memory;
+use crate::bridge::{self, Bridge};
+use crate::catalog::{self, Schedule};
 use crate::settings::{self, Settings};
-use crate::{catalog, transaction};
+use crate::transaction;
 
+/// Threads that serve the network. Two keep a busy provider and a busy S3 from waiting for each other's TLS.
+const THREADS: usize = 2;
 /// A user's lock was in the way of a write: how long until the next try.
 const BUSY: Duration = Duration::from_millis(200);
+/// How old what a working worker says about itself may be: a provider's wish for patience wakes nobody here.
+const REPORT: Duration = Duration::from_secs(1);
 /// How long a lock of a table (TRUNCATE, ALTER TABLE) may hold up a transaction of ours.
 const LOCK_TIMEOUT: &std::ffi::CStr = c"200ms";
 
@@ -57,6 +62,7 @@ unsafe extern "C-unwind" fn leave_slot(_code: i32, argument: pg_sys::Datum) {
 /// What a database or a role may have set must not change what our statements mean.
 fn pin_settings() {
     let pinned = [
+        (c"role", c"none"),
         (c"search_path", c"pg_catalog, pg_temp"),
         (c"lock_timeout", LOCK_TIMEOUT),
         (c"statement_timeout", c"0"),
@@ -96,6 +102,12 @@ pub struct Worker {
     turn: usize,
     last_busy: Instant,
     renewed: Instant,
+    /// When all queues were last looked at, whether somebody woke us or not.
+    polled: Instant,
+    /// Vectorizers whose statements the database refused, until one is done: what they name may just have been altered.
+    refused: HashSet<i32>,
+    /// Read the vectorizers anew at the next turn.
+    reread: bool,
 }
 
 impl Worker {
@@ -106,7 +118,7 @@ impl Worker {
             return None;
         }
         let settings = settings::current();
-        let bridge = match Bridge::open(settings.max_documents_in_flight * 2) {
+        let bridge = match Bridge::open(THREADS, settings.max_documents_in_flight * 2) {
             Ok(bridge) => bridge,
             Err(error) => {
                 log!("ai: cannot start the threads of a worker: {error}");
@@ -126,6 +138,9 @@ impl Worker {
             turn: 0,
             last_busy: Instant::now(),
             renewed: Instant::now(),
+            polled: Instant::now(),
+            refused: HashSet::new(),
+            reread: false,
         };
         worker.read_vectorizers();
         worker.rescue();
@@ -167,16 +182,16 @@ impl Worker {
 
     fn take_wake(&mut self) {
         let (woken, generation) = shared_memory::take_wake(self.database);
-        if generation != self.generation {
+        if generation != self.generation || std::mem::take(&mut self.reread) {
             self.generation = generation;
             if !extension_fits(self.database) {
                 super::end(0);
             }
             self.read_vectorizers();
-        } else if woken {
-            let now = Instant::now();
-            for station in &mut self.stations {
-                station.look_at = Some(now);
+        } else if woken || self.polled.elapsed() >= settings::naptime() {
+            self.polled = Instant::now();
+            for station in self.stations.iter_mut().filter(|station| !station.at_times) {
+                station.look_at = Some(self.polled);
             }
         }
     }
@@ -208,14 +223,26 @@ impl Worker {
         self.stations = vectorizers
             .into_iter()
             .map(|vectorizer| Station {
-                look_at: Some(now),
+                look_at: Some(match vectorizer.schedule {
+                    Schedule::AtOnce => now,
+                    Schedule::In(wait) => now + wait,
+                }),
+                at_times: vectorizer.schedule != Schedule::AtOnce,
                 paused_until: vectorizer.paused.map(|wait| now + wait),
                 has_notes: vectorizer.has_notes,
                 vectorizer: Arc::new(vectorizer),
             })
             .collect();
-        let present: HashSet<i32> = self.stations.iter().map(|station| station.vectorizer.id).collect();
-        self.flights.retain(|_, flight| present.contains(&flight.vectorizer.id));
+        // What is in flight goes on with the names that its tables have now.
+        let stations = &self.stations;
+        self.flights.retain(|_, flight| {
+            let same = |station: &&Station| station.vectorizer.id == flight.vectorizer.id;
+            let station = stations.iter().find(same);
+            if let Some(station) = station {
+                flight.vectorizer = Arc::clone(&station.vectorizer);
+            }
+            station.is_some()
+        });
         self.turn = 0;
     }
 
@@ -282,10 +309,12 @@ impl Worker {
     fn pause(&self) -> Duration {
         let now = Instant::now();
         let room = self.flights.len() < self.settings.max_documents_in_flight;
-        let mut next = now + self.settings.lease_duration / 3;
-        if self.flights.is_empty() {
-            next = next.min(self.last_busy + self.settings.idle_timeout);
-        }
+        let mut next = (now + self.settings.lease_duration / 3).min(self.polled + settings::naptime());
+        next = next.min(if self.flights.is_empty() {
+            self.last_busy + self.settings.idle_timeout
+        } else {
+            now + REPORT
+        });
         if room && let Some(due) = self.next_due() {
             // What is due already and was not taken has to wait for a flight to land.
             next = next.min(due.max(now + BREATH));

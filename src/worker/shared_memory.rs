@@ -163,8 +163,12 @@ enum Wish {
 /// Asks for the memory; only while the postmaster loads the library.
 pub fn init() {
     pg_shmem_init!(STATE);
-    // SAFETY: the callback lives as long as the library, which is never unloaded.
-    unsafe { pg_sys::RegisterXactCallback(Some(at_transaction_end), std::ptr::null_mut()) };
+    // SAFETY: callback and hook live as long as the library, which is never unloaded; nobody else runs in the postmaster.
+    unsafe {
+        pg_sys::RegisterXactCallback(Some(at_transaction_end), std::ptr::null_mut());
+        HOOK_BEFORE = pg_sys::object_access_hook;
+        pg_sys::object_access_hook = Some(at_access);
+    }
 }
 
 /// Whether the library was preloaded, without which there is neither memory nor a worker.
@@ -188,6 +192,32 @@ fn wish(wish: Wish) {
             pending.set(wish);
         }
     });
+}
+
+/// Who was told of changes to the catalogue before us.
+static mut HOOK_BEFORE: pg_sys::object_access_hook_type = None;
+
+/// DROP EXTENSION runs no code of the extension, and its worker may be waiting for a provider: this tells it.
+#[pg_guard]
+unsafe extern "C-unwind" fn at_access(
+    access: pg_sys::ObjectAccessType::Type,
+    class: pg_sys::Oid,
+    object: pg_sys::Oid,
+    part: std::ffi::c_int,
+    argument: *mut c_void,
+) {
+    // SAFETY: set once, in the postmaster.
+    if let Some(before) = unsafe { HOOK_BEFORE } {
+        // SAFETY: called as Postgres would call it, and an ERROR of it goes through the guard.
+        unsafe { pg_sys::ffi::pg_guard_ffi_boundary(|| before(access, class, object, part, argument)) };
+    }
+    if access == pg_sys::ObjectAccessType::OAT_DROP
+        && class == pg_sys::ExtensionRelationId
+        // SAFETY: in a transaction, as every drop; the row is still there.
+        && object == unsafe { pg_sys::get_extension_oid(c"ai".as_ptr(), true) }
+    {
+        catalogue_changed_at_commit();
+    }
 }
 
 #[pg_guard]
@@ -346,6 +376,9 @@ pub fn worker_left(database: pg_sys::Oid) {
         {
             slot.worker = Process::NONE;
             slot.last_exit = now();
+            // Sent away in the middle: what it was started for has not been done. The launcher notes it, too, but it may
+            // be another one than the one that started us.
+            slot.woken |= !slot.left_orderly;
         }
         launcher
     };

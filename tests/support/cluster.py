@@ -20,7 +20,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 # Settings of the caller that would lead a private server or its clients elsewhere.
-FOREIGN_SETTINGS = ("AWS_", "PG", "OPENAI_", "MOTO_")
+FOREIGN_SETTINGS = ("AWS_", "PG", "OPENAI_", "MOTO_", "RUST_BACKTRACE")
 # A socket's whole path must fit into sockaddr_un: 108 bytes with its end, and the name is `.s.PGSQL.<port>`.
 LONGEST_SOCKET_FOLDER = 88
 PR_SET_PDEATHSIG = 1

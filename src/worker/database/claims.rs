@@ -11,7 +11,7 @@ use pgrx::prelude::*;
 
 use super::{BUSY, Worker};
 use crate::catalog::{self, Vectorizer};
-use crate::worker::flight::{Event, Flight, Outcome, Stage, Task};
+use crate::worker::flight::{Event, Flight, Outcome, Stage};
 use crate::worker::shared_memory;
 use crate::{error, queue, transaction};
 
@@ -124,11 +124,24 @@ impl Worker {
         });
         match claimed {
             Ok((items, suspect, due)) => {
+                self.refused.remove(&vectorizer.id);
                 let more = items.len() == limit;
                 let wait = due.map(|wait| if more { wait } else { wait.max(BREATH) });
                 self.stations[index].look_at = wait.map(|wait| Instant::now() + wait);
+                let dry = items.is_empty() && due.is_none_or(|wait| wait > Duration::ZERO);
                 for item in items {
                     self.take_off(vectorizer, item, suspect);
+                }
+                if self.stations[index].at_times {
+                    self.stations[index].look_at = Some(Instant::now() + BREATH);
+                    if dry
+                        && !self
+                            .flights
+                            .values()
+                            .any(|flight| flight.vectorizer.id == vectorizer.id)
+                    {
+                        self.end_run(index, vectorizer.id);
+                    }
                 }
             }
             Err(aborted) if error::is_lock_conflict(&aborted) => {
@@ -137,6 +150,7 @@ impl Worker {
             Err(aborted) => {
                 let failure = error::from_database(&aborted, Step::Loading);
                 match failure.class {
+                    Class::Configuration if self.may_be_stale(vectorizer.id, &failure) => (),
                     Class::Configuration => self.pause_vectorizer(vectorizer, &failure),
                     Class::Transient | Class::Throttled { .. } | Class::Permanent | Class::Unknown => {
                         log!(
@@ -151,7 +165,18 @@ impl Worker {
         }
     }
 
-    pub(super) fn take_off(&mut self, vectorizer: &Arc<Vectorizer>, mut item: queue::Item, suspect: bool) {
+    /// The queue of a vectorizer that works at times is dry.
+    fn end_run(&mut self, index: usize, id: i32) {
+        self.stations[index].look_at = match transaction::run(|| catalog::finish_run(id)) {
+            Ok(wait) => wait.map(|wait| Instant::now() + wait),
+            Err(aborted) => {
+                log!("ai: cannot plan the next run of vectorizer {id}: {}", aborted.message);
+                None
+            }
+        };
+    }
+
+    fn take_off(&mut self, vectorizer: &Arc<Vectorizer>, mut item: queue::Item, suspect: bool) {
         let number = self.next_flight;
         self.next_flight += 1;
         let document = if item.found { item.document.take() } else { None };
@@ -167,7 +192,7 @@ impl Worker {
         let flight = Flight {
             vectorizer: Arc::clone(vectorizer),
             item,
-            stage: Stage::Preparing { _task: Task(task) },
+            stage: Stage::Preparing { _task: task },
             not_before: Instant::now(),
             suspect,
         };

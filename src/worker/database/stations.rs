@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ai_pipeline::error::Failure;
+use ai_pipeline::error::{Class, Failure};
 use pgrx::prelude::*;
 
 use super::Worker;
@@ -17,6 +17,8 @@ pub(super) struct Station {
     pub(super) look_at: Option<Instant>,
     /// Its configuration was at fault: nothing before this, then one document.
     pub(super) paused_until: Option<Instant>,
+    /// Its queue is worked on at times only: `look_at` is the next one, and it works until the queue is dry.
+    pub(super) at_times: bool,
     /// Something is written down about it, to be taken back when documents succeed.
     pub(super) has_notes: bool,
 }
@@ -52,6 +54,14 @@ impl Worker {
         }
     }
 
+    /// Whether a failure may be due to names that have just changed. Once: the vectorizers are read anew, and if the
+    /// database refuses again, it is a failure.
+    pub(super) fn may_be_stale(&mut self, id: i32, failure: &Failure) -> bool {
+        let stale = failure.class == Class::Configuration && self.refused.insert(id);
+        self.reread |= stale;
+        stale
+    }
+
     pub(super) fn station(&self, id: i32) -> Option<&Station> {
         self.stations.iter().find(|station| station.vectorizer.id == id)
     }
@@ -62,7 +72,10 @@ impl Worker {
 
     pub(super) fn look_again(&mut self, id: i32, after: Duration) {
         let at = Instant::now() + after;
-        if let Some(station) = self.station_mut(id) {
+        if let Some(station) = self.station_mut(id)
+            // A run that has ended is not taken up again for a retry.
+            && !(station.at_times && station.look_at.is_none_or(|planned| planned > Instant::now()))
+        {
             station.look_at = Some(station.look_at.map_or(at, |planned| planned.min(at)));
         }
     }

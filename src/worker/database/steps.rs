@@ -10,7 +10,7 @@ use super::{BUSY, Worker};
 use crate::catalog::{self, Vectorizer};
 use crate::queue::{self, Hold};
 use crate::transaction::Aborted;
-use crate::worker::flight::{Draft, Event, Outcome, Stage, Step, Task};
+use crate::worker::flight::{Draft, Event, Outcome, Stage, Step};
 use crate::{destination, error, transaction};
 
 impl Worker {
@@ -113,10 +113,7 @@ impl Worker {
                 outcome: Outcome::Embedded(vectors),
             }
         });
-        Step::On(Stage::Embedding {
-            draft,
-            _task: Task(task),
-        })
+        Step::On(Stage::Embedding { draft, _task: task })
     }
 
     /// Writes a document and takes it off the queue.
@@ -168,9 +165,11 @@ impl Worker {
     /// The database did not do a step: later, if a lock was in the way, else the document has failed.
     pub(super) fn refused(&mut self, vectorizer: &Vectorizer, aborted: &Aborted, stage: Stage) -> Step {
         if !error::is_lock_conflict(aborted) {
-            return Step::On(Stage::Settling {
-                failure: error::from_database(aborted, pipeline::Step::Writing),
-            });
+            let failure = error::from_database(aborted, pipeline::Step::Writing);
+            if self.may_be_stale(vectorizer.id, &failure) {
+                return Step::Busy(stage);
+            }
+            return Step::On(Stage::Settling { failure });
         }
         // Whoever locks a table is in the way of all its documents: the lock is not waited for with each of them.
         let later = Instant::now() + BUSY;
@@ -225,6 +224,9 @@ impl Worker {
             Ok(_) => (),
             Err(aborted) if error::is_lock_conflict(&aborted) => {
                 return self.refused(vectorizer, &aborted, Stage::Settling { failure });
+            }
+            Err(aborted) if self.may_be_stale(vectorizer.id, &error::from_database(&aborted, failure.step)) => {
+                return Step::Busy(Stage::Settling { failure });
             }
             // The lease runs out, and the document is taken again.
             Err(aborted) => {

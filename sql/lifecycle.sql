@@ -1,0 +1,130 @@
+-- What happens to a vectorizer when its tables are altered, dropped, dumped and restored.
+
+-- Rows that are restored, or changed by hand, reach the worker like those of ai.create_vectorizer.
+CREATE FUNCTION ai._catalogue_changed() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'catalogue_changed_wrapper';
+COMMENT ON FUNCTION ai._catalogue_changed() IS 'Makes the worker read the vectorizers again when the transaction commits.';
+CREATE TRIGGER catalogue_changed AFTER INSERT OR UPDATE OR DELETE ON ai._vectorizer
+    FOR EACH STATEMENT EXECUTE FUNCTION ai._catalogue_changed();
+
+-- The trigger functions name tables and columns; the catalogue knows them by number.
+CREATE FUNCTION ai._after_ddl() RETURNS event_trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    stray record;
+BEGIN
+    IF EXISTS (
+        SELECT FROM pg_event_trigger_ddl_commands() d
+        JOIN ai._vectorizer v ON d.objid IN (v.source, v.target, v.view, v.queue, v.queue_failed)
+        WHERE d.classid = 'pg_class'::regclass
+    ) OR EXISTS (
+        SELECT FROM pg_event_trigger_ddl_commands() d
+        JOIN pg_trigger t ON t.oid = d.objid
+        JOIN ai._vectorizer v ON v.source = t.tgrelid AND v.trigger_function = t.tgfoid
+        WHERE d.classid = 'pg_trigger'::regclass
+    ) OR EXISTS (
+        SELECT FROM pg_event_trigger_ddl_commands() d WHERE d.classid = 'pg_namespace'::regclass
+    ) THEN
+        PERFORM ai._refresh_triggers();
+    END IF;
+    -- Whoever gets the source gets what belongs to it: the worker reads and writes as the owner of the source.
+    FOR stray IN
+        SELECT CASE o.kind WHEN 'v' THEN 'VIEW' WHEN 'f' THEN 'FUNCTION' ELSE 'TABLE' END AS kind, o.name, s.relowner
+        FROM ai._vectorizer v
+        JOIN pg_class s ON s.oid = v.source
+        CROSS JOIN LATERAL (
+            SELECT c.relkind, c.oid::regclass::text, c.relowner FROM pg_class c
+            WHERE c.oid IN (v.target, v.view, v.queue, v.queue_failed)
+            UNION ALL
+            SELECT 'f', p.oid::regprocedure::text, p.proowner FROM pg_proc p WHERE p.oid = v.trigger_function
+        ) AS o (kind, name, owner)
+        WHERE o.owner <> s.relowner
+          AND v.source IN (SELECT d.objid FROM pg_event_trigger_ddl_commands() d WHERE d.classid = 'pg_class'::regclass)
+    LOOP
+        EXECUTE format('ALTER %s %s OWNER TO %s', stray.kind, stray.name, stray.relowner::regrole);
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION ai._after_ddl() IS 'Follows renamed and moved tables, and tables whose columns change.';
+REVOKE EXECUTE ON FUNCTION ai._after_ddl() FROM PUBLIC;
+CREATE EVENT TRIGGER ai_after_ddl ON ddl_command_end
+    WHEN TAG IN ('ALTER TABLE', 'ALTER SCHEMA', 'ALTER VIEW', 'CREATE TRIGGER', 'ALTER TRIGGER')
+    EXECUTE FUNCTION ai._after_ddl();
+COMMENT ON EVENT TRIGGER ai_after_ddl IS 'Keeps vectorizers in step with the names of their tables and columns.';
+
+CREATE FUNCTION ai._after_drop() RETURNS event_trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    vectorizer record;
+    lost record;
+    relation regclass;
+    function regprocedure;
+    told text := current_setting('client_min_messages');
+BEGIN
+    -- The extension itself is being dropped.
+    IF NOT EXISTS (SELECT FROM pg_extension WHERE extname = 'ai') THEN
+        RETURN;
+    END IF;
+    FOR vectorizer IN
+        SELECT v.*, bool_or(d.objid = v.source) AS source_gone
+        FROM pg_event_trigger_dropped_objects() d
+        JOIN ai._vectorizer v ON d.objid IN (v.source, v.target, v.queue, v.queue_failed)
+        WHERE d.classid = 'pg_class'::regclass AND d.objsubid = 0
+        GROUP BY v.id
+        ORDER BY v.id
+    LOOP
+        RAISE NOTICE 'associated table for vectorizer % dropped. dropping vectorizer', vectorizer.id;
+        -- What follows need not be told one by one.
+        PERFORM set_config('client_min_messages', 'warning', true);
+        -- First the row: the drops below come by here again.
+        DELETE FROM ai._vectorizer v WHERE v.id = vectorizer.id;
+        SELECT p.oid INTO function FROM pg_proc p WHERE p.oid = vectorizer.trigger_function;
+        IF function IS NOT NULL THEN
+            EXECUTE format('DROP FUNCTION %s CASCADE', function);
+        END IF;
+        -- Embeddings of a table that is gone are of no use; those of one that stays are kept, as ai.drop_vectorizer does.
+        FOR relation IN
+            SELECT c.oid FROM pg_class c
+            WHERE c.oid IN (vectorizer.queue, vectorizer.queue_failed)
+               OR (vectorizer.source_gone AND c.oid = vectorizer.target)
+        LOOP
+            EXECUTE format('DROP TABLE %s CASCADE', relation);
+        END LOOP;
+        PERFORM set_config('client_min_messages', told, true);
+    END LOOP;
+    UPDATE ai._vectorizer v SET view = NULL
+    WHERE v.view IN (SELECT d.objid FROM pg_event_trigger_dropped_objects() d WHERE d.object_type = 'view');
+    FOR lost IN
+        SELECT DISTINCT v.id, v.name
+        FROM pg_event_trigger_dropped_objects() d
+        JOIN ai._vectorizer v ON starts_with(d.address_names[3], v.trigger_name::text)
+        JOIN pg_class s ON s.oid = v.source AND s.relname = d.address_names[2]
+        JOIN pg_namespace n ON n.oid = s.relnamespace AND n.nspname = d.address_names[1]
+        WHERE d.object_type = 'trigger'
+    LOOP
+        RAISE NOTICE 'vectorizer % has lost triggers on its source table: it is paused until it is dropped and made again',
+            lost.name;
+    END LOOP;
+    FOR lost IN
+        SELECT DISTINCT v.id, v.name, d.address_names[3] AS column_name
+        FROM pg_event_trigger_dropped_objects() d
+        JOIN ai._vectorizer v ON d.objid = v.source
+        WHERE d.object_type = 'table column'
+          AND (d.objsubid IN (SELECT c.value::int FROM jsonb_each_text(v.columns) AS c)
+               OR EXISTS (SELECT FROM jsonb_array_elements(v.source_pk) AS pk
+                          WHERE (pk.value ->> 'attnum')::int = d.objsubid))
+    LOOP
+        RAISE NOTICE 'vectorizer % needs the column % that was dropped: it is paused until it is dropped, too',
+            lost.name, lost.column_name;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION ai._after_drop() IS 'Drops the vectorizers whose tables are dropped.';
+REVOKE EXECUTE ON FUNCTION ai._after_drop() FROM PUBLIC;
+CREATE EVENT TRIGGER ai_after_drop ON sql_drop EXECUTE FUNCTION ai._after_drop();
+COMMENT ON EVENT TRIGGER ai_after_drop IS 'Leaves no vectorizer behind whose tables are gone.';
+
+-- Vectorizers are data: they are dumped, and restored into the tables of a fresh extension.
+SELECT pg_catalog.pg_extension_config_dump('ai._vectorizer', '');
+SELECT pg_catalog.pg_extension_config_dump('ai.vectorizer_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('ai._vectorizer_errors', '');

@@ -1,0 +1,5 @@
+-- Error rows of the documents with the primary keys $2; NULL: of all documents.
+DELETE FROM ai._vectorizer_errors e
+WHERE e.id = $1
+  AND e.primary_key IS NOT NULL
+  AND ($2 IS NULL OR EXISTS (SELECT FROM jsonb_array_elements($2) AS k WHERE k.value = e.primary_key))

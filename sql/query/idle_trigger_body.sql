@@ -1,0 +1,4 @@
+BEGIN
+    -- A column of the primary key that this vectorizer goes by was dropped.
+    RETURN NULL;
+END

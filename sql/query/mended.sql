@@ -1,0 +1,3 @@
+-- A vectorizer whose tables were altered is tried again at once: what was wrong with it as a whole may be mended.
+WITH state AS (DELETE FROM ai._vectorizer_state WHERE id = $1)
+DELETE FROM ai._vectorizer_errors WHERE id = $1 AND primary_key IS NULL

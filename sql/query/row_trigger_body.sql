@@ -1,0 +1,31 @@
+-- The trigger of a partitioned source: by row, because a statement trigger of the parent does not see statements on its
+-- partitions. Otherwise as in trigger_body.sql.
+#variable_conflict use_column
+DECLARE
+    queued bool;
+BEGIN
+    IF TG_OP = 'TRUNCATE' THEN
+        TRUNCATE {emptied};
+        PERFORM ai._forget_errors({id}, NULL);
+        RETURN NULL;
+    END IF;
+    IF TG_OP = 'UPDATE' THEN
+        IF current_setting('ai.writing', true) = 'on' OR record_image_eq({old_row}, {new_row}) THEN
+            RETURN NULL;
+        END IF;
+    END IF;
+    IF TG_OP = 'DELETE' OR (TG_OP = 'UPDATE' AND NOT ({new_is_old})) THEN
+        {remove_deleted}
+        DELETE FROM {queue} q WHERE {queue_is_old};
+        queued := FOUND;
+        DELETE FROM {failed} q WHERE {queue_is_old};
+        IF FOUND OR queued THEN
+            PERFORM ai._forget_errors({id}, jsonb_build_array({old_key}));
+        END IF;
+    END IF;
+    IF TG_OP IN ('INSERT', 'UPDATE') THEN
+        INSERT INTO {queue} AS q ({pk}) VALUES ({new_pk}) ON CONFLICT ({pk}) DO UPDATE SET {changed};
+        PERFORM ai._wake_worker();
+    END IF;
+    RETURN NULL;
+END

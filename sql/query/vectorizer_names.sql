@@ -1,0 +1,16 @@
+-- What the catalogue says of names, and how things are called now. `here` is where numbers of columns hold.
+WITH cluster AS MATERIALIZED (
+    SELECT format('%s/%s', c.system_identifier, d.oid) AS place
+    FROM pg_control_system() c, pg_database d WHERE d.datname = current_database()
+)
+SELECT v.id, v.name::text, v.config, v.source_pk, v.columns, v.place, format('%s/%s', cluster.place, v.source::oid) AS here,
+       (SELECT jsonb_object_agg(a.attname, a.attnum) FROM pg_attribute a
+        WHERE a.attrelid = v.source AND a.attnum > 0 AND NOT a.attisdropped),
+       (SELECT jsonb_build_object('target_schema', tn.nspname, 'target_table', t.relname)
+        FROM pg_class t JOIN pg_namespace tn ON tn.oid = t.relnamespace WHERE t.oid = v.target),
+       (SELECT jsonb_build_object('view_schema', wn.nspname, 'view_name', w.relname)
+        FROM pg_class w JOIN pg_namespace wn ON wn.oid = w.relnamespace WHERE w.oid = v.view),
+       v.queue::oid, v.queue_failed::oid
+FROM ai._vectorizer v CROSS JOIN cluster
+WHERE (SELECT count(*) FROM pg_class c WHERE c.oid IN (v.source, v.queue, v.queue_failed)) = 3
+ORDER BY v.id

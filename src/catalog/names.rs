@@ -1,0 +1,173 @@
+//! The names that the catalogue keeps: of the columns that a configuration speaks of, of the primary key, and of the
+//! destination. They follow the tables by number and OID; in a row that came out of a dump the numbers are those of
+//! another cluster, and the names hold.
+
+use std::collections::BTreeMap;
+
+use ai_pipeline::format::Template;
+use pgrx::JsonB;
+use pgrx::pg_sys::{self, Oid};
+use pgrx::prelude::*;
+use serde_json::{Value, json};
+
+use crate::error::raise;
+use crate::statement;
+
+/// What the catalogue says of the names of a vectorizer.
+#[derive(Clone, PartialEq)]
+struct Names {
+    config: Value,
+    source_pk: Value,
+    /// The columns of the source that the configuration names, by number.
+    columns: BTreeMap<String, i64>,
+    /// Where the numbers hold.
+    place: String,
+}
+
+/// Writes down how columns and destinations are called now. To be called as the extension, wherever one of them may have
+/// got another name or another number.
+///
+/// # Errors
+/// Raised when a column that a template names gets a name that no template can contain.
+pub fn follow_names() {
+    struct Known {
+        id: i32,
+        name: String,
+        queues: [Oid; 2],
+        kept: Names,
+        here: String,
+        attributes: BTreeMap<String, i64>,
+        destination: [Option<JsonB>; 2],
+    }
+    let object = |json: Option<JsonB>| -> BTreeMap<String, i64> {
+        json.and_then(|json| serde_json::from_value(json.0).ok())
+            .unwrap_or_default()
+    };
+    let known = statement::rows(include_str!("../../sql/query/vectorizer_names.sql"), &[], |row| Known {
+        id: row.must(1),
+        name: row.must(2),
+        queues: [row.must(11), row.must(12)],
+        kept: Names {
+            config: row.must::<JsonB>(3).0,
+            source_pk: row.must::<JsonB>(4).0,
+            columns: object(row.get(5)),
+            place: row.must(6),
+        },
+        here: row.must(7),
+        attributes: object(row.get(8)),
+        destination: [row.get(9), row.get(10)],
+    });
+    for vectorizer in known {
+        let mut names = vectorizer.kept.clone();
+        if let Err(column) = names.follow(&vectorizer.attributes, &vectorizer.here) {
+            raise(
+                PgSqlErrorCode::ERRCODE_INVALID_NAME,
+                format!(
+                    "the template of vectorizer {} cannot name a column {column:?}",
+                    vectorizer.name
+                ),
+                Some("Choose a name of ASCII letters, digits and _, other than chunk."),
+            );
+        }
+        for JsonB(parts) in vectorizer.destination.into_iter().flatten() {
+            for (key, name) in parts.as_object().into_iter().flatten() {
+                names.config["destination"][key] = name.clone();
+            }
+        }
+        if names == vectorizer.kept {
+            continue;
+        }
+        if names.place != vectorizer.kept.place {
+            vectorizer.queues.into_iter().for_each(goes_with_extension);
+        }
+        statement::run(
+            include_str!("../../sql/query/follow_names.sql"),
+            &[
+                vectorizer.id.into(),
+                JsonB(names.config).into(),
+                JsonB(names.source_pk).into(),
+                JsonB(json!(names.columns)).into(),
+                names.place.into(),
+            ],
+        );
+    }
+}
+
+impl Names {
+    /// Takes the names of `attributes` over, or, where the numbers do not hold, their numbers; `Err` is a column that the
+    /// template cannot name.
+    fn follow(&mut self, attributes: &BTreeMap<String, i64>, here: &str) -> Result<(), String> {
+        let holds = self.place == here;
+        self.place = here.to_owned();
+        let called = |number: Option<i64>| {
+            let found = attributes.iter().find(|(_, known)| Some(**known) == number);
+            found.filter(|_| holds).map(|(name, _)| name.clone())
+        };
+        for column in self.source_pk.as_array_mut().into_iter().flatten() {
+            let Some(name) = column["attname"].as_str().map(str::to_owned) else {
+                continue;
+            };
+            if !holds {
+                column["attnum"] = attributes.get(&name).copied().unwrap_or_default().into();
+            } else if let Some(now) = called(column["attnum"].as_i64()).filter(|now| *now != name) {
+                // Queue and destination keep the name that the key had when they were made.
+                for table in ["queued", "stored"] {
+                    if column[table].is_null() {
+                        column[table] = name.as_str().into();
+                    }
+                }
+                column["attname"] = now.into();
+            }
+        }
+
+        let template = self.config["formatting"]["template"].as_str().map(Template::parse);
+        let template = template.and_then(Result::ok);
+        let single = [("loading", "column_name"), ("destination", "embedding_column")];
+        let single_names = single.map(|(section, key)| self.config[section][key].as_str().map(str::to_owned));
+        let mut spoken_of: Vec<String> = single_names.iter().flatten().cloned().collect();
+        spoken_of.extend(template.iter().flat_map(Template::columns).map(str::to_owned));
+
+        let mut renamed = BTreeMap::new();
+        let mut columns = BTreeMap::new();
+        for name in spoken_of {
+            let now = called(self.columns.get(&name).copied()).unwrap_or_else(|| name.clone());
+            if let Some(number) = attributes.get(&now) {
+                columns.insert(now.clone(), *number);
+            }
+            if now != name {
+                renamed.insert(name, now);
+            }
+        }
+        self.columns = columns;
+        for ((section, key), name) in single.into_iter().zip(single_names) {
+            if let Some(now) = name.and_then(|name| renamed.get(&name)) {
+                self.config[section][key] = now.as_str().into();
+            }
+        }
+        if let Some(template) = template.filter(|template| template.columns().any(|name| renamed.contains_key(name))) {
+            let written = template.renamed(&renamed);
+            let unfit = || template.columns().find_map(|name| renamed.get(name)).cloned();
+            self.config["formatting"]["template"] = written.ok_or_else(|| unfit().unwrap_or_default())?.into();
+        }
+        Ok(())
+    }
+}
+
+/// Has a queue dropped with the extension: nobody else has a use for it. Functions and triggers have a clause for that
+/// (DEPENDS ON EXTENSION), tables have not.
+fn goes_with_extension(table: Oid) {
+    // SAFETY: plain values, in a transaction; the row in pg_depend is the one that the clause would make.
+    unsafe {
+        let extension = pg_sys::get_extension_oid(c"ai".as_ptr(), true);
+        let address = |class: Oid, object: Oid| pg_sys::ObjectAddress {
+            classId: class,
+            objectId: object,
+            objectSubId: 0,
+        };
+        pg_sys::recordDependencyOn(
+            &address(pg_sys::RelationRelationId, table),
+            &address(pg_sys::ExtensionRelationId, extension),
+            pg_sys::DependencyType::DEPENDENCY_AUTO_EXTENSION,
+        );
+    }
+}

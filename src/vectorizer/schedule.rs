@@ -1,0 +1,77 @@
+//! When a vectorizer works: at once, at intervals, when asked, or not at all.
+
+use pgrx::JsonB;
+use pgrx::prelude::*;
+use serde_json::Value;
+
+use super::{missing, validate};
+use crate::error::raise;
+use crate::transaction::acting_as_extension;
+use crate::worker::shared_memory;
+use crate::{settings, statement};
+
+#[pg_extern(sql = false)]
+fn set_disabled(vectorizer_id: i32, disabled: bool) {
+    must_own(vectorizer_id);
+    acting_as_extension(|| {
+        let sql = "UPDATE ai._vectorizer SET disabled = $2 WHERE id = $1 AND disabled <> $2";
+        statement::run(sql, &[vectorizer_id.into(), disabled.into()]);
+    });
+}
+
+#[pg_extern(sql = false)]
+fn request_run(vectorizer_id: i32) {
+    must_own(vectorizer_id);
+    acting_as_extension(|| {
+        let sql = include_str!("../../sql/query/request_run.sql");
+        statement::run(sql, &[vectorizer_id.into()]);
+    });
+    shared_memory::catalogue_changed_at_commit();
+}
+
+#[pg_extern(sql = false)]
+fn set_scheduling(vectorizer_id: Option<i32>, scheduling: Option<JsonB>, indexing: Option<JsonB>) -> JsonB {
+    let vectorizer_id = vectorizer_id.unwrap_or_else(|| missing("NULL"));
+    must_own(vectorizer_id);
+    let (scheduling, indexing) = (scheduling.map(|json| json.0), indexing.map(|json| json.0));
+    let indexing = validate::indexing(&indexing, settings::indexing_default().as_deref());
+    let scheduling = validate::scheduling(&scheduling, settings::scheduling_default().as_deref());
+    validate::indexing_needs_scheduling(&indexing, &scheduling);
+    let config = acting_as_extension(|| {
+        let arguments = [
+            vectorizer_id.into(),
+            JsonB(scheduling.clone()).into(),
+            JsonB(indexing).into(),
+        ];
+        let sql = include_str!("../../sql/query/set_scheduling.sql");
+        let config: Option<JsonB> = statement::row(sql, &arguments, |row| row.must(1));
+        plan_first_run(vectorizer_id, &scheduling);
+        config
+    });
+    config.expect("a vectorizer that has an owner has a configuration")
+}
+
+/// Notes the first run of a vectorizer that works at intervals. To be called as the extension.
+pub fn plan_first_run(vectorizer_id: i32, scheduling: &Value) {
+    statement::run("DELETE FROM ai._vectorizer_run WHERE id = $1", &[vectorizer_id.into()]);
+    if scheduling["implementation"] == "timescaledb" {
+        let sql = include_str!("../../sql/query/plan_first_run.sql");
+        statement::run(
+            sql,
+            &[vectorizer_id.into(), scheduling["initial_start"].as_str().into()],
+        );
+    }
+}
+
+fn must_own(vectorizer_id: i32) {
+    let owns = include_str!("../../sql/query/owns_vectorizer.sql");
+    match statement::row(owns, &[vectorizer_id.into()], |row| row.must::<bool>(1)) {
+        Some(true) => (),
+        Some(false) => raise(
+            PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
+            format!("must be owner of the source table of vectorizer {vectorizer_id}"),
+            None,
+        ),
+        None => missing(&vectorizer_id.to_string()),
+    }
+}

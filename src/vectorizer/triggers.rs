@@ -1,0 +1,246 @@
+//! The triggers on a source table, and the function that they call.
+//!
+//! The function names tables and columns, so it is made anew whenever one of them is renamed or the columns of the
+//! source change: the catalogue knows them by number.
+
+use pgrx::JsonB;
+use pgrx::pg_sys::Oid;
+use pgrx::prelude::*;
+
+use crate::catalog::follow_names;
+use crate::key::{In, PrimaryKey};
+use crate::statement::{self, fill, identifier};
+use crate::transaction::acting_as_extension;
+use crate::worker::shared_memory;
+
+/// What goes into a trigger function. Quoted names with schemas.
+pub struct TriggerFunction<'a> {
+    pub id: i32,
+    pub function: &'a str,
+    pub source: Oid,
+    pub queue: &'a str,
+    pub failed: &'a str,
+    /// `None`: the vectors go into a column of the source.
+    pub target: Option<&'a str>,
+    pub key: &'a PrimaryKey,
+    pub partitioned: bool,
+    /// Columns of the source that hold vectors of ours: their changes are no news.
+    pub embedding_columns: &'a [String],
+}
+
+impl TriggerFunction<'_> {
+    /// Makes the function (`CREATE`), or makes it anew (`CREATE OR REPLACE`, which keeps its owner).
+    fn make(&self, create: &str) {
+        let key = self.key;
+        let (old, new, queued) = (("o", In::Source), ("n", In::Source), ("q", In::Queue));
+        let (old, new) = if self.partitioned {
+            (("old", old.1), ("new", new.1))
+        } else {
+            (old, new)
+        };
+        let target_is_old = key.same(("t", In::Target), old);
+        let new_is_old = key.same(new, old);
+        let remove = |condition: &str| match (self.target, self.partitioned) {
+            (None, _) => String::new(),
+            (Some(target), true) => format!("DELETE FROM {target} t WHERE {target_is_old};"),
+            (Some(target), false) => {
+                format!("DELETE FROM {target} t USING old_rows o WHERE {target_is_old}{condition};")
+            }
+        };
+        let renamed = format!(" AND NOT EXISTS (SELECT FROM new_rows n WHERE {new_is_old})");
+        let emptied = [self.target, Some(self.queue), Some(self.failed)];
+        let emptied: Vec<&str> = emptied.into_iter().flatten().collect();
+        let template = if self.partitioned {
+            include_str!("../../sql/query/row_trigger_body.sql")
+        } else {
+            include_str!("../../sql/query/trigger_body.sql")
+        };
+        let body = fill(
+            template,
+            &[
+                ("id", &self.id.to_string()),
+                ("emptied", &emptied.join(", ")),
+                ("queue", self.queue),
+                ("failed", self.failed),
+                ("pk", &key.list("", In::Queue)),
+                ("new_pk", &key.list(&format!("{}.", new.0), In::Source)),
+                ("queue_is_old", &key.same(queued, old)),
+                ("new_is_old", &new_is_old),
+                ("old_key", &format!("jsonb_build_object({})", key.labelled(old))),
+                ("remove_deleted", &remove("")),
+                ("remove_renamed", &remove(&renamed)),
+                ("old_row", &self.row(old.0)),
+                ("new_row", &self.row(new.0)),
+                ("changed", include_str!("../../sql/query/changed.sql").trim_end()),
+            ],
+        );
+        define(create, self.function, &body);
+    }
+
+    /// Makes the function. Never over one that is there already: it may be somebody else's.
+    pub fn create(&self) {
+        self.make("CREATE");
+    }
+
+    /// The row that is compared: whole, or without the columns that hold our vectors.
+    fn row(&self, alias: &str) -> String {
+        if self.embedding_columns.is_empty() {
+            return format!("{alias}.*");
+        }
+        let sql = include_str!("../../sql/query/source_columns.sql");
+        let columns: Vec<String> = statement::rows(sql, &[self.source.into()], |row| row.must(1));
+        let compared = columns.iter().filter(|name| !self.embedding_columns.contains(name));
+        let compared: Vec<String> = compared.map(|name| format!("{alias}.{}", identifier(name))).collect();
+        format!("ROW({})", compared.join(", "))
+    }
+}
+
+/// The function itself, its body as a literal.
+fn define(create: &str, function: &str, body: &str) {
+    let body = statement::literal(body);
+    let names = [("create", create), ("function", function), ("body", &body)];
+    let sql = fill(include_str!("../../sql/query/create_trigger_function.sql"), &names);
+    statement::run(&sql, &[]);
+}
+
+/// Suffix of the name, event, and the rest of the definition. By statement there is a trigger each, because one with
+/// transition tables serves a single event.
+const BY_STATEMENT: [(&str, &str, &str); 4] = [
+    (
+        "_insert",
+        "INSERT",
+        "REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT",
+    ),
+    (
+        "",
+        "UPDATE",
+        "REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT",
+    ),
+    (
+        "_delete",
+        "DELETE",
+        "REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT",
+    ),
+    ("_truncate", "TRUNCATE", "FOR EACH STATEMENT"),
+];
+const BY_ROW: [(&str, &str, &str); 2] = [
+    ("", "INSERT OR UPDATE OR DELETE", "FOR EACH ROW"),
+    ("_truncate", "TRUNCATE", "FOR EACH STATEMENT"),
+];
+
+fn kinds(partitioned: bool) -> &'static [(&'static str, &'static str, &'static str)] {
+    if partitioned { &BY_ROW } else { &BY_STATEMENT }
+}
+
+/// Puts the triggers on the source.
+pub fn create(source: &str, stem: &str, function: &str, partitioned: bool) {
+    for (suffix, event, kind) in kinds(partitioned) {
+        let name = identifier(&format!("{stem}{suffix}"));
+        let sql = format!("CREATE TRIGGER {name} AFTER {event} ON {source} {kind} EXECUTE FUNCTION {function}()");
+        statement::run(&sql, &[]);
+    }
+}
+
+/// The function goes with the extension. To be said again of one that was made anew: Postgres forgets it.
+pub fn function_depends_on_extension(function: &str) {
+    statement::run(&format!("ALTER FUNCTION {function}() DEPENDS ON EXTENSION ai"), &[]);
+}
+
+/// The triggers go with the extension.
+pub fn depend_on_extension(source: &str, stem: &str, partitioned: bool) {
+    for (suffix, ..) in kinds(partitioned) {
+        let name = identifier(&format!("{stem}{suffix}"));
+        statement::run(
+            &format!("ALTER TRIGGER {name} ON {source} DEPENDS ON EXTENSION ai"),
+            &[],
+        );
+    }
+}
+
+/// The columns of a source that hold vectors of ours.
+pub fn embedding_columns(source: Oid) -> Vec<String> {
+    let sql = include_str!("../../sql/query/embedding_columns.sql");
+    statement::rows(sql, &[source.into()], |row| row.must(1))
+}
+
+/// Makes the trigger functions of a source (`None`: of all) anew, after a rename or a change of columns.
+pub fn refresh(source: Option<Oid>) {
+    struct Known {
+        id: i32,
+        source: Oid,
+        queue: String,
+        failed: String,
+        target: Option<String>,
+        function: String,
+        source_pk: serde_json::Value,
+        partitioned: bool,
+    }
+    acting_as_extension(follow_names);
+    let sql = include_str!("../../sql/query/trigger_functions.sql");
+    let known = statement::rows(sql, &[source.into()], |row| Known {
+        id: row.must(1),
+        source: row.must(2),
+        queue: row.must(4),
+        failed: row.must(5),
+        target: row.get(6),
+        function: row.must(7),
+        source_pk: row.must::<JsonB>(8).0,
+        partitioned: row.must(9),
+    });
+    for vectorizer in known {
+        let Some(key) = PrimaryKey::current(vectorizer.source, &vectorizer.source_pk) else {
+            // Whoever drops a column of the key must still be able to write to the table.
+            let body = include_str!("../../sql/query/idle_trigger_body.sql");
+            acting_as_extension(|| {
+                define("CREATE OR REPLACE", &vectorizer.function, body);
+                function_depends_on_extension(&vectorizer.function);
+            });
+            continue;
+        };
+        let function = TriggerFunction {
+            id: vectorizer.id,
+            function: &vectorizer.function,
+            source: vectorizer.source,
+            queue: &vectorizer.queue,
+            failed: &vectorizer.failed,
+            target: vectorizer.target.as_deref(),
+            key: &key,
+            partitioned: vectorizer.partitioned,
+            embedding_columns: &embedding_columns(vectorizer.source),
+        };
+        acting_as_extension(|| {
+            function.make("CREATE OR REPLACE");
+            function_depends_on_extension(&vectorizer.function);
+            // Whatever stood in the way may be mended.
+            let mended = include_str!("../../sql/query/mended.sql");
+            statement::run(mended, &[vectorizer.id.into()]);
+        });
+    }
+}
+
+/// For the triggers: the documents with these primary keys (`None`: all) are gone, and with them what was noted about
+/// them. Only for the owner of the vectorizer, as whom its triggers run.
+#[pg_extern(sql = false)]
+fn forget_errors(vectorizer_id: i32, keys: Option<JsonB>) {
+    let owns = include_str!("../../sql/query/owns_vectorizer.sql");
+    if statement::row(owns, &[vectorizer_id.into()], |row| row.get::<bool>(1)).flatten() == Some(true) {
+        let sql = include_str!("../../sql/query/forget_errors.sql");
+        acting_as_extension(|| statement::run(sql, &[vectorizer_id.into(), keys.into()]));
+    }
+}
+
+/// For the event trigger: a table or a schema was altered.
+#[pg_extern(sql = false)]
+fn refresh_triggers() {
+    refresh(None);
+    shared_memory::catalogue_changed_at_commit();
+}
+
+/// For the trigger on the catalogue.
+#[pg_trigger(sql = false)]
+fn catalogue_changed<'a>(
+    _trigger: &'a PgTrigger<'a>,
+) -> Result<Option<PgHeapTuple<'a, impl WhoAllocated>>, std::convert::Infallible> {
+    shared_memory::catalogue_changed_at_commit();
+    Ok(None::<PgHeapTuple<'a, AllocatedByPostgres>>)
+}
