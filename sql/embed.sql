@@ -34,6 +34,27 @@ LANGUAGE c VOLATILE PARALLEL RESTRICTED COST 1000000 AS 'MODULE_PATHNAME', 'open
 COMMENT ON FUNCTION ai.openai_embed(text, text[], text, text, int, text, jsonb, jsonb, jsonb, boolean, jsonb) IS
     'The vectors of texts, by OpenAI or a server that speaks its API; index counts from 0.';
 
+CREATE FUNCTION ai.ollama_embed(
+    model text, input_text text, host text DEFAULT NULL, keep_alive text DEFAULT NULL, embedding_options jsonb DEFAULT NULL,
+    verbose boolean DEFAULT false) RETURNS vector
+LANGUAGE c VOLATILE PARALLEL RESTRICTED COST 1000000 AS 'MODULE_PATHNAME', 'ollama_embed_wrapper';
+COMMENT ON FUNCTION ai.ollama_embed(text, text, text, text, jsonb, boolean) IS
+    'The vector of a text, by a model of an Ollama server. In a search, write (SELECT ai.ollama_embed(...)), so that it is asked once and an index can be used.';
+
+CREATE FUNCTION ai.voyageai_embed(
+    model text, input_text text, input_type text DEFAULT NULL, api_key text DEFAULT NULL, api_key_name text DEFAULT NULL,
+    verbose boolean DEFAULT false) RETURNS vector
+LANGUAGE c VOLATILE PARALLEL RESTRICTED COST 1000000 AS 'MODULE_PATHNAME', 'voyageai_embed_wrapper';
+COMMENT ON FUNCTION ai.voyageai_embed(text, text, text, text, text, boolean) IS
+    'The vector of a text, by Voyage AI. In a search, write (SELECT ai.voyageai_embed(...)), so that it is asked once and an index can be used.';
+
+CREATE FUNCTION ai.voyageai_embed(
+    model text, input_texts text[], input_type text DEFAULT NULL, api_key text DEFAULT NULL,
+    api_key_name text DEFAULT NULL, verbose boolean DEFAULT false) RETURNS TABLE (index int, embedding vector)
+LANGUAGE c VOLATILE PARALLEL RESTRICTED COST 1000000 AS 'MODULE_PATHNAME', 'voyageai_embed_array_wrapper';
+COMMENT ON FUNCTION ai.voyageai_embed(text, text[], text, text, text, boolean) IS
+    'The vectors of texts, by Voyage AI; index counts from 0.';
+
 CREATE FUNCTION ai.vectorizer_embed(embedding_config jsonb, input_text text, input_type text DEFAULT NULL) RETURNS vector
 LANGUAGE c VOLATILE PARALLEL RESTRICTED COST 1000000 SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'vectorizer_embed_by_config_wrapper';
@@ -57,5 +78,8 @@ COMMENT ON FUNCTION ai.vectorizer_embed(text, text, text) IS
 REVOKE EXECUTE ON FUNCTION
     ai.openai_embed(text, text, text, text, int, text, jsonb, jsonb, jsonb, boolean, jsonb),
     ai.openai_embed(text, text[], text, text, int, text, jsonb, jsonb, jsonb, boolean, jsonb),
+    ai.ollama_embed(text, text, text, text, jsonb, boolean),
+    ai.voyageai_embed(text, text, text, text, text, boolean),
+    ai.voyageai_embed(text, text[], text, text, text, boolean),
     ai.vectorizer_embed(jsonb, text, text)
 FROM PUBLIC;

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 
 pub use names::follow_names;
 
+use crate::index::{DestinationNames, VectorIndex};
 use crate::key::{In, PrimaryKey};
 use crate::statement::{self, fill, identifier};
 
@@ -30,6 +31,8 @@ pub struct Vectorizer {
     /// Columns of the source that the template names, with their types.
     pub template_columns: BTreeMap<String, String>,
     pub statements: Statements,
+    /// The index that it builds, where it does.
+    pub index: Option<VectorIndex>,
     /// The configuration was at fault: one document at a time after this long, until one succeeds.
     pub paused: Option<Duration>,
     /// Something is written down about it: a pause, also one that a restart has ended, or failed documents.
@@ -174,6 +177,12 @@ fn read(row: &statement::Row) -> Result<Option<Vectorizer>, String> {
         target: row.get(8),
         vector_schema,
     };
+    let destination = DestinationNames {
+        oid: row.must(19),
+        name: names.target.as_deref().unwrap_or(&names.source),
+        schema: &row.must::<String>(20),
+    };
+    let index = VectorIndex::new(row.must(1), &config, &destination, &names.queue, &names.vector_schema);
     let statements = Statements::new(
         &names,
         &key,
@@ -192,6 +201,7 @@ fn read(row: &statement::Row) -> Result<Option<Vectorizer>, String> {
         config,
         template_columns,
         statements,
+        index,
         paused: (paused == Some(true))
             .then(|| Duration::from_secs_f64(retry_in.unwrap_or_default().clamp(0.0, 3600.0))),
         has_notes: row.must(17),
@@ -308,6 +318,7 @@ pub fn record_error(id: i32, config: Option<&Config>, primary_key: Option<&Value
         Step::Loading => "loading failed",
         Step::Embedding => "embedding provider failed",
         Step::Parsing => "parsing failed",
+        Step::Indexing => "indexing failed",
         Step::Chunking | Step::Formatting | Step::Writing => "vectorizer failed with unexpected error",
     };
     let retryable = matches!(

@@ -11,19 +11,21 @@ use ai_pipeline::secret::Secret;
 use pgrx::iter::TableIterator;
 use pgrx::prelude::*;
 use pgrx::{JsonB, pg_sys};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use self::session::Provider;
-use crate::endpoint::{self, OPENAI_KEY};
+use crate::endpoint::{self, OPENAI_KEY, VOYAGE_KEY};
 use crate::error::{invalid, raise};
 use crate::statement;
-use crate::vector::Vector;
+use crate::vector::{self, Vector};
 use crate::vectorizer::{missing, validate};
 
 type Vectors = TableIterator<'static, (name!(index, i32), name!(embedding, Vector))>;
 
 /// What the messages of the pipeline call a key that is in no variable.
 const ARGUMENT: &str = "the argument api_key";
+/// Where any length will do: the most that a `vector` has.
+const ANY: i32 = vector::GREATEST_DIMENSIONS as i32;
 
 #[pg_extern(sql = false)]
 #[allow(clippy::too_many_arguments)]
@@ -75,32 +77,20 @@ fn openai(
 ) -> Provider {
     let model = required("model", model);
     let base_url = client_config.and_then(|JsonB(config)| base_url(&config));
-    let dimensions = dimensions.or_else(|| native_dimensions(&model)).unwrap_or_else(|| {
-        let hint = "Pass dimensions => the length of its vectors.";
-        let message = format!("the dimensions of the model {model:?} are not known");
-        raise(PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE, message, Some(hint))
-    });
+    // It has one length, and the pipeline insists on it.
+    let dimensions = dimensions.or_else(|| (model == "text-embedding-ada-002").then_some(1536));
     may_choose(base_url.as_ref().map(|_| "base_url"));
     let (api_key, api_key_name) = key(api_key, api_key_name, OPENAI_KEY);
     Provider {
         embedding: Embedding::Openai {
             model,
-            dimensions,
+            dimensions: dimensions.unwrap_or(ANY),
             user,
             api_key_name,
             base_url,
         },
         api_key,
-    }
-}
-
-/// The length of the vectors of OpenAI's models, when a request does not ask for another.
-/// <https://platform.openai.com/docs/guides/embeddings>
-fn native_dimensions(model: &str) -> Option<i32> {
-    match model {
-        "text-embedding-3-small" | "text-embedding-ada-002" => Some(1536),
-        "text-embedding-3-large" => Some(3072),
-        _ => None,
+        any_dimensions: dimensions.is_none(),
     }
 }
 
@@ -124,14 +114,86 @@ fn refuse_extras(headers: &Option<JsonB>, query: &Option<JsonB>, body: &Option<J
 }
 
 #[pg_extern(sql = false)]
+fn ollama_embed(
+    model: Option<String>,
+    input_text: Option<String>,
+    host: Option<String>,
+    keep_alive: Option<String>,
+    embedding_options: Option<JsonB>,
+    verbose: Option<bool>,
+) -> Option<Vector> {
+    may_choose(host.as_ref().map(|_| "host"));
+    let provider = Provider {
+        embedding: Embedding::Ollama {
+            model: required("model", model),
+            dimensions: ANY,
+            base_url: host,
+            options: embedding_options.map(|JsonB(options)| options),
+            keep_alive,
+        },
+        api_key: None,
+        any_dimensions: true,
+    };
+    one(&provider, input_text?, verbose)
+}
+
+#[pg_extern(sql = false)]
+fn voyageai_embed(
+    model: Option<String>,
+    input_text: Option<String>,
+    input_type: Option<String>,
+    api_key: Option<String>,
+    api_key_name: Option<String>,
+    verbose: Option<bool>,
+) -> Option<Vector> {
+    let provider = voyageai(model, input_type, api_key, api_key_name);
+    one(&provider, input_text?, verbose)
+}
+
+#[pg_extern(sql = false)]
+fn voyageai_embed_array(
+    model: Option<String>,
+    input_texts: Option<Vec<Option<String>>>,
+    input_type: Option<String>,
+    api_key: Option<String>,
+    api_key_name: Option<String>,
+    verbose: Option<bool>,
+) -> Vectors {
+    let provider = voyageai(model, input_type, api_key, api_key_name);
+    many(&provider, input_texts, verbose)
+}
+
+fn voyageai(
+    model: Option<String>,
+    input_type: Option<String>,
+    api_key: Option<String>,
+    api_key_name: Option<String>,
+) -> Provider {
+    let (api_key, api_key_name) = key(api_key, api_key_name, VOYAGE_KEY);
+    Provider {
+        embedding: Embedding::Voyageai {
+            model: required("model", model),
+            dimensions: ANY,
+            input_type,
+            api_key_name,
+            output_dimension: None,
+            output_dtype: None,
+        },
+        api_key,
+        any_dimensions: true,
+    }
+}
+
+#[pg_extern(sql = false)]
 fn vectorizer_embed_by_config(
     embedding_config: Option<JsonB>,
     input_text: Option<String>,
     input_type: Option<String>,
 ) -> Option<Vector> {
     let config = validate::embedding(&Some(embedding_config?.0));
-    may_choose(endpoint::choice(&config));
-    one(&for_queries(config, input_type), input_text?, None)
+    let provider = for_queries(config, input_type);
+    may_choose(endpoint::choice(&provider.embedding));
+    one(&provider, input_text?, None)
 }
 
 #[pg_extern(sql = false)]
@@ -174,14 +236,34 @@ fn stored(sql: &str, which: pgrx::datum::DatumWithOid) -> Option<Value> {
     Some(config)
 }
 
-/// The provider of a configuration, asked for the vector of a query.
-fn for_queries(config: Value, _input_type: Option<String>) -> Provider {
-    match serde_json::from_value(config) {
-        Ok(embedding) => Provider {
-            embedding,
-            api_key: None,
-        },
-        Err(error) => invalid(format!("the embedding configuration cannot be read: {error}")),
+/// The provider of a configuration, asked for the vector of a query. Documents and queries are embedded alike by most
+/// models; those of others are told which it is, in the words of their provider.
+fn for_queries(config: Value, input_type: Option<String>) -> Provider {
+    let mut embedding = match serde_json::from_value(config) {
+        Ok(embedding) => embedding,
+        Err(error) => invalid(format!("the configuration cannot be read: {error}")),
+    };
+    let kind = input_type.unwrap_or_else(|| "query".to_owned());
+    match &mut embedding {
+        Embedding::Openai { .. } | Embedding::Ollama { .. } => (),
+        Embedding::Voyageai { input_type, .. } => *input_type = Some(kind),
+        Embedding::Litellm {
+            model, extra_options, ..
+        } => {
+            let kind = match (model.split('/').next(), kind.as_str()) {
+                (Some("cohere"), "query" | "document") => Some(format!("search_{kind}")),
+                (Some("cohere" | "voyage"), _) => Some(kind),
+                _ => None,
+            };
+            if let Some(kind) = kind {
+                extra_options.get_or_insert_with(|| json!({}))["input_type"] = kind.into();
+            }
+        }
+    }
+    Provider {
+        embedding,
+        api_key: None,
+        any_dimensions: false,
     }
 }
 
@@ -200,6 +282,7 @@ fn many(provider: &Provider, texts: Option<Vec<Option<String>>>, verbose: Option
 }
 
 fn timed(provider: &Provider, texts: Vec<String>, verbose: Option<bool>) -> Vec<Vec<f32>> {
+    validate::check_embedding(&provider.embedding);
     let (started, number) = (std::time::Instant::now(), texts.len());
     let vectors = provider.embed(texts);
     if verbose == Some(true) {

@@ -4,59 +4,61 @@ use ai_pipeline::config::Embedding;
 use ai_pipeline::embed;
 use ai_pipeline::error::{Class, Failure, Step};
 use ai_pipeline::secret::Secret;
-use serde_json::Value;
 
 use crate::environment;
 use crate::settings::Settings;
 
-/// The variable that holds OpenAI's key, when nobody says otherwise.
+/// The variables that hold the keys of providers, when nobody says otherwise.
 pub const OPENAI_KEY: &str = "OPENAI_API_KEY";
+pub const VOYAGE_KEY: &str = "VOYAGE_API_KEY";
 
-/// Address and key of a provider. Without `api_key`, the key is the one that the environment of the server holds under
-/// the name that the configuration says, or under the provider's usual one.
+/// Address and key of a provider: what the configuration says, then the environment of the server. With `api_key`, that
+/// key is sent instead.
 pub fn of(embedding: &Embedding, api_key: Option<Secret>, settings: &Settings) -> Result<embed::Settings, Failure> {
-    let name = embedding.api_key_name().unwrap_or_default();
-    let base_url = base_url(embedding)?;
-    let api_key = api_key.or_else(|| environment::secret(&name));
-    if api_key.is_none() && embedding.requires_api_key() {
-        return Err(no_key(&name));
+    let variable = embedding.base_url_variable();
+    let base_url = embedding
+        .base_url()
+        .map(str::to_owned)
+        .or_else(|| environment::text(variable?))
+        .or_else(|| embedding.default_base_url().map(str::to_owned));
+    // A configuration that names no provider that we know is told so by the embedder.
+    let base_url = match (base_url, variable) {
+        (None, Some(variable)) => {
+            let otherwise = "Name it in extra_options as api_base, or set";
+            return Err(missing("address", variable, otherwise));
+        }
+        (base_url, _) => base_url.unwrap_or_default(),
+    };
+    let key_name = embedding.api_key_name();
+    let api_key = api_key.or_else(|| environment::secret(key_name.as_deref()?));
+    if let Some(name) = key_name
+        && api_key.is_none()
+        && embedding.requires_api_key()
+    {
+        return Err(missing("API key", &name, "Set"));
     }
     Ok(embed::Settings {
         base_url,
-        api_version: embedding.api_version_variable().and_then(environment::text),
         api_key,
+        api_version: embedding.api_version_variable().and_then(environment::text),
         timeout: settings.request_timeout,
         max_requests_in_flight: settings.max_requests_in_flight,
     })
 }
 
-/// The address that the configuration names, or the environment of the server, or the provider's own.
-fn base_url(embedding: &Embedding) -> Result<String, Failure> {
-    let named = embedding.base_url().map(str::to_owned);
-    let named = named.or_else(|| embedding.base_url_variable().and_then(environment::text));
-    if let Some(base_url) = named.or_else(|| embedding.default_base_url().map(str::to_owned)) {
-        return Ok(base_url);
-    }
-    // Without a variable the configuration is wrong, and says so here.
-    embedding.check().map_err(embed::Error::from)?;
-    let variable = embedding.base_url_variable().unwrap_or_default();
-    Err(Failure {
-        step: Step::Embedding,
-        class: Class::Configuration,
-        reason: format!("no address: the environment of the server has no {variable}"),
-        hint: Some(format!(
-            "Name it in extra_options as api_base, or set {variable} in the environment."
-        )),
-    })
+/// The variable that a configuration cannot do without, where the environment of the server lacks it.
+pub fn missing_key(embedding: &Embedding) -> Option<String> {
+    let name = embedding.api_key_name().filter(|_| embedding.requires_api_key())?;
+    environment::text(&name).is_none().then_some(name)
 }
 
-fn no_key(name: &str) -> Failure {
+fn missing(what: &str, name: &str, remedy: &str) -> Failure {
     Failure {
         step: Step::Embedding,
         class: Class::Configuration,
-        reason: format!("no API key: the environment of the server has no {name}"),
+        reason: format!("no {what}: the environment of the server has no {name}"),
         hint: Some(format!(
-            "Set {name} in the environment that starts Postgres (for systemd: Environment= or EnvironmentFile= of the \
+            "{remedy} {name} in the environment that starts Postgres (for systemd: Environment= or EnvironmentFile= of the \
              service) and restart it."
         )),
     }
@@ -64,18 +66,27 @@ fn no_key(name: &str) -> Failure {
 
 /// What a configuration says about where the credentials of the server go, if it says anything: whoever chooses which key
 /// goes to which host could have it sent to himself.
-pub fn choice(embedding: &Value) -> Option<&'static str> {
-    let own_key = embedding["api_key_name"]
-        .as_str()
-        .is_some_and(|name| name != OPENAI_KEY);
-    let options = &embedding["extra_options"];
-    if embedding["base_url"].is_string() {
+pub fn choice(embedding: &Embedding) -> Option<&'static str> {
+    if embedding.base_url().is_some() {
         Some("base_url")
-    } else if options["api_base"].is_string() || options["base_url"].is_string() {
-        Some("extra_options")
-    } else if own_key {
+    } else if embedding.api_key_name() != usual_key(embedding) {
         Some("api_key_name")
     } else {
         None
+    }
+}
+
+fn usual_key(embedding: &Embedding) -> Option<String> {
+    match embedding {
+        Embedding::Openai { .. } => Some(OPENAI_KEY.to_owned()),
+        Embedding::Ollama { .. } => None,
+        Embedding::Voyageai { .. } => Some(VOYAGE_KEY.to_owned()),
+        Embedding::Litellm { model, dimensions, .. } => Embedding::Litellm {
+            model: model.clone(),
+            dimensions: *dimensions,
+            api_key_name: None,
+            extra_options: None,
+        }
+        .api_key_name(),
     }
 }

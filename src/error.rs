@@ -56,10 +56,14 @@ pub fn from_database(aborted: &Aborted, step: Step) -> Failure {
     };
     // A value that a constraint or a cast refuses is quoted in Postgres' message: text of the document stays out.
     let reason = match class {
-        Class::Permanent => format!("the database refused the row (SQLSTATE {code})"),
+        Class::Permanent if step != Step::Indexing => format!("the database refused the row (SQLSTATE {code})"),
         _ => format!("{} (SQLSTATE {code})", aborted.message),
     };
     let hint = match class {
+        Class::Configuration if step == Step::Indexing => {
+            Some("The owner of the source table must own the destination, and needs CREATE on its schema.".to_owned())
+        }
+        Class::Permanent if step == Step::Indexing => None,
         Class::Configuration => Some(
             "The owner of the source table needs SELECT on it, and INSERT, UPDATE and DELETE on the destination; \
              all of them must exist."

@@ -13,6 +13,7 @@ mod embed;
 mod endpoint;
 mod environment;
 mod error;
+mod index;
 mod key;
 mod latch;
 mod queue;
@@ -33,6 +34,7 @@ pgrx::extension_sql_file!("../sql/views.sql", name = "views", requires = ["funct
 pgrx::extension_sql_file!("../sql/management.sql", name = "management", requires = ["views"]);
 pgrx::extension_sql_file!("../sql/lifecycle.sql", name = "lifecycle", requires = ["management"]);
 pgrx::extension_sql_file!("../sql/embed.sql", name = "embed", requires = ["lifecycle"]);
+pgrx::extension_sql_file!("../sql/adopt.sql", name = "adopt", requires = ["embed"]);
 pgrx::extension_sql_file!("../sql/privileges.sql", name = "privileges", finalize);
 
 #[pg_guard]

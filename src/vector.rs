@@ -11,7 +11,7 @@ use pgrx::prelude::*;
 use crate::error::raise;
 
 /// Most dimensions of a `vector`: `VECTOR_MAX_DIM` of pgvector's src/vector.h.
-const GREATEST_DIMENSIONS: usize = 16_000;
+pub const GREATEST_DIMENSIONS: usize = 16_000;
 /// Bytes before the first number: length, dimensions, and a number that is 0.
 const HEADER: usize = 8;
 

@@ -10,6 +10,7 @@ use crate::latch::{must_end, wait};
 
 mod database;
 mod flight;
+mod indexer;
 mod launcher;
 mod services;
 pub mod shared_memory;
@@ -71,6 +72,40 @@ fn receive_signals() {
     }
 }
 
+/// What a database or a role may have set must not change what our statements mean.
+fn pin_settings() {
+    let pinned = [
+        (c"role", c"none"),
+        (c"search_path", c"pg_catalog, pg_temp"),
+        (c"statement_timeout", c"0"),
+        (c"idle_in_transaction_session_timeout", c"0"),
+        (c"default_transaction_isolation", c"read committed"),
+        (c"default_transaction_read_only", c"off"),
+        (c"default_transaction_deferrable", c"off"),
+        (c"session_replication_role", c"origin"),
+        (c"DateStyle", c"ISO, YMD"),
+        (c"IntervalStyle", c"postgres"),
+        (c"extra_float_digits", c"1"),
+        (c"bytea_output", c"hex"),
+    ];
+    for (name, value) in pinned {
+        pin(name, value);
+    }
+}
+
+/// Sets a setting for the life of the process.
+fn pin(name: &std::ffi::CStr, value: &std::ffi::CStr) {
+    // SAFETY: on the main thread, outside a transaction, with names and values that Postgres knows.
+    unsafe {
+        pg_sys::SetConfigOption(
+            name.as_ptr(),
+            value.as_ptr(),
+            pg_sys::GucContext::PGC_SUSET,
+            pg_sys::GucSource::PGC_S_OVERRIDE,
+        );
+    }
+}
+
 /// Reads the configuration again if it was asked for; whether it was.
 fn reload_configuration() -> bool {
     // SAFETY: a flag that the signal handler sets, and Postgres' own way to answer it on the main thread.
@@ -100,4 +135,10 @@ fn end(code: i32) -> ! {
 #[pg_extern(sql = false)]
 fn wake_worker() {
     shared_memory::wake_at_commit();
+}
+
+/// Ends the build of the index of a vectorizer that is being dropped.
+#[pg_extern(sql = false)]
+fn stop_indexer(vectorizer_id: i32) {
+    shared_memory::stop_indexer(Some(vectorizer_id));
 }

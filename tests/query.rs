@@ -11,7 +11,7 @@ use postgres::Client;
 use postgres::error::DbError;
 use provider::vectors::Vocabulary;
 use provider::{Behaviour, Provider};
-use support::{Cluster, DEADLINE, Options, Stop, wait_until};
+use support::{Answer, Cluster, DEADLINE, Options, Proxy, Request, Stop, wait_until};
 
 /// The server's key, and one that a caller passes.
 const KEY: &str = "canary-server-key-0123456789";
@@ -114,11 +114,13 @@ fn vectors_are_those_of_the_provider() {
         ),
         query
     );
-    let native = embed(
-        &mut session,
-        &format!("ai.openai_embed('text-embedding-3-large', '{text}')"),
+    // Without dimensions, the model's own length.
+    let own_length = embed(&mut session, &format!("ai.openai_embed('m', '{text}')"));
+    assert_eq!(own_length, vocabulary.embed(text, 1536));
+    assert_eq!(
+        stage.provider.seen().pop().expect("a request was made").dimensions,
+        None
     );
-    assert_eq!(native, vocabulary.embed(text, 3072));
 
     let rows = session
         .query(
@@ -163,6 +165,83 @@ fn vectors_are_those_of_the_provider() {
         "SELECT ai.openai_embed('m', 'x', api_key => '{OWN_KEY}', dimensions => 2, client_config => '{client_config}') IS NOT NULL"
     );
     assert_eq!(cluster.value(&own), "t");
+}
+
+#[test]
+fn each_provider_is_asked_in_its_own_way() {
+    // It answers all by itself.
+    let proxy = Proxy::start(([127, 0, 0, 1], 1).into());
+    proxy.answer("/api/embed", say(r#"{"embeddings": [[1, 2, 3]]}"#));
+    proxy.answer(
+        "/voyage/embeddings",
+        say(r#"{"data": [{"embedding": [4, 5], "index": 0}]}"#),
+    );
+    proxy.answer("/v2/embed", say(r#"{"embeddings": {"float": [[6]]}}"#));
+    let options = Options::default()
+        .env("OLLAMA_HOST", proxy.url())
+        .env("VOYAGE_API_BASE", format!("{}/voyage", proxy.url()))
+        .env("VOYAGE_API_KEY", KEY)
+        .env("COHERE_API_BASE", proxy.url())
+        .env("COHERE_API_KEY", KEY);
+    let cluster = Cluster::start(options);
+    cluster.execute("CREATE EXTENSION ai CASCADE");
+    let ask = |call: &str| -> (String, serde_json::Value, Option<String>) {
+        let vector = cluster.value(&format!("SELECT {call}"));
+        let Request { body, headers, .. } = proxy.requests().pop().expect("a request was made");
+        let body = serde_json::from_str(&body).expect("requests are JSON");
+        (vector, body, headers.get("authorization").cloned())
+    };
+
+    let (vector, body, key) =
+        ask("ai.ollama_embed('nomic', 'text', keep_alive => '5m', embedding_options => '{\"num_ctx\": 9}')");
+    assert_eq!((vector.as_str(), key), ("[1,2,3]", None));
+    assert_eq!((&body["model"], &body["input"][0]), (&"nomic".into(), &"text".into()));
+    assert_eq!(
+        (&body["keep_alive"], &body["options"]["num_ctx"]),
+        (&"5m".into(), &9.into())
+    );
+    let elsewhere = Proxy::start(([127, 0, 0, 1], 1).into());
+    elsewhere.answer("/api/embed", say(r#"{"embeddings": [[7]]}"#));
+    let call = format!("SELECT ai.ollama_embed('nomic', 'text', host => '{}')", elsewhere.url());
+    assert_eq!(cluster.value(&call), "[7]");
+    let ollama = "ai.vectorizer_embed(ai.embedding_ollama('nomic', 3, keep_alive => '-1'), 'text')";
+    assert_eq!(ask(ollama).1["keep_alive"], -1);
+    let (code, message) = cluster.refusal("SELECT ai.vectorizer_embed(ai.embedding_ollama('nomic', 4), 'text')");
+    assert_eq!(
+        (code.as_str(), message.contains("3 dimensions, expected 4")),
+        ("55000", true),
+        "{message}"
+    );
+
+    let (vector, body, key) = ask("ai.voyageai_embed('voyage-3.5', 'text')");
+    assert_eq!((vector.as_str(), key), ("[4,5]", Some(format!("Bearer {KEY}"))));
+    assert!(
+        body.get("input_type").is_none() && body.get("output_dimension").is_none(),
+        "{body}"
+    );
+    let (_, body, key) = ask(&format!(
+        "ai.voyageai_embed('v', 'text', 'document', api_key => '{OWN_KEY}')"
+    ));
+    assert_eq!(
+        (&body["input_type"], key),
+        (&"document".into(), Some(format!("Bearer {OWN_KEY}")))
+    );
+    assert_eq!(
+        cluster.rows("SELECT * FROM ai.voyageai_embed('v', ARRAY['text'])"),
+        [["0", "[4,5]"]]
+    );
+    let query = |config: &str| ask(&format!("ai.vectorizer_embed({config}, 'text')")).1["input_type"].clone();
+    // What was a document when it was written is looked for with a query.
+    assert_eq!(query("ai.embedding_voyageai('v', 2)"), "query");
+    assert_eq!(query("ai.embedding_voyageai('v', 2, NULL)"), "query");
+    assert_eq!(query("ai.embedding_litellm('voyage/v', 2)"), "query");
+    assert_eq!(query("ai.embedding_litellm('cohere/c', 1)"), "search_query");
+    let document = ask("ai.vectorizer_embed(ai.embedding_voyageai('v', 2, 'query'), 'text', 'document')").1;
+    assert_eq!(document["input_type"], "document");
+}
+
+fn say(answer: &str) -> Answer {
+    Answer::Say("200 OK", answer.to_owned())
 }
 
 #[test]

@@ -21,6 +21,9 @@ SELECT error FROM pg_temp.attempts(ARRAY[
     'ai.openai_embed(''m'', ''text'')',
     'ai.openai_embed(''m'', ARRAY[''text''])',
     'ai.openai_embed(''m'', ''text'', api_key => ''my own'')',
+    'ai.ollama_embed(''m'', ''text'')',
+    'ai.voyageai_embed(''m'', ''text'')',
+    'ai.voyageai_embed(''m'', ARRAY[''text''])',
     'ai.vectorizer_embed(ai.embedding_openai(''m'', 3), ''text'')']);
 -- A vectorizer embeds for whom may read what it wrote.
 SELECT error FROM pg_temp.attempts(ARRAY['ai.vectorizer_embed(''doc'', ''text'')']);
@@ -51,11 +54,25 @@ SELECT * FROM pg_temp.attempts(ARRAY[
     'ai.openai_embed(''m'', ''text'', dimensions => 3, client_config => ''{"base_url": "http://127.0.0.1:1"}'')',
     'ai.openai_embed(''m'', ''text'', dimensions => 3, api_key => ''own'', client_config => ''{"base_url": "http://127.0.0.1:1"}'')',
     'ai.openai_embed(''m'', ARRAY[''text''], dimensions => 3, api_key_name => ''HOME'')',
+    'ai.ollama_embed(''m'', ''text'', host => ''http://127.0.0.1:1'')',
+    'ai.voyageai_embed(''m'', ''text'')',
+    'ai.voyageai_embed(''m'', ''text'', api_key_name => ''OPENAI_API_KEY'')',
     'ai.vectorizer_embed(ai.embedding_openai(''m'', 3), ''text'')',
+    'ai.vectorizer_embed(ai.embedding_ollama(''m'', 3, base_url => ''http://127.0.0.1:1''), ''text'')',
+    'ai.vectorizer_embed(ai.embedding_voyageai(''m'', 3), ''text'')',
+    'ai.vectorizer_embed(ai.embedding_voyageai(''m'', 3, api_key_name => ''HOME''), ''text'')',
+    'ai.vectorizer_embed(ai.embedding_litellm(''cohere/m'', 3), ''text'')',
+    'ai.vectorizer_embed(ai.embedding_litellm(''cohere/m'', 3, ''HOME''), ''text'')',
+    'ai.vectorizer_embed(ai.embedding_litellm(''cohere/m'', 3, NULL, ''{"api_base": "http://127.0.0.1:1"}''), ''text'')',
+    'ai.vectorizer_embed(ai.embedding_litellm(''azure/m'', 3), ''text'')',
     'ai.vectorizer_embed(ai.embedding_openai(''m'', 3, base_url => ''http://127.0.0.1:1''), ''text'')',
     'ai.vectorizer_embed(ai.embedding_openai(''m'', 3, api_key_name => ''HOME''), ''text'')',
     'ai.vectorizer_embed(''doc'', ''text'')']);
 RESET ROLE;
+
+-- A superuser does, and is heard.
+SELECT error ~ 'no answer from 127.0.0.1:1: ' AS heard
+FROM pg_temp.attempts(ARRAY['ai.ollama_embed(''m'', ''text'', host => ''http://127.0.0.1:1'')', 'ai.vectorizer_embed(ai.embedding_ollama(''m'', 3, base_url => ''127.0.0.1:1''), ''text'')']);
 
 -- What there is not, and what makes no sense.
 SELECT * FROM pg_temp.attempts(ARRAY[
@@ -66,9 +83,13 @@ SELECT * FROM pg_temp.attempts(ARRAY[
     'ai.vectorizer_embed(ai.parsing_none(), ''text'')',
     'ai.vectorizer_embed(''{"config_type": "embedding", "implementation": "abacus"}''::jsonb, ''text'')',
     'ai.vectorizer_embed(''{"config_type": "embedding", "implementation": "openai"}''::jsonb, ''text'')',
+    'ai.vectorizer_embed(ai.embedding_openai(''m'', 0), ''text'')',
+    'ai.vectorizer_embed(ai.embedding_voyageai(''m'', 3), ''text'', ''telegram'')',
     'ai.openai_embed(NULL, ''text'')',
+    'ai.ollama_embed(NULL, ''text'')',
+    'ai.ollama_embed(''m'', ''text'', embedding_options => ''[]'')',
+    'ai.voyageai_embed(NULL, ''text'')',
     'ai.openai_embed(''m'', ''text'')',
-    'ai.openai_embed(''text-embedding-3-large'', ''text'')',
     'ai.openai_embed(''text-embedding-ada-002'', ''text'', api_key => ''k'', dimensions => 3)',
     'ai.openai_embed(''m'', ''text'', dimensions => 0, api_key => ''k'')',
     'ai.openai_embed(''m'', ''text'', dimensions => 3, api_key => E''canary\n'')',

@@ -207,7 +207,20 @@ impl Embedder {
     /// # Errors
     /// [`Error::Settings`] when the address, the key or the dimensions cannot work, or outside of a runtime.
     pub fn new(config: &config::Embedding, settings: Settings) -> Result<Embedder, Error> {
-        let client = client::Client::new(config, &settings)?;
+        Embedder::start(config, settings, false)
+    }
+
+    /// The same for vectors of the length that the model has by itself: the dimensions of `config` are not asked for, and
+    /// are only the most that is accepted.
+    ///
+    /// # Errors
+    /// As [`Embedder::new`].
+    pub fn of_any_length(config: &config::Embedding, settings: Settings) -> Result<Embedder, Error> {
+        Embedder::start(config, settings, true)
+    }
+
+    fn start(config: &config::Embedding, settings: Settings, any_length: bool) -> Result<Embedder, Error> {
+        let client = client::Client::new(config, &settings, any_length)?;
         let greatest_tokens = tokens::greatest(&config.resolve()?.model);
         let runtime = tokio::runtime::Handle::try_current().map_err(|error| Error::Settings {
             reason: error.to_string(),

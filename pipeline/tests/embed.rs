@@ -111,6 +111,20 @@ async fn ada_is_asked_without_dimensions_and_has_only_one_length() {
 }
 
 #[tokio::test]
+async fn a_model_may_be_left_its_own_length() {
+    let provider = Provider::start();
+    let ask = async |most: usize| {
+        let embedder = Embedder::of_any_length(&model("m", most), settings(&provider)).unwrap();
+        in_time(embedder.embed(texts(2, "text"))).await
+    };
+    let embedded = ask(16_000).await.unwrap();
+    assert!(embedded.vectors.iter().all(|vector| vector.len() == 1536));
+    assert_eq!(provider.seen().pop().unwrap().dimensions, None);
+    assert_eq!(ask(1536).await.unwrap(), embedded);
+    assert!(matches!(ask(1535).await, Err(Error::Dimensions { actual: 1536, .. })));
+}
+
+#[tokio::test]
 async fn settings_that_cannot_work_are_refused_before_any_request() {
     let provider = Provider::start();
     let refused = |change: &dyn Fn(&mut Settings)| {

@@ -32,7 +32,10 @@ SELECT v.id,
         WHERE t.tgrelid = v.source AND t.tgfoid = v.trigger_function AND t.tgenabled <> 'D')
            = CASE s.relkind WHEN 'p' THEN 2 ELSE 4 END AS is_watched,
        st.id IS NOT NULL OR EXISTS (SELECT FROM ai._vectorizer_errors e WHERE e.id = v.id) AS has_notes,
-       extract(epoch FROM (SELECT r.next_run - now() FROM ai._vectorizer_run r WHERE r.id = v.id))::float8 AS runs_in
+       extract(epoch FROM (SELECT r.next_run - now() FROM ai._vectorizer_run r WHERE r.id = v.id))::float8 AS runs_in,
+       coalesce(v.target, v.source)::oid AS destination,
+       (SELECT quote_ident(n.nspname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE c.oid = coalesce(v.target, v.source)) AS destination_schema
 FROM ai._vectorizer v
 LEFT JOIN pg_class s ON s.oid = v.source
 LEFT JOIN ai._vectorizer_state st ON st.id = v.id

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::time::Duration;
 
 use ai_pipeline::config::Embedding;
-use ai_pipeline::embed::Embedder;
+use ai_pipeline::embed::{Embedded, Embedder};
 use ai_pipeline::error::Failure;
 use ai_pipeline::secret::Secret;
 use pgrx::pg_sys;
@@ -33,6 +33,8 @@ pub struct Provider {
     pub embedding: Embedding,
     /// Instead of the key that the environment of the server holds.
     pub api_key: Option<Secret>,
+    /// The vectors may have any length up to that of the configuration, which is not asked for.
+    pub any_dimensions: bool,
 }
 
 impl Provider {
@@ -65,7 +67,7 @@ struct Session {
 /// What a task brings, and for which call: that of a cancelled one may come late.
 struct Answer {
     call: u64,
-    outcome: Result<Vec<Vec<f32>>, Failure>,
+    outcome: Result<Embedded, Failure>,
 }
 
 /// The last answer for a single text. A query that is compared with each row of a table names it once, but has it
@@ -107,8 +109,13 @@ impl Session {
             Some(position) => self.embedders.remove(position).1,
             None => {
                 let endpoint = endpoint::of(&provider.embedding, provider.api_key.clone(), &place.1)?;
+                let start = if provider.any_dimensions {
+                    Embedder::of_any_length
+                } else {
+                    Embedder::new
+                };
                 self.bridge
-                    .within(|| Embedder::new(&provider.embedding, endpoint))
+                    .within(|| start(&provider.embedding, endpoint))
                     .map_err(Failure::from)?
             }
         };
@@ -118,7 +125,12 @@ impl Session {
             self.embedders.remove(0);
         }
         self.embedders.push((place, embedder));
-        if let (Some(text), Ok([vector])) = (single, outcome.as_deref()) {
+        let Embedded { vectors, cut } = outcome?;
+        if !cut.is_empty() {
+            let number = cut.len();
+            warning!("{number} texts are longer than the model takes: the vectors are those of their beginnings");
+        }
+        if let (Some(text), [vector]) = (single, vectors.as_slice()) {
             self.last = Some(Remembered {
                 statement: statement(),
                 provider: provider.clone(),
@@ -126,15 +138,14 @@ impl Session {
                 vector: vector.clone(),
             });
         }
-        outcome
+        Ok(vectors)
     }
 
-    fn wait_for(&mut self, embedder: Embedder, texts: Vec<String>) -> Result<Vec<Vec<f32>>, Failure> {
+    fn wait_for(&mut self, embedder: Embedder, texts: Vec<String>) -> Result<Embedded, Failure> {
         self.calls += 1;
         let call = self.calls;
         let _task = self.bridge.spawn(async move {
-            let embedded = embedder.embed(texts).await;
-            let outcome = embedded.map(|embedded| embedded.vectors).map_err(Failure::from);
+            let outcome = embedder.embed(texts).await.map_err(Failure::from);
             Answer { call, outcome }
         });
         loop {

@@ -14,6 +14,9 @@ from pathlib import Path
 
 from cluster import ROOT, Failure, bin_folder, clean_environment, cluster, reachable
 
+sys.path.insert(0, str(ROOT / "docs"))
+import reference  # noqa: E402
+
 MAJOR = os.environ.get("PG", "15")
 TREE = ROOT / ".setup" / f"postgres-{MAJOR}"
 VENV = ROOT / ".venv" / "bin"
@@ -74,6 +77,7 @@ def test_settings(bindir):
         "AI_TEST_PG_BINDIR": str(bindir),
         "LANGCHAIN_PYTHON": str(VENV / "python"),
         "MOTO_SERVER": str(VENV / "moto_server"),
+        "PGAI_SQL": str(next(VENV.parent.glob("lib/python*/site-packages/pgai/data/ai.sql"), "")),
     }
 
 
@@ -104,6 +108,15 @@ def installcheck(bindir, folder):
     return passed and not unexpected
 
 
+def documented(bindir, folder):
+    """The reference is written from the catalogue: it must be what the catalogue says now."""
+    with cluster(bindir, folder, {"shared_preload_libraries": "ai"}, {"AWS_EC2_METADATA_DISABLED": "true"}) as server:
+        stale = reference.difference(server)
+    sys.stdout.write(stale)
+    print("docs/reference.md is stale: make docs" if stale else "docs/reference.md is what the catalogue says")
+    return not stale
+
+
 def build(_bindir, _folder):
     return run("tests/support/build.sh")
 
@@ -117,13 +130,14 @@ CHECKS = {
     "compile": ("the tests", compiling),
     "tests": ("of the pipeline and the provider, and of the extension on a real server with S3 and provider", tests),
     "installcheck": ("pg_regress", installcheck),
+    "reference": ("docs/reference.md and the catalogue agree", documented),
 }
 # Parts of `tests`, for whoever works on one of them; each compiles for itself.
 PARTS = {
     "pipeline": ("tests of the pipeline and the provider", pipeline),
     "integration": ("tests of the extension on a real server with S3 and provider", integration),
 }
-NEEDS_BUILD = {"tests", "integration", "installcheck"}
+NEEDS_BUILD = {"tests", "integration", "installcheck", "reference"}
 
 
 def main(names):

@@ -57,16 +57,21 @@ pub(super) struct Client {
     /// As it was configured, for messages.
     model: String,
     dimensions: usize,
+    /// Shorter vectors are as welcome.
+    any_length: bool,
     timeout: Duration,
     /// The server does not know `encoding_format: "base64"`.
     only_floats: AtomicBool,
 }
 
 impl Client {
-    /// Checks everything that can be checked without a request.
-    pub fn new(config: &config::Embedding, settings: &Settings) -> Result<Client, Error> {
+    /// Checks everything that can be checked without a request. With `any_length` the provider is not asked for a length.
+    pub fn new(config: &config::Embedding, settings: &Settings, any_length: bool) -> Result<Client, Error> {
         let wrong = |reason: String, hint: Option<String>| Error::Settings { reason, hint };
-        let resolved = config.resolve()?;
+        let mut resolved = config.resolve()?;
+        if any_length {
+            resolved.asked_dimensions = None;
+        }
         let protocol = protocol::of(&resolved, settings.api_version.as_deref());
         let base_url = protocol.base_url(&settings.base_url);
         let (mut url, server) = endpoint(&base_url, &protocol.path(&base_url))?;
@@ -113,6 +118,7 @@ impl Client {
             api_key_name,
             model: config.model().to_owned(),
             dimensions: resolved.dimensions,
+            any_length,
             timeout: settings.timeout,
             only_floats: AtomicBool::new(false),
         })
@@ -240,7 +246,8 @@ impl Client {
         }
         let mut vectors: Vec<Option<Vec<f32>>> = vec![None; received];
         for (position, (index, vector)) in answer.into_iter().enumerate() {
-            if vector.len() != self.dimensions {
+            let fits = self.any_length && (1..self.dimensions).contains(&vector.len());
+            if vector.len() != self.dimensions && !fits {
                 let (expected, actual) = (self.dimensions, vector.len());
                 return Err(Error::Dimensions {
                     expected,

@@ -132,6 +132,10 @@ impl Worker {
                 for item in items {
                     self.take_off(vectorizer, item, suspect);
                 }
+                let mine = |flight: &Flight| flight.vectorizer.id == vectorizer.id;
+                if dry && due.is_none() && !self.flights.values().any(mine) {
+                    self.look_after_index(index);
+                }
                 if self.stations[index].at_times {
                     self.stations[index].look_at = Some(Instant::now() + BREATH);
                     if dry
