@@ -1,4 +1,4 @@
-//! One suite for the APIs of all providers: each is asked, misbehaves and is recorded alike.
+//! One suite for the APIs of all providers: each is asked, misbehaves and is understood alike.
 
 use std::fmt::Debug;
 use std::future::Future;
@@ -580,8 +580,8 @@ fn string(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }
 
-/// The subject for a file of recorded answers, whose vectors have four numbers.
-fn recorded_subject(api: &str) -> Subject {
+/// The subject for a file of example answers, whose vectors have four numbers.
+fn example_subject(api: &str) -> Subject {
     let api = Api::ALL
         .into_iter()
         .find(|known| format!("{known:?}").to_lowercase() == api)
@@ -591,11 +591,11 @@ fn recorded_subject(api: &str) -> Subject {
     subject
 }
 
-async fn check_recorded(provider: &Provider, subject: &Subject, answer: &Value) {
+async fn check_example(provider: &Provider, subject: &Subject, answer: &Value) {
     let name = format!("{:?}: {}", subject.api, string(&answer["name"]));
     provider.reset();
     let headers = answer["headers"].as_object().into_iter().flatten();
-    let recorded = Behaviour::Answer {
+    let example = Behaviour::Answer {
         status: answer["status"].as_u64().unwrap() as u16,
         headers: headers
             .map(|(name, value)| (name.clone(), string(value).to_owned()))
@@ -613,9 +613,9 @@ async fn check_recorded(provider: &Provider, subject: &Subject, answer: &Value) 
     };
     let embedder = Embedder::new(&subject.config_of(dimensions), subject.settings(provider)).unwrap();
     if once {
-        provider.behave_times(1, recorded);
+        provider.behave_times(1, example);
     } else {
-        provider.behave(recorded);
+        provider.behave(example);
     }
     match string(&answer["meaning"]) {
         "vectors" => {
@@ -651,7 +651,7 @@ async fn check_recorded(provider: &Provider, subject: &Subject, answer: &Value) 
 }
 
 #[tokio::test]
-async fn recorded_answers_mean_what_they_say() {
+async fn example_answers_mean_what_they_say() {
     let provider = Provider::start();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/providers");
     let mut files = 0;
@@ -662,9 +662,9 @@ async fn recorded_answers_mean_what_they_say() {
         }
         files += 1;
         let file: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
-        let subject = recorded_subject(string(&file["api"]));
+        let subject = example_subject(string(&file["api"]));
         for answer in file["answers"].as_array().unwrap() {
-            check_recorded(&provider, &subject, answer).await;
+            check_example(&provider, &subject, answer).await;
         }
     }
     assert_eq!(files, Api::ALL.len());
