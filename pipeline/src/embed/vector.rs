@@ -36,8 +36,10 @@ impl<'de> Visitor<'de> for VectorVisitor {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Vector, A::Error> {
         let mut vector = Vec::with_capacity(sequence.size_hint().unwrap_or(1536));
-        while let Some(number) = sequence.next_element::<f32>()? {
-            vector.push(number);
+        // As f64: a number that is too large for a float becomes infinite, which concerns its vector, where a parser of
+        // floats would give up the whole answer.
+        while let Some(number) = sequence.next_element::<f64>()? {
+            vector.push(number as f32);
         }
         Ok(Vector(vector))
     }
