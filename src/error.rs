@@ -21,6 +21,26 @@ pub fn invalid(message: impl Into<String>) -> ! {
     raise(PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE, message, None)
 }
 
+/// Raises a failure of the pipeline in the session that asked for the work. `detail` says with what.
+pub fn fail(failure: &Failure, detail: String) -> ! {
+    let (code, hint) = match failure.class {
+        Class::Transient => (PgSqlErrorCode::ERRCODE_CONNECTION_EXCEPTION, None),
+        Class::Throttled { retry_after } => (
+            PgSqlErrorCode::ERRCODE_CONFIGURATION_LIMIT_EXCEEDED,
+            retry_after.map(|wait| format!("Try again in {} s.", wait.as_secs_f64().ceil())),
+        ),
+        Class::Configuration => (PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, None),
+        Class::Permanent => (PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE, None),
+        Class::Unknown => (PgSqlErrorCode::ERRCODE_EXTERNAL_ROUTINE_EXCEPTION, None),
+    };
+    let mut report = ErrorReport::new(code, failure.to_string(), "ai").set_detail(detail);
+    if let Some(hint) = failure.hint.clone().or(hint) {
+        report = report.set_hint(hint);
+    }
+    report.report(PgLogLevel::ERROR);
+    unreachable!("an ERROR does not return")
+}
+
 /// A failed write or read of the worker as a failure of the item.
 ///
 /// What another session holds or cuts short passes by itself; a missing privilege or relation concerns every item; data

@@ -9,7 +9,9 @@ mod names;
 mod objects;
 mod schedule;
 mod triggers;
-mod validate;
+pub mod validate;
+
+pub use drop::missing;
 
 /// The variable that a vectorizer reads its key from, where the environment of the server lacks it.
 #[pg_extern(sql = false)]
@@ -20,5 +22,5 @@ fn missing_key(vectorizer_id: i32) -> Option<String> {
         |row| row.get(1),
     )
     .flatten();
-    name.filter(|name| crate::worker::plain_environment(name).is_none())
+    name.filter(|name| crate::environment::text(name).is_none())
 }

@@ -6,7 +6,8 @@ use pgrx::bgworkers::{BackgroundWorkerBuilder, BgWorkerStartTime};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 
-mod bridge;
+use crate::latch::{must_end, wait};
+
 mod database;
 mod flight;
 mod indexer;
@@ -14,8 +15,6 @@ mod launcher;
 mod services;
 pub mod shared_memory;
 mod status;
-
-pub use services::plain_environment;
 
 static PRELOADED: AtomicBool = AtomicBool::new(false);
 
@@ -76,6 +75,7 @@ fn receive_signals() {
 /// What a database or a role may have set must not change what our statements mean.
 fn pin_settings() {
     let pinned = [
+        (c"role", c"none"),
         (c"search_path", c"pg_catalog, pg_temp"),
         (c"statement_timeout", c"0"),
         (c"idle_in_transaction_session_timeout", c"0"),
@@ -119,42 +119,15 @@ fn reload_configuration() -> bool {
     }
 }
 
-/// Whether somebody wants this process to end.
-fn must_end() -> bool {
-    // SAFETY: a flag that the signal handler sets.
-    unsafe { pg_sys::ProcDiePending != 0 }
-}
-
 /// Ends the process by way of its exit handlers. Anything but 0 is noted in the server log; for the launcher, 0 would mean
 /// never again.
 fn end(code: i32) -> ! {
     // SAFETY: the one way for a background worker to end.
-    unsafe { pg_sys::proc_exit(code) }
-}
-
-/// Waits for the latch, for `socket` to become readable where there is one, or for `timeout`.
-fn wait(socket: Option<i32>, timeout: std::time::Duration) {
-    let milliseconds = i64::try_from(timeout.as_millis())
-        .unwrap_or(i64::MAX)
-        .clamp(0, 3_600_000);
-    let mut events = pg_sys::WL_LATCH_SET | pg_sys::WL_TIMEOUT | pg_sys::WL_EXIT_ON_PM_DEATH;
-    if socket.is_some() {
-        events |= pg_sys::WL_SOCKET_READABLE;
-    }
-    // SAFETY: on the main thread, with the process' own latch and a descriptor that the caller keeps open.
-    unsafe {
-        pg_sys::WaitLatchOrSocket(
-            pg_sys::MyLatch,
-            events as i32,
-            socket.unwrap_or(pg_sys::PGINVALID_SOCKET),
-            milliseconds as _,
-            pg_sys::PG_WAIT_EXTENSION,
-        );
-        pg_sys::ResetLatch(pg_sys::MyLatch);
-    }
-    if !must_end() {
-        // Barriers (DROP DATABASE, ALTER SYSTEM) are answered here and nowhere else.
-        pgrx::check_for_interrupts!();
+    unsafe { pg_sys::proc_exit(code) };
+    // The bindings of 18 do not say that it never returns.
+    #[allow(unreachable_code)]
+    {
+        unreachable!("proc_exit does not return")
     }
 }
 

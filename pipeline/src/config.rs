@@ -149,6 +149,13 @@ impl Embedding {
         }
     }
 
+    /// The model's name, as the API wants it.
+    pub fn model(&self) -> &str {
+        match self {
+            Embedding::Openai { model, .. } => model,
+        }
+    }
+
     /// The name under which pgai's error rows know the provider.
     pub fn provider(&self) -> &'static str {
         match self {

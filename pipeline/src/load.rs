@@ -264,7 +264,7 @@ impl Error {
             Error::S3(error) => error.hint(),
             Error::Http(error) => error.hint(),
             Error::File(error) => error.hint(),
-            Error::TooLarge { .. } => Some("raise the size limit for documents, or split the document".to_owned()),
+            Error::TooLarge { .. } => Some("raise ai.max_document_size, or split the document".to_owned()),
             Error::TimedOut { .. } | Error::Interrupted { .. } => None,
         }
     }

@@ -17,7 +17,7 @@ use crate::key::PrimaryKey;
 use crate::statement::{self, qualified};
 use crate::transaction::{acting_as, acting_as_extension};
 use crate::worker::shared_memory;
-use crate::{settings, worker};
+use crate::{endpoint, settings, worker};
 
 #[pg_extern(sql = false)]
 #[allow(clippy::too_many_arguments)]
@@ -307,18 +307,10 @@ fn must_not_clash(columns: &[Column]) {
     }
 }
 
-/// The worker holds keys of the server: whoever chooses which key goes to which host could have it sent to himself.
+/// The worker holds credentials of the server, and only an administrator says where they are used.
 fn refuse_what_reaches_out(loading: &Value, embedding: &Value) {
-    let own_key = embedding["api_key_name"]
-        .as_str()
-        .is_some_and(|name| name != "OPENAI_API_KEY");
-    let what = if embedding["base_url"].is_string() {
-        "base_url"
-    } else if own_key {
-        "api_key_name"
-    } else if loading["aws_role_arn"].is_string() {
-        "aws_role_arn"
-    } else {
+    let role = loading["aws_role_arn"].is_string().then_some("aws_role_arn");
+    let Some(what) = endpoint::choice(embedding).or(role) else {
         return;
     };
     raise(

@@ -99,7 +99,8 @@ fn drop_vectorizer(vectorizer_id: i32, drop_all: bool) {
     shared_memory::catalogue_changed_at_commit();
 }
 
-fn missing(which: &str) -> ! {
+/// Raises the ERROR of a vectorizer that is not there. `which` is its number, or its name in quotes.
+pub fn missing(which: &str) -> ! {
     raise(
         PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
         format!("vectorizer {which} does not exist"),

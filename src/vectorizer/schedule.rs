@@ -4,7 +4,7 @@ use pgrx::JsonB;
 use pgrx::prelude::*;
 use serde_json::Value;
 
-use super::{indexing, validate};
+use super::{indexing, missing, validate};
 use crate::error::raise;
 use crate::transaction::acting_as_extension;
 use crate::worker::shared_memory;
@@ -83,12 +83,4 @@ fn must_own(vectorizer_id: i32) {
         ),
         None => missing(&vectorizer_id.to_string()),
     }
-}
-
-fn missing(which: &str) -> ! {
-    raise(
-        PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
-        format!("vectorizer {which} does not exist"),
-        None,
-    )
 }

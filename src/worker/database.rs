@@ -17,16 +17,20 @@ use pgrx::prelude::*;
 
 use self::claims::BREATH;
 use self::stations::Station;
-use super::bridge::{self, Bridge};
 use super::flight::{Event, Flight, Stage};
 use super::services::Services;
 use super::shared_memory;
-use crate::catalog::Schedule;
+use crate::bridge::{self, Bridge};
+use crate::catalog::{self, Schedule};
 use crate::settings::{self, Settings};
-use crate::{catalog, transaction};
+use crate::transaction;
 
+/// Threads that serve the network. Two keep a busy provider and a busy S3 from waiting for each other's TLS.
+const THREADS: usize = 2;
 /// A user's lock was in the way of a write: how long until the next try.
 const BUSY: Duration = Duration::from_millis(200);
+/// How old what a working worker says about itself may be: a provider's wish for patience wakes nobody here.
+const REPORT: Duration = Duration::from_secs(1);
 /// How long a lock of a table (TRUNCATE, ALTER TABLE) may hold up a transaction of ours.
 const LOCK_TIMEOUT: &std::ffi::CStr = c"200ms";
 
@@ -70,6 +74,8 @@ pub struct Worker {
     turn: usize,
     last_busy: Instant,
     renewed: Instant,
+    /// When all queues were last looked at, whether somebody woke us or not.
+    polled: Instant,
     /// Vectorizers whose statements the database refused, until one is done: what they name may just have been altered.
     refused: HashSet<i32>,
     /// Read the vectorizers anew at the next turn.
@@ -86,7 +92,7 @@ impl Worker {
             return None;
         }
         let settings = settings::current();
-        let bridge = match Bridge::open(settings.max_documents_in_flight * 2) {
+        let bridge = match Bridge::open(THREADS, settings.max_documents_in_flight * 2) {
             Ok(bridge) => bridge,
             Err(error) => {
                 log!("ai: cannot start the threads of a worker: {error}");
@@ -106,6 +112,7 @@ impl Worker {
             turn: 0,
             last_busy: Instant::now(),
             renewed: Instant::now(),
+            polled: Instant::now(),
             refused: HashSet::new(),
             reread: false,
             indexer_look_at: Some(Instant::now()),
@@ -157,10 +164,10 @@ impl Worker {
                 super::end(0);
             }
             self.read_vectorizers();
-        } else if woken {
-            let now = Instant::now();
+        } else if woken || self.polled.elapsed() >= settings::naptime() {
+            self.polled = Instant::now();
             for station in self.stations.iter_mut().filter(|station| !station.at_times) {
-                station.look_at = Some(now);
+                station.look_at = Some(self.polled);
             }
         }
     }
@@ -283,10 +290,12 @@ impl Worker {
     fn pause(&self) -> Duration {
         let now = Instant::now();
         let room = self.flights.len() < self.settings.max_documents_in_flight;
-        let mut next = now + self.settings.lease_duration / 3;
-        if self.flights.is_empty() {
-            next = next.min(self.last_busy + self.settings.idle_timeout);
-        }
+        let mut next = (now + self.settings.lease_duration / 3).min(self.polled + settings::naptime());
+        next = next.min(if self.flights.is_empty() {
+            self.last_busy + self.settings.idle_timeout
+        } else {
+            now + REPORT
+        });
         if room && let Some(due) = self.next_due() {
             // What is due already and was not taken has to wait for a flight to land.
             next = next.min(due.max(now + BREATH));

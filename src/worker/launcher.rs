@@ -8,7 +8,7 @@ use pgrx::bgworkers::{BackgroundWorkerBuilder, BgWorkerStartTime, DynamicBackgro
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 
-use super::shared_memory;
+use super::shared_memory::{self, Slot};
 use crate::{settings, transaction};
 
 /// Between two looks at the catalogue for databases that came or went without waking anybody, in microseconds.
@@ -59,6 +59,7 @@ impl Launcher {
                 for slot in shared_memory::look().1 {
                     shared_memory::change(slot.database, |slot| (slot.failures, slot.not_before) = (0, 0));
                 }
+                self.catalogue_read = 0;
             }
             let pause = self.round();
             super::wait(None, pause);
@@ -74,8 +75,13 @@ impl Launcher {
         }
         let mut next = now + CATALOGUE_INTERVAL;
         let mut reason = String::new();
-        for slot in shared_memory::look().1 {
-            let running = slot.worker.pid != 0 || self.started.contains_key(&slot.database);
+        let slots = shared_memory::look().1;
+        // A worker that an earlier launcher started counts, too.
+        let runs =
+            |launcher: &Launcher, slot: &Slot| slot.worker.pid != 0 || launcher.started.contains_key(&slot.database);
+        let mut busy = slots.iter().filter(|slot| runs(self, slot)).count();
+        for slot in &slots {
+            let running = runs(self, slot);
             let known = Database {
                 woken: slot.woken,
                 running,
@@ -85,22 +91,19 @@ impl Launcher {
             match launch::decide(known, now) {
                 Verdict::Sleep => (),
                 Verdict::Wait(until) => next = next.min(until),
-                Verdict::Start if self.started.len() >= settings::max_workers() => {
-                    reason = format!(
-                        "{} workers are busy, as many as ai.max_workers allows",
-                        self.started.len()
-                    );
+                Verdict::Start if busy >= settings::max_workers() => {
+                    reason = format!("{busy} workers are busy, as many as ai.max_workers allows");
                 }
-                Verdict::Start => {
-                    if let Err(refusal) = self.start(slot.database, now) {
+                Verdict::Start => match self.start(slot.database, now) {
+                    Ok(()) => busy += usize::from(self.started.contains_key(&slot.database)),
+                    Err(refusal) => {
                         reason = refusal;
                         next = next.min(now + launch::FIRST_BACKOFF);
                     }
-                }
+                },
             }
         }
-        let running = self.started.len();
-        shared_memory::launcher_reports(&format!("{running} workers running"), &reason);
+        shared_memory::launcher_reports(&format!("{busy} workers running"), &reason);
         Duration::from_micros(u64::try_from(next - shared_memory::now()).unwrap_or(0))
     }
 
@@ -145,16 +148,19 @@ impl Launcher {
     }
 
     fn start(&mut self, database: Oid, now: i64) -> Result<(), String> {
-        if !self.databases.contains_key(&database) {
-            self.read_catalogue(now);
-        }
+        // A look at the catalogue costs less than a process that finds its database dropped or closed.
+        self.read_catalogue(now);
         let Some(name) = self.databases.get(&database) else {
             shared_memory::forget(database);
             return Ok(());
         };
         // Postgres keeps 96 bytes of the name.
         let short: String = name.chars().take(20).collect();
-        shared_memory::change(database, |slot| slot.starting = true);
+        shared_memory::change(database, |slot| {
+            slot.starting = true;
+            // What the last worker did says nothing about this one, which may end before it can say anything itself.
+            slot.left_orderly = false;
+        });
         let worker = BackgroundWorkerBuilder::new(&format!("ai worker {short}"))
             .set_type("ai worker")
             .set_library("ai")

@@ -220,8 +220,9 @@ unsafe extern "C-unwind" fn at_access(
     part: std::ffi::c_int,
     argument: *mut c_void,
 ) {
-    // SAFETY: set once, in the postmaster; called as Postgres would call it.
+    // SAFETY: set once, in the postmaster.
     if let Some(before) = unsafe { HOOK_BEFORE } {
+        // SAFETY: called as Postgres would call it, and an ERROR of it goes through the guard.
         unsafe { pg_sys::ffi::pg_guard_ffi_boundary(|| before(access, class, object, part, argument)) };
     }
     if access == pg_sys::ObjectAccessType::OAT_DROP
@@ -390,6 +391,9 @@ pub fn worker_left(database: pg_sys::Oid) {
         {
             slot.worker = Process::NONE;
             slot.last_exit = now();
+            // Sent away in the middle: what it was started for has not been done. The launcher notes it, too, but it may
+            // be another one than the one that started us.
+            slot.woken |= !slot.left_orderly;
         }
         launcher
     };

@@ -75,8 +75,8 @@ impl Cluster {
     /// A new cluster with `shared_preload_libraries = 'ai'`, running.
     pub fn start(options: Options) -> Cluster {
         let place = Place::take();
-        let folder = temporary_folder();
-        copy(&TEMPLATE.path().join("data"), &folder.path().join("data"));
+        let folder = temporary_folder(&FOLDER);
+        copy(&TEMPLATE, &folder.path().join("data"));
         let mut cluster = Cluster {
             main: Database::new(folder.path(), "postgres"),
             options,
@@ -272,35 +272,54 @@ impl Drop for Place {
 }
 
 /// A data directory fresh from initdb: copying it takes a tenth of the time of initdb.
-static TEMPLATE: LazyLock<TempDir> = LazyLock::new(|| {
-    let folder = temporary_folder();
-    let made = server_program("initdb")
-        .arg("-D")
-        .arg(folder.path().join("data"))
-        .args([
-            "-U",
-            "postgres",
-            "--auth=trust",
-            "--encoding=UTF8",
-            "--locale=C.UTF-8",
-            "--no-sync",
-            "--wal-segsize=1",
-        ])
-        .output()
-        .expect("initdb can be run");
+static TEMPLATE: LazyLock<PathBuf> = LazyLock::new(|| {
+    let template = FOLDER.join("template");
+    let mut initdb = server_program("initdb");
+    initdb.arg("-D").arg(&template).args([
+        "-U",
+        "postgres",
+        "--auth=trust",
+        "--encoding=UTF8",
+        "--locale=C.UTF-8",
+        "--no-sync",
+        "--wal-segsize=1",
+    ]);
+    let made = initdb.output().expect("initdb can be run");
     assert!(
         made.status.success(),
         "initdb failed: {}",
         String::from_utf8_lossy(&made.stderr)
     );
+    template
+});
+
+/// Where all clusters of the program are. Statics are not dropped, and programs are killed: a shell waits until the pipe
+/// to it closes, and removes the folder then, as soon as the servers do not write to it any more.
+static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
+    let folder = temporary_folder(&std::env::temp_dir()).keep();
+    let mut shell = Command::new("sh");
+    shell.args([
+        "-c",
+        "cat; for try in 1 2 3 4 5; do rm -rf \"$1\" && exit; sleep 1; done",
+        "sh",
+    ]);
+    shell
+        .arg(&folder)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    // Ctrl-C is for the program alone.
+    let shell = shell.process_group(0).spawn().expect("sh can be run");
+    std::mem::forget(shell);
     folder
 });
 
-/// A folder that belongs to the user of the servers.
-fn temporary_folder() -> TempDir {
-    let folder = tempfile::Builder::new()
+/// A new folder that belongs to the user of the servers.
+fn temporary_folder(within: &Path) -> TempDir {
+    let mut folder = tempfile::Builder::new();
+    let folder = folder
         .prefix("ai-test-")
-        .tempdir()
+        .tempdir_in(within)
         .expect("there is room for a folder");
     fs::set_permissions(folder.path(), Permissions::from_mode(0o700)).unwrap();
     if let Some((user, group)) = *SERVER_USER {

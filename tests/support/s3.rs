@@ -123,6 +123,9 @@ static MOTO: LazyLock<SocketAddr> = LazyLock::new(|| {
         }
     };
     // Read on, so that moto never waits for room in the pipe.
-    std::thread::spawn(move || lines.for_each(drop));
+    std::thread::spawn(move || {
+        lines.for_each(drop);
+        moto.wait()
+    });
     address
 });

@@ -1,8 +1,10 @@
 //! What most tests start with: a cluster that finds an S3 and an embedding provider in its environment.
 
+use std::collections::BTreeSet;
+
 use provider::Provider;
 
-use super::{Cluster, Options, S3};
+use super::{Cluster, DEADLINE, Options, S3, wait_until};
 
 /// The key that the server sends to the provider.
 pub const API_KEY: &str = "canary-openai-key-0123456789";
@@ -76,5 +78,70 @@ impl Scene {
         self.cluster.column(&format!(
             "SELECT chunk FROM document_embeddings WHERE uri = '{uri}' ORDER BY chunk_seq"
         ))
+    }
+}
+
+/// A row of `ai.vectorizer_errors`.
+#[derive(Debug, PartialEq)]
+pub struct ErrorRow {
+    /// The address of the document; `None` for what concerns the whole vectorizer.
+    pub uri: Option<String>,
+    /// Where it happened.
+    pub step: String,
+    /// What follows from it.
+    pub class: String,
+    /// What happened.
+    pub reason: String,
+    /// What to do.
+    pub hint: String,
+}
+
+impl Scene {
+    /// The error rows, those of the vectorizer first, then by document.
+    pub fn errors(&self) -> Vec<ErrorRow> {
+        let rows = self.cluster.try_rows(
+            "SELECT primary_key ->> 'uri', step, class, details ->> 'error_reason', coalesce(details ->> 'hint', '')
+             FROM ai.vectorizer_errors ORDER BY primary_key NULLS FIRST, step",
+        );
+        let rows = rows.expect("the view can be read").into_iter().map(|mut row| {
+            let mut text = |column: usize| row[column].take();
+            ErrorRow {
+                uri: text(0),
+                step: text(1).unwrap_or_default(),
+                class: text(2).unwrap_or_default(),
+                reason: text(3).unwrap_or_default(),
+                hint: text(4).unwrap_or_default(),
+            }
+        });
+        rows.collect()
+    }
+
+    /// The documents that wait or are worked on.
+    pub fn queued(&self) -> Vec<String> {
+        self.cluster.column("SELECT uri FROM ai._vectorizer_q_1 ORDER BY uri")
+    }
+
+    /// The documents that were given up.
+    pub fn failed(&self) -> Vec<String> {
+        self.cluster
+            .column("SELECT uri FROM ai._vectorizer_q_failed_1 ORDER BY uri")
+    }
+
+    /// Checks that nothing is asked of anybody while workers come and go: two of them at least, which look at the queue
+    /// as their slow poll has them do. Needs a short `ai.naptime` and a short `ai.idle_timeout`.
+    pub fn assert_quiet(&self) {
+        let asked = || (self.s3.requests().len(), self.provider.counts().requests);
+        let before = asked();
+        let mut workers = BTreeSet::new();
+        let sql = "SELECT backend_start FROM pg_stat_activity WHERE backend_type = 'ai worker'";
+        let look = || {
+            workers.extend(self.cluster.column(sql));
+            workers.len()
+        };
+        // The first may have been there before.
+        wait_until("two workers have come and one has gone", DEADLINE, look, |workers| {
+            *workers >= 3
+        });
+        assert_eq!(asked(), before, "requests to S3 and to the provider");
     }
 }

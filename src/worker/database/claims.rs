@@ -11,7 +11,7 @@ use pgrx::prelude::*;
 
 use super::{BUSY, Worker};
 use crate::catalog::{self, Vectorizer};
-use crate::worker::flight::{Event, Flight, Outcome, Stage, Task};
+use crate::worker::flight::{Event, Flight, Outcome, Stage};
 use crate::worker::shared_memory;
 use crate::{error, queue, transaction};
 
@@ -196,7 +196,7 @@ impl Worker {
         let flight = Flight {
             vectorizer: Arc::clone(vectorizer),
             item,
-            stage: Stage::Preparing { _task: Task(task) },
+            stage: Stage::Preparing { _task: task },
             not_before: Instant::now(),
             suspect,
         };

@@ -10,7 +10,7 @@ use super::{BUSY, Worker};
 use crate::catalog::{self, Vectorizer};
 use crate::queue::{self, Hold};
 use crate::transaction::Aborted;
-use crate::worker::flight::{Draft, Event, Outcome, Stage, Step, Task};
+use crate::worker::flight::{Draft, Event, Outcome, Stage, Step};
 use crate::{destination, error, transaction};
 
 impl Worker {
@@ -110,10 +110,7 @@ impl Worker {
                 outcome: Outcome::Embedded(vectors),
             }
         });
-        Step::On(Stage::Embedding {
-            draft,
-            _task: Task(task),
-        })
+        Step::On(Stage::Embedding { draft, _task: task })
     }
 
     /// Writes a document and takes it off the queue.

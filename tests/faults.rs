@@ -1,0 +1,816 @@
+//! The life of a document when something goes wrong: each edge of its state machine and of its vectorizer's in
+//! docs/states.md, and what a user sees of it.
+
+mod support;
+
+#[path = "support/notes.rs"]
+mod notes;
+#[path = "support/tls.rs"]
+mod tls;
+
+use std::time::{Duration, Instant};
+
+use notes::*;
+use provider::{Behaviour, Provider};
+use support::scene::API_KEY;
+use support::{Answer, Cluster, DEADLINE, Database, Options, S3, Scene, wait_until};
+use tls::Tls;
+
+/// Long enough to do something to a document while it is with the provider.
+const SLOW: Behaviour = Behaviour::Slow(Duration::from_secs(1));
+const NONE: [&str; 0] = [];
+
+/// A worker that stays.
+fn patient(options: Options) -> Options {
+    options.setting("ai.idle_timeout", "1h")
+}
+
+#[track_caller]
+fn wait_for_errors(database: &Database, expected: &[&str]) {
+    wait_until(
+        "the error rows",
+        DEADLINE,
+        || errors(database),
+        |errors| errors == expected,
+    );
+}
+
+#[track_caller]
+fn wait_for_failed(database: &Database, expected: &[&str]) {
+    wait_until(
+        "the failed queue",
+        DEADLINE,
+        || failed(database),
+        |failed| failed == expected,
+    );
+}
+
+/// Waits until the worker has nothing in flight.
+#[track_caller]
+fn wait_for_landing(database: &Database) {
+    let flying = "SELECT coalesce(sum(in_flight), 0) FROM ai.worker_status WHERE process = 'worker'";
+    database.wait_for("nothing is in flight", flying, "0");
+}
+
+/// What is in the way of the vectorizer of the notes.
+fn obstacle(database: &Database) -> String {
+    database.value("SELECT reason FROM ai.worker_status WHERE process = 'vectorizer' AND vectorizer LIKE '%note%'")
+}
+
+/// Ends the wait of a pause: as if its half minute had passed.
+#[track_caller]
+fn let_pause_end(database: &Database) {
+    wait_for_no_worker(database);
+    database.execute("UPDATE ai._vectorizer_state SET retry_at = now()");
+    database.execute("SELECT ai._wake_worker()");
+}
+
+/// Notes 1 to `number`, at once.
+#[track_caller]
+fn add_many(database: &Database, number: u32) {
+    database.execute(&format!(
+        "INSERT INTO note SELECT i, 'note ' || i FROM generate_series(1, {number}) i"
+    ));
+}
+
+/// One item, and the last state of the row.
+#[test]
+fn state_queued_changed_is_one_item() {
+    let notes = Notes::start_with(|options| options.setting("ai.max_documents_in_flight", "1"));
+    notes.provider.behave_times(1, SLOW);
+    add(&notes.cluster, 1, "one");
+    notes.wait_for_requests_in_flight(1);
+    add(&notes.cluster, 2, "two");
+    notes.cluster.execute("UPDATE note SET body = 'zwei' WHERE id = 2");
+    notes.cluster.execute("UPDATE note SET body = 'deux' WHERE id = 2");
+    assert_eq!(queued(&notes.cluster, 2, "version, lease").unwrap(), ["3", "NULL"]);
+    wait_for_embedded(&notes.cluster, &["1:one", "2:deux"]);
+    assert_eq!(notes.provider.counts().inputs, 2);
+}
+
+/// Each fault of the provider that may pass by itself, once: an error row that counts, and goes with the success. The
+/// second try is one to two seconds after the first, so all of them take about ten.
+#[test]
+fn state_waiting_is_tried_again() {
+    let notes = Notes::start_with(|options| patient(options).setting("ai.request_timeout", "500ms"));
+    let faults = [
+        (Behaviour::ServerError, "transient"),
+        (Behaviour::Hang, "transient"),
+        (Behaviour::Cut, "transient"),
+        (Behaviour::TooFew, "unknown"),
+        (Behaviour::NotFinite, "unknown"),
+        (Behaviour::HalfJson, "unknown"),
+    ];
+    for (id, (fault, class)) in (1..).zip(faults) {
+        notes.provider.behave_times(1, fault);
+        add(&notes.cluster, id, "text");
+        wait_for_errors(&notes.cluster, &[&format!("{id}:embedding:{class}:1")]);
+        let waits = "attempts, loading_retries, lease, loading_retry_after > now()";
+        assert_eq!(queued(&notes.cluster, id, waits).unwrap(), ["1", "1", "NULL", "t"]);
+        notes.cluster.wait_until_settled();
+        assert_eq!(errors(&notes.cluster), NONE);
+    }
+    assert_eq!(embedded(&notes.cluster).len(), 6);
+    assert_eq!(failed(&notes.cluster), NONE);
+}
+
+#[test]
+fn state_waiting_changed_is_taken_at_once() {
+    let notes = Notes::start_with(patient);
+    notes.provider.behave_times(1, Behaviour::ServerError);
+    add(&notes.cluster, 1, "one");
+    wait_for_errors(&notes.cluster, &["1:embedding:transient:1"]);
+    notes
+        .cluster
+        .execute("UPDATE ai._vectorizer_q_1 SET loading_retry_after = now() + interval '1 hour'");
+    notes.cluster.execute("UPDATE note SET body = 'two'");
+    wait_for_embedded(&notes.cluster, &["1:two"]);
+    assert_eq!(errors(&notes.cluster), NONE);
+}
+
+#[test]
+fn state_leased_is_renewed() {
+    let notes = Notes::start_with(|options| options.setting("ai.lease_duration", "2s"));
+    notes.provider.behave(Behaviour::Hang);
+    add(&notes.cluster, 1, "one");
+    notes.wait_for_requests_in_flight(1);
+    let renewed =
+        "SELECT count(*) FROM ai._vectorizer_q_1 WHERE lease_expires_at > lease_taken_at + interval '4 seconds'";
+    notes.cluster.wait_for("the lease was renewed", renewed, "1");
+    assert_eq!(notes.provider.counts().requests, 1);
+    assert_eq!(queued(&notes.cluster, 1, "attempts").unwrap(), ["1"]);
+}
+
+/// What was read is written, and then the change is.
+#[test]
+fn state_changed_while_leased_goes_round_again() {
+    let notes = Notes::start();
+    notes.provider.behave_times(2, SLOW);
+    add(&notes.cluster, 1, "one");
+    notes.wait_for_requests_in_flight(1);
+    notes.cluster.execute("UPDATE note SET body = 'two'");
+    assert_eq!(queued(&notes.cluster, 1, "version, lease IS NULL").unwrap(), ["2", "f"]);
+    wait_until(
+        "the first state is written",
+        DEADLINE,
+        || embedded(&notes.cluster),
+        |seen| seen == &["1:one"],
+    );
+    wait_for_embedded(&notes.cluster, &["1:two"]);
+    assert_eq!(notes.provider.counts().inputs, 2);
+}
+
+/// The lease of somebody else counts for as long as it says, and no longer.
+#[test]
+fn state_lease_that_ran_out_is_taken_again() {
+    let notes = Notes::start_with(patient);
+    add(&notes.cluster, 1, "one");
+    wait_for_embedded(&notes.cluster, &["1:one"]);
+    let before = Instant::now();
+    notes.cluster.execute(
+        "INSERT INTO note VALUES (2, 'two');
+         UPDATE ai._vectorizer_q_1
+         SET lease = 1, lease_taken_at = now(), lease_expires_at = now() + interval '2 seconds', attempts = 1",
+    );
+    wait_for_embedded(&notes.cluster, &["1:one", "2:two"]);
+    assert!(before.elapsed() >= Duration::from_secs(2), "{:?}", before.elapsed());
+}
+
+/// No retries are allowed, but the version that failed is not the one that would be given up.
+#[test]
+fn state_changed_while_failing_gets_its_own_tries() {
+    let scene = Scene::start_with(|options| options.setting("ai.request_timeout", "1s"));
+    create_notes(&scene.cluster, 0);
+    scene.provider.behave_times(1, Behaviour::Hang);
+    add(&scene.cluster, 1, "one");
+    let in_flight = || scene.provider.counts().in_flight;
+    wait_until("it is with the provider", DEADLINE, in_flight, |now| *now == 1);
+    scene.cluster.execute("UPDATE note SET body = 'two'");
+    wait_for_embedded(&scene.cluster, &["1:two"]);
+    assert_eq!(failed(&scene.cluster), NONE);
+    assert_eq!(errors(&scene.cluster), NONE);
+}
+
+#[test]
+fn state_permanent_fails_at_once() {
+    let notes = Notes::start_with(patient);
+    notes.provider.behave(Behaviour::RejectInput("bad".to_owned()));
+    notes.cluster.execute(
+        "INSERT INTO note SELECT i, CASE i WHEN 7 THEN 'this is bad' ELSE 'note ' || i END FROM generate_series(1, 12) i",
+    );
+    notes.cluster.wait_until_settled();
+    assert_eq!(failed(&notes.cluster), ["7:permanent"]);
+    assert_eq!(errors(&notes.cluster), ["7:embedding:permanent:1"]);
+    assert_eq!(embedded(&notes.cluster).len(), 11);
+}
+
+#[test]
+fn state_failed_changed_is_embedded() {
+    let notes = Notes::start_with(patient);
+    notes.provider.behave(Behaviour::RejectInput("bad".to_owned()));
+    add(&notes.cluster, 1, "this is bad");
+    wait_for_failed(&notes.cluster, &["1:permanent"]);
+    notes.cluster.execute("UPDATE note SET body = 'this is good'");
+    wait_for_embedded(&notes.cluster, &["1:this is good"]);
+    assert_eq!(failed(&notes.cluster), NONE);
+    assert_eq!(errors(&notes.cluster), NONE);
+}
+
+/// The waits are of one to two seconds, then two to four.
+#[test]
+fn state_unknown_fails_the_third_time() {
+    let notes = Notes::start_with(patient);
+    notes.provider.behave(Behaviour::Rubbish);
+    add(&notes.cluster, 1, "one");
+    wait_for_failed(&notes.cluster, &["1:unknown"]);
+    assert_eq!(errors(&notes.cluster), ["1:embedding:unknown:3"]);
+    assert_eq!(notes.provider.counts().requests, 3);
+    assert_eq!(queued(&notes.cluster, 1, "item"), None);
+}
+
+#[test]
+fn state_transient_fails_after_its_retries() {
+    let notes = Notes::start_with_retries(1);
+    notes.provider.behave(Behaviour::ServerError);
+    add(&notes.cluster, 1, "one");
+    wait_for_failed(&notes.cluster, &["1:transient"]);
+    assert_eq!(errors(&notes.cluster), ["1:embedding:transient:2"]);
+    assert_eq!(notes.provider.counts().requests, 2);
+}
+
+/// A minute is too long to wait with a lease in the hand: the documents go back, and the status says until when.
+#[test]
+fn state_throttled_waits_and_pays_nothing() {
+    let notes = Notes::start_with(patient);
+    notes.provider.behave(Behaviour::TooManyRequests {
+        retry_after: Some(Duration::from_secs(60)),
+    });
+    add(&notes.cluster, 1, "one");
+    let waits = "lease, attempts, loading_retries, loading_retry_after - now() > interval '50 seconds'";
+    wait_for_queued(&notes.cluster, 1, waits, &["NULL", "0", "0", "t"]);
+    assert_eq!(errors(&notes.cluster), NONE);
+    let reason =
+        "SELECT count(*) FROM ai.worker_status WHERE process = 'worker' AND reason LIKE '%throttled for another %'";
+    notes.cluster.wait_for("the status says so", reason, "1");
+    // Nobody asks before the time.
+    add(&notes.cluster, 2, "two");
+    wait_for_queued(&notes.cluster, 2, waits, &["NULL", "0", "0", "t"]);
+    assert_eq!(notes.provider.counts().requests, 1);
+}
+
+#[test]
+fn short_throttle_is_waited_out() {
+    let notes = Notes::start();
+    notes.provider.behave_times(
+        2,
+        Behaviour::TooManyRequests {
+            retry_after: Some(Duration::from_secs(2)),
+        },
+    );
+    add(&notes.cluster, 1, "one");
+    let reason =
+        "SELECT count(*) FROM ai.worker_status WHERE process = 'worker' AND reason LIKE '%throttled for another %'";
+    notes.cluster.wait_for("the status says so", reason, "1");
+    wait_for_embedded(&notes.cluster, &["1:one"]);
+    let seen = notes.provider.seen();
+    assert_eq!(seen.len(), 3);
+    for pair in seen.windows(2) {
+        assert!(pair[1].at - pair[0].at >= Duration::from_secs(2));
+    }
+    assert_eq!(errors(&notes.cluster), NONE);
+}
+
+/// One document failed, one is embedded, one is with the provider, and of three in the queue one waits and one is a suspect.
+fn in_every_state() -> Notes {
+    let notes = Notes::start_with(|options| options.setting("ai.max_documents_in_flight", "1"));
+    notes.provider.behave(Behaviour::RejectInput("bad".to_owned()));
+    add(&notes.cluster, 1, "bad");
+    wait_for_failed(&notes.cluster, &["1:permanent"]);
+    add(&notes.cluster, 2, "two");
+    wait_for_embedded(&notes.cluster, &["2:two"]);
+    notes.provider.behave(SLOW);
+    add(&notes.cluster, 3, "three");
+    notes.wait_for_requests_in_flight(1);
+    notes.cluster.execute(
+        "INSERT INTO note VALUES (4, 'four'), (5, 'five'), (6, 'six');
+         UPDATE ai._vectorizer_q_1 SET loading_retry_after = now() + interval '1 hour' WHERE id = 5;
+         UPDATE ai._vectorizer_q_1 SET crashes = 1 WHERE id = 6",
+    );
+    notes
+}
+
+#[track_caller]
+fn assert_empty(notes: &Notes) {
+    wait_for_landing(&notes.cluster);
+    assert_eq!(embedded(&notes.cluster), NONE);
+    assert_eq!(notes.cluster.value("SELECT count(*) FROM ai._vectorizer_q_1"), "0");
+    assert_eq!(failed(&notes.cluster), NONE);
+    assert_eq!(errors(&notes.cluster), NONE);
+}
+
+#[test]
+fn state_deleted_from_every_state() {
+    let notes = in_every_state();
+    notes.cluster.execute("DELETE FROM note");
+    assert_eq!(notes.provider.counts().in_flight, 1, "one was still with the provider");
+    assert_empty(&notes);
+}
+
+#[test]
+fn truncated_from_every_state() {
+    let notes = in_every_state();
+    notes.cluster.execute("TRUNCATE note");
+    assert_empty(&notes);
+}
+
+/// Every document gets a new name.
+#[test]
+fn renamed_from_every_state() {
+    let notes = in_every_state();
+    notes.cluster.execute("UPDATE note SET id = id + 10");
+    notes.provider.behave(Behaviour::RejectInput("bad".to_owned()));
+    notes.cluster.wait_until_settled();
+    wait_for_embedded(&notes.cluster, &["12:two", "13:three", "14:four", "15:five", "16:six"]);
+    assert_eq!(failed(&notes.cluster), ["11:permanent"]);
+    assert_eq!(errors(&notes.cluster), ["11:embedding:permanent:1"]);
+}
+
+/// Nobody told the queue that the row is gone.
+#[test]
+fn state_gone_without_a_trigger_is_cleaned_up() {
+    let notes = Notes::start();
+    add_many(&notes.cluster, 2);
+    wait_for_embedded(&notes.cluster, &["1:note 1", "2:note 2"]);
+    notes.provider.behave_times(1, SLOW);
+    notes.cluster.execute("UPDATE note SET body = 'changed' WHERE id = 1");
+    notes.wait_for_requests_in_flight(1);
+    notes
+        .cluster
+        .execute("SET session_replication_role = replica; DELETE FROM note WHERE id = 1");
+    wait_for_embedded(&notes.cluster, &["2:note 2"]);
+}
+
+#[test]
+fn state_null_document_has_no_chunks() {
+    let notes = Notes::start();
+    add_many(&notes.cluster, 2);
+    wait_for_embedded(&notes.cluster, &["1:note 1", "2:note 2"]);
+    notes.cluster.execute("UPDATE note SET body = NULL WHERE id = 1");
+    wait_for_embedded(&notes.cluster, &["2:note 2"]);
+    assert_eq!(errors(&notes.cluster), NONE);
+}
+
+/// Three chunks; then the same object again, and then one with another middle.
+#[test]
+fn state_unchanged_asks_nobody() {
+    let scene = Scene::start();
+    let paragraphs = |middle: &str| ["first ", middle, "third "].map(|word| word.repeat(100)).join("\n\n");
+    let uri = scene.s3.put("a.txt", paragraphs("second "));
+    scene.create_documents(&[&uri]);
+    let chunks = "SELECT embedding_uuid || ' ' || left(chunk, 6) FROM document_embeddings ORDER BY chunk_seq";
+    let before = wait_until(
+        "embedded",
+        DEADLINE,
+        || scene.cluster.column(chunks),
+        |chunks| chunks.len() == 3,
+    );
+    assert_eq!(scene.provider.counts().inputs, 3);
+    scene.cluster.execute("UPDATE document SET updated_at = now()");
+    wait_until(
+        "it is read again",
+        DEADLINE,
+        || scene.s3.gets("a.txt"),
+        |gets| *gets == 2,
+    );
+    scene.cluster.wait_until_settled();
+    assert_eq!(scene.cluster.column(chunks), before);
+    assert_eq!(scene.provider.counts().inputs, 3);
+    scene.s3.put("a.txt", paragraphs("other "));
+    scene.cluster.execute("UPDATE document SET updated_at = now()");
+    let changed = |chunks: &Vec<String>| chunks.iter().any(|chunk| chunk.ends_with(" other "));
+    let after = wait_until("the change arrives", DEADLINE, || scene.cluster.column(chunks), changed);
+    assert_eq!([&after[0], &after[2]], [&before[0], &before[2]]);
+    assert_eq!(scene.provider.counts().inputs, 4);
+}
+
+/// The text that the table refuses is in nobody's log.
+#[test]
+fn state_refused_row_fails_alone() {
+    let notes = Notes::start_with(patient);
+    notes
+        .cluster
+        .execute("ALTER TABLE note_embedding_store ADD CHECK (chunk <> 'confidential')");
+    add(&notes.cluster, 1, "one");
+    notes
+        .cluster
+        .execute("INSERT INTO note VALUES (2, 'two'), (3, 'confidential'), (4, 'four')");
+    wait_for_embedded(&notes.cluster, &["1:one", "2:two", "4:four"]);
+    assert_eq!(failed(&notes.cluster), ["3:permanent"]);
+    assert_eq!(errors(&notes.cluster), ["3:writing:permanent:1"]);
+    let said = "SELECT e::text FROM ai.vectorizer_errors e UNION ALL SELECT f::text FROM ai._vectorizer_q_failed_1 f";
+    for row in notes.cluster.column(said) {
+        assert!(!row.contains("confidential"), "{row}");
+    }
+    assert!(!notes.cluster.log().contains("confidential"));
+}
+
+/// A table of an ordinary role, which takes a privilege from itself and gives it back.
+#[test]
+fn state_lost_privilege_pauses() {
+    let scene = Scene::start();
+    scene
+        .cluster
+        .execute("CREATE ROLE owner; GRANT CREATE ON SCHEMA public TO owner; SET SESSION AUTHORIZATION owner");
+    create_notes(&scene.cluster, 6);
+    scene
+        .cluster
+        .execute("RESET SESSION AUTHORIZATION; REVOKE INSERT ON note_embedding_store FROM owner");
+    add_many(&scene.cluster, 3);
+    wait_for_errors(&scene.cluster, &["all:writing:configuration:1"]);
+    let reason = obstacle(&scene.cluster);
+    assert!(
+        reason.contains("permission denied for table note_embedding_store"),
+        "{reason}"
+    );
+    assert_eq!(failed(&scene.cluster), NONE);
+    scene.cluster.execute("GRANT INSERT ON note_embedding_store TO owner");
+    scene.cluster.reload();
+    wait_for_embedded(&scene.cluster, &["1:note 1", "2:note 2", "3:note 3"]);
+    assert_eq!(errors(&scene.cluster), NONE);
+    assert_eq!(obstacle(&scene.cluster), "NULL");
+}
+
+/// A user's transaction has a row of the source: the others do not wait for it, and the worker waits for no lock.
+#[test]
+fn state_locked_row_is_not_waited_for() {
+    for lock in [
+        "SELECT FROM note WHERE id = 2 FOR UPDATE",
+        "UPDATE note SET body = 'changed' WHERE id = 2",
+    ] {
+        let notes = Notes::start();
+        notes.provider.behave_times(1, SLOW);
+        add_many(&notes.cluster, 3);
+        notes.wait_for_requests_in_flight(1);
+        let mut user = notes.cluster.connect().unwrap();
+        user.batch_execute("BEGIN").unwrap();
+        user.batch_execute(lock).unwrap();
+        wait_until(
+            "the others are there",
+            DEADLINE,
+            || embedded(&notes.cluster),
+            |seen| seen == &["1:note 1", "3:note 3"],
+        );
+        assert_eq!(
+            notes.cluster.value("SELECT count(*) FROM pg_locks WHERE NOT granted"),
+            "0"
+        );
+        assert_eq!(errors(&notes.cluster), NONE);
+        user.batch_execute("COMMIT").unwrap();
+        let second = notes.cluster.value("SELECT '2:' || body FROM note WHERE id = 2");
+        wait_for_embedded(&notes.cluster, &["1:note 1", &second, "3:note 3"]);
+        assert_eq!(errors(&notes.cluster), NONE);
+    }
+}
+
+/// Another vectorizer in the same database, over a table of its own.
+fn create_memos(database: &Database, embedding: &str) {
+    database.execute("CREATE TABLE memo (id int PRIMARY KEY, body text)");
+    database.execute(&format!(
+        "SELECT ai.create_vectorizer('memo'::regclass, loading => ai.loading_column('body'), chunking => ai.chunking_none(),
+                                     embedding => {embedding})"
+    ));
+}
+
+/// The tables of one vectorizer are locked; the other one works.
+#[test]
+fn state_locked_table_is_not_waited_for() {
+    for table in ["note", "note_embedding_store", "ai._vectorizer_q_1"] {
+        let notes = Notes::start();
+        create_memos(&notes.cluster, EMBEDDING);
+        notes.provider.behave_times(1, SLOW);
+        add_many(&notes.cluster, 3);
+        notes.wait_for_requests_in_flight(1);
+        let mut user = notes.cluster.connect().unwrap();
+        user.batch_execute("BEGIN").unwrap();
+        user.batch_execute(&format!("LOCK TABLE {table}")).unwrap();
+        notes.wait_for_requests_in_flight(0);
+        for id in 1..=5 {
+            notes
+                .cluster
+                .execute(&format!("INSERT INTO memo VALUES ({id}, 'memo')"));
+            let there = format!("SELECT count(*) FROM memo_embedding_store WHERE id = {id}");
+            notes.cluster.wait_for("the memo is embedded", &there, "1");
+        }
+        user.batch_execute("COMMIT").unwrap();
+        wait_for_embedded(&notes.cluster, &["1:note 1", "2:note 2", "3:note 3"]);
+        assert_eq!(errors(&notes.cluster), NONE, "{table}");
+    }
+}
+
+/// Somebody else has the document by the time its vectors arrive.
+#[test]
+fn state_lost_lease_writes_nothing() {
+    let notes = Notes::start_with(patient);
+    notes.provider.behave_times(1, SLOW);
+    add(&notes.cluster, 1, "one");
+    notes.wait_for_requests_in_flight(1);
+    notes
+        .cluster
+        .execute("UPDATE ai._vectorizer_q_1 SET lease = 1, lease_expires_at = now() + interval '1 hour'");
+    notes.wait_for_requests_in_flight(0);
+    wait_for_landing(&notes.cluster);
+    assert_eq!(embedded(&notes.cluster), NONE);
+    assert_eq!(
+        queued(&notes.cluster, 1, "lease, version, attempts").unwrap(),
+        ["1", "1", "1"]
+    );
+}
+
+#[test]
+fn state_dropped_vectorizer_ends_its_flights() {
+    let notes = Notes::start_with(patient);
+    create_memos(&notes.cluster, EMBEDDING);
+    notes.provider.behave(Behaviour::Hang);
+    add(&notes.cluster, 1, "one");
+    notes.wait_for_requests_in_flight(1);
+    let worker = notes.cluster.worker();
+    notes.cluster.execute("SELECT ai.drop_vectorizer(1)");
+    wait_for_landing(&notes.cluster);
+    notes.provider.behave(Behaviour::Well);
+    notes
+        .cluster
+        .execute("INSERT INTO memo VALUES (1, 'memo'); INSERT INTO note VALUES (2, 'two')");
+    notes
+        .cluster
+        .wait_for("the other one works", "SELECT count(*) FROM memo_embedding_store", "1");
+    assert_eq!(notes.cluster.worker(), worker);
+    assert_eq!(embedded(&notes.cluster), NONE);
+}
+
+/// Many documents meet the fault, and one row says so.
+#[test]
+fn state_configuration_pauses_the_vectorizer() {
+    for fault in [Behaviour::Unauthorized, Behaviour::NotFound, Behaviour::WrongSize] {
+        let notes = Notes::start();
+        notes.provider.behave(fault);
+        add_many(&notes.cluster, 30);
+        wait_for_errors(&notes.cluster, &["all:embedding:configuration:1"]);
+        wait_for_landing(&notes.cluster);
+        let queue = "SELECT count(*), sum(attempts), count(lease) FROM ai._vectorizer_q_1";
+        assert_eq!(notes.cluster.rows(queue), [["30", "0", "0"]]);
+        assert_eq!(errors(&notes.cluster), ["all:embedding:configuration:1"]);
+        let reason = obstacle(&notes.cluster);
+        assert!(reason.starts_with("paused until "), "{reason}");
+        assert_eq!(failed(&notes.cluster), NONE);
+    }
+}
+
+/// An object that would be paid for is not even asked for; other vectorizers work.
+#[test]
+fn state_missing_key_fetches_nothing() {
+    let scene = Scene::start();
+    let uri = scene.s3.put("a.txt", "Some text.");
+    scene.create_document_table();
+    scene.insert_documents(&[&uri]);
+    scene.cluster.execute(
+        "SELECT ai.create_vectorizer('document'::regclass, loading => ai.loading_uri('uri'),
+                embedding => ai.embedding_openai('text-embedding-3-small', 8, api_key_name => 'NO_SUCH_KEY'))",
+    );
+    let said = "SELECT message, details::text FROM ai.vectorizer_errors";
+    let rows = wait_until(
+        "an error row",
+        DEADLINE,
+        || scene.cluster.rows(said),
+        |rows| rows.len() == 1,
+    );
+    assert!(rows[0].iter().any(|text| text.contains("NO_SUCH_KEY")), "{rows:?}");
+    create_memos(&scene.cluster, EMBEDDING);
+    scene.cluster.execute("INSERT INTO memo VALUES (1, 'memo')");
+    scene
+        .cluster
+        .wait_for("the other one works", "SELECT count(*) FROM memo_embedding_store", "1");
+    assert_eq!(scene.s3.gets("a.txt"), 0);
+}
+
+fn paused(fault: Behaviour) -> Notes {
+    let notes = Notes::start_with(|options| options.setting("ai.idle_timeout", "100ms"));
+    notes.provider.behave(fault);
+    add_many(&notes.cluster, 3);
+    wait_for_errors(&notes.cluster, &["all:embedding:configuration:1"]);
+    // What was sent together with the first must not be taken for an answer to what comes next.
+    wait_for_landing(&notes.cluster);
+    notes
+}
+
+/// One document finds out, then the others follow.
+#[test]
+fn state_probe_resumes_the_vectorizer() {
+    let notes = paused(Behaviour::Unauthorized);
+    notes.provider.behave(Behaviour::Well);
+    let before = notes.provider.seen().len();
+    let_pause_end(&notes.cluster);
+    wait_for_embedded(&notes.cluster, &["1:note 1", "2:note 2", "3:note 3"]);
+    assert_eq!(notes.provider.seen()[before].texts.len(), 1);
+    assert_eq!(errors(&notes.cluster), NONE);
+    assert_eq!(obstacle(&notes.cluster), "NULL");
+    assert_eq!(notes.cluster.value("SELECT count(*) FROM ai._vectorizer_state"), "0");
+}
+
+#[test]
+fn state_second_pause_is_longer() {
+    let notes = paused(Behaviour::Unauthorized);
+    let pause =
+        "SELECT pauses, retry_at - now() BETWEEN interval '20 seconds' * pauses AND interval '30 seconds' * pauses
+                 FROM ai._vectorizer_state";
+    assert_eq!(notes.cluster.rows(pause), [["1", "t"]]);
+    let requests = notes.provider.counts().requests;
+    let_pause_end(&notes.cluster);
+    wait_until(
+        "it is paused again",
+        DEADLINE,
+        || notes.cluster.rows(pause),
+        |rows| rows == &[["2", "t"]],
+    );
+    assert_eq!(notes.provider.counts().requests, requests + 1);
+    assert_eq!(errors(&notes.cluster), ["all:embedding:configuration:2"]);
+}
+
+#[test]
+fn state_probe_passes_over_a_bad_document() {
+    let notes = paused(Behaviour::Unauthorized);
+    notes.provider.behave(Behaviour::RejectInput("note 1".to_owned()));
+    let_pause_end(&notes.cluster);
+    wait_for_embedded(&notes.cluster, &["2:note 2", "3:note 3"]);
+    assert_eq!(failed(&notes.cluster), ["1:permanent"]);
+    assert_eq!(errors(&notes.cluster), ["1:embedding:permanent:1"]);
+}
+
+#[test]
+fn state_reload_ends_a_pause() {
+    let notes = paused(Behaviour::WrongSize);
+    notes.provider.behave(Behaviour::Well);
+    notes.cluster.reload();
+    notes.cluster.execute("SELECT ai._wake_worker()");
+    wait_for_embedded(&notes.cluster, &["1:note 1", "2:note 2", "3:note 3"]);
+    assert_eq!(errors(&notes.cluster), NONE);
+}
+
+/// The object is gone for a while; its chunks stay.
+#[test]
+fn good_embeddings_outlive_a_failing_read() {
+    let scene = Scene::start();
+    let uri = scene.s3.put("a.txt", "Some text.");
+    scene.create_documents(&[&uri]);
+    wait_until(
+        "embedded",
+        DEADLINE,
+        || scene.chunks(&uri),
+        |chunks| chunks == &["Some text."],
+    );
+    let gone = "<Error><Code>NoSuchKey</Code><Message>The specified key does not exist.</Message></Error>";
+    scene.s3.answer("a.txt", Answer::Say("404 Not Found", gone.to_owned()));
+    scene.cluster.execute("UPDATE document SET updated_at = now()");
+    let failed = "SELECT class FROM ai._vectorizer_q_failed_1";
+    wait_until(
+        "it has failed",
+        DEADLINE,
+        || scene.cluster.column(failed),
+        |seen| seen == &["permanent"],
+    );
+    assert_eq!(scene.chunks(&uri), ["Some text."]);
+    scene.s3.heal();
+    scene.s3.put("a.txt", "Another text.");
+    scene.cluster.execute("UPDATE document SET updated_at = now()");
+    wait_until(
+        "the new text",
+        DEADLINE,
+        || scene.chunks(&uri),
+        |chunks| chunks == &["Another text."],
+    );
+    assert_eq!(scene.cluster.value("SELECT count(*) FROM ai.vectorizer_errors"), "0");
+    assert_eq!(scene.cluster.column(failed), NONE);
+}
+
+/// Whatever the provider answers, and as loud as Postgres can be.
+#[test]
+fn key_is_never_seen() {
+    let notes = Notes::start_with(|options| patient(options).setting("log_min_messages", "debug1"));
+    let faults = [
+        Behaviour::ServerError,
+        Behaviour::Answer {
+            status: 500,
+            headers: vec![],
+            body: format!("{{\"error\": {{\"message\": \"your key is {API_KEY}\"}}}}"),
+        },
+        Behaviour::Cut,
+        Behaviour::Rubbish,
+    ];
+    for (id, fault) in (1..).zip(faults) {
+        let before = notes.provider.counts().failed_requests;
+        notes.provider.behave_times(1, fault);
+        add(&notes.cluster, id, "text");
+        let met = || notes.provider.counts().failed_requests;
+        wait_until("it was met", DEADLINE, met, |met| *met > before);
+    }
+    notes.provider.behave(Behaviour::Unauthorized);
+    add(&notes.cluster, 9, "text");
+    wait_until(
+        "the last is noted",
+        DEADLINE,
+        || obstacle(&notes.cluster),
+        |reason| reason.contains("paused"),
+    );
+    assert!(
+        notes
+            .provider
+            .seen()
+            .iter()
+            .all(|seen| seen.api_key.as_deref() == Some(API_KEY))
+    );
+    let everything = "SELECT table_name FROM information_schema.tables WHERE table_schema = 'ai'";
+    let mut places = vec![
+        "pg_stat_activity".to_owned(),
+        "pg_settings".to_owned(),
+        "note_embedding_store".to_owned(),
+    ];
+    places.extend(
+        notes
+            .cluster
+            .column(everything)
+            .into_iter()
+            .map(|table| format!("ai.{table}")),
+    );
+    for place in places {
+        for row in notes.cluster.column(&format!("SELECT t::text FROM {place} t")) {
+            assert!(!row.contains(API_KEY), "{place}: {row}");
+        }
+    }
+    assert!(!notes.cluster.log().contains(API_KEY));
+}
+
+/// S3 and provider by HTTPS, from an authority that the server is told of.
+#[test]
+fn https_is_spoken() {
+    let scene = over_https(|tls, options| options.env("SSL_CERT_FILE", tls.authority().to_str().unwrap()));
+    let uri = scene.s3.put("a.txt", "Some text.");
+    scene.create_documents(&[&uri]);
+    wait_until(
+        "embedded",
+        DEADLINE,
+        || scene.chunks(&uri),
+        |chunks| chunks == &["Some text."],
+    );
+}
+
+/// Without that, each of both says what is wrong, and nothing is sent.
+#[test]
+fn unknown_authority_is_refused() {
+    let scene = over_https(|_, options| options);
+    let uri = scene.s3.put("a.txt", "Some text.");
+    scene.create_documents(&[&uri]);
+    create_notes(&scene.cluster, 6);
+    add(&scene.cluster, 1, "one");
+    let said =
+        "SELECT step || ': ' || message || ' ' || coalesce(details::text, '') FROM ai.vectorizer_errors ORDER BY 1";
+    let said = wait_until(
+        "both have said it",
+        DEADLINE,
+        || scene.cluster.column(said),
+        |said| said.len() == 2,
+    );
+    for (said, step) in said.iter().zip(["embedding", "loading"]) {
+        assert!(
+            said.starts_with(step) && said.to_lowercase().contains("certificate"),
+            "{said}"
+        );
+    }
+    assert_eq!(scene.provider.counts().requests, 0);
+    assert_eq!(scene.s3.requests().len(), 0);
+}
+
+struct Https {
+    scene: Scene,
+    _tls: Tls,
+}
+
+impl std::ops::Deref for Https {
+    type Target = Scene;
+
+    fn deref(&self) -> &Scene {
+        &self.scene
+    }
+}
+
+fn over_https(change: impl FnOnce(&Tls, Options) -> Options) -> Https {
+    let (s3, provider) = (S3::start(), Provider::start());
+    let tls = Tls::start(&[&s3.url(), &provider.base_url()]);
+    let options = s3
+        .environment(Options::default())
+        .env("AWS_ENDPOINT_URL", tls.url(0))
+        .env("OPENAI_API_KEY", API_KEY)
+        .env("OPENAI_BASE_URL", format!("{}/v1", tls.url(1)));
+    let cluster = Cluster::start(change(&tls, options));
+    cluster.execute("CREATE EXTENSION ai CASCADE");
+    let scene = Scene { cluster, s3, provider };
+    Https { scene, _tls: tls }
+}

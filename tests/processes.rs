@@ -1,0 +1,900 @@
+//! The launcher and the workers: each edge of their state machines in docs/states.md, and what a document pays when a
+//! process ends.
+
+mod support;
+
+#[path = "support/notes.rs"]
+mod notes;
+
+use std::time::Duration;
+
+use notes::*;
+use provider::Behaviour;
+use rustix::process::Signal;
+use support::{Answer, Cluster, DEADLINE, Database, Options, Scene, Stop, process, wait_until};
+
+/// A worker that leaves at once when it has nothing to do.
+fn short_lived(options: Options) -> Options {
+    options.setting("ai.idle_timeout", "100ms")
+}
+
+/// What keeps the launcher or the worker of a database from working.
+fn reason(cluster: &Cluster, process: &str) -> String {
+    let sql = format!("SELECT string_agg(reason, '; ') FROM ai.worker_status WHERE process = '{process}'");
+    cluster.value(&sql)
+}
+
+#[track_caller]
+fn wait_for_reason(cluster: &Cluster, process: &str, part: &str) {
+    wait_until(
+        &format!("the {process} gives a reason with: {part}"),
+        DEADLINE,
+        || reason(cluster, process),
+        |reason| reason.contains(part),
+    );
+}
+
+/// Workers that were started for a database, as the log tells with `log_min_messages = debug1`.
+fn starts(cluster: &Cluster, database: &str) -> usize {
+    lines(
+        cluster,
+        &format!("starting background worker process \"ai worker {database}"),
+    )
+}
+
+/// A first note, and then a worker that has left: from here on, whoever starts one has a reason of its own.
+#[track_caller]
+fn idle(database: &Database) {
+    add(database, 0, "first");
+    wait_for_embedded(database, &["0:first"]);
+    wait_for_no_worker(database);
+}
+
+/// No query, lock or snapshot of a worker that waits for the provider is in anybody's way.
+#[test]
+fn waiting_for_the_provider_holds_nothing() {
+    let notes = Notes::start();
+    notes.provider.behave(Behaviour::Hang);
+    add(&notes.cluster, 1, "one");
+    notes.wait_for_requests_in_flight(1);
+    let worker = notes.cluster.wait_for_worker();
+    let holds = format!(
+        "SELECT backend_xmin IS NULL AND backend_xid IS NULL AND state = 'idle',
+                (SELECT count(*) FROM pg_locks l WHERE l.pid = {worker})
+         FROM pg_stat_activity a WHERE a.pid = {worker}"
+    );
+    assert_eq!(notes.cluster.rows(&holds), [["t", "0"]]);
+    // A tenth of what the provider may take: whoever waited for it would fail.
+    notes.cluster.execute("SET lock_timeout = '6s'");
+    notes.cluster.execute("VACUUM FULL note");
+    notes.cluster.execute("VACUUM FULL note_embedding_store");
+    notes.cluster.execute("ALTER TABLE note ADD COLUMN more int");
+    notes.cluster.execute("TRUNCATE note");
+    assert_eq!(queued(&notes.cluster, 1, "id"), None);
+    assert_eq!(
+        notes.provider.counts().in_flight,
+        1,
+        "the provider was still being waited for"
+    );
+}
+
+#[test]
+fn launcher_is_connected_to_no_database() {
+    let notes = Notes::start();
+    let launcher = "SELECT coalesce(datname, 'none') FROM pg_stat_activity WHERE backend_type = 'ai launcher'";
+    assert_eq!(notes.cluster.column(launcher), ["none"]);
+}
+
+/// With the usual idle timeout: Postgres waits five seconds for others to leave, and the worker stays for two.
+#[test]
+fn idle_database_can_be_copied_and_dropped() {
+    let notes = Notes::start();
+    let other = notes.another_database("other");
+    add(&other, 1, "one");
+    wait_for_embedded(&other, &["1:one"]);
+    other.disconnect();
+    notes.cluster.execute("CREATE DATABASE copy TEMPLATE other");
+    let copy = notes.cluster.database("copy");
+    add(&copy, 2, "two");
+    wait_for_embedded(&copy, &["1:one", "2:two"]);
+    copy.disconnect();
+    notes.cluster.execute("ALTER DATABASE other RENAME TO another");
+    notes.cluster.execute("DROP DATABASE copy");
+    notes.cluster.execute("DROP DATABASE another");
+}
+
+#[test]
+fn state_dropped_database_is_forgotten() {
+    let notes = Notes::start_with(|options| short_lived(options).setting("ai.naptime", "1s"));
+    let other = notes.another_database("other");
+    idle(&other);
+    other.disconnect();
+    notes.cluster.execute("DROP DATABASE other");
+    // Its naptime passes: a launcher that had not forgotten would try to start a worker, and fail.
+    add(&notes.cluster, 1, "one");
+    wait_for_embedded(&notes.cluster, &["1:one"]);
+    for _ in 0..3 {
+        wait_for_no_worker(&notes.cluster);
+        notes.cluster.wait_for_worker();
+    }
+    assert_eq!(lines(&notes.cluster, "does not exist"), 0);
+    assert_eq!(lines(&notes.cluster, "exited with exit code 1"), 0);
+    let named = "SELECT count(*) FROM ai._worker_processes() p
+                 WHERE p.database IS NOT NULL AND NOT EXISTS (SELECT FROM pg_database d WHERE d.oid = p.database)";
+    assert_eq!(notes.cluster.value(named), "0");
+}
+
+#[test]
+fn state_templates_are_left_alone() {
+    let mut notes = Notes::start_with(|options| options.setting("log_min_messages", "debug1"));
+    notes.cluster.execute("CREATE DATABASE closed");
+    notes.cluster.execute("ALTER DATABASE closed ALLOW_CONNECTIONS false");
+    notes.cluster.execute("CREATE DATABASE model IS_TEMPLATE true");
+    // The launcher looks at the catalogue when it starts.
+    notes.0.cluster.stop(Stop::Fast);
+    notes.0.cluster.start_again();
+    add(&notes.cluster, 1, "one");
+    wait_for_embedded(&notes.cluster, &["1:one"]);
+    for name in ["template1", "template0", "model", "closed"] {
+        assert_eq!(starts(&notes.cluster, name), 0, "{name}");
+    }
+}
+
+#[test]
+fn state_worker_comes_with_the_commit() {
+    let notes = Notes::start_with(short_lived);
+    idle(&notes.cluster);
+    let mut user = notes.cluster.connect().unwrap();
+    let mut open = user.transaction().unwrap();
+    open.execute("INSERT INTO note VALUES (1, 'one')", &[]).unwrap();
+    assert_eq!(notes.cluster.worker(), None);
+    open.commit().unwrap();
+    wait_for_embedded(&notes.cluster, &["0:first", "1:one"]);
+}
+
+/// A database with a fresh commit is served; what was rolled back before it has woken nobody and left nothing.
+#[test]
+fn state_rollback_wakes_nobody() {
+    let notes = Notes::start_with(|options| short_lived(options).setting("log_min_messages", "debug1"));
+    idle(&notes.cluster);
+    let before = starts(&notes.cluster, "postgres");
+    for _ in 0..5 {
+        notes
+            .cluster
+            .execute("BEGIN; INSERT INTO note VALUES (1, 'one'); ROLLBACK");
+        notes
+            .cluster
+            .execute("BEGIN; INSERT INTO note VALUES (1, 'one'); SAVEPOINT s; ROLLBACK TO s; ROLLBACK");
+    }
+    add(&notes.cluster, 2, "two");
+    wait_for_embedded(&notes.cluster, &["0:first", "2:two"]);
+    assert_eq!(starts(&notes.cluster, "postgres") - before, 1);
+}
+
+#[test]
+fn state_idle_worker_leaves() {
+    let notes = Notes::start_with(short_lived);
+    add(&notes.cluster, 1, "one");
+    wait_for_embedded(&notes.cluster, &["1:one"]);
+    wait_for_no_worker(&notes.cluster);
+    let rows = "SELECT count(*) FROM ai.worker_status WHERE process = 'worker'";
+    assert_eq!(notes.cluster.value(rows), "0");
+    assert_eq!(reason(&notes.cluster, "launcher"), "NULL");
+}
+
+/// Nobody looks but who is woken (the naptime is a day), and the worker leaves whenever it has nothing to do.
+#[test]
+fn state_woken_while_leaving_loses_nothing() {
+    let notes = Notes::start_with(|options| options.setting("ai.idle_timeout", "0").setting("ai.naptime", "1d"));
+    for id in 1..=60 {
+        add(&notes.cluster, id, "text");
+        let there = format!("SELECT count(*) FROM note_embedding_store WHERE id = {id}");
+        notes.cluster.wait_for("the note is embedded", &there, "1");
+    }
+}
+
+#[test]
+fn state_worker_returns_for_a_retry() {
+    let notes = Notes::start_with(|options| short_lived(options).setting("ai.naptime", "1d"));
+    notes.provider.behave_times(1, Behaviour::ServerError);
+    add(&notes.cluster, 1, "one");
+    wait_until(
+        "it has failed",
+        DEADLINE,
+        || errors(&notes.cluster),
+        |errors| errors == &["1:embedding:transient:1"],
+    );
+    wait_for_no_worker(&notes.cluster);
+    wait_for_embedded(&notes.cluster, &["1:one"]);
+    assert_eq!(errors(&notes.cluster), [""; 0]);
+}
+
+/// Nothing is committed after the restart: the launcher has to look by itself.
+#[test]
+fn state_worker_looks_into_every_database() {
+    let mut notes = Notes::start_with(short_lived);
+    let other = notes.another_database("other");
+    notes.provider.behave(Behaviour::Hang);
+    add(&notes.cluster, 1, "one");
+    add(&other, 1, "eins");
+    notes.wait_for_requests_in_flight(2);
+    other.disconnect();
+    notes.0.cluster.stop(Stop::Fast);
+    notes.provider.behave(Behaviour::Well);
+    notes.0.cluster.start_again();
+    wait_for_embedded(&notes.cluster, &["1:one"]);
+    wait_for_embedded(&other, &["1:eins"]);
+}
+
+#[test]
+fn second_database_is_served_without_a_restart() {
+    let notes = Notes::start();
+    let other = notes.another_database("another database, with a long name and an ä");
+    add(&other, 1, "one");
+    wait_for_embedded(&other, &["1:one"]);
+    assert_eq!(embedded(&notes.cluster), [""; 0]);
+}
+
+#[test]
+fn state_max_workers_take_turns() {
+    let notes = Notes::start_with(|options| short_lived(options).setting("ai.max_workers", "1"));
+    let (second, third) = (notes.another_database("second"), notes.another_database("third"));
+    for database in [&*notes.cluster, &second, &third] {
+        idle(database);
+    }
+    // Long enough to look at what the others wait for.
+    notes.provider.behave_times(1, Behaviour::Slow(Duration::from_secs(2)));
+    add(&notes.cluster, 1, "one");
+    notes.wait_for_requests_in_flight(1);
+    add(&second, 2, "two");
+    add(&third, 3, "three");
+    wait_for_reason(
+        &notes.cluster,
+        "launcher",
+        "1 workers are busy, as many as ai.max_workers allows",
+    );
+    assert_eq!(embedded(&second).len() + embedded(&third).len(), 2);
+    wait_for_embedded(&notes.cluster, &["0:first", "1:one"]);
+    wait_for_embedded(&second, &["0:first", "2:two"]);
+    wait_for_embedded(&third, &["0:first", "3:three"]);
+}
+
+/// The launcher tries again after 5 and 10 seconds; the only process is free after 3 to 5.
+#[test]
+fn state_no_process_to_spare_is_told() {
+    // Postgres' own launcher of logical replication takes one, ours another.
+    let notes = Notes::start_with(|options| short_lived(options).setting("max_worker_processes", "3"));
+    let other = notes.another_database("other");
+    idle(&notes.cluster);
+    idle(&other);
+    let before = lines(&notes.cluster, "raise max_worker_processes");
+    notes.provider.behave_times(1, Behaviour::Slow(Duration::from_secs(3)));
+    add(&notes.cluster, 1, "one");
+    notes.wait_for_requests_in_flight(1);
+    add(&other, 2, "two");
+    wait_for_reason(&notes.cluster, "launcher", "raise max_worker_processes");
+    wait_for_embedded(&other, &["0:first", "2:two"]);
+    assert_eq!(lines(&notes.cluster, "raise max_worker_processes") - before, 1);
+    assert_eq!(reason(&notes.cluster, "launcher"), "NULL");
+}
+
+/// Never a process for it, until there are more of them.
+#[test]
+fn max_worker_processes_can_be_raised() {
+    let mut scene = Notes::start_with(|options| options.setting("max_worker_processes", "2"));
+    add(&scene.cluster, 1, "one");
+    wait_for_reason(&scene.cluster, "launcher", "raise max_worker_processes");
+    scene
+        .0
+        .cluster
+        .restart_with(|options| options.setting("max_worker_processes", "8"));
+    wait_for_embedded(&scene.cluster, &["1:one"]);
+}
+
+/// Looked at once when the server starts, and then left alone while another database is served again and again.
+#[test]
+fn state_database_without_the_extension_is_left_alone() {
+    let mut notes = Notes::start_with(|options| {
+        short_lived(options)
+            .setting("ai.naptime", "1s")
+            .setting("log_min_messages", "debug1")
+    });
+    notes.cluster.execute("CREATE DATABASE plain");
+    notes.0.cluster.restart();
+    let before = starts(&notes.cluster, "postgres");
+    wait_until(
+        "the other is served again and again",
+        DEADLINE,
+        || starts(&notes.cluster, "postgres"),
+        |starts| *starts >= before + 3,
+    );
+    assert_eq!(starts(&notes.cluster, "plain"), 1);
+    let plain = notes.cluster.database("plain");
+    plain.execute("CREATE EXTENSION ai CASCADE");
+    create_notes(&plain, 6);
+    add(&plain, 1, "one");
+    wait_for_embedded(&plain, &["1:one"]);
+}
+
+#[test]
+fn state_other_version_stands_still() {
+    let notes = Notes::start_with(|options| short_lived(options).setting("ai.naptime", "1s"));
+    idle(&notes.cluster);
+    notes
+        .cluster
+        .execute("UPDATE pg_extension SET extversion = '99.9' WHERE extname = 'ai'");
+    add(&notes.cluster, 1, "one");
+    wait_until(
+        "the log says it",
+        DEADLINE,
+        || lines(&notes.cluster, "the extension is version 99.9, the library 0.1.0"),
+        |lines| *lines > 0,
+    );
+    assert_eq!(embedded(&notes.cluster), ["0:first"]);
+    notes
+        .cluster
+        .execute("UPDATE pg_extension SET extversion = '0.1.0' WHERE extname = 'ai'");
+    wait_for_embedded(&notes.cluster, &["0:first", "1:one"]);
+}
+
+/// Makes a database one that cannot be connected to although the catalogue says so, or mends it again.
+fn damage(cluster: &Cluster, database: &str, damaged: bool) {
+    let oid = cluster.value(&format!("SELECT oid FROM pg_database WHERE datname = '{database}'"));
+    let folder = cluster.data().join("base").join(oid);
+    let (there, away) = (folder.join("PG_VERSION"), folder.join("PG_VERSION.away"));
+    let (from, to) = if damaged { (there, away) } else { (away, there) };
+    std::fs::rename(from, to).unwrap();
+}
+
+/// The back-offs are 5 and 10 seconds.
+#[test]
+fn state_failed_start_backs_off() {
+    let notes = Notes::start_with(|options| short_lived(options).setting("ai.naptime", "1s"));
+    let other = notes.another_database("other");
+    idle(&other);
+    damage(&notes.cluster, "other", true);
+    wait_for_reason(&notes.cluster, "worker", "1 starts failed in a row; the next is in");
+    let backing_off = "SELECT database, state FROM ai.worker_status WHERE reason LIKE '%starts failed%'";
+    assert_eq!(notes.cluster.rows(backing_off), [["other", "waiting"]]);
+    wait_for_reason(&notes.cluster, "worker", "2 starts failed in a row; the next is in");
+    assert_eq!(lines(&notes.cluster, "is not a valid data directory"), 2);
+    // Nobody else has to wait.
+    add(&notes.cluster, 1, "one");
+    wait_for_embedded(&notes.cluster, &["1:one"]);
+}
+
+#[test]
+fn state_reload_ends_the_back_off() {
+    let notes = Notes::start_with(|options| short_lived(options).setting("ai.naptime", "1s"));
+    let other = notes.another_database("other");
+    idle(&other);
+    damage(&notes.cluster, "other", true);
+    add(&other, 1, "one");
+    // The second back-off is 10 s: what comes sooner was not waited for.
+    wait_for_reason(&notes.cluster, "worker", "2 starts failed in a row; the next is in");
+    damage(&notes.cluster, "other", false);
+    notes.cluster.reload();
+    wait_until(
+        "a worker was started",
+        Duration::from_secs(6),
+        || embedded(&other).len(),
+        |embedded| *embedded == 2,
+    );
+}
+
+/// The launcher learns of it when it looks at the catalogue, and a reload makes it look.
+#[test]
+fn closed_database_is_served_when_it_opens() {
+    let notes = Notes::start_with(|options| short_lived(options).setting("ai.naptime", "1s"));
+    let other = notes.another_database("other");
+    notes.provider.behave(Behaviour::ServerError);
+    add(&other, 1, "one");
+    wait_until(
+        "it has failed",
+        DEADLINE,
+        || errors(&other),
+        |errors| !errors.is_empty(),
+    );
+    wait_for_no_worker(&other);
+    other.disconnect();
+    notes.cluster.execute("ALTER DATABASE other ALLOW_CONNECTIONS false");
+    notes.provider.behave(Behaviour::Well);
+    // Its retry is due within two seconds; the other database is looked at every second.
+    for _ in 0..3 {
+        wait_for_no_worker(&notes.cluster);
+        notes.cluster.wait_for_worker();
+    }
+    assert_eq!(lines(&notes.cluster, "is not currently accepting connections"), 0);
+    notes.cluster.execute("ALTER DATABASE other ALLOW_CONNECTIONS true");
+    notes.cluster.reload();
+    wait_for_embedded(&other, &["1:one"]);
+}
+
+/// The worker comes back after the 5 seconds of a first back-off.
+#[test]
+fn state_terminated_worker_comes_back() {
+    let notes = Notes::start();
+    notes.provider.behave(Behaviour::Hang);
+    add(&notes.cluster, 1, "one");
+    notes.wait_for_requests_in_flight(1);
+    notes.cluster.execute(&format!(
+        "SELECT pg_terminate_backend({})",
+        notes.cluster.wait_for_worker()
+    ));
+    notes.wait_for_requests_in_flight(0);
+    wait_for_reason(&notes.cluster, "worker", "1 starts failed in a row");
+    notes.wait_for_requests_in_flight(1);
+    // A further death would be a third, were the first ones charged.
+    wait_for_queued(&notes.cluster, 1, "attempts, crashes", &["1", "0"]);
+    assert_eq!(errors(&notes.cluster), [""; 0]);
+    notes.provider.behave(Behaviour::Well);
+    notes.cluster.execute("UPDATE note SET body = 'two'");
+    notes.cluster.execute(&format!(
+        "SELECT pg_terminate_backend({})",
+        notes.cluster.wait_for_worker()
+    ));
+    // Whoever reloads has mended something.
+    wait_for_reason(&notes.cluster, "worker", "2 starts failed in a row");
+    notes.cluster.reload();
+    wait_for_embedded(&notes.cluster, &["1:two"]);
+}
+
+#[test]
+fn state_stopped_worker_charges_nobody() {
+    let mut notes = Notes::start();
+    notes.provider.behave(Behaviour::Hang);
+    add(&notes.cluster, 1, "one");
+    for _ in 0..3 {
+        notes.wait_for_requests_in_flight(1);
+        wait_for_queued(&notes.cluster, 1, "attempts, crashes", &["1", "0"]);
+        notes.0.cluster.stop(Stop::Fast);
+        notes.wait_for_requests_in_flight(0);
+        notes.0.cluster.start_again();
+    }
+    // A power cut is no fault of the document either.
+    notes.wait_for_requests_in_flight(1);
+    notes.0.cluster.stop(Stop::Immediate);
+    notes.wait_for_requests_in_flight(0);
+    notes.0.cluster.start_again();
+    notes.wait_for_requests_in_flight(1);
+    wait_for_queued(&notes.cluster, 1, "attempts, crashes", &["1", "0"]);
+    notes.0.cluster.stop(Stop::Fast);
+    notes.provider.behave(Behaviour::Well);
+    notes.0.cluster.start_again();
+    wait_for_embedded(&notes.cluster, &["1:one"]);
+    assert_eq!(errors(&notes.cluster), [""; 0]);
+}
+
+/// Less than a second, says the issue of this test; the server itself needs a tenth.
+#[test]
+fn state_fast_stop_does_not_wait_for_the_provider() {
+    let mut notes = Notes::start();
+    notes.provider.behave(Behaviour::Hang);
+    add(&notes.cluster, 1, "one");
+    notes.wait_for_requests_in_flight(1);
+    let took = notes.0.cluster.stop(Stop::Fast);
+    assert!(took < Duration::from_secs(1), "{took:?}");
+}
+
+#[test]
+fn fast_stop_does_not_wait_for_s3() {
+    let mut scene = Scene::start();
+    let uri = scene.s3.put("a.txt", "Some text.");
+    scene.s3.answer("a.txt", Answer::Hang);
+    scene.create_documents(&[&uri]);
+    wait_until(
+        "it is asked for",
+        DEADLINE,
+        || scene.s3.gets("a.txt"),
+        |gets| *gets == 1,
+    );
+    let took = scene.cluster.stop(Stop::Fast);
+    assert!(took < Duration::from_secs(1), "{took:?}");
+}
+
+/// A trigger of the user on the destination keeps the worker inside SPI.
+#[test]
+fn fast_stop_does_not_wait_for_a_trigger() {
+    let mut notes = Notes::start();
+    notes.cluster.execute(
+        "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(60); RETURN NEW; END'",
+    );
+    notes
+        .cluster
+        .execute("CREATE TRIGGER slow BEFORE INSERT ON note_embedding_store FOR EACH ROW EXECUTE FUNCTION slow()");
+    add(&notes.cluster, 1, "one");
+    let asleep = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'ai worker' AND wait_event = 'PgSleep'";
+    notes.cluster.wait_for("the worker is in the trigger", asleep, "1");
+    let took = notes.0.cluster.stop(Stop::Fast);
+    assert!(took < Duration::from_secs(1), "{took:?}");
+    notes.0.cluster.start_again();
+    notes
+        .cluster
+        .wait_for("the worker is in the trigger again", asleep, "1");
+    wait_for_queued(&notes.cluster, 1, "attempts, crashes", &["1", "0"]);
+}
+
+/// With eight documents in flight, a death costs no more than the answers to eight of them, which had not been written.
+#[test]
+fn killed_worker_writes_nothing_twice() {
+    let notes = Notes::start_with(|options| options.setting("ai.max_documents_in_flight", "8"));
+    notes.provider.behave(Behaviour::Slow(Duration::from_millis(100)));
+    notes
+        .cluster
+        .execute("INSERT INTO note SELECT i, 'note ' || i FROM generate_series(1, 80) i");
+    let chunks = "SELECT count(*) FROM note_embedding_store";
+    for part in [10, 30] {
+        let written = || notes.cluster.value(chunks).parse::<u64>().unwrap();
+        wait_until("a part is written", DEADLINE, written, |written| *written >= part);
+        notes.cluster.kill_worker();
+    }
+    notes.provider.behave(Behaviour::Well);
+    notes.cluster.wait_for("all are written", chunks, "80");
+    notes.cluster.wait_until_settled();
+    let right = "SELECT count(*), count(DISTINCT n.id) FROM note n JOIN note_embedding_store s ON s.id = n.id AND s.chunk = n.body";
+    assert_eq!(notes.cluster.rows(right), [["80", "80"]]);
+    assert_eq!(failed(&notes.cluster), [""; 0]);
+    let inputs = notes.provider.counts().inputs;
+    assert!((80..=80 + 2 * 8).contains(&inputs), "{inputs} inputs were paid for");
+}
+
+#[test]
+fn killed_launcher_comes_back() {
+    let notes = Notes::start();
+    let first = wait_until(
+        "the launcher runs",
+        DEADLINE,
+        || launcher(&notes.cluster),
+        Option::is_some,
+    );
+    kill(&notes.cluster, first.unwrap());
+    add(&notes.cluster, 1, "one");
+    wait_for_embedded(&notes.cluster, &["1:one"]);
+    assert_ne!(launcher(&notes.cluster), first);
+}
+
+/// The postmaster starts it again after five seconds. Meanwhile its worker goes on, counts as one of those that may
+/// run, and comes back when it is sent away, too.
+#[test]
+fn state_launcher_comes_back() {
+    let notes = Notes::start_with(|options| {
+        options
+            .setting("ai.max_workers", "1")
+            .setting("ai.idle_timeout", "100ms")
+    });
+    let other = notes.another_database("other");
+    idle(&other);
+    notes.provider.behave(Behaviour::Hang);
+    add(&notes.cluster, 1, "one");
+    notes.wait_for_requests_in_flight(1);
+    let first = launcher(&notes.cluster);
+    notes
+        .cluster
+        .execute(&format!("SELECT pg_terminate_backend({})", first.unwrap()));
+    let missing = "SELECT count(*) FROM ai.worker_status WHERE process = 'launcher' AND state = 'missing'";
+    notes.cluster.wait_for("the status says so", missing, "1");
+    wait_until(
+        "it is there again",
+        DEADLINE,
+        || launcher(&notes.cluster),
+        |now| now.is_some() && *now != first,
+    );
+    add(&other, 1, "eins");
+    wait_for_reason(&notes.cluster, "launcher", "1 workers are busy");
+    assert_eq!(notes.provider.counts().in_flight, 1);
+    notes.provider.behave(Behaviour::Well);
+    notes.cluster.execute(&format!(
+        "SELECT pg_terminate_backend({})",
+        notes.cluster.wait_for_worker()
+    ));
+    wait_for_embedded(&other, &["0:first", "1:eins"]);
+    wait_for_embedded(&notes.cluster, &["1:one"]);
+}
+
+/// Documents that hang as they are loaded are the marked ones.
+fn poisoned(scene: &Scene, neighbours: &[&str]) -> String {
+    let uris: Vec<String> = neighbours.iter().map(|name| scene.s3.put(name, *name)).collect();
+    let poison = scene.s3.put("poison", "poison");
+    scene.s3.answer("poison", Answer::Hang);
+    scene.create_document_table();
+    scene.insert_documents(&[&poison]);
+    scene.insert_documents(&uris.iter().map(String::as_str).collect::<Vec<_>>());
+    scene.create_document_vectorizer();
+    poison
+}
+
+/// A worker that is killed three times over the same document leaves it aside, and only it.
+#[test]
+fn state_third_death_fails() {
+    let scene = Scene::start();
+    let poison = poisoned(&scene, &["a", "b", "c"]);
+    let gets = || scene.s3.gets("poison");
+    for death in 1..=3 {
+        wait_until("the poison is in a worker's hands", DEADLINE, gets, |gets| {
+            *gets == death
+        });
+        scene.cluster.kill_worker();
+    }
+    let failed = "SELECT uri, class, failure_step, reason FROM ai._vectorizer_q_failed_1";
+    let rows = wait_until(
+        "it is put aside",
+        DEADLINE,
+        || scene.cluster.rows(failed),
+        |rows| !rows.is_empty(),
+    );
+    let reason = "the worker process died 3 times while it worked on this document";
+    assert_eq!(rows, [[poison.as_str(), "permanent", "parsing", reason]]);
+    let said = "SELECT primary_key ->> 'uri', occurrences FROM ai.vectorizer_errors";
+    assert_eq!(scene.cluster.rows(said), [[poison.as_str(), "1"]]);
+    scene.cluster.wait_until_settled();
+    let chunks = "SELECT chunk FROM document_embeddings ORDER BY 1";
+    assert_eq!(scene.cluster.column(chunks), ["a", "b", "c"]);
+    assert_eq!(scene.s3.gets("poison"), 3, "nobody touches it again");
+}
+
+/// All that was in the worker's hands is under suspicion, and what comes later does not wait behind it.
+#[test]
+fn state_killed_worker_makes_a_suspect() {
+    let notes = Notes::start();
+    notes.provider.behave(Behaviour::Hang);
+    add(&notes.cluster, 1, "one");
+    notes.wait_for_requests_in_flight(1);
+    notes.cluster.kill_worker();
+    notes.wait_for_requests_in_flight(1);
+    wait_for_queued(&notes.cluster, 1, "crashes, attempts, lease IS NULL", &["1", "1", "f"]);
+    assert_eq!(errors(&notes.cluster), [""; 0]);
+}
+
+/// Slow enough that two of them would be seen together.
+#[test]
+fn state_suspect_flies_alone() {
+    let notes = Notes::start();
+    notes.provider.behave(Behaviour::Hang);
+    notes
+        .cluster
+        .execute("INSERT INTO note SELECT i, 'note ' || i FROM generate_series(1, 4) i");
+    notes.wait_for_requests_in_flight(1);
+    let before = notes.provider.seen().len();
+    notes.provider.behave(Behaviour::Slow(Duration::from_millis(300)));
+    notes.cluster.kill_worker();
+    let chunks = "SELECT count(*) FROM note_embedding_store";
+    notes.cluster.wait_for("all are embedded", chunks, "4");
+    notes.cluster.wait_until_settled();
+    let seen = notes.provider.seen();
+    let requests: Vec<usize> = seen[before..].iter().map(|request| request.texts.len()).collect();
+    assert_eq!(requests, [1; 4]);
+    for pair in seen[before..].windows(2) {
+        assert!(
+            pair[1].at - pair[0].at >= Duration::from_millis(300),
+            "one waits for the answer of the other"
+        );
+    }
+}
+
+/// What changed since may be harmless now: it is taken together with others.
+#[test]
+fn state_suspect_changed_is_innocent() {
+    let notes = Notes::start();
+    notes.provider.behave(Behaviour::Hang);
+    notes
+        .cluster
+        .execute("INSERT INTO note SELECT i, 'note ' || i FROM generate_series(1, 3) i");
+    notes.wait_for_requests_in_flight(1);
+    notes.cluster.kill_worker();
+    // One of them flies alone; the others lie in the queue.
+    notes.wait_for_requests_in_flight(1);
+    wait_for_queued(&notes.cluster, 3, "crashes, lease IS NULL", &["1", "t"]);
+    notes.cluster.execute("UPDATE note SET body = 'three' WHERE id = 3");
+    wait_for_queued(&notes.cluster, 3, "crashes, version", &["0", "2"]);
+    notes.cluster.execute(&format!(
+        "SELECT pg_terminate_backend({})",
+        notes.cluster.wait_for_worker()
+    ));
+    notes.wait_for_requests_in_flight(0);
+    notes.provider.behave(Behaviour::Well);
+    notes.cluster.reload();
+    wait_for_embedded(&notes.cluster, &["1:note 1", "2:note 2", "3:three"]);
+}
+
+/// A worker that was stopped for longer than its lease wakes up and finds its document in other hands: it writes nothing.
+#[test]
+fn sleeping_worker_writes_nothing() {
+    let notes = Notes::start_with(|options| options.setting("ai.lease_duration", "2s"));
+    notes.provider.behave_times(1, Behaviour::Slow(Duration::from_secs(1)));
+    add(&notes.cluster, 1, "one");
+    notes.wait_for_requests_in_flight(1);
+    let worker = notes.cluster.wait_for_worker();
+    process::signal(worker, Signal::STOP);
+    let expired = "SELECT count(*) FROM ai._vectorizer_q_1 WHERE lease_expires_at < now()";
+    notes.cluster.wait_for("the lease has run out", expired, "1");
+    notes.wait_for_requests_in_flight(0);
+    notes.cluster.execute(
+        "UPDATE ai._vectorizer_q_1 SET lease = 1, lease_taken_at = now(), lease_expires_at = now() + interval '1 hour'",
+    );
+    process::signal(worker, Signal::CONT);
+    add(&notes.cluster, 2, "two");
+    wait_until(
+        "the other is embedded",
+        DEADLINE,
+        || embedded(&notes.cluster),
+        |seen| seen == &["2:two"],
+    );
+    wait_for_no_worker(&notes.cluster);
+    assert_eq!(embedded(&notes.cluster), ["2:two"]);
+    assert_eq!(
+        queued(&notes.cluster, 1, "lease, version, attempts").unwrap(),
+        ["1", "1", "1"]
+    );
+    // The other one dies, too: its lease runs out.
+    notes
+        .cluster
+        .execute("UPDATE ai._vectorizer_q_1 SET lease_expires_at = now()");
+    notes.cluster.execute("SELECT ai._wake_worker()");
+    wait_for_embedded(&notes.cluster, &["1:one", "2:two"]);
+}
+
+/// COMMIT PREPARED runs no trigger and no callback of ours: the slow poll finds the rows.
+#[test]
+fn prepared_transaction_is_found() {
+    let notes = Notes::start_with(|options| {
+        short_lived(options)
+            .setting("ai.naptime", "1s")
+            .setting("max_prepared_transactions", "2")
+    });
+    prepare_and_commit(&notes);
+}
+
+/// A worker that never leaves has to look, too.
+#[test]
+fn prepared_transaction_is_found_by_a_busy_worker() {
+    let notes = Notes::start_with(|options| {
+        options
+            .setting("ai.idle_timeout", "1h")
+            .setting("ai.naptime", "1s")
+            .setting("max_prepared_transactions", "2")
+    });
+    prepare_and_commit(&notes);
+}
+
+fn prepare_and_commit(notes: &Notes) {
+    add(&notes.cluster, 1, "one");
+    wait_for_embedded(&notes.cluster, &["1:one"]);
+    let mut user = notes.cluster.connect().unwrap();
+    user.batch_execute("BEGIN").unwrap();
+    user.batch_execute("INSERT INTO note VALUES (2, 'two')").unwrap();
+    user.batch_execute("PREPARE TRANSACTION 'note'").unwrap();
+    // Wakes nobody.
+    user.batch_execute("SELECT 1").unwrap();
+    assert_eq!(embedded(&notes.cluster), ["1:one"]);
+    user.batch_execute("COMMIT PREPARED 'note'").unwrap();
+    wait_for_embedded(&notes.cluster, &["1:one", "2:two"]);
+}
+
+#[test]
+fn without_preloading_the_reason_is_told() {
+    let mut scene = Scene::start_with(|options| options.setting("shared_preload_libraries", ""));
+    create_notes(&scene.cluster, 6);
+    assert_eq!(
+        lines(&scene.cluster, "WARNING:  ai is not in shared_preload_libraries"),
+        1
+    );
+    add(&scene.cluster, 1, "one");
+    let status = "SELECT process, state FROM ai.worker_status";
+    assert_eq!(
+        scene.cluster.rows(status),
+        [["launcher", "missing"], ["vectorizer", "waiting"]]
+    );
+    for process in ["launcher", "vectorizer"] {
+        assert!(reason(&scene.cluster, process).contains("add it to postgresql.conf and restart the server"));
+    }
+    scene
+        .cluster
+        .restart_with(|options| options.setting("shared_preload_libraries", "ai"));
+    wait_for_embedded(&scene.cluster, &["1:one"]);
+}
+
+/// A standby shows what it has, and writes from the moment of its promotion.
+#[test]
+fn state_standby_has_no_launcher() {
+    let mut notes = Notes::start();
+    notes.provider.behave(Behaviour::Hang);
+    add(&notes.cluster, 1, "one");
+    notes.wait_for_requests_in_flight(1);
+    notes.0.cluster.stop(Stop::Fast);
+    let requests = notes.provider.counts().requests;
+    notes.provider.behave(Behaviour::Well);
+    std::fs::write(notes.cluster.data().join("standby.signal"), "").unwrap();
+    notes.0.cluster.start_again();
+    assert_eq!(notes.cluster.value("SELECT pg_is_in_recovery()"), "t");
+    assert!(reason(&notes.cluster, "launcher").contains("the server is in recovery"));
+    assert!(reason(&notes.cluster, "vectorizer").contains("the server is in recovery"));
+    assert_eq!(launcher(&notes.cluster), None);
+    assert_eq!(notes.provider.counts().requests, requests);
+    notes.cluster.execute("SELECT pg_promote()");
+    wait_for_embedded(&notes.cluster, &["1:one"]);
+}
+
+#[test]
+fn hostile_settings_change_nothing() {
+    let notes = Scene::start();
+    notes
+        .cluster
+        .execute("CREATE ROLE owner LOGIN; GRANT CREATE ON SCHEMA public TO owner");
+    notes
+        .cluster
+        .execute("CREATE ROLE nobody; CREATE SCHEMA trap; CREATE TABLE trap.note (id int, body text)");
+    let settings = [
+        "statement_timeout = 1",
+        "lock_timeout = 1",
+        "idle_in_transaction_session_timeout = 1",
+        "default_transaction_isolation = serializable",
+        "default_transaction_read_only = on",
+        "default_transaction_deferrable = on",
+        "search_path = trap",
+        "row_security = off",
+        "datestyle = 'German, DMY'",
+        "intervalstyle = sql_standard",
+        "bytea_output = escape",
+        "extra_float_digits = -15",
+        "timezone = 'Pacific/Chatham'",
+        "standard_conforming_strings = off",
+        "quote_all_identifiers = on",
+        "transform_null_equals = on",
+        "default_table_access_method = heap",
+        "xmloption = document",
+        "session_replication_role = replica",
+        "role = nobody",
+        "plan_cache_mode = force_generic_plan",
+        "force_parallel_mode = on",
+        "enable_seqscan = off",
+        "check_function_bodies = off",
+    ];
+    notes.cluster.execute("SET SESSION AUTHORIZATION owner");
+    create_notes(&notes.cluster, 6);
+    notes.cluster.execute("RESET SESSION AUTHORIZATION");
+    for setting in settings {
+        notes.cluster.execute(&format!("ALTER DATABASE postgres SET {setting}"));
+        // A role's settings beat those of its database.
+        if !setting.starts_with("role") {
+            notes.cluster.execute(&format!(
+                "ALTER ROLE owner SET {setting}; ALTER ROLE postgres SET {setting}"
+            ));
+        }
+    }
+    // The session of the test keeps the settings it began with; the worker that is there does, too.
+    notes
+        .cluster
+        .execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'ai worker'");
+    notes.cluster.reload();
+    wait_for_no_worker(&notes.cluster);
+    for id in 1..=20 {
+        add(&notes.cluster, id, &format!("note {id}"));
+    }
+    notes.cluster.wait_until_settled();
+    assert_eq!(embedded(&notes.cluster).len(), 20);
+    notes.cluster.execute("UPDATE note SET body = 'changed' WHERE id = 7");
+    let changed = "SELECT chunk FROM note_embedding_store WHERE id = 7";
+    notes.cluster.wait_for("the change arrives", changed, "changed");
+    assert_eq!(errors(&notes.cluster), [""; 0]);
+}
+
+#[test]
+fn state_dropped_extension_ends_the_worker() {
+    let notes = Notes::start_with(|options| options.setting("ai.idle_timeout", "1h"));
+    notes.provider.behave(Behaviour::Hang);
+    add(&notes.cluster, 1, "one");
+    notes.wait_for_requests_in_flight(1);
+    notes.cluster.execute("SET lock_timeout = '6s'");
+    notes.cluster.execute("DROP EXTENSION ai CASCADE");
+    wait_for_no_worker(&notes.cluster);
+    notes.wait_for_requests_in_flight(0);
+    notes.provider.behave(Behaviour::Well);
+    notes.cluster.execute("INSERT INTO note VALUES (2, 'two')");
+    notes
+        .cluster
+        .execute("DROP TABLE note CASCADE; DROP TABLE IF EXISTS note_embedding_store CASCADE");
+    notes.cluster.execute("CREATE EXTENSION ai CASCADE");
+    create_notes(&notes.cluster, 6);
+    add(&notes.cluster, 3, "three");
+    wait_for_embedded(&notes.cluster, &["3:three"]);
+}
