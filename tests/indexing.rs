@@ -191,6 +191,40 @@ fn an_index_of_the_user_is_enough() {
 }
 
 #[test]
+fn an_index_that_the_user_is_building_is_waited_for() {
+    let scene = scene();
+    create_notes(&scene, 2, "ai.indexing_none()");
+    scene.cluster.wait_until_settled();
+    let mut reader = hold_snapshot(&scene);
+    let mut builder = scene.cluster.connect().expect("a connection");
+    let build = std::thread::spawn(move || {
+        builder.batch_execute(
+            "CREATE INDEX CONCURRENTLY mine ON note_embedding_store USING hnsw (embedding vector_l2_ops)",
+        )
+    });
+    let invalid = "SELECT count(*) FROM pg_index WHERE NOT indisvalid";
+    scene.cluster.wait_for("the user's build is under way", invalid, "1");
+    scene
+        .cluster
+        .execute("SELECT ai.set_scheduling(1, indexing => ai.indexing_hnsw(min_rows => 0))");
+    // The worker looks when it reads the vectorizers, which it does before it takes this.
+    add_notes(&scene, 3, 3);
+    scene.cluster.wait_until_settled();
+    assert_eq!(scene.cluster.value(INDEXER), "0");
+    reader.batch_execute("ROLLBACK").expect("the transaction ends");
+    build.join().expect("no panic").expect("the user's build succeeds");
+    add_notes(&scene, 4, 4);
+    scene.cluster.wait_until_settled();
+    wait_until(
+        "the worker has left",
+        DEADLINE,
+        || scene.cluster.worker(),
+        Option::is_none,
+    );
+    assert_eq!(wait_for_index(&scene)[1], "hnsw (embedding vector_l2_ops)");
+}
+
+#[test]
 fn what_a_failed_build_left_behind_is_replaced() {
     let scene = scene();
     create_notes(&scene, 2, "ai.indexing_none()");
