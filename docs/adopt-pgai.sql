@@ -111,14 +111,8 @@ BEGIN
                     WHEN 'none' THEN ai.scheduling_default()
                     ELSE (vectorizer.config -> 'scheduling') - 'job_id'
                 END);
-            -- With pgai anybody may say where which key of the server is sent; here that is for superusers.
-            SELECT string_agg(format('%s %s', e.key, e.value), ', ' ORDER BY e.key) INTO reaches
-            FROM (SELECT * FROM jsonb_each_text(settings -> 'embedding')
-                  UNION ALL SELECT * FROM jsonb_each_text(settings -> 'loading')) AS e
-            WHERE e.key IN ('base_url', 'extra_options', 'aws_role_arn')
-               OR (e.key = 'api_key_name' AND e.value NOT IN ('OPENAI_API_KEY', 'VOYAGE_API_KEY'));
-            PERFORM ai._adopt_vectorizer(
-                vectorizer.id, vectorizer.name::text, source, settings, vectorizer.disabled OR reaches IS NOT NULL,
+            reaches := ai._adopt_vectorizer(
+                vectorizer.id, vectorizer.name::text, source, settings, vectorizer.disabled,
                 vectorizer.queue_schema::text, vectorizer.queue_table::text, old_queue::text, old_failed::text);
 
             FOR given IN

@@ -4,6 +4,7 @@
 use pgrx::JsonB;
 use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
+use serde_json::Value;
 
 use super::create;
 use crate::error::{invalid, raise};
@@ -12,6 +13,9 @@ use crate::statement::{self, fill, qualified};
 
 /// Makes the vectorizer of a row of pgai's catalogue, without embedding anything again. What waited in pgai's queues
 /// (quoted names with schemas) waits in ours; pgai's triggers are gone already.
+///
+/// With pgai anybody may say where which key of the server is sent. A vectorizer that says so is disabled, and the answer
+/// is what it says.
 #[pg_extern(sql = false)]
 #[allow(clippy::too_many_arguments)]
 fn adopt_vectorizer(
@@ -24,7 +28,7 @@ fn adopt_vectorizer(
     queue_table: String,
     old_queue: String,
     old_failed: Option<String>,
-) {
+) -> Option<String> {
     let found = create::read_source(source).unwrap_or_else(|| invalid("source table does not exist"));
     if !found.caller_is_superuser {
         let message = "only a superuser may adopt vectorizers";
@@ -72,6 +76,17 @@ fn adopt_vectorizer(
     if let Some(old_failed) = &old_failed {
         carry(include_str!("../../sql/query/adopt_failed.sql"), old_failed);
     }
+    let chosen = create::reaches_out(&config.0["loading"], &config.0["embedding"]);
     let sql = "UPDATE ai._vectorizer SET disabled = $2 WHERE id = $1";
-    statement::run(sql, &[vectorizer_id.into(), disabled.into()]);
+    statement::run(sql, &[vectorizer_id.into(), (disabled || chosen.is_some()).into()]);
+    chosen.map(|key| format!("{key} {}", value_of(&config.0, key)))
+}
+
+/// What a configuration says under `key`, for people.
+fn value_of(config: &Value, key: &str) -> String {
+    let sections = [&config["embedding"], &config["loading"]];
+    let value = sections.into_iter().find_map(|section| section.get(key));
+    value.map_or_else(String::new, |value| {
+        value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+    })
 }

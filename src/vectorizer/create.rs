@@ -377,10 +377,7 @@ fn must_not_clash(columns: &[Column]) {
 
 /// The worker holds credentials of the server, and only an administrator says where they are used.
 fn refuse_what_reaches_out(loading: &Value, embedding: &Value) {
-    let role = loading["aws_role_arn"].is_string().then_some("aws_role_arn");
-    // It was read when it was validated.
-    let embedding: Option<Embedding> = serde_json::from_value(embedding.clone()).ok();
-    let Some(what) = embedding.as_ref().and_then(endpoint::choice).or(role) else {
+    let Some(what) = reaches_out(loading, embedding) else {
         return;
     };
     raise(
@@ -388,4 +385,12 @@ fn refuse_what_reaches_out(loading: &Value, embedding: &Value) {
         format!("permission denied to choose {what}"),
         Some("Only a superuser may say where the credentials of the server are used; have one create this vectorizer."),
     );
+}
+
+/// Which choice of a configuration is for administrators, if one is.
+pub(super) fn reaches_out(loading: &Value, embedding: &Value) -> Option<&'static str> {
+    let role = loading["aws_role_arn"].is_string().then_some("aws_role_arn");
+    // It was read when it was validated.
+    let embedding: Option<Embedding> = serde_json::from_value(embedding.clone()).ok();
+    embedding.as_ref().and_then(endpoint::choice).or(role)
 }
