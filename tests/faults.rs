@@ -448,12 +448,14 @@ fn state_locked_row_is_not_waited_for() {
         "UPDATE note SET body = 'changed' WHERE id = 2",
     ] {
         let notes = Notes::start();
-        notes.provider.behave_times(1, SLOW);
+        notes.provider.behave(Behaviour::Slow(Duration::from_secs(2)));
         add_many(&notes.cluster, 3);
         notes.wait_for_requests_in_flight(1);
         let mut user = notes.cluster.connect().unwrap();
         user.batch_execute("BEGIN").unwrap();
         user.batch_execute(lock).unwrap();
+        assert_eq!(embedded(&notes.cluster), NONE, "all are with the provider");
+        notes.provider.behave(Behaviour::Well);
         wait_until(
             "the others are there",
             DEADLINE,
@@ -487,12 +489,13 @@ fn state_locked_table_is_not_waited_for() {
     for table in ["note", "note_embedding_store", "ai._vectorizer_q_1"] {
         let notes = Notes::start();
         create_memos(&notes.cluster, EMBEDDING);
-        notes.provider.behave_times(1, SLOW);
+        notes.provider.behave(Behaviour::Slow(Duration::from_secs(2)));
         add_many(&notes.cluster, 3);
         notes.wait_for_requests_in_flight(1);
         let mut user = notes.cluster.connect().unwrap();
         user.batch_execute("BEGIN").unwrap();
         user.batch_execute(&format!("LOCK TABLE {table}")).unwrap();
+        notes.provider.behave(Behaviour::Well);
         notes.wait_for_requests_in_flight(0);
         for id in 1..=5 {
             notes
