@@ -496,7 +496,7 @@ fn state_locked_table_is_not_waited_for() {
         user.batch_execute("BEGIN").unwrap();
         user.batch_execute(&format!("LOCK TABLE {table}")).unwrap();
         notes.provider.behave(Behaviour::Well);
-        notes.wait_for_requests_in_flight(0);
+        notes.wait_for_no_request();
         for id in 1..=5 {
             notes
                 .cluster
@@ -520,7 +520,7 @@ fn state_lost_lease_writes_nothing() {
     notes
         .cluster
         .execute("UPDATE ai._vectorizer_q_1 SET lease = 1, lease_expires_at = now() + interval '1 hour'");
-    notes.wait_for_requests_in_flight(0);
+    notes.wait_for_no_request();
     wait_for_landing(&notes.cluster);
     assert_eq!(embedded(&notes.cluster), NONE);
     assert_eq!(
