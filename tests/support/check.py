@@ -5,6 +5,7 @@
 """
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -108,6 +109,16 @@ def installcheck(bindir, folder):
     return passed and not unexpected
 
 
+def edges(_bindir, _folder):
+    """docs/states.md names a test for each edge of its state machines, as file::function or pipeline: module::function."""
+    named = set(re.findall(r"`(?:pipeline: )?(\w+)::(\w+)`", (ROOT / "docs" / "states.md").read_text())) - {("file", "function"), ("module", "function")}
+    sources = [*(ROOT / "tests").glob("*.rs"), *(ROOT / "pipeline").glob("*/**/*.rs")]
+    known = {(path.stem, name) for path in sources for name in re.findall(r"\bfn (\w+)\(", path.read_text())}
+    missing = sorted(f"{module}::{name}" for module, name in named - known)
+    print("\n".join(f"docs/states.md names {test}, which there is not" for test in missing) or f"{len(named)} tests are named, and all are there")
+    return bool(named) and not missing
+
+
 def documented(bindir, folder):
     """The reference is written from the catalogue: it must be what the catalogue says now."""
     with cluster(bindir, folder, {"shared_preload_libraries": "ai"}, {"AWS_EC2_METADATA_DISABLED": "true"}) as server:
@@ -125,6 +136,7 @@ def build(_bindir, _folder):
 CHECKS = {
     "format": ("cargo fmt", formatting),
     "wall": ("the pipeline knows no Postgres", wall),
+    "edges": ("docs/states.md names tests that there are", edges),
     "lints": ("clippy, warnings are errors", lints),
     "build": ("the extension, the parser and the provider, installed into the private Postgres", build),
     "compile": ("the tests", compiling),
