@@ -6,6 +6,7 @@ mod create;
 mod drop;
 mod names;
 mod objects;
+mod partitions;
 mod schedule;
 mod triggers;
 mod validate;

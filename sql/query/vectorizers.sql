@@ -30,9 +30,7 @@ SELECT v.id,
        st.id IS NOT NULL OR EXISTS (SELECT FROM ai._vectorizer_errors e WHERE e.id = v.id) AS has_notes,
        extract(epoch FROM (SELECT r.next_run - now() FROM ai._vectorizer_run r WHERE r.id = v.id))::float8 AS runs_in,
        -- A table that is being restored has none yet.
-       (SELECT count(*) FROM pg_trigger t
-        WHERE t.tgrelid = v.source AND t.tgfoid = v.trigger_function AND t.tgenabled <> 'D')
-           = CASE s.relkind WHEN 'p' THEN 2 ELSE 4 END AS is_watched
+       ai._is_watched(v.id)
 FROM ai._vectorizer v
 LEFT JOIN pg_class s ON s.oid = v.source
 LEFT JOIN ai._vectorizer_state st ON st.id = v.id

@@ -62,10 +62,13 @@ fn drop_vectorizer(vectorizer_id: i32, drop_all: bool) {
     acting_as_extension(|| {
         statement::run("DELETE FROM ai._vectorizer WHERE id = $1", &[vectorizer_id.into()]);
     });
-    if let Some(source) = &remains.source {
-        for trigger in &remains.triggers {
-            statement::run(&format!("DROP TRIGGER {} ON {source}", identifier(trigger)), &[]);
-        }
+    {
+        // Parts of a table may be another's.
+        acting_as_extension(|| {
+            for trigger in &remains.triggers {
+                statement::run(&format!("DROP TRIGGER {trigger}"), &[]);
+            }
+        });
     }
     if let Some(function) = &remains.function {
         statement::run(&format!("DROP FUNCTION {function}"), &[]);
