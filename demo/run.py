@@ -72,13 +72,6 @@ class Provider:
     def __init__(self, base_url, key):
         self.base_url, self.key = base_url.rstrip("/"), key
 
-    def embed(self, text):
-        """The vector of a text as pgvector writes it."""
-        body = json.dumps({"model": MODEL, "input": [text], "dimensions": DIMENSIONS}).encode()
-        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {self.key}"}
-        answer = json.loads(http("POST", f"{self.base_url}/embeddings", body, headers))
-        return json.dumps(answer["data"][0]["embedding"], separators=(",", ":"))
-
 
 def http(method, url, body=None, headers=None):
     request = urllib.request.Request(url, data=body, method=method, headers=headers or {})
@@ -179,10 +172,9 @@ def embed_everything(server, total):
     return [uri for (uri,) in without]
 
 
-def search(server, provider, question):
+def search(server, question):
     """Prints the best chunks for a question; returns the document of the best."""
-    vector = provider.embed(question)
-    output = server.psql("--csv", "-q", "-v", f"query={vector}", "-f", DEMO / "search.sql", database=DATABASE)
+    output = server.psql("--csv", "-q", "-v", f"question={question}", "-f", DEMO / "search.sql", database=DATABASE)
     rows = list(csv.DictReader(io.StringIO(output)))
     print(f"\n  {question}")
     for place, row in enumerate(rows, 1):
@@ -192,7 +184,7 @@ def search(server, provider, question):
     return rows[0]["uri"].removeprefix(f"s3://{BUCKET}/") if rows else None
 
 
-def play(server, provider):
+def play(server):
     """Answers questions until the person at the terminal ends it."""
     print("\nType a question to search for it. Ctrl-C or Ctrl-D ends the demo and stops everything.")
     while True:
@@ -203,7 +195,7 @@ def play(server, provider):
             return
         if question:
             try:
-                search(server, provider, question)
+                search(server, question)
             except Failure as failure:
                 print(f"  {failure}")
 
@@ -280,11 +272,11 @@ def demo():
         with steps.step("watch Postgres fetch, parse, chunk and embed the documents"):
             without = embed_everything(server, len(texts))
         with steps.step("search in SQL"):
-            print("    the question's vector comes from the same provider and goes into demo/search.sql as :'query':\n")
+            print("    ai.vectorizer_embed asks the same provider for the vector of the question (demo/search.sql):\n")
             print(textwrap.indent((DEMO / "search.sql").read_text().rstrip(), "    "))
             wrong = []
             for question, expected in questions():
-                if search(server, provider, question) != expected:
+                if search(server, question) != expected:
                     wrong.append(f"'{question}' should have found {expected} first")
             print()
         steps.summary()
@@ -296,7 +288,7 @@ def demo():
             print("\nThe vectors came from the stand-in: they carry words, not meaning. OPENAI_API_KEY=… make demo PROVIDER=openai")
         how_to_play_on(server, endpoint)
         if staying:
-            play(server, provider)
+            play(server)
         else:
             print("\nNo one is at the terminal: the demo ends here and stops what it started.")
         return 1 if without or wrong else 0

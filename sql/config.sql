@@ -91,6 +91,43 @@ $$;
 COMMENT ON FUNCTION ai.embedding_openai(text, int4, text, text, text) IS
     'OpenAI, or a server that speaks its API. api_key_name names the variable in the server''s environment that holds the key.';
 
+CREATE FUNCTION ai.embedding_ollama(
+    model text, dimensions int4, base_url text DEFAULT NULL, options jsonb DEFAULT NULL, keep_alive text DEFAULT NULL) RETURNS jsonb
+LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT jsonb_strip_nulls(jsonb_build_object(
+        'implementation', 'ollama', 'config_type', 'embedding', 'model', model, 'dimensions', dimensions,
+        'base_url', base_url, 'options', options, 'keep_alive', keep_alive))
+$$;
+COMMENT ON FUNCTION ai.embedding_ollama(text, int4, text, jsonb, text) IS
+    'A model of an Ollama server: at base_url, at the OLLAMA_HOST of the server''s environment, or on the same machine.';
+
+CREATE FUNCTION ai.embedding_voyageai(
+    model text, dimensions int4, input_type text DEFAULT 'document', api_key_name text DEFAULT 'VOYAGE_API_KEY',
+    output_dimension int4 DEFAULT NULL, output_dtype text DEFAULT NULL) RETURNS jsonb
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF input_type NOT IN ('query', 'document') THEN
+        RAISE EXCEPTION 'invalid input_type for voyage ai "%"', input_type USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    RETURN jsonb_strip_nulls(jsonb_build_object(
+        'implementation', 'voyageai', 'config_type', 'embedding', 'model', model, 'dimensions', dimensions,
+        'input_type', input_type, 'api_key_name', api_key_name, 'output_dimension', output_dimension,
+        'output_dtype', output_dtype));
+END
+$$;
+COMMENT ON FUNCTION ai.embedding_voyageai(text, int4, text, text, int4, text) IS
+    'Voyage AI. api_key_name names the variable in the server''s environment that holds the key; output_dimension is what a model of several lengths is asked for.';
+
+CREATE FUNCTION ai.embedding_litellm(
+    model text, dimensions int4, api_key_name text DEFAULT NULL, extra_options jsonb DEFAULT NULL) RETURNS jsonb
+LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT jsonb_strip_nulls(jsonb_build_object(
+        'implementation', 'litellm', 'config_type', 'embedding', 'model', model, 'dimensions', dimensions,
+        'api_key_name', api_key_name, 'extra_options', extra_options))
+$$;
+COMMENT ON FUNCTION ai.embedding_litellm(text, int4, text, jsonb) IS
+    'A model by its name in LiteLLM, provider/model, of the providers openai, azure, cohere, mistral, huggingface and voyage. No LiteLLM is involved.';
+
 CREATE FUNCTION ai.formatting_python_template(template text DEFAULT '$chunk') RETURNS jsonb
 LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
     SELECT jsonb_strip_nulls(jsonb_build_object(
@@ -104,6 +141,31 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
     SELECT jsonb_build_object('implementation', 'none', 'config_type', 'indexing')
 $$;
 COMMENT ON FUNCTION ai.indexing_none() IS 'No vector index is built.';
+
+CREATE FUNCTION ai.indexing_hnsw(
+    min_rows int4 DEFAULT 100000, opclass text DEFAULT 'vector_cosine_ops', m int4 DEFAULT NULL,
+    ef_construction int4 DEFAULT NULL, create_when_queue_empty bool DEFAULT true) RETURNS jsonb
+LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT jsonb_strip_nulls(jsonb_build_object(
+        'implementation', 'hnsw', 'config_type', 'indexing', 'min_rows', min_rows, 'opclass', opclass, 'm', m,
+        'ef_construction', ef_construction, 'create_when_queue_empty', create_when_queue_empty))
+$$;
+COMMENT ON FUNCTION ai.indexing_hnsw(int4, text, int4, int4, bool) IS
+    'An HNSW index of pgvector is built once the destination has min_rows rows, without blocking writers.';
+
+CREATE FUNCTION ai.indexing_diskann(
+    min_rows int4 DEFAULT 100000, storage_layout text DEFAULT NULL, num_neighbors int4 DEFAULT NULL,
+    search_list_size int4 DEFAULT NULL, max_alpha float8 DEFAULT NULL, num_dimensions int4 DEFAULT NULL,
+    num_bits_per_dimension int4 DEFAULT NULL, create_when_queue_empty bool DEFAULT true) RETURNS jsonb
+LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT jsonb_strip_nulls(jsonb_build_object(
+        'implementation', 'diskann', 'config_type', 'indexing', 'min_rows', min_rows, 'storage_layout', storage_layout,
+        'num_neighbors', num_neighbors, 'search_list_size', search_list_size, 'max_alpha', max_alpha,
+        'num_dimensions', num_dimensions, 'num_bits_per_dimension', num_bits_per_dimension,
+        'create_when_queue_empty', create_when_queue_empty))
+$$;
+COMMENT ON FUNCTION ai.indexing_diskann(int4, text, int4, int4, float8, int4, int4, bool) IS
+    'A DiskANN index of pgvectorscale is built once the destination has min_rows rows, without blocking writers.';
 
 CREATE FUNCTION ai.indexing_default() RETURNS jsonb
 LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$

@@ -60,6 +60,12 @@ AS 'MODULE_PATHNAME', 'refresh_triggers_wrapper';
 COMMENT ON FUNCTION ai._refresh_triggers() IS
     'Makes the trigger functions anew from the names that tables and columns have now.';
 
+CREATE FUNCTION ai._stop_indexer(vectorizer_id int4) RETURNS void
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'stop_indexer_wrapper';
+COMMENT ON FUNCTION ai._stop_indexer(int4) IS 'Ends the build of the index of a vectorizer that is being dropped.';
+REVOKE EXECUTE ON FUNCTION ai._stop_indexer(int4) FROM PUBLIC;
+
 CREATE FUNCTION ai._forget_errors(vectorizer_id int4, keys jsonb) RETURNS void
 LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'forget_errors_wrapper';

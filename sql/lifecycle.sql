@@ -112,6 +112,7 @@ BEGIN
         PERFORM set_config('client_min_messages', 'warning', true);
         -- First the row: the drops below come by here again.
         DELETE FROM ai._vectorizer v WHERE v.id = vectorizer.id;
+        PERFORM ai._stop_indexer(vectorizer.id);
         SELECT p.oid INTO function FROM pg_proc p WHERE p.oid = vectorizer.trigger_function;
         IF function IS NOT NULL THEN
             EXECUTE format('DROP FUNCTION %s CASCADE', function);

@@ -77,6 +77,15 @@ CREATE TABLE ai._vectorizer_run (
 COMMENT ON TABLE ai._vectorizer_run IS
     'When the queues are worked on next that are not worked on at once: by ai.execute_vectorizer, or by a schedule.';
 
+CREATE TABLE ai._vectorizer_index (
+    id int PRIMARY KEY REFERENCES ai._vectorizer ON DELETE CASCADE,
+    attempts int NOT NULL,
+    tried_at timestamptz NOT NULL,
+    building bool NOT NULL
+);
+COMMENT ON TABLE ai._vectorizer_index IS
+    'Builds of indexes that are under way or have failed. Counted before the build, so that one that kills the server is not tried again at once.';
+
 -- No foreign key here and below: parallel jobs of pg_restore fill these tables in any order.
 CREATE TABLE ai._vectorizer_errors (
     id int NOT NULL,

@@ -54,10 +54,21 @@ COMMENT ON VIEW ai.vectorizer_errors IS
     'What fails at present: one row per document and step, with the class of the failure and how often it was met.';
 
 CREATE VIEW ai.worker_status AS
-SELECT p.process, p.pid, d.datname AS database, NULL::name AS vectorizer, p.state, p.activity, p.since, p.in_flight,
-       p.reason
+SELECT p.process, p.pid, d.datname AS database, NULL::name AS vectorizer, p.state,
+       p.activity || coalesce(': ' || i.phase || CASE WHEN i.current_locker_pid > 0
+                                                      THEN pg_catalog.format(' of process %s', i.current_locker_pid)
+                                                      ELSE '' END, '') AS activity,
+       p.since, p.in_flight, p.reason
 FROM ai._worker_processes() p
 LEFT JOIN pg_catalog.pg_database d ON d.oid = p.database
+LEFT JOIN pg_catalog.pg_stat_progress_create_index i ON i.pid = p.pid
+UNION ALL
+SELECT 'indexer', NULL, pg_catalog.current_database(), v.name, 'waiting', 'will try again to build the index',
+       e.recorded, NULL, e.details ->> 'error_reason'
+FROM ai._vectorizer_errors e
+JOIN ai._vectorizer v ON v.id = e.id
+JOIN ai._vectorizer_index b ON b.id = e.id
+WHERE e.step = 'indexing' AND NOT b.building
 UNION ALL
 SELECT 'vectorizer', NULL, pg_catalog.current_database(), v.name,
        CASE WHEN o.reason IS NOT NULL THEN 'waiting' WHEN st.pending_items > 0 THEN 'working' ELSE 'idle' END,

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 
 pub use names::follow_names;
 
+use crate::index::{DestinationNames, VectorIndex};
 use crate::key::{In, PrimaryKey};
 use crate::statement::{self, fill, identifier};
 
@@ -30,6 +31,8 @@ pub struct Vectorizer {
     /// Columns of the source that the template names, with their types.
     pub template_columns: BTreeMap<String, String>,
     pub statements: Statements,
+    /// The index that it builds, where it does.
+    pub index: Option<VectorIndex>,
     /// The configuration was at fault: one document at a time after this long, until one succeeds.
     pub paused: Option<Duration>,
     /// Something is written down about it: a pause, also one that a restart has ended, or failed documents.
@@ -103,7 +106,7 @@ pub fn vectorizers() -> Vec<Result<Vectorizer, Unusable>> {
     statement::rows(include_str!("../sql/query/vectorizers.sql"), &[], |row| {
         let id: i32 = row.must(1);
         // What was asked for by name is done, also for one that is stopped.
-        let asked = row.get::<f64>(17).is_some_and(|seconds| seconds <= 0.0);
+        let asked = row.get::<f64>(18).is_some_and(|seconds| seconds <= 0.0);
         if row.must::<bool>(10) && !asked {
             return None;
         }
@@ -127,7 +130,7 @@ fn read(row: &statement::Row) -> Result<Option<Vectorizer>, String> {
     let config: Config = serde_json::from_value(row.must::<JsonB>(9).0)
         .map_err(|error| format!("its configuration cannot be read: {error}"))?;
     let runs_in = row
-        .get(17)
+        .get(18)
         .map(|seconds: f64| Duration::from_secs_f64(seconds.clamp(0.0, 86_400.0)));
     let schedule = match (&config.scheduling, runs_in) {
         (_, Some(wait)) if row.must::<bool>(10) => Schedule::In(wait),
@@ -136,7 +139,7 @@ fn read(row: &statement::Row) -> Result<Option<Vectorizer>, String> {
         (Scheduling::None | Scheduling::Timescaledb { .. }, None) => return Ok(None),
     };
     let owner: Oid = row.get(4).ok_or("its source table does not exist any more")?;
-    if row.get::<bool>(18) != Some(true) {
+    if row.get::<bool>(16) != Some(true) {
         return Ok(None);
     }
     let key = PrimaryKey::current(row.must(3), &row.must::<JsonB>(11).0);
@@ -174,6 +177,12 @@ fn read(row: &statement::Row) -> Result<Option<Vectorizer>, String> {
         target: row.get(8),
         vector_schema,
     };
+    let destination = DestinationNames {
+        oid: row.must(19),
+        name: names.target.as_deref().unwrap_or(&names.source),
+        schema: &row.must::<String>(20),
+    };
+    let index = VectorIndex::new(row.must(1), &config, &destination, &names.queue, &names.vector_schema);
     let statements = Statements::new(
         &names,
         &key,
@@ -192,9 +201,10 @@ fn read(row: &statement::Row) -> Result<Option<Vectorizer>, String> {
         config,
         template_columns,
         statements,
+        index,
         paused: (paused == Some(true))
             .then(|| Duration::from_secs_f64(retry_in.unwrap_or_default().clamp(0.0, 3600.0))),
-        has_notes: row.must(16),
+        has_notes: row.must(17),
         schedule,
     }))
 }
@@ -308,6 +318,7 @@ pub fn record_error(id: i32, config: Option<&Config>, primary_key: Option<&Value
         Step::Loading => "loading failed",
         Step::Embedding => "embedding provider failed",
         Step::Parsing => "parsing failed",
+        Step::Indexing => "indexing failed",
         Step::Chunking | Step::Formatting | Step::Writing => "vectorizer failed with unexpected error",
     };
     let retryable = matches!(

@@ -21,6 +21,26 @@ pub fn invalid(message: impl Into<String>) -> ! {
     raise(PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE, message, None)
 }
 
+/// Raises a failure of the pipeline in the session that asked for the work. `detail` says with what.
+pub fn fail(failure: &Failure, detail: String) -> ! {
+    let (code, hint) = match failure.class {
+        Class::Transient => (PgSqlErrorCode::ERRCODE_CONNECTION_EXCEPTION, None),
+        Class::Throttled { retry_after } => (
+            PgSqlErrorCode::ERRCODE_CONFIGURATION_LIMIT_EXCEEDED,
+            retry_after.map(|wait| format!("Try again in {} s.", wait.as_secs_f64().ceil())),
+        ),
+        Class::Configuration => (PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, None),
+        Class::Permanent => (PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE, None),
+        Class::Unknown => (PgSqlErrorCode::ERRCODE_EXTERNAL_ROUTINE_EXCEPTION, None),
+    };
+    let mut report = ErrorReport::new(code, failure.to_string(), "ai").set_detail(detail);
+    if let Some(hint) = failure.hint.clone().or(hint) {
+        report = report.set_hint(hint);
+    }
+    report.report(PgLogLevel::ERROR);
+    unreachable!("an ERROR does not return")
+}
+
 /// A failed write or read of the worker as a failure of the item.
 ///
 /// What another session holds or cuts short passes by itself; a missing privilege or relation concerns every item; data
@@ -36,10 +56,14 @@ pub fn from_database(aborted: &Aborted, step: Step) -> Failure {
     };
     // A value that a constraint or a cast refuses is quoted in Postgres' message: text of the document stays out.
     let reason = match class {
-        Class::Permanent => format!("the database refused the row (SQLSTATE {code})"),
+        Class::Permanent if step != Step::Indexing => format!("the database refused the row (SQLSTATE {code})"),
         _ => format!("{} (SQLSTATE {code})", aborted.message),
     };
     let hint = match class {
+        Class::Configuration if step == Step::Indexing => {
+            Some("The owner of the source table must own the destination, and needs CREATE on its schema.".to_owned())
+        }
+        Class::Permanent if step == Step::Indexing => None,
         Class::Configuration => Some(
             "The owner of the source table needs SELECT on it, and INSERT, UPDATE and DELETE on the destination; \
              all of them must exist."

@@ -34,12 +34,16 @@ struct Column {
 }
 
 impl Column {
-    fn name(&self, table: In) -> String {
-        identifier(match table {
+    fn called(&self, table: In) -> &str {
+        match table {
             In::Source => &self.source,
             In::Queue => &self.queued,
             In::Target => &self.stored,
-        })
+        }
+    }
+
+    fn name(&self, table: In) -> String {
+        identifier(self.called(table))
     }
 }
 
@@ -91,6 +95,11 @@ impl PrimaryKey {
     /// Whether a column of the source belongs to the key.
     pub fn has(&self, source_column: &str) -> bool {
         self.0.iter().any(|column| column.source == source_column)
+    }
+
+    /// Its columns, as they are called in a table.
+    pub fn names(&self, table: In) -> Vec<String> {
+        self.0.iter().map(|column| column.called(table).to_owned()).collect()
     }
 
     /// `a, b`, each behind `prefix`.

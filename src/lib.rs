@@ -1,18 +1,26 @@
 //! Embeddings that stay true, inside Postgres: the shell around `ai_pipeline`.
 //!
 //! The pages in reading order: what can be set, how the queue and the destination are spoken to, how a vectorizer is
-//! made, and the processes that do the work.
+//! made, the processes that do the work, and what a session can ask for itself.
 
 use pgrx::prelude::*;
 
+mod bridge;
 mod catalog;
+mod chunk;
 mod destination;
+mod embed;
+mod endpoint;
+mod environment;
 mod error;
+mod index;
 mod key;
+mod latch;
 mod queue;
 mod settings;
 mod statement;
 mod transaction;
+mod vector;
 mod vectorizer;
 mod worker;
 
@@ -25,6 +33,8 @@ pgrx::extension_sql_file!("../sql/functions.sql", name = "functions", requires =
 pgrx::extension_sql_file!("../sql/views.sql", name = "views", requires = ["functions"]);
 pgrx::extension_sql_file!("../sql/management.sql", name = "management", requires = ["views"]);
 pgrx::extension_sql_file!("../sql/lifecycle.sql", name = "lifecycle", requires = ["management"]);
+pgrx::extension_sql_file!("../sql/embed.sql", name = "embed", requires = ["lifecycle"]);
+pgrx::extension_sql_file!("../sql/adopt.sql", name = "adopt", requires = ["embed"]);
 pgrx::extension_sql_file!("../sql/privileges.sql", name = "privileges", finalize);
 
 #[pg_guard]

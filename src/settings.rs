@@ -251,7 +251,7 @@ pub fn init() {
     );
     string(
         c"ai.indexing_default",
-        c"What ai.indexing_default() stands for: empty or indexing_none.",
+        c"What ai.indexing_default() stands for: empty or indexing_none, indexing_hnsw, indexing_diskann.",
         &INDEXING_DEFAULT,
         Userset,
     );

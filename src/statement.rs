@@ -67,6 +67,16 @@ pub fn row<T>(sql: &str, arguments: &[DatumWithOid], read: impl FnMut(&Row) -> T
     rows(sql, arguments, read).pop()
 }
 
+/// Runs a statement that only reads and answers with one row at most, where nothing may be written: on a standby, and
+/// beside parallel workers. ([`rows`] makes the transaction one that writes, whatever the statement.)
+pub fn look_up<T>(sql: &str, arguments: &[DatumWithOid], mut read: impl FnMut(&Row) -> T) -> Option<T> {
+    Spi::connect(|client| {
+        met(client.select(sql, None, arguments))
+            .map(|tuple| read(&Row(tuple)))
+            .next()
+    })
+}
+
 /// A row of an answer; columns count from 1.
 pub struct Row<'a>(pgrx::spi::SpiHeapTupleData<'a>);
 

@@ -48,6 +48,91 @@ pub fn run<T>(work: impl FnOnce() -> T) -> Result<T, Aborted> {
     committed
 }
 
+/// Runs a statement that manages transactions by itself (CREATE INDEX CONCURRENTLY), as a client's would be run: at top
+/// level, through a portal, which is what keeps its plan and its snapshots in order across the commits inside.
+///
+/// It runs as the session's user: `acting_as` does not survive those commits.
+pub fn run_at_top_level(sql: &str) -> Result<(), Aborted> {
+    let sql = std::ffi::CString::new(sql).expect("statements of ours hold no NUL");
+    let done = PgTryBuilder::new(AssertUnwindSafe(|| {
+        // SAFETY: called on the main thread of a background worker with no transaction open. The parse tree is read again
+        // after commits inside, so it lives in memory that no transaction owns.
+        unsafe {
+            pg_sys::SetCurrentStatementStartTimestamp();
+            pg_sys::pgstat_report_activity(pg_sys::BackendState::STATE_RUNNING, sql.as_ptr());
+            pg_sys::StartTransactionCommand();
+            let memory = pg_sys::AllocSetContextCreateExtended(
+                pg_sys::TopMemoryContext,
+                c"ai statement".as_ptr(),
+                pg_sys::ALLOCSET_DEFAULT_MINSIZE as usize,
+                pg_sys::ALLOCSET_DEFAULT_INITSIZE as usize,
+                pg_sys::ALLOCSET_DEFAULT_MAXSIZE as usize,
+            );
+            let before = pg_sys::MemoryContextSwitchTo(memory);
+            execute(&sql);
+            pg_sys::MemoryContextSwitchTo(before);
+            pg_sys::CommitTransactionCommand();
+            pg_sys::MemoryContextDelete(memory);
+        }
+        Ok(())
+    }))
+    .catch_rust_panic(|cause| Err(aborted(&cause)))
+    .catch_others(|cause| Err(aborted(&cause)))
+    .execute();
+    // SAFETY: as in `run`; the statement has left one transaction open, or none.
+    unsafe {
+        if done.is_err() {
+            pg_sys::AbortCurrentTransaction();
+        }
+        pg_sys::pgstat_report_stat(false);
+        pg_sys::pgstat_report_activity(pg_sys::BackendState::STATE_IDLE, std::ptr::null());
+    }
+    done
+}
+
+/// # Safety
+/// In a transaction that has done nothing yet, and in memory that outlives it.
+unsafe fn execute(sql: &std::ffi::CStr) {
+    // SAFETY: the steps of Postgres' exec_simple_query for one statement, which is a utility statement of ours.
+    unsafe {
+        let statements = pg_sys::pg_parse_query(sql.as_ptr());
+        let statement = (*(*statements).elements).ptr_value.cast::<pg_sys::RawStmt>();
+        let tag = pg_sys::CreateCommandTag((*statement).stmt);
+        pg_sys::PushActiveSnapshot(pg_sys::GetTransactionSnapshot());
+        let query = pg_sys::pg_analyze_and_rewrite_fixedparams(
+            statement,
+            sql.as_ptr(),
+            std::ptr::null(),
+            0,
+            std::ptr::null_mut(),
+        );
+        let plan = pg_sys::pg_plan_queries(query, sql.as_ptr(), 0, std::ptr::null_mut());
+        pg_sys::PopActiveSnapshot();
+        let portal = pg_sys::CreatePortal(c"".as_ptr(), true, true);
+        (*portal).visible = false;
+        pg_sys::PortalDefineQuery(portal, std::ptr::null(), sql.as_ptr(), tag, plan, std::ptr::null_mut());
+        pg_sys::PortalStart(portal, std::ptr::null_mut(), 0, std::ptr::null_mut());
+        let receiver = pg_sys::CreateDestReceiver(pg_sys::CommandDest::DestNone);
+        let nobody = std::ptr::null_mut();
+        #[cfg(not(feature = "pg18"))]
+        pg_sys::PortalRun(portal, std::ffi::c_long::MAX, true, true, receiver, receiver, nobody);
+        #[cfg(feature = "pg18")]
+        pg_sys::PortalRun(portal, std::ffi::c_long::MAX, true, receiver, receiver, nobody);
+        pg_sys::PortalDrop(portal, false);
+    }
+}
+
+/// Makes `role` the user of the session, for what cannot be done by [`acting_as`]. For processes that end soon.
+///
+/// Not by connecting as the role, which would need LOGIN and a free connection of the role. No code of the role may run
+/// afterwards but what Postgres itself fences in: it could RESET the authorization.
+pub fn become_role(role: pg_sys::Oid) -> Result<(), Aborted> {
+    run(|| {
+        // SAFETY: in a transaction; the process was authenticated as the bootstrap superuser.
+        unsafe { pg_sys::SetSessionAuthorization(role, pg_sys::superuser_arg(role)) };
+    })
+}
+
 fn aborted(cause: &CaughtError) -> Aborted {
     let (CaughtError::PostgresError(report)
     | CaughtError::ErrorReport(report)

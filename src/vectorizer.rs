@@ -1,24 +1,31 @@
 //! Making and dropping vectorizers.
 
+use pgrx::JsonB;
 use pgrx::prelude::*;
 
+use crate::endpoint;
+
+mod adopt;
 mod create;
 mod drop;
+mod indexing;
 mod names;
 mod objects;
 mod partitions;
 mod schedule;
 mod triggers;
-mod validate;
+pub mod validate;
+
+pub use drop::missing;
 
 /// The variable that a vectorizer reads its key from, where the environment of the server lacks it.
 #[pg_extern(sql = false)]
 fn missing_key(vectorizer_id: i32) -> Option<String> {
-    let name: Option<String> = crate::statement::row(
-        "SELECT config #>> '{embedding,api_key_name}' FROM ai._vectorizer WHERE id = $1",
+    let config: Option<JsonB> = crate::statement::row(
+        "SELECT config -> 'embedding' FROM ai._vectorizer WHERE id = $1",
         &[vectorizer_id.into()],
         |row| row.get(1),
     )
     .flatten();
-    name.filter(|name| crate::worker::plain_environment(name).is_none())
+    endpoint::missing_key(&serde_json::from_value(config?.0).ok()?)
 }

@@ -6,15 +6,15 @@ use pgrx::bgworkers::{BackgroundWorkerBuilder, BgWorkerStartTime};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 
-mod bridge;
+use crate::latch::{must_end, wait};
+
 mod database;
 mod flight;
+mod indexer;
 mod launcher;
 mod services;
 pub mod shared_memory;
 mod status;
-
-pub use services::plain_environment;
 
 static PRELOADED: AtomicBool = AtomicBool::new(false);
 
@@ -72,6 +72,40 @@ fn receive_signals() {
     }
 }
 
+/// What a database or a role may have set must not change what our statements mean.
+fn pin_settings() {
+    let pinned = [
+        (c"role", c"none"),
+        (c"search_path", c"pg_catalog, pg_temp"),
+        (c"statement_timeout", c"0"),
+        (c"idle_in_transaction_session_timeout", c"0"),
+        (c"default_transaction_isolation", c"read committed"),
+        (c"default_transaction_read_only", c"off"),
+        (c"default_transaction_deferrable", c"off"),
+        (c"session_replication_role", c"origin"),
+        (c"DateStyle", c"ISO, YMD"),
+        (c"IntervalStyle", c"postgres"),
+        (c"extra_float_digits", c"1"),
+        (c"bytea_output", c"hex"),
+    ];
+    for (name, value) in pinned {
+        pin(name, value);
+    }
+}
+
+/// Sets a setting for the life of the process.
+fn pin(name: &std::ffi::CStr, value: &std::ffi::CStr) {
+    // SAFETY: on the main thread, outside a transaction, with names and values that Postgres knows.
+    unsafe {
+        pg_sys::SetConfigOption(
+            name.as_ptr(),
+            value.as_ptr(),
+            pg_sys::GucContext::PGC_SUSET,
+            pg_sys::GucSource::PGC_S_OVERRIDE,
+        );
+    }
+}
+
 /// Reads the configuration again if it was asked for; whether it was.
 fn reload_configuration() -> bool {
     // SAFETY: a flag that the signal handler sets, and Postgres' own way to answer it on the main thread.
@@ -83,12 +117,6 @@ fn reload_configuration() -> bool {
         }
         asked
     }
-}
-
-/// Whether somebody wants this process to end.
-fn must_end() -> bool {
-    // SAFETY: a flag that the signal handler sets.
-    unsafe { pg_sys::ProcDiePending != 0 }
 }
 
 /// Ends the process by way of its exit handlers. Anything but 0 is noted in the server log; for the launcher, 0 would mean
@@ -103,34 +131,14 @@ fn end(code: i32) -> ! {
     }
 }
 
-/// Waits for the latch, for `socket` to become readable where there is one, or for `timeout`.
-fn wait(socket: Option<i32>, timeout: std::time::Duration) {
-    let milliseconds = i64::try_from(timeout.as_millis())
-        .unwrap_or(i64::MAX)
-        .clamp(0, 3_600_000);
-    let mut events = pg_sys::WL_LATCH_SET | pg_sys::WL_TIMEOUT | pg_sys::WL_EXIT_ON_PM_DEATH;
-    if socket.is_some() {
-        events |= pg_sys::WL_SOCKET_READABLE;
-    }
-    // SAFETY: on the main thread, with the process' own latch and a descriptor that the caller keeps open.
-    unsafe {
-        pg_sys::WaitLatchOrSocket(
-            pg_sys::MyLatch,
-            events as i32,
-            socket.unwrap_or(pg_sys::PGINVALID_SOCKET),
-            milliseconds as _,
-            pg_sys::PG_WAIT_EXTENSION,
-        );
-        pg_sys::ResetLatch(pg_sys::MyLatch);
-    }
-    if !must_end() {
-        // Barriers (DROP DATABASE, ALTER SYSTEM) are answered here and nowhere else.
-        pgrx::check_for_interrupts!();
-    }
-}
-
 /// Wakes the worker of this database when the transaction commits.
 #[pg_extern(sql = false)]
 fn wake_worker() {
     shared_memory::wake_at_commit();
+}
+
+/// Ends the build of the index of a vectorizer that is being dropped.
+#[pg_extern(sql = false)]
+fn stop_indexer(vectorizer_id: i32) {
+    shared_memory::stop_indexer(Some(vectorizer_id));
 }

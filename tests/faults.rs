@@ -99,7 +99,7 @@ fn state_waiting_is_tried_again() {
         (Behaviour::Cut, "transient"),
         (Behaviour::TooFew, "unknown"),
         (Behaviour::NotFinite, "unknown"),
-        (Behaviour::HalfJson, "unknown"),
+        (Behaviour::HalfJson, "transient"),
     ];
     for (id, (fault, class)) in (1..).zip(faults) {
         notes.provider.behave_times(1, fault);
@@ -448,12 +448,14 @@ fn state_locked_row_is_not_waited_for() {
         "UPDATE note SET body = 'changed' WHERE id = 2",
     ] {
         let notes = Notes::start();
-        notes.provider.behave_times(1, SLOW);
+        notes.provider.behave(Behaviour::Slow(Duration::from_secs(2)));
         add_many(&notes.cluster, 3);
         notes.wait_for_requests_in_flight(1);
         let mut user = notes.cluster.connect().unwrap();
         user.batch_execute("BEGIN").unwrap();
         user.batch_execute(lock).unwrap();
+        assert_eq!(embedded(&notes.cluster), NONE, "all are with the provider");
+        notes.provider.behave(Behaviour::Well);
         wait_until(
             "the others are there",
             DEADLINE,
@@ -487,13 +489,14 @@ fn state_locked_table_is_not_waited_for() {
     for table in ["note", "note_embedding_store", "ai._vectorizer_q_1"] {
         let notes = Notes::start();
         create_memos(&notes.cluster, EMBEDDING);
-        notes.provider.behave_times(1, SLOW);
+        notes.provider.behave(Behaviour::Slow(Duration::from_secs(2)));
         add_many(&notes.cluster, 3);
         notes.wait_for_requests_in_flight(1);
         let mut user = notes.cluster.connect().unwrap();
         user.batch_execute("BEGIN").unwrap();
         user.batch_execute(&format!("LOCK TABLE {table}")).unwrap();
-        notes.wait_for_requests_in_flight(0);
+        notes.provider.behave(Behaviour::Well);
+        notes.wait_for_no_request();
         for id in 1..=5 {
             notes
                 .cluster
@@ -517,7 +520,7 @@ fn state_lost_lease_writes_nothing() {
     notes
         .cluster
         .execute("UPDATE ai._vectorizer_q_1 SET lease = 1, lease_expires_at = now() + interval '1 hour'");
-    notes.wait_for_requests_in_flight(0);
+    notes.wait_for_no_request();
     wait_for_landing(&notes.cluster);
     assert_eq!(embedded(&notes.cluster), NONE);
     assert_eq!(

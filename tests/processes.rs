@@ -267,10 +267,10 @@ fn state_no_process_to_spare_is_told() {
     let other = notes.another_database("other");
     idle(&notes.cluster);
     idle(&other);
-    let before = lines(&notes.cluster, "raise max_worker_processes");
     notes.provider.behave_times(1, Behaviour::Slow(Duration::from_secs(3)));
     add(&notes.cluster, 1, "one");
     notes.wait_for_requests_in_flight(1);
+    let before = lines(&notes.cluster, "raise max_worker_processes");
     add(&other, 2, "two");
     wait_for_reason(&notes.cluster, "launcher", "raise max_worker_processes");
     wait_for_embedded(&other, &["0:first", "2:two"]);
@@ -421,7 +421,7 @@ fn state_terminated_worker_comes_back() {
         "SELECT pg_terminate_backend({})",
         notes.cluster.wait_for_worker()
     ));
-    notes.wait_for_requests_in_flight(0);
+    notes.wait_for_no_request();
     wait_for_reason(&notes.cluster, "worker", "1 starts failed in a row");
     notes.wait_for_requests_in_flight(1);
     // A further death would be a third, were the first ones charged.
@@ -448,13 +448,13 @@ fn state_stopped_worker_charges_nobody() {
         notes.wait_for_requests_in_flight(1);
         wait_for_queued(&notes.cluster, 1, "attempts, crashes", &["1", "0"]);
         notes.0.cluster.stop(Stop::Fast);
-        notes.wait_for_requests_in_flight(0);
+        notes.wait_for_no_request();
         notes.0.cluster.start_again();
     }
     // A power cut is no fault of the document either.
     notes.wait_for_requests_in_flight(1);
     notes.0.cluster.stop(Stop::Immediate);
-    notes.wait_for_requests_in_flight(0);
+    notes.wait_for_no_request();
     notes.0.cluster.start_again();
     notes.wait_for_requests_in_flight(1);
     wait_for_queued(&notes.cluster, 1, "attempts, crashes", &["1", "0"]);
@@ -653,7 +653,16 @@ fn state_suspect_flies_alone() {
     notes
         .cluster
         .execute("INSERT INTO note SELECT i, 'note ' || i FROM generate_series(1, 4) i");
-    notes.wait_for_requests_in_flight(1);
+    // The first is sent alone, and the others together behind it.
+    let texts = || {
+        notes
+            .provider
+            .seen()
+            .iter()
+            .map(|request| request.texts.len())
+            .sum::<usize>()
+    };
+    wait_until("all are with the provider", DEADLINE, texts, |texts| *texts == 4);
     let before = notes.provider.seen().len();
     notes.provider.behave(Behaviour::Slow(Duration::from_millis(300)));
     notes.cluster.kill_worker();
@@ -679,7 +688,15 @@ fn state_suspect_changed_is_innocent() {
     notes
         .cluster
         .execute("INSERT INTO note SELECT i, 'note ' || i FROM generate_series(1, 3) i");
-    notes.wait_for_requests_in_flight(1);
+    let texts = || {
+        notes
+            .provider
+            .seen()
+            .iter()
+            .map(|request| request.texts.len())
+            .sum::<usize>()
+    };
+    wait_until("all are with the provider", DEADLINE, texts, |texts| *texts == 3);
     notes.cluster.kill_worker();
     // One of them flies alone; the others lie in the queue.
     notes.wait_for_requests_in_flight(1);
@@ -690,7 +707,7 @@ fn state_suspect_changed_is_innocent() {
         "SELECT pg_terminate_backend({})",
         notes.cluster.wait_for_worker()
     ));
-    notes.wait_for_requests_in_flight(0);
+    notes.wait_for_no_request();
     notes.provider.behave(Behaviour::Well);
     notes.cluster.reload();
     wait_for_embedded(&notes.cluster, &["1:note 1", "2:note 2", "3:three"]);
@@ -707,7 +724,7 @@ fn sleeping_worker_writes_nothing() {
     process::signal(worker, Signal::STOP);
     let expired = "SELECT count(*) FROM ai._vectorizer_q_1 WHERE lease_expires_at < now()";
     notes.cluster.wait_for("the lease has run out", expired, "1");
-    notes.wait_for_requests_in_flight(0);
+    notes.wait_for_no_request();
     notes.cluster.execute(
         "UPDATE ai._vectorizer_q_1 SET lease = 1, lease_taken_at = now(), lease_expires_at = now() + interval '1 hour'",
     );
@@ -887,7 +904,7 @@ fn state_dropped_extension_ends_the_worker() {
     notes.cluster.execute("SET lock_timeout = '6s'");
     notes.cluster.execute("DROP EXTENSION ai CASCADE");
     wait_for_no_worker(&notes.cluster);
-    notes.wait_for_requests_in_flight(0);
+    notes.wait_for_no_request();
     notes.provider.behave(Behaviour::Well);
     notes.cluster.execute("INSERT INTO note VALUES (2, 'two')");
     notes

@@ -3,8 +3,14 @@
 //! The JSON is pgai's: each section carries `config_type` and `implementation`. [`section`] writes it; reading is serde's,
 //! which ignores keys it does not know.
 
+mod embedding;
+mod litellm;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+pub(crate) use embedding::{Api, Resolved};
+pub use embedding::{Embedding, Invalid};
 
 /// Where the text or the bytes of a row come from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -120,43 +126,6 @@ pub enum Chunking {
     None,
 }
 
-/// Who turns text into vectors.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "implementation", rename_all = "snake_case")]
-pub enum Embedding {
-    /// OpenAI, or any server that speaks its `/embeddings`.
-    Openai {
-        /// Model name, as the API wants it.
-        model: String,
-        /// Length of a vector.
-        dimensions: i32,
-        /// End-user identifier that is passed on.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        user: Option<String>,
-        /// Name of the environment variable of the server that holds the key.
-        api_key_name: String,
-        /// Another server than the default one.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        base_url: Option<String>,
-    },
-}
-
-impl Embedding {
-    /// Length of a vector.
-    pub fn dimensions(&self) -> i32 {
-        match self {
-            Embedding::Openai { dimensions, .. } => *dimensions,
-        }
-    }
-
-    /// The name under which pgai's error rows know the provider.
-    pub fn provider(&self) -> &'static str {
-        match self {
-            Embedding::Openai { .. } => "openai",
-        }
-    }
-}
-
 /// What is embedded for a chunk.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "implementation", rename_all = "snake_case")]
@@ -193,13 +162,58 @@ pub enum Scheduling {
 }
 
 /// Which vector index is built.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "implementation", rename_all = "snake_case")]
 pub enum Indexing {
     /// None.
     None,
     /// What `ai.indexing_default` says; resolved when the vectorizer is made.
     Default,
+    /// pgvector's HNSW.
+    Hnsw {
+        /// Rows of the destination from which on there is an index; without it, from none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        min_rows: Option<i64>,
+        /// Operator class; without it, that of the cosine distance.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        opclass: Option<String>,
+        /// Connections per layer.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        m: Option<i32>,
+        /// Candidates that are looked at for each row.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        ef_construction: Option<i32>,
+        /// Only once the queue is empty, which is also what its absence means.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        create_when_queue_empty: Option<bool>,
+    },
+    /// pgvectorscale's StreamingDiskANN. What is not given here is left to its defaults.
+    Diskann {
+        /// Rows of the destination from which on there is an index; without it, from none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        min_rows: Option<i64>,
+        /// `memory_optimized` or `plain`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        storage_layout: Option<String>,
+        /// Neighbours of a node.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        num_neighbors: Option<i32>,
+        /// Candidates of the greedy search while it is built.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        search_list_size: Option<i32>,
+        /// Alpha of the algorithm.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        max_alpha: Option<f64>,
+        /// Dimensions that are indexed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        num_dimensions: Option<i32>,
+        /// Bits that each dimension is compressed to.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        num_bits_per_dimension: Option<i32>,
+        /// Only once the queue is empty, which is also what its absence means.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        create_when_queue_empty: Option<bool>,
+    },
 }
 
 /// How much is worked on at a time.

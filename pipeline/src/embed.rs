@@ -1,15 +1,24 @@
-//! Texts to vectors, by a server that speaks OpenAI's `POST /embeddings`.
+//! Texts to vectors, by a server that speaks one of the APIs of providers (see `protocol`).
 //!
 //! An [`Embedder`] serves many callers at once. It fills requests across them up to the provider's limits, keeps several
 //! requests in flight, slows down when told to, and finds the one input that a provider does not accept, so that a bad
 //! document harms no other.
 
+mod address;
 mod batch;
+mod client;
+mod cohere;
+mod huggingface;
 mod limiter;
+mod mistral;
+mod ollama;
 mod openai;
+mod protocol;
 mod quota;
 mod refusal;
 mod tokens;
+mod vector;
+mod voyageai;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,22 +30,35 @@ use crate::config;
 use crate::error::{Class, Failure, Step};
 use crate::secret::Secret;
 
+pub(crate) use address::check as check_address;
 pub use refusal::Refusal;
 
 /// Where requests go and how many of them.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Base address of the API, as `https://api.openai.com/v1`; `/embeddings` is appended. `http` or `https`.
+    /// Base address of the API, as `https://api.openai.com/v1`; what is missing of the endpoint's path is appended. `http`
+    /// or `https`; for Ollama also `host` and `host:port`. See [`config::Embedding::base_url`] for where it comes from.
     ///
-    /// For `https` a proxy that the environment names is used, as OpenAI is often reached through one; an `http` address
+    /// For `https` a proxy that the environment names is used, as providers are often reached through one; an `http` address
     /// is a server nearby and is reached directly.
     pub base_url: String,
-    /// Sent as bearer token; without it no `Authorization` is sent, as servers of one's own often want none.
+    /// Version of the API, where it has versions and the configuration names none: Azure. Without it a recent one.
+    pub api_version: Option<String>,
+    /// Sent as bearer token (to Azure as `api-key`); without it no key is sent, as servers of one's own often want none.
     pub api_key: Option<Secret>,
     /// For a whole request, from the connection to the last byte of the answer.
     pub timeout: Duration,
     /// Most requests at a time; at least one.
     pub max_requests_in_flight: usize,
+}
+
+/// The vectors of the texts of one document.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Embedded {
+    /// One for each text, in their order.
+    pub vectors: Vec<Vec<f32>>,
+    /// Indices of the texts that were too long for the model, ascending: their vectors are those of their beginnings.
+    pub cut: Vec<usize>,
 }
 
 /// What can go wrong between texts and vectors.
@@ -152,6 +174,12 @@ impl Error {
     }
 }
 
+impl From<config::Invalid> for Error {
+    fn from(config::Invalid { reason, hint }: config::Invalid) -> Error {
+        Error::Settings { reason, hint }
+    }
+}
+
 impl From<Error> for Failure {
     fn from(error: Error) -> Failure {
         Failure {
@@ -179,8 +207,21 @@ impl Embedder {
     /// # Errors
     /// [`Error::Settings`] when the address, the key or the dimensions cannot work, or outside of a runtime.
     pub fn new(config: &config::Embedding, settings: Settings) -> Result<Embedder, Error> {
-        let client = openai::Client::new(config, &settings)?;
-        let config::Embedding::Openai { model, .. } = config;
+        Embedder::start(config, settings, false)
+    }
+
+    /// The same for vectors of the length that the model has by itself: the dimensions of `config` are not asked for, and
+    /// are only the most that is accepted.
+    ///
+    /// # Errors
+    /// As [`Embedder::new`].
+    pub fn of_any_length(config: &config::Embedding, settings: Settings) -> Result<Embedder, Error> {
+        Embedder::start(config, settings, true)
+    }
+
+    fn start(config: &config::Embedding, settings: Settings, any_length: bool) -> Result<Embedder, Error> {
+        let client = client::Client::new(config, &settings, any_length)?;
+        let greatest_tokens = tokens::greatest(&config.resolve()?.model);
         let runtime = tokio::runtime::Handle::try_current().map_err(|error| Error::Settings {
             reason: error.to_string(),
             hint: None,
@@ -192,31 +233,34 @@ impl Embedder {
         Ok(Embedder {
             work,
             throttled_until,
-            greatest_tokens: tokens::greatest(model),
+            greatest_tokens,
         })
     }
 
     /// The vectors of the texts of one document, in their order; all of them or an error.
     ///
-    /// Texts longer than an OpenAI model takes (8,191 tokens) are cut. A caller that drops the future takes its texts
-    /// back, as far as they were not sent yet.
+    /// Texts longer than the model takes are cut, and the result says which: for OpenAI's models here, before they are
+    /// sent (8,191 tokens); for Ollama, Voyage AI, Cohere and Hugging Face by the provider, which is asked to cut a text
+    /// only after it refused it. Mistral and unknown models behind OpenAI's API refuse such a text ([`Error::Rejected`]).
+    ///
+    /// A caller that drops the future takes its texts back, as far as they were not sent yet.
     ///
     /// # Errors
     /// See [`Error`]. A short pause that the provider asked for is waited out here; a long one is
     /// [`Error::Throttled`].
-    pub async fn embed(&self, mut texts: Vec<String>) -> Result<Vec<Vec<f32>>, Error> {
+    pub async fn embed(&self, mut texts: Vec<String>) -> Result<Embedded, Error> {
         if let Some(index) = texts.iter().position(String::is_empty) {
             return Err(Error::Empty { index, of: texts.len() });
         }
         if texts.is_empty() {
-            return Ok(Vec::new());
+            return Ok(Embedded::default());
         }
-        if let Some(most) = self.greatest_tokens {
-            texts.iter_mut().for_each(|text| tokens::cut(text, most));
-        }
+        let most = self.greatest_tokens.unwrap_or(usize::MAX);
+        let was_cut = |(index, text): (usize, &mut String)| tokens::cut(text, most).then_some(index);
+        let cut = texts.iter_mut().enumerate().filter_map(was_cut).collect();
         let (reply, vectors) = oneshot::channel();
         self.work
-            .send(batch::Work { texts, reply })
+            .send(batch::Work { texts, cut, reply })
             .map_err(|_| Error::Stopped)?;
         vectors.await.unwrap_or(Err(Error::Stopped))
     }

@@ -24,6 +24,8 @@ pub enum Step {
     Embedding,
     /// Storing the chunks of a row.
     Writing,
+    /// Building the index of the destination.
+    Indexing,
 }
 
 impl fmt::Display for Step {
@@ -35,6 +37,7 @@ impl fmt::Display for Step {
             Step::Formatting => "formatting",
             Step::Embedding => "embedding",
             Step::Writing => "writing",
+            Step::Indexing => "indexing",
         })
     }
 }

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::time::{Duration, Instant, SystemTime};
 
 use ai_pipeline::config;
-use ai_pipeline::embed::{Embedder, Error, Settings};
+use ai_pipeline::embed::{Embedded, Embedder, Error, Settings};
 use ai_pipeline::error::{Class, Failure, Step};
 use ai_pipeline::secret::Secret;
 use futures_util::future::join_all;
@@ -30,6 +30,7 @@ fn model(model: &str, dimensions: usize) -> config::Embedding {
 fn settings(provider: &Provider) -> Settings {
     Settings {
         base_url: provider.base_url(),
+        api_version: None,
         api_key: Some(Secret::new(KEY.to_owned())),
         timeout: Duration::from_secs(20),
         max_requests_in_flight: 4,
@@ -40,11 +41,12 @@ fn embedder(provider: &Provider) -> Embedder {
     Embedder::new(&model("text-embedding-3-small", DIMENSIONS), settings(provider)).unwrap()
 }
 
-fn expected(texts: &[String]) -> Vec<Vec<f32>> {
-    texts
-        .iter()
-        .map(|text| Vocabulary::default().embed(text, DIMENSIONS))
-        .collect()
+fn expected(texts: &[String]) -> Embedded {
+    let vector = |text: &String| Vocabulary::default().embed(text, DIMENSIONS);
+    Embedded {
+        vectors: texts.iter().map(vector).collect(),
+        cut: Vec::new(),
+    }
 }
 
 fn texts(count: usize, name: &str) -> Vec<String> {
@@ -71,8 +73,8 @@ async fn vectors_come_in_the_order_of_the_texts_over_several_requests() {
         provider.reset();
         provider.behave(behaviour);
         let texts = texts(5000, "text");
-        let vectors = in_time(embedder(&provider).embed(texts.clone())).await.unwrap();
-        assert_eq!(vectors, expected(&texts));
+        let embedded = in_time(embedder(&provider).embed(texts.clone())).await.unwrap();
+        assert_eq!(embedded, expected(&texts));
         let sizes: Vec<usize> = provider.seen().iter().map(|request| request.texts.len()).collect();
         assert_eq!(sizes.len(), 3, "{sizes:?}");
         assert_eq!(*sizes.iter().max().unwrap(), 2048);
@@ -96,13 +98,30 @@ async fn a_request_says_what_was_configured() {
 async fn ada_is_asked_without_dimensions_and_has_only_one_length() {
     let provider = Provider::start();
     let embedder = Embedder::new(&model("text-embedding-ada-002", 1536), settings(&provider)).unwrap();
-    assert_eq!(in_time(embedder.embed(texts(1, "a"))).await.unwrap()[0].len(), 1536);
+    assert_eq!(
+        in_time(embedder.embed(texts(1, "a"))).await.unwrap().vectors[0].len(),
+        1536
+    );
     assert_eq!(provider.seen()[0].dimensions, None);
     let error = Embedder::new(&model("text-embedding-ada-002", 768), settings(&provider))
         .err()
         .unwrap();
     assert_eq!(error.to_string(), "dimensions must be 1536 for text-embedding-ada-002");
     assert_eq!(error.class(), Class::Configuration);
+}
+
+#[tokio::test]
+async fn a_model_may_be_left_its_own_length() {
+    let provider = Provider::start();
+    let ask = async |most: usize| {
+        let embedder = Embedder::of_any_length(&model("m", most), settings(&provider)).unwrap();
+        in_time(embedder.embed(texts(2, "text"))).await
+    };
+    let embedded = ask(16_000).await.unwrap();
+    assert!(embedded.vectors.iter().all(|vector| vector.len() == 1536));
+    assert_eq!(provider.seen().pop().unwrap().dimensions, None);
+    assert_eq!(ask(1536).await.unwrap(), embedded);
+    assert!(matches!(ask(1535).await, Err(Error::Dimensions { actual: 1536, .. })));
 }
 
 #[tokio::test]
@@ -582,9 +601,8 @@ async fn a_caller_that_gives_up_is_not_paid_for() {
 async fn a_text_that_is_too_long_for_the_model_is_cut() {
     let provider = Provider::start();
     let long = "supercalifragilistic ".repeat(20_000);
-    in_time(embedder(&provider).embed(vec!["short".to_owned(), long.clone()]))
-        .await
-        .unwrap();
+    let texts = vec!["short".to_owned(), long.clone()];
+    assert_eq!(in_time(embedder(&provider).embed(texts)).await.unwrap().cut, [1]);
     let sent = provider.seen().remove(0).texts;
     assert_eq!(sent[0], "short");
     assert!(long.starts_with(&sent[1]));
@@ -592,7 +610,7 @@ async fn a_text_that_is_too_long_for_the_model_is_cut() {
 
     provider.reset();
     let unknown = Embedder::new(&model("some-model", DIMENSIONS), settings(&provider)).unwrap();
-    in_time(unknown.embed(vec![long.clone()])).await.unwrap();
+    assert_eq!(in_time(unknown.embed(vec![long.clone()])).await.unwrap().cut, [0; 0]);
     assert_eq!(
         provider.seen()[0].texts[0],
         long,
@@ -609,6 +627,6 @@ async fn empty_texts_fail_without_a_request_and_no_texts_need_none() {
         .unwrap_err();
     assert_eq!(error, Error::Empty { index: 1, of: 2 });
     assert_eq!(error.class(), Class::Permanent);
-    assert_eq!(in_time(embedder.embed(Vec::new())).await, Ok(Vec::new()));
+    assert_eq!(in_time(embedder.embed(Vec::new())).await, Ok(Embedded::default()));
     assert_eq!(provider.counts().requests, 0);
 }

@@ -27,10 +27,13 @@ SELECT v.id,
           AND NOT a.attisdropped) AS vector_schema,
        st.reason IS NOT NULL AND st.paused_at >= greatest(pg_postmaster_start_time(), pg_conf_load_time()) AS paused,
        extract(epoch FROM st.retry_at - now())::float8 AS retry_in,
+       -- A table that is being restored has none yet.
+       ai._is_watched(v.id) AS is_watched,
        st.id IS NOT NULL OR EXISTS (SELECT FROM ai._vectorizer_errors e WHERE e.id = v.id) AS has_notes,
        extract(epoch FROM (SELECT r.next_run - now() FROM ai._vectorizer_run r WHERE r.id = v.id))::float8 AS runs_in,
-       -- A table that is being restored has none yet.
-       ai._is_watched(v.id)
+       coalesce(v.target, v.source)::oid AS destination,
+       (SELECT quote_ident(n.nspname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE c.oid = coalesce(v.target, v.source)) AS destination_schema
 FROM ai._vectorizer v
 LEFT JOIN pg_class s ON s.oid = v.source
 LEFT JOIN ai._vectorizer_state st ON st.id = v.id

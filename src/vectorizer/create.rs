@@ -2,7 +2,7 @@
 //!
 //! Everything of a vectorizer belongs to the owner of its source table, as whom the worker reads and writes.
 
-use ai_pipeline::config::Destination;
+use ai_pipeline::config::{Destination, Embedding};
 use pgrx::JsonB;
 use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
@@ -11,14 +11,14 @@ use serde_json::{Value, json};
 use super::names::{self, QUEUE_COLUMNS, TARGET_COLUMNS};
 use super::objects::{DestinationObjects, Objects, Source};
 use super::validate::{self, Column};
-use super::{schedule, triggers};
+use super::{indexing, schedule, triggers};
 use crate::catalog::follow_names;
 use crate::error::{invalid, raise};
 use crate::key::PrimaryKey;
 use crate::statement::{self, qualified};
 use crate::transaction::{acting_as, acting_as_extension};
 use crate::worker::shared_memory;
-use crate::{settings, worker};
+use crate::{endpoint, settings, worker};
 
 #[pg_extern(sql = false)]
 #[allow(clippy::too_many_arguments)]
@@ -39,6 +39,48 @@ fn create_vectorizer(
     grant_to: Option<Vec<Option<String>>>,
     enqueue_existing: Option<bool>,
     if_not_exists: Option<bool>,
+) -> i32 {
+    create(
+        source,
+        name,
+        destination,
+        loading,
+        parsing,
+        embedding,
+        chunking,
+        indexing,
+        formatting,
+        scheduling,
+        processing,
+        queue_schema,
+        queue_table,
+        grant_to,
+        enqueue_existing,
+        if_not_exists,
+        None,
+    )
+}
+
+/// Makes a vectorizer. One that is `adopted` has its id and its destination already: they are taken as they are.
+#[allow(clippy::too_many_arguments)]
+pub(super) fn create(
+    source: Option<Oid>,
+    name: Option<String>,
+    destination: Option<JsonB>,
+    loading: Option<JsonB>,
+    parsing: Option<JsonB>,
+    embedding: Option<JsonB>,
+    chunking: Option<JsonB>,
+    indexing: Option<JsonB>,
+    formatting: Option<JsonB>,
+    scheduling: Option<JsonB>,
+    processing: Option<JsonB>,
+    queue_schema: Option<String>,
+    queue_table: Option<String>,
+    grant_to: Option<Vec<Option<String>>>,
+    enqueue_existing: Option<bool>,
+    if_not_exists: Option<bool>,
+    adopted: Option<i32>,
 ) -> i32 {
     let value = |json: Option<JsonB>| json.map(|json| json.0);
     let (embedding, loading, destination) = (value(embedding), value(loading), value(destination));
@@ -69,9 +111,11 @@ fn create_vectorizer(
         let message = format!("{} {why}", source.name);
         raise(PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED, message, None);
     }
-    let id: i32 = acting_as_extension(|| {
-        statement::row("SELECT nextval('ai.vectorizer_id_seq')::int4", &[], |row| row.must(1))
-            .expect("nextval answers with one row")
+    let id: i32 = adopted.unwrap_or_else(|| {
+        acting_as_extension(|| {
+            statement::row("SELECT nextval('ai.vectorizer_id_seq')::int4", &[], |row| row.must(1))
+                .expect("nextval answers with one row")
+        })
     });
     let queue_schema = queue_schema.unwrap_or_else(|| "ai".to_owned());
     let queue_table = queue_table.unwrap_or_else(|| format!("_vectorizer_q_{id}"));
@@ -102,11 +146,14 @@ fn create_vectorizer(
     let destination = validate::destination(&destination, &chunking);
     let embedding = validate::embedding(&embedding);
     let chunking = validate::chunking(&chunking);
-    let indexing = validate::indexing(&value(indexing), settings::indexing_default().as_deref());
+    let indexing = indexing::validate(&value(indexing), settings::indexing_default().as_deref(), dimensions);
     let formatting = validate::formatting(&value(formatting), &columns);
     let scheduling = validate::scheduling(&value(scheduling), settings::scheduling_default().as_deref());
     let processing = validate::processing(&value(processing));
-    validate::indexing_needs_scheduling(&indexing, &scheduling);
+    indexing::needs_scheduling(&indexing, &scheduling);
+    if source.partitioned && destination["implementation"] == "column" {
+        indexing::refuse_partitioned(&indexing, &source.name);
+    }
     let destination = names::destination(&destination, &source.schema, &source.table);
     let name = name.unwrap_or_else(|| names::derived(&destination, &source.schema, &source.table));
     if let Some(id) = find(&name) {
@@ -127,8 +174,10 @@ fn create_vectorizer(
             view_schema,
             view_name,
         } => {
-            must_be_free(view_schema, view_name, "an alternate destination or view_name");
-            must_be_free(target_schema, target_table, "an alternate destination or target_table");
+            if adopted.is_none() {
+                must_be_free(view_schema, view_name, "an alternate destination or view_name");
+                must_be_free(target_schema, target_table, "an alternate destination or target_table");
+            }
             must_not_clash(&columns);
             let (target, view) = (
                 qualified(target_schema, target_table),
@@ -182,7 +231,11 @@ fn create_vectorizer(
         trigger: format!("_vectorizer_src_trg_{id}"),
         in_extension: queue_schema == "ai",
     };
-    objects.create(&source, &key, &columns, dimensions);
+    match adopted {
+        None => objects.create_destination(&source, &key, &columns, dimensions),
+        Some(_) => objects.adopt_destination(&source, &key, dimensions),
+    }
+    objects.create_queue(&source, &key);
     objects.grant(&source, &queue_schema, &schemas, &grantees);
     acting_as_extension(|| {
         statement::run(
@@ -240,7 +293,7 @@ fn known_roles(wanted: Vec<String>) -> Vec<String> {
     known
 }
 
-fn read_source(oid: Oid) -> Option<Source> {
+pub(super) fn read_source(oid: Oid) -> Option<Source> {
     statement::row(include_str!("../../sql/query/source.sql"), &[oid.into()], |row| {
         Source {
             oid,
@@ -259,7 +312,7 @@ fn read_source(oid: Oid) -> Option<Source> {
 }
 
 /// The primary key as the catalogue keeps it, and as statements need it.
-fn primary_key(source: Oid) -> (Value, PrimaryKey) {
+pub(super) fn primary_key(source: Oid) -> (Value, PrimaryKey) {
     let reserved: Vec<&str> = QUEUE_COLUMNS.to_vec();
     let found: Option<JsonB> = statement::row(
         include_str!("../../sql/query/source_pk.sql"),
@@ -322,18 +375,9 @@ fn must_not_clash(columns: &[Column]) {
     }
 }
 
-/// The worker holds keys of the server: whoever chooses which key goes to which host could have it sent to himself.
+/// The worker holds credentials of the server, and only an administrator says where they are used.
 fn refuse_what_reaches_out(loading: &Value, embedding: &Value) {
-    let own_key = embedding["api_key_name"]
-        .as_str()
-        .is_some_and(|name| name != "OPENAI_API_KEY");
-    let what = if embedding["base_url"].is_string() {
-        "base_url"
-    } else if own_key {
-        "api_key_name"
-    } else if loading["aws_role_arn"].is_string() {
-        "aws_role_arn"
-    } else {
+    let Some(what) = reaches_out(loading, embedding) else {
         return;
     };
     raise(
@@ -341,4 +385,12 @@ fn refuse_what_reaches_out(loading: &Value, embedding: &Value) {
         format!("permission denied to choose {what}"),
         Some("Only a superuser may say where the credentials of the server are used; have one create this vectorizer."),
     );
+}
+
+/// Which choice of a configuration is for administrators, if one is.
+pub(super) fn reaches_out(loading: &Value, embedding: &Value) -> Option<&'static str> {
+    let role = loading["aws_role_arn"].is_string().then_some("aws_role_arn");
+    // It was read when it was validated.
+    let embedding: Option<Embedding> = serde_json::from_value(embedding.clone()).ok();
+    embedding.as_ref().and_then(endpoint::choice).or(role)
 }

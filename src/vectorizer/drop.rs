@@ -5,6 +5,7 @@ use pgrx::prelude::*;
 
 use super::triggers;
 use crate::error::raise;
+use crate::index;
 use crate::statement::{self, identifier};
 use crate::transaction::acting_as_extension;
 use crate::worker::shared_memory;
@@ -62,19 +63,31 @@ fn drop_vectorizer(vectorizer_id: i32, drop_all: bool) {
     acting_as_extension(|| {
         statement::run("DELETE FROM ai._vectorizer WHERE id = $1", &[vectorizer_id.into()]);
     });
-    {
-        // Parts of a table may be another's.
-        acting_as_extension(|| {
-            for trigger in &remains.triggers {
-                statement::run(&format!("DROP TRIGGER {trigger}"), &[]);
-            }
-        });
-    }
+    // A build locks the destination, and may wait for us.
+    let unfinished = shared_memory::stop_indexer(Some(vectorizer_id));
+    // Parts of a table may be another's.
+    acting_as_extension(|| {
+        for trigger in &remains.triggers {
+            statement::run(&format!("DROP TRIGGER {trigger}"), &[]);
+        }
+    });
     if let Some(function) = &remains.function {
         statement::run(&format!("DROP FUNCTION {function}"), &[]);
     }
     for table in remains.tables.iter().flatten() {
         statement::run(&format!("DROP TABLE {table}"), &[]);
+    }
+    if let Some(destination) = remains.target.as_ref().or(remains.source.as_ref()) {
+        if unfinished {
+            // Held until the build is undone as far as it will be.
+            let lock = format!("LOCK TABLE {destination} IN SHARE UPDATE EXCLUSIVE MODE");
+            statement::run(&lock, &[]);
+        }
+        let sql = include_str!("../../sql/query/unfinished_index.sql");
+        let arguments = [destination.as_str().into(), index::name(vectorizer_id).into()];
+        if let Some(name) = statement::row(sql, &arguments, |row| row.must::<String>(1)) {
+            statement::run(&format!("DROP INDEX {name}"), &[]);
+        }
     }
     if drop_all {
         if let Some(view) = &remains.view {
@@ -94,7 +107,8 @@ fn drop_vectorizer(vectorizer_id: i32, drop_all: bool) {
     shared_memory::catalogue_changed_at_commit();
 }
 
-fn missing(which: &str) -> ! {
+/// Raises the ERROR of a vectorizer that is not there. `which` is its number, or its name in quotes.
+pub fn missing(which: &str) -> ! {
     raise(
         PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
         format!("vectorizer {which} does not exist"),

@@ -3,6 +3,7 @@
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 
+use super::names::TARGET_COLUMNS;
 use super::partitions::Partitions;
 use super::triggers::{self, TriggerFunction};
 use super::validate::Column;
@@ -31,6 +32,15 @@ pub struct Source {
 }
 
 impl Source {
+    /// Gives something to the owner of the table.
+    fn give(&self, kind: &str, name: &str) {
+        let owner = statement::row("SELECT $1::regrole::text", &[self.owner.into()], |row| {
+            row.must::<String>(1)
+        })
+        .expect("a role that owns a table exists");
+        statement::run(&format!("ALTER {kind} {name} OWNER TO {owner}"), &[]);
+    }
+
     /// Queue and destination share the fate of the source: after a crash all of them are empty, or none.
     fn persistence(&self) -> &'static str {
         if self.unlogged { "UNLOGGED " } else { "" }
@@ -73,28 +83,52 @@ impl Objects {
         }
     }
 
-    /// Makes destination, queue, function and triggers, and gives them to the owner of the source.
-    pub fn create(&self, source: &Source, key: &PrimaryKey, columns: &[Column], dimensions: i64) {
-        let owner = statement::row("SELECT $1::regrole::text", &[source.owner.into()], |row| {
-            row.must::<String>(1)
-        })
-        .expect("a role that owns a table exists");
-        let give = |kind: &str, name: &str| {
-            statement::run(&format!("ALTER {kind} {name} OWNER TO {owner}"), &[]);
-        };
-        let vector = format!("{}.vector({dimensions})", vector_schema());
-        let sql = include_str!("../../sql/query/key_types.sql");
-        let types: Vec<(String, String)> = statement::rows(sql, &[source.oid.into()], |row| (row.must(1), row.must(2)));
-
+    /// Makes the destination, and gives it to the owner of the source.
+    pub fn create_destination(&self, source: &Source, key: &PrimaryKey, columns: &[Column], dimensions: i64) {
+        let vector = vector_type(dimensions);
         match &self.destination {
             DestinationObjects::Table { target, view } => {
-                create_table(source, key, columns, &types, &vector, target, view);
-                give("TABLE", target);
-                give("VIEW", view);
+                create_table(source, key, columns, &key_types(source), &vector, target, view);
+                source.give("TABLE", target);
+                source.give("VIEW", view);
             }
             DestinationObjects::Column { column } => add_column(source, column, &vector),
         }
+    }
 
+    /// Takes a destination that is there already, with all that is in it, and gives it to the owner of the source.
+    pub fn adopt_destination(&self, source: &Source, key: &PrimaryKey, dimensions: i64) {
+        let vector = vector_type(dimensions);
+        match &self.destination {
+            DestinationObjects::Table { target, view } => {
+                let relation = must_be_owned(target, source);
+                must_be_owned(view, source);
+                let mut columns = key.names(In::Target);
+                columns.extend(TARGET_COLUMNS.map(str::to_owned));
+                for column in &columns {
+                    let kind = column_type(relation, column);
+                    let fits = kind
+                        .as_ref()
+                        .is_some_and(|kind| column != "embedding" || *kind == vector);
+                    if !fits {
+                        must_have(target, column, kind, &vector);
+                    }
+                }
+                source.give("TABLE", target);
+                source.give("VIEW", view);
+            }
+            DestinationObjects::Column { column } => {
+                let kind = column_type(source.oid, column);
+                if kind.as_ref() != Some(&vector) {
+                    must_have(&source.name, column, kind, &vector);
+                }
+            }
+        }
+    }
+
+    /// Makes queue, function and triggers, and gives them to the owner of the source.
+    pub fn create_queue(&self, source: &Source, key: &PrimaryKey) {
+        let types = key_types(source);
         let values = [
             ("unlogged", source.persistence()),
             ("queue", self.queue.as_str()),
@@ -129,9 +163,9 @@ impl Objects {
             function.create();
             let revoke = format!("REVOKE EXECUTE ON FUNCTION {}() FROM PUBLIC", self.function);
             statement::run(&revoke, &[]);
-            give("TABLE", &self.queue);
-            give("TABLE", &self.failed);
-            give("FUNCTION", &format!("{}()", self.function));
+            source.give("TABLE", &self.queue);
+            source.give("TABLE", &self.failed);
+            source.give("FUNCTION", &format!("{}()", self.function));
         };
         if self.in_extension {
             acting_as_extension(of_the_queue)
@@ -211,15 +245,58 @@ impl Objects {
     }
 }
 
-fn vector_schema() -> String {
+/// `vector(n)`, with its schema.
+fn vector_type(dimensions: i64) -> String {
     let sql = include_str!("../../sql/query/vector_type.sql");
-    statement::row(sql, &[], |row| row.must(1)).unwrap_or_else(|| {
+    let schema: Option<String> = statement::row(sql, &[], |row| row.must(1));
+    let schema = schema.unwrap_or_else(|| {
         raise(
             PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
             "the type vector does not exist",
             Some("Run CREATE EXTENSION vector."),
         )
-    })
+    });
+    format!("{schema}.vector({dimensions})")
+}
+
+/// The columns of the source with the types that columns like them are declared with.
+fn key_types(source: &Source) -> Vec<(String, String)> {
+    let sql = include_str!("../../sql/query/key_types.sql");
+    statement::rows(sql, &[source.oid.into()], |row| (row.must(1), row.must(2)))
+}
+
+fn column_type(table: Oid, column: &str) -> Option<String> {
+    let sql = include_str!("../../sql/query/column_type.sql");
+    statement::row(sql, &[table.into(), column.into()], |row| row.must(1))
+}
+
+/// A relation that is to be given to the owner of the source. Whoever made it must have been able to read the source:
+/// given to a view of somebody else, the privileges of that owner would open other tables.
+fn must_be_owned(relation: &str, source: &Source) -> Oid {
+    let sql = include_str!("../../sql/query/relation_owner.sql");
+    let arguments = [relation.into(), source.owner.into()];
+    let found: Option<(Oid, String, bool)> =
+        statement::row(sql, &arguments, |row| (row.must(1), row.must(2), row.must(3)));
+    match found {
+        None => {
+            let message = format!("the relation {relation} does not exist");
+            raise(PgSqlErrorCode::ERRCODE_UNDEFINED_TABLE, message, None)
+        }
+        Some((_, owner, false)) => {
+            let message = format!("{relation} belongs to {owner}, who does not own {}", source.name);
+            raise(PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE, message, None)
+        }
+        Some((relation, _, true)) => relation,
+    }
+}
+
+/// The error of an adopted destination that is not what the configuration says.
+fn must_have(table: &str, column: &str, kind: Option<String>, vector: &str) -> ! {
+    let message = match kind {
+        None => format!("{table} has no column {column}"),
+        Some(kind) => format!("the column {column} of {table} is of type {kind}, not {vector}"),
+    };
+    raise(PgSqlErrorCode::ERRCODE_DATATYPE_MISMATCH, message, None)
 }
 
 fn create_table(
@@ -257,9 +334,7 @@ fn create_table(
 
 /// A column that is there already is taken as it is, if vectors of ours fit into it.
 fn add_column(source: &Source, column: &str, vector: &str) {
-    let sql = include_str!("../../sql/query/column_type.sql");
-    let known: Option<String> = statement::row(sql, &[source.oid.into(), column.into()], |row| row.must(1));
-    match known {
+    match column_type(source.oid, column) {
         None => {
             let (table, column) = (&source.name, identifier(column));
             statement::run(

@@ -4,7 +4,7 @@ use pgrx::JsonB;
 use pgrx::prelude::*;
 use serde_json::Value;
 
-use super::validate;
+use super::{indexing, missing, validate};
 use crate::error::raise;
 use crate::transaction::acting_as_extension;
 use crate::worker::shared_memory;
@@ -34,9 +34,18 @@ fn set_scheduling(vectorizer_id: Option<i32>, scheduling: Option<JsonB>, indexin
     let vectorizer_id = vectorizer_id.unwrap_or_else(|| missing("NULL"));
     must_own(vectorizer_id);
     let (scheduling, indexing) = (scheduling.map(|json| json.0), indexing.map(|json| json.0));
-    let indexing = validate::indexing(&indexing, settings::indexing_default().as_deref());
+    let (dimensions, partitioned, source) = statement::row(
+        include_str!("../../sql/query/indexable.sql"),
+        &[vectorizer_id.into()],
+        |row| (row.must::<i64>(1), row.must::<bool>(2), row.must::<String>(3)),
+    )
+    .unwrap_or_else(|| missing(&vectorizer_id.to_string()));
+    let indexing = indexing::validate(&indexing, settings::indexing_default().as_deref(), dimensions);
     let scheduling = validate::scheduling(&scheduling, settings::scheduling_default().as_deref());
-    validate::indexing_needs_scheduling(&indexing, &scheduling);
+    indexing::needs_scheduling(&indexing, &scheduling);
+    if partitioned {
+        indexing::refuse_partitioned(&indexing, &source);
+    }
     let config = acting_as_extension(|| {
         let arguments = [
             vectorizer_id.into(),
@@ -74,12 +83,4 @@ fn must_own(vectorizer_id: i32) {
         ),
         None => missing(&vectorizer_id.to_string()),
     }
-}
-
-fn missing(which: &str) -> ! {
-    raise(
-        PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
-        format!("vectorizer {which} does not exist"),
-        None,
-    )
 }

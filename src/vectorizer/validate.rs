@@ -1,18 +1,19 @@
 //! Checks of the configuration: pgai's, in its order and with its texts, and what it left unchecked.
 
 use ai_pipeline::chunk;
-use ai_pipeline::config::Chunking;
+use ai_pipeline::config::{Chunking, Embedding};
 use ai_pipeline::format::Template;
+use pgrx::prelude::*;
 use serde_json::Value;
 
-use crate::error::invalid;
+use crate::error::{invalid, raise};
 use crate::statement;
 
 /// A column of the source table: name and `pg_type.typname`.
 pub type Column = (String, String);
 
 /// `config` is a document of this kind; the beginning of every check.
-fn expect_kind<'a>(kind: &str, config: &'a Option<Value>) -> &'a Value {
+pub(super) fn expect_kind<'a>(kind: &str, config: &'a Option<Value>) -> &'a Value {
     match config {
         None => invalid(format!("invalid config_type for {kind} config")),
         Some(config) if !config.is_object() => invalid(format!("{kind} config is not a jsonb object")),
@@ -21,7 +22,7 @@ fn expect_kind<'a>(kind: &str, config: &'a Option<Value>) -> &'a Value {
     }
 }
 
-fn text<'a>(config: &'a Value, key: &str) -> Option<&'a str> {
+pub(super) fn text<'a>(config: &'a Value, key: &str) -> Option<&'a str> {
     config.get(key).and_then(Value::as_str)
 }
 
@@ -99,8 +100,34 @@ pub fn embedding(config: &Option<Value>) -> Value {
     let config = expect_kind("embedding", config);
     match text(config, "implementation") {
         None => invalid("embedding implementation not specified"),
-        Some("openai") => config.clone(),
+        Some("openai" | "ollama" | "voyageai" | "litellm") => (),
         Some(other) => invalid(format!("invalid embedding implementation: \"{other}\"")),
+    }
+    let embedding: Embedding = match serde_json::from_value(config.clone()) {
+        Ok(embedding) => embedding,
+        Err(error) => invalid(format!("the configuration cannot be read: {error}")),
+    };
+    check_embedding(&embedding);
+    config.clone()
+}
+
+/// What can be known about an embedding before anybody is asked for one.
+pub fn check_embedding(embedding: &Embedding) {
+    if let Embedding::Voyageai {
+        input_type: Some(other),
+        ..
+    } = embedding
+        && !["query", "document"].contains(&other.as_str())
+    {
+        invalid(format!("invalid input_type for voyage ai \"{other}\""));
+    }
+    if let Err(error) = embedding.check() {
+        let hint = error.hint.as_deref();
+        raise(
+            PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
+            error.reason.clone(),
+            hint,
+        );
     }
 }
 
@@ -124,22 +151,6 @@ pub fn chunking(config: &Option<Value>) -> Value {
         }
     }
     config.clone()
-}
-
-/// `default` is resolved by the setting `ai.indexing_default`.
-pub fn indexing(config: &Option<Value>, default: Option<&str>) -> Value {
-    let config = expect_kind("indexing", config);
-    match text(config, "implementation") {
-        None => invalid("indexing implementation not specified"),
-        Some("none") => config.clone(),
-        Some("default") => match default {
-            None | Some("indexing_none") => serde_json::json!({"implementation": "none", "config_type": "indexing"}),
-            Some(other) => invalid(format!(
-                "ai.indexing_default names an index that is not supported: \"{other}\""
-            )),
-        },
-        Some(other) => invalid(format!("invalid indexing implementation: \"{other}\"")),
-    }
 }
 
 pub fn formatting(config: &Option<Value>, columns: &[Column]) -> Value {
@@ -199,16 +210,6 @@ pub fn scheduling(config: &Option<Value>, default: Option<&str>) -> Value {
             config.clone()
         }
         Some(other) => invalid(format!("unrecognized scheduling implementation: \"{other}\"")),
-    }
-}
-
-/// An index that builds itself needs somebody who builds it.
-pub fn indexing_needs_scheduling(indexing: &Value, scheduling: &Value) {
-    if scheduling["implementation"] == "none" && indexing["implementation"] != "none" {
-        invalid(
-            "automatic indexing is not supported without scheduling. set indexing=>ai.indexing_none() when \
-             scheduling=>ai.scheduling_none()",
-        );
     }
 }
 

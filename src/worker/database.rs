@@ -4,6 +4,7 @@
 //! waits for anything.
 
 mod claims;
+mod indexes;
 mod stations;
 mod steps;
 
@@ -16,14 +17,16 @@ use pgrx::prelude::*;
 
 use self::claims::BREATH;
 use self::stations::Station;
-use super::bridge::{self, Bridge};
 use super::flight::{Event, Flight, Stage};
 use super::services::Services;
 use super::shared_memory;
-use crate::catalog::Schedule;
+use crate::bridge::{self, Bridge};
+use crate::catalog::{self, Schedule};
 use crate::settings::{self, Settings};
-use crate::{catalog, transaction};
+use crate::transaction;
 
+/// Threads that serve the network. Two keep a busy provider and a busy S3 from waiting for each other's TLS.
+const THREADS: usize = 2;
 /// A user's lock was in the way of a write: how long until the next try.
 const BUSY: Duration = Duration::from_millis(200);
 /// How old what a working worker says about itself may be: a provider's wish for patience wakes nobody here.
@@ -45,7 +48,8 @@ pub extern "C-unwind" fn ai_worker_main(argument: pg_sys::Datum) {
     if !shared_memory::worker_arrived(database) {
         super::end(1);
     }
-    pin_settings();
+    super::pin_settings();
+    super::pin(c"lock_timeout", LOCK_TIMEOUT);
     match Worker::start(database) {
         Some(worker) => worker.run(),
         None => super::end(0),
@@ -55,36 +59,6 @@ pub extern "C-unwind" fn ai_worker_main(argument: pg_sys::Datum) {
 #[pg_guard]
 unsafe extern "C-unwind" fn leave_slot(_code: i32, argument: pg_sys::Datum) {
     shared_memory::worker_left(Oid::from(argument.value() as u32));
-}
-
-/// What a database or a role may have set must not change what our statements mean.
-fn pin_settings() {
-    let pinned = [
-        (c"role", c"none"),
-        (c"search_path", c"pg_catalog, pg_temp"),
-        (c"lock_timeout", LOCK_TIMEOUT),
-        (c"statement_timeout", c"0"),
-        (c"idle_in_transaction_session_timeout", c"0"),
-        (c"default_transaction_isolation", c"read committed"),
-        (c"default_transaction_read_only", c"off"),
-        (c"default_transaction_deferrable", c"off"),
-        (c"session_replication_role", c"origin"),
-        (c"DateStyle", c"ISO, YMD"),
-        (c"IntervalStyle", c"postgres"),
-        (c"extra_float_digits", c"1"),
-        (c"bytea_output", c"hex"),
-    ];
-    for (name, value) in pinned {
-        // SAFETY: on the main thread, outside a transaction, with names and values that Postgres knows.
-        unsafe {
-            pg_sys::SetConfigOption(
-                name.as_ptr(),
-                value.as_ptr(),
-                pg_sys::GucContext::PGC_SUSET,
-                pg_sys::GucSource::PGC_S_OVERRIDE,
-            );
-        }
-    }
 }
 
 pub struct Worker {
@@ -106,6 +80,8 @@ pub struct Worker {
     refused: HashSet<i32>,
     /// Read the vectorizers anew at the next turn.
     reread: bool,
+    /// When to look whether the indexer is in somebody's way, while there is one.
+    indexer_look_at: Option<Instant>,
 }
 
 impl Worker {
@@ -116,7 +92,7 @@ impl Worker {
             return None;
         }
         let settings = settings::current();
-        let bridge = match Bridge::open(settings.max_documents_in_flight * 2) {
+        let bridge = match Bridge::open(THREADS, settings.max_documents_in_flight * 2) {
             Ok(bridge) => bridge,
             Err(error) => {
                 log!("ai: cannot start the threads of a worker: {error}");
@@ -139,6 +115,7 @@ impl Worker {
             polled: Instant::now(),
             refused: HashSet::new(),
             reread: false,
+            indexer_look_at: Some(Instant::now()),
         };
         worker.read_vectorizers();
         worker.rescue();
@@ -159,6 +136,7 @@ impl Worker {
             }
             self.advance();
             self.claim();
+            self.watch_indexes();
             self.renew();
             self.report();
             if self.is_idle() && self.leave() {
@@ -228,6 +206,9 @@ impl Worker {
                 at_times: vectorizer.schedule != Schedule::AtOnce,
                 paused_until: vectorizer.paused.map(|wait| now + wait),
                 has_notes: vectorizer.has_notes,
+                index_look_at: vectorizer.index.as_ref().map(|_| now),
+                index_looked: None,
+                index_ready: false,
                 vectorizer: Arc::new(vectorizer),
             })
             .collect();
@@ -282,12 +263,14 @@ impl Worker {
                 (Some(look), Some(resume)) => Some(look.max(resume)),
                 (look, _) => look,
             });
-        queues.min()
+        let indexes = self.stations.iter().filter_map(|station| station.index_look_at);
+        queues.chain(indexes).min()
     }
 
     fn is_idle(&self) -> bool {
         let soon = Instant::now() + self.settings.idle_timeout;
         self.flights.is_empty()
+            && self.indexer_look_at.is_none()
             && self.next_due().is_none_or(|due| due > soon)
             && (self.stations.is_empty() || self.last_busy.elapsed() >= self.settings.idle_timeout)
     }
@@ -317,6 +300,7 @@ impl Worker {
             // What is due already and was not taken has to wait for a flight to land.
             next = next.min(due.max(now + BREATH));
         }
+        next = self.indexer_look_at.map_or(next, |look| next.min(look));
         for flight in self.flights.values().filter(|flight| flight.stage.is_ready()) {
             next = next.min(flight.not_before);
         }

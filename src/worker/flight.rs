@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use ai_pipeline::error::Failure;
 use ai_pipeline::plan::Plan;
-use tokio::task::AbortHandle;
 
+use crate::bridge::Task;
 use crate::catalog::Vectorizer;
 use crate::destination::StoredChunk;
 use crate::queue::Item;
@@ -54,15 +54,6 @@ pub enum Step {
     Busy(Stage),
     /// The document is done, or no longer ours.
     Done,
-}
-
-/// A task that is of no use without its flight.
-pub struct Task(pub AbortHandle);
-
-impl Drop for Task {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
 }
 
 /// The new state of a document, compared with the stored one.

@@ -1,31 +1,28 @@
 //! What the tasks work with: loader, parser and embedders, made of the settings and the server's environment.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use ai_pipeline::config::{Embedding, Loading};
-use ai_pipeline::embed::{self, Embedder};
+use ai_pipeline::embed::Embedder;
 use ai_pipeline::error::{Class, Failure, Step};
 use ai_pipeline::format::python_text;
 use ai_pipeline::load::{self, Loader};
 use ai_pipeline::parse::{self, Parser};
-use ai_pipeline::secret::Secret;
 use serde_json::Value;
 
 use crate::catalog::Vectorizer;
 use crate::queue::Content;
 use crate::settings::Settings;
-
-/// Where OpenAI answers, when neither the vectorizer nor `OPENAI_BASE_URL` names another address.
-const OPENAI: &str = "https://api.openai.com/v1";
+use crate::{endpoint, environment};
 
 /// Shared by all tasks of a worker, so that connections, credentials and limits are.
 pub struct Services {
     loader: Loader,
     parser: Parser,
     /// One embedder, and so one limiter, for all vectorizers with the same provider, model and key.
-    embedders: HashMap<String, Embedder>,
+    embedders: Vec<(Embedding, Embedder)>,
     settings: Settings,
 }
 
@@ -38,7 +35,7 @@ impl Services {
             http_enabled: settings.allow_http,
             allow_private: settings.allow_private_addresses,
             file_directories: settings.file_directories.clone(),
-            external_id: environment("AWS_ASSUME_ROLE_EXTERNAL_ID"),
+            external_id: environment::secret("AWS_ASSUME_ROLE_EXTERNAL_ID"),
         });
         let limits = parse::Limits {
             timeout: settings.parser_timeout,
@@ -49,54 +46,26 @@ impl Services {
         Services {
             loader,
             parser,
-            embedders: HashMap::new(),
+            embedders: Vec::new(),
             settings: settings.clone(),
         }
     }
 
     /// The embedder of a vectorizer. Must be called inside the runtime.
     pub fn embedder(&mut self, embedding: &Embedding) -> Result<Embedder, Failure> {
-        let Embedding::Openai {
-            model,
-            dimensions,
-            user,
-            api_key_name,
-            base_url,
-        } = embedding;
-        let base_url = base_url.clone().or_else(|| plain_environment("OPENAI_BASE_URL"));
-        let base_url = base_url.unwrap_or_else(|| OPENAI.to_owned());
-        let provider = format!(
-            "{base_url}\n{model}\n{dimensions}\n{api_key_name}\n{}",
-            user.as_deref().unwrap_or("")
-        );
-        if let Some(embedder) = self.embedders.get(&provider) {
+        if let Some((_, embedder)) = self.embedders.iter().find(|(known, _)| known == embedding) {
             return Ok(embedder.clone());
         }
-        let Some(api_key) = environment(api_key_name) else {
-            return Err(Failure {
-                step: Step::Embedding,
-                class: Class::Configuration,
-                reason: format!("no API key: the environment of the server has no {api_key_name}"),
-                hint: Some(format!(
-                    "Set {api_key_name} in the environment that starts Postgres (for systemd: Environment= or \
-                     EnvironmentFile= of the service) and restart it."
-                )),
-            });
-        };
-        let settings = embed::Settings {
-            base_url,
-            api_key: Some(api_key),
-            timeout: self.settings.request_timeout,
-            max_requests_in_flight: self.settings.max_requests_in_flight,
-        };
-        let embedder = Embedder::new(embedding, settings).map_err(Failure::from)?;
-        self.embedders.insert(provider, embedder.clone());
+        let endpoint = endpoint::of(embedding, None, &self.settings)?;
+        let embedder = Embedder::new(embedding, endpoint).map_err(Failure::from)?;
+        self.embedders.push((embedding.clone(), embedder.clone()));
         Ok(embedder)
     }
 
     /// Until when a provider wants to be left alone, if one does.
     pub fn throttled_until(&self) -> Option<SystemTime> {
-        self.embedders.values().filter_map(Embedder::throttled_until).max()
+        let embedders = self.embedders.iter().map(|(_, embedder)| embedder);
+        embedders.filter_map(Embedder::throttled_until).max()
     }
 
     /// The task that makes the texts of a document: load, parse, chunk, format.
@@ -162,18 +131,4 @@ fn texts(vectorizer: &Vectorizer, text: &str, columns: &Value) -> Result<Vec<Str
         .iter()
         .map(|chunk| Ok(vectorizer.template.render(chunk, &row)?))
         .collect()
-}
-
-/// A secret of the server's environment; nothing where it is missing or empty.
-fn environment(name: &str) -> Option<Secret> {
-    plain_environment(name).map(Secret::new)
-}
-
-/// A variable of the server's environment; nothing where it is missing or empty.
-pub fn plain_environment(name: &str) -> Option<String> {
-    // A name with = or NUL in it makes std panic.
-    if name.is_empty() || name.contains(['=', '\0']) {
-        return None;
-    }
-    std::env::var(name).ok().filter(|value| !value.is_empty())
 }

@@ -96,6 +96,12 @@ pub struct Slot {
     pub left_orderly: bool,
     /// When a worker of this database last ran its exit handlers.
     pub last_exit: i64,
+    /// The process that builds an index; one at a time.
+    pub indexer: Process,
+    /// The vectorizer that it builds it for.
+    pub indexing: i32,
+    /// When it was asked of the postmaster; 0 once it is there.
+    pub indexer_asked: i64,
 }
 
 impl Slot {
@@ -110,10 +116,18 @@ impl Slot {
         not_before: 0,
         left_orderly: false,
         last_exit: 0,
+        indexer: Process::NONE,
+        indexing: 0,
+        indexer_asked: 0,
     };
 
     fn is_idle(&self) -> bool {
-        !self.woken && !self.starting && self.worker.pid == 0 && self.next_due == 0 && self.failures == 0
+        !self.woken
+            && !self.starting
+            && self.worker.pid == 0
+            && self.indexer.pid == 0
+            && self.next_due == 0
+            && self.failures == 0
     }
 }
 
@@ -216,6 +230,7 @@ unsafe extern "C-unwind" fn at_access(
         // SAFETY: in a transaction, as every drop; the row is still there.
         && object == unsafe { pg_sys::get_extension_oid(c"ai".as_ptr(), true) }
     {
+        stop_indexer(None);
         catalogue_changed_at_commit();
     }
 }
@@ -227,7 +242,8 @@ unsafe extern "C-unwind" fn at_transaction_end(event: pg_sys::XactEvent::Type, _
         XACT_EVENT_COMMIT => {
             let wish = AT_COMMIT.with(|pending| pending.replace(Wish::Nothing));
             if wish > Wish::Nothing && is_available() {
-                wake(wish == Wish::Catalogue);
+                // SAFETY: set for the life of a backend.
+                wake(unsafe { pg_sys::MyDatabaseId }, wish == Wish::Catalogue);
             }
         }
         // A prepared transaction is committed by anybody, anywhere: the launcher's slow poll finds its rows.
@@ -236,12 +252,11 @@ unsafe extern "C-unwind" fn at_transaction_end(event: pg_sys::XactEvent::Type, _
     }
 }
 
-fn wake(catalogue: bool) {
+fn wake(database: pg_sys::Oid, catalogue: bool) {
     let latch = {
         let mut state = STATE.exclusive();
         let launcher = state.launcher.latch;
-        // SAFETY: set for the life of a backend.
-        match state.slot(unsafe { pg_sys::MyDatabaseId }) {
+        match state.slot(database) {
             Some(slot) => {
                 slot.woken = true;
                 slot.generation += u64::from(catalogue);
@@ -383,4 +398,96 @@ pub fn worker_left(database: pg_sys::Oid) {
         launcher
     };
     set_latch(launcher);
+}
+
+/// The indexer of a database, as its worker sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Indexer {
+    /// There is none.
+    Absent,
+    /// It was asked of the postmaster.
+    Starting,
+    /// It runs, as this process.
+    Running(i32),
+}
+
+/// Whether there is an indexer. One that has not come up within `timeout` microseconds never will.
+pub fn indexer(database: pg_sys::Oid, timeout: i64) -> Indexer {
+    let now = now();
+    change(database, |slot| match slot.indexer.pid {
+        0 if slot.indexer_asked == 0 || now - slot.indexer_asked > timeout => Indexer::Absent,
+        0 => Indexer::Starting,
+        pid => Indexer::Running(pid),
+    })
+    .unwrap_or(Indexer::Absent)
+}
+
+/// The indexer is about to be started. Only the worker of the database does that, when there is none.
+pub fn indexer_asked(database: pg_sys::Oid) {
+    let now = now();
+    change(database, |slot| {
+        slot.indexer_asked = now;
+        slot.indexer.reason = Text::EMPTY;
+    });
+}
+
+/// The indexer could not be started, for this reason.
+pub fn indexer_refused(database: pg_sys::Oid, reason: &str) {
+    change(database, |slot| {
+        slot.indexer_asked = 0;
+        slot.indexer.reason = Text::new(reason);
+    });
+}
+
+/// The indexer says that it is there; false when another one is already.
+pub fn indexer_arrived(database: pg_sys::Oid, vectorizer: i32) -> bool {
+    change(database, |slot| {
+        let free = slot.indexer.pid == 0;
+        if free {
+            slot.indexer = Process::me();
+            slot.indexing = vectorizer;
+            slot.indexer_asked = 0;
+        }
+        free
+    })
+    .unwrap_or(false)
+}
+
+/// The indexer says what it does.
+pub fn indexer_reports(database: pg_sys::Oid, activity: &str) {
+    change(database, |slot| report(&mut slot.indexer, activity, ""));
+}
+
+/// The indexer runs its exit handlers. The worker is to look at what it has done.
+pub fn indexer_left(database: pg_sys::Oid) {
+    let left = change(database, |slot| {
+        // SAFETY: set for the life of the process.
+        let mine = slot.indexer.pid == unsafe { pg_sys::MyProcPid };
+        if mine {
+            slot.indexer = Process::NONE;
+            slot.indexing = 0;
+        }
+        mine
+    });
+    if left == Some(true) {
+        wake(database, true);
+    }
+}
+
+/// Ends the build of the index of a vectorizer of this database, or of any, which is being dropped; whether there was one.
+pub fn stop_indexer(vectorizer: Option<i32>) -> bool {
+    if !is_available() {
+        return false;
+    }
+    // SAFETY: set for the life of a backend.
+    let database = unsafe { pg_sys::MyDatabaseId };
+    let state = STATE.share();
+    let building = state.slots.iter().find(|slot| {
+        slot.database == database && slot.indexer.pid != 0 && vectorizer.is_none_or(|id| id == slot.indexing)
+    });
+    if let Some(slot) = building {
+        // SAFETY: a process of ours: before it ends it gives up its place, for which it needs the lock that we hold.
+        unsafe { libc::kill(slot.indexer.pid, libc::SIGTERM) };
+    }
+    building.is_some()
 }

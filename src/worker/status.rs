@@ -56,6 +56,20 @@ fn worker_processes() -> TableIterator<
     }];
     let now = shared_memory::now();
     for slot in slots {
+        if slot.indexer.pid != 0 {
+            rows.push(describe("indexer", &slot.indexer, Some(slot.database), None));
+        } else if let Some(reason) = slot.indexer.reason.get() {
+            rows.push((
+                "indexer".into(),
+                None,
+                Some(slot.database),
+                "waiting".into(),
+                None,
+                None,
+                None,
+                Some(reason.to_owned()),
+            ));
+        }
         if slot.worker.pid != 0 {
             rows.push(describe(
                 "worker",

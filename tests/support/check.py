@@ -5,6 +5,7 @@
 """
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -13,6 +14,9 @@ import time
 from pathlib import Path
 
 from cluster import ROOT, Failure, bin_folder, clean_environment, cluster, reachable
+
+sys.path.insert(0, str(ROOT / "docs"))
+import reference  # noqa: E402
 
 MAJOR = os.environ.get("PG", "15")
 TREE = ROOT / ".setup" / f"postgres-{MAJOR}"
@@ -74,6 +78,7 @@ def test_settings(bindir):
         "AI_TEST_PG_BINDIR": str(bindir),
         "LANGCHAIN_PYTHON": str(VENV / "python"),
         "MOTO_SERVER": str(VENV / "moto_server"),
+        "PGAI_SQL": str(next(VENV.parent.glob("lib/python*/site-packages/pgai/data/ai.sql"), "")),
     }
 
 
@@ -104,6 +109,25 @@ def installcheck(bindir, folder):
     return passed and not unexpected
 
 
+def edges(_bindir, _folder):
+    """docs/states.md names a test for each edge of its state machines, as file::function or pipeline: module::function."""
+    named = set(re.findall(r"`(?:pipeline: )?(\w+)::(\w+)`", (ROOT / "docs" / "states.md").read_text())) - {("file", "function"), ("module", "function")}
+    sources = [*(ROOT / "tests").glob("*.rs"), *(ROOT / "pipeline").glob("*/**/*.rs")]
+    known = {(path.stem, name) for path in sources for name in re.findall(r"\bfn (\w+)\(", path.read_text())}
+    missing = sorted(f"{module}::{name}" for module, name in named - known)
+    print("\n".join(f"docs/states.md names {test}, which there is not" for test in missing) or f"{len(named)} tests are named, and all are there")
+    return bool(named) and not missing
+
+
+def documented(bindir, folder):
+    """The reference is written from the catalogue: it must be what the catalogue says now."""
+    with cluster(bindir, folder, {"shared_preload_libraries": "ai"}, {"AWS_EC2_METADATA_DISABLED": "true"}) as server:
+        stale = reference.difference(server)
+    sys.stdout.write(stale)
+    print("docs/reference.md is stale: make docs" if stale else "docs/reference.md is what the catalogue says")
+    return not stale
+
+
 def build(_bindir, _folder):
     return run("tests/support/build.sh")
 
@@ -112,18 +136,20 @@ def build(_bindir, _folder):
 CHECKS = {
     "format": ("cargo fmt", formatting),
     "wall": ("the pipeline knows no Postgres", wall),
+    "edges": ("docs/states.md names tests that there are", edges),
     "lints": ("clippy, warnings are errors", lints),
     "build": ("the extension, the parser and the provider, installed into the private Postgres", build),
     "compile": ("the tests", compiling),
     "tests": ("of the pipeline and the provider, and of the extension on a real server with S3 and provider", tests),
     "installcheck": ("pg_regress", installcheck),
+    "reference": ("docs/reference.md and the catalogue agree", documented),
 }
 # Parts of `tests`, for whoever works on one of them; each compiles for itself.
 PARTS = {
     "pipeline": ("tests of the pipeline and the provider", pipeline),
     "integration": ("tests of the extension on a real server with S3 and provider", integration),
 }
-NEEDS_BUILD = {"tests", "integration", "installcheck"}
+NEEDS_BUILD = {"tests", "integration", "installcheck", "reference"}
 
 
 def main(names):

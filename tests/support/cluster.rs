@@ -194,6 +194,20 @@ impl Cluster {
         Database::new(self.folder.path(), name)
     }
 
+    /// What psql prints when it runs a script in a database of this cluster, and what it complains about.
+    pub fn psql(&self, database: &str, script: &Path) -> (String, String) {
+        let mut command = server_program("psql");
+        let sockets = self.folder.path();
+        command
+            .args(["-X", "-A", "-t", "-U", "postgres", "-d", database, "-h"])
+            .arg(sockets);
+        // The user of the servers need not be able to read the script.
+        command.stdin(File::open(script).unwrap_or_else(|error| panic!("{}: {error}", script.display())));
+        let output = command.output().expect("psql starts");
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("psql speaks UTF-8");
+        (text(output.stdout), text(output.stderr))
+    }
+
     /// A client program of this Postgres (`pg_dump`) that finds the server, as the user of the servers.
     pub fn client_program(&self, name: &str) -> Command {
         let mut command = server_program(name);

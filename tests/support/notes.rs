@@ -1,5 +1,8 @@
 //! The smallest vectorizer: a table of notes whose texts are the documents, one chunk each.
 
+// Each file of tests/ is a program that compiles all of this and uses a part.
+#![allow(dead_code)]
+
 use std::ops::Deref;
 
 use rustix::process::Signal;
@@ -40,13 +43,20 @@ impl Notes {
         Notes(scene)
     }
 
-    /// Waits until so many requests are with the provider.
+    /// Waits until so many requests are with the provider, or more: the next may follow in milliseconds.
     #[track_caller]
     pub fn wait_for_requests_in_flight(&self, number: u64) {
         let in_flight = || self.provider.counts().in_flight;
         wait_until("requests are with the provider", DEADLINE, in_flight, |now| {
-            *now == number
+            *now >= number
         });
+    }
+
+    /// Waits until no request is with the provider.
+    #[track_caller]
+    pub fn wait_for_no_request(&self) {
+        let in_flight = || self.provider.counts().in_flight;
+        wait_until("no request is with the provider", DEADLINE, in_flight, |now| *now == 0);
     }
 
     /// Another database with the extension and notes of its own.

@@ -61,18 +61,20 @@ rust() {
   answer=$(cargo --version 2>&1) || fail "cargo does not start here: $answer" "rust-toolchain.toml names the version it needs"
 }
 
-# .venv: moto (S3, STS) and LangChain's splitters, the reference of the chunkers.
+# .venv: moto (S3, STS), LangChain's splitters, the reference of the chunkers, and pgai, whose vectorizers are adopted.
 python_environment() {
   local python=python3 key
   python3 -c 'import ensurepip, venv' 2>/dev/null || python=/usr/bin/python3
   # The folder counts too: programs of an environment name its absolute path.
-  key="$venv $("$python" --version) $(sha256sum <tests/support/requirements.txt)"
+  key="$venv $("$python" --version) $(cat tests/support/requirements*.txt | sha256sum)"
   [ "$(cat "$venv/stamp" 2>/dev/null)" = "$key" ] && return
   say "making .venv with the packages of tests/support/requirements.txt"
   rm -rf "$venv"
   "$python" -m venv "$venv"
   "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r tests/support/requirements.txt \
     || fail "pip could not install the packages of tests/support/requirements.txt"
+  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps -r tests/support/requirements-alone.txt \
+    || fail "pip could not install the packages of tests/support/requirements-alone.txt"
   printf '%s' "$key" >"$venv/stamp"
 }
 

@@ -12,14 +12,11 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{Id, JoinError, JoinSet};
 
+use super::client::{Client, Trouble};
 use super::limiter::Limiter;
-use super::openai::{Client, Trouble};
 use super::quota::{Budget, Quota};
-use super::{Error, Refusal, tokens};
+use super::{Embedded, Error, Refusal, tokens};
 
-/// OpenAI's limits for one request (2,048 inputs, 300,000 tokens).
-const REQUEST_INPUTS: usize = 2048;
-const REQUEST_TOKENS: usize = 300_000;
 /// Most bytes of inputs in a request, as JSON: gateways in front of models refuse bodies of more than a few MB.
 const REQUEST_BYTES: usize = 4 * 1024 * 1024;
 /// Bytes that JSON adds to each input.
@@ -42,14 +39,17 @@ const HOPELESS: u32 = 8;
 /// One document to embed.
 pub(super) struct Work {
     pub texts: Vec<String>,
-    pub reply: oneshot::Sender<Result<Vec<Vec<f32>>, Error>>,
+    /// Those of them that were cut already.
+    pub cut: Vec<usize>,
+    pub reply: oneshot::Sender<Result<Embedded, Error>>,
 }
 
 struct Document {
     since: Instant,
     vectors: Vec<Option<Vec<f32>>>,
+    cut: Vec<usize>,
     missing: usize,
-    reply: oneshot::Sender<Result<Vec<Vec<f32>>, Error>>,
+    reply: oneshot::Sender<Result<Embedded, Error>>,
 }
 
 #[derive(Clone)]
@@ -117,6 +117,8 @@ struct Batch {
     inputs: Vec<Input>,
     /// Of the search for bad inputs that the batch is a part of.
     search: Option<Arc<Search>>,
+    /// The provider shall cut it to what the model takes. Only for a single input, so that it is known which was cut.
+    cut: bool,
 }
 
 /// What became of the parts of a rejected request.
@@ -165,12 +167,13 @@ pub(super) struct Batcher {
 
 impl Batcher {
     pub fn new(client: Client, max_requests_in_flight: usize, throttled_until: Arc<AtomicU64>) -> Batcher {
+        let limits = client.limits();
         Batcher {
             client: Arc::new(client),
             limiter: Limiter::new(max_requests_in_flight),
             limit: Size {
-                inputs: REQUEST_INPUTS,
-                tokens: REQUEST_TOKENS,
+                inputs: limits.inputs,
+                tokens: limits.tokens,
                 bytes: REQUEST_BYTES,
             },
             documents: HashMap::new(),
@@ -206,7 +209,7 @@ impl Batcher {
         }
     }
 
-    fn admit(&mut self, Work { texts, reply }: Work) {
+    fn admit(&mut self, Work { texts, cut, reply }: Work) {
         let now = Instant::now();
         if let (Some(until), Some((refusal, told))) = (self.limiter.paused_until(now), &self.last_throttle)
             && until - now > GREATEST_PAUSE
@@ -236,6 +239,7 @@ impl Batcher {
             Document {
                 since: now,
                 vectors: vec![None; missing],
+                cut,
                 missing,
                 reply,
             },
@@ -271,6 +275,7 @@ impl Batcher {
                     Batch {
                         inputs: self.fill(),
                         search: None,
+                        cut: false,
                     }
                 }
             };
@@ -343,10 +348,10 @@ impl Batcher {
         }
         self.held_since = None;
         let client = self.client.clone();
-        let inputs = batch.inputs.clone();
+        let (inputs, cut) = (batch.inputs.clone(), batch.cut);
         let request = self.requests.spawn(async move {
             let texts: Vec<&str> = inputs.iter().map(Input::text).collect();
-            client.embed(&texts).await
+            client.embed(&texts, cut).await
         });
         self.in_flight.insert(request.id(), InFlight { batch, sent: now });
     }
@@ -368,7 +373,7 @@ impl Batcher {
                 if let Some(search) = batch.search {
                     search.accepted.store(true, Ordering::Relaxed);
                 }
-                std::iter::zip(batch.inputs, vectors).for_each(|(input, vector)| self.place(&input, vector));
+                std::iter::zip(batch.inputs, vectors).for_each(|(input, vector)| self.place(&input, vector, batch.cut));
             }
             Err(Trouble::Failed(error)) => self.fail_all(&batch.inputs, &error),
             Err(Trouble::Throttled {
@@ -381,6 +386,10 @@ impl Batcher {
             }
             Err(Trouble::TooLarge(refusal)) if !alone => self.shrink(batch, &refusal),
             Err(Trouble::Rejected(refusal)) if !alone => self.search(batch, refusal),
+            // If it is only too long, it will do when it is cut. Otherwise nothing was paid for to find out.
+            Err(Trouble::Rejected(_)) if !batch.cut && self.client.can_cut() => {
+                self.ready.push_front(Batch { cut: true, ..batch });
+            }
             Err(Trouble::TooLarge(refusal)) => self.fail_all(&batch.inputs, &Error::Rejected { refusal, alone }),
             Err(Trouble::Rejected(refusal)) => {
                 self.fail_all(&batch.inputs, &Error::Rejected { refusal, alone });
@@ -403,7 +412,7 @@ impl Batcher {
         }
     }
 
-    fn place(&mut self, input: &Input, vector: Vec<f32>) {
+    fn place(&mut self, input: &Input, vector: Vec<f32>, cut: bool) {
         let Some(document) = self.documents.get_mut(&input.document) else {
             return;
         };
@@ -417,13 +426,16 @@ impl Batcher {
             return;
         }
         document.vectors[input.index] = Some(vector);
+        document.cut.extend(cut.then_some(input.index));
         document.missing -= 1;
         if document.missing == 0
-            && let Some(document) = self.documents.remove(&input.document)
+            && let Some(mut document) = self.documents.remove(&input.document)
         {
-            let _ = document
-                .reply
-                .send(Ok(document.vectors.into_iter().flatten().collect()));
+            document.cut.sort_unstable();
+            let _ = document.reply.send(Ok(Embedded {
+                vectors: document.vectors.into_iter().flatten().collect(),
+                cut: document.cut,
+            }));
         }
     }
 
@@ -447,10 +459,11 @@ impl Batcher {
         self.throttled_until.store(milliseconds, Ordering::Relaxed);
         self.last_throttle = Some((refusal.clone(), clock));
         let error = Error::Throttled { refusal, until: clock };
-        match batch.search {
-            Some(_) => self.ready.push_front(batch),
+        if batch.search.is_some() || batch.cut {
+            self.ready.push_front(batch);
+        } else {
             // Filled anew, in case a smaller request is asked for.
-            None => self.put_back(batch.inputs),
+            self.put_back(batch.inputs);
         }
         if until - now > GREATEST_PAUSE {
             let ready = self.ready.drain(..).flat_map(|batch| batch.inputs);
@@ -519,12 +532,18 @@ impl Batcher {
         let Batch {
             inputs: mut first,
             search,
+            cut,
         } = batch;
         let second = first.split_off(first.len() / 2);
         self.ready.push_front(Batch {
             inputs: second,
             search: search.clone(),
+            cut,
         });
-        self.ready.push_front(Batch { inputs: first, search });
+        self.ready.push_front(Batch {
+            inputs: first,
+            search,
+            cut,
+        });
     }
 }

@@ -38,7 +38,7 @@ pub struct Refusal {
 
 impl Refusal {
     /// From the body of an answer: OpenAI's form, or one of its relatives (`{"error": "text"}`, `{"message": "text"}`,
-    /// `{"detail": "text"}`).
+    /// `{"detail": "text"}`, `{"error": ["text"]}`, `{"detail": [{"msg": "text"}]}`).
     pub(super) fn new(status: u16, body: &[u8], key: Option<&str>, inputs: &[&str]) -> Refusal {
         let body: Value = serde_json::from_slice(body).unwrap_or_default();
         let error = body.get("error").filter(|error| error.is_object()).unwrap_or(&body);
@@ -54,7 +54,7 @@ impl Refusal {
         };
         let message = ["message", "error", "detail"]
             .iter()
-            .find_map(|name| error.get(name)?.as_str());
+            .find_map(|name| text(error.get(name)?));
         Refusal {
             status,
             code: word("code"),
@@ -70,6 +70,12 @@ impl Refusal {
             .into_iter()
             .flatten()
             .any(|named| named == word)
+    }
+
+    /// Whether the provider speaks of a part of the request.
+    pub(super) fn mentions(&self, parameter: &str) -> bool {
+        self.param.as_deref() == Some(parameter)
+            || self.message.as_ref().is_some_and(|message| message.contains(parameter))
     }
 }
 
@@ -100,6 +106,15 @@ impl fmt::Display for Refusal {
             f.write_str("}")?;
         }
         Ok(())
+    }
+}
+
+/// The text of a message: itself, or the first of a list, as servers made with FastAPI send it.
+fn text(message: &Value) -> Option<&str> {
+    match message {
+        Value::Array(list) => text(list.first()?),
+        Value::Object(keys) => text(keys.get("msg").or_else(|| keys.get("detail"))?),
+        other => other.as_str(),
     }
 }
 
@@ -152,10 +167,13 @@ mod tests {
             r#"Error code: 404 - {"message":"no such model","type":"invalid_request_error","code":"m"}"#
         );
         assert_eq!(Refusal::new(502, b"<html>", None, &[]).to_string(), "Error code: 502");
-        let relatives: [&[u8]; 3] = [
+        let relatives: [&[u8]; 6] = [
             br#"{"error":"odd"}"#,
             br#"{"detail":"odd"}"#,
             br#"{"message":"odd","code":7}"#,
+            br#"{"error":["odd","even"],"error_type":"x"}"#,
+            br#"{"detail":[{"loc":["body"],"msg":"odd"}]}"#,
+            br#"{"object":"error","message":{"detail":[{"msg":"odd"}]}}"#,
         ];
         for body in relatives {
             assert_eq!(Refusal::new(400, body, None, &[]).message.as_deref(), Some("odd"));

@@ -26,13 +26,16 @@ pub(super) fn estimate(text: &str) -> usize {
     (text.len() - foreign).div_ceil(4) + foreign * 2 / 5
 }
 
-/// Cuts a text to its first `most` cl100k tokens; a character that the cut would split goes too.
+/// Cuts a text to its first `most` cl100k tokens; a character that the cut would split goes too. Returns whether
+/// anything went.
 ///
 /// A text of no more bytes than that cannot have more tokens, and is not looked at.
-pub(super) fn cut(text: &mut String, most: usize) {
-    if text.len() > most {
+pub(super) fn cut(text: &mut String, most: usize) -> bool {
+    let whole = text.len();
+    if whole > most {
         text.truncate(text.floor_char_boundary(bytes_of_tokens(text, most)));
     }
+    text.len() < whole
 }
 
 /// Bytes of the first `most` tokens of a text, or of all of it. Looks at no more of the text than it needs.
@@ -72,12 +75,12 @@ mod tests {
     fn a_text_is_cut_to_its_first_tokens_and_a_shorter_one_left_alone() {
         let text = "The quick brown fox jumps over the lazy dog. ".repeat(2000);
         let mut long = text.clone();
-        cut(&mut long, GREATEST_TOKENS);
+        assert!(cut(&mut long, GREATEST_TOKENS));
         assert_eq!(tokens(&long), GREATEST_TOKENS);
         assert!(text.starts_with(&long));
         let mut fits = text[..30_000].to_owned();
         assert!(tokens(&fits) < GREATEST_TOKENS);
-        cut(&mut fits, GREATEST_TOKENS);
+        assert!(!cut(&mut fits, GREATEST_TOKENS));
         assert_eq!(fits.len(), 30_000);
     }
 

@@ -11,7 +11,7 @@ use pgrx::prelude::*;
 
 use super::{BUSY, Worker};
 use crate::catalog::{self, Vectorizer};
-use crate::worker::flight::{Event, Flight, Outcome, Stage, Task};
+use crate::worker::flight::{Event, Flight, Outcome, Stage};
 use crate::worker::shared_memory;
 use crate::{error, queue, transaction};
 
@@ -132,6 +132,10 @@ impl Worker {
                 for item in items {
                     self.take_off(vectorizer, item, suspect);
                 }
+                let mine = |flight: &Flight| flight.vectorizer.id == vectorizer.id;
+                if dry && due.is_none() && !self.flights.values().any(mine) {
+                    self.look_after_index(index);
+                }
                 if self.stations[index].at_times {
                     self.stations[index].look_at = Some(Instant::now() + BREATH);
                     if dry
@@ -192,7 +196,7 @@ impl Worker {
         let flight = Flight {
             vectorizer: Arc::clone(vectorizer),
             item,
-            stage: Stage::Preparing { _task: Task(task) },
+            stage: Stage::Preparing { _task: task },
             not_before: Instant::now(),
             suspect,
         };

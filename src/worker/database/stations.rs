@@ -21,6 +21,12 @@ pub(super) struct Station {
     pub(super) at_times: bool,
     /// Something is written down about it, to be taken back when documents succeed.
     pub(super) has_notes: bool,
+    /// When to look whether its index is to be built. `None`: there is one, or nothing has changed that could make it due.
+    pub(super) index_look_at: Option<Instant>,
+    /// When its index was last found to be there, or the destination too small for one.
+    pub(super) index_looked: Option<Instant>,
+    /// It was there.
+    pub(super) index_ready: bool,
 }
 
 impl Worker {

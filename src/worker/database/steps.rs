@@ -10,7 +10,7 @@ use super::{BUSY, Worker};
 use crate::catalog::{self, Vectorizer};
 use crate::queue::{self, Hold};
 use crate::transaction::Aborted;
-use crate::worker::flight::{Draft, Event, Outcome, Stage, Step, Task};
+use crate::worker::flight::{Draft, Event, Outcome, Stage, Step};
 use crate::{destination, error, transaction};
 
 impl Worker {
@@ -102,7 +102,10 @@ impl Worker {
             .within(|| self.services.embedder(&vectorizer.config.embedding));
         let task = self.bridge.spawn(async move {
             let vectors = match embedder {
-                Ok(embedder) => embedder.embed(missing).await.map_err(Failure::from),
+                Ok(embedder) => {
+                    let embedded = embedder.embed(missing).await;
+                    embedded.map(|embedded| embedded.vectors).map_err(Failure::from)
+                }
                 Err(failure) => Err(failure),
             };
             Event {
@@ -110,10 +113,7 @@ impl Worker {
                 outcome: Outcome::Embedded(vectors),
             }
         });
-        Step::On(Stage::Embedding {
-            draft,
-            _task: Task(task),
-        })
+        Step::On(Stage::Embedding { draft, _task: task })
     }
 
     /// Writes a document and takes it off the queue.

@@ -38,7 +38,7 @@ pub enum Behaviour {
     Rubbish,
     /// 200 with the first half of a right answer, complete as far as HTTP knows.
     HalfJson,
-    /// A right answer, the vectors in reverse order; `index` tells.
+    /// A right answer, the vectors in reverse order, where the API has an `index` that tells.
     Shuffled,
     /// A right answer with arrays of numbers, whatever encoding was asked for.
     FloatsOnly,
@@ -46,6 +46,8 @@ pub enum Behaviour {
     Redirect(String),
     /// 400 for any request with an input that contains this text; others are served.
     RejectInput(String),
+    /// Inputs of more bytes than this are too long for the model: refused, or cut where the request asks for that.
+    TooLong(usize),
     /// 413 for any request with more inputs than this; others are served.
     AtMost(usize),
     /// This answer, byte for byte.
@@ -70,6 +72,8 @@ pub(crate) struct Order {
     text: Option<String>,
     /// For `at_most`.
     inputs: Option<usize>,
+    /// For `too_long`.
+    bytes: Option<usize>,
     /// Only for this many requests.
     pub times: Option<usize>,
 }
@@ -98,6 +102,7 @@ impl Order {
             "floats_only" => Behaviour::FloatsOnly,
             "redirect" => Behaviour::Redirect(text?),
             "reject_input" => Behaviour::RejectInput(text?),
+            "too_long" => Behaviour::TooLong(self.bytes.ok_or("bytes is missing")?),
             "at_most" => Behaviour::AtMost(self.inputs.ok_or("inputs is missing")?),
             other => return Err(format!("no behaviour is named {other}")),
         })

@@ -1,4 +1,4 @@
-//! An embedding server that speaks OpenAI's `/v1/embeddings` and misbehaves on command.
+//! An embedding server that speaks the APIs of OpenAI and other providers and misbehaves on command.
 //!
 //! Tests start it in their own process ([`Provider::start`]); the demo and the bench start the binary of the same name.
 //! Its vectors are deterministic and carry meaning: texts that share words are near each other (see [`vectors`]).
@@ -10,8 +10,10 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod api;
 mod behaviour;
 mod limits;
+mod refusal;
 mod server;
 mod state;
 pub mod vectors;
@@ -23,6 +25,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+pub use api::Api;
 pub use behaviour::Behaviour;
 pub use limits::Limits;
 use state::State;
@@ -93,9 +96,14 @@ impl Provider {
         })
     }
 
-    /// `http://127.0.0.1:PORT/v1`.
+    /// `http://127.0.0.1:PORT/v1`, where OpenAI's API is.
     pub fn base_url(&self) -> String {
         format!("http://{}/v1", self.address)
+    }
+
+    /// The base address of an API, as a client is configured with it.
+    pub fn base_url_of(&self, api: Api) -> String {
+        format!("http://{}{}", self.address, api.base())
     }
 
     /// From now on every request meets this.

@@ -1,32 +1,27 @@
-//! HTTP: the embeddings endpoint, and two for control from other processes.
+//! HTTP: the endpoints of the APIs, and two for control from other processes.
 
-use std::fmt::Write;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE, LOCATION};
+use hyper::header::{CONTENT_TYPE, LOCATION};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
-use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
+use crate::api::{Api, Asked};
 use crate::behaviour::{Behaviour, Order};
+use crate::refusal::Refusal;
 use crate::state::{InFlight, SeenRequest, State};
 
-/// OpenAI's limits for one request.
-const GREATEST_INPUTS: usize = 2048;
-const GREATEST_TOKENS: usize = 300_000;
 /// Time between the first half of an answer that is cut and the cut: the half must have left for the client.
 const BEFORE_CUT: Duration = Duration::from_millis(20);
 
@@ -59,17 +54,20 @@ pub(crate) async fn run(listener: std::net::TcpListener, state: Arc<State>, mut 
 
 /// `Err` closes the connection without an answer.
 async fn answer(state: Arc<State>, request: Request<Incoming>) -> Result<Response<Answer>, io::Error> {
-    match (request.method(), request.uri().path()) {
-        (&Method::POST, "/v1/embeddings") => embeddings(state, request).await,
+    let path = request.uri().path().to_owned();
+    if request.method() == Method::POST
+        && let Some((api, model)) = Api::of(&path)
+    {
+        return embeddings(state, request, api, model).await;
+    }
+    match (request.method(), path.as_str()) {
         (&Method::GET, "/counts") => Ok(json_answer(StatusCode::OK, &json!(state.counts()))),
         (&Method::POST, "/behaviour") => Ok(order(&state, request).await),
-        (method, path) => Ok(failure(
-            StatusCode::NOT_FOUND,
-            &format!("Invalid URL ({method} {path})"),
-            "invalid_request_error",
-            Value::Null,
-            Value::Null,
-        )),
+        (method, path) => {
+            let message = format!("Invalid URL ({method} {path})");
+            let error = json!({ "message": message, "type": "invalid_request_error", "param": null, "code": null });
+            Ok(json_answer(StatusCode::NOT_FOUND, &json!({ "error": error })))
+        }
     }
 }
 
@@ -89,88 +87,78 @@ async fn order(state: &State, request: Request<Incoming>) -> Response<Answer> {
     }
 }
 
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Input {
-    One(String),
-    Many(Vec<String>),
-}
-
-#[derive(Deserialize)]
-struct Asked {
-    input: Input,
-    model: String,
-    dimensions: Option<usize>,
-    user: Option<String>,
-    encoding_format: Option<String>,
-}
-
-async fn embeddings(state: Arc<State>, request: Request<Incoming>) -> Result<Response<Answer>, io::Error> {
-    let key = request
-        .headers()
-        .get(AUTHORIZATION)
-        .and_then(|value| value.to_str().ok());
-    let key = key.and_then(|value| value.strip_prefix("Bearer ")).map(str::to_owned);
+async fn embeddings(
+    state: Arc<State>,
+    request: Request<Incoming>,
+    api: Api,
+    model: Option<&str>,
+) -> Result<Response<Answer>, io::Error> {
+    let key = api.key(request.headers());
+    let path = request
+        .uri()
+        .path_and_query()
+        .map_or("", |path| path.as_str())
+        .to_owned();
     let body = request
         .into_body()
         .collect()
         .await
         .map_err(io::Error::other)?
         .to_bytes();
-    let Ok(asked) = serde_json::from_slice::<Asked>(&body) else {
-        return Ok(invalid(
-            "'$.input' is invalid. Please check the API reference.",
-            Value::Null,
-            Value::Null,
-        ));
-    };
-    let Asked {
-        input,
-        model,
-        dimensions,
-        user,
-        encoding_format,
-    } = asked;
-    let texts = match input {
-        Input::One(text) => vec![text],
-        Input::Many(texts) => texts,
+    let Some(mut asked) = api.read(model, &body) else {
+        return Ok(refuse(api, Refusal::Malformed));
     };
     let (behaviour, mut in_flight) = state.arrive(|| SeenRequest {
         at: Instant::now(),
+        api,
+        path,
+        body: serde_json::from_slice(&body).unwrap_or_default(),
         api_key: key.clone(),
-        model: model.clone(),
-        dimensions,
-        user,
-        encoding_format: encoding_format.clone(),
-        texts: texts.clone(),
+        model: asked.model.clone(),
+        dimensions: asked.dimensions,
+        user: asked.user.clone(),
+        encoding_format: asked.encoding_format.clone(),
+        texts: asked.texts.clone(),
     });
     if !state.latency.is_zero() {
         tokio::time::sleep(state.latency).await;
     }
     if !state.admits(key.as_deref()) {
-        return Ok(unauthorized(key.as_deref()));
+        return Ok(refuse(api, Refusal::Unauthorized(key.as_deref())));
     }
-    if let Some(refused) = misbehave(&behaviour, key.as_deref(), &model, &texts).await? {
+    if let Some(refused) = misbehave(&behaviour, api, key.as_deref(), &mut asked).await? {
         return Ok(refused);
     }
-    if let Some(refused) = over_limits(&model, dimensions, &texts) {
-        return Ok(refused);
+    if let Some(refusal) = over_limits(api, &asked) {
+        return Ok(refuse(api, refusal));
     }
+    let Asked {
+        texts,
+        model,
+        dimensions,
+        encoding_format,
+        ..
+    } = asked;
     let tokens = texts.iter().map(|text| tokens(text)).sum::<usize>();
     let verdict = state.charge(tokens);
     if let Some(wait) = verdict.refused_for {
         // Rounded up: who comes back exactly then must be let in.
-        let mut response = too_many_requests(Some(Duration::from_millis(wait.as_millis() as u64 + 1)));
+        let mut response = too_many_requests(api, Some(Duration::from_millis(wait.as_millis() as u64 + 1)));
         show(&mut response, verdict.headers);
         return Ok(response);
     }
-    let dimensions = dimensions.unwrap_or(if model == "text-embedding-3-large" { 3072 } else { 1536 });
-    let base64 = encoding_format.as_deref() == Some("base64") && behaviour != Behaviour::FloatsOnly;
+    let dimensions = dimensions.unwrap_or(api.dimensions(&model));
+    let base64 = api.has_index() && encoding_format.as_deref() == Some("base64") && behaviour != Behaviour::FloatsOnly;
     let vectors = texts
         .iter()
         .map(|text| state.vocabulary.embed(text, dimensions))
         .collect();
-    let body = success(&model, twist(&behaviour, vectors), base64, &behaviour, tokens);
+    let charged = if behaviour == Behaviour::TooFew {
+        tokens / 2
+    } else {
+        tokens
+    };
+    let body = api.answer(&model, &twist(&behaviour, api, vectors), base64, charged);
     let mut response = match behaviour {
         Behaviour::Cut => return Ok(cut(body, in_flight)),
         Behaviour::HalfJson => answer_with(StatusCode::OK, body[..body.len() / 2].to_owned()),
@@ -194,9 +182,9 @@ fn show(response: &mut Response<Answer>, headers: Vec<(&'static str, String)>) {
 /// The answer of a behaviour that looks at no vectors; `None` where the request is served after all.
 async fn misbehave(
     behaviour: &Behaviour,
+    api: Api,
     key: Option<&str>,
-    model: &str,
-    texts: &[String],
+    asked: &mut Asked,
 ) -> io::Result<Option<Response<Answer>>> {
     let response = match behaviour {
         Behaviour::Slow(duration) => {
@@ -205,22 +193,10 @@ async fn misbehave(
         }
         Behaviour::Hang => std::future::pending().await,
         Behaviour::Close => return Err(io::Error::other("told to close the connection")),
-        Behaviour::TooManyRequests { retry_after } => too_many_requests(*retry_after),
-        Behaviour::ServerError => failure(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "The server had an error while processing your request. Sorry about that!",
-            "server_error",
-            Value::Null,
-            Value::Null,
-        ),
-        Behaviour::Unauthorized => unauthorized(key),
-        Behaviour::NotFound => failure(
-            StatusCode::NOT_FOUND,
-            &format!("The model `{model}` does not exist or you do not have access to it."),
-            "invalid_request_error",
-            Value::Null,
-            json!("model_not_found"),
-        ),
+        Behaviour::TooManyRequests { retry_after } => too_many_requests(api, *retry_after),
+        Behaviour::ServerError => refuse(api, Refusal::ServerError),
+        Behaviour::Unauthorized => refuse(api, Refusal::Unauthorized(key)),
+        Behaviour::NotFound => refuse(api, Refusal::NotFound(&asked.model)),
         Behaviour::Rubbish => {
             let mut response = answer_with(StatusCode::OK, "<html><body>It works!</body></html>".to_owned());
             response
@@ -235,25 +211,24 @@ async fn misbehave(
                 .insert(LOCATION, address.parse().map_err(io::Error::other)?);
             response
         }
-        Behaviour::RejectInput(text) if texts.iter().any(|input| input.contains(text.as_str())) => {
-            // As some servers do, it repeats what it did not like.
-            let input = texts
-                .iter()
-                .find(|input| input.contains(text.as_str()))
-                .map_or("", |input| input.as_str());
-            invalid(
-                &format!("This input is not acceptable: {input}"),
-                json!("input"),
-                json!("invalid_input"),
-            )
+        Behaviour::RejectInput(text) => match asked.texts.iter().find(|input| input.contains(text.as_str())) {
+            Some(input) => refuse(api, Refusal::Input(input)),
+            None => return Ok(None),
+        },
+        Behaviour::TooLong(bytes) if asked.cut => {
+            for text in &mut asked.texts {
+                text.truncate(text.floor_char_boundary(*bytes));
+            }
+            return Ok(None);
         }
-        Behaviour::AtMost(inputs) if texts.len() > *inputs => failure(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            &format!("batch size {} > maximum allowed batch size {inputs}", texts.len()),
-            "validation",
-            Value::Null,
-            Value::Null,
-        ),
+        Behaviour::TooLong(bytes) if asked.texts.iter().any(|text| text.len() > *bytes) => {
+            refuse(api, Refusal::TooLong)
+        }
+        Behaviour::AtMost(inputs) if asked.texts.len() > *inputs => {
+            let message = format!("batch size {} > maximum allowed batch size {inputs}", asked.texts.len());
+            let error = json!({ "message": message, "type": "validation", "param": null, "code": null });
+            json_answer(StatusCode::PAYLOAD_TOO_LARGE, &json!({ "error": error }))
+        }
         Behaviour::Answer { status, headers, body } => {
             let status = StatusCode::from_u16(*status).map_err(io::Error::other)?;
             let mut response = answer_with(status, body.clone());
@@ -270,56 +245,33 @@ async fn misbehave(
     Ok(Some(response))
 }
 
-fn over_limits(model: &str, dimensions: Option<usize>, texts: &[String]) -> Option<Response<Answer>> {
+fn over_limits(api: Api, asked: &Asked) -> Option<Refusal<'static>> {
+    let Asked {
+        texts,
+        model,
+        dimensions,
+        ..
+    } = asked;
     if let Some(index) = texts.iter().position(String::is_empty) {
-        return Some(invalid(
-            &format!("Invalid 'input[{index}]': input cannot be an empty string."),
-            json!(format!("input[{index}]")),
-            json!("empty_string"),
-        ));
+        return Some(Refusal::Empty(index));
     }
     if texts.is_empty() {
-        return Some(invalid(
-            "Invalid 'input': input cannot be an empty array.",
-            json!("input"),
-            json!("empty_array"),
-        ));
+        return Some(Refusal::NoInputs);
     }
-    if texts.len() > GREATEST_INPUTS {
-        let message = format!(
-            "Invalid 'input': array too long. Expected an array with maximum length {GREATEST_INPUTS}, but got an \
-             array with length {} instead.",
-            texts.len()
-        );
-        return Some(invalid(&message, json!("input"), json!("array_above_max_length")));
+    let (greatest_inputs, greatest_tokens) = api.limits(model);
+    if texts.len() > greatest_inputs {
+        return Some(Refusal::TooManyInputs(greatest_inputs, texts.len()));
     }
     let requested = texts.iter().map(|text| tokens(text)).sum::<usize>();
-    if requested > GREATEST_TOKENS {
-        let message = format!("Requested {requested} tokens, max {GREATEST_TOKENS} tokens per request");
-        let too_many = json!("max_tokens_per_request");
-        return Some(failure(
-            StatusCode::BAD_REQUEST,
-            &message,
-            "max_tokens_per_request",
-            Value::Null,
-            too_many,
-        ));
+    if requested > greatest_tokens {
+        return Some(Refusal::TooManyTokens(greatest_tokens, requested));
     }
-    match (model, dimensions) {
-        ("text-embedding-ada-002", Some(_)) => Some(invalid(
-            "This model does not support specifying dimensions.",
-            Value::Null,
-            Value::Null,
-        )),
-        ("text-embedding-3-small", Some(n)) if n > 1536 => Some(too_many_dimensions(n, 1536)),
-        ("text-embedding-3-large", Some(n)) if n > 3072 => Some(too_many_dimensions(n, 3072)),
+    match (model.as_str(), *dimensions) {
+        ("text-embedding-ada-002", Some(_)) => Some(Refusal::NoDimensions),
+        ("text-embedding-3-small", Some(n)) if n > 1536 => Some(Refusal::TooManyDimensions(1536, n)),
+        ("text-embedding-3-large", Some(n)) if n > 3072 => Some(Refusal::TooManyDimensions(3072, n)),
         _ => None,
     }
-}
-
-fn too_many_dimensions(asked: usize, most: usize) -> Response<Answer> {
-    let message = format!("Invalid value for 'dimensions' = {asked}. Must be less than or equal to {most}.");
-    invalid(&message, json!("dimensions"), Value::Null)
 }
 
 fn tokens(text: &str) -> usize {
@@ -327,7 +279,7 @@ fn tokens(text: &str) -> usize {
 }
 
 /// What a behaviour does to right vectors, with the index that the answer gives each.
-fn twist(behaviour: &Behaviour, mut vectors: Vec<Vec<f32>>) -> Vec<(usize, Vec<f32>)> {
+fn twist(behaviour: &Behaviour, api: Api, mut vectors: Vec<Vec<f32>>) -> Vec<(usize, Vec<f32>)> {
     match behaviour {
         Behaviour::TooFew => {
             vectors.pop();
@@ -341,57 +293,14 @@ fn twist(behaviour: &Behaviour, mut vectors: Vec<Vec<f32>>) -> Vec<(usize, Vec<f
         _ => {}
     }
     let mut numbered: Vec<_> = vectors.into_iter().enumerate().collect();
-    if *behaviour == Behaviour::Shuffled {
+    if *behaviour == Behaviour::Shuffled && api.has_index() {
         numbered.reverse();
     }
     numbered
 }
 
-/// Written by hand: benchmarks take thousands of vectors per second, and each is 1,536 numbers.
-fn success(model: &str, vectors: Vec<(usize, Vec<f32>)>, base64: bool, behaviour: &Behaviour, tokens: usize) -> String {
-    let dimensions = vectors.first().map_or(0, |(_, vector)| vector.len());
-    let mut body = String::with_capacity(vectors.len() * (dimensions * if base64 { 6 } else { 14 } + 80) + 200);
-    body.push_str(r#"{"object":"list","data":["#);
-    for (place, (index, vector)) in vectors.iter().enumerate() {
-        if place > 0 {
-            body.push(',');
-        }
-        let _ = write!(body, r#"{{"object":"embedding","index":{index},"embedding":"#);
-        if base64 {
-            let bytes: Vec<u8> = vector.iter().flat_map(|number| number.to_le_bytes()).collect();
-            body.push('"');
-            BASE64.encode_string(bytes, &mut body);
-            body.push_str("\"}");
-        } else {
-            for (place, number) in vector.iter().enumerate() {
-                body.push(if place == 0 { '[' } else { ',' });
-                // JSON has no NaN; a number beyond the range of a float is the nearest that a text can hold.
-                let _ = if number.is_finite() {
-                    write!(body, "{number}")
-                } else {
-                    write!(body, "1e60")
-                };
-            }
-            body.push_str("]}");
-        }
-    }
-    let tokens = if *behaviour == Behaviour::TooFew {
-        tokens / 2
-    } else {
-        tokens
-    };
-    let model = Value::from(model);
-    let _ = write!(
-        body,
-        r#"],"model":{model},"usage":{{"prompt_tokens":{tokens},"total_tokens":{tokens}}}}}"#
-    );
-    body
-}
-
-fn too_many_requests(retry_after: Option<Duration>) -> Response<Answer> {
-    let message = "Rate limit reached for requests. Limit: 3000 / min. Please try again later.";
-    let code = json!("rate_limit_exceeded");
-    let mut response = failure(StatusCode::TOO_MANY_REQUESTS, message, "requests", Value::Null, code);
+fn too_many_requests(api: Api, retry_after: Option<Duration>) -> Response<Answer> {
+    let mut response = refuse(api, Refusal::Throttled);
     if let Some(wait) = retry_after {
         let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
         response.headers_mut().insert("retry-after", seconds.into());
@@ -404,40 +313,10 @@ fn too_many_requests(retry_after: Option<Duration>) -> Response<Answer> {
     response
 }
 
-/// OpenAI shows the beginning and the end of the key that it did not know.
-fn unauthorized(key: Option<&str>) -> Response<Answer> {
-    let message = match key {
-        None => "You didn't provide an API key. You need to provide your API key in an Authorization header using \
-                 Bearer auth (i.e. Authorization: Bearer YOUR_KEY)."
-            .to_owned(),
-        Some(key) => {
-            let start: String = key.chars().take(8).collect();
-            let end: String = key.chars().skip(key.chars().count().saturating_sub(4)).collect();
-            format!("Incorrect API key provided: {start}********{end}. You can find your API key in your account.")
-        }
-    };
-    failure(
-        StatusCode::UNAUTHORIZED,
-        &message,
-        "invalid_request_error",
-        Value::Null,
-        if key.is_some() {
-            json!("invalid_api_key")
-        } else {
-            Value::Null
-        },
-    )
-}
-
-fn invalid(message: &str, param: Value, code: Value) -> Response<Answer> {
-    failure(StatusCode::BAD_REQUEST, message, "invalid_request_error", param, code)
-}
-
-fn failure(status: StatusCode, message: &str, kind: &str, param: Value, code: Value) -> Response<Answer> {
-    json_answer(
-        status,
-        &json!({ "error": { "message": message, "type": kind, "param": param, "code": code } }),
-    )
+fn refuse(api: Api, refusal: Refusal<'_>) -> Response<Answer> {
+    let (status, body) = refusal.answer(api);
+    let status = StatusCode::from_u16(status).expect("the refusals have statuses of HTTP");
+    json_answer(status, &body)
 }
 
 fn json_answer(status: StatusCode, body: &Value) -> Response<Answer> {

@@ -5,8 +5,10 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::Options;
+use crate::api::Api;
 use crate::behaviour::Behaviour;
 use crate::limits::{Limits, RateLimiter, Verdict};
 use crate::vectors::Vocabulary;
@@ -33,7 +35,13 @@ pub struct Counts {
 pub struct SeenRequest {
     /// When its body was complete.
     pub at: Instant,
-    /// The bearer token.
+    /// The API that it came by.
+    pub api: Api,
+    /// Path and query.
+    pub path: String,
+    /// The body.
+    pub body: Value,
+    /// The bearer token, or what the API has in its place.
     pub api_key: Option<String>,
     /// `model`.
     pub model: String,

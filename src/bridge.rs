@@ -14,9 +14,10 @@ use pgrx::prelude::*;
 use rustix::event::EventfdFlags;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
 
-/// Threads that serve the network. Two keep a busy provider and a busy S3 from waiting for each other's TLS.
-const THREADS: usize = 2;
+use crate::latch;
+
 /// How long a stop waits for tasks to notice.
 const SHUTDOWN: Duration = Duration::from_millis(100);
 
@@ -34,11 +35,12 @@ pub struct Bridge<Event> {
 }
 
 impl<Event: Send + 'static> Bridge<Event> {
-    /// Starts the threads. `capacity` bounds the results that wait for the main thread.
-    pub fn open(capacity: usize) -> std::io::Result<Bridge<Event>> {
+    /// Starts threads that serve the network; once in a process. `capacity` bounds the results that wait for the main
+    /// thread.
+    pub fn open(threads: usize, capacity: usize) -> std::io::Result<Bridge<Event>> {
         let before = block_signals();
         let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(THREADS)
+            .worker_threads(threads)
             .thread_name("ai network")
             // Threads of the blocking pool come later, when signals are let in again.
             .on_thread_start(|| {
@@ -61,8 +63,8 @@ impl<Event: Send + 'static> Bridge<Event> {
         })
     }
 
-    /// Runs a task; its result arrives at [`Bridge::take`].
-    pub fn spawn(&self, task: impl Future<Output = Event> + Send + 'static) -> tokio::task::AbortHandle {
+    /// Runs a task; its result arrives at [`Bridge::take`], unless the [`Task`] is dropped before.
+    pub fn spawn(&self, task: impl Future<Output = Event> + Send + 'static) -> Task {
         let (sender, bell) = (self.sender.clone(), Arc::clone(&self.bell));
         let task = self.handle.spawn(async move {
             let event = task.await;
@@ -72,7 +74,7 @@ impl<Event: Send + 'static> Bridge<Event> {
                 let _ = rustix::io::write(&*bell, &1u64.to_ne_bytes());
             }
         });
-        task.abort_handle()
+        Task(task.abort_handle())
     }
 
     /// Runs code that wants to be inside the runtime, on the main thread.
@@ -88,9 +90,18 @@ impl<Event: Send + 'static> Bridge<Event> {
 
     /// Waits for the latch, a result or `timeout`.
     pub fn wait(&self, timeout: Duration) {
-        super::wait(Some(self.bell.as_raw_fd()), timeout);
+        latch::wait(Some(self.bell.as_raw_fd()), timeout);
         // Empties the counter; nothing to read means that the latch or the time woke us.
         let _ = rustix::io::read(&*self.bell, &mut [0u8; 8]);
+    }
+}
+
+/// A task that is of no use without whoever waits for it.
+pub struct Task(AbortHandle);
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 

@@ -1,0 +1,405 @@
+//! One request to a provider: what is accepted as an answer, and what each kind of refusal means.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use reqwest::{StatusCode, Url};
+
+use super::address::endpoint;
+use super::protocol::{self, Fault, KeyHeader, Limits, Protocol, Request};
+use super::quota::Quota;
+use super::{Error, Refusal, Settings};
+use crate::config;
+use crate::secret::Secret;
+/// A connection that takes longer than this will not come; the rest of the time-out is for the answer.
+const GREATEST_CONNECT_TIME: Duration = Duration::from_secs(10);
+/// Most bytes of an answer per dimension (a float as text) and per vector, and for all the rest. More is not read.
+const ANSWER_BYTES_PER_NUMBER: usize = 32;
+const ANSWER_BYTES_PER_VECTOR: usize = 1024;
+const ANSWER_BYTES: usize = 64 * 1024;
+
+/// Why a request yields no vectors.
+#[derive(Debug)]
+pub(super) enum Trouble {
+    /// The documents of the request fail with it.
+    Failed(Error),
+    /// 429: to be sent again later.
+    Throttled {
+        refusal: Arc<Refusal>,
+        retry_after: Option<Duration>,
+        quota: Quota,
+    },
+    /// One or more of the inputs are not acceptable.
+    Rejected(Arc<Refusal>),
+    /// The inputs are too many or too long together.
+    TooLarge(Arc<Refusal>),
+}
+
+impl From<Error> for Trouble {
+    fn from(error: Error) -> Trouble {
+        Trouble::Failed(error)
+    }
+}
+
+/// A provider, a model and a key.
+pub(super) struct Client {
+    protocol: Box<dyn Protocol>,
+    http: reqwest::Client,
+    url: Url,
+    /// Host and port, for messages.
+    server: String,
+    key: Option<Secret>,
+    authorization: Option<(HeaderName, HeaderValue)>,
+    api_key_name: Option<String>,
+    /// As it was configured, for messages.
+    model: String,
+    dimensions: usize,
+    /// Shorter vectors are as welcome.
+    any_length: bool,
+    timeout: Duration,
+    /// The server does not know `encoding_format: "base64"`.
+    only_floats: AtomicBool,
+}
+
+impl Client {
+    /// Checks everything that can be checked without a request. With `any_length` the provider is not asked for a length.
+    pub fn new(config: &config::Embedding, settings: &Settings, any_length: bool) -> Result<Client, Error> {
+        let wrong = |reason: String, hint: Option<String>| Error::Settings { reason, hint };
+        let mut resolved = config.resolve()?;
+        if any_length {
+            resolved.asked_dimensions = None;
+        }
+        let protocol = protocol::of(&resolved, settings.api_version.as_deref());
+        let base_url = protocol.base_url(&settings.base_url);
+        let (mut url, server) = endpoint(&base_url, &protocol.path(&base_url))?;
+        for (name, value) in protocol.query() {
+            // An address that was copied with its query says what is wanted.
+            if !url.query_pairs().any(|(given, _)| given == name) {
+                url.query_pairs_mut().append_pair(name, &value);
+            }
+        }
+        let api_key_name = config.api_key_name();
+        let authorization = settings.api_key.as_ref().map(|key| -> Result<_, Error> {
+            let (name, text) = match protocol.key_header() {
+                KeyHeader::Bearer => (AUTHORIZATION, format!("Bearer {}", key.expose())),
+                KeyHeader::ApiKey => (HeaderName::from_static("api-key"), key.expose().to_owned()),
+            };
+            let mut value = HeaderValue::from_str(&text).map_err(|_| {
+                let reason = "the API key holds characters that cannot be sent, perhaps a line break".to_owned();
+                wrong(
+                    reason,
+                    api_key_name.as_ref().map(|name| format!("check the value of {name}")),
+                )
+            })?;
+            value.set_sensitive(true);
+            Ok((name, value))
+        });
+        let authorization = authorization.transpose()?;
+        let mut http = reqwest::Client::builder()
+            .timeout(settings.timeout)
+            .connect_timeout(settings.timeout.min(GREATEST_CONNECT_TIME))
+            // A redirect would carry the texts, and perhaps the key, to an address that nobody configured.
+            .redirect(reqwest::redirect::Policy::none())
+            .pool_max_idle_per_host(settings.max_requests_in_flight.max(1));
+        if url.scheme() == "http" {
+            http = http.no_proxy();
+        }
+        let http = http.build().map_err(|error| wrong(chain(&error), None))?;
+        Ok(Client {
+            protocol,
+            http,
+            url,
+            server,
+            key: settings.api_key.clone(),
+            authorization,
+            api_key_name,
+            model: config.model().to_owned(),
+            dimensions: resolved.dimensions,
+            any_length,
+            timeout: settings.timeout,
+            only_floats: AtomicBool::new(false),
+        })
+    }
+
+    /// Most of one request.
+    pub fn limits(&self) -> Limits {
+        self.protocol.limits()
+    }
+
+    /// Whether a text that is too long for the model is refused, and cut when [`Client::embed`] is told to.
+    pub fn can_cut(&self) -> bool {
+        self.protocol.can_cut()
+    }
+
+    /// The vectors of the texts, in their order, each of the configured length. Their numbers may still be infinite or
+    /// NaN: that concerns one text, not the request. With them, what is left of the provider's limits.
+    pub async fn embed(&self, texts: &[&str], cut: bool) -> Result<(Vec<Vec<f32>>, Quota), Trouble> {
+        let only_floats = self.only_floats.load(Ordering::Relaxed);
+        let request = |only_floats| Request {
+            texts,
+            cut,
+            only_floats,
+        };
+        match self.ask(request(only_floats)).await {
+            Err(Trouble::Rejected(refusal)) if !only_floats && refusal.mentions("encoding_format") => {
+                self.only_floats.store(true, Ordering::Relaxed);
+                self.ask(request(true)).await
+            }
+            answered => answered,
+        }
+    }
+
+    async fn ask(&self, request: Request<'_>) -> Result<(Vec<Vec<f32>>, Quota), Trouble> {
+        let texts = request.texts;
+        let body = Bytes::from(self.protocol.write(&request));
+        let response = match self.send(body.clone()).await {
+            // The server closed an idle connection just as it was taken for this request, or went away before it said
+            // anything: nothing was answered, so nothing was paid for, and a second try usually ends well.
+            Err(error) if error.is_request() && !error.is_connect() && !error.is_timeout() => self.send(body).await,
+            sent => sent,
+        };
+        let mut response = response.map_err(|error| self.lost(&error))?;
+        let status = response.status();
+        let headers = std::mem::take(response.headers_mut());
+        let per_vector = self.dimensions * ANSWER_BYTES_PER_NUMBER + ANSWER_BYTES_PER_VECTOR;
+        let most = ANSWER_BYTES
+            + if status == StatusCode::OK {
+                texts.len() * per_vector
+            } else {
+                0
+            };
+        let mut body = Vec::with_capacity(response.content_length().unwrap_or(0).min(most as u64) as usize);
+        while let Some(bytes) = response.chunk().await.map_err(|error| self.lost(&error))? {
+            if body.len() + bytes.len() > most {
+                if status == StatusCode::OK {
+                    return Err(Error::Answer(format!("more than {most} bytes for {} texts", texts.len())).into());
+                }
+                break;
+            }
+            body.extend_from_slice(&bytes);
+        }
+        if status == StatusCode::OK {
+            Ok((self.read(&body, texts)?, Quota::new(&headers)))
+        } else {
+            Err(self.refused(status, &headers, &body, texts))
+        }
+    }
+
+    async fn send(&self, body: Bytes) -> reqwest::Result<reqwest::Response> {
+        let mut post = self
+            .http
+            .post(self.url.clone())
+            .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
+            .body(body);
+        if let Some((name, value)) = &self.authorization {
+            post = post.header(name, value.clone());
+        }
+        post.send().await
+    }
+
+    fn lost(&self, error: &reqwest::Error) -> Trouble {
+        let server = self.server.clone();
+        Trouble::Failed(if error.is_timeout() {
+            Error::TimedOut {
+                server,
+                after: self.timeout,
+            }
+        } else {
+            Error::Connection {
+                server,
+                reason: chain(error),
+            }
+        })
+    }
+
+    fn read(&self, body: &[u8], texts: &[&str]) -> Result<Vec<Vec<f32>>, Trouble> {
+        let answer = self.protocol.read(body).map_err(|error| {
+            // serde's own text can quote the answer.
+            let place = format!("line {}, column {}", error.line(), error.column());
+            match error.classify() {
+                serde_json::error::Category::Eof => {
+                    let reason = format!("the answer ended after {} bytes in the middle of its JSON", body.len());
+                    Error::Connection {
+                        server: self.server.clone(),
+                        reason,
+                    }
+                }
+                serde_json::error::Category::Data => {
+                    // Some gateways report errors with status 200.
+                    let refusal = Refusal::new(200, body, self.exposed_key(), texts);
+                    let said = if refusal.message.is_some() {
+                        format!(": {refusal}")
+                    } else {
+                        String::new()
+                    };
+                    Error::Answer(format!("it is not a list of embeddings ({place}){said}"))
+                }
+                _ => Error::Answer(format!("it is not JSON ({place})")),
+            }
+        })?;
+        let received = answer.len();
+        if received != texts.len() {
+            return Err(Error::Answer(format!("{received} vectors for {} texts", texts.len())).into());
+        }
+        let mut vectors: Vec<Option<Vec<f32>>> = vec![None; received];
+        for (position, (index, vector)) in answer.into_iter().enumerate() {
+            let fits = self.any_length && (1..self.dimensions).contains(&vector.len());
+            if vector.len() != self.dimensions && !fits {
+                let (expected, actual) = (self.dimensions, vector.len());
+                return Err(Error::Dimensions {
+                    expected,
+                    actual,
+                    model: self.model.clone(),
+                }
+                .into());
+            }
+            // Servers that give no index answer in order.
+            let index = index.unwrap_or(position);
+            match vectors.get_mut(index) {
+                Some(place @ None) => *place = Some(vector),
+                Some(Some(_)) => return Err(Error::Answer(format!("two vectors with index {index}")).into()),
+                None => return Err(Error::Answer(format!("index {index} for {received} texts")).into()),
+            }
+        }
+        // As many places as vectors, and no place taken twice: none is empty.
+        Ok(vectors.into_iter().flatten().collect())
+    }
+
+    fn refused(&self, status: StatusCode, headers: &HeaderMap, body: &[u8], texts: &[&str]) -> Trouble {
+        let refusal = Arc::new(Refusal::new(status.as_u16(), body, self.exposed_key(), texts));
+        let refused = |refusal: Arc<Refusal>, hint: String| Trouble::Failed(Error::Refused { refusal, hint });
+        match status.as_u16() {
+            401 | 403 => return refused(refusal, self.key_hint()),
+            402 => return refused(refusal, self.account_hint()),
+            429 if refusal.is("insufficient_quota") || refusal.is("billing_hard_limit_reached") => {
+                return refused(refusal, self.account_hint());
+            }
+            429 => {
+                return Trouble::Throttled {
+                    refusal,
+                    retry_after: retry_after(headers, SystemTime::now()),
+                    quota: Quota::new(headers),
+                };
+            }
+            _ => {}
+        }
+        match self.protocol.fault(&refusal) {
+            Some(Fault::TooLarge) => return Trouble::TooLarge(refusal),
+            Some(Fault::Inputs) => return Trouble::Rejected(refusal),
+            Some(Fault::All(Some(hint))) => return refused(refusal, hint),
+            Some(Fault::All(None)) if matches!(status.as_u16(), 400 | 422) => {
+                let hint = format!(
+                    "check whether the model {:?} can make vectors of {} dimensions",
+                    self.model, self.dimensions
+                );
+                return refused(refusal, hint);
+            }
+            Some(Fault::All(None)) | None => {}
+        }
+        match status.as_u16() {
+            404 | 405 => refused(
+                refusal,
+                format!("check the model {:?} and the base_url of {}", self.model, self.server),
+            ),
+            300..=399 => refused(
+                refusal,
+                format!(
+                    "{} redirects, which is not followed: set base_url to the final address",
+                    self.server
+                ),
+            ),
+            413 => Trouble::TooLarge(refusal),
+            400 | 422 => Trouble::Rejected(refusal),
+            // 424: Text Embeddings Inference, when its model failed.
+            408 | 409 | 424 | 425 | 500.. => Trouble::Failed(Error::Server(refusal)),
+            _ => Trouble::Failed(Error::Answer(refusal.to_string())),
+        }
+    }
+
+    fn key_hint(&self) -> String {
+        match (&self.api_key_name, &self.key) {
+            (Some(name), Some(_)) => format!("check the API key in {name}"),
+            (Some(name), None) => format!("no API key was sent: set {name} in the environment of the server"),
+            (None, _) => format!("{} wants a key, which this provider has no setting for", self.server),
+        }
+    }
+
+    fn account_hint(&self) -> String {
+        match &self.api_key_name {
+            Some(name) => format!("check the plan and the credit of the account behind {name}"),
+            None => format!("check the account at {}", self.server),
+        }
+    }
+
+    fn exposed_key(&self) -> Option<&str> {
+        self.key.as_ref().map(Secret::expose)
+    }
+}
+
+/// What an error and its causes say, without the URL.
+fn chain(error: &reqwest::Error) -> String {
+    let mut causes = Vec::new();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        causes.push(error.to_string());
+        cause = error.source();
+    }
+    causes.dedup();
+    if causes.is_empty() {
+        "the request could not be sent".to_owned()
+    } else {
+        causes.join(": ")
+    }
+}
+
+/// How long the provider wants to be left alone: `retry-after-ms`, or `Retry-After` in seconds or as a date
+/// (RFC 9110, 10.2.3), which is compared with the provider's own clock where the answer shows it.
+fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    let text = |value: &HeaderValue| Some(value.to_str().ok()?.trim().to_owned());
+    let number = |value: &HeaderValue| text(value)?.parse::<f64>().ok();
+    if let Some(milliseconds) = headers.get("retry-after-ms").and_then(number) {
+        return Duration::try_from_secs_f64(milliseconds / 1000.0).ok();
+    }
+    let value = headers.get(RETRY_AFTER)?;
+    if let Some(seconds) = number(value) {
+        return Duration::try_from_secs_f64(seconds).ok();
+    }
+    let date = |value: &HeaderValue| httpdate::parse_http_date(&text(value)?).ok();
+    let now = headers.get(DATE).and_then(date).unwrap_or(now);
+    Some(date(value)?.duration_since(now).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retry_after_is_read_in_all_its_forms() {
+        let now = httpdate::parse_http_date("Sun, 06 Nov 1994 08:49:37 GMT").unwrap();
+        let told = |headers: &[(&'static str, &str)]| {
+            let header = |(name, value): &(&'static str, &str)| (name.parse().unwrap(), value.parse().unwrap());
+            retry_after(&headers.iter().map(header).collect(), now)
+        };
+        assert_eq!(told(&[]), None);
+        assert_eq!(told(&[("retry-after", "7")]), Some(Duration::from_secs(7)));
+        assert_eq!(told(&[("retry-after", "0.5")]), Some(Duration::from_millis(500)));
+        assert_eq!(
+            told(&[("retry-after", "1"), ("retry-after-ms", "20")]),
+            Some(Duration::from_millis(20))
+        );
+        let date = ("retry-after", "Sun, 06 Nov 1994 08:50:07 GMT");
+        assert_eq!(told(&[date]), Some(Duration::from_secs(30)));
+        let date_by_a_fast_clock = [date, ("date", "Sun, 06 Nov 1994 08:50:05 GMT")];
+        assert_eq!(told(&date_by_a_fast_clock), Some(Duration::from_secs(2)));
+        assert_eq!(
+            told(&[("retry-after", "Sun, 06 Nov 1994 08:00:00 GMT")]),
+            Some(Duration::ZERO)
+        );
+        for nonsense in ["soon", "-1", "NaN", "inf", "1e300"] {
+            assert_eq!(told(&[("retry-after", nonsense)]), None, "{nonsense}");
+        }
+    }
+}

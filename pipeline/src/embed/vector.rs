@@ -1,0 +1,46 @@
+//! A vector in an answer: numbers, or base64 of them.
+
+use std::fmt;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde::de::{SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+
+/// A vector as base64 of little-endian floats, or as numbers.
+pub(super) struct Vector(pub Vec<f32>);
+
+impl<'de> Deserialize<'de> for Vector {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Vector, D::Error> {
+        deserializer.deserialize_any(VectorVisitor)
+    }
+}
+
+struct VectorVisitor;
+
+impl<'de> Visitor<'de> for VectorVisitor {
+    type Value = Vector;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("base64 of floats, or a list of numbers")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, base64: &str) -> Result<Vector, E> {
+        let bytes = BASE64.decode(base64).map_err(|_| E::custom("not base64"))?;
+        let (numbers, rest) = bytes.as_chunks::<4>();
+        if !rest.is_empty() {
+            return Err(E::custom("not a whole number of floats"));
+        }
+        Ok(Vector(numbers.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Vector, A::Error> {
+        let mut vector = Vec::with_capacity(sequence.size_hint().unwrap_or(1536));
+        // As f64: a number that is too large for a float becomes infinite, which concerns its vector, where a parser of
+        // floats would give up the whole answer.
+        while let Some(number) = sequence.next_element::<f64>()? {
+            vector.push(number as f32);
+        }
+        Ok(Vector(vector))
+    }
+}

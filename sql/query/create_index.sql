@@ -1,0 +1,1 @@
+CREATE INDEX CONCURRENTLY {index} ON {destination} USING {method} ({column}{opclass}){options}

@@ -1,0 +1,1 @@
+UPDATE ai._vectorizer_index SET building = false, tried_at = now() WHERE id = $1

@@ -1,0 +1,8 @@
+-- What the checks of an index need to know of a vectorizer that there is: the length of its vectors, and whether they are
+-- in a column of a partitioned table.
+SELECT (v.config #>> '{embedding,dimensions}')::int8,
+       v.target IS NULL AND coalesce(s.relkind = 'p', false),
+       coalesce(s.oid::regclass::text, '')
+FROM ai._vectorizer v
+LEFT JOIN pg_class s ON s.oid = v.source
+WHERE v.id = $1

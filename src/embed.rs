@@ -1,0 +1,336 @@
+//! The functions that embed in the session that calls them: `ai.openai_embed` and the like, and `ai.vectorizer_embed`,
+//! which asks as a vectorizer does.
+//!
+//! A call spends the server's credit and may reach where its caller could not: see `may_choose` and `stored`, and
+//! sql/embed.sql for who may EXECUTE what.
+
+mod session;
+
+use ai_pipeline::config::Embedding;
+use ai_pipeline::secret::Secret;
+use pgrx::iter::TableIterator;
+use pgrx::prelude::*;
+use pgrx::{JsonB, pg_sys};
+use serde_json::{Value, json};
+
+use self::session::Provider;
+use crate::endpoint::{self, OPENAI_KEY, VOYAGE_KEY};
+use crate::error::{invalid, raise};
+use crate::statement;
+use crate::vector::{self, Vector};
+use crate::vectorizer::{missing, validate};
+
+type Vectors = TableIterator<'static, (name!(index, i32), name!(embedding, Vector))>;
+
+/// What the messages of the pipeline call a key that is in no variable.
+const ARGUMENT: &str = "the argument api_key";
+/// Where any length will do: the most that a `vector` has.
+const ANY: i32 = vector::GREATEST_DIMENSIONS as i32;
+
+#[pg_extern(sql = false)]
+#[allow(clippy::too_many_arguments)]
+fn openai_embed(
+    model: Option<String>,
+    input_text: Option<String>,
+    api_key: Option<String>,
+    api_key_name: Option<String>,
+    dimensions: Option<i32>,
+    openai_user: Option<String>,
+    extra_headers: Option<JsonB>,
+    extra_query: Option<JsonB>,
+    extra_body: Option<JsonB>,
+    verbose: Option<bool>,
+    client_config: Option<JsonB>,
+) -> Option<Vector> {
+    refuse_extras(&extra_headers, &extra_query, &extra_body);
+    let provider = openai(model, api_key, api_key_name, dimensions, openai_user, client_config);
+    one(&provider, input_text?, verbose)
+}
+
+#[pg_extern(sql = false)]
+#[allow(clippy::too_many_arguments)]
+fn openai_embed_array(
+    model: Option<String>,
+    input_texts: Option<Vec<Option<String>>>,
+    api_key: Option<String>,
+    api_key_name: Option<String>,
+    dimensions: Option<i32>,
+    openai_user: Option<String>,
+    extra_headers: Option<JsonB>,
+    extra_query: Option<JsonB>,
+    extra_body: Option<JsonB>,
+    verbose: Option<bool>,
+    client_config: Option<JsonB>,
+) -> Vectors {
+    refuse_extras(&extra_headers, &extra_query, &extra_body);
+    let provider = openai(model, api_key, api_key_name, dimensions, openai_user, client_config);
+    many(&provider, input_texts, verbose)
+}
+
+fn openai(
+    model: Option<String>,
+    api_key: Option<String>,
+    api_key_name: Option<String>,
+    dimensions: Option<i32>,
+    user: Option<String>,
+    client_config: Option<JsonB>,
+) -> Provider {
+    let model = required("model", model);
+    let base_url = client_config.and_then(|JsonB(config)| base_url(&config));
+    // It has one length, and the pipeline insists on it.
+    let dimensions = dimensions.or_else(|| (model == "text-embedding-ada-002").then_some(1536));
+    may_choose(base_url.as_ref().map(|_| "base_url"));
+    let (api_key, api_key_name) = key(api_key, api_key_name, OPENAI_KEY);
+    Provider {
+        embedding: Embedding::Openai {
+            model,
+            dimensions: dimensions.unwrap_or(ANY),
+            user,
+            api_key_name,
+            base_url,
+        },
+        api_key,
+        any_dimensions: dimensions.is_none(),
+    }
+}
+
+/// The address in the settings of pgai's client; there is no client to take the others.
+fn base_url(client_config: &Value) -> Option<String> {
+    let Some(config) = client_config.as_object() else {
+        invalid("client_config is not a jsonb object")
+    };
+    if let Some(other) = config.keys().find(|key| *key != "base_url") {
+        unsupported(&format!("client_config with {other}"));
+    }
+    config.get("base_url").and_then(Value::as_str).map(str::to_owned)
+}
+
+fn refuse_extras(headers: &Option<JsonB>, query: &Option<JsonB>, body: &Option<JsonB>) {
+    for (name, given) in [("extra_headers", headers), ("extra_query", query), ("extra_body", body)] {
+        if given.is_some() {
+            unsupported(name);
+        }
+    }
+}
+
+#[pg_extern(sql = false)]
+fn ollama_embed(
+    model: Option<String>,
+    input_text: Option<String>,
+    host: Option<String>,
+    keep_alive: Option<String>,
+    embedding_options: Option<JsonB>,
+    verbose: Option<bool>,
+) -> Option<Vector> {
+    may_choose(host.as_ref().map(|_| "host"));
+    let provider = Provider {
+        embedding: Embedding::Ollama {
+            model: required("model", model),
+            dimensions: ANY,
+            base_url: host,
+            options: embedding_options.map(|JsonB(options)| options),
+            keep_alive,
+        },
+        api_key: None,
+        any_dimensions: true,
+    };
+    one(&provider, input_text?, verbose)
+}
+
+#[pg_extern(sql = false)]
+fn voyageai_embed(
+    model: Option<String>,
+    input_text: Option<String>,
+    input_type: Option<String>,
+    api_key: Option<String>,
+    api_key_name: Option<String>,
+    verbose: Option<bool>,
+) -> Option<Vector> {
+    let provider = voyageai(model, input_type, api_key, api_key_name);
+    one(&provider, input_text?, verbose)
+}
+
+#[pg_extern(sql = false)]
+fn voyageai_embed_array(
+    model: Option<String>,
+    input_texts: Option<Vec<Option<String>>>,
+    input_type: Option<String>,
+    api_key: Option<String>,
+    api_key_name: Option<String>,
+    verbose: Option<bool>,
+) -> Vectors {
+    let provider = voyageai(model, input_type, api_key, api_key_name);
+    many(&provider, input_texts, verbose)
+}
+
+fn voyageai(
+    model: Option<String>,
+    input_type: Option<String>,
+    api_key: Option<String>,
+    api_key_name: Option<String>,
+) -> Provider {
+    let (api_key, api_key_name) = key(api_key, api_key_name, VOYAGE_KEY);
+    Provider {
+        embedding: Embedding::Voyageai {
+            model: required("model", model),
+            dimensions: ANY,
+            input_type,
+            api_key_name,
+            output_dimension: None,
+            output_dtype: None,
+        },
+        api_key,
+        any_dimensions: true,
+    }
+}
+
+#[pg_extern(sql = false)]
+fn vectorizer_embed_by_config(
+    embedding_config: Option<JsonB>,
+    input_text: Option<String>,
+    input_type: Option<String>,
+) -> Option<Vector> {
+    let config = validate::embedding(&Some(embedding_config?.0));
+    let provider = for_queries(config, input_type);
+    may_choose(endpoint::choice(&provider.embedding));
+    one(&provider, input_text?, None)
+}
+
+#[pg_extern(sql = false)]
+fn vectorizer_embed(
+    vectorizer_id: Option<i32>,
+    input_text: Option<String>,
+    input_type: Option<String>,
+) -> Option<Vector> {
+    let sql = include_str!("../sql/query/embedding_by_id.sql");
+    let id = vectorizer_id?;
+    let config = stored(sql, id.into()).unwrap_or_else(|| missing(&id.to_string()));
+    one(&for_queries(config, input_type), input_text?, None)
+}
+
+#[pg_extern(sql = false)]
+fn vectorizer_embed_by_name(
+    name: Option<String>,
+    input_text: Option<String>,
+    input_type: Option<String>,
+) -> Option<Vector> {
+    let sql = include_str!("../sql/query/embedding_by_name.sql");
+    let name = name?;
+    let config = stored(sql, name.as_str().into()).unwrap_or_else(|| missing(&format!("\"{name}\"")));
+    one(&for_queries(config, input_type), input_text?, None)
+}
+
+/// The embedding of a vectorizer, for those who may read what it wrote: they can search, which takes a vector of the
+/// query. Whoever made it was asked whether its key and its address are allowed.
+fn stored(sql: &str, which: pgrx::datum::DatumWithOid) -> Option<Value> {
+    let (config, name, allowed) = statement::look_up(sql, &[which], |row| {
+        (row.must::<JsonB>(1).0, row.must::<String>(2), row.must::<bool>(3))
+    })?;
+    if !allowed {
+        raise(
+            PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
+            format!("permission denied for vectorizer {name}"),
+            Some("It takes SELECT on its destination."),
+        );
+    }
+    Some(config)
+}
+
+/// The provider of a configuration, asked for the vector of a query. Documents and queries are embedded alike by most
+/// models; those of others are told which it is, in the words of their provider.
+fn for_queries(config: Value, input_type: Option<String>) -> Provider {
+    let mut embedding = match serde_json::from_value(config) {
+        Ok(embedding) => embedding,
+        Err(error) => invalid(format!("the configuration cannot be read: {error}")),
+    };
+    let kind = input_type.unwrap_or_else(|| "query".to_owned());
+    match &mut embedding {
+        Embedding::Openai { .. } | Embedding::Ollama { .. } => (),
+        Embedding::Voyageai { input_type, .. } => *input_type = Some(kind),
+        Embedding::Litellm {
+            model, extra_options, ..
+        } => {
+            let kind = match (model.split('/').next(), kind.as_str()) {
+                (Some("cohere"), "query" | "document") => Some(format!("search_{kind}")),
+                (Some("cohere" | "voyage"), _) => Some(kind),
+                _ => None,
+            };
+            if let Some(kind) = kind {
+                extra_options.get_or_insert_with(|| json!({}))["input_type"] = kind.into();
+            }
+        }
+    }
+    Provider {
+        embedding,
+        api_key: None,
+        any_dimensions: false,
+    }
+}
+
+fn one(provider: &Provider, text: String, verbose: Option<bool>) -> Option<Vector> {
+    timed(provider, vec![text], verbose).pop().map(Vector)
+}
+
+fn many(provider: &Provider, texts: Option<Vec<Option<String>>>, verbose: Option<bool>) -> Vectors {
+    let texts: Option<Vec<String>> = texts.unwrap_or_default().into_iter().collect();
+    let Some(texts) = texts else {
+        let message = "input_texts must not hold NULL";
+        raise(PgSqlErrorCode::ERRCODE_NULL_VALUE_NOT_ALLOWED, message, None)
+    };
+    let vectors = timed(provider, texts, verbose).into_iter().map(Vector);
+    TableIterator::new((0..).zip(vectors))
+}
+
+fn timed(provider: &Provider, texts: Vec<String>, verbose: Option<bool>) -> Vec<Vec<f32>> {
+    validate::check_embedding(&provider.embedding);
+    let (started, number) = (std::time::Instant::now(), texts.len());
+    let vectors = provider.embed(texts);
+    if verbose == Some(true) {
+        let (name, elapsed) = (provider.embedding.provider(), started.elapsed().as_millis());
+        notice!("{name} embedded {number} texts in {elapsed} ms");
+    }
+    vectors
+}
+
+/// The key of a call, and what messages call it. A key of one's own is sent nowhere but to the provider.
+fn key(api_key: Option<String>, api_key_name: Option<String>, default: &str) -> (Option<Secret>, String) {
+    if let Some(key) = api_key {
+        return (Some(Secret::new(key)), ARGUMENT.to_owned());
+    }
+    may_choose(
+        api_key_name
+            .as_deref()
+            .filter(|name| *name != default)
+            .map(|_| "api_key_name"),
+    );
+    (None, api_key_name.unwrap_or_else(|| default.to_owned()))
+}
+
+/// Only an administrator says where credentials of the server go, and whom the server talks to.
+fn may_choose(what: Option<&str>) {
+    let Some(what) = what else { return };
+    // SAFETY: a look at the role of the session.
+    let allowed = unsafe { pg_sys::superuser() };
+    if !allowed {
+        raise(
+            PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
+            format!("permission denied to choose {what}"),
+            Some("Only a superuser may say where the credentials of the server are used."),
+        );
+    }
+}
+
+fn required<T>(name: &str, value: Option<T>) -> T {
+    value.unwrap_or_else(|| {
+        let message = format!("{name} must not be NULL");
+        raise(PgSqlErrorCode::ERRCODE_NULL_VALUE_NOT_ALLOWED, message, None)
+    })
+}
+
+fn unsupported(what: &str) -> ! {
+    raise(
+        PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
+        format!("{what} is not supported"),
+        None,
+    )
+}

@@ -1,0 +1,168 @@
+//! Asking a provider from a session, which stays a good citizen while it waits: it can be cancelled, timed out and ended
+//! as if it waited for a lock.
+
+use std::cell::RefCell;
+use std::time::Duration;
+
+use ai_pipeline::config::Embedding;
+use ai_pipeline::embed::{Embedded, Embedder};
+use ai_pipeline::error::Failure;
+use ai_pipeline::secret::Secret;
+use pgrx::pg_sys;
+use pgrx::prelude::*;
+
+use crate::bridge::{self, Bridge};
+use crate::settings::{self, Settings};
+use crate::{endpoint, error};
+
+/// A session asks one thing at a time: one thread is plenty.
+const THREADS: usize = 1;
+/// Providers, models and keys that a session stays connected to.
+const GREATEST_EMBEDDERS: usize = 8;
+/// The latch and the eventfd wake the session; nothing happens when this has passed.
+const WAIT: Duration = Duration::from_secs(3600);
+
+thread_local! {
+    /// Made by the first call, and there until the session ends.
+    static SESSION: RefCell<Option<Session>> = const { RefCell::new(None) };
+}
+
+/// Whom to ask.
+#[derive(Clone, PartialEq)]
+pub struct Provider {
+    pub embedding: Embedding,
+    /// Instead of the key that the environment of the server holds.
+    pub api_key: Option<Secret>,
+    /// The vectors may have any length up to that of the configuration, which is not asked for.
+    pub any_dimensions: bool,
+}
+
+impl Provider {
+    /// The vectors of `texts`, in their order. Raises what goes wrong.
+    pub fn embed(&self, texts: Vec<String>) -> Vec<Vec<f32>> {
+        if texts.is_empty() {
+            return Vec::new();
+        }
+        SESSION
+            .with_borrow_mut(|session| {
+                let session = session.get_or_insert_with(Session::open);
+                session
+                    .recall(self, &texts)
+                    .map_or_else(|| session.ask(self, texts), Ok)
+            })
+            .unwrap_or_else(|failure| {
+                let (provider, model) = (self.embedding.provider(), self.embedding.model());
+                error::fail(&failure, format!("The provider is {provider}, the model {model:?}."))
+            })
+    }
+}
+
+struct Session {
+    bridge: Bridge<Answer>,
+    embedders: Vec<((Provider, Settings), Embedder)>,
+    calls: u64,
+    last: Option<Remembered>,
+}
+
+/// What a task brings, and for which call: that of a cancelled one may come late.
+struct Answer {
+    call: u64,
+    outcome: Result<Embedded, Failure>,
+}
+
+/// The last answer for a single text. A query that is compared with each row of a table names it once, but has it
+/// evaluated for each row: it is embedded once per statement all the same.
+struct Remembered {
+    statement: pg_sys::TimestampTz,
+    provider: Provider,
+    text: String,
+    vector: Vec<f32>,
+}
+
+impl Session {
+    fn open() -> Session {
+        let bridge = Bridge::open(THREADS, 1).unwrap_or_else(|error| {
+            let message = format!("cannot start the thread for the network: {error}");
+            error::raise(PgSqlErrorCode::ERRCODE_INSUFFICIENT_RESOURCES, message, None)
+        });
+        // SAFETY: once in a session. It runs before Postgres takes itself apart.
+        unsafe { pg_sys::before_shmem_exit(Some(bridge::at_exit), pg_sys::Datum::from(0)) };
+        Session {
+            bridge,
+            embedders: Vec::new(),
+            calls: 0,
+            last: None,
+        }
+    }
+
+    fn recall(&self, provider: &Provider, texts: &[String]) -> Option<Vec<Vec<f32>>> {
+        let last = self.last.as_ref()?;
+        let same = last.statement == statement() && last.provider == *provider && *texts == [last.text.as_str()];
+        same.then(|| vec![last.vector.clone()])
+    }
+
+    fn ask(&mut self, provider: &Provider, texts: Vec<String>) -> Result<Vec<Vec<f32>>, Failure> {
+        self.last = None;
+        let place = (provider.clone(), settings::current());
+        // Taken out while it works: if this call is cancelled it ends, and its requests with it.
+        let embedder = match self.embedders.iter().position(|(known, _)| *known == place) {
+            Some(position) => self.embedders.remove(position).1,
+            None => {
+                let endpoint = endpoint::of(&provider.embedding, provider.api_key.clone(), &place.1)?;
+                let start = if provider.any_dimensions {
+                    Embedder::of_any_length
+                } else {
+                    Embedder::new
+                };
+                self.bridge
+                    .within(|| start(&provider.embedding, endpoint))
+                    .map_err(Failure::from)?
+            }
+        };
+        let single = (texts.len() == 1).then(|| texts[0].clone());
+        let outcome = self.wait_for(embedder.clone(), texts);
+        if self.embedders.len() == GREATEST_EMBEDDERS {
+            self.embedders.remove(0);
+        }
+        self.embedders.push((place, embedder));
+        let Embedded { vectors, cut } = outcome?;
+        if !cut.is_empty() {
+            let number = cut.len();
+            warning!("{number} texts are longer than the model takes: the vectors are those of their beginnings");
+        }
+        if let (Some(text), [vector]) = (single, vectors.as_slice()) {
+            self.last = Some(Remembered {
+                statement: statement(),
+                provider: provider.clone(),
+                text,
+                vector: vector.clone(),
+            });
+        }
+        Ok(vectors)
+    }
+
+    fn wait_for(&mut self, embedder: Embedder, texts: Vec<String>) -> Result<Embedded, Failure> {
+        self.calls += 1;
+        let call = self.calls;
+        let _task = self.bridge.spawn(async move {
+            let outcome = embedder.embed(texts).await.map_err(Failure::from);
+            Answer { call, outcome }
+        });
+        loop {
+            while let Some(answer) = self.bridge.take() {
+                if answer.call == call {
+                    return answer.outcome;
+                }
+            }
+            self.bridge.wait(WAIT);
+            // Raises when the call is cancelled, and does not come back when the session has to end.
+            pgrx::check_for_interrupts!();
+        }
+    }
+}
+
+/// What tells the statement that a client has sent from the one before.
+fn statement() -> pg_sys::TimestampTz {
+    // SAFETY: a plain read of the session's state.
+    unsafe { pg_sys::GetCurrentStatementStartTimestamp() }
+}

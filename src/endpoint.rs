@@ -1,0 +1,92 @@
+//! Where an embedding configuration leads: to which address, with whose key.
+
+use ai_pipeline::config::Embedding;
+use ai_pipeline::embed;
+use ai_pipeline::error::{Class, Failure, Step};
+use ai_pipeline::secret::Secret;
+
+use crate::environment;
+use crate::settings::Settings;
+
+/// The variables that hold the keys of providers, when nobody says otherwise.
+pub const OPENAI_KEY: &str = "OPENAI_API_KEY";
+pub const VOYAGE_KEY: &str = "VOYAGE_API_KEY";
+
+/// Address and key of a provider: what the configuration says, then the environment of the server. With `api_key`, that
+/// key is sent instead.
+pub fn of(embedding: &Embedding, api_key: Option<Secret>, settings: &Settings) -> Result<embed::Settings, Failure> {
+    let variable = embedding.base_url_variable();
+    let base_url = embedding
+        .base_url()
+        .map(str::to_owned)
+        .or_else(|| environment::text(variable?))
+        .or_else(|| embedding.default_base_url().map(str::to_owned));
+    // A configuration that names no provider that we know is told so by the embedder.
+    let base_url = match (base_url, variable) {
+        (None, Some(variable)) => {
+            let otherwise = "Name it in extra_options as api_base, or set";
+            return Err(missing("address", variable, otherwise));
+        }
+        (base_url, _) => base_url.unwrap_or_default(),
+    };
+    let key_name = embedding.api_key_name();
+    let api_key = api_key.or_else(|| environment::secret(key_name.as_deref()?));
+    if let Some(name) = key_name
+        && api_key.is_none()
+        && embedding.requires_api_key()
+    {
+        return Err(missing("API key", &name, "Set"));
+    }
+    Ok(embed::Settings {
+        base_url,
+        api_key,
+        api_version: embedding.api_version_variable().and_then(environment::text),
+        timeout: settings.request_timeout,
+        max_requests_in_flight: settings.max_requests_in_flight,
+    })
+}
+
+/// The variable that a configuration cannot do without, where the environment of the server lacks it.
+pub fn missing_key(embedding: &Embedding) -> Option<String> {
+    let name = embedding.api_key_name().filter(|_| embedding.requires_api_key())?;
+    environment::text(&name).is_none().then_some(name)
+}
+
+fn missing(what: &str, name: &str, remedy: &str) -> Failure {
+    Failure {
+        step: Step::Embedding,
+        class: Class::Configuration,
+        reason: format!("no {what}: the environment of the server has no {name}"),
+        hint: Some(format!(
+            "{remedy} {name} in the environment that starts Postgres (for systemd: Environment= or EnvironmentFile= of the \
+             service) and restart it."
+        )),
+    }
+}
+
+/// What a configuration says about where the credentials of the server go, if it says anything: whoever chooses which key
+/// goes to which host could have it sent to himself.
+pub fn choice(embedding: &Embedding) -> Option<&'static str> {
+    if embedding.base_url().is_some() {
+        Some("base_url")
+    } else if embedding.api_key_name() != usual_key(embedding) {
+        Some("api_key_name")
+    } else {
+        None
+    }
+}
+
+fn usual_key(embedding: &Embedding) -> Option<String> {
+    match embedding {
+        Embedding::Openai { .. } => Some(OPENAI_KEY.to_owned()),
+        Embedding::Ollama { .. } => None,
+        Embedding::Voyageai { .. } => Some(VOYAGE_KEY.to_owned()),
+        Embedding::Litellm { model, dimensions, .. } => Embedding::Litellm {
+            model: model.clone(),
+            dimensions: *dimensions,
+            api_key_name: None,
+            extra_options: None,
+        }
+        .api_key_name(),
+    }
+}

@@ -1,0 +1,108 @@
+//! When a vectorizer's index is looked after. It is built by another process.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use pgrx::prelude::*;
+
+use super::Worker;
+use crate::index::{self, Verdict};
+use crate::worker::indexer;
+use crate::worker::shared_memory::Indexer;
+use crate::{settings, statement, transaction};
+
+/// How often it is looked whether a build is in somebody's way. Half of Postgres' deadlock_timeout, after which one of two
+/// who wait for each other is ended, and it might not be ours.
+const MAKE_WAY: Duration = Duration::from_millis(500);
+
+impl Worker {
+    /// Looks after the indexes that may be due, and has one built.
+    pub(super) fn watch_indexes(&mut self) {
+        let now = Instant::now();
+        if self.indexer_look_at.is_some_and(|at| at <= now) {
+            self.watch_indexer(now);
+        }
+        for position in 0..self.stations.len() {
+            if self.stations[position].index_look_at.is_some_and(|at| at <= now) {
+                self.watch_index(position, now);
+            }
+        }
+    }
+
+    /// Has a build make way for whoever wants the table for himself.
+    fn watch_indexer(&mut self, now: Instant) {
+        self.indexer_look_at = match indexer::look(self.database) {
+            Indexer::Absent => None,
+            Indexer::Starting | Indexer::Running(_) => Some(now + MAKE_WAY),
+        };
+        let Indexer::Running(pid) = indexer::look(self.database) else {
+            return;
+        };
+        let sql = include_str!("../../../sql/query/make_way.sql");
+        if let Err(aborted) = transaction::run(|| statement::run(sql, &[pid.into()])) {
+            log!("ai: cannot look who waits for the indexer: {}", aborted.message);
+        }
+    }
+
+    fn watch_index(&mut self, position: usize, now: Instant) {
+        let vectorizer = Arc::clone(&self.stations[position].vectorizer);
+        let Some(index) = &vectorizer.index else {
+            self.stations[position].index_look_at = None;
+            return;
+        };
+        if indexer::look(self.database) != Indexer::Absent {
+            // Its end wakes us and has everything read anew; this is for one that never comes up.
+            self.stations[position].index_look_at = Some(now + settings::naptime());
+            return;
+        }
+        let verdict = transaction::run(|| index::look(&vectorizer, index));
+        let works = self
+            .flights
+            .values()
+            .any(|flight| flight.vectorizer.id == vectorizer.id);
+        let station = &mut self.stations[position];
+        let again = Some(now + settings::naptime());
+        station.index_look_at = match verdict {
+            Ok(verdict @ (Verdict::Ready | Verdict::TooFew)) => {
+                station.index_looked = Some(now);
+                station.index_ready = verdict == Verdict::Ready;
+                if works && !station.index_ready { again } else { None }
+            }
+            // The end of the queue has us look again.
+            Ok(Verdict::QueueFirst) => None,
+            Ok(Verdict::UnderWay) => again,
+            Ok(Verdict::After(wait)) => Some(now + wait),
+            Ok(Verdict::Build { .. }) => {
+                match indexer::start(self.database, &vectorizer) {
+                    Ok(()) => self.indexer_look_at = Some(now + MAKE_WAY),
+                    Err(reason) => log!("ai: cannot start an indexer: {reason}"),
+                }
+                again
+            }
+            Err(aborted) => {
+                log!(
+                    "ai: cannot look after the index of vectorizer {}: {}",
+                    vectorizer.name,
+                    aborted.message
+                );
+                again
+            }
+        };
+    }
+
+    /// The queue of a vectorizer ran dry: its index may be due. What was found a short while ago is not looked for again.
+    pub(super) fn look_after_index(&mut self, position: usize) {
+        let station = &mut self.stations[position];
+        if station.vectorizer.index.is_none() {
+            return;
+        }
+        let now = Instant::now();
+        let fresh_until = station.index_looked.map(|looked| looked + settings::naptime());
+        let at = match fresh_until.filter(|until| *until > now) {
+            Some(_) if station.index_ready => return,
+            Some(until) => until,
+            None => now,
+        };
+        station.index_look_at = Some(station.index_look_at.map_or(at, |planned| planned.min(at)));
+    }
+}
