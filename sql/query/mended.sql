@@ -5,4 +5,5 @@ WITH state AS (
         SELECT s.id FROM ai._vectorizer_state s WHERE s.id = $1 FOR UPDATE SKIP LOCKED)
 )
 DELETE FROM ai._vectorizer_errors WHERE ctid IN (
-    SELECT e.ctid FROM ai._vectorizer_errors e WHERE e.id = $1 AND e.primary_key IS NULL FOR UPDATE SKIP LOCKED)
+    SELECT e.ctid FROM ai._vectorizer_errors e
+    WHERE e.id = $1 AND e.primary_key IS NULL AND e.step <> 'indexing' FOR UPDATE SKIP LOCKED)
