@@ -72,6 +72,24 @@ AS 'MODULE_PATHNAME', 'forget_errors_wrapper';
 COMMENT ON FUNCTION ai._forget_errors(int4, jsonb) IS
     'Takes back what was noted about documents that are gone. Called by the triggers on source tables.';
 
+CREATE FUNCTION ai._partitions(source regclass) RETURNS SETOF oid
+LANGUAGE sql STABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+    -- Not pg_partition_tree(), which locks what it finds.
+    WITH RECURSIVE part AS (
+        SELECT i.inhrelid FROM pg_inherits i WHERE i.inhparent = source
+        UNION ALL
+        SELECT i.inhrelid FROM part p JOIN pg_inherits i ON i.inhparent = p.inhrelid
+    )
+    SELECT p.inhrelid FROM part p ORDER BY p.inhrelid
+$$;
+COMMENT ON FUNCTION ai._partitions(regclass) IS 'The partitions of a table, and theirs.';
+
+CREATE FUNCTION ai._prune_vectorizer(vectorizer_id int4) RETURNS void
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'prune_vectorizer_wrapper';
+COMMENT ON FUNCTION ai._prune_vectorizer(int4) IS
+    'Removes chunks and queue rows of documents that are not in the source. Called when a partition is emptied or leaves.';
+
 CREATE FUNCTION ai._worker_processes(
     OUT process text, OUT pid int4, OUT database oid, OUT state text, OUT activity text, OUT since timestamptz,
     OUT in_flight int4, OUT reason text) RETURNS SETOF record
@@ -128,6 +146,19 @@ $$;
 COMMENT ON FUNCTION ai.vectorizer_queue_pending(text, bool) IS
     'Documents that wait or are worked on. Above 10,000 the answer is the greatest bigint, unless exact_count.';
 
+-- A table that is being restored has no triggers yet: work has to wait for them, and for the rows that come before them.
+CREATE FUNCTION ai._is_watched(vectorizer_id int4) RETURNS bool
+LANGUAGE sql STABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT count(*) FILTER (WHERE t.tgenabled <> 'D') = CASE s.relkind WHEN 'p' THEN 2 ELSE 4 END
+    FROM ai._vectorizer v
+    JOIN pg_class s ON s.oid = v.source
+    LEFT JOIN pg_trigger t ON t.tgrelid = v.source AND t.tgfoid = v.trigger_function
+    WHERE v.id = vectorizer_id
+    GROUP BY s.relkind
+$$;
+COMMENT ON FUNCTION ai._is_watched(int4) IS
+    'Whether all triggers of a vectorizer are on its source and enabled; NULL where there is no source.';
+
 -- The state of a vectorizer in words, for ai.worker_status; NULL when all is well. First what stops everything.
 CREATE FUNCTION ai._obstacle(
     vectorizer_id int4, disabled bool, scheduling text, paused text, retry_at timestamptz) RETURNS text
@@ -137,6 +168,8 @@ LANGUAGE sql VOLATILE PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp 
             THEN (SELECT p.reason FROM ai._worker_processes() p WHERE p.process = 'launcher')
         WHEN disabled THEN 'the vectorizer is disabled'
         WHEN scheduling = 'none' THEN 'the vectorizer waits for ai.execute_vectorizer: it was made with ai.scheduling_none()'
+        WHEN NOT ai._is_watched(vectorizer_id)
+            THEN 'triggers on its source table are missing or disabled'
         WHEN paused IS NOT NULL THEN format('paused until %s: %s', date_trunc('second', retry_at), paused)
         WHEN ai._missing_key(vectorizer_id) IS NOT NULL
             THEN format('the environment of the server has no %s', ai._missing_key(vectorizer_id))

@@ -32,6 +32,11 @@ BEGIN
         JOIN ai._vectorizer v ON d.objid IN (v.source, v.target, v.view, v.queue, v.queue_failed)
         WHERE d.classid = 'pg_class'::regclass
     ) OR EXISTS (
+        -- A partition came or went.
+        SELECT FROM pg_event_trigger_ddl_commands() d
+        JOIN ai._vectorizer v ON v.source = pg_partition_root(d.objid::regclass)
+        WHERE d.classid = 'pg_class'::regclass
+    ) OR EXISTS (
         -- pg_restore --data-only --disable-triggers has put rows into it.
         SELECT FROM pg_event_trigger_ddl_commands() d
         WHERE d.classid = 'pg_class'::regclass AND d.objid = 'ai._vectorizer'::regclass
@@ -77,7 +82,7 @@ $$;
 COMMENT ON FUNCTION ai._after_ddl() IS 'Follows renamed and moved tables, and tables whose columns change.';
 REVOKE EXECUTE ON FUNCTION ai._after_ddl() FROM PUBLIC;
 CREATE EVENT TRIGGER ai_after_ddl ON ddl_command_end
-    WHEN TAG IN ('ALTER TABLE', 'ALTER SCHEMA', 'ALTER VIEW', 'CREATE TRIGGER', 'ALTER TRIGGER')
+    WHEN TAG IN ('CREATE TABLE', 'ALTER TABLE', 'ALTER SCHEMA', 'ALTER VIEW', 'CREATE TRIGGER', 'ALTER TRIGGER')
     EXECUTE FUNCTION ai._after_ddl();
 COMMENT ON EVENT TRIGGER ai_after_ddl IS 'Keeps vectorizers in step with the names of their tables and columns.';
 
@@ -124,6 +129,14 @@ BEGIN
     END LOOP;
     UPDATE ai._vectorizer v SET view = NULL
     WHERE v.view IN (SELECT d.objid FROM pg_event_trigger_dropped_objects() d WHERE d.object_type = 'view');
+    -- A partition was dropped, or detached and lost our trigger.
+    PERFORM ai._prune_vectorizer(v.id)
+    FROM pg_event_trigger_dropped_objects() d
+    JOIN ai._vectorizer v ON d.address_names[3] = v.trigger_name || '_truncate'
+    JOIN pg_class s ON s.oid = v.source AND s.relkind = 'p'
+    JOIN pg_namespace n ON n.oid = s.relnamespace
+    WHERE d.object_type = 'trigger' AND (d.address_names[1], d.address_names[2]) <> (n.nspname, s.relname)
+    GROUP BY v.id;
     FOR lost IN
         SELECT DISTINCT v.id, v.name
         FROM pg_event_trigger_dropped_objects() d
@@ -132,7 +145,7 @@ BEGIN
         JOIN pg_namespace n ON n.oid = s.relnamespace AND n.nspname = d.address_names[1]
         WHERE d.object_type = 'trigger'
     LOOP
-        RAISE NOTICE 'vectorizer % has lost triggers on its source table: it is paused until it is dropped and made again',
+        RAISE NOTICE 'vectorizer % has lost triggers on its source table: it stands still until it is dropped and made again',
             lost.name;
     END LOOP;
     FOR lost IN

@@ -46,12 +46,15 @@ CREATE TABLE ai._vectorizer (
     config jsonb NOT NULL,
     disabled bool NOT NULL DEFAULT false,
     columns jsonb NOT NULL DEFAULT '{}',
-    place text NOT NULL DEFAULT ''
+    place text NOT NULL DEFAULT '',
+    partitions oid[] NOT NULL DEFAULT '{}'
 );
 COMMENT ON TABLE ai._vectorizer IS
     'One row per vectorizer, by OID, so that renaming a table breaks nothing. The view ai.vectorizer shows it by name.';
 COMMENT ON COLUMN ai._vectorizer.columns IS
     'The numbers of the columns of the source that config names: a rename is followed by them.';
+COMMENT ON COLUMN ai._vectorizer.partitions IS
+    'The partitions of the source that have been dealt with: the rows of another are work.';
 COMMENT ON COLUMN ai._vectorizer.place IS
     'Where the numbers of columns hold: cluster, database and OID of the source. In a row that was restored they are found by name again.';
 COMMENT ON SEQUENCE ai.vectorizer_id_seq IS 'The ids of vectorizers. Calls that fail use one up.';

@@ -11,6 +11,7 @@ mod drop;
 mod indexing;
 mod names;
 mod objects;
+mod partitions;
 mod schedule;
 mod triggers;
 pub mod validate;

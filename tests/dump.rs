@@ -27,6 +27,16 @@ fn dumped(scene: &Scene) -> Database {
              embedding => ai.embedding_openai('text-embedding-3-small', 4), destination => ai.destination_column('vec'),
              chunking => ai.chunking_none(), queue_schema => 'app')",
     );
+    old.execute(
+        "CREATE TABLE app.news (id int, day date, body text, PRIMARY KEY (day, id)) PARTITION BY RANGE (day);
+         CREATE TABLE app.news_25 PARTITION OF app.news FOR VALUES FROM ('2025-01-01') TO ('2026-01-01');
+         CREATE TABLE app.news_26 PARTITION OF app.news FOR VALUES FROM ('2026-01-01') TO ('2027-01-01');
+         INSERT INTO app.news VALUES (1, '2025-05-05', 'five'), (2, '2026-06-06', 'six')",
+    );
+    old.execute(
+        "SELECT ai.create_vectorizer('app.news', name => 'news', loading => ai.loading_column('body'),
+             embedding => ai.embedding_openai('text-embedding-3-small', 8))",
+    );
     old.wait_until_settled();
     old.execute("ALTER TABLE app.doc RENAME no TO id");
     old.execute("ALTER TABLE app.doc RENAME text TO body");
@@ -40,8 +50,8 @@ fn dumped(scene: &Scene) -> Database {
 fn leave_one_pending(scene: &Scene, old: &Database) {
     scene.provider.behave(Behaviour::ServerError);
     old.execute("INSERT INTO app.doc (tenant, id, body, title) VALUES (1, 3, 'three', 'Third')");
-    let failing = "SELECT count(*) FROM ai.vectorizer_errors";
-    old.wait_for("the provider fails", failing, "2");
+    let failing = "SELECT string_agg(e.name || ' ' || e.step, ', ' ORDER BY e.name) FROM ai.vectorizer_errors e";
+    old.wait_for("the provider fails", failing, "chunks embedding, vectors embedding");
 }
 
 /// What there is of embeddings, in a form that can be compared.
@@ -92,6 +102,7 @@ fn works(scene: &Scene, new: &Database, embedded: &[Vec<String>]) {
     for row in embedded {
         assert!(now.contains(row), "{row:?} is as it was, in {now:#?}");
     }
+    assert_eq!(new.value("SELECT count(*) FROM app.news_embedding"), "2");
     assert_eq!(
         scene.provider.counts().inputs,
         2,
@@ -113,19 +124,26 @@ fn works(scene: &Scene, new: &Database, embedded: &[Vec<String>]) {
     // Names are followed by the numbers of this table.
     new.execute("ALTER TABLE app.doc RENAME body TO words");
     new.execute("ALTER TABLE app.doc RENAME id TO number");
-    let names = "SELECT config #>> '{loading,column_name}', source_pk #>> '{1,attname}' FROM ai.vectorizer ORDER BY id";
+    let names = "SELECT config #>> '{loading,column_name}', source_pk #>> '{1,attname}' FROM ai.vectorizer WHERE id < 3 ORDER BY id";
     assert_eq!(new.rows(names), [["words", "number"]; 2]);
     new.execute("INSERT INTO app.doc (tenant, number, words, title) VALUES (1, 5, 'five', 'Fifth')");
     let fifth = "SELECT count(*) FROM app.doc_embedding WHERE chunk = 'Fifth: five'";
     new.wait_for("a row after renames", fifth, "1");
+
+    // Partitions are followed: nothing was queued for those that were restored, and a new one is work.
+    new.execute("CREATE TABLE later (id int NOT NULL, day date NOT NULL, body text); INSERT INTO later VALUES (3, '2027-07-07', 'seven')");
+    new.execute("ALTER TABLE app.news ATTACH PARTITION later FOR VALUES FROM ('2027-01-01') TO ('2028-01-01')");
+    new.execute("TRUNCATE app.news_26");
+    let news = "SELECT string_agg(chunk, ', ' ORDER BY day) FROM app.news_embedding";
+    new.wait_for("the news", news, "five, seven");
 
     // A further vectorizer, under the next id; and all that is the extension's goes with it.
     let id = new.value(
         "SELECT ai.create_vectorizer('app.doc', name => 'more', loading => ai.loading_column('title'),
              destination => ai.destination_table('more'), embedding => ai.embedding_openai('text-embedding-3-small', 8))",
     );
-    assert_eq!(id, "3");
-    new.wait_for("the third works", "SELECT count(*) FROM app.more", "4");
+    assert_eq!(id, "4");
+    new.wait_for("the new one works", "SELECT count(*) FROM app.more", "4");
     new.execute("DROP EXTENSION ai");
     let left = "SELECT count(*) FROM pg_class WHERE relname LIKE '\\_vectorizer\\_q%'";
     assert_eq!(new.value(left), "0");
@@ -224,8 +242,9 @@ fn dump_by_the_owner() {
     let cluster = &scene.cluster;
     cluster.execute("CREATE ROLE ann LOGIN");
     let old = dumped(&scene);
-    old.execute("ALTER TABLE app.doc OWNER TO ann");
     old.execute("ALTER SCHEMA app OWNER TO ann");
+    old.execute("ALTER TABLE app.doc OWNER TO ann; ALTER TABLE app.news OWNER TO ann");
+    old.execute("ALTER TABLE app.news_25 OWNER TO ann; ALTER TABLE app.news_26 OWNER TO ann");
     let embedded = embeddings(&old);
     leave_one_pending(&scene, &old);
     let archive = cluster.data().join("old.dump");

@@ -48,3 +48,38 @@ fn unlogged_tables_are_empty_together_after_a_crash() {
     let chunks = || scene.cluster.column("SELECT chunk FROM doc_embedding_store");
     wait_until("embedded again", DEADLINE, chunks, |chunks| chunks == &["two"]);
 }
+
+/// A session hears of a new partition a moment after it sees the rows that were committed with it.
+#[test]
+fn rows_that_come_with_their_partition_are_seen() {
+    let scene = Scene::start();
+    let cluster = &scene.cluster;
+    cluster.execute("CREATE TABLE doc (id int PRIMARY KEY, body text) PARTITION BY LIST (id)");
+    cluster.execute(CREATE);
+    cluster.execute("CREATE TABLE doc_0 PARTITION OF doc FOR VALUES IN (0); INSERT INTO doc VALUES (0, '0')");
+    cluster.wait_for("the worker is warm", "SELECT count(*) FROM doc_embedding_store", "1");
+    for id in 1..=10 {
+        let make = if id % 2 == 0 {
+            format!(
+                "CREATE TABLE doc_{id} PARTITION OF doc FOR VALUES IN ({id}); INSERT INTO doc VALUES ({id}, '{id}')"
+            )
+        } else {
+            format!(
+                "CREATE TABLE doc_{id} (id int NOT NULL, body text); INSERT INTO doc_{id} VALUES ({id}, '{id}');
+                 ALTER TABLE doc ATTACH PARTITION doc_{id} FOR VALUES IN ({id})"
+            )
+        };
+        cluster.execute(&make);
+        cluster.wait_for(
+            &make,
+            &format!("SELECT count(*) FROM doc_embedding_store WHERE id = {id}"),
+            "1",
+        );
+    }
+    cluster.execute("DROP TABLE doc_1; ALTER TABLE doc DETACH PARTITION doc_2; TRUNCATE doc_3");
+    cluster.wait_for(
+        "what left is gone",
+        "SELECT string_agg(id::text, ' ' ORDER BY id) FROM doc_embedding_store",
+        "0 4 5 6 7 8 9 10",
+    );
+}

@@ -5,6 +5,10 @@ DECLARE
     queued bool;
 BEGIN
     IF TG_OP = 'TRUNCATE' THEN
+        IF TG_RELID <> {source_literal}::regclass THEN
+            PERFORM ai._prune_vectorizer({id});
+            RETURN NULL;
+        END IF;
         TRUNCATE {emptied};
         PERFORM ai._forget_errors({id}, NULL);
         RETURN NULL;

@@ -28,9 +28,7 @@ SELECT v.id,
        st.reason IS NOT NULL AND st.paused_at >= greatest(pg_postmaster_start_time(), pg_conf_load_time()) AS paused,
        extract(epoch FROM st.retry_at - now())::float8 AS retry_in,
        -- A table that is being restored has none yet.
-       (SELECT count(*) FROM pg_trigger t
-        WHERE t.tgrelid = v.source AND t.tgfoid = v.trigger_function AND t.tgenabled <> 'D')
-           = CASE s.relkind WHEN 'p' THEN 2 ELSE 4 END AS is_watched,
+       ai._is_watched(v.id) AS is_watched,
        st.id IS NOT NULL OR EXISTS (SELECT FROM ai._vectorizer_errors e WHERE e.id = v.id) AS has_notes,
        extract(epoch FROM (SELECT r.next_run - now() FROM ai._vectorizer_run r WHERE r.id = v.id))::float8 AS runs_in,
        coalesce(v.target, v.source)::oid AS destination,

@@ -65,11 +65,12 @@ fn drop_vectorizer(vectorizer_id: i32, drop_all: bool) {
     });
     // A build locks the destination, and may wait for us.
     let unfinished = shared_memory::stop_indexer(Some(vectorizer_id));
-    if let Some(source) = &remains.source {
+    // Parts of a table may be another's.
+    acting_as_extension(|| {
         for trigger in &remains.triggers {
-            statement::run(&format!("DROP TRIGGER {} ON {source}", identifier(trigger)), &[]);
+            statement::run(&format!("DROP TRIGGER {trigger}"), &[]);
         }
-    }
+    });
     if let Some(function) = &remains.function {
         statement::run(&format!("DROP FUNCTION {function}"), &[]);
     }

@@ -4,6 +4,7 @@ use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 
 use super::names::TARGET_COLUMNS;
+use super::partitions::Partitions;
 use super::triggers::{self, TriggerFunction};
 use super::validate::Column;
 use crate::error::raise;
@@ -170,6 +171,21 @@ impl Objects {
             acting_as_extension(of_the_queue)
         } else {
             of_the_queue()
+        }
+        if source.partitioned {
+            let partitions = Partitions {
+                id: self.id,
+                source: source.oid,
+                source_name: &source.name,
+                owner: source.owner,
+                queue: &self.queue,
+                failed: &self.failed,
+                target: self.target(),
+                function: &self.function,
+                trigger: &self.trigger,
+                key,
+            };
+            partitions.follow(false);
         }
         triggers::create(&source.name, &self.trigger, &self.function, source.partitioned);
         // They call functions of the extension: where it goes, writes to the source must not fail.

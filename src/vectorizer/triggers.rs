@@ -7,6 +7,7 @@ use pgrx::JsonB;
 use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
 
+use super::partitions::Partitions;
 use crate::catalog::follow_names;
 use crate::key::{In, PrimaryKey};
 use crate::statement::{self, fill, identifier};
@@ -184,37 +185,64 @@ pub fn embedding_columns(source: Oid) -> Vec<String> {
     statement::rows(sql, &[source.into()], |row| row.must(1))
 }
 
+/// A vectorizer as the catalogue knows it, by the names of now.
+struct Known {
+    id: i32,
+    source: Oid,
+    source_name: String,
+    owner: Oid,
+    queue: String,
+    failed: String,
+    target: Option<String>,
+    function: String,
+    trigger: String,
+    body: String,
+    source_pk: serde_json::Value,
+    partitioned: bool,
+    deferrable: bool,
+}
+
+impl Known {
+    /// Those of a source (`None`: of all), or the one of that id.
+    fn read(source: Option<Oid>, id: Option<i32>) -> Vec<Known> {
+        let sql = include_str!("../../sql/query/trigger_functions.sql");
+        statement::rows(sql, &[source.into(), id.into()], |row| Known {
+            id: row.must(1),
+            source: row.must(2),
+            source_name: row.must(3),
+            queue: row.must(4),
+            failed: row.must(5),
+            target: row.get(6),
+            function: row.must(7),
+            source_pk: row.must::<JsonB>(8).0,
+            partitioned: row.must(9),
+            body: row.must(10),
+            deferrable: row.must(11),
+            owner: row.must(12),
+            trigger: row.must(13),
+        })
+    }
+
+    fn partitions<'a>(&'a self, key: &'a PrimaryKey) -> Partitions<'a> {
+        Partitions {
+            id: self.id,
+            source: self.source,
+            source_name: &self.source_name,
+            owner: self.owner,
+            queue: &self.queue,
+            failed: &self.failed,
+            target: self.target.as_deref(),
+            function: &self.function,
+            trigger: &self.trigger,
+            key,
+        }
+    }
+}
+
 /// Makes the trigger functions of a source (`None`: of all) anew, after a rename or a change of columns.
 pub fn refresh(source: Option<Oid>) {
-    struct Known {
-        id: i32,
-        source: Oid,
-        source_name: String,
-        queue: String,
-        failed: String,
-        target: Option<String>,
-        function: String,
-        body: String,
-        source_pk: serde_json::Value,
-        partitioned: bool,
-        deferrable: bool,
-    }
     acting_as_extension(follow_names);
-    let sql = include_str!("../../sql/query/trigger_functions.sql");
-    let known = statement::rows(sql, &[source.into()], |row| Known {
-        id: row.must(1),
-        source: row.must(2),
-        source_name: row.must(3),
-        queue: row.must(4),
-        failed: row.must(5),
-        target: row.get(6),
-        function: row.must(7),
-        source_pk: row.must::<JsonB>(8).0,
-        partitioned: row.must(9),
-        body: row.must(10),
-        deferrable: row.must(11),
-    });
-    for vectorizer in known {
+    for vectorizer in Known::read(source, None) {
         let Some(key) = PrimaryKey::current(vectorizer.source, &vectorizer.source_pk) else {
             // Whoever drops a column of the key must still be able to write to the table.
             let body = include_str!("../../sql/query/idle_trigger_body.sql");
@@ -240,6 +268,23 @@ pub fn refresh(source: Option<Oid>) {
             let mended = include_str!("../../sql/query/mended.sql");
             statement::run(mended, &[vectorizer.id.into()]);
         });
+        if vectorizer.partitioned {
+            vectorizer.partitions(&key).follow(true);
+        }
+    }
+}
+
+/// For the triggers: a part of the source was emptied, or has left. Only for the owner of the vectorizer.
+#[pg_extern(sql = false)]
+fn prune_vectorizer(vectorizer_id: i32) {
+    let owns = include_str!("../../sql/query/owns_vectorizer.sql");
+    if statement::row(owns, &[vectorizer_id.into()], |row| row.get::<bool>(1)).flatten() != Some(true) {
+        return;
+    }
+    for vectorizer in Known::read(None, Some(vectorizer_id)) {
+        if let Some(key) = PrimaryKey::current(vectorizer.source, &vectorizer.source_pk) {
+            vectorizer.partitions(&key).prune();
+        }
     }
 }
 

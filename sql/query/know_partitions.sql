@@ -1,0 +1,3 @@
+UPDATE ai._vectorizer v
+SET partitions = ARRAY(SELECT ai._partitions(v.source))
+WHERE v.id = $1

@@ -1,0 +1,1 @@
+DELETE FROM {table} t WHERE NOT EXISTS (SELECT FROM {source} s WHERE {source_is_it})

@@ -1,0 +1,104 @@
+//! The partitions of a source. Postgres copies the row triggers of the whole to its parts, not those on TRUNCATE; and it
+//! fires none when a part joins or leaves.
+
+use pgrx::pg_sys::Oid;
+
+use crate::key::{In, PrimaryKey};
+use crate::statement::{self, fill, identifier};
+use crate::transaction::{acting_as, acting_as_extension};
+
+/// A partitioned source and its vectorizer. Quoted names with schemas.
+pub struct Partitions<'a> {
+    pub id: i32,
+    pub source: Oid,
+    pub source_name: &'a str,
+    pub owner: Oid,
+    pub queue: &'a str,
+    pub failed: &'a str,
+    pub target: Option<&'a str>,
+    pub function: &'a str,
+    /// Stem of the names of the triggers.
+    pub trigger: &'a str,
+    pub key: &'a PrimaryKey,
+}
+
+impl Partitions<'_> {
+    /// Parts that are new get their trigger, and with `enqueue` their rows are work. Parts that have left lose theirs,
+    /// whereupon the event trigger has what was in them pruned.
+    pub fn follow(&self, enqueue: bool) {
+        let trigger = identifier(&format!("{}_truncate", self.trigger));
+        let arguments = [self.source.into(), self.id.into(), self.owner.into()];
+        let new = statement::rows(include_str!("../../sql/query/new_partitions.sql"), &arguments, |row| {
+            (row.must::<String>(1), row.get::<String>(2))
+        });
+        let some = !new.is_empty();
+        if some && enqueue {
+            // Other sessions learn of a new part a moment after they see its rows, whether we queue them or a trigger. A worker
+            // that was faster would take them for rows that are gone; this lock is released when all have been told.
+            let lock = format!("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE", self.queue);
+            acting_as_extension(|| statement::run(&lock, &[]));
+        }
+        for (partition, rows) in new {
+            acting_as_extension(|| {
+                let function = self.function;
+                statement::run(
+                    &format!(
+                        "CREATE TRIGGER {trigger} AFTER TRUNCATE ON {partition} FOR EACH STATEMENT EXECUTE FUNCTION {function}()"
+                    ),
+                    &[],
+                );
+                let depends = format!("ALTER TRIGGER {trigger} ON {partition} DEPENDS ON EXTENSION ai");
+                statement::run(&depends, &[]);
+            });
+            if let Some(rows) = rows.filter(|_| enqueue) {
+                acting_as(self.owner, || self.enqueue(&rows));
+            }
+        }
+        if some && enqueue {
+            let know = include_str!("../../sql/query/know_partitions.sql");
+            acting_as_extension(|| statement::run(know, &[self.id.into()]));
+        }
+        let arguments = [self.source.into(), self.function.into()];
+        let left = statement::rows(include_str!("../../sql/query/left_partitions.sql"), &arguments, |row| {
+            (row.must::<String>(1), row.must::<String>(2))
+        });
+        for (table, trigger) in left {
+            let sql = format!("DROP TRIGGER {} ON {table}", identifier(&trigger));
+            acting_as_extension(|| statement::run(&sql, &[]));
+        }
+    }
+
+    /// Queues the rows of `rows`, an item of a FROM clause.
+    fn enqueue(&self, rows: &str) {
+        let values = [
+            ("rows", rows),
+            ("queue", self.queue),
+            ("pk", &self.key.list("", In::Queue)),
+            ("source_pk", &self.key.list("s.", In::Source)),
+            ("changed", include_str!("../../sql/query/changed.sql").trim_end()),
+        ];
+        statement::run(
+            &fill(include_str!("../../sql/query/enqueue_partition.sql"), &values),
+            &[],
+        );
+    }
+
+    /// Removes from destination and queues what is not in the source any more.
+    pub fn prune(&self) {
+        acting_as(self.owner, || {
+            for (table, kind) in [
+                (self.target, In::Target),
+                (Some(self.queue), In::Queue),
+                (Some(self.failed), In::Queue),
+            ] {
+                let Some(table) = table else { continue };
+                let values = [
+                    ("table", table),
+                    ("source", self.source_name),
+                    ("source_is_it", &self.key.same(("s", In::Source), ("t", kind))),
+                ];
+                statement::run(&fill(include_str!("../../sql/query/prune.sql"), &values), &[]);
+            }
+        });
+    }
+}
