@@ -11,10 +11,12 @@ use ai_pipeline::error::{Class, Failure, Step};
 use ai_pipeline::format::Template;
 use pgrx::JsonB;
 use pgrx::pg_sys::Oid;
+use pgrx::prelude::*;
 use serde_json::{Value, json};
 
 pub use names::follow_names;
 
+use crate::error::raise;
 use crate::index::{DestinationNames, VectorIndex};
 use crate::key::{In, PrimaryKey};
 use crate::statement::{self, fill, identifier};
@@ -97,6 +99,30 @@ pub fn extension_version() -> Option<String> {
     statement::row(include_str!("../sql/query/extension_version.sql"), &[], |row| {
         row.must(1)
     })
+}
+
+/// What is wrong where the extension of this database and the library are of different versions.
+pub fn version_conflict() -> Option<String> {
+    let library = env!("CARGO_PKG_VERSION");
+    let installed = extension_version().filter(|installed| installed != library)?;
+    Some(format!(
+        "the extension is version {installed}, the library {library}: run ALTER EXTENSION ai UPDATE"
+    ))
+}
+
+/// Refuses to work on a catalogue of another version.
+///
+/// # Errors
+/// Raised with what to do.
+pub fn must_fit() {
+    if let Some(conflict) = version_conflict() {
+        let hint = "If that has been done, restart the server, so that it loads the new library.";
+        raise(
+            PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+            conflict,
+            Some(hint),
+        );
+    }
 }
 
 /// All vectorizers that the background worker serves, and those that it cannot serve.
