@@ -195,6 +195,19 @@ BEGIN
 END
 $$;
 
+-- Texts that were longer than their model takes are noted.
+
+-- For the triggers on source tables, which ask with each DELETE.
+CREATE INDEX _vectorizer_errors_cut ON ai._vectorizer_errors (id) WHERE class = 'cut';
+
+-- Documents with such a note are in no queue. Owners of source tables may not read the notes of others.
+CREATE FUNCTION ai._has_cuts(vectorizer_id int4) RETURNS bool
+LANGUAGE sql STABLE STRICT SECURITY DEFINER PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT EXISTS (SELECT FROM ai._vectorizer_errors e WHERE e.id = vectorizer_id AND e.class = 'cut')
+$$;
+COMMENT ON FUNCTION ai._has_cuts(int4) IS
+    'Whether texts of a vectorizer are noted that were longer than its model takes. Asked by the triggers on source tables.';
+
 -- New objects and further changes come above this line.
 
 -- Vectorizers that there are get the triggers and functions of this version. What was in a partition that has left meanwhile

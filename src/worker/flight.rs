@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use ai_pipeline::embed::Embedded;
 use ai_pipeline::error::Failure;
 use ai_pipeline::plan::Plan;
 
@@ -61,13 +62,32 @@ pub struct Draft {
     pub texts: Vec<String>,
     pub stored: Vec<StoredChunk>,
     pub plan: Plan,
+    /// Which of `plan.embed` were too long for the model, once the vectors are there.
+    pub cut: Vec<usize>,
 }
 
 impl Draft {
     pub fn new(texts: Vec<String>, stored: Vec<StoredChunk>) -> Draft {
         let old: Vec<&str> = stored.iter().map(|chunk| chunk.text.as_str()).collect();
         let plan = ai_pipeline::plan::compare(&old, &texts);
-        Draft { texts, stored, plan }
+        let cut = Vec::new();
+        Draft {
+            texts,
+            stored,
+            plan,
+            cut,
+        }
+    }
+
+    /// The chunks whose vectors are those of their beginnings, by `chunk_seq`: new ones, and those among `known`, their
+    /// numbers until now, that keep their vectors.
+    pub fn cut_chunks(&self, known: &[i64]) -> Vec<usize> {
+        let was_cut = |index: &usize| known.contains(&i64::from(self.stored[*index].seq));
+        let kept = self.plan.keep.iter().filter(|(index, _)| was_cut(index));
+        let mut cut: Vec<usize> = kept.map(|&(_, seq)| seq).collect();
+        cut.extend(self.cut.iter().map(|&index| self.plan.embed[index]));
+        cut.sort_unstable();
+        cut
     }
 
     /// The texts that need a vector, in the order of `plan.embed`.
@@ -81,7 +101,7 @@ pub enum Outcome {
     /// The formatted chunks of the document.
     Prepared(Result<Vec<String>, Failure>),
     /// The vectors of the missing texts.
-    Embedded(Result<Vec<Vec<f32>>, Failure>),
+    Embedded(Result<Embedded, Failure>),
 }
 
 /// The outcome of the task of a flight.

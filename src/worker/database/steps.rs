@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use ai_pipeline::embed::Embedded;
 use ai_pipeline::error::{self as pipeline, Failure};
 use ai_pipeline::retry::{self, Decision};
 use pgrx::prelude::*;
@@ -23,7 +24,10 @@ impl Worker {
         };
         flight.stage = match (event.outcome, flight.stage) {
             (Outcome::Prepared(Ok(texts)), Stage::Preparing { .. }) => Stage::Comparing { texts },
-            (Outcome::Embedded(Ok(vectors)), Stage::Embedding { draft, .. }) => Stage::Writing { draft, vectors },
+            (Outcome::Embedded(Ok(Embedded { vectors, cut })), Stage::Embedding { mut draft, .. }) => {
+                draft.cut = cut;
+                Stage::Writing { draft, vectors }
+            }
             (Outcome::Prepared(Err(failure)) | Outcome::Embedded(Err(failure)), _) => Stage::Settling { failure },
             (Outcome::Prepared(Ok(_)) | Outcome::Embedded(Ok(_)), stage) => {
                 drop(stage);
@@ -102,10 +106,7 @@ impl Worker {
             .within(|| self.services.embedder(&vectorizer.config.embedding));
         let task = self.bridge.spawn(async move {
             let vectors = match embedder {
-                Ok(embedder) => {
-                    let embedded = embedder.embed(missing).await;
-                    embedded.map(|embedded| embedded.vectors).map_err(Failure::from)
-                }
+                Ok(embedder) => embedder.embed(missing).await.map_err(Failure::from),
                 Err(failure) => Err(failure),
             };
             Event {
@@ -139,8 +140,13 @@ impl Worker {
                 queue::finish(vectorizer, item);
                 hold
             });
-            if has_notes && matches!(hold, Hold::Ours | Hold::Gone) {
-                catalog::forgive(vectorizer.id, Some(&item.primary_key));
+            let was_cut = if has_notes && matches!(hold, Hold::Ours | Hold::Gone) {
+                catalog::forgive(vectorizer.id, Some(&item.primary_key))
+            } else {
+                Vec::new()
+            };
+            if hold == Hold::Ours {
+                catalog::note_cut(vectorizer, &item.primary_key, &draft.cut_chunks(&was_cut));
             }
             if has_notes && hold == Hold::Ours {
                 catalog::resume(vectorizer.id);
@@ -154,6 +160,7 @@ impl Worker {
                     && let Some(station) = self.station_mut(vectorizer.id)
                 {
                     station.paused_until = None;
+                    station.has_notes |= !draft.cut.is_empty();
                 }
                 self.look_again(vectorizer.id, Duration::ZERO);
                 Step::Done
