@@ -37,23 +37,31 @@ pub enum Stage {
 }
 
 impl Stage {
-    /// Whether the main thread has to do the next step.
-    pub fn is_ready(&self) -> bool {
+    /// What the main thread has to do next, if it is its turn.
+    pub fn next_step(&self) -> Option<Step> {
         match self {
-            Stage::Preparing { .. } | Stage::Embedding { .. } => false,
-            Stage::Comparing { .. } | Stage::Writing { .. } | Stage::Settling { .. } => true,
+            Stage::Preparing { .. } | Stage::Embedding { .. } => None,
+            Stage::Comparing { .. } => Some(Step::Compare),
+            Stage::Writing { .. } => Some(Step::Write),
+            Stage::Settling { .. } => Some(Step::Settle),
+        }
+    }
+
+    /// Chunks that the next step writes.
+    pub fn new_chunks(&self) -> usize {
+        match self {
+            Stage::Writing { vectors, .. } => vectors.len(),
+            _ => 0,
         }
     }
 }
 
-/// What a step of the main thread left behind.
+/// A step of the main thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Step {
-    /// The flight goes on.
-    On(Stage),
-    /// A lock of a user is in the way: the same step later.
-    Busy(Stage),
-    /// The document is done, or no longer ours.
-    Done,
+    Compare,
+    Write,
+    Settle,
 }
 
 /// The new state of a document, compared with the stored one.
