@@ -208,6 +208,30 @@ $$;
 COMMENT ON FUNCTION ai._has_cuts(int4) IS
     'Whether texts of a vectorizer are noted that were longer than its model takes. Asked by the triggers on source tables.';
 
+-- The queues of vectorizers that there are become what sql/query/create_queue.sql and its indexes say.
+DO $$
+DECLARE
+    queue pg_catalog.regclass;
+    taken pg_catalog.regclass;
+BEGIN
+    FOR queue, taken IN
+        SELECT c.oid, i.indexrelid
+        FROM ai._vectorizer v
+        JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) v.queue
+        LEFT JOIN pg_catalog.pg_index i
+            ON i.indrelid OPERATOR(pg_catalog.=) c.oid AND i.indpred IS NOT NULL
+    LOOP
+        EXECUTE pg_catalog.format('ALTER TABLE %s SET (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.01, '
+                                  'autovacuum_vacuum_threshold = 2000)', queue);
+        IF taken IS NOT NULL THEN
+            EXECUTE pg_catalog.format('DROP INDEX %s', taken);
+        END IF;
+        EXECUTE pg_catalog.format('CREATE INDEX ON %s (backfill, item) WHERE loading_retry_after IS NULL', queue);
+        EXECUTE pg_catalog.format('CREATE INDEX ON %s (loading_retry_after) WHERE loading_retry_after IS NOT NULL', queue);
+    END LOOP;
+END
+$$;
+
 -- New objects and further changes come above this line.
 
 -- Vectorizers that there are get the triggers and functions of this version. What was in a partition that has left meanwhile

@@ -33,6 +33,8 @@ pub struct Vectorizer {
     /// Columns of the source that the template names, with their types.
     pub template_columns: BTreeMap<String, String>,
     pub statements: Statements,
+    /// The type of its vectors.
+    pub vector_type: Oid,
     /// The index that it builds, where it does.
     pub index: Option<VectorIndex>,
     /// The configuration was at fault: one document at a time after this long, until one succeeds.
@@ -65,9 +67,8 @@ pub struct Statements {
     pub start_over: String,
     pub finish: String,
     pub lock_source: String,
-    pub source_exists: String,
-    pub lock_item: String,
-    pub holds_lease: String,
+    pub lock_items: String,
+    pub held_items: String,
     pub forget_failed: String,
     pub destination: DestinationStatements,
 }
@@ -82,10 +83,10 @@ pub enum DestinationStatements {
         remove_all_chunks: String,
         move_chunks: String,
         settle_chunks: String,
-        insert_chunk: String,
+        insert_chunks: String,
     },
     /// A vector in a column of the source.
-    Column { set_embedding: String },
+    Column { set_embeddings: String },
 }
 
 /// A vectorizer that cannot be worked on, and why.
@@ -133,10 +134,10 @@ pub fn vectorizers() -> Vec<Result<Vectorizer, Unusable>> {
     // Rows that were restored without their triggers, or a database that was copied.
     follow_names();
     statement::rows(include_str!("../sql/query/vectorizers.sql"), &[], |row| {
-        let id: i32 = row.must(1);
+        let id: i32 = row.must("id");
         // What was asked for by name is done, also for one that is stopped.
-        let asked = row.get::<f64>(18).is_some_and(|seconds| seconds <= 0.0);
-        if row.must::<bool>(10) && !asked {
+        let asked = row.get::<f64>("runs_in").is_some_and(|seconds| seconds <= 0.0);
+        if row.must::<bool>("disabled") && !asked {
             return None;
         }
         let read = read(row).transpose()?;
@@ -156,28 +157,28 @@ pub fn vectorizers() -> Vec<Result<Vectorizer, Unusable>> {
 }
 
 fn read(row: &statement::Row) -> Result<Option<Vectorizer>, String> {
-    let config: Config = serde_json::from_value(row.must::<JsonB>(9).0)
+    let config: Config = serde_json::from_value(row.must::<JsonB>("config").0)
         .map_err(|error| format!("its configuration cannot be read: {error}"))?;
     let runs_in = row
-        .get(18)
+        .get("runs_in")
         .map(|seconds: f64| Duration::from_secs_f64(seconds.clamp(0.0, 86_400.0)));
     let schedule = match (&config.scheduling, runs_in) {
-        (_, Some(wait)) if row.must::<bool>(10) => Schedule::In(wait),
+        (_, Some(wait)) if row.must::<bool>("disabled") => Schedule::In(wait),
         (Scheduling::Default, _) => Schedule::AtOnce,
         (Scheduling::None | Scheduling::Timescaledb { .. }, Some(wait)) => Schedule::In(wait),
         (Scheduling::None | Scheduling::Timescaledb { .. }, None) => return Ok(None),
     };
-    let owner: Oid = row.get(4).ok_or("its source table does not exist any more")?;
-    if row.get::<bool>(16) != Some(true) {
+    let owner: Oid = row.get("relowner").ok_or("its source table does not exist any more")?;
+    if row.get::<bool>("is_watched") != Some(true) {
         return Ok(None);
     }
-    let key = PrimaryKey::current(row.must(3), &row.must::<JsonB>(11).0);
+    let key = PrimaryKey::current(row.must("source"), &row.must::<JsonB>("source_pk").0);
     let key = key.ok_or("its source table has lost the primary key that it had")?;
     let columns: BTreeMap<String, String> = row
-        .get::<JsonB>(12)
+        .get::<JsonB>("columns")
         .and_then(|json| serde_json::from_value(json.0).ok())
         .unwrap_or_default();
-    let vector_schema: String = row.get(13).ok_or_else(|| match &config.destination {
+    let vector_schema: String = row.get("vector_schema").ok_or_else(|| match &config.destination {
         Destination::Table { .. } => "its destination table does not exist any more".to_owned(),
         Destination::Column { embedding_column } => format!("its source has no column {embedding_column} any more"),
     })?;
@@ -200,18 +201,26 @@ fn read(row: &statement::Row) -> Result<Option<Vectorizer>, String> {
 
     let splitter = Splitter::new(&config.chunking).map_err(|error| error.to_string())?;
     let names = Names {
-        source: row.must(5),
-        queue: row.get(6).ok_or("its queue does not exist any more")?,
-        failed: row.get(7).ok_or("its failed queue does not exist any more")?,
-        target: row.get(8),
+        source: row.must("source_name"),
+        queue: row.get("queue_name").ok_or("its queue does not exist any more")?,
+        failed: row
+            .get("failed_name")
+            .ok_or("its failed queue does not exist any more")?,
+        target: row.get("target_name"),
         vector_schema,
     };
     let destination = DestinationNames {
-        oid: row.must(19),
+        oid: row.must("destination"),
         name: names.target.as_deref().unwrap_or(&names.source),
-        schema: &row.must::<String>(20),
+        schema: &row.must::<String>("destination_schema"),
     };
-    let index = VectorIndex::new(row.must(1), &config, &destination, &names.queue, &names.vector_schema);
+    let index = VectorIndex::new(
+        row.must("id"),
+        &config,
+        &destination,
+        &names.queue,
+        &names.vector_schema,
+    );
     let statements = Statements::new(
         &names,
         &key,
@@ -219,21 +228,22 @@ fn read(row: &statement::Row) -> Result<Option<Vectorizer>, String> {
         (&document, document_type == "bytea"),
         &template_columns,
     );
-    let paused: Option<bool> = row.get(14);
-    let retry_in: Option<f64> = row.get(15);
+    let paused: Option<bool> = row.get("paused");
+    let retry_in: Option<f64> = row.get("retry_in");
     Ok(Some(Vectorizer {
-        id: row.must(1),
-        name: row.must(2),
+        id: row.must("id"),
+        name: row.must("name"),
         owner,
         splitter,
         template,
         config,
         template_columns,
         statements,
+        vector_type: row.must("vector_type"),
         index,
         paused: (paused == Some(true))
             .then(|| Duration::from_secs_f64(retry_in.unwrap_or_default().clamp(0.0, 3600.0))),
-        has_notes: row.must(17),
+        has_notes: row.must("has_notes"),
         schedule,
     }))
 }
@@ -320,9 +330,8 @@ impl Statements {
                 Destination::Table { .. } => of!("lock_source"),
                 Destination::Column { .. } => of!("lock_source_to_update"),
             },
-            source_exists: of!("source_exists"),
-            lock_item: of!("lock_item"),
-            holds_lease: of!("holds_lease"),
+            lock_items: of!("lock_items"),
+            held_items: of!("held_items"),
             forget_failed: of!("forget_failed"),
             destination: match destination {
                 Destination::Table { .. } => DestinationStatements::Table {
@@ -331,10 +340,10 @@ impl Statements {
                     remove_all_chunks: of!("remove_all_chunks"),
                     move_chunks: of!("move_chunks"),
                     settle_chunks: of!("settle_chunks"),
-                    insert_chunk: of!("insert_chunk"),
+                    insert_chunks: of!("insert_chunks"),
                 },
                 Destination::Column { .. } => DestinationStatements::Column {
-                    set_embedding: of!("set_embedding"),
+                    set_embeddings: of!("set_embeddings"),
                 },
             },
         }

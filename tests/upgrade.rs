@@ -8,7 +8,8 @@
 //! **When a test here fails after a change of `sql/*.sql`**, the upgrade script lacks that change. Say it once more in
 //! `sql/ai--0.1.0--0.2.0.sql`: `CREATE FUNCTION`, `CREATE TABLE` and `CREATE VIEW` of new objects with their `COMMENT ON`,
 //! `GRANT` and `pg_extension_config_dump` word for word; `CREATE OR REPLACE FUNCTION` for changed bodies; `ALTER TABLE`
-//! for tables. The printed difference names the objects: `-` is what a fresh install has, `+` what the update made.
+//! for tables. What `sql/query/create_*.sql` makes for a new vectorizer, the script has to make for those that there are
+//! (the trigger functions follow by themselves). The printed difference names the objects: `-` is what a fresh install has, `+` what the update made.
 //! Run `tests/support/install.sh` (or `make build`) before the test: it installs the script.
 //!
 //! **When a version is released**: `dump_for_the_next_release` leaves `vectorizers-<version>.sql` in the folder for

@@ -23,7 +23,7 @@ use super::shared_memory;
 use crate::bridge::{self, Bridge};
 use crate::catalog::{self, Schedule};
 use crate::settings::{self, Settings};
-use crate::transaction;
+use crate::{statement, transaction};
 
 /// Threads that serve the network. Two keep a busy provider and a busy S3 from waiting for each other's TLS.
 const THREADS: usize = 2;
@@ -50,6 +50,7 @@ pub extern "C-unwind" fn ai_worker_main(argument: pg_sys::Datum) {
     }
     super::pin_settings();
     super::pin(c"lock_timeout", LOCK_TIMEOUT);
+    statement::keep_plans();
     match Worker::start(database) {
         Some(worker) => worker.run(),
         None => super::end(0),
@@ -130,6 +131,7 @@ impl Worker {
             if super::reload_configuration() {
                 self.reload();
             }
+            statement::refresh_plans();
             self.take_wake();
             while let Some(event) = self.bridge.take() {
                 self.land(event);
@@ -301,7 +303,11 @@ impl Worker {
             next = next.min(due.max(now + BREATH));
         }
         next = self.indexer_look_at.map_or(next, |look| next.min(look));
-        for flight in self.flights.values().filter(|flight| flight.stage.is_ready()) {
+        for flight in self
+            .flights
+            .values()
+            .filter(|flight| flight.stage.next_step().is_some())
+        {
             next = next.min(flight.not_before);
         }
         next.saturating_duration_since(now).max(Duration::from_millis(1))

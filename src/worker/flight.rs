@@ -23,6 +23,13 @@ pub struct Flight {
     pub suspect: bool,
 }
 
+impl Flight {
+    /// Some of its texts were longer than the model takes.
+    pub fn was_cut(&self) -> bool {
+        matches!(&self.stage, Stage::Writing { draft, .. } if !draft.cut.is_empty())
+    }
+}
+
 /// Where a flight is: with a task, whose handle ends it when the flight is dropped, or waiting for the main thread.
 pub enum Stage {
     /// Loading, parsing, chunking and formatting, in a task.
@@ -38,23 +45,31 @@ pub enum Stage {
 }
 
 impl Stage {
-    /// Whether the main thread has to do the next step.
-    pub fn is_ready(&self) -> bool {
+    /// What the main thread has to do next, if it is its turn.
+    pub fn next_step(&self) -> Option<Step> {
         match self {
-            Stage::Preparing { .. } | Stage::Embedding { .. } => false,
-            Stage::Comparing { .. } | Stage::Writing { .. } | Stage::Settling { .. } => true,
+            Stage::Preparing { .. } | Stage::Embedding { .. } => None,
+            Stage::Comparing { .. } => Some(Step::Compare),
+            Stage::Writing { .. } => Some(Step::Write),
+            Stage::Settling { .. } => Some(Step::Settle),
+        }
+    }
+
+    /// Chunks that the next step writes.
+    pub fn new_chunks(&self) -> usize {
+        match self {
+            Stage::Writing { vectors, .. } => vectors.len(),
+            _ => 0,
         }
     }
 }
 
-/// What a step of the main thread left behind.
+/// A step of the main thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Step {
-    /// The flight goes on.
-    On(Stage),
-    /// A lock of a user is in the way: the same step later.
-    Busy(Stage),
-    /// The document is done, or no longer ours.
-    Done,
+    Compare,
+    Write,
+    Settle,
 }
 
 /// The new state of a document, compared with the stored one.

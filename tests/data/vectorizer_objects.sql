@@ -1,11 +1,11 @@
 -- All that the vectorizers of this database consist of, a line for each property, without OIDs.
 WITH relation AS (
-    SELECT DISTINCT c.oid, c.oid::regclass::text AS name, c.relkind, c.relpersistence
+    SELECT DISTINCT c.oid, c.oid::regclass::text AS name, c.relkind, c.relpersistence, c.reloptions
     FROM ai._vectorizer v
     JOIN pg_class c ON c.oid IN (v.source, v.target, v.view, v.queue, v.queue_failed)
                     OR c.oid IN (SELECT p.relid FROM pg_partition_tree(v.source) p)
 ), said (name, property, value) AS (
-    SELECT r.name, 'kind', format('%s %s', r.relkind, r.relpersistence) FROM relation r
+    SELECT r.name, 'kind', format('%s %s %s', r.relkind, r.relpersistence, r.reloptions) FROM relation r
     UNION ALL
     SELECT r.name, 'goes with', string_agg(DISTINCT pg_describe_object(d.refclassid, d.refobjid, 0), ', ')
     FROM relation r JOIN pg_depend d ON d.objid = r.oid AND d.refclassid = 'pg_extension'::regclass

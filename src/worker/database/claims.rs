@@ -16,7 +16,7 @@ use crate::worker::shared_memory;
 use crate::{error, queue, transaction};
 
 /// Documents taken by one statement: enough to make it cheap, few enough that vectorizers take turns.
-const CLAIM: usize = 16;
+const CLAIM: usize = 64;
 /// However short the wait until something is due, there is a breath between two looks at the same queue.
 pub(super) const BREATH: Duration = Duration::from_millis(50);
 
