@@ -247,6 +247,9 @@ REVOKE EXECUTE ON FUNCTION
     ai.openai_embed(text, int[], text, text, int, text, jsonb, jsonb, jsonb, boolean, jsonb)
 FROM PUBLIC;
 
+-- Intervals are written in one way, whatever the session prefers.
+ALTER FUNCTION ai.scheduling_timescaledb(interval, timestamptz, bool, text) SET IntervalStyle = postgres;
+
 -- New objects and further changes come above this line.
 
 -- Vectorizers that there are get the triggers and functions of this version. What was in a partition that has left meanwhile
