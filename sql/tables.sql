@@ -86,6 +86,17 @@ CREATE TABLE ai._vectorizer_index (
 COMMENT ON TABLE ai._vectorizer_index IS
     'Builds of indexes that are under way or have failed. Counted before the build, so that one that kills the server is not tried again at once.';
 
+CREATE TABLE ai._vectorizer_stash (
+    id int NOT NULL REFERENCES ai._vectorizer ON DELETE CASCADE,
+    item bigint NOT NULL,
+    text_key bytea NOT NULL,
+    vector bytea NOT NULL,
+    PRIMARY KEY (id, item, text_key)
+);
+ALTER TABLE ai._vectorizer_stash ALTER COLUMN vector SET STORAGE EXTERNAL;
+COMMENT ON TABLE ai._vectorizer_stash IS
+    'Vectors of documents that are too large to be embedded in one go, until all of them are there. What is here is not paid for again after a failure.';
+
 -- No foreign key here and below: parallel jobs of pg_restore fill these tables in any order.
 CREATE TABLE ai._vectorizer_errors (
     id int NOT NULL,

@@ -67,6 +67,7 @@ pub struct Statements {
     pub lock_source: String,
     pub lock_items: String,
     pub held_items: String,
+    pub known_items: String,
     pub forget_failed: String,
     pub destination: DestinationStatements,
 }
@@ -303,6 +304,7 @@ impl Statements {
             },
             lock_items: of!("lock_items"),
             held_items: of!("held_items"),
+            known_items: of!("known_items"),
             forget_failed: of!("forget_failed"),
             destination: match destination {
                 Destination::Table { .. } => DestinationStatements::Table {

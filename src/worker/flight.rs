@@ -1,15 +1,19 @@
 //! A document that is being worked on: what it waits for, and what it has gathered so far.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Instant;
 
+use ai_pipeline::config::Embedding;
 use ai_pipeline::error::Failure;
+use ai_pipeline::memory::Fingerprint;
 use ai_pipeline::plan::Plan;
 
 use crate::bridge::Task;
 use crate::catalog::Vectorizer;
 use crate::destination::StoredChunk;
 use crate::queue::Item;
+use crate::stash;
 
 /// A claimed document on its way to the destination.
 pub struct Flight {
@@ -28,9 +32,19 @@ pub enum Stage {
     Preparing { _task: Task },
     /// Its texts are known and wait to be compared with the stored ones.
     Comparing { texts: Vec<String> },
-    /// Some texts are new, and a task waits for their vectors.
-    Embedding { draft: Draft, _task: Task },
-    /// All is there and waits for its transaction.
+    /// Some texts are new, and a task waits for the vectors of `wanted`.
+    Embedding {
+        draft: Draft,
+        wanted: Vec<usize>,
+        _task: Task,
+    },
+    /// Some vectors of a large document are there and wait to be put aside.
+    Stashing {
+        draft: Draft,
+        wanted: Vec<usize>,
+        vectors: Vec<Vec<f32>>,
+    },
+    /// All is there and waits for its transaction. The vectors of a large document are in the stash.
     Writing { draft: Draft, vectors: Vec<Vec<f32>> },
     /// It failed, which waits to be noted in the queue.
     Settling { failure: Failure },
@@ -42,6 +56,7 @@ impl Stage {
         match self {
             Stage::Preparing { .. } | Stage::Embedding { .. } => None,
             Stage::Comparing { .. } => Some(Step::Compare),
+            Stage::Stashing { .. } => Some(Step::Stash),
             Stage::Writing { .. } => Some(Step::Write),
             Stage::Settling { .. } => Some(Step::Settle),
         }
@@ -50,7 +65,7 @@ impl Stage {
     /// Chunks that the next step writes.
     pub fn new_chunks(&self) -> usize {
         match self {
-            Stage::Writing { vectors, .. } => vectors.len(),
+            Stage::Writing { draft, .. } => draft.plan.embed.len(),
             _ => 0,
         }
     }
@@ -60,6 +75,7 @@ impl Stage {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Step {
     Compare,
+    Stash,
     Write,
     Settle,
 }
@@ -69,18 +85,44 @@ pub struct Draft {
     pub texts: Vec<String>,
     pub stored: Vec<StoredChunk>,
     pub plan: Plan,
+    /// Of a large document: the texts whose vectors are in the stash.
+    pub stashed: Option<HashSet<Fingerprint>>,
 }
 
 impl Draft {
     pub fn new(texts: Vec<String>, stored: Vec<StoredChunk>) -> Draft {
         let old: Vec<&str> = stored.iter().map(|chunk| chunk.text.as_str()).collect();
         let plan = ai_pipeline::plan::compare(&old, &texts);
-        Draft { texts, stored, plan }
+        Draft {
+            texts,
+            stored,
+            plan,
+            stashed: None,
+        }
     }
 
-    /// The texts that need a vector, in the order of `plan.embed`.
-    pub fn missing(&self) -> Vec<String> {
-        self.plan.embed.iter().map(|&index| self.texts[index].clone()).collect()
+    /// The texts of some chunks.
+    pub fn texts_of(&self, indexes: &[usize]) -> Vec<String> {
+        indexes.iter().map(|&index| self.texts[index].clone()).collect()
+    }
+
+    /// The keys in the stash of some chunks.
+    pub fn keys_of(&self, indexes: &[usize], embedding: &Embedding) -> Vec<Fingerprint> {
+        let key = |&index: &usize| stash::key(embedding, &self.texts[index]);
+        indexes.iter().map(key).collect()
+    }
+
+    /// The next chunks to embed, up to `most`: of a large document those that are not in the stash, and each text once.
+    pub fn next_wanted(&self, most: usize, embedding: &Embedding) -> Vec<usize> {
+        let Some(stashed) = &self.stashed else {
+            return self.plan.embed.clone();
+        };
+        let mut chosen = HashSet::new();
+        let new = self.plan.embed.iter().copied().filter(|&index| {
+            let key = stash::key(embedding, &self.texts[index]);
+            !stashed.contains(&key) && chosen.insert(key)
+        });
+        new.take(most).collect()
     }
 }
 

@@ -1,10 +1,12 @@
 //! What the main thread does with a document between its tasks: compare, write, settle.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ai_pipeline::error::{self as pipeline, Failure};
+use ai_pipeline::memory::Fingerprint;
+use ai_pipeline::plan::Plan;
 use ai_pipeline::retry::{self, Decision};
 use pgrx::prelude::*;
 
@@ -14,13 +16,16 @@ use crate::destination::Replacement;
 use crate::queue::{self, Hold, Item};
 use crate::transaction::Aborted;
 use crate::worker::flight::{Draft, Event, Flight, Outcome, Stage, Step};
-use crate::{destination, error, transaction};
+use crate::{destination, error, stash, transaction};
 
 /// Most documents in a transaction: enough that its commit costs each of them little, few enough that a user who wants one
 /// of their rows waits for milliseconds.
 const BATCH: usize = 64;
 /// The same for the chunks that are written.
 const BATCH_CHUNKS: usize = 256;
+
+/// Vectors of one document that are in memory at a time, in bytes: some requests' worth.
+const PORTION: usize = 4 << 20;
 
 /// Documents of one vectorizer that wait for the same step, under the numbers of their flights.
 type Batch = Vec<(u64, Flight)>;
@@ -35,6 +40,9 @@ impl Worker {
         };
         flight.stage = match (event.outcome, flight.stage) {
             (Outcome::Prepared(Ok(texts)), Stage::Preparing { .. }) => Stage::Comparing { texts },
+            (Outcome::Embedded(Ok(vectors)), Stage::Embedding { draft, wanted, .. }) if draft.stashed.is_some() => {
+                Stage::Stashing { draft, wanted, vectors }
+            }
             (Outcome::Embedded(Ok(vectors)), Stage::Embedding { draft, .. }) => Stage::Writing { draft, vectors },
             (Outcome::Prepared(Err(failure)) | Outcome::Embedded(Err(failure)), _) => Stage::Settling { failure },
             (Outcome::Prepared(Ok(_)) | Outcome::Embedded(Ok(_)), stage) => {
@@ -69,6 +77,9 @@ impl Worker {
             };
             match step {
                 Step::Compare => self.compare(&vectorizer, batch),
+                Step::Stash => batch
+                    .into_iter()
+                    .for_each(|(number, flight)| self.stash(number, flight)),
                 Step::Write => self.write(&vectorizer, batch),
                 Step::Settle => batch
                     .into_iter()
@@ -88,8 +99,14 @@ impl Worker {
                 continue;
             };
             let (batch, chunks) = open.entry((flight.vectorizer.id, step)).or_default();
+            let new = flight.stage.new_chunks();
+            // A large document goes alone: the others need not be locked for as long.
+            if new >= BATCH_CHUNKS && !batch.is_empty() {
+                full.push((step, std::mem::take(batch)));
+                *chunks = 0;
+            }
             batch.push(number);
-            *chunks += flight.stage.new_chunks();
+            *chunks += new;
             if batch.len() >= BATCH || *chunks >= BATCH_CHUNKS {
                 full.push((step, std::mem::take(batch)));
                 *chunks = 0;
@@ -112,26 +129,38 @@ impl Worker {
         for (number, mut flight) in batch {
             if let Stage::Comparing { texts } = flight.stage {
                 let stored = stored.remove(&flight.item.number).unwrap_or_default();
-                flight.stage = self.embed(number, vectorizer, Draft::new(texts, stored));
+                let mut draft = Draft::new(texts, stored);
+                if draft.plan.embed.len() > portion(vectorizer) {
+                    draft.stashed = Some(self.stashed(vectorizer, &flight.item));
+                }
+                flight.stage = self.embed(number, vectorizer, draft);
             }
             self.flights.insert(number, flight);
         }
     }
 
-    /// Has the new texts of a document embedded, if there are any.
+    /// What is in the stash of a large document, from an earlier try.
+    fn stashed(&self, vectorizer: &Vectorizer, item: &Item) -> HashSet<Fingerprint> {
+        transaction::run(|| stash::keys(vectorizer, item.number)).unwrap_or_else(|aborted| {
+            log!("ai: cannot look what was put aside of a document: {}", aborted.message);
+            HashSet::new()
+        })
+    }
+
+    /// Has new texts of a document embedded, if there are any: all of them, or the next portion of a large document.
     fn embed(&mut self, number: u64, vectorizer: &Vectorizer, draft: Draft) -> Stage {
-        let missing = draft.missing();
-        if missing.is_empty() {
+        let embedding = &vectorizer.config.embedding;
+        let wanted = draft.next_wanted(portion(vectorizer), embedding);
+        if wanted.is_empty() {
             let vectors = Vec::new();
             return Stage::Writing { draft, vectors };
         }
-        let embedder = self
-            .bridge
-            .within(|| self.services.embedder(&vectorizer.config.embedding));
+        let texts = draft.texts_of(&wanted);
+        let embedder = self.bridge.within(|| self.services.embedder(embedding));
         let task = self.bridge.spawn(async move {
             let vectors = match embedder {
                 Ok(embedder) => {
-                    let embedded = embedder.embed(missing).await;
+                    let embedded = embedder.embed(texts).await;
                     embedded.map(|embedded| embedded.vectors).map_err(Failure::from)
                 }
                 Err(failure) => Err(failure),
@@ -141,7 +170,35 @@ impl Worker {
                 outcome: Outcome::Embedded(vectors),
             }
         });
-        Stage::Embedding { draft, _task: task }
+        Stage::Embedding {
+            draft,
+            wanted,
+            _task: task,
+        }
+    }
+
+    /// Puts vectors of a large document aside and goes on with the next.
+    fn stash(&mut self, number: u64, mut flight: Flight) {
+        let (mut draft, wanted, vectors) = match flight.stage {
+            Stage::Stashing { draft, wanted, vectors } => (draft, wanted, vectors),
+            stage => {
+                drop(stage);
+                unreachable!("a batch is made of documents that wait for the same step")
+            }
+        };
+        let vectorizer = Arc::clone(&flight.vectorizer);
+        let keys = draft.keys_of(&wanted, &vectorizer.config.embedding);
+        match transaction::run(|| stash::put(&vectorizer, flight.item.number, &keys, &vectors)) {
+            Ok(()) => {
+                draft.stashed.get_or_insert_default().extend(keys);
+                flight.stage = self.embed(number, &vectorizer, draft);
+                self.flights.insert(number, flight);
+            }
+            Err(aborted) => {
+                flight.stage = Stage::Stashing { draft, wanted, vectors };
+                self.refused(&vectorizer, &aborted, vec![(number, flight)]);
+            }
+        }
     }
 
     /// Writes documents and takes them off the queue.
@@ -231,6 +288,9 @@ impl Worker {
                     };
                 (hold, note)
             });
+            if decision == Decision::GiveUp {
+                stash::forget(vectorizer, vec![item.number]);
+            }
             if note {
                 catalog::record_error(
                     vectorizer.id,
@@ -300,12 +360,25 @@ fn write(vectorizer: &Vectorizer, batch: &Batch, has_notes: bool) -> Vec<Hold> {
         });
         destination::replace(vectorizer, &replacements.collect::<Vec<_>>());
         destination::clear(vectorizer, queue::numbers(&of(&items, &holds, &[Hold::Gone])));
+        for ((_, flight), _) in std::iter::zip(batch, &holds).filter(|(_, hold)| **hold == Hold::Ours) {
+            if let Stage::Writing { draft, .. } = &flight.stage
+                && draft.stashed.is_some()
+            {
+                insert_stashed(vectorizer, &flight.item, draft);
+            }
+        }
         let done = of(&items, &holds, &[Hold::Ours, Hold::Gone]);
         if !done.is_empty() {
             queue::finish(vectorizer, &done);
         }
         holds
     });
+    let large = |flight: &Flight| matches!(&flight.stage, Stage::Writing { draft, .. } if draft.stashed.is_some());
+    let emptied = std::iter::zip(batch, &holds).filter(|((_, flight), hold)| large(flight) && **hold != Hold::Busy);
+    let emptied: Vec<i64> = emptied.map(|((_, flight), _)| flight.item.number).collect();
+    if !emptied.is_empty() {
+        stash::forget(vectorizer, emptied);
+    }
     if has_notes {
         for item in of(&items, &holds, &[Hold::Ours, Hold::Gone]) {
             catalog::forgive(vectorizer.id, Some(&item.primary_key));
@@ -315,6 +388,37 @@ fn write(vectorizer: &Vectorizer, batch: &Batch, has_notes: bool) -> Vec<Hold> {
         }
     }
     holds
+}
+
+/// Inserts the new chunks of a large document, whose vectors are in the stash, portion by portion.
+fn insert_stashed(vectorizer: &Vectorizer, item: &Item, draft: &Draft) {
+    for indexes in draft.plan.embed.chunks(portion(vectorizer)) {
+        let keys = draft.keys_of(indexes, &vectorizer.config.embedding);
+        let vectors = stash::take(vectorizer, item.number, &keys);
+        assert_eq!(
+            vectors.len(),
+            keys.len(),
+            "what was put aside in an earlier transaction is there"
+        );
+        let plan = Plan {
+            embed: indexes.to_vec(),
+            ..Plan::default()
+        };
+        let portion = Replacement {
+            number: item.number,
+            plan: &plan,
+            stored: &[],
+            texts: &draft.texts,
+            vectors: &vectors,
+        };
+        destination::replace(vectorizer, &[portion]);
+    }
+}
+
+/// Vectors of a document that are in memory at a time. What has more is embedded portion by portion.
+fn portion(vectorizer: &Vectorizer) -> usize {
+    let dimensions = usize::try_from(vectorizer.config.embedding.dimensions()).unwrap_or(1);
+    (PORTION / (dimensions.max(1) * size_of::<f32>())).max(1)
 }
 
 /// Those of the documents whose hold is one of `wanted`.
