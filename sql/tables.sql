@@ -114,5 +114,7 @@ CREATE TABLE ai._vectorizer_errors (
 CREATE UNIQUE INDEX _vectorizer_errors_key
     ON ai._vectorizer_errors (id, step, md5(coalesce(primary_key::text, '')));
 CREATE INDEX _vectorizer_errors_recorded ON ai._vectorizer_errors (id, recorded);
+-- For the triggers on source tables, which ask with each DELETE.
+CREATE INDEX _vectorizer_errors_cut ON ai._vectorizer_errors (id) WHERE class = 'cut';
 COMMENT ON TABLE ai._vectorizer_errors IS
     'What fails at present: one row per document and step with a counter. A row goes when its document is embedded.';

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use ai_pipeline::config::Embedding;
+use ai_pipeline::embed::Embedded;
 use ai_pipeline::error::Failure;
 use ai_pipeline::memory::Fingerprint;
 use ai_pipeline::plan::Plan;
@@ -24,6 +25,13 @@ pub struct Flight {
     pub not_before: Instant,
     /// Claimed because a process died with it: flies alone.
     pub suspect: bool,
+}
+
+impl Flight {
+    /// Some of its texts were longer than the model takes.
+    pub fn was_cut(&self) -> bool {
+        matches!(&self.stage, Stage::Writing { draft, .. } if !draft.cut.is_empty())
+    }
 }
 
 /// Where a flight is: with a task, whose handle ends it when the flight is dropped, or waiting for the main thread.
@@ -87,6 +95,8 @@ pub struct Draft {
     pub plan: Plan,
     /// Of a large document: the texts whose vectors are in the stash.
     pub stashed: Option<HashSet<Fingerprint>>,
+    /// The texts that were too long for the model, as far as they have been embedded now.
+    pub cut: Vec<usize>,
 }
 
 impl Draft {
@@ -98,7 +108,19 @@ impl Draft {
             stored,
             plan,
             stashed: None,
+            cut: Vec::new(),
         }
+    }
+
+    /// The chunks whose vectors are those of their beginnings, by `chunk_seq`: new ones, and those among `known`, their
+    /// numbers until now, that keep their vectors.
+    pub fn cut_chunks(&self, known: &[i64]) -> Vec<usize> {
+        let was_cut = |index: &usize| known.contains(&i64::from(self.stored[*index].seq));
+        let kept = self.plan.keep.iter().filter(|(index, _)| was_cut(index));
+        let mut cut: Vec<usize> = kept.map(|&(_, seq)| seq).collect();
+        cut.extend(&self.cut);
+        cut.sort_unstable();
+        cut
     }
 
     /// The texts of some chunks.
@@ -131,7 +153,7 @@ pub enum Outcome {
     /// The formatted chunks of the document.
     Prepared(Result<Vec<String>, Failure>),
     /// The vectors of the missing texts.
-    Embedded(Result<Vec<Vec<f32>>, Failure>),
+    Embedded(Result<Embedded, Failure>),
 }
 
 /// The outcome of the task of a flight.

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ai_pipeline::embed::Embedded;
 use ai_pipeline::error::{self as pipeline, Failure};
 use ai_pipeline::memory::Fingerprint;
 use ai_pipeline::plan::Plan;
@@ -40,10 +41,14 @@ impl Worker {
         };
         flight.stage = match (event.outcome, flight.stage) {
             (Outcome::Prepared(Ok(texts)), Stage::Preparing { .. }) => Stage::Comparing { texts },
-            (Outcome::Embedded(Ok(vectors)), Stage::Embedding { draft, wanted, .. }) if draft.stashed.is_some() => {
-                Stage::Stashing { draft, wanted, vectors }
+            (Outcome::Embedded(Ok(embedded)), Stage::Embedding { mut draft, wanted, .. }) => {
+                let Embedded { vectors, cut } = embedded;
+                draft.cut.extend(cut.into_iter().map(|index| wanted[index]));
+                match draft.stashed {
+                    Some(_) => Stage::Stashing { draft, wanted, vectors },
+                    None => Stage::Writing { draft, vectors },
+                }
             }
-            (Outcome::Embedded(Ok(vectors)), Stage::Embedding { draft, .. }) => Stage::Writing { draft, vectors },
             (Outcome::Prepared(Err(failure)) | Outcome::Embedded(Err(failure)), _) => Stage::Settling { failure },
             (Outcome::Prepared(Ok(_)) | Outcome::Embedded(Ok(_)), stage) => {
                 drop(stage);
@@ -159,10 +164,7 @@ impl Worker {
         let embedder = self.bridge.within(|| self.services.embedder(embedding));
         let task = self.bridge.spawn(async move {
             let vectors = match embedder {
-                Ok(embedder) => {
-                    let embedded = embedder.embed(texts).await;
-                    embedded.map(|embedded| embedded.vectors).map_err(Failure::from)
-                }
+                Ok(embedder) => embedder.embed(texts).await.map_err(Failure::from),
                 Err(failure) => Err(failure),
             };
             Event {
@@ -219,6 +221,7 @@ impl Worker {
             && let Some(station) = self.station_mut(vectorizer.id)
         {
             station.paused_until = None;
+            station.has_notes |= batch.iter().any(|(_, flight)| flight.was_cut());
         }
         for ((number, mut flight), hold) in std::iter::zip(batch, holds) {
             if hold == Hold::Busy {
@@ -379,13 +382,19 @@ fn write(vectorizer: &Vectorizer, batch: &Batch, has_notes: bool) -> Vec<Hold> {
     if !emptied.is_empty() {
         stash::forget(vectorizer, emptied);
     }
-    if has_notes {
-        for item in of(&items, &holds, &[Hold::Ours, Hold::Gone]) {
-            catalog::forgive(vectorizer.id, Some(&item.primary_key));
+    for ((_, flight), hold) in std::iter::zip(batch, &holds) {
+        let key = &flight.item.primary_key;
+        let was_cut = if has_notes && matches!(hold, Hold::Ours | Hold::Gone) {
+            catalog::forgive(vectorizer.id, Some(key))
+        } else {
+            Vec::new()
+        };
+        if let (Hold::Ours, Stage::Writing { draft, .. }) = (hold, &flight.stage) {
+            catalog::note_cut(vectorizer, key, &draft.cut_chunks(&was_cut));
         }
-        if holds.contains(&Hold::Ours) {
-            catalog::resume(vectorizer.id);
-        }
+    }
+    if has_notes && holds.contains(&Hold::Ours) {
+        catalog::resume(vectorizer.id);
     }
     holds
 }
