@@ -186,3 +186,9 @@ pub fn hold_item(vectorizer: &Vectorizer, item: &Item) -> Hold {
         Hold::Lost
     }
 }
+
+/// Queues documents by their primary keys, a JSON array of objects as people see them. What is known of them from an
+/// earlier time does not count: they are read again.
+pub fn enqueue(vectorizer: &Vectorizer, keys: &str) {
+    statement::run(&vectorizer.statements.enqueue, &[keys.into()]);
+}

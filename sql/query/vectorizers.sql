@@ -1,4 +1,4 @@
--- All vectorizers with what the worker needs to build their statements. Columns of the source go by number, so that a
+-- All vectorizers, or the one of number $1, with what the worker needs to build their statements. Columns of the source go by number, so that a
 -- renamed column is followed; queue, failed queue and destination keep the names of the primary key at creation.
 SELECT v.id,
        v.name::text,
@@ -37,4 +37,5 @@ SELECT v.id,
 FROM ai._vectorizer v
 LEFT JOIN pg_class s ON s.oid = v.source
 LEFT JOIN ai._vectorizer_state st ON st.id = v.id
+WHERE $1 IS NULL OR v.id = $1
 ORDER BY v.id
