@@ -3,6 +3,7 @@
     CASE="1 3"   only these cases
     PEER=pgai    cases 1 to 4 with pgai as well, in the same run
     REPEATS=3    how often each measurement is repeated
+    SETTINGS="fsync=off"  other settings of the server, to find out what they cost
 """
 
 import contextlib
@@ -26,6 +27,9 @@ from figures import plain  # noqa: E402
 MAJOR = os.environ.get("PG", "15")
 CASES = {
     1: "text_rows",
+    2: "s3_objects",
+    3: "changes",
+    4: "freshness",
 }
 # A server for work: everything durable, and checkpoints rare enough that no run is hit by one by chance. Checkpoints are
 # made before each measurement instead.
@@ -55,8 +59,13 @@ def repeats():
     return int(number)
 
 
+def settings():
+    own = dict(pair.split("=", 1) for pair in os.environ.get("SETTINGS", "").split() if "=" in pair)
+    return {**SETTINGS, **own}
+
+
 def main():
-    cases, times = chosen(), repeats()
+    cases, times, with_settings = chosen(), repeats(), settings()
     tree = ROOT / ".setup" / f"postgres-{MAJOR}"
     build = [ROOT / "tests" / "support" / "build.sh", "--release", bin_folder(tree, MAJOR) / "pg_config"]
     if subprocess.run(build, cwd=ROOT, stdin=subprocess.DEVNULL).returncode != 0:
@@ -75,7 +84,7 @@ def main():
             "OPENAI_API_KEY": "bench",
             "OPENAI_BASE_URL": provider.base_url,
         }
-        server = stack.enter_context(cluster(bin_folder(place, MAJOR), folder, SETTINGS, environment))
+        server = stack.enter_context(cluster(bin_folder(place, MAJOR), folder, with_settings, environment))
         server.data = folder / "data"
         bench = Bench(server, provider, objects, times, folder)
         figures = []
@@ -87,7 +96,7 @@ def main():
                 figures.append(figure)
             print(f"    {time.monotonic() - begun:.0f} s", flush=True)
         print("\n" + plain(figures))
-        results.write(BENCH / "RESULTS.md", server, SETTINGS, times, figures)
+        results.write(BENCH / "RESULTS.md", server, with_settings, times, figures)
         print(f"\nbench/RESULTS.md is written; it took {time.monotonic() - started:.0f} s")
 
 
