@@ -1,5 +1,6 @@
 //! The extension's own tables: which vectorizers there are, what ails them, and what failed.
 
+mod memory;
 mod names;
 
 use std::collections::BTreeMap;
@@ -13,6 +14,7 @@ use pgrx::JsonB;
 use pgrx::pg_sys::Oid;
 use serde_json::{Value, json};
 
+pub use memory::{Remembered, forget_all_documents, forget_documents, memories, remember, remembers_documents};
 pub use names::follow_names;
 
 use crate::index::{DestinationNames, VectorIndex};
@@ -68,6 +70,7 @@ pub struct Statements {
     pub lock_items: String,
     pub held_items: String,
     pub forget_failed: String,
+    pub count_chunks: String,
     pub destination: DestinationStatements,
 }
 
@@ -304,6 +307,10 @@ impl Statements {
             lock_items: of!("lock_items"),
             held_items: of!("held_items"),
             forget_failed: of!("forget_failed"),
+            count_chunks: match destination {
+                Destination::Table { .. } => of!("count_chunks"),
+                Destination::Column { .. } => of!("count_embeddings"),
+            },
             destination: match destination {
                 Destination::Table { .. } => DestinationStatements::Table {
                     chunks: of!("chunks"),

@@ -234,7 +234,9 @@ impl Worker {
             match flight.stage {
                 Stage::Preparing { .. } => preparing += 1,
                 Stage::Embedding { .. } => embedding += 1,
-                Stage::Comparing { .. } | Stage::Writing { .. } | Stage::Settling { .. } => writing += 1,
+                Stage::Comparing { .. } | Stage::Writing { .. } | Stage::Finishing { .. } | Stage::Settling { .. } => {
+                    writing += 1
+                }
             }
         }
         let activity = match self.flights.len() {

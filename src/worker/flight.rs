@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use ai_pipeline::error::Failure;
+use ai_pipeline::memory::Note;
 use ai_pipeline::plan::Plan;
 
 use crate::bridge::Task;
 use crate::catalog::Vectorizer;
 use crate::destination::StoredChunk;
 use crate::queue::Item;
+use crate::worker::services::Prepared;
 
 /// A claimed document on its way to the destination.
 pub struct Flight {
@@ -20,6 +22,8 @@ pub struct Flight {
     pub not_before: Instant,
     /// Claimed because a process died with it: flies alone.
     pub suspect: bool,
+    /// Something was remembered of it.
+    pub remembered: bool,
 }
 
 /// Where a flight is: with a task, whose handle ends it when the flight is dropped, or waiting for the main thread.
@@ -27,11 +31,13 @@ pub enum Stage {
     /// Loading, parsing, chunking and formatting, in a task.
     Preparing { _task: Task },
     /// Its texts are known and wait to be compared with the stored ones.
-    Comparing { texts: Vec<String> },
+    Comparing { texts: Vec<String>, note: Note },
     /// Some texts are new, and a task waits for their vectors.
     Embedding { draft: Draft, _task: Task },
     /// All is there and waits for its transaction.
     Writing { draft: Draft, vectors: Vec<Vec<f32>> },
+    /// It is as it was: nothing is written but, maybe, what is remembered of it.
+    Finishing { note: Note },
     /// It failed, which waits to be noted in the queue.
     Settling { failure: Failure },
 }
@@ -43,6 +49,7 @@ impl Stage {
             Stage::Preparing { .. } | Stage::Embedding { .. } => None,
             Stage::Comparing { .. } => Some(Step::Compare),
             Stage::Writing { .. } => Some(Step::Write),
+            Stage::Finishing { .. } => Some(Step::Finish),
             Stage::Settling { .. } => Some(Step::Settle),
         }
     }
@@ -61,6 +68,7 @@ impl Stage {
 pub enum Step {
     Compare,
     Write,
+    Finish,
     Settle,
 }
 
@@ -69,13 +77,20 @@ pub struct Draft {
     pub texts: Vec<String>,
     pub stored: Vec<StoredChunk>,
     pub plan: Plan,
+    /// What is to be written down with it.
+    pub note: Note,
 }
 
 impl Draft {
-    pub fn new(texts: Vec<String>, stored: Vec<StoredChunk>) -> Draft {
+    pub fn new(texts: Vec<String>, stored: Vec<StoredChunk>, note: Note) -> Draft {
         let old: Vec<&str> = stored.iter().map(|chunk| chunk.text.as_str()).collect();
         let plan = ai_pipeline::plan::compare(&old, &texts);
-        Draft { texts, stored, plan }
+        Draft {
+            texts,
+            stored,
+            plan,
+            note,
+        }
     }
 
     /// The texts that need a vector, in the order of `plan.embed`.
@@ -86,8 +101,8 @@ impl Draft {
 
 /// What a task hands back.
 pub enum Outcome {
-    /// The formatted chunks of the document.
-    Prepared(Result<Vec<String>, Failure>),
+    /// What the document is now.
+    Prepared(Result<Prepared, Failure>),
     /// The vectors of the missing texts.
     Embedded(Result<Vec<Vec<f32>>, Failure>),
 }

@@ -1,10 +1,11 @@
 //! What the main thread does with a document between its tasks: compare, write, settle.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ai_pipeline::error::{self as pipeline, Failure};
+use ai_pipeline::memory::Note;
 use ai_pipeline::retry::{self, Decision};
 use pgrx::prelude::*;
 
@@ -14,6 +15,7 @@ use crate::destination::Replacement;
 use crate::queue::{self, Hold, Item};
 use crate::transaction::Aborted;
 use crate::worker::flight::{Draft, Event, Flight, Outcome, Stage, Step};
+use crate::worker::services::Prepared;
 use crate::{destination, error, transaction};
 
 /// Most documents in a transaction: enough that its commit costs each of them little, few enough that a user who wants one
@@ -34,7 +36,10 @@ impl Worker {
             return;
         };
         flight.stage = match (event.outcome, flight.stage) {
-            (Outcome::Prepared(Ok(texts)), Stage::Preparing { .. }) => Stage::Comparing { texts },
+            (Outcome::Prepared(Ok(prepared)), Stage::Preparing { .. }) => match prepared {
+                Prepared::Unchanged { note } => Stage::Finishing { note },
+                Prepared::Texts { texts, note } => Stage::Comparing { texts, note },
+            },
             (Outcome::Embedded(Ok(vectors)), Stage::Embedding { draft, .. }) => Stage::Writing { draft, vectors },
             (Outcome::Prepared(Err(failure)) | Outcome::Embedded(Err(failure)), _) => Stage::Settling { failure },
             (Outcome::Prepared(Ok(_)) | Outcome::Embedded(Ok(_)), stage) => {
@@ -69,7 +74,7 @@ impl Worker {
             };
             match step {
                 Step::Compare => self.compare(&vectorizer, batch),
-                Step::Write => self.write(&vectorizer, batch),
+                Step::Write | Step::Finish => self.write(&vectorizer, batch),
                 Step::Settle => batch
                     .into_iter()
                     .for_each(|(number, flight)| self.settle(number, flight)),
@@ -110,9 +115,9 @@ impl Worker {
             Err(aborted) => return self.refused(vectorizer, &aborted, batch),
         };
         for (number, mut flight) in batch {
-            if let Stage::Comparing { texts } = flight.stage {
+            if let Stage::Comparing { texts, note } = flight.stage {
                 let stored = stored.remove(&flight.item.number).unwrap_or_default();
-                flight.stage = self.embed(number, vectorizer, Draft::new(texts, stored));
+                flight.stage = self.embed(number, vectorizer, Draft::new(texts, stored, note));
             }
             self.flights.insert(number, flight);
         }
@@ -144,7 +149,7 @@ impl Worker {
         Stage::Embedding { draft, _task: task }
     }
 
-    /// Writes documents and takes them off the queue.
+    /// Writes documents, those that have changed, and takes them off the queue.
     fn write(&mut self, vectorizer: &Arc<Vectorizer>, batch: Batch) {
         let has_notes = self.station(vectorizer.id).is_some_and(|station| station.has_notes);
         let holds = match transaction::run(|| write(vectorizer, &batch, has_notes)) {
@@ -282,11 +287,16 @@ impl Worker {
     }
 }
 
-/// The transaction that writes documents; what became of each.
+/// The transaction that writes documents, all of which wait for the same step; what became of each.
 fn write(vectorizer: &Vectorizer, batch: &Batch, has_notes: bool) -> Vec<Hold> {
     let items: Vec<&Item> = batch.iter().map(|(_, flight)| &flight.item).collect();
-    let holds = transaction::acting_as(vectorizer.owner, || {
-        let holds = queue::hold(vectorizer, &items);
+    let unchanged = |(_, flight): &(u64, Flight)| matches!(flight.stage, Stage::Finishing { .. });
+    let (holds, again) = transaction::acting_as(vectorizer.owner, || {
+        let holds = if batch.iter().all(unchanged) {
+            queue::hold_items(vectorizer, &items)
+        } else {
+            queue::hold(vectorizer, &items)
+        };
         let ours = std::iter::zip(batch, &holds).filter(|(_, hold)| **hold == Hold::Ours);
         let replacements = ours.filter_map(|((_, flight), _)| match &flight.stage {
             Stage::Writing { draft, vectors } => Some(Replacement {
@@ -301,11 +311,14 @@ fn write(vectorizer: &Vectorizer, batch: &Batch, has_notes: bool) -> Vec<Hold> {
         destination::replace(vectorizer, &replacements.collect::<Vec<_>>());
         destination::clear(vectorizer, queue::numbers(&of(&items, &holds, &[Hold::Gone])));
         let done = of(&items, &holds, &[Hold::Ours, Hold::Gone]);
-        if !done.is_empty() {
-            queue::finish(vectorizer, &done);
-        }
-        holds
+        let again = if done.is_empty() {
+            HashSet::new()
+        } else {
+            queue::finish(vectorizer, &done)
+        };
+        (holds, again)
     });
+    note(vectorizer, batch, &holds, &again);
     if has_notes {
         for item in of(&items, &holds, &[Hold::Ours, Hold::Gone]) {
             catalog::forgive(vectorizer.id, Some(&item.primary_key));
@@ -315,6 +328,33 @@ fn write(vectorizer: &Vectorizer, batch: &Batch, has_notes: bool) -> Vec<Hold> {
         }
     }
     holds
+}
+
+/// Writes down what is to be remembered of documents that have just been written, in the same transaction: a memory must
+/// never say more than the destination.
+fn note(vectorizer: &Vectorizer, batch: &Batch, holds: &[Hold], again: &HashSet<i64>) {
+    let (mut remember, mut forget) = (Vec::new(), Vec::new());
+    for ((_, flight), hold) in std::iter::zip(batch, holds) {
+        let again = again.contains(&flight.item.number);
+        let note = match (&flight.stage, hold) {
+            (_, Hold::Gone) => &Note::Forget,
+            // Whoever changed the row meanwhile may have meant that the document is to be looked at anew
+            // (sql/query/forget_documents.sql). What was remembered before is not what was written.
+            (Stage::Writing { .. }, Hold::Ours) if again => &Note::Forget,
+            (Stage::Writing { draft, .. }, Hold::Ours) => &draft.note,
+            (Stage::Finishing { note }, Hold::Ours) if !again => note,
+            _ => &Note::Keep,
+        };
+        match note {
+            Note::Remember(memory) => remember.push((flight.item.key.as_str(), memory)),
+            Note::Forget if flight.remembered => forget.push(flight.item.key.as_str()),
+            Note::Keep | Note::Forget => (),
+        }
+    }
+    if !remember.is_empty() {
+        catalog::remember(vectorizer.id, &remember);
+    }
+    catalog::forget_documents(vectorizer.id, &forget);
 }
 
 /// Those of the documents whose hold is one of `wanted`.
