@@ -12,11 +12,13 @@ use ai_pipeline::error::{Class, Failure, Step};
 use ai_pipeline::format::Template;
 use pgrx::JsonB;
 use pgrx::pg_sys::Oid;
+use pgrx::prelude::*;
 use serde_json::{Value, json};
 
 pub use memory::{Remembered, forget_all_documents, forget_documents, memories, remember, remembers_documents};
 pub use names::follow_names;
 
+use crate::error::raise;
 use crate::index::{DestinationNames, VectorIndex};
 use crate::key::{In, PrimaryKey};
 use crate::statement::{self, fill, identifier};
@@ -69,6 +71,7 @@ pub struct Statements {
     pub lock_source: String,
     pub lock_items: String,
     pub held_items: String,
+    pub known_items: String,
     pub forget_failed: String,
     pub count_chunks: String,
     pub destination: DestinationStatements,
@@ -96,11 +99,38 @@ pub struct Unusable {
     pub failure: Failure,
 }
 
+/// In place of the class of a failure: some texts were too long for the model, and nothing is wrong with the rest.
+const CUT: &str = "cut";
+
 /// The version of the extension in this database; `None` where it is not installed.
 pub fn extension_version() -> Option<String> {
     statement::row(include_str!("../sql/query/extension_version.sql"), &[], |row| {
         row.must(1)
     })
+}
+
+/// What is wrong where the extension of this database and the library are of different versions.
+pub fn version_conflict() -> Option<String> {
+    let library = env!("CARGO_PKG_VERSION");
+    let installed = extension_version().filter(|installed| installed != library)?;
+    Some(format!(
+        "the extension is version {installed}, the library {library}: run ALTER EXTENSION ai UPDATE"
+    ))
+}
+
+/// Refuses to work on a catalogue of another version.
+///
+/// # Errors
+/// Raised with what to do.
+pub fn must_fit() {
+    if let Some(conflict) = version_conflict() {
+        let hint = "If that has been done, restart the server, so that it loads the new library.";
+        raise(
+            PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+            conflict,
+            Some(hint),
+        );
+    }
 }
 
 /// All vectorizers that the background worker serves, and those that it cannot serve.
@@ -306,6 +336,7 @@ impl Statements {
             },
             lock_items: of!("lock_items"),
             held_items: of!("held_items"),
+            known_items: of!("known_items"),
             forget_failed: of!("forget_failed"),
             count_chunks: match destination {
                 Destination::Table { .. } => of!("count_chunks"),
@@ -380,10 +411,52 @@ pub fn record_error(id: i32, config: Option<&Config>, primary_key: Option<&Value
     );
 }
 
-/// A document (or the vectorizer) is well again: what was written down about it goes.
-pub fn forgive(id: i32, primary_key: Option<&Value>) {
+/// A document (or the vectorizer) is well again: what was written down about it goes. Returns the chunks that were noted
+/// as cut: those that keep their vectors have to be noted again.
+pub fn forgive(id: i32, primary_key: Option<&Value>) -> Vec<i64> {
     let key = primary_key.map(|key| JsonB(key.clone()));
-    statement::run(include_str!("../sql/query/forgive.sql"), &[id.into(), key.into()]);
+    let sql = include_str!("../sql/query/forgive.sql");
+    let forgiven = statement::rows(sql, &[id.into(), key.into()], |row| row.get::<JsonB>(1));
+    let chunks = forgiven.into_iter().flatten().map(|JsonB(chunks)| chunks);
+    chunks
+        .flat_map(|chunks| serde_json::from_value::<Vec<i64>>(chunks).unwrap_or_default())
+        .collect()
+}
+
+/// Writes down that chunks of a document are longer than the model takes. They are embedded all the same, from what was left
+/// of them: this is no failure, but it must not go unseen.
+pub fn note_cut(vectorizer: &Vectorizer, primary_key: &Value, chunks: &[usize]) {
+    if chunks.is_empty() {
+        return;
+    }
+    let (model, limit) = ai_pipeline::embed::model_and_limit(&vectorizer.config.embedding);
+    let takes = limit.map(|limit| format!(" ({limit} tokens)")).unwrap_or_default();
+    let number = chunks.len();
+    let mut details = json!({
+        "error_reason": format!("{number} chunks are longer than {model} takes{takes}: their vectors are those of their beginnings"),
+        "step": Step::Embedding,
+        "class": CUT,
+        "is_retryable": false,
+        "provider": vectorizer.config.embedding.provider(),
+        "hint": "Make chunks smaller (chunk_size), or choose a model that takes more.",
+        "primary_key": primary_key,
+        "chunk_seq": chunks,
+        "model": model,
+    });
+    if let Some(limit) = limit {
+        details["limit"] = limit.into();
+    }
+    statement::run(
+        include_str!("../sql/query/record_error.sql"),
+        &[
+            vectorizer.id.into(),
+            "text was cut".into(),
+            JsonB(details).into(),
+            Step::Embedding.to_string().into(),
+            CUT.into(),
+            JsonB(primary_key.clone()).into(),
+        ],
+    );
 }
 
 /// Stops the vectorizer until its configuration may have been mended; how long until one document is tried.

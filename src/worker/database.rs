@@ -234,8 +234,12 @@ impl Worker {
             match flight.stage {
                 Stage::Preparing { .. } => preparing += 1,
                 Stage::Embedding { .. } => embedding += 1,
-                Stage::Comparing { .. } | Stage::Writing { .. } | Stage::Finishing { .. } | Stage::Settling { .. } => {
-                    writing += 1
+                Stage::Comparing { .. }
+                | Stage::Stashing { .. }
+                | Stage::Writing { .. }
+                | Stage::Finishing { .. }
+                | Stage::Settling { .. } => {
+                    writing += 1;
                 }
             }
         }
@@ -318,21 +322,18 @@ impl Worker {
 
 /// Whether the database has the extension, in the version of this library. Says why when it stands still.
 fn extension_fits(database: Oid) -> bool {
-    let installed = match transaction::run(catalog::extension_version) {
-        Ok(installed) => installed,
+    let looked = transaction::run(|| (catalog::extension_version().is_some(), catalog::version_conflict()));
+    let next_due = match looked {
         Err(aborted) => {
             log!("ai: cannot look for the extension: {}", aborted.message);
             return false;
         }
-    };
-    let library = env!("CARGO_PKG_VERSION");
-    let next_due = match installed.as_deref() {
-        Some(version) if version == library => return true,
-        Some(version) => {
-            log!("ai: the extension is version {version}, the library {library}: run ALTER EXTENSION ai UPDATE");
+        Ok((true, None)) => return true,
+        Ok((_, Some(conflict))) => {
+            log!("ai: {conflict}");
             shared_memory::now() + i64::try_from(settings::naptime().as_micros()).unwrap_or(i64::MAX / 2)
         }
-        None => 0,
+        Ok((false, None)) => 0,
     };
     // Woken since: it may just have been installed.
     if !shared_memory::leave(database, next_due) {

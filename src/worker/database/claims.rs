@@ -13,7 +13,7 @@ use super::{BUSY, Worker};
 use crate::catalog::{self, Remembered, Vectorizer};
 use crate::worker::flight::{Event, Flight, Outcome, Stage};
 use crate::worker::shared_memory;
-use crate::{error, queue, transaction};
+use crate::{error, queue, stash, transaction};
 
 /// Documents taken by one statement: enough to make it cheap, few enough that vectorizers take turns.
 const CLAIM: usize = 64;
@@ -47,6 +47,7 @@ impl Worker {
                         &quarantine_failure(),
                     );
                 }
+                stash::sweep(vectorizer);
             });
             if let Err(aborted) = rescued {
                 log!(

@@ -4,8 +4,10 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ai_pipeline::embed::Embedded;
 use ai_pipeline::error::{self as pipeline, Failure};
-use ai_pipeline::memory::Note;
+use ai_pipeline::memory::{Fingerprint, Note};
+use ai_pipeline::plan::Plan;
 use ai_pipeline::retry::{self, Decision};
 use pgrx::prelude::*;
 
@@ -16,13 +18,16 @@ use crate::queue::{self, Hold, Item};
 use crate::transaction::Aborted;
 use crate::worker::flight::{Draft, Event, Flight, Outcome, Stage, Step};
 use crate::worker::services::Prepared;
-use crate::{destination, error, transaction};
+use crate::{destination, error, stash, transaction};
 
 /// Most documents in a transaction: enough that its commit costs each of them little, few enough that a user who wants one
 /// of their rows waits for milliseconds.
 const BATCH: usize = 64;
 /// The same for the chunks that are written.
 const BATCH_CHUNKS: usize = 256;
+
+/// Vectors of one document that are in memory at a time, in bytes: some requests' worth.
+const PORTION: usize = 4 << 20;
 
 /// Documents of one vectorizer that wait for the same step, under the numbers of their flights.
 type Batch = Vec<(u64, Flight)>;
@@ -40,7 +45,14 @@ impl Worker {
                 Prepared::Unchanged { note } => Stage::Finishing { note },
                 Prepared::Texts { texts, note } => Stage::Comparing { texts, note },
             },
-            (Outcome::Embedded(Ok(vectors)), Stage::Embedding { draft, .. }) => Stage::Writing { draft, vectors },
+            (Outcome::Embedded(Ok(embedded)), Stage::Embedding { mut draft, wanted, .. }) => {
+                let Embedded { vectors, cut } = embedded;
+                draft.cut.extend(cut.into_iter().map(|index| wanted[index]));
+                match draft.stashed {
+                    Some(_) => Stage::Stashing { draft, wanted, vectors },
+                    None => Stage::Writing { draft, vectors },
+                }
+            }
             (Outcome::Prepared(Err(failure)) | Outcome::Embedded(Err(failure)), _) => Stage::Settling { failure },
             (Outcome::Prepared(Ok(_)) | Outcome::Embedded(Ok(_)), stage) => {
                 drop(stage);
@@ -74,6 +86,9 @@ impl Worker {
             };
             match step {
                 Step::Compare => self.compare(&vectorizer, batch),
+                Step::Stash => batch
+                    .into_iter()
+                    .for_each(|(number, flight)| self.stash(number, flight)),
                 Step::Write | Step::Finish => self.write(&vectorizer, batch),
                 Step::Settle => batch
                     .into_iter()
@@ -93,8 +108,14 @@ impl Worker {
                 continue;
             };
             let (batch, chunks) = open.entry((flight.vectorizer.id, step)).or_default();
+            let new = flight.stage.new_chunks();
+            // A large document goes alone: the others need not be locked for as long.
+            if new >= BATCH_CHUNKS && !batch.is_empty() {
+                full.push((step, std::mem::take(batch)));
+                *chunks = 0;
+            }
             batch.push(number);
-            *chunks += flight.stage.new_chunks();
+            *chunks += new;
             if batch.len() >= BATCH || *chunks >= BATCH_CHUNKS {
                 full.push((step, std::mem::take(batch)));
                 *chunks = 0;
@@ -117,28 +138,37 @@ impl Worker {
         for (number, mut flight) in batch {
             if let Stage::Comparing { texts, note } = flight.stage {
                 let stored = stored.remove(&flight.item.number).unwrap_or_default();
-                flight.stage = self.embed(number, vectorizer, Draft::new(texts, stored, note));
+                let mut draft = Draft::new(texts, stored, note);
+                if draft.plan.embed.len() > portion(vectorizer) {
+                    draft.stashed = Some(self.stashed(vectorizer, &flight.item));
+                }
+                flight.stage = self.embed(number, vectorizer, draft);
             }
             self.flights.insert(number, flight);
         }
     }
 
-    /// Has the new texts of a document embedded, if there are any.
+    /// What is in the stash of a large document, from an earlier try.
+    fn stashed(&self, vectorizer: &Vectorizer, item: &Item) -> HashSet<Fingerprint> {
+        transaction::run(|| stash::keys(vectorizer, item.number)).unwrap_or_else(|aborted| {
+            log!("ai: cannot look what was put aside of a document: {}", aborted.message);
+            HashSet::new()
+        })
+    }
+
+    /// Has new texts of a document embedded, if there are any: all of them, or the next portion of a large document.
     fn embed(&mut self, number: u64, vectorizer: &Vectorizer, draft: Draft) -> Stage {
-        let missing = draft.missing();
-        if missing.is_empty() {
+        let embedding = &vectorizer.config.embedding;
+        let wanted = draft.next_wanted(portion(vectorizer), embedding);
+        if wanted.is_empty() {
             let vectors = Vec::new();
             return Stage::Writing { draft, vectors };
         }
-        let embedder = self
-            .bridge
-            .within(|| self.services.embedder(&vectorizer.config.embedding));
+        let texts = draft.texts_of(&wanted);
+        let embedder = self.bridge.within(|| self.services.embedder(embedding));
         let task = self.bridge.spawn(async move {
             let vectors = match embedder {
-                Ok(embedder) => {
-                    let embedded = embedder.embed(missing).await;
-                    embedded.map(|embedded| embedded.vectors).map_err(Failure::from)
-                }
+                Ok(embedder) => embedder.embed(texts).await.map_err(Failure::from),
                 Err(failure) => Err(failure),
             };
             Event {
@@ -146,7 +176,35 @@ impl Worker {
                 outcome: Outcome::Embedded(vectors),
             }
         });
-        Stage::Embedding { draft, _task: task }
+        Stage::Embedding {
+            draft,
+            wanted,
+            _task: task,
+        }
+    }
+
+    /// Puts vectors of a large document aside and goes on with the next.
+    fn stash(&mut self, number: u64, mut flight: Flight) {
+        let (mut draft, wanted, vectors) = match flight.stage {
+            Stage::Stashing { draft, wanted, vectors } => (draft, wanted, vectors),
+            stage => {
+                drop(stage);
+                unreachable!("a batch is made of documents that wait for the same step")
+            }
+        };
+        let vectorizer = Arc::clone(&flight.vectorizer);
+        let keys = draft.keys_of(&wanted, &vectorizer.config.embedding);
+        match transaction::run(|| stash::put(&vectorizer, flight.item.number, &keys, &vectors)) {
+            Ok(()) => {
+                draft.stashed.get_or_insert_default().extend(keys);
+                flight.stage = self.embed(number, &vectorizer, draft);
+                self.flights.insert(number, flight);
+            }
+            Err(aborted) => {
+                flight.stage = Stage::Stashing { draft, wanted, vectors };
+                self.refused(&vectorizer, &aborted, vec![(number, flight)]);
+            }
+        }
     }
 
     /// Writes documents, those that have changed, and takes them off the queue.
@@ -167,6 +225,7 @@ impl Worker {
             && let Some(station) = self.station_mut(vectorizer.id)
         {
             station.paused_until = None;
+            station.has_notes |= batch.iter().any(|(_, flight)| flight.was_cut());
         }
         for ((number, mut flight), hold) in std::iter::zip(batch, holds) {
             if hold == Hold::Busy {
@@ -236,6 +295,9 @@ impl Worker {
                     };
                 (hold, note)
             });
+            if decision == Decision::GiveUp {
+                stash::forget(vectorizer, vec![item.number]);
+            }
             if note {
                 catalog::record_error(
                     vectorizer.id,
@@ -310,6 +372,13 @@ fn write(vectorizer: &Vectorizer, batch: &Batch, has_notes: bool) -> Vec<Hold> {
         });
         destination::replace(vectorizer, &replacements.collect::<Vec<_>>());
         destination::clear(vectorizer, queue::numbers(&of(&items, &holds, &[Hold::Gone])));
+        for ((_, flight), _) in std::iter::zip(batch, &holds).filter(|(_, hold)| **hold == Hold::Ours) {
+            if let Stage::Writing { draft, .. } = &flight.stage
+                && draft.stashed.is_some()
+            {
+                insert_stashed(vectorizer, &flight.item, draft);
+            }
+        }
         let done = of(&items, &holds, &[Hold::Ours, Hold::Gone]);
         let again = if done.is_empty() {
             HashSet::new()
@@ -319,13 +388,34 @@ fn write(vectorizer: &Vectorizer, batch: &Batch, has_notes: bool) -> Vec<Hold> {
         (holds, again)
     });
     note(vectorizer, batch, &holds, &again);
-    if has_notes {
-        for item in of(&items, &holds, &[Hold::Ours, Hold::Gone]) {
-            catalog::forgive(vectorizer.id, Some(&item.primary_key));
+    let large = |flight: &Flight| matches!(&flight.stage, Stage::Writing { draft, .. } if draft.stashed.is_some());
+    let emptied = std::iter::zip(batch, &holds).filter(|((_, flight), hold)| large(flight) && **hold != Hold::Busy);
+    let emptied: Vec<i64> = emptied.map(|((_, flight), _)| flight.item.number).collect();
+    if !emptied.is_empty() {
+        stash::forget(vectorizer, emptied);
+    }
+    for ((_, flight), hold) in std::iter::zip(batch, &holds) {
+        let key = &flight.item.primary_key;
+        let was_cut = if has_notes && matches!(hold, Hold::Ours | Hold::Gone) {
+            catalog::forgive(vectorizer.id, Some(key))
+        } else {
+            Vec::new()
+        };
+        let cut = match (hold, &flight.stage) {
+            (Hold::Ours, Stage::Writing { draft, .. }) => draft.cut_chunks(&was_cut),
+            // As its chunks are what they were, so are those of them that were cut.
+            (Hold::Ours, Stage::Finishing { .. }) => was_cut
+                .into_iter()
+                .filter_map(|seq| usize::try_from(seq).ok())
+                .collect(),
+            _ => Vec::new(),
+        };
+        if !cut.is_empty() {
+            catalog::note_cut(vectorizer, key, &cut);
         }
-        if holds.contains(&Hold::Ours) {
-            catalog::resume(vectorizer.id);
-        }
+    }
+    if has_notes && holds.contains(&Hold::Ours) {
+        catalog::resume(vectorizer.id);
     }
     holds
 }
@@ -355,6 +445,37 @@ fn note(vectorizer: &Vectorizer, batch: &Batch, holds: &[Hold], again: &HashSet<
         catalog::remember(vectorizer.id, &remember);
     }
     catalog::forget_documents(vectorizer.id, &forget);
+}
+
+/// Inserts the new chunks of a large document, whose vectors are in the stash, portion by portion.
+fn insert_stashed(vectorizer: &Vectorizer, item: &Item, draft: &Draft) {
+    for indexes in draft.plan.embed.chunks(portion(vectorizer)) {
+        let keys = draft.keys_of(indexes, &vectorizer.config.embedding);
+        let vectors = stash::take(vectorizer, item.number, &keys);
+        assert_eq!(
+            vectors.len(),
+            keys.len(),
+            "what was put aside in an earlier transaction is there"
+        );
+        let plan = Plan {
+            embed: indexes.to_vec(),
+            ..Plan::default()
+        };
+        let portion = Replacement {
+            number: item.number,
+            plan: &plan,
+            stored: &[],
+            texts: &draft.texts,
+            vectors: &vectors,
+        };
+        destination::replace(vectorizer, &[portion]);
+    }
+}
+
+/// Vectors of a document that are in memory at a time. What has more is embedded portion by portion.
+fn portion(vectorizer: &Vectorizer) -> usize {
+    let dimensions = usize::try_from(vectorizer.config.embedding.dimensions()).unwrap_or(1);
+    (PORTION / (dimensions.max(1) * size_of::<f32>())).max(1)
 }
 
 /// Those of the documents whose hold is one of `wanted`.
