@@ -255,3 +255,9 @@ pub fn numbers(items: &[&Item]) -> Vec<i64> {
 fn leases(items: &[&Item]) -> Vec<i64> {
     items.iter().map(|item| item.lease).collect()
 }
+
+/// Queues documents by their primary keys, a JSON array of objects as people see them. What is known of them from an
+/// earlier time does not count: they are read again.
+pub fn enqueue(vectorizer: &Vectorizer, keys: &str) {
+    statement::run(&vectorizer.statements.enqueue, &[keys.into()]);
+}

@@ -400,3 +400,21 @@ fn a_row_with_its_vector_is_embedded_once() {
         ("1".to_owned(), 4)
     );
 }
+
+/// What was tampered with has the right number of chunks: a memory does not tell, a repair must not ask it.
+#[test]
+fn a_repair_asks_no_memory() {
+    let scene = Scene::start();
+    let cluster = &scene.cluster;
+    cluster.execute("SET timezone = 'Asia/Tokyo'");
+    cluster.execute("CREATE TABLE doc (id timestamptz PRIMARY KEY, uri text, touched int DEFAULT 0)");
+    cluster.execute(&CREATE.replace("$title: ", ""));
+    let uri = scene.s3.put("a.md", "one");
+    settle(&scene, &format!("INSERT INTO doc VALUES ('2026-01-02 03:04:05Z', '{uri}')"));
+    cluster.execute("UPDATE doc_embedding_store SET chunk = 'none'");
+    let wrong = "SELECT problem FROM ai.verify_vectorizer(1, repair => true)";
+    assert_eq!(cluster.column(wrong), ["text"]);
+    cluster.wait_until_settled();
+    assert_eq!(cluster.column(wrong), [""; 0]);
+    assert_eq!(cluster.value("SELECT chunk FROM doc_embedding_store"), "one");
+}

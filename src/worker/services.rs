@@ -73,6 +73,22 @@ impl Services {
         embedders.filter_map(Embedder::throttled_until).max()
     }
 
+    /// The texts of a document, whatever is remembered of it.
+    pub fn texts(
+        &self,
+        vectorizer: &Arc<Vectorizer>,
+        document: Option<Content>,
+        columns: Value,
+    ) -> impl Future<Output = Result<Vec<String>, Failure>> + Send + use<> {
+        let prepare = self.prepare(vectorizer, document, columns, None);
+        async move {
+            match prepare.await? {
+                Prepared::Texts { texts, .. } => Ok(texts),
+                Prepared::Unchanged { .. } => unreachable!("nothing is known that it could be unchanged from"),
+            }
+        }
+    }
+
     /// The task that makes the texts of a document: load, parse, chunk, format. It goes no further than it must.
     pub fn prepare(
         &self,
