@@ -1,5 +1,6 @@
 //! The extension's own tables: which vectorizers there are, what ails them, and what failed.
 
+mod memory;
 mod names;
 
 use std::collections::BTreeMap;
@@ -14,6 +15,9 @@ use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
 use serde_json::{Value, json};
 
+pub use memory::{
+    Remembered, forget_all_documents, forget_documents, forget_timed_documents, memories, remember, remembers_documents,
+};
 pub use names::follow_names;
 
 use crate::error::raise;
@@ -71,6 +75,7 @@ pub struct Statements {
     pub held_items: String,
     pub known_items: String,
     pub forget_failed: String,
+    pub count_chunks: String,
     pub documents: String,
     pub strays: String,
     pub enqueue: String,
@@ -357,6 +362,10 @@ impl Statements {
             held_items: of!("held_items"),
             known_items: of!("known_items"),
             forget_failed: of!("forget_failed"),
+            count_chunks: match destination {
+                Destination::Table { .. } => of!("count_chunks"),
+                Destination::Column { .. } => of!("count_embeddings"),
+            },
             documents: match destination {
                 Destination::Table { .. } => of!("documents"),
                 Destination::Column { .. } => of!("column_documents"),

@@ -234,7 +234,11 @@ impl Worker {
             match flight.stage {
                 Stage::Preparing { .. } => preparing += 1,
                 Stage::Embedding { .. } => embedding += 1,
-                Stage::Comparing { .. } | Stage::Stashing { .. } | Stage::Writing { .. } | Stage::Settling { .. } => {
+                Stage::Comparing { .. }
+                | Stage::Stashing { .. }
+                | Stage::Writing { .. }
+                | Stage::Finishing { .. }
+                | Stage::Settling { .. } => {
                     writing += 1;
                 }
             }

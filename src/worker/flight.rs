@@ -7,7 +7,7 @@ use std::time::Instant;
 use ai_pipeline::config::Embedding;
 use ai_pipeline::embed::Embedded;
 use ai_pipeline::error::Failure;
-use ai_pipeline::memory::Fingerprint;
+use ai_pipeline::memory::{Fingerprint, Note};
 use ai_pipeline::plan::Plan;
 
 use crate::bridge::Task;
@@ -15,6 +15,7 @@ use crate::catalog::Vectorizer;
 use crate::destination::StoredChunk;
 use crate::queue::Item;
 use crate::stash;
+use crate::worker::services::Prepared;
 
 /// A claimed document on its way to the destination.
 pub struct Flight {
@@ -25,6 +26,8 @@ pub struct Flight {
     pub not_before: Instant,
     /// Claimed because a process died with it: flies alone.
     pub suspect: bool,
+    /// Something was remembered of it.
+    pub remembered: bool,
 }
 
 impl Flight {
@@ -39,7 +42,7 @@ pub enum Stage {
     /// Loading, parsing, chunking and formatting, in a task.
     Preparing { _task: Task },
     /// Its texts are known and wait to be compared with the stored ones.
-    Comparing { texts: Vec<String> },
+    Comparing { texts: Vec<String>, note: Note },
     /// Some texts are new, and a task waits for the vectors of `wanted`.
     Embedding {
         draft: Draft,
@@ -54,6 +57,8 @@ pub enum Stage {
     },
     /// All is there and waits for its transaction. The vectors of a large document are in the stash.
     Writing { draft: Draft, vectors: Vec<Vec<f32>> },
+    /// It is as it was: nothing is written but, maybe, what is remembered of it.
+    Finishing { note: Note },
     /// It failed, which waits to be noted in the queue.
     Settling { failure: Failure },
 }
@@ -66,6 +71,7 @@ impl Stage {
             Stage::Comparing { .. } => Some(Step::Compare),
             Stage::Stashing { .. } => Some(Step::Stash),
             Stage::Writing { .. } => Some(Step::Write),
+            Stage::Finishing { .. } => Some(Step::Finish),
             Stage::Settling { .. } => Some(Step::Settle),
         }
     }
@@ -85,6 +91,7 @@ pub enum Step {
     Compare,
     Stash,
     Write,
+    Finish,
     Settle,
 }
 
@@ -93,6 +100,8 @@ pub struct Draft {
     pub texts: Vec<String>,
     pub stored: Vec<StoredChunk>,
     pub plan: Plan,
+    /// What is to be written down with it.
+    pub note: Note,
     /// Of a large document: the texts whose vectors are in the stash.
     pub stashed: Option<HashSet<Fingerprint>>,
     /// The texts that were too long for the model, as far as they have been embedded now.
@@ -100,13 +109,14 @@ pub struct Draft {
 }
 
 impl Draft {
-    pub fn new(texts: Vec<String>, stored: Vec<StoredChunk>) -> Draft {
+    pub fn new(texts: Vec<String>, stored: Vec<StoredChunk>, note: Note) -> Draft {
         let old: Vec<&str> = stored.iter().map(|chunk| chunk.text.as_str()).collect();
         let plan = ai_pipeline::plan::compare(&old, &texts);
         Draft {
             texts,
             stored,
             plan,
+            note,
             stashed: None,
             cut: Vec::new(),
         }
@@ -150,8 +160,8 @@ impl Draft {
 
 /// What a task hands back.
 pub enum Outcome {
-    /// The formatted chunks of the document.
-    Prepared(Result<Vec<String>, Failure>),
+    /// What the document is now.
+    Prepared(Result<Prepared, Failure>),
     /// The vectors of the missing texts.
     Embedded(Result<Embedded, Failure>),
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use ai_pipeline::embed::Embedded;
 use ai_pipeline::error::{self as pipeline, Failure};
-use ai_pipeline::memory::Fingerprint;
+use ai_pipeline::memory::{Fingerprint, Note};
 use ai_pipeline::plan::Plan;
 use ai_pipeline::retry::{self, Decision};
 use pgrx::prelude::*;
@@ -17,6 +17,7 @@ use crate::destination::Replacement;
 use crate::queue::{self, Hold, Item};
 use crate::transaction::Aborted;
 use crate::worker::flight::{Draft, Event, Flight, Outcome, Stage, Step};
+use crate::worker::services::Prepared;
 use crate::{destination, error, stash, transaction};
 
 /// Most documents in a transaction: enough that its commit costs each of them little, few enough that a user who wants one
@@ -40,7 +41,10 @@ impl Worker {
             return;
         };
         flight.stage = match (event.outcome, flight.stage) {
-            (Outcome::Prepared(Ok(texts)), Stage::Preparing { .. }) => Stage::Comparing { texts },
+            (Outcome::Prepared(Ok(prepared)), Stage::Preparing { .. }) => match prepared {
+                Prepared::Unchanged { note } => Stage::Finishing { note },
+                Prepared::Texts { texts, note } => Stage::Comparing { texts, note },
+            },
             (Outcome::Embedded(Ok(embedded)), Stage::Embedding { mut draft, wanted, .. }) => {
                 let Embedded { vectors, cut } = embedded;
                 draft.cut.extend(cut.into_iter().map(|index| wanted[index]));
@@ -85,7 +89,7 @@ impl Worker {
                 Step::Stash => batch
                     .into_iter()
                     .for_each(|(number, flight)| self.stash(number, flight)),
-                Step::Write => self.write(&vectorizer, batch),
+                Step::Write | Step::Finish => self.write(&vectorizer, batch),
                 Step::Settle => batch
                     .into_iter()
                     .for_each(|(number, flight)| self.settle(number, flight)),
@@ -132,9 +136,9 @@ impl Worker {
             Err(aborted) => return self.refused(vectorizer, &aborted, batch),
         };
         for (number, mut flight) in batch {
-            if let Stage::Comparing { texts } = flight.stage {
+            if let Stage::Comparing { texts, note } = flight.stage {
                 let stored = stored.remove(&flight.item.number).unwrap_or_default();
-                let mut draft = Draft::new(texts, stored);
+                let mut draft = Draft::new(texts, stored, note);
                 if draft.plan.embed.len() > portion(vectorizer) {
                     draft.stashed = Some(self.stashed(vectorizer, &flight.item));
                 }
@@ -203,7 +207,7 @@ impl Worker {
         }
     }
 
-    /// Writes documents and takes them off the queue.
+    /// Writes documents, those that have changed, and takes them off the queue.
     fn write(&mut self, vectorizer: &Arc<Vectorizer>, batch: Batch) {
         let has_notes = self.station(vectorizer.id).is_some_and(|station| station.has_notes);
         let holds = match transaction::run(|| write(vectorizer, &batch, has_notes)) {
@@ -345,11 +349,16 @@ impl Worker {
     }
 }
 
-/// The transaction that writes documents; what became of each.
+/// The transaction that writes documents, all of which wait for the same step; what became of each.
 fn write(vectorizer: &Vectorizer, batch: &Batch, has_notes: bool) -> Vec<Hold> {
     let items: Vec<&Item> = batch.iter().map(|(_, flight)| &flight.item).collect();
-    let holds = transaction::acting_as(vectorizer.owner, || {
-        let holds = queue::hold(vectorizer, &items);
+    let unchanged = |(_, flight): &(u64, Flight)| matches!(flight.stage, Stage::Finishing { .. });
+    let (holds, again) = transaction::acting_as(vectorizer.owner, || {
+        let holds = if batch.iter().all(unchanged) {
+            queue::hold_items(vectorizer, &items)
+        } else {
+            queue::hold(vectorizer, &items)
+        };
         let ours = std::iter::zip(batch, &holds).filter(|(_, hold)| **hold == Hold::Ours);
         let replacements = ours.filter_map(|((_, flight), _)| match &flight.stage {
             Stage::Writing { draft, vectors } => Some(Replacement {
@@ -371,11 +380,14 @@ fn write(vectorizer: &Vectorizer, batch: &Batch, has_notes: bool) -> Vec<Hold> {
             }
         }
         let done = of(&items, &holds, &[Hold::Ours, Hold::Gone]);
-        if !done.is_empty() {
-            queue::finish(vectorizer, &done);
-        }
-        holds
+        let again = if done.is_empty() {
+            HashSet::new()
+        } else {
+            queue::finish(vectorizer, &done)
+        };
+        (holds, again)
     });
+    note(vectorizer, batch, &holds, &again);
     let large = |flight: &Flight| matches!(&flight.stage, Stage::Writing { draft, .. } if draft.stashed.is_some());
     let emptied = std::iter::zip(batch, &holds).filter(|((_, flight), hold)| large(flight) && **hold != Hold::Busy);
     let emptied: Vec<i64> = emptied.map(|((_, flight), _)| flight.item.number).collect();
@@ -389,14 +401,50 @@ fn write(vectorizer: &Vectorizer, batch: &Batch, has_notes: bool) -> Vec<Hold> {
         } else {
             Vec::new()
         };
-        if let (Hold::Ours, Stage::Writing { draft, .. }) = (hold, &flight.stage) {
-            catalog::note_cut(vectorizer, key, &draft.cut_chunks(&was_cut));
+        let cut = match (hold, &flight.stage) {
+            (Hold::Ours, Stage::Writing { draft, .. }) => draft.cut_chunks(&was_cut),
+            // As its chunks are what they were, so are those of them that were cut.
+            (Hold::Ours, Stage::Finishing { .. }) => was_cut
+                .into_iter()
+                .filter_map(|seq| usize::try_from(seq).ok())
+                .collect(),
+            _ => Vec::new(),
+        };
+        if !cut.is_empty() {
+            catalog::note_cut(vectorizer, key, &cut);
         }
     }
     if has_notes && holds.contains(&Hold::Ours) {
         catalog::resume(vectorizer.id);
     }
     holds
+}
+
+/// Writes down what is to be remembered of documents that have just been written, in the same transaction: a memory must
+/// never say more than the destination.
+fn note(vectorizer: &Vectorizer, batch: &Batch, holds: &[Hold], again: &HashSet<i64>) {
+    let (mut remember, mut forget) = (Vec::new(), Vec::new());
+    for ((_, flight), hold) in std::iter::zip(batch, holds) {
+        let again = again.contains(&flight.item.number);
+        let note = match (&flight.stage, hold) {
+            (_, Hold::Gone) => &Note::Forget,
+            // Whoever changed the row meanwhile may have meant that the document is to be looked at anew
+            // (sql/query/forget_documents.sql). What was remembered before is not what was written.
+            (Stage::Writing { .. }, Hold::Ours) if again => &Note::Forget,
+            (Stage::Writing { draft, .. }, Hold::Ours) => &draft.note,
+            (Stage::Finishing { note }, Hold::Ours) if !again => note,
+            _ => &Note::Keep,
+        };
+        match note {
+            Note::Remember(memory) => remember.push((flight.item.key.as_str(), memory)),
+            Note::Forget if flight.remembered => forget.push(flight.item.key.as_str()),
+            Note::Keep | Note::Forget => (),
+        }
+    }
+    if !remember.is_empty() {
+        catalog::remember(vectorizer.id, &remember);
+    }
+    catalog::forget_documents(vectorizer.id, &forget);
 }
 
 /// Inserts the new chunks of a large document, whose vectors are in the stash, portion by portion.
