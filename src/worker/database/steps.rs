@@ -185,7 +185,7 @@ impl Worker {
 
     /// Does with a failed document what the class of the failure says.
     pub(super) fn settle(&mut self, vectorizer: &Vectorizer, item: &queue::Item, failure: Failure) -> Step {
-        let retries = vectorizer.config.loading.retries();
+        let retries = retry::retries(failure.step, vectorizer.config.loading.retries());
         let decision = retry::after_failure(failure.class, item.attempts, retries, rand::random());
         let settled = transaction::run(|| {
             let (hold, note) = transaction::acting_as(vectorizer.owner, || {
