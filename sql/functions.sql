@@ -72,6 +72,14 @@ AS 'MODULE_PATHNAME', 'forget_errors_wrapper';
 COMMENT ON FUNCTION ai._forget_errors(int4, jsonb) IS
     'Takes back what was noted about documents that are gone. Called by the triggers on source tables.';
 
+-- Documents with such a note are in no queue. Owners of source tables may not read the notes of others.
+CREATE FUNCTION ai._has_cuts(vectorizer_id int4) RETURNS bool
+LANGUAGE sql STABLE STRICT SECURITY DEFINER PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT EXISTS (SELECT FROM ai._vectorizer_errors e WHERE e.id = vectorizer_id AND e.class = 'cut')
+$$;
+COMMENT ON FUNCTION ai._has_cuts(int4) IS
+    'Whether texts of a vectorizer are noted that were longer than its model takes. Asked by the triggers on source tables.';
+
 CREATE FUNCTION ai._partitions(source regclass) RETURNS SETOF oid
 LANGUAGE sql STABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
     -- Not pg_partition_tree(), which locks what it finds.

@@ -86,6 +86,17 @@ CREATE TABLE ai._vectorizer_index (
 COMMENT ON TABLE ai._vectorizer_index IS
     'Builds of indexes that are under way or have failed. Counted before the build, so that one that kills the server is not tried again at once.';
 
+CREATE TABLE ai._vectorizer_stash (
+    id int NOT NULL REFERENCES ai._vectorizer ON DELETE CASCADE,
+    item bigint NOT NULL,
+    text_key bytea NOT NULL,
+    vector bytea NOT NULL,
+    PRIMARY KEY (id, item, text_key)
+);
+ALTER TABLE ai._vectorizer_stash ALTER COLUMN vector SET STORAGE EXTERNAL;
+COMMENT ON TABLE ai._vectorizer_stash IS
+    'Vectors of documents that are too large to be embedded in one go, until all of them are there. What is here is not paid for again after a failure.';
+
 -- No foreign key here and below: parallel jobs of pg_restore fill these tables in any order.
 CREATE TABLE ai._vectorizer_errors (
     id int NOT NULL,
@@ -103,5 +114,7 @@ CREATE TABLE ai._vectorizer_errors (
 CREATE UNIQUE INDEX _vectorizer_errors_key
     ON ai._vectorizer_errors (id, step, md5(coalesce(primary_key::text, '')));
 CREATE INDEX _vectorizer_errors_recorded ON ai._vectorizer_errors (id, recorded);
+-- For the triggers on source tables, which ask with each DELETE.
+CREATE INDEX _vectorizer_errors_cut ON ai._vectorizer_errors (id) WHERE class = 'cut';
 COMMENT ON TABLE ai._vectorizer_errors IS
     'What fails at present: one row per document and step with a counter. A row goes when its document is embedded.';

@@ -19,6 +19,7 @@ mod key;
 mod latch;
 mod queue;
 mod settings;
+mod stash;
 mod statement;
 mod transaction;
 mod vector;

@@ -2,6 +2,7 @@
 //!
 //! All of them run in the caller's transaction, as the owner of the vectorizer.
 
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use ai_pipeline::error::Failure;
@@ -135,14 +136,14 @@ fn start_over(vectorizer: &Vectorizer, number: i64, lease: i64) {
     statement::run(&vectorizer.statements.start_over, &[number.into(), lease.into()]);
 }
 
-/// Ends the work on a document: out of the failed queue, and out of the queue if it is still the one that was taken, else
-/// round again.
-pub fn finish(vectorizer: &Vectorizer, item: &Item) {
-    statement::run(&vectorizer.statements.forget_failed, &[item.number.into()]);
-    let arguments = [item.number.into(), item.lease.into(), item.version.into()];
-    if statement::run(&vectorizer.statements.finish, &arguments) == 0 {
-        start_over(vectorizer, item.number, item.lease);
-    }
+/// Ends the work on documents: out of the failed queue, and out of the queue those that are still what was taken; the
+/// others go round again.
+pub fn finish(vectorizer: &Vectorizer, items: &[&Item]) {
+    let numbers = numbers(items);
+    statement::run(&vectorizer.statements.forget_failed, &[numbers.clone().into()]);
+    let versions: Vec<i64> = items.iter().map(|item| item.version).collect();
+    let arguments = [numbers.into(), leases(items).into(), versions.into()];
+    statement::run(&vectorizer.statements.finish, &arguments);
 }
 
 /// What stands in the way of writing the chunks of a document.
@@ -158,33 +159,85 @@ pub enum Hold {
     Lost,
 }
 
-/// Locks the source row, then the queue row: the order in which a user's statement and its trigger take them.
-pub fn hold(vectorizer: &Vectorizer, item: &Item) -> Hold {
-    let statements = &vectorizer.statements;
-    let holds = |sql: &str| statement::run(sql, &[item.number.into(), item.lease.into()]) > 0;
-    let exists = |sql: &str| statement::run(sql, &[item.number.into()]) > 0;
-    if !exists(&statements.lock_source) {
-        return match (holds(&statements.holds_lease), exists(&statements.source_exists)) {
-            (false, _) => Hold::Lost,
-            (true, true) => Hold::Busy,
-            // Removed without our trigger (session_replication_role = replica): nobody else will clean up.
-            (true, false) if holds(&statements.lock_item) => Hold::Gone,
-            (true, false) => Hold::Busy,
-        };
+/// Locks the source rows, then the queue rows: the order in which a user's statement and its trigger take them. What
+/// became of each, in the order of `items`.
+pub fn hold(vectorizer: &Vectorizer, items: &[&Item]) -> Vec<Hold> {
+    let lock_source = &vectorizer.statements.lock_source;
+    let free: HashSet<i64> = statement::rows(lock_source, &[numbers(items).into()], |row| row.must(1))
+        .into_iter()
+        .collect();
+    let there: Vec<&Item> = items
+        .iter()
+        .copied()
+        .filter(|item| free.contains(&item.number))
+        .collect();
+    let ours = lock_items(vectorizer, &there);
+    if ours.len() == items.len() {
+        return vec![Hold::Ours; items.len()];
     }
-    hold_item(vectorizer, item)
+    let rest: Vec<&Item> = items
+        .iter()
+        .copied()
+        .filter(|item| !ours.contains(&item.number))
+        .collect();
+    let held = held_items(vectorizer, &rest);
+    // Removed without our trigger (session_replication_role = replica): nobody else will clean up.
+    let orphans: Vec<&Item> = rest
+        .into_iter()
+        .filter(|item| held.get(&item.number) == Some(&false))
+        .collect();
+    let gone = lock_items(vectorizer, &orphans);
+    let hold = |item: &&Item| {
+        if ours.contains(&item.number) {
+            Hold::Ours
+        } else if gone.contains(&item.number) {
+            Hold::Gone
+        } else if held.contains_key(&item.number) {
+            Hold::Busy
+        } else {
+            Hold::Lost
+        }
+    };
+    items.iter().map(hold).collect()
 }
 
 /// Locks the queue row alone, for what does not touch the destination.
 pub fn hold_item(vectorizer: &Vectorizer, item: &Item) -> Hold {
-    let holds = |sql: &str| statement::run(sql, &[item.number.into(), item.lease.into()]) > 0;
-    if holds(&vectorizer.statements.lock_item) {
+    if !lock_items(vectorizer, &[item]).is_empty() {
         Hold::Ours
-    } else if holds(&vectorizer.statements.holds_lease) {
-        Hold::Busy
-    } else {
+    } else if held_items(vectorizer, &[item]).is_empty() {
         Hold::Lost
+    } else {
+        Hold::Busy
     }
+}
+
+/// Locks the queue rows of those that are still ours and that no user is changing.
+fn lock_items(vectorizer: &Vectorizer, items: &[&Item]) -> HashSet<i64> {
+    if items.is_empty() {
+        return HashSet::new();
+    }
+    let arguments = [numbers(items).into(), leases(items).into()];
+    let locked = statement::rows(&vectorizer.statements.lock_items, &arguments, |row| row.must(1));
+    locked.into_iter().collect()
+}
+
+/// Those that are still ours, and whether each has a row in the source.
+fn held_items(vectorizer: &Vectorizer, items: &[&Item]) -> HashMap<i64, bool> {
+    let arguments = [numbers(items).into(), leases(items).into()];
+    let held = statement::rows(&vectorizer.statements.held_items, &arguments, |row| {
+        (row.must(1), row.must(2))
+    });
+    held.into_iter().collect()
+}
+
+/// The places of documents in the queue.
+pub fn numbers(items: &[&Item]) -> Vec<i64> {
+    items.iter().map(|item| item.number).collect()
+}
+
+fn leases(items: &[&Item]) -> Vec<i64> {
+    items.iter().map(|item| item.lease).collect()
 }
 
 /// Queues documents by their primary keys, a JSON array of objects as people see them. What is known of them from an

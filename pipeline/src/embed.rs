@@ -61,6 +61,14 @@ pub struct Embedded {
     pub cut: Vec<usize>,
 }
 
+/// The model of a configuration, and the most tokens of a text that are sent to it; `None` where the provider knows that
+/// and cuts by itself. For people.
+pub fn model_and_limit(config: &config::Embedding) -> (String, Option<usize>) {
+    let model = config.resolve().map(|resolved| resolved.model).unwrap_or_default();
+    let limit = tokens::greatest(&model);
+    (model, limit)
+}
+
 /// What can go wrong between texts and vectors.
 ///
 /// The texts hold no key and no input: see [`Refusal`] for what is passed on of a provider's own words.

@@ -11,6 +11,7 @@ pub mod error;
 pub mod format;
 pub mod launch;
 pub mod load;
+pub mod memory;
 pub mod parse;
 pub mod plan;
 pub mod retry;

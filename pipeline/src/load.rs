@@ -6,6 +6,7 @@
 mod file;
 mod http;
 mod s3;
+mod tag;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use futures_util::{Stream, StreamExt};
 pub use self::file::Error as FileError;
 pub use self::http::Error as HttpError;
 pub use self::s3::{Caller, Error as S3Error};
+pub use self::tag::Tag;
 use crate::error::{Class, Failure, Step};
 use crate::secret::Secret;
 use crate::uri::{self, Uri};
@@ -54,8 +56,17 @@ pub struct Document {
     pub name: Option<String>,
     /// The `Content-Type` of S3 or the web server, as sent, parameters included.
     pub media_type: Option<String>,
-    /// The entity tag of S3 or the web server, as sent, quotes included.
-    pub etag: Option<String>,
+    /// What spares the next download, where the other side says enough about the document.
+    pub tag: Option<Tag>,
+}
+
+/// What a second look at a URI has found.
+#[derive(Clone, Debug)]
+pub enum Loaded {
+    /// The document that the tag was of. Nothing was downloaded.
+    Unchanged,
+    /// The document, whole. It may still be the same: not every server can tell.
+    Document(Document),
 }
 
 /// Loads documents. Clones share connections and credentials.
@@ -95,6 +106,25 @@ impl Loader {
     ///
     /// [`Error`], after at most [`Settings::timeout`].
     pub async fn load(&self, uri: &str, role_arn: Option<&str>) -> Result<Document, Error> {
+        match self.load_if_changed(uri, role_arn, None).await? {
+            Loaded::Document(document) => Ok(document),
+            Loaded::Unchanged => unreachable!("without a tag there is nothing to be unchanged from"),
+        }
+    }
+
+    /// Fetches a document if it is not the one that `known` is the tag of. S3 and the web are asked by a conditional GET
+    /// (`If-None-Match`); of a file, size, times and inode are compared. What may be read, and by whom, is checked as if
+    /// the document were fetched.
+    ///
+    /// # Errors
+    ///
+    /// As [`Loader::load`].
+    pub async fn load_if_changed(
+        &self,
+        uri: &str,
+        role_arn: Option<&str>,
+        known: Option<&Tag>,
+    ) -> Result<Loaded, Error> {
         let uri = Uri::parse(uri)?;
         let Inner { settings, s3, http } = &*self.0;
         let limit = settings.max_document_bytes;
@@ -110,21 +140,23 @@ impl Loader {
                         key,
                         version_id: version_id.as_deref(),
                     };
-                    s3.load(object, role_arn, limit, &uri.to_string()).await
+                    s3.load(object, role_arn, known, limit, &uri.to_string()).await
                 }
                 Uri::Http(_) if !settings.http_enabled => Err(HttpError::Closed.into()),
-                Uri::Http(url) => http.load(url, limit).await,
-                Uri::File(path) => file::load(path, &settings.file_directories, limit).await,
+                Uri::Http(url) => http.load(url, known, limit).await,
+                Uri::File(path) => file::load(path, &settings.file_directories, known, limit).await,
             }
         };
-        let mut document = tokio::time::timeout(settings.timeout, loading)
+        let mut loaded = tokio::time::timeout(settings.timeout, loading)
             .await
             .map_err(|_| Error::TimedOut {
                 location: uri.to_string(),
                 seconds: settings.timeout.as_secs_f64(),
             })??;
-        document.name = uri.name();
-        Ok(document)
+        if let Loaded::Document(document) = &mut loaded {
+            document.name = uri.name();
+        }
+        Ok(loaded)
     }
 }
 

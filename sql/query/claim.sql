@@ -1,15 +1,27 @@
--- Takes up to $1 documents under the lease $2 for $3 seconds and returns their rows. Fresh rows come before those that
--- were there when the vectorizer was made. $4 asks for documents that were in the hands of a process that died: they
--- are taken one at a time, so that only the guilty one is found guilty. The attempt is counted before the work.
-WITH candidate AS MATERIALIZED (
-    SELECT q.item
+-- Takes up to $1 documents under the lease $2 for $3 seconds and returns their rows. Fresh rows come first, then those
+-- that are due for another try, then those that were there when the vectorizer was made. $4 asks for documents that were in
+-- the hands of a process that died: they are taken one at a time, so that only the guilty one is found guilty. The attempt
+-- is counted before the work. Both searches read an index from its beginning, whatever the length of the queue.
+WITH waiting AS MATERIALIZED (
+    SELECT q.item, CASE WHEN q.backfill THEN 2 ELSE 0 END AS rank
     FROM {queue} q
-    WHERE (q.lease IS NULL OR q.lease_expires_at < now())
-      AND (q.loading_retry_after IS NULL OR q.loading_retry_after <= now())
+    WHERE q.loading_retry_after IS NULL
+      AND (q.lease IS NULL OR q.lease_expires_at < now())
       AND (q.crashes > 0) = $4
     ORDER BY q.backfill, q.item
     LIMIT $1
     FOR UPDATE SKIP LOCKED
+), due AS MATERIALIZED (
+    SELECT q.item, 1 AS rank
+    FROM {queue} q
+    WHERE q.loading_retry_after <= now()
+      AND (q.lease IS NULL OR q.lease_expires_at < now())
+      AND (q.crashes > 0) = $4
+    ORDER BY q.loading_retry_after
+    LIMIT $1
+    FOR UPDATE SKIP LOCKED
+), candidate AS MATERIALIZED (
+    SELECT c.item FROM (SELECT * FROM waiting UNION ALL SELECT * FROM due) AS c ORDER BY c.rank, c.item LIMIT $1
 ), claimed AS (
     UPDATE {queue} q
     SET lease = $2,

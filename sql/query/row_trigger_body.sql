@@ -23,7 +23,7 @@ BEGIN
         DELETE FROM {queue} q WHERE {queue_is_old}{gone};
         queued := FOUND;
         DELETE FROM {failed} q WHERE {queue_is_old}{gone};
-        IF FOUND OR queued THEN
+        IF FOUND OR queued OR ai._has_cuts({id}) THEN
             PERFORM ai._forget_errors({id}, jsonb_build_array({old_key}));
         END IF;
     END IF;

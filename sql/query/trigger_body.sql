@@ -15,8 +15,9 @@ BEGIN
         DELETE FROM {queue} q USING old_rows o WHERE {queue_is_old}{gone};
         queued := FOUND;
         DELETE FROM {failed} q USING old_rows o WHERE {queue_is_old}{gone};
-        IF FOUND OR queued THEN
-            PERFORM ai._forget_errors({id}, (SELECT jsonb_agg({old_key}) FROM old_rows o));
+        IF FOUND OR queued OR ai._has_cuts({id}) THEN
+            PERFORM ai._forget_errors({id}, (
+                SELECT coalesce(jsonb_agg({old_key}), '[]') FROM old_rows o));
         END IF;
         RETURN NULL;
     END IF;
@@ -32,9 +33,9 @@ BEGIN
         queued := FOUND;
         DELETE FROM {failed} q USING old_rows o
         WHERE {queue_is_old}{gone} AND NOT EXISTS (SELECT FROM new_rows n WHERE {new_is_old});
-        IF FOUND OR queued THEN
+        IF FOUND OR queued OR ai._has_cuts({id}) THEN
             PERFORM ai._forget_errors({id}, (
-                SELECT jsonb_agg({old_key}) FROM old_rows o
+                SELECT coalesce(jsonb_agg({old_key}), '[]') FROM old_rows o
                 WHERE NOT EXISTS (SELECT FROM new_rows n WHERE {new_is_old})));
         END IF;
         -- Rows that differ, byte for byte: not every type has an equality operator.

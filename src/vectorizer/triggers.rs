@@ -4,11 +4,11 @@
 //! source change: the catalogue knows them by number.
 
 use pgrx::JsonB;
-use pgrx::pg_sys::Oid;
+use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 
 use super::partitions::Partitions;
-use crate::catalog::follow_names;
+use crate::catalog::{self, follow_names};
 use crate::key::{In, PrimaryKey};
 use crate::statement::{self, fill, identifier};
 use crate::transaction::acting_as_extension;
@@ -299,11 +299,35 @@ fn forget_errors(vectorizer_id: i32, keys: Option<JsonB>) {
     }
 }
 
-/// For the event trigger: a table or a schema was altered.
+/// For the event trigger, when a table or a schema was altered, and for the scripts that update the extension.
 #[pg_extern(sql = false)]
 fn refresh_triggers() {
+    catalog::must_fit();
+    // The functions are the vectorizers': a script may not touch what is not the extension's, and would take what is new.
+    let _script = OutsideScript::leave();
     refresh(None);
     shared_memory::catalogue_changed_at_commit();
+}
+
+/// What is made while this lives is no member of the extension, also in a script of CREATE or ALTER EXTENSION.
+struct OutsideScript {
+    in_script: bool,
+}
+
+impl OutsideScript {
+    fn leave() -> OutsideScript {
+        // SAFETY: a plain flag of the backend, on its only thread. Drop restores it; where the script fails, Postgres
+        // clears it by itself.
+        let in_script = unsafe { std::mem::replace(&mut *(&raw mut pg_sys::creating_extension), false) };
+        OutsideScript { in_script }
+    }
+}
+
+impl Drop for OutsideScript {
+    fn drop(&mut self) {
+        // SAFETY: as above.
+        unsafe { pg_sys::creating_extension = self.in_script };
+    }
 }
 
 /// For the trigger on the catalogue.

@@ -4,6 +4,7 @@
     check.py NAME ...  some of it; the names are those of the summary
 """
 
+import hashlib
 import os
 import re
 import shutil
@@ -119,6 +120,20 @@ def edges(_bindir, _folder):
     return bool(named) and not missing
 
 
+# What was released never changes again: databases were made by it. The next of these sums are added with a release.
+FROZEN = {
+    "tests/data/ai--0.1.0.sql": "c21d113c7fd3ef1cb4b644d9e4cd0928dcd3ef49268dc9106779ad39b0edc051",
+    "tests/data/vectorizers-0.1.0.sql": "ea598629e1b7bb7d6d97525f1352ce28793157b5767b823f32deb2bb8b509d4e",
+}
+
+
+def frozen(_bindir, _folder):
+    """Install and upgrade scripts of released versions are as they were released."""
+    changed = [name for name, digest in FROZEN.items() if hashlib.sha256((ROOT / name).read_bytes()).hexdigest() != digest]
+    print("\n".join(f"{name} has changed, and is frozen" for name in changed) or f"{len(FROZEN)} files are as they were released")
+    return not changed
+
+
 def documented(bindir, folder):
     """The reference is written from the catalogue: it must be what the catalogue says now."""
     with cluster(bindir, folder, {"shared_preload_libraries": "ai"}, {"AWS_EC2_METADATA_DISABLED": "true"}) as server:
@@ -137,6 +152,7 @@ CHECKS = {
     "format": ("cargo fmt", formatting),
     "wall": ("the pipeline knows no Postgres", wall),
     "edges": ("docs/states.md names tests that there are", edges),
+    "frozen": ("what was released is as it was", frozen),
     "lints": ("clippy, warnings are errors", lints),
     "build": ("the extension, the parser and the provider, installed into the private Postgres", build),
     "compile": ("the tests", compiling),

@@ -13,10 +13,10 @@ use super::{BUSY, Worker};
 use crate::catalog::{self, Vectorizer};
 use crate::worker::flight::{Event, Flight, Outcome, Stage};
 use crate::worker::shared_memory;
-use crate::{error, queue, transaction};
+use crate::{error, queue, stash, transaction};
 
 /// Documents taken by one statement: enough to make it cheap, few enough that vectorizers take turns.
-const CLAIM: usize = 16;
+const CLAIM: usize = 64;
 /// However short the wait until something is due, there is a breath between two looks at the same queue.
 pub(super) const BREATH: Duration = Duration::from_millis(50);
 
@@ -47,6 +47,7 @@ impl Worker {
                         &quarantine_failure(),
                     );
                 }
+                stash::sweep(vectorizer);
             });
             if let Err(aborted) = rescued {
                 log!(
