@@ -129,9 +129,12 @@ pub enum Error {
         /// [`Settings::timeout`].
         after: Duration,
     },
-    /// Status 200 with something that is no list of as many finite vectors as there were inputs.
+    /// Status 200 with something that is no list of as many vectors as there were inputs: a gateway's page, say.
     #[error("the answer of the embedding server makes no sense: {0}")]
     Answer(String),
+    /// A vector with a number that is infinite or NaN. It may be due to its text.
+    #[error("the answer of the embedding server makes no sense: {0}")]
+    NotFinite(String),
     /// Vectors of another length than the configured one.
     #[error("the model returned {actual} dimensions, expected {expected}")]
     Dimensions {
@@ -164,8 +167,13 @@ impl Error {
                 retry_after: until.duration_since(SystemTime::now()).ok(),
             },
             Error::Rejected { alone: true, .. } | Error::Empty { .. } => Class::Permanent,
-            Error::Rejected { alone: false, .. } | Error::Answer(_) => Class::Unknown,
-            Error::Server(_) | Error::Connection { .. } | Error::TimedOut { .. } | Error::Stopped => Class::Transient,
+            Error::NotFinite(_) => Class::Unknown,
+            Error::Rejected { alone: false, .. }
+            | Error::Answer(_)
+            | Error::Server(_)
+            | Error::Connection { .. }
+            | Error::TimedOut { .. }
+            | Error::Stopped => Class::Transient,
         }
     }
 

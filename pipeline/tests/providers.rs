@@ -343,9 +343,9 @@ async fn answers_that_make_no_sense_are_refused() {
                 Class::Configuration,
                 format!("the model returned {longer} dimensions, expected {asked}"),
             ),
-            (Behaviour::TooFew, Class::Unknown, "1 vectors for 2 texts".to_owned()),
+            (Behaviour::TooFew, Class::Transient, "1 vectors for 2 texts".to_owned()),
             (Behaviour::NotFinite, Class::Unknown, "not finite".to_owned()),
-            (Behaviour::Rubbish, Class::Unknown, "not JSON".to_owned()),
+            (Behaviour::Rubbish, Class::Transient, "not JSON".to_owned()),
             (
                 Behaviour::HalfJson,
                 Class::Transient,

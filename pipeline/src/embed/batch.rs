@@ -431,7 +431,7 @@ impl Batcher {
                 "the vector of text {} of {of} holds a number that is not finite",
                 input.index + 1
             );
-            self.fail(input.document, Error::Answer(reason));
+            self.fail(input.document, Error::NotFinite(reason));
             return;
         }
         document.vectors[input.index] = Some(vector);
