@@ -405,6 +405,25 @@ BEGIN
 END
 $$;
 
+-- Tokens in place of a text.
+
+-- Their text is what is sent: of tokens that came of a text, the provider makes the same again.
+CREATE FUNCTION ai.openai_embed(
+    model text, input_tokens int[], api_key text DEFAULT NULL, api_key_name text DEFAULT NULL,
+    dimensions int DEFAULT NULL, openai_user text DEFAULT NULL, extra_headers jsonb DEFAULT NULL,
+    extra_query jsonb DEFAULT NULL, extra_body jsonb DEFAULT NULL, verbose boolean DEFAULT false,
+    client_config jsonb DEFAULT NULL) RETURNS vector
+LANGUAGE c VOLATILE PARALLEL RESTRICTED COST 1000000 AS 'MODULE_PATHNAME', 'openai_embed_tokens_wrapper';
+COMMENT ON FUNCTION ai.openai_embed(text, int[], text, text, int, text, jsonb, jsonb, jsonb, boolean, jsonb) IS
+    'The vector of the text of these tokens, by one of OpenAI''s embedding models (cl100k_base).';
+REVOKE EXECUTE ON FUNCTION
+    ai.openai_embed(text, int[], text, text, int, text, jsonb, jsonb, jsonb, boolean, jsonb)
+FROM PUBLIC;
+
+-- Intervals are written in one way, whatever the session prefers.
+ALTER FUNCTION ai.scheduling_timescaledb(interval, timestamptz, bool, text) SET IntervalStyle = postgres;
+
+
 -- New objects and further changes come above this line.
 
 -- Vectorizers that there are get the triggers and functions of this version. What was in a partition that has left meanwhile

@@ -72,6 +72,14 @@ pub fn model_and_limit(config: &config::Embedding) -> (String, Option<usize>) {
     (model, limit)
 }
 
+/// The text that tokens stand for: those of OpenAI's embedding models, whose tokenizer is known.
+///
+/// # Errors
+/// What is in the way, for people: another model, a number that is no token, or an end in the middle of a character.
+pub fn text_of_tokens(model: &str, tokens: &[i32]) -> Result<String, String> {
+    tokens::text(model, tokens)
+}
+
 /// What can go wrong between texts and vectors.
 ///
 /// The texts hold no key and no input: see [`Refusal`] for what is passed on of a provider's own words.
