@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test check fmt lint installcheck docs install clean
+.PHONY: help setup build demo test check bench fmt lint installcheck docs install clean
 
 # The major version of Postgres for build, demo and test: 15, or another that is in /usr/lib/postgresql.
 export PG ?= 15
@@ -28,6 +28,9 @@ check: setup ## Run some of it: make check ONLY="lints pipeline" (names: those o
 
 installcheck: setup ## Run the SQL tests of pg_test with pg_regress
 	@exec $(python) tests/support/check.py installcheck
+
+bench: setup ## Measure an optimised build, write bench/RESULTS.md: make bench CASE="1 3" (REPEATS=3, PEER=pgai)
+	@exec $(python) bench/run.py
 
 docs: build ## Write docs/reference.md from the catalogue
 	@exec $(python) docs/reference.py

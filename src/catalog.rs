@@ -1,5 +1,6 @@
 //! The extension's own tables: which vectorizers there are, what ails them, and what failed.
 
+mod memory;
 mod names;
 
 use std::collections::BTreeMap;
@@ -14,6 +15,9 @@ use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
 use serde_json::{Value, json};
 
+pub use memory::{
+    Remembered, forget_all_documents, forget_documents, forget_timed_documents, memories, remember, remembers_documents,
+};
 pub use names::follow_names;
 
 use crate::error::raise;
@@ -69,7 +73,12 @@ pub struct Statements {
     pub lock_source: String,
     pub lock_items: String,
     pub held_items: String,
+    pub known_items: String,
     pub forget_failed: String,
+    pub count_chunks: String,
+    pub documents: String,
+    pub strays: String,
+    pub enqueue: String,
     pub destination: DestinationStatements,
 }
 
@@ -133,14 +142,15 @@ pub fn must_fit() {
 pub fn vectorizers() -> Vec<Result<Vectorizer, Unusable>> {
     // Rows that were restored without their triggers, or a database that was copied.
     follow_names();
-    statement::rows(include_str!("../sql/query/vectorizers.sql"), &[], |row| {
+    let all: Option<i32> = None;
+    statement::rows(include_str!("../sql/query/vectorizers.sql"), &[all.into()], |row| {
         let id: i32 = row.must("id");
         // What was asked for by name is done, also for one that is stopped.
         let asked = row.get::<f64>("runs_in").is_some_and(|seconds| seconds <= 0.0);
         if row.must::<bool>("disabled") && !asked {
             return None;
         }
-        let read = read(row).transpose()?;
+        let read = read(row, false).transpose()?;
         Some(read.map_err(|reason| Unusable {
             id,
             failure: Failure {
@@ -156,7 +166,14 @@ pub fn vectorizers() -> Vec<Result<Vectorizer, Unusable>> {
     .collect()
 }
 
-fn read(row: &statement::Row) -> Result<Option<Vectorizer>, String> {
+/// One vectorizer, whether there is work for it or not; `None` when there is none of this number.
+pub fn vectorizer(id: i32) -> Option<Result<Vectorizer, String>> {
+    let sql = include_str!("../sql/query/vectorizers.sql");
+    statement::row(sql, &[id.into()], |row| read(row, true).transpose()).flatten()
+}
+
+/// `None` for one that the worker has to leave alone, unless `any` is asked for.
+fn read(row: &statement::Row, any: bool) -> Result<Option<Vectorizer>, String> {
     let config: Config = serde_json::from_value(row.must::<JsonB>("config").0)
         .map_err(|error| format!("its configuration cannot be read: {error}"))?;
     let runs_in = row
@@ -166,10 +183,11 @@ fn read(row: &statement::Row) -> Result<Option<Vectorizer>, String> {
         (_, Some(wait)) if row.must::<bool>("disabled") => Schedule::In(wait),
         (Scheduling::Default, _) => Schedule::AtOnce,
         (Scheduling::None | Scheduling::Timescaledb { .. }, Some(wait)) => Schedule::In(wait),
-        (Scheduling::None | Scheduling::Timescaledb { .. }, None) => return Ok(None),
+        (Scheduling::None | Scheduling::Timescaledb { .. }, None) if !any => return Ok(None),
+        (Scheduling::None | Scheduling::Timescaledb { .. }, None) => Schedule::AtOnce,
     };
     let owner: Oid = row.get("relowner").ok_or("its source table does not exist any more")?;
-    if row.get::<bool>("is_watched") != Some(true) {
+    if row.get::<bool>("is_watched") != Some(true) && !any {
         return Ok(None);
     }
     let key = PrimaryKey::current(row.must("source"), &row.must::<JsonB>("source_pk").0);
@@ -288,10 +306,20 @@ impl Statements {
             ("failed", &names.failed),
             ("target", names.target.as_deref().unwrap_or_default()),
             ("embedding", &embedding),
+            ("vector_schema", &names.vector_schema),
             ("vector", &format!("{}.vector", names.vector_schema)),
             ("source_is_item", &key.same(("s", In::Source), item)),
             ("target_is_item", &key.same(("t", In::Target), item)),
             ("failed_is_item", &key.same(("f", In::Queue), item)),
+            ("source_is_target", &key.same(("s", In::Source), ("t", In::Target))),
+            ("source_is_failed", &key.same(("s", In::Source), ("f", In::Queue))),
+            ("source_key", &object(&key.labelled(("s", In::Source)))),
+            ("target_key", &object(&key.labelled(("t", In::Target)))),
+            ("failed_key", &object(&key.labelled(("f", In::Queue)))),
+            ("each_target_pk", &key.list("t.", In::Target)),
+            ("key_pk", &key.list("k.", In::Queue)),
+            ("queued_from_named", &key.renamed("named.k")),
+            ("changed", include_str!("../sql/query/changed.sql").trim_end()),
             ("pk", &key.list("", In::Queue)),
             ("target_pk", &key.list("", In::Target)),
             ("queue_pk", &key.list("q.", In::Queue)),
@@ -332,7 +360,21 @@ impl Statements {
             },
             lock_items: of!("lock_items"),
             held_items: of!("held_items"),
+            known_items: of!("known_items"),
             forget_failed: of!("forget_failed"),
+            count_chunks: match destination {
+                Destination::Table { .. } => of!("count_chunks"),
+                Destination::Column { .. } => of!("count_embeddings"),
+            },
+            documents: match destination {
+                Destination::Table { .. } => of!("documents"),
+                Destination::Column { .. } => of!("column_documents"),
+            },
+            strays: match destination {
+                Destination::Table { .. } => of!("strays"),
+                Destination::Column { .. } => of!("column_strays"),
+            },
+            enqueue: of!("enqueue"),
             destination: match destination {
                 Destination::Table { .. } => DestinationStatements::Table {
                     chunks: of!("chunks"),

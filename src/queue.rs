@@ -23,8 +23,10 @@ pub struct Item {
     pub version: i64,
     /// This try included.
     pub attempts: u32,
-    /// For people.
+    /// For people. Long numbers are rounded.
     pub primary_key: Value,
+    /// The same in JSON as Postgres writes it, each digit of it.
+    pub key: String,
     /// The row was there.
     pub found: bool,
     /// What the document column held.
@@ -51,15 +53,19 @@ pub fn claim(vectorizer: &Vectorizer, limit: usize, lease: i64, duration: Durati
             duration.as_secs_f64().into(),
             suspects.into(),
         ],
-        |row| Item {
-            number: row.must(1),
-            lease,
-            version: row.must(2),
-            attempts: row.must::<i32>(3).unsigned_abs(),
-            primary_key: row.must::<JsonB>(4).0,
-            found: row.must(5),
-            document: row.get(6).map(Content::Text).or_else(|| row.get(7).map(Content::Bytes)),
-            columns: row.must::<JsonB>(8).0,
+        |row| {
+            let key: String = row.must(4);
+            Item {
+                number: row.must(1),
+                lease,
+                version: row.must(2),
+                attempts: row.must::<i32>(3).unsigned_abs(),
+                primary_key: serde_json::from_str(&key).unwrap_or_else(|_| Value::from(key.as_str())),
+                key,
+                found: row.must(5),
+                document: row.get(6).map(Content::Text).or_else(|| row.get(7).map(Content::Bytes)),
+                columns: row.must::<JsonB>(8).0,
+            }
         },
     )
 }
@@ -137,13 +143,14 @@ fn start_over(vectorizer: &Vectorizer, number: i64, lease: i64) {
 }
 
 /// Ends the work on documents: out of the failed queue, and out of the queue those that are still what was taken; the
-/// others go round again.
-pub fn finish(vectorizer: &Vectorizer, items: &[&Item]) {
+/// others go round again, and are returned by their places.
+pub fn finish(vectorizer: &Vectorizer, items: &[&Item]) -> HashSet<i64> {
     let numbers = numbers(items);
     statement::run(&vectorizer.statements.forget_failed, &[numbers.clone().into()]);
     let versions: Vec<i64> = items.iter().map(|item| item.version).collect();
     let arguments = [numbers.into(), leases(items).into(), versions.into()];
-    statement::run(&vectorizer.statements.finish, &arguments);
+    let again = statement::rows(&vectorizer.statements.finish, &arguments, |row| row.must(1));
+    again.into_iter().collect()
 }
 
 /// What stands in the way of writing the chunks of a document.
@@ -201,15 +208,24 @@ pub fn hold(vectorizer: &Vectorizer, items: &[&Item]) -> Vec<Hold> {
     items.iter().map(hold).collect()
 }
 
-/// Locks the queue row alone, for what does not touch the destination.
-pub fn hold_item(vectorizer: &Vectorizer, item: &Item) -> Hold {
-    if !lock_items(vectorizer, &[item]).is_empty() {
-        Hold::Ours
-    } else if held_items(vectorizer, &[item]).is_empty() {
-        Hold::Lost
-    } else {
-        Hold::Busy
+/// Locks the queue rows alone, for what does not touch the destination. What became of each, in the order of `items`.
+pub fn hold_items(vectorizer: &Vectorizer, items: &[&Item]) -> Vec<Hold> {
+    let ours = lock_items(vectorizer, items);
+    if ours.len() == items.len() {
+        return vec![Hold::Ours; items.len()];
     }
+    let held = held_items(vectorizer, items);
+    let hold = |item: &&Item| match item.number {
+        number if ours.contains(&number) => Hold::Ours,
+        number if held.contains_key(&number) => Hold::Busy,
+        _ => Hold::Lost,
+    };
+    items.iter().map(hold).collect()
+}
+
+/// [`hold_items`] of one.
+pub fn hold_item(vectorizer: &Vectorizer, item: &Item) -> Hold {
+    hold_items(vectorizer, &[item])[0]
 }
 
 /// Locks the queue rows of those that are still ours and that no user is changing.
@@ -238,4 +254,10 @@ pub fn numbers(items: &[&Item]) -> Vec<i64> {
 
 fn leases(items: &[&Item]) -> Vec<i64> {
     items.iter().map(|item| item.lease).collect()
+}
+
+/// Queues documents by their primary keys, a JSON array of objects as people see them. What is known of them from an
+/// earlier time does not count: they are read again.
+pub fn enqueue(vectorizer: &Vectorizer, keys: &str) {
+    statement::run(&vectorizer.statements.enqueue, &[keys.into()]);
 }

@@ -134,6 +134,31 @@ pub fn look_up<T>(sql: &str, arguments: &[DatumWithOid], mut read: impl FnMut(&R
     })
 }
 
+/// The answer of a statement that only reads, taken bit by bit: it is as it was at the first bit, and never all in memory.
+/// Ends with the transaction at the latest.
+pub struct Cursor(String);
+
+impl Cursor {
+    pub fn open(sql: &str) -> Cursor {
+        Spi::connect(|client| Cursor(client.open_cursor(sql, &[]).detach_into_name()))
+    }
+
+    /// The next rows, up to `limit`; none at the end.
+    pub fn fetch<T>(&self, limit: usize, mut read: impl FnMut(&Row) -> T) -> Vec<T> {
+        let limit = std::ffi::c_long::try_from(limit).unwrap_or(std::ffi::c_long::MAX);
+        Spi::connect(|client| {
+            let mut cursor = met(client.find_cursor(&self.0));
+            let rows = met(cursor.fetch(limit)).map(|tuple| read(&Row(tuple))).collect();
+            cursor.detach_into_name();
+            rows
+        })
+    }
+
+    pub fn close(self) {
+        Spi::connect(|client| drop(met(client.find_cursor(&self.0))));
+    }
+}
+
 /// A row of an answer.
 pub struct Row<'a>(pgrx::spi::SpiHeapTupleData<'a>);
 

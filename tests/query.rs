@@ -457,8 +457,8 @@ fn an_error_says_what_kind_it_is_and_never_the_key() {
             "53400",
         ),
         (Behaviour::RejectInput("canary".to_owned()), "22023"),
-        (Behaviour::TooFew, "38000"),
-        (Behaviour::Rubbish, "38000"),
+        (Behaviour::TooFew, "08000"),
+        (Behaviour::Rubbish, "08000"),
         (Behaviour::NotFinite, "38000"),
     ] {
         stage.provider.behave(behaviour.clone());

@@ -17,3 +17,4 @@ pub mod plan;
 pub mod retry;
 pub mod secret;
 pub mod uri;
+pub mod verify;

@@ -32,7 +32,7 @@ WITH waiting AS MATERIALIZED (
     WHERE q.item = c.item
     RETURNING q.*
 )
-SELECT q.item, q.version, q.attempts, {primary_key} AS primary_key, s.tableoid IS NOT NULL AS found,
+SELECT q.item, q.version, q.attempts, ({primary_key})::text AS primary_key, s.tableoid IS NOT NULL AS found,
        {document_text} AS document_text, {document_bytes} AS document_bytes, {row} AS columns
 FROM claimed q
 LEFT JOIN {source} s ON {source_is_item}

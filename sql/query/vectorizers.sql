@@ -1,4 +1,4 @@
--- All vectorizers with what the worker needs to build their statements. Columns of the source go by number, so that a
+-- All vectorizers, or the one of number $1, with what the worker needs to build their statements. Columns of the source go by number, so that a
 -- renamed column is followed; queue, failed queue and destination keep the names of the primary key at creation.
 SELECT v.id,
        v.name::text,
@@ -41,4 +41,5 @@ LEFT JOIN LATERAL (
       AND a.attname = coalesce(v.config #>> '{destination,embedding_column}', 'embedding')
       AND NOT a.attisdropped
 ) AS vector ON true
+WHERE $1 IS NULL OR v.id = $1
 ORDER BY v.id

@@ -73,7 +73,8 @@ pub fn plan_first_run(vectorizer_id: i32, scheduling: &Value) {
     }
 }
 
-fn must_own(vectorizer_id: i32) {
+/// Raises when the caller is not the owner of a vectorizer.
+pub fn must_own(vectorizer_id: i32) {
     let owns = include_str!("../../sql/query/owns_vectorizer.sql");
     match statement::row(owns, &[vectorizer_id.into()], |row| row.must::<bool>(1)) {
         Some(true) => (),

@@ -234,7 +234,13 @@ impl Worker {
             match flight.stage {
                 Stage::Preparing { .. } => preparing += 1,
                 Stage::Embedding { .. } => embedding += 1,
-                Stage::Comparing { .. } | Stage::Writing { .. } | Stage::Settling { .. } => writing += 1,
+                Stage::Comparing { .. }
+                | Stage::Stashing { .. }
+                | Stage::Writing { .. }
+                | Stage::Finishing { .. }
+                | Stage::Settling { .. } => {
+                    writing += 1;
+                }
             }
         }
         let activity = match self.flights.len() {

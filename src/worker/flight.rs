@@ -1,16 +1,21 @@
 //! A document that is being worked on: what it waits for, and what it has gathered so far.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Instant;
 
+use ai_pipeline::config::Embedding;
 use ai_pipeline::embed::Embedded;
 use ai_pipeline::error::Failure;
+use ai_pipeline::memory::{Fingerprint, Note};
 use ai_pipeline::plan::Plan;
 
 use crate::bridge::Task;
 use crate::catalog::Vectorizer;
 use crate::destination::StoredChunk;
 use crate::queue::Item;
+use crate::stash;
+use crate::worker::services::Prepared;
 
 /// A claimed document on its way to the destination.
 pub struct Flight {
@@ -21,6 +26,8 @@ pub struct Flight {
     pub not_before: Instant,
     /// Claimed because a process died with it: flies alone.
     pub suspect: bool,
+    /// Something was remembered of it.
+    pub remembered: bool,
 }
 
 impl Flight {
@@ -35,11 +42,23 @@ pub enum Stage {
     /// Loading, parsing, chunking and formatting, in a task.
     Preparing { _task: Task },
     /// Its texts are known and wait to be compared with the stored ones.
-    Comparing { texts: Vec<String> },
-    /// Some texts are new, and a task waits for their vectors.
-    Embedding { draft: Draft, _task: Task },
-    /// All is there and waits for its transaction.
+    Comparing { texts: Vec<String>, note: Note },
+    /// Some texts are new, and a task waits for the vectors of `wanted`.
+    Embedding {
+        draft: Draft,
+        wanted: Vec<usize>,
+        _task: Task,
+    },
+    /// Some vectors of a large document are there and wait to be put aside.
+    Stashing {
+        draft: Draft,
+        wanted: Vec<usize>,
+        vectors: Vec<Vec<f32>>,
+    },
+    /// All is there and waits for its transaction. The vectors of a large document are in the stash.
     Writing { draft: Draft, vectors: Vec<Vec<f32>> },
+    /// It is as it was: nothing is written but, maybe, what is remembered of it.
+    Finishing { note: Note },
     /// It failed, which waits to be noted in the queue.
     Settling { failure: Failure },
 }
@@ -50,7 +69,9 @@ impl Stage {
         match self {
             Stage::Preparing { .. } | Stage::Embedding { .. } => None,
             Stage::Comparing { .. } => Some(Step::Compare),
+            Stage::Stashing { .. } => Some(Step::Stash),
             Stage::Writing { .. } => Some(Step::Write),
+            Stage::Finishing { .. } => Some(Step::Finish),
             Stage::Settling { .. } => Some(Step::Settle),
         }
     }
@@ -58,7 +79,7 @@ impl Stage {
     /// Chunks that the next step writes.
     pub fn new_chunks(&self) -> usize {
         match self {
-            Stage::Writing { vectors, .. } => vectors.len(),
+            Stage::Writing { draft, .. } => draft.plan.embed.len(),
             _ => 0,
         }
     }
@@ -68,7 +89,9 @@ impl Stage {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Step {
     Compare,
+    Stash,
     Write,
+    Finish,
     Settle,
 }
 
@@ -77,20 +100,25 @@ pub struct Draft {
     pub texts: Vec<String>,
     pub stored: Vec<StoredChunk>,
     pub plan: Plan,
-    /// Which of `plan.embed` were too long for the model, once the vectors are there.
+    /// What is to be written down with it.
+    pub note: Note,
+    /// Of a large document: the texts whose vectors are in the stash.
+    pub stashed: Option<HashSet<Fingerprint>>,
+    /// The texts that were too long for the model, as far as they have been embedded now.
     pub cut: Vec<usize>,
 }
 
 impl Draft {
-    pub fn new(texts: Vec<String>, stored: Vec<StoredChunk>) -> Draft {
+    pub fn new(texts: Vec<String>, stored: Vec<StoredChunk>, note: Note) -> Draft {
         let old: Vec<&str> = stored.iter().map(|chunk| chunk.text.as_str()).collect();
         let plan = ai_pipeline::plan::compare(&old, &texts);
-        let cut = Vec::new();
         Draft {
             texts,
             stored,
             plan,
-            cut,
+            note,
+            stashed: None,
+            cut: Vec::new(),
         }
     }
 
@@ -100,21 +128,40 @@ impl Draft {
         let was_cut = |index: &usize| known.contains(&i64::from(self.stored[*index].seq));
         let kept = self.plan.keep.iter().filter(|(index, _)| was_cut(index));
         let mut cut: Vec<usize> = kept.map(|&(_, seq)| seq).collect();
-        cut.extend(self.cut.iter().map(|&index| self.plan.embed[index]));
+        cut.extend(&self.cut);
         cut.sort_unstable();
         cut
     }
 
-    /// The texts that need a vector, in the order of `plan.embed`.
-    pub fn missing(&self) -> Vec<String> {
-        self.plan.embed.iter().map(|&index| self.texts[index].clone()).collect()
+    /// The texts of some chunks.
+    pub fn texts_of(&self, indexes: &[usize]) -> Vec<String> {
+        indexes.iter().map(|&index| self.texts[index].clone()).collect()
+    }
+
+    /// The keys in the stash of some chunks.
+    pub fn keys_of(&self, indexes: &[usize], embedding: &Embedding) -> Vec<Fingerprint> {
+        let key = |&index: &usize| stash::key(embedding, &self.texts[index]);
+        indexes.iter().map(key).collect()
+    }
+
+    /// The next chunks to embed, up to `most`: of a large document those that are not in the stash, and each text once.
+    pub fn next_wanted(&self, most: usize, embedding: &Embedding) -> Vec<usize> {
+        let Some(stashed) = &self.stashed else {
+            return self.plan.embed.clone();
+        };
+        let mut chosen = HashSet::new();
+        let new = self.plan.embed.iter().copied().filter(|&index| {
+            let key = stash::key(embedding, &self.texts[index]);
+            !stashed.contains(&key) && chosen.insert(key)
+        });
+        new.take(most).collect()
     }
 }
 
 /// What a task hands back.
 pub enum Outcome {
-    /// The formatted chunks of the document.
-    Prepared(Result<Vec<String>, Failure>),
+    /// What the document is now.
+    Prepared(Result<Prepared, Failure>),
     /// The vectors of the missing texts.
     Embedded(Result<Embedded, Failure>),
 }

@@ -4,25 +4,32 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use ai_pipeline::config::{Embedding, Loading};
-use ai_pipeline::embed::Embedder;
+use ai_pipeline::config::{Embedding, Loading, Parsing};
+use ai_pipeline::embed::{Embedder, Gates};
 use ai_pipeline::error::{Class, Failure, Step};
 use ai_pipeline::format::python_text;
-use ai_pipeline::load::{self, Loader};
+use ai_pipeline::load::{self, Loaded, Loader, Tag};
+use ai_pipeline::memory::{self, Fingerprint, Memory, Note};
 use ai_pipeline::parse::{self, Parser};
+use bytes::Bytes;
 use serde_json::Value;
 
-use crate::catalog::Vectorizer;
+use crate::catalog::{Remembered, Vectorizer};
 use crate::queue::Content;
 use crate::settings::Settings;
 use crate::{endpoint, environment};
+
+/// Bytes from which on a fingerprint takes so long (a tenth of a millisecond and more) that the network should not wait.
+const LONG: usize = 256 * 1024;
 
 /// Shared by all tasks of a worker, so that connections, credentials and limits are.
 pub struct Services {
     loader: Loader,
     parser: Parser,
-    /// One embedder, and so one limiter, for all vectorizers with the same provider, model and key.
+    /// One embedder for all vectorizers with the same provider, model and key.
     embedders: Vec<(Embedding, Embedder)>,
+    /// One limiter for all embedders with the same server.
+    gates: Gates,
     settings: Settings,
 }
 
@@ -47,6 +54,7 @@ impl Services {
             loader,
             parser,
             embedders: Vec::new(),
+            gates: Gates::default(),
             settings: settings.clone(),
         }
     }
@@ -56,7 +64,8 @@ impl Services {
         if let Some((_, embedder)) = self.embedders.iter().find(|(known, _)| known == embedding) {
             return Ok(embedder.clone());
         }
-        let endpoint = endpoint::of(embedding, None, &self.settings)?;
+        let mut endpoint = endpoint::of(embedding, None, &self.settings)?;
+        endpoint.gates = self.gates.clone();
         let embedder = Embedder::new(embedding, endpoint).map_err(Failure::from)?;
         self.embedders.push((embedding.clone(), embedder.clone()));
         Ok(embedder)
@@ -68,67 +77,222 @@ impl Services {
         embedders.filter_map(Embedder::throttled_until).max()
     }
 
-    /// The task that makes the texts of a document: load, parse, chunk, format.
-    pub fn prepare(
+    /// The texts of a document, whatever is remembered of it.
+    pub fn texts(
         &self,
         vectorizer: &Arc<Vectorizer>,
         document: Option<Content>,
         columns: Value,
     ) -> impl Future<Output = Result<Vec<String>, Failure>> + Send + use<> {
+        let prepare = self.prepare(vectorizer, document, columns, None);
+        async move {
+            match prepare.await? {
+                Prepared::Texts { texts, .. } => Ok(texts),
+                Prepared::Unchanged { .. } => unreachable!("nothing is known that it could be unchanged from"),
+            }
+        }
+    }
+
+    /// The task that makes the texts of a document: load, parse, chunk, format. It goes no further than it must.
+    pub fn prepare(
+        &self,
+        vectorizer: &Arc<Vectorizer>,
+        document: Option<Content>,
+        columns: Value,
+        remembered: Option<Remembered>,
+    ) -> impl Future<Output = Result<Prepared, Failure>> + Send + use<> {
         let (loader, parser, vectorizer) = (self.loader.clone(), self.parser.clone(), Arc::clone(vectorizer));
         async move {
             let Some(document) = document else {
-                return Ok(Vec::new());
+                return Ok(Prepared::Texts {
+                    texts: Vec::new(),
+                    note: Note::between(remembered.as_ref().map(|known| &known.memory), None),
+                });
             };
-            let text = read(&loader, &parser, &vectorizer, document).await?;
-            let blocking = tokio::task::spawn_blocking(move || texts(&vectorizer, &text, &columns));
-            blocking.await.unwrap_or_else(|_| {
-                Err(Failure {
-                    step: Step::Chunking,
-                    class: Class::Unknown,
-                    reason: "the chunker panicked".to_owned(),
-                    hint: Some("The server log has the place; please report it.".to_owned()),
-                })
-            })
+            let preparation = Preparation {
+                loader,
+                parser,
+                row: row(&vectorizer, &columns),
+                vectorizer,
+                remembered,
+            };
+            preparation.run(document).await
         }
     }
 }
 
-/// The text of a document: what its column holds, or what the column points at.
-async fn read(loader: &Loader, parser: &Parser, vectorizer: &Vectorizer, document: Content) -> Result<String, Failure> {
-    let parsing = vectorizer.config.parsing;
-    match (&vectorizer.config.loading, document) {
-        (Loading::Column { .. }, Content::Text(text)) => Ok(text),
-        (Loading::Column { .. }, Content::Bytes(bytes)) => Ok(parser.parse(bytes.into(), None, None, parsing).await?),
-        (Loading::Uri { aws_role_arn, .. }, Content::Text(uri)) => {
-            let loaded = loader.load(&uri, aws_role_arn.as_deref()).await?;
-            let (name, media_type) = (loaded.name.as_deref(), loaded.media_type.as_deref());
-            Ok(parser.parse(loaded.bytes, name, media_type, parsing).await?)
+/// What a document was found to be.
+pub enum Prepared {
+    /// What it was: the destination is as it should be.
+    Unchanged { note: Note },
+    /// Its formatted chunks.
+    Texts { texts: Vec<String>, note: Note },
+}
+
+/// A document on its way to its texts.
+struct Preparation {
+    loader: Loader,
+    parser: Parser,
+    vectorizer: Arc<Vectorizer>,
+    /// The columns that the template names, as texts.
+    row: BTreeMap<String, String>,
+    remembered: Option<Remembered>,
+}
+
+impl Preparation {
+    async fn run(self, document: Content) -> Result<Prepared, Failure> {
+        let config = &self.vectorizer.config;
+        let uri = match (&config.loading, &document) {
+            (Loading::Uri { .. }, Content::Text(uri)) => Some(uri.as_str()),
+            (Loading::Uri { .. } | Loading::Column { .. }, _) => None,
+        };
+        let recipe = memory::recipe(config, uri, &self.row);
+        let remembered = self.remembered.as_ref().map(|known| &known.memory);
+        let known = self
+            .remembered
+            .as_ref()
+            .filter(|known| known.memory.holds(recipe, known.stored));
+        let known = known.map(|known| &known.memory);
+        let Some(source) = self.load(document, known.and_then(|known| known.tag.as_ref())).await? else {
+            return Ok(Prepared::Unchanged { note: Note::Keep });
+        };
+        let (source, content) = if memory::is_worthwhile(config, source.body.len()) {
+            let (source, content) = source.fingerprint().await?;
+            (source, Some(content))
+        } else {
+            (source, None)
+        };
+        let tag = source.tag.clone();
+        if let Some(known) = known.filter(|known| Some(known.content) == content) {
+            let memory = Memory { tag, ..known.clone() };
+            return Ok(Prepared::Unchanged {
+                note: Note::between(Some(known), Some(memory)),
+            });
         }
-        (Loading::Uri { .. }, Content::Bytes(_)) => Err(Failure {
-            step: Step::Loading,
-            class: Class::Configuration,
-            reason: "the column of URIs holds bytes".to_owned(),
-            hint: Some("Its type should be text.".to_owned()),
-        }),
+        let text = source.text(&self.parser, config.parsing).await?;
+        let (vectorizer, row) = (Arc::clone(&self.vectorizer), self.row);
+        let texts = blocking(move || texts(&vectorizer, &text, &row)).await??;
+        let memory = content.map(|content| Memory {
+            tag,
+            content,
+            recipe,
+            chunks: texts.len(),
+        });
+        Ok(Prepared::Texts {
+            texts,
+            note: Note::between(remembered, memory),
+        })
     }
+
+    /// What the column holds, or what it points at; `None` when that is what `known` is the tag of.
+    async fn load(&self, document: Content, known: Option<&Tag>) -> Result<Option<Source>, Failure> {
+        let body = match (&self.vectorizer.config.loading, document) {
+            (Loading::Column { .. }, Content::Text(text)) => Body::Text(text),
+            (Loading::Column { .. }, Content::Bytes(bytes)) => Body::Bytes(bytes.into()),
+            (Loading::Uri { aws_role_arn, .. }, Content::Text(uri)) => {
+                let loaded = self.loader.load_if_changed(&uri, aws_role_arn.as_deref(), known);
+                return Ok(match loaded.await? {
+                    Loaded::Unchanged => None,
+                    Loaded::Document(document) => Some(Source {
+                        body: Body::Bytes(document.bytes),
+                        name: document.name,
+                        media_type: document.media_type,
+                        tag: document.tag,
+                    }),
+                });
+            }
+            (Loading::Uri { .. }, Content::Bytes(_)) => {
+                return Err(Failure {
+                    step: Step::Loading,
+                    class: Class::Configuration,
+                    reason: "the column of URIs holds bytes".to_owned(),
+                    hint: Some("Its type should be text.".to_owned()),
+                });
+            }
+        };
+        Ok(Some(Source {
+            body,
+            name: None,
+            media_type: None,
+            tag: None,
+        }))
+    }
+}
+
+/// A document as it came.
+struct Source {
+    body: Body,
+    name: Option<String>,
+    media_type: Option<String>,
+    tag: Option<Tag>,
+}
+
+enum Body {
+    Text(String),
+    Bytes(Bytes),
+}
+
+impl Body {
+    fn as_bytes(&self) -> &[u8] {
+        match self {
+            Body::Text(text) => text.as_bytes(),
+            Body::Bytes(bytes) => bytes,
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.as_bytes().len()
+    }
+}
+
+impl Source {
+    async fn fingerprint(self) -> Result<(Source, Fingerprint), Failure> {
+        let hash = |source: Source| {
+            let content = Fingerprint::of(source.media_type.as_deref(), source.body.as_bytes());
+            (source, content)
+        };
+        if self.body.len() < LONG {
+            Ok(hash(self))
+        } else {
+            blocking(move || hash(self)).await
+        }
+    }
+
+    async fn text(self, parser: &Parser, parsing: Parsing) -> Result<String, Failure> {
+        match self.body {
+            Body::Text(text) => Ok(text),
+            Body::Bytes(bytes) => {
+                let (name, media_type) = (self.name.as_deref(), self.media_type.as_deref());
+                Ok(parser.parse(bytes, name, media_type, parsing).await?)
+            }
+        }
+    }
+}
+
+/// Runs what takes the processor for itself beside the threads that serve the network.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Failure> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| Failure {
+        step: Step::Chunking,
+        class: Class::Unknown,
+        reason: "the chunker panicked".to_owned(),
+        hint: Some("The server log has the place; please report it.".to_owned()),
+    })
+}
+
+/// The columns that the template names, as Python shows them.
+fn row(vectorizer: &Vectorizer, columns: &Value) -> BTreeMap<String, String> {
+    let columns = vectorizer.template_columns.iter().map(|(name, kind)| {
+        let value = columns.get(name).unwrap_or(&Value::Null);
+        (name.clone(), python_text(value, kind))
+    });
+    columns.collect()
 }
 
 /// What is embedded for a text: its chunks, each in the template.
-fn texts(vectorizer: &Vectorizer, text: &str, columns: &Value) -> Result<Vec<String>, Failure> {
-    let row: BTreeMap<String, String> = vectorizer
-        .template_columns
-        .iter()
-        .map(|(name, kind)| {
-            (
-                name.clone(),
-                python_text(columns.get(name).unwrap_or(&Value::Null), kind),
-            )
-        })
-        .collect();
+fn texts(vectorizer: &Vectorizer, text: &str, row: &BTreeMap<String, String>) -> Result<Vec<String>, Failure> {
     let chunks = vectorizer.splitter.split(text)?;
     chunks
         .iter()
-        .map(|chunk| Ok(vectorizer.template.render(chunk, &row)?))
+        .map(|chunk| Ok(vectorizer.template.render(chunk, row)?))
         .collect()
 }

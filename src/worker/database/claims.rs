@@ -10,10 +10,10 @@ use ai_pipeline::retry;
 use pgrx::prelude::*;
 
 use super::{BUSY, Worker};
-use crate::catalog::{self, Vectorizer};
+use crate::catalog::{self, Remembered, Vectorizer};
 use crate::worker::flight::{Event, Flight, Outcome, Stage};
 use crate::worker::shared_memory;
-use crate::{error, queue, transaction};
+use crate::{error, queue, stash, transaction};
 
 /// Documents taken by one statement: enough to make it cheap, few enough that vectorizers take turns.
 const CLAIM: usize = 64;
@@ -47,6 +47,7 @@ impl Worker {
                         &quarantine_failure(),
                     );
                 }
+                stash::sweep(vectorizer);
             });
             if let Err(aborted) = rescued {
                 log!(
@@ -119,18 +120,20 @@ impl Worker {
                 } else {
                     Some(Duration::ZERO)
                 };
-                (items, suspect, due)
+                let remembered = catalog::memories(vectorizer, &items);
+                (items, remembered, suspect, due)
             })
         });
         match claimed {
-            Ok((items, suspect, due)) => {
+            Ok((items, mut remembered, suspect, due)) => {
                 self.refused.remove(&vectorizer.id);
                 let more = items.len() == limit;
                 let wait = due.map(|wait| if more { wait } else { wait.max(BREATH) });
                 self.stations[index].look_at = wait.map(|wait| Instant::now() + wait);
                 let dry = items.is_empty() && due.is_none_or(|wait| wait > Duration::ZERO);
                 for item in items {
-                    self.take_off(vectorizer, item, suspect);
+                    let remembered = remembered.remove(&item.number);
+                    self.take_off(vectorizer, item, remembered, suspect);
                 }
                 let mine = |flight: &Flight| flight.vectorizer.id == vectorizer.id;
                 if dry && due.is_none() && !self.flights.values().any(mine) {
@@ -180,13 +183,18 @@ impl Worker {
         };
     }
 
-    fn take_off(&mut self, vectorizer: &Arc<Vectorizer>, mut item: queue::Item, suspect: bool) {
+    fn take_off(
+        &mut self,
+        vectorizer: &Arc<Vectorizer>,
+        mut item: queue::Item,
+        remembered: Option<Remembered>,
+        suspect: bool,
+    ) {
         let number = self.next_flight;
         self.next_flight += 1;
         let document = if item.found { item.document.take() } else { None };
-        let prepare = self
-            .services
-            .prepare(vectorizer, document, std::mem::take(&mut item.columns));
+        let (columns, is_remembered) = (std::mem::take(&mut item.columns), remembered.is_some());
+        let prepare = self.services.prepare(vectorizer, document, columns, remembered);
         let task = self.bridge.spawn(async move {
             Event {
                 flight: number,
@@ -199,6 +207,7 @@ impl Worker {
             stage: Stage::Preparing { _task: task },
             not_before: Instant::now(),
             suspect,
+            remembered: is_remembered,
         };
         self.flights.insert(number, flight);
         self.last_busy = Instant::now();
@@ -253,6 +262,6 @@ fn quarantine_failure() -> Failure {
             "the worker process died {} times while it worked on this document",
             retry::CRASH_ATTEMPTS
         ),
-        hint: Some("The server log tells how the process ended. Change the row to have it tried again.".to_owned()),
+        hint: Some("The server log tells how the process ended. Change the row, or call ai.retry_vectorizer, to have it tried again.".to_owned()),
     }
 }

@@ -1,11 +1,13 @@
 //! What the main thread does with a document between its tasks: compare, write, settle.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ai_pipeline::embed::Embedded;
 use ai_pipeline::error::{self as pipeline, Failure};
+use ai_pipeline::memory::{Fingerprint, Note};
+use ai_pipeline::plan::Plan;
 use ai_pipeline::retry::{self, Decision};
 use pgrx::prelude::*;
 
@@ -15,13 +17,17 @@ use crate::destination::Replacement;
 use crate::queue::{self, Hold, Item};
 use crate::transaction::Aborted;
 use crate::worker::flight::{Draft, Event, Flight, Outcome, Stage, Step};
-use crate::{destination, error, transaction};
+use crate::worker::services::Prepared;
+use crate::{destination, error, stash, transaction};
 
 /// Most documents in a transaction: enough that its commit costs each of them little, few enough that a user who wants one
 /// of their rows waits for milliseconds.
 const BATCH: usize = 64;
 /// The same for the chunks that are written.
 const BATCH_CHUNKS: usize = 256;
+
+/// Vectors of one document that are in memory at a time, in bytes: some requests' worth.
+const PORTION: usize = 4 << 20;
 
 /// Documents of one vectorizer that wait for the same step, under the numbers of their flights.
 type Batch = Vec<(u64, Flight)>;
@@ -35,10 +41,17 @@ impl Worker {
             return;
         };
         flight.stage = match (event.outcome, flight.stage) {
-            (Outcome::Prepared(Ok(texts)), Stage::Preparing { .. }) => Stage::Comparing { texts },
-            (Outcome::Embedded(Ok(Embedded { vectors, cut })), Stage::Embedding { mut draft, .. }) => {
-                draft.cut = cut;
-                Stage::Writing { draft, vectors }
+            (Outcome::Prepared(Ok(prepared)), Stage::Preparing { .. }) => match prepared {
+                Prepared::Unchanged { note } => Stage::Finishing { note },
+                Prepared::Texts { texts, note } => Stage::Comparing { texts, note },
+            },
+            (Outcome::Embedded(Ok(embedded)), Stage::Embedding { mut draft, wanted, .. }) => {
+                let Embedded { vectors, cut } = embedded;
+                draft.cut.extend(cut.into_iter().map(|index| wanted[index]));
+                match draft.stashed {
+                    Some(_) => Stage::Stashing { draft, wanted, vectors },
+                    None => Stage::Writing { draft, vectors },
+                }
             }
             (Outcome::Prepared(Err(failure)) | Outcome::Embedded(Err(failure)), _) => Stage::Settling { failure },
             (Outcome::Prepared(Ok(_)) | Outcome::Embedded(Ok(_)), stage) => {
@@ -73,7 +86,10 @@ impl Worker {
             };
             match step {
                 Step::Compare => self.compare(&vectorizer, batch),
-                Step::Write => self.write(&vectorizer, batch),
+                Step::Stash => batch
+                    .into_iter()
+                    .for_each(|(number, flight)| self.stash(number, flight)),
+                Step::Write | Step::Finish => self.write(&vectorizer, batch),
                 Step::Settle => batch
                     .into_iter()
                     .for_each(|(number, flight)| self.settle(number, flight)),
@@ -92,8 +108,14 @@ impl Worker {
                 continue;
             };
             let (batch, chunks) = open.entry((flight.vectorizer.id, step)).or_default();
+            let new = flight.stage.new_chunks();
+            // A large document goes alone: the others need not be locked for as long.
+            if new >= BATCH_CHUNKS && !batch.is_empty() {
+                full.push((step, std::mem::take(batch)));
+                *chunks = 0;
+            }
             batch.push(number);
-            *chunks += flight.stage.new_chunks();
+            *chunks += new;
             if batch.len() >= BATCH || *chunks >= BATCH_CHUNKS {
                 full.push((step, std::mem::take(batch)));
                 *chunks = 0;
@@ -114,27 +136,39 @@ impl Worker {
             Err(aborted) => return self.refused(vectorizer, &aborted, batch),
         };
         for (number, mut flight) in batch {
-            if let Stage::Comparing { texts } = flight.stage {
+            if let Stage::Comparing { texts, note } = flight.stage {
                 let stored = stored.remove(&flight.item.number).unwrap_or_default();
-                flight.stage = self.embed(number, vectorizer, Draft::new(texts, stored));
+                let mut draft = Draft::new(texts, stored, note);
+                if draft.plan.embed.len() > portion(vectorizer) {
+                    draft.stashed = Some(self.stashed(vectorizer, &flight.item));
+                }
+                flight.stage = self.embed(number, vectorizer, draft);
             }
             self.flights.insert(number, flight);
         }
     }
 
-    /// Has the new texts of a document embedded, if there are any.
+    /// What is in the stash of a large document, from an earlier try.
+    fn stashed(&self, vectorizer: &Vectorizer, item: &Item) -> HashSet<Fingerprint> {
+        transaction::run(|| stash::keys(vectorizer, item.number)).unwrap_or_else(|aborted| {
+            log!("ai: cannot look what was put aside of a document: {}", aborted.message);
+            HashSet::new()
+        })
+    }
+
+    /// Has new texts of a document embedded, if there are any: all of them, or the next portion of a large document.
     fn embed(&mut self, number: u64, vectorizer: &Vectorizer, draft: Draft) -> Stage {
-        let missing = draft.missing();
-        if missing.is_empty() {
+        let embedding = &vectorizer.config.embedding;
+        let wanted = draft.next_wanted(portion(vectorizer), embedding);
+        if wanted.is_empty() {
             let vectors = Vec::new();
             return Stage::Writing { draft, vectors };
         }
-        let embedder = self
-            .bridge
-            .within(|| self.services.embedder(&vectorizer.config.embedding));
+        let texts = draft.texts_of(&wanted);
+        let embedder = self.bridge.within(|| self.services.embedder(embedding));
         let task = self.bridge.spawn(async move {
             let vectors = match embedder {
-                Ok(embedder) => embedder.embed(missing).await.map_err(Failure::from),
+                Ok(embedder) => embedder.embed(texts).await.map_err(Failure::from),
                 Err(failure) => Err(failure),
             };
             Event {
@@ -142,10 +176,38 @@ impl Worker {
                 outcome: Outcome::Embedded(vectors),
             }
         });
-        Stage::Embedding { draft, _task: task }
+        Stage::Embedding {
+            draft,
+            wanted,
+            _task: task,
+        }
     }
 
-    /// Writes documents and takes them off the queue.
+    /// Puts vectors of a large document aside and goes on with the next.
+    fn stash(&mut self, number: u64, mut flight: Flight) {
+        let (mut draft, wanted, vectors) = match flight.stage {
+            Stage::Stashing { draft, wanted, vectors } => (draft, wanted, vectors),
+            stage => {
+                drop(stage);
+                unreachable!("a batch is made of documents that wait for the same step")
+            }
+        };
+        let vectorizer = Arc::clone(&flight.vectorizer);
+        let keys = draft.keys_of(&wanted, &vectorizer.config.embedding);
+        match transaction::run(|| stash::put(&vectorizer, flight.item.number, &keys, &vectors)) {
+            Ok(()) => {
+                draft.stashed.get_or_insert_default().extend(keys);
+                flight.stage = self.embed(number, &vectorizer, draft);
+                self.flights.insert(number, flight);
+            }
+            Err(aborted) => {
+                flight.stage = Stage::Stashing { draft, wanted, vectors };
+                self.refused(&vectorizer, &aborted, vec![(number, flight)]);
+            }
+        }
+    }
+
+    /// Writes documents, those that have changed, and takes them off the queue.
     fn write(&mut self, vectorizer: &Arc<Vectorizer>, batch: Batch) {
         let has_notes = self.station(vectorizer.id).is_some_and(|station| station.has_notes);
         let holds = match transaction::run(|| write(vectorizer, &batch, has_notes)) {
@@ -212,7 +274,7 @@ impl Worker {
         };
         let (vectorizer, item, failure) = (Arc::clone(&flight.vectorizer), &flight.item, failure.clone());
         let vectorizer = &*vectorizer;
-        let retries = vectorizer.config.loading.retries();
+        let retries = retry::retries(failure.step, vectorizer.config.loading.retries());
         let decision = retry::after_failure(failure.class, item.attempts, retries, rand::random());
         let settled = transaction::run(|| {
             let (hold, note) = transaction::acting_as(vectorizer.owner, || {
@@ -233,6 +295,9 @@ impl Worker {
                     };
                 (hold, note)
             });
+            if decision == Decision::GiveUp {
+                stash::forget(vectorizer, vec![item.number]);
+            }
             if note {
                 catalog::record_error(
                     vectorizer.id,
@@ -284,11 +349,16 @@ impl Worker {
     }
 }
 
-/// The transaction that writes documents; what became of each.
+/// The transaction that writes documents, all of which wait for the same step; what became of each.
 fn write(vectorizer: &Vectorizer, batch: &Batch, has_notes: bool) -> Vec<Hold> {
     let items: Vec<&Item> = batch.iter().map(|(_, flight)| &flight.item).collect();
-    let holds = transaction::acting_as(vectorizer.owner, || {
-        let holds = queue::hold(vectorizer, &items);
+    let unchanged = |(_, flight): &(u64, Flight)| matches!(flight.stage, Stage::Finishing { .. });
+    let (holds, again) = transaction::acting_as(vectorizer.owner, || {
+        let holds = if batch.iter().all(unchanged) {
+            queue::hold_items(vectorizer, &items)
+        } else {
+            queue::hold(vectorizer, &items)
+        };
         let ours = std::iter::zip(batch, &holds).filter(|(_, hold)| **hold == Hold::Ours);
         let replacements = ours.filter_map(|((_, flight), _)| match &flight.stage {
             Stage::Writing { draft, vectors } => Some(Replacement {
@@ -302,12 +372,28 @@ fn write(vectorizer: &Vectorizer, batch: &Batch, has_notes: bool) -> Vec<Hold> {
         });
         destination::replace(vectorizer, &replacements.collect::<Vec<_>>());
         destination::clear(vectorizer, queue::numbers(&of(&items, &holds, &[Hold::Gone])));
-        let done = of(&items, &holds, &[Hold::Ours, Hold::Gone]);
-        if !done.is_empty() {
-            queue::finish(vectorizer, &done);
+        for ((_, flight), _) in std::iter::zip(batch, &holds).filter(|(_, hold)| **hold == Hold::Ours) {
+            if let Stage::Writing { draft, .. } = &flight.stage
+                && draft.stashed.is_some()
+            {
+                insert_stashed(vectorizer, &flight.item, draft);
+            }
         }
-        holds
+        let done = of(&items, &holds, &[Hold::Ours, Hold::Gone]);
+        let again = if done.is_empty() {
+            HashSet::new()
+        } else {
+            queue::finish(vectorizer, &done)
+        };
+        (holds, again)
     });
+    note(vectorizer, batch, &holds, &again);
+    let large = |flight: &Flight| matches!(&flight.stage, Stage::Writing { draft, .. } if draft.stashed.is_some());
+    let emptied = std::iter::zip(batch, &holds).filter(|((_, flight), hold)| large(flight) && **hold != Hold::Busy);
+    let emptied: Vec<i64> = emptied.map(|((_, flight), _)| flight.item.number).collect();
+    if !emptied.is_empty() {
+        stash::forget(vectorizer, emptied);
+    }
     for ((_, flight), hold) in std::iter::zip(batch, &holds) {
         let key = &flight.item.primary_key;
         let was_cut = if has_notes && matches!(hold, Hold::Ours | Hold::Gone) {
@@ -315,14 +401,81 @@ fn write(vectorizer: &Vectorizer, batch: &Batch, has_notes: bool) -> Vec<Hold> {
         } else {
             Vec::new()
         };
-        if let (Hold::Ours, Stage::Writing { draft, .. }) = (hold, &flight.stage) {
-            catalog::note_cut(vectorizer, key, &draft.cut_chunks(&was_cut));
+        let cut = match (hold, &flight.stage) {
+            (Hold::Ours, Stage::Writing { draft, .. }) => draft.cut_chunks(&was_cut),
+            // As its chunks are what they were, so are those of them that were cut.
+            (Hold::Ours, Stage::Finishing { .. }) => was_cut
+                .into_iter()
+                .filter_map(|seq| usize::try_from(seq).ok())
+                .collect(),
+            _ => Vec::new(),
+        };
+        if !cut.is_empty() {
+            catalog::note_cut(vectorizer, key, &cut);
         }
     }
     if has_notes && holds.contains(&Hold::Ours) {
         catalog::resume(vectorizer.id);
     }
     holds
+}
+
+/// Writes down what is to be remembered of documents that have just been written, in the same transaction: a memory must
+/// never say more than the destination.
+fn note(vectorizer: &Vectorizer, batch: &Batch, holds: &[Hold], again: &HashSet<i64>) {
+    let (mut remember, mut forget) = (Vec::new(), Vec::new());
+    for ((_, flight), hold) in std::iter::zip(batch, holds) {
+        let again = again.contains(&flight.item.number);
+        let note = match (&flight.stage, hold) {
+            (_, Hold::Gone) => &Note::Forget,
+            // Whoever changed the row meanwhile may have meant that the document is to be looked at anew
+            // (sql/query/forget_documents.sql). What was remembered before is not what was written.
+            (Stage::Writing { .. }, Hold::Ours) if again => &Note::Forget,
+            (Stage::Writing { draft, .. }, Hold::Ours) => &draft.note,
+            (Stage::Finishing { note }, Hold::Ours) if !again => note,
+            _ => &Note::Keep,
+        };
+        match note {
+            Note::Remember(memory) => remember.push((flight.item.key.as_str(), memory)),
+            Note::Forget if flight.remembered => forget.push(flight.item.key.as_str()),
+            Note::Keep | Note::Forget => (),
+        }
+    }
+    if !remember.is_empty() {
+        catalog::remember(vectorizer.id, &remember);
+    }
+    catalog::forget_documents(vectorizer.id, &forget);
+}
+
+/// Inserts the new chunks of a large document, whose vectors are in the stash, portion by portion.
+fn insert_stashed(vectorizer: &Vectorizer, item: &Item, draft: &Draft) {
+    for indexes in draft.plan.embed.chunks(portion(vectorizer)) {
+        let keys = draft.keys_of(indexes, &vectorizer.config.embedding);
+        let vectors = stash::take(vectorizer, item.number, &keys);
+        assert_eq!(
+            vectors.len(),
+            keys.len(),
+            "what was put aside in an earlier transaction is there"
+        );
+        let plan = Plan {
+            embed: indexes.to_vec(),
+            ..Plan::default()
+        };
+        let portion = Replacement {
+            number: item.number,
+            plan: &plan,
+            stored: &[],
+            texts: &draft.texts,
+            vectors: &vectors,
+        };
+        destination::replace(vectorizer, &[portion]);
+    }
+}
+
+/// Vectors of a document that are in memory at a time. What has more is embedded portion by portion.
+fn portion(vectorizer: &Vectorizer) -> usize {
+    let dimensions = usize::try_from(vectorizer.config.embedding.dimensions()).unwrap_or(1);
+    (PORTION / (dimensions.max(1) * size_of::<f32>())).max(1)
 }
 
 /// Those of the documents whose hold is one of `wanted`.

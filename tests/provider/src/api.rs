@@ -168,7 +168,28 @@ impl Api {
     /// An answer. Written by hand: benchmarks take thousands of vectors per second, and each is 1,536 numbers.
     pub(crate) fn answer(self, model: &str, vectors: &[(usize, Vec<f32>)], base64: bool, tokens: usize) -> String {
         let dimensions = vectors.first().map_or(0, |(_, vector)| vector.len());
-        let mut body = String::with_capacity(vectors.len() * (dimensions * if base64 { 6 } else { 14 } + 80) + 200);
+        let capacity = vectors.len() * (dimensions * if base64 { 6 } else { 14 } + 80) + 200;
+        let indexes = vectors.iter().map(|(index, _)| *index);
+        self.answer_of(model, indexes, tokens, capacity, |place, body| {
+            write_vector(body, &vectors[place].1, base64);
+        })
+    }
+
+    /// An answer of `count` vectors that are all `vector`, as it is written in JSON.
+    pub(crate) fn answer_alike(self, model: &str, count: usize, vector: &str, tokens: usize) -> String {
+        let capacity = count * (vector.len() + 80) + 200;
+        self.answer_of(model, 0..count, tokens, capacity, |_, body| body.push_str(vector))
+    }
+
+    fn answer_of(
+        self,
+        model: &str,
+        indexes: impl Iterator<Item = usize>,
+        tokens: usize,
+        capacity: usize,
+        write_vector: impl Fn(usize, &mut String),
+    ) -> String {
+        let mut body = String::with_capacity(capacity);
         let model = Value::from(model);
         let (start, end) = match self {
             Api::Openai | Api::Azure | Api::Mistral => (
@@ -192,27 +213,32 @@ impl Api {
             Api::Huggingface => ("[".to_owned(), "]".to_owned()),
         };
         body.push_str(&start);
-        for (place, (index, vector)) in vectors.iter().enumerate() {
+        for (place, index) in indexes.enumerate() {
             if place > 0 {
                 body.push(',');
             }
             if self.has_index() {
                 let _ = write!(body, r#"{{"object":"embedding","index":{index},"embedding":"#);
             }
-            if base64 {
-                let bytes: Vec<u8> = vector.iter().flat_map(|number| number.to_le_bytes()).collect();
-                body.push('"');
-                BASE64.encode_string(bytes, &mut body);
-                body.push('"');
-            } else {
-                write_numbers(&mut body, vector);
-            }
+            write_vector(place, &mut body);
             if self.has_index() {
                 body.push('}');
             }
         }
         body.push_str(&end);
         body
+    }
+}
+
+/// A vector as it stands in an answer.
+pub(crate) fn write_vector(body: &mut String, vector: &[f32], base64: bool) {
+    if base64 {
+        let bytes: Vec<u8> = vector.iter().flat_map(|number| number.to_le_bytes()).collect();
+        body.push('"');
+        BASE64.encode_string(bytes, body);
+        body.push('"');
+    } else {
+        write_numbers(body, vector);
     }
 }
 

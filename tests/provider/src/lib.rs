@@ -47,6 +47,8 @@ pub struct Options {
     pub limits: Limits,
     /// Keep no texts of requests: [`Provider::seen`] stays empty. For long runs.
     pub forget_requests: bool,
+    /// One and the same vector for every text, written out once: for benchmarks, where this server must cost little.
+    pub same_vector: bool,
 }
 
 /// A running server, on a thread and a runtime of its own. Dropping it stops it and closes its connections.

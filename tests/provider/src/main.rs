@@ -1,5 +1,5 @@
 //! `provider --port 0 --latency-ms 0 --idf-from DIR --require-key KEY --requests-per-minute N --tokens-per-minute N
-//! --quiet --stop-with-stdin`
+//! --same-vector --quiet --stop-with-stdin`
 //!
 //! Prints `listening on http://127.0.0.1:PORT/v1` as its first line and serves until SIGTERM or SIGINT, or until its
 //! standard input ends with `--stop-with-stdin`. `POST /behaviour` and `GET /counts` control it from other processes.
@@ -53,6 +53,7 @@ fn arguments() -> Result<Arguments, String> {
                 options.limits.tokens_per_minute = number;
             }
             "--require-key" => options.require_key = Some(value()?),
+            "--same-vector" => options.same_vector = true,
             "--quiet" => quiet = true,
             "--stop-with-stdin" => stop_with_stdin = true,
             _ => return Err(format!("unknown argument {name}")),

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
-use crate::api::{Api, Asked};
+use crate::api::{Api, Asked, write_vector};
 use crate::behaviour::{Behaviour, Order};
 use crate::refusal::Refusal;
 use crate::state::{InFlight, SeenRequest, State};
@@ -149,6 +149,18 @@ async fn embeddings(
     }
     let dimensions = dimensions.unwrap_or(api.dimensions(&model));
     let base64 = api.has_index() && encoding_format.as_deref() == Some("base64") && behaviour != Behaviour::FloatsOnly;
+    if let Some(same) = &state.same_vector {
+        let vector = same.written(dimensions, base64, |numbers| {
+            let mut vector = String::new();
+            write_vector(&mut vector, numbers, base64);
+            vector
+        });
+        in_flight.served(texts.len() as u64, tokens as u64);
+        return Ok(answer_with(
+            StatusCode::OK,
+            api.answer_alike(&model, texts.len(), &vector, tokens),
+        ));
+    }
     let vectors = texts
         .iter()
         .map(|text| state.vocabulary.embed(text, dimensions))

@@ -11,7 +11,7 @@ use crate::Options;
 use crate::api::Api;
 use crate::behaviour::Behaviour;
 use crate::limits::{Limits, RateLimiter, Verdict};
-use crate::vectors::Vocabulary;
+use crate::vectors::{SameVector, Vocabulary};
 
 /// What was served since the start or the last reset.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -58,6 +58,7 @@ pub struct SeenRequest {
 pub(crate) struct State {
     pub latency: Duration,
     pub vocabulary: Vocabulary,
+    pub same_vector: Option<SameVector>,
     forget_requests: bool,
     changing: Mutex<Changing>,
 }
@@ -76,6 +77,7 @@ impl State {
         State {
             latency: options.latency,
             vocabulary: options.vocabulary,
+            same_vector: options.same_vector.then(SameVector::default),
             forget_requests: options.forget_requests,
             changing: Mutex::new(Changing {
                 steady: Behaviour::Well,

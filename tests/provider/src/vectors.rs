@@ -7,6 +7,7 @@
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::Path;
+use std::sync::{Arc, Mutex};
 
 /// Dimensions that one word touches. More make an accidental collision of two words hurt less, fewer are faster.
 const DIMENSIONS_PER_WORD: u64 = 4;
@@ -160,6 +161,27 @@ impl Vocabulary {
             }
         }
         stems
+    }
+}
+
+/// A vector as it stands in an answer, by its dimensions and whether it is base64. Every number of it differs from zero, as
+/// those of a model do, so that it is as long in JSON.
+#[derive(Default)]
+pub struct SameVector {
+    written: Mutex<HashMap<(usize, bool), Arc<str>>>,
+}
+
+impl SameVector {
+    /// The vector of that many dimensions, written by `write` when it is asked for the first time.
+    pub fn written(&self, dimensions: usize, base64: bool, write: impl FnOnce(&[f32]) -> String) -> Arc<str> {
+        let mut written = self.written.lock().expect("writing a vector does not panic");
+        let vector = written.entry((dimensions, base64)).or_insert_with(|| {
+            let numbers: Vec<f32> = (0..dimensions as u64)
+                .map(|place| (mix(place) as f32 / u64::MAX as f32 - 0.5) / (dimensions as f32 / 12.0).sqrt())
+                .collect();
+            write(&numbers).into()
+        });
+        Arc::clone(vector)
     }
 }
 

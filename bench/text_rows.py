@@ -1,0 +1,73 @@
+"""Case 1: rows of text to embedded chunks, against a binary COPY of the same chunks into the same kind of table."""
+
+import time
+
+import documents
+from bench import wait_until_empty
+from figures import Figure
+
+ROWS, CHARACTERS, DIMENSIONS = 2000, 1500, 1536
+LATENCIES = (0, 50, 200)
+# At 50 ms, as a share of what COPY reaches.
+AIM = 0.60
+
+
+def fill(session, rows=ROWS, characters=CHARACTERS):
+    session.query("CREATE TABLE document (id bigint PRIMARY KEY, body text NOT NULL)")
+    for start in range(0, rows, 500):
+        texts = [(number, documents.plain(number, characters)) for number in range(start, min(start + 500, rows))]
+        values = ", ".join("({}, E'{}')".format(number, text.replace("\n", "\\n")) for number, text in texts)
+        session.query(f"INSERT INTO document VALUES {values}")
+    session.query("VACUUM ANALYZE document")
+
+
+def vectorizer(dimensions=DIMENSIONS, more=""):
+    return f"""SELECT ai.create_vectorizer('document'::regclass, name => 'bench', loading => ai.loading_column('body'),
+        embedding => ai.embedding_openai('text-embedding-3-small', {dimensions}),
+        destination => ai.destination_table('document_embeddings'){more})"""
+
+
+def embed(session):
+    """Seconds from the statement that makes the vectorizer until its queue is empty."""
+    started = time.perf_counter()
+    identity = session.value(vectorizer())
+    return wait_until_empty(session, f"ai._vectorizer_q_{identity}") - started
+
+
+def copy(bench, session):
+    """Seconds for a bare COPY of the same chunks into an empty table with the same indexes."""
+    path = bench.server.data / "bench-chunks"
+    session.query(f"""COPY document_embeddings_store TO '{path}' (FORMAT binary);
+        CREATE TABLE copied (LIKE document_embeddings_store INCLUDING ALL)""")
+    bench.checkpoint()
+    started = time.perf_counter()
+    session.query(f"COPY copied FROM '{path}' (FORMAT binary)")
+    seconds = time.perf_counter() - started
+    session.query("DROP TABLE copied")
+    path.unlink()
+    return seconds
+
+
+def run(bench):
+    with bench.database("text_rows") as session:
+        fill(session)
+        for latency in LATENCIES:
+            bench.provider.latency(latency)
+            rates, limits, shares = [], [], []
+            for _ in range(bench.repeats):
+                bench.checkpoint()
+                before = bench.provider.counts()["inputs"]
+                seconds = embed(session)
+                chunks = session.number("SELECT count(*) FROM document_embeddings_store")
+                assert bench.provider.counts()["inputs"] - before == chunks, "each chunk is embedded once"
+                limit = copy(bench, session)
+                rates.append(chunks / seconds)
+                limits.append(chunks / limit)
+                shares.append(limit / seconds)
+                session.query("SELECT ai.drop_vectorizer('bench', drop_all => true)")
+                bench.say(f"{latency} ms: {rates[-1]:,.0f} chunks/s, COPY {limits[-1]:,.0f}/s, share {shares[-1]:.2f}")
+            where = f"at {latency} ms of provider latency"
+            yield Figure(1, f"text rows {where}", "chunks/s", rates)
+            yield Figure(1, "bare binary COPY of the same chunks", "chunks/s", limits)
+            yield Figure(1, f"share of COPY {where}", "ratio", shares, AIM if latency == 50 else None, digits=2)
+    bench.provider.latency(0)
