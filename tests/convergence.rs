@@ -203,9 +203,9 @@ impl Storm {
                 // One paragraph more, at the beginning.
                 self.due += 1;
                 let paragraph = self.paragraph();
-                let first = format!("split_part(body, E'\\n\\n', 1)");
+                let first = "nullif(split_part(body, E'\\n\\n', 1), '')";
                 self.sql(&format!(
-                    "UPDATE note SET body = '{paragraph}' || E'\\n\\n' || {first} WHERE id = {id}"
+                    "UPDATE note SET body = concat_ws(E'\\n\\n', '{paragraph}', {first}) WHERE id = {id}"
                 ));
             }
             _ => {
@@ -519,11 +519,94 @@ impl Storm {
 
 fn weather(seed: u64) {
     let mut storm = Storm::new(seed, 3);
-    storm.rage(|events| events == 120);
+    storm.rage(|events| events == 100);
     storm.calm_down();
     storm.check();
     storm.check_price();
     storm.check_price_of_quiet();
+}
+
+/// What must not grow as storms go on.
+#[derive(Debug)]
+struct Size {
+    /// Private memory of the worker, in kB. Debug builds included, it is some 20 MB.
+    worker: u64,
+    /// Tables and indexes of the queues, in bytes.
+    queues: u64,
+    /// Rows of the failed queues and error rows.
+    notes: u64,
+}
+
+impl Storm {
+    fn size(&self) -> Size {
+        let worker = self.scene.cluster.worker();
+        let status = worker.and_then(|pid| std::fs::read_to_string(format!("/proc/{pid}/status")).ok());
+        let private = status.as_deref().unwrap_or_default().lines().find_map(|line| {
+            let kilobytes = line.strip_prefix("RssAnon:")?.trim().strip_suffix(" kB")?;
+            kilobytes.trim().parse().ok()
+        });
+        let number = |sql: &str| self.column(sql)[0].parse().expect("it is a number");
+        Size {
+            worker: private.unwrap_or(0),
+            queues: number("SELECT sum(pg_total_relation_size(queue))::bigint FROM ai._vectorizer"),
+            notes: number(
+                "SELECT (SELECT count(*) FROM ai.vectorizer_failed) + (SELECT count(*) FROM ai.vectorizer_errors)",
+            ),
+        }
+    }
+
+    /// Storm after storm, with many rows at a time; the tables are emptied now and then, so that they stay of one size.
+    fn soak(&mut self, minutes: u64) {
+        let started = Instant::now();
+        let mut sizes: Vec<Size> = Vec::new();
+        loop {
+            for table in ["note", "tag"] {
+                self.fill(table, if minutes > 0 { 2000 } else { 100 });
+            }
+            self.rage(|events| events == if minutes > 0 { 200 } else { 40 });
+            let size = self.size();
+            self.calm_down();
+            self.check();
+            self.check_price();
+            let (round, minute) = (sizes.len() + 1, started.elapsed().as_secs() / 60);
+            println!("round {round}, minute {minute}: {size:?}, {} inputs", self.inputs());
+            sizes.push(size);
+            if started.elapsed() >= Duration::from_secs(minutes * 60) {
+                break;
+            }
+            self.sql("DELETE FROM object; DELETE FROM note; DELETE FROM tag");
+            self.objects.clear();
+        }
+        // The first rounds find the size; the later ones keep it.
+        let (first, later) = sizes.split_at(sizes.len().min(5));
+        for size in later {
+            let most = |what: fn(&Size) -> u64| first.iter().map(what).max().unwrap_or(0);
+            let fits = size.worker <= 2 * most(|size| size.worker) + 32 * 1024
+                && size.queues <= 2 * most(|size| size.queues) + (8 << 20)
+                && size.notes <= 10 * most(|size| size.notes) + 100;
+            assert!(fits, "seed {}: {size:?} after {first:#?}", self.seed);
+        }
+    }
+
+    /// Many rows at once, each with one chunk.
+    fn fill(&mut self, table: &str, rows: u64) {
+        let from = self.counter + 1;
+        self.counter += rows;
+        self.due += rows;
+        let (to, seed) = (self.counter, self.seed);
+        self.sql(&format!(
+            "INSERT INTO {table} (id, body) SELECT i, format('Row %s of storm %s', i, {seed}) FROM generate_series({from}, {to}) i"
+        ));
+    }
+}
+
+/// An hour of it with `make soak`; here one small round, so that it works when it is wanted.
+#[test]
+fn a_soak_stays_flat() {
+    let minutes = std::env::var("SOAK_MINUTES").map_or(0, |minutes| minutes.parse().expect("SOAK_MINUTES is a number"));
+    if minutes > 0 || wanted().is_none() {
+        Storm::new(wanted().unwrap_or(3), 20).soak(minutes);
+    }
 }
 
 /// The seed that somebody wants to see again.

@@ -13,7 +13,7 @@ WHERE d.classid = 'pg_proc'::regclass AND d.deptype = 'e' AND d.refclassid = 'pg
   AND p.proconfig IS DISTINCT FROM '{"search_path=pg_catalog, pg_temp"}'
 ORDER BY p.oid::regprocedure::text COLLATE "C";
 -- None runs as somebody else than its caller.
-SELECT p.oid::regprocedure FROM pg_proc p WHERE p.pronamespace = 'ai'::regnamespace AND p.prosecdef;
+SELECT p.oid::regprocedure::text FROM pg_proc p WHERE p.pronamespace = 'ai'::regnamespace AND p.prosecdef ORDER BY 1;
 -- Every object says what it is for.
 SELECT pg_describe_object(d.classid, d.objid, 0) AS without_comment
 FROM pg_depend d
