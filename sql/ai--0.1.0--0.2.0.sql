@@ -307,6 +307,54 @@ $$;
 COMMENT ON FUNCTION ai.verify_vectorizer(text, bool) IS
     'Reads every document of a vectorizer again, without the provider, and lists each difference between its chunks and what they should be; no rows: all is well. What waits is listed as queued, what was given up as failed. With repair, wrong documents are enqueued. For its owner.';
 
+-- What is remembered of documents.
+
+-- A memory is written with the chunks that it is of, and its indexed columns stay: room for that on the same page. Its key
+-- is hashed, as above.
+CREATE TABLE ai._vectorizer_document (
+    id int NOT NULL,
+    primary_key jsonb NOT NULL,
+    tag text,
+    content bytea NOT NULL,
+    recipe bytea NOT NULL,
+    chunks int NOT NULL
+) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_insert_scale_factor = 0.1);
+CREATE UNIQUE INDEX _vectorizer_document_key ON ai._vectorizer_document (id, md5(primary_key::text));
+COMMENT ON TABLE ai._vectorizer_document IS
+    'What is remembered of documents that are embedded, so that unchanged ones are neither downloaded nor cut again. A row that is missing costs time, nothing else.';
+COMMENT ON COLUMN ai._vectorizer_document.tag IS
+    'Entity tag of S3 or the web, and the second in which S3 got the object; of a file its size, times and inode. Sent or compared at the next look.';
+COMMENT ON COLUMN ai._vectorizer_document.content IS 'Fingerprint of the bytes, and of the media type that came with them.';
+COMMENT ON COLUMN ai._vectorizer_document.recipe IS
+    'Fingerprint of all else that the chunks depend on: version, configuration, URI, and the columns that the template names.';
+COMMENT ON COLUMN ai._vectorizer_document.chunks IS
+    'How many chunks it had: where the destination holds another number, the memory does not count.';
+SELECT pg_catalog.pg_extension_config_dump('ai._vectorizer_document', '');
+
+CREATE FUNCTION ai._forget_documents(vectorizer_id int4, keys text[]) RETURNS void
+LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'forget_documents_wrapper';
+COMMENT ON FUNCTION ai._forget_documents(int4, text[]) IS
+    'Forgets what was remembered of the documents with these primary keys, in JSON (NULL: of all), so that they are loaded anew. Called by the triggers on source tables.';
+
+-- Spares the triggers the making of keys that nobody remembers.
+CREATE FUNCTION ai._remembers_documents(vectorizer_id int4) RETURNS bool
+LANGUAGE sql STABLE STRICT SECURITY DEFINER PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT EXISTS (SELECT FROM ai._vectorizer_document d WHERE d.id = vectorizer_id)
+$$;
+COMMENT ON FUNCTION ai._remembers_documents(int4) IS
+    'Whether anything is remembered of the documents of a vectorizer. Called by the triggers on source tables.';
+
+CREATE OR REPLACE FUNCTION ai._forget_vectorizer() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    DELETE FROM ai._vectorizer_errors e WHERE e.id = OLD.id;
+    DELETE FROM ai._vectorizer_document d WHERE d.id = OLD.id;
+    DELETE FROM ai._vectorizer_run r WHERE r.id = OLD.id;
+    RETURN NULL;
+END
+$$;
+
 -- What was given up is listed, and tried again.
 
 CREATE FUNCTION ai._failed_documents(
@@ -356,6 +404,26 @@ BEGIN
         to_user, CASE WHEN admin THEN ' WITH GRANT OPTION' ELSE '' END);
 END
 $$;
+
+-- Tokens in place of a text.
+
+-- Their text is what is sent: of tokens that came of a text, the provider makes the same again.
+CREATE FUNCTION ai.openai_embed(
+    model text, input_tokens int[], api_key text DEFAULT NULL, api_key_name text DEFAULT NULL,
+    dimensions int DEFAULT NULL, openai_user text DEFAULT NULL, extra_headers jsonb DEFAULT NULL,
+    extra_query jsonb DEFAULT NULL, extra_body jsonb DEFAULT NULL, verbose boolean DEFAULT false,
+    client_config jsonb DEFAULT NULL) RETURNS vector
+LANGUAGE c VOLATILE PARALLEL RESTRICTED COST 1000000 AS 'MODULE_PATHNAME', 'openai_embed_tokens_wrapper';
+COMMENT ON FUNCTION ai.openai_embed(text, int[], text, text, int, text, jsonb, jsonb, jsonb, boolean, jsonb) IS
+    'The vector of the text of these tokens, by one of OpenAI''s embedding models (cl100k_base).';
+REVOKE EXECUTE ON FUNCTION
+    ai.openai_embed(text, int[], text, text, int, text, jsonb, jsonb, jsonb, boolean, jsonb)
+FROM PUBLIC;
+
+-- Intervals are written in one way, whatever the session prefers.
+ALTER FUNCTION ai.scheduling_timescaledb(interval, timestamptz, bool, text) SET IntervalStyle = postgres;
+
+
 -- New objects and further changes come above this line.
 
 -- Vectorizers that there are get the triggers and functions of this version. What was in a partition that has left meanwhile

@@ -72,6 +72,20 @@ AS 'MODULE_PATHNAME', 'forget_errors_wrapper';
 COMMENT ON FUNCTION ai._forget_errors(int4, jsonb) IS
     'Takes back what was noted about documents that are gone. Called by the triggers on source tables.';
 
+CREATE FUNCTION ai._forget_documents(vectorizer_id int4, keys text[]) RETURNS void
+LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'forget_documents_wrapper';
+COMMENT ON FUNCTION ai._forget_documents(int4, text[]) IS
+    'Forgets what was remembered of the documents with these primary keys, in JSON (NULL: of all), so that they are loaded anew. Called by the triggers on source tables.';
+
+-- Spares the triggers the making of keys that nobody remembers.
+CREATE FUNCTION ai._remembers_documents(vectorizer_id int4) RETURNS bool
+LANGUAGE sql STABLE STRICT SECURITY DEFINER PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT EXISTS (SELECT FROM ai._vectorizer_document d WHERE d.id = vectorizer_id)
+$$;
+COMMENT ON FUNCTION ai._remembers_documents(int4) IS
+    'Whether anything is remembered of the documents of a vectorizer. Called by the triggers on source tables.';
+
 -- Documents with such a note are in no queue. Owners of source tables may not read the notes of others.
 CREATE FUNCTION ai._has_cuts(vectorizer_id int4) RETURNS bool
 LANGUAGE sql STABLE STRICT SECURITY DEFINER PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$

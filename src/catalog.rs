@@ -1,5 +1,6 @@
 //! The extension's own tables: which vectorizers there are, what ails them, and what failed.
 
+mod memory;
 mod names;
 
 use std::collections::BTreeMap;
@@ -14,6 +15,9 @@ use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
 use serde_json::{Value, json};
 
+pub use memory::{
+    Remembered, forget_all_documents, forget_documents, forget_timed_documents, memories, remember, remembers_documents,
+};
 pub use names::follow_names;
 
 use crate::error::raise;
@@ -57,6 +61,7 @@ pub enum Schedule {
 #[derive(Debug)]
 pub struct Statements {
     pub claim: String,
+    pub read: String,
     pub next_due: String,
     pub renew: String,
     pub rescue: String,
@@ -71,6 +76,7 @@ pub struct Statements {
     pub held_items: String,
     pub known_items: String,
     pub forget_failed: String,
+    pub count_chunks: String,
     pub documents: String,
     pub strays: String,
     pub enqueue: String,
@@ -295,6 +301,11 @@ impl Statements {
             Destination::Column { embedding_column } => identifier(embedding_column),
         };
         let document = format!("s.{}", identifier(document));
+        let (text, raw) = if bytes {
+            ("NULL::text".to_owned(), document)
+        } else {
+            (format!("{document}::text"), "NULL::bytea".to_owned())
+        };
         let values = [
             ("source", names.source.as_str()),
             ("queue", &names.queue),
@@ -320,17 +331,12 @@ impl Statements {
             ("queue_pk", &key.list("q.", In::Queue)),
             ("primary_key", &object(&key.labelled(item))),
             ("row", &object(&columns.collect::<Vec<_>>().join(", "))),
+            ("document_text", &text),
+            ("document_bytes", &raw),
+            // Of a compressed or outlying value this reads the length and no more.
             (
-                "document_text",
-                &if bytes {
-                    "NULL::text".to_owned()
-                } else {
-                    format!("{document}::text")
-                },
-            ),
-            (
-                "document_bytes",
-                &if bytes { document } else { "NULL::bytea".to_owned() },
+                "document_size",
+                &format!("octet_length({})", if bytes { &raw } else { &text }),
             ),
         ];
         macro_rules! of {
@@ -340,6 +346,7 @@ impl Statements {
         }
         Statements {
             claim: of!("claim"),
+            read: of!("read"),
             next_due: of!("next_due"),
             renew: of!("renew"),
             rescue: of!("rescue"),
@@ -357,6 +364,10 @@ impl Statements {
             held_items: of!("held_items"),
             known_items: of!("known_items"),
             forget_failed: of!("forget_failed"),
+            count_chunks: match destination {
+                Destination::Table { .. } => of!("count_chunks"),
+                Destination::Column { .. } => of!("count_embeddings"),
+            },
             documents: match destination {
                 Destination::Table { .. } => of!("documents"),
                 Destination::Column { .. } => of!("column_documents"),

@@ -52,6 +52,14 @@ pub fn chunks(vectorizer: &Vectorizer, numbers: Vec<i64>) -> HashMap<i64, Vec<St
     chunks
 }
 
+/// How many chunks with a vector documents have that are in the queue, by their places there.
+pub fn count_chunks(vectorizer: &Vectorizer, numbers: Vec<i64>) -> HashMap<i64, usize> {
+    let counted = statement::rows(&vectorizer.statements.count_chunks, &[numbers.into()], |row| {
+        (row.must(1), usize::try_from(row.must::<i64>(2)).unwrap_or_default())
+    });
+    counted.into_iter().collect()
+}
+
 /// Removes all chunks of documents whose rows are gone.
 pub fn clear(vectorizer: &Vectorizer, numbers: Vec<i64>) {
     if let DestinationStatements::Table { remove_all_chunks, .. } = &vectorizer.statements.destination

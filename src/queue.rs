@@ -12,6 +12,9 @@ use serde_json::Value;
 use crate::catalog::Vectorizer;
 use crate::statement;
 
+/// Documents of more bytes are not read when they are taken: there may be many of them.
+const LARGE: i64 = 256 * 1024;
+
 /// A document that was taken from the queue, with what its row held at that moment.
 #[derive(Debug)]
 pub struct Item {
@@ -23,12 +26,16 @@ pub struct Item {
     pub version: i64,
     /// This try included.
     pub attempts: u32,
-    /// For people.
+    /// For people. Long numbers are rounded.
     pub primary_key: Value,
+    /// The same in JSON as Postgres writes it, each digit of it.
+    pub key: String,
     /// The row was there.
     pub found: bool,
-    /// What the document column held.
+    /// What the document column held, where that was not too much to be read at once: see [`read`].
     pub document: Option<Content>,
+    /// Its size in bytes.
+    pub size: Option<u64>,
     /// The columns that the template names.
     pub columns: Value,
 }
@@ -50,18 +57,30 @@ pub fn claim(vectorizer: &Vectorizer, limit: usize, lease: i64, duration: Durati
             lease.into(),
             duration.as_secs_f64().into(),
             suspects.into(),
+            LARGE.into(),
         ],
-        |row| Item {
-            number: row.must(1),
-            lease,
-            version: row.must(2),
-            attempts: row.must::<i32>(3).unsigned_abs(),
-            primary_key: row.must::<JsonB>(4).0,
-            found: row.must(5),
-            document: row.get(6).map(Content::Text).or_else(|| row.get(7).map(Content::Bytes)),
-            columns: row.must::<JsonB>(8).0,
+        |row| {
+            let key: String = row.must(4);
+            Item {
+                number: row.must(1),
+                lease,
+                version: row.must(2),
+                attempts: row.must::<i32>(3).unsigned_abs(),
+                primary_key: serde_json::from_str(&key).unwrap_or_else(|_| Value::from(key.as_str())),
+                key,
+                found: row.must(5),
+                document: row.get(6).map(Content::Text).or_else(|| row.get(7).map(Content::Bytes)),
+                size: row.get::<i64>(8).map(i64::unsigned_abs),
+                columns: row.must::<JsonB>(9).0,
+            }
         },
     )
+}
+
+/// The document of a row that was too large to be read when it was taken; `None` when the row is gone.
+pub fn read(vectorizer: &Vectorizer, item: &Item) -> Option<Content> {
+    let content = |row: &statement::Row| row.get(1).map(Content::Text).or_else(|| row.get(2).map(Content::Bytes));
+    statement::row(&vectorizer.statements.read, &[item.number.into()], content).flatten()
 }
 
 /// How long until a document may be taken; `None` when the queue is empty.
@@ -137,13 +156,14 @@ fn start_over(vectorizer: &Vectorizer, number: i64, lease: i64) {
 }
 
 /// Ends the work on documents: out of the failed queue, and out of the queue those that are still what was taken; the
-/// others go round again.
-pub fn finish(vectorizer: &Vectorizer, items: &[&Item]) {
+/// others go round again, and are returned by their places.
+pub fn finish(vectorizer: &Vectorizer, items: &[&Item]) -> HashSet<i64> {
     let numbers = numbers(items);
     statement::run(&vectorizer.statements.forget_failed, &[numbers.clone().into()]);
     let versions: Vec<i64> = items.iter().map(|item| item.version).collect();
     let arguments = [numbers.into(), leases(items).into(), versions.into()];
-    statement::run(&vectorizer.statements.finish, &arguments);
+    let again = statement::rows(&vectorizer.statements.finish, &arguments, |row| row.must(1));
+    again.into_iter().collect()
 }
 
 /// What stands in the way of writing the chunks of a document.
@@ -201,15 +221,24 @@ pub fn hold(vectorizer: &Vectorizer, items: &[&Item]) -> Vec<Hold> {
     items.iter().map(hold).collect()
 }
 
-/// Locks the queue row alone, for what does not touch the destination.
-pub fn hold_item(vectorizer: &Vectorizer, item: &Item) -> Hold {
-    if !lock_items(vectorizer, &[item]).is_empty() {
-        Hold::Ours
-    } else if held_items(vectorizer, &[item]).is_empty() {
-        Hold::Lost
-    } else {
-        Hold::Busy
+/// Locks the queue rows alone, for what does not touch the destination. What became of each, in the order of `items`.
+pub fn hold_items(vectorizer: &Vectorizer, items: &[&Item]) -> Vec<Hold> {
+    let ours = lock_items(vectorizer, items);
+    if ours.len() == items.len() {
+        return vec![Hold::Ours; items.len()];
     }
+    let held = held_items(vectorizer, items);
+    let hold = |item: &&Item| match item.number {
+        number if ours.contains(&number) => Hold::Ours,
+        number if held.contains_key(&number) => Hold::Busy,
+        _ => Hold::Lost,
+    };
+    items.iter().map(hold).collect()
+}
+
+/// [`hold_items`] of one.
+pub fn hold_item(vectorizer: &Vectorizer, item: &Item) -> Hold {
+    hold_items(vectorizer, &[item])[0]
 }
 
 /// Locks the queue rows of those that are still ours and that no user is changing.

@@ -186,7 +186,7 @@ impl Verification {
             self.report(key, None, problem, detail);
             return;
         }
-        let prepare = self.services.prepare(&self.vectorizer, document, columns);
+        let prepare = self.services.texts(&self.vectorizer, document, columns);
         let number = self.next;
         self.next += 1;
         let task = self.bridge.spawn(async move {
@@ -255,9 +255,12 @@ impl Verification {
     fn repair(&mut self) {
         let wrong = std::mem::take(&mut self.wrong);
         for keys in wrong.chunks(KEYS) {
-            let keys = format!("[{}]", keys.join(","));
-            restricted_to(self.vectorizer.owner, || queue::enqueue(&self.vectorizer, &keys));
+            let named = format!("[{}]", keys.join(","));
+            restricted_to(self.vectorizer.owner, || queue::enqueue(&self.vectorizer, &named));
+            // What is remembered of them may be as wrong as they are. After they are in the queue: see forget_documents.sql.
+            acting_as_extension(|| catalog::forget_documents(self.vectorizer.id, keys));
         }
+        acting_as_extension(|| catalog::forget_timed_documents(self.vectorizer.id));
         shared_memory::wake_at_commit();
     }
 }

@@ -34,6 +34,7 @@ fn settings(provider: &Provider) -> Settings {
         api_key: Some(Secret::new(KEY.to_owned())),
         timeout: Duration::from_secs(20),
         max_requests_in_flight: 4,
+        gates: ai_pipeline::embed::Gates::default(),
     }
 }
 

@@ -11,3 +11,4 @@ SET lease = NULL, lease_taken_at = NULL, lease_expires_at = NULL, attempts = 0, 
     loading_retry_after = NULL
 FROM done d
 WHERE q.item = d.item AND q.lease = d.lease AND q.version <> d.version
+RETURNING q.item

@@ -83,6 +83,8 @@ impl TriggerFunction<'_> {
                 ("old_key", &format!("jsonb_build_object({})", key.labelled(old))),
                 ("remove_deleted", &remove("")),
                 ("remove_renamed", &remove(&renamed)),
+                // In a column the vector goes with its row: nothing was removed that could tell.
+                ("was_embedded", if self.target.is_some() { "FOUND" } else { "true" }),
                 ("old_row", &self.row(old.0)),
                 ("new_row", &self.row(new.0)),
                 ("changed", include_str!("../../sql/query/changed.sql").trim_end()),
@@ -296,6 +298,19 @@ fn forget_errors(vectorizer_id: i32, keys: Option<JsonB>) {
     if statement::row(owns, &[vectorizer_id.into()], |row| row.get::<bool>(1)).flatten() == Some(true) {
         let sql = include_str!("../../sql/query/forget_errors.sql");
         acting_as_extension(|| statement::run(sql, &[vectorizer_id.into(), keys.into()]));
+    }
+}
+
+/// For the triggers: what was remembered of the documents with these primary keys (`None`: of all) is forgotten. Only for
+/// the owner of the vectorizer, as whom its triggers run.
+#[pg_extern(sql = false)]
+fn forget_documents(vectorizer_id: i32, keys: Option<Vec<String>>) {
+    let owns = include_str!("../../sql/query/owns_vectorizer.sql");
+    if statement::row(owns, &[vectorizer_id.into()], |row| row.get::<bool>(1)).flatten() == Some(true) {
+        acting_as_extension(|| match keys {
+            Some(keys) => catalog::forget_documents(vectorizer_id, &keys),
+            None => catalog::forget_all_documents(vectorizer_id),
+        });
     }
 }
 

@@ -232,9 +232,13 @@ impl Worker {
         let (mut preparing, mut embedding, mut writing) = (0, 0, 0);
         for flight in self.flights.values() {
             match flight.stage {
-                Stage::Preparing { .. } => preparing += 1,
+                Stage::Queueing { .. } | Stage::Reading { .. } | Stage::Preparing { .. } => preparing += 1,
                 Stage::Embedding { .. } => embedding += 1,
-                Stage::Comparing { .. } | Stage::Stashing { .. } | Stage::Writing { .. } | Stage::Settling { .. } => {
+                Stage::Comparing { .. }
+                | Stage::Stashing { .. }
+                | Stage::Writing { .. }
+                | Stage::Finishing { .. }
+                | Stage::Settling { .. } => {
                     writing += 1;
                 }
             }

@@ -4,17 +4,21 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Instant;
 
+use ai_pipeline::budget::Reservation;
 use ai_pipeline::config::Embedding;
 use ai_pipeline::embed::Embedded;
 use ai_pipeline::error::Failure;
-use ai_pipeline::memory::Fingerprint;
+use ai_pipeline::memory::{Fingerprint, Note};
 use ai_pipeline::plan::Plan;
 
+use serde_json::Value;
+
 use crate::bridge::Task;
-use crate::catalog::Vectorizer;
+use crate::catalog::{Remembered, Vectorizer};
 use crate::destination::StoredChunk;
 use crate::queue::Item;
 use crate::stash;
+use crate::worker::services::Prepared;
 
 /// A claimed document on its way to the destination.
 pub struct Flight {
@@ -25,6 +29,17 @@ pub struct Flight {
     pub not_before: Instant,
     /// Claimed because a process died with it: flies alone.
     pub suspect: bool,
+    /// Something was remembered of it.
+    pub remembered: bool,
+    /// The memory that it takes up.
+    pub memory: Memory,
+}
+
+/// What a document has reserved, until it has landed.
+#[derive(Default)]
+pub struct Memory {
+    pub document: Option<Reservation>,
+    pub vectors: Option<Reservation>,
 }
 
 impl Flight {
@@ -36,10 +51,14 @@ impl Flight {
 
 /// Where a flight is: with a task, whose handle ends it when the flight is dropped, or waiting for the main thread.
 pub enum Stage {
+    /// It is large and still in its row: a task waits for memory.
+    Queueing { opening: Opening, _task: Task },
+    /// There is memory for it.
+    Reading { opening: Opening, reservation: Reservation },
     /// Loading, parsing, chunking and formatting, in a task.
     Preparing { _task: Task },
     /// Its texts are known and wait to be compared with the stored ones.
-    Comparing { texts: Vec<String> },
+    Comparing { texts: Vec<String>, note: Note },
     /// Some texts are new, and a task waits for the vectors of `wanted`.
     Embedding {
         draft: Draft,
@@ -54,18 +73,28 @@ pub enum Stage {
     },
     /// All is there and waits for its transaction. The vectors of a large document are in the stash.
     Writing { draft: Draft, vectors: Vec<Vec<f32>> },
+    /// It is as it was: nothing is written but, maybe, what is remembered of it.
+    Finishing { note: Note },
     /// It failed, which waits to be noted in the queue.
     Settling { failure: Failure },
+}
+
+/// What is known of a document that has not been read yet.
+pub struct Opening {
+    pub columns: Value,
+    pub remembered: Option<Remembered>,
 }
 
 impl Stage {
     /// What the main thread has to do next, if it is its turn.
     pub fn next_step(&self) -> Option<Step> {
         match self {
-            Stage::Preparing { .. } | Stage::Embedding { .. } => None,
+            Stage::Queueing { .. } | Stage::Preparing { .. } | Stage::Embedding { .. } => None,
+            Stage::Reading { .. } => Some(Step::Read),
             Stage::Comparing { .. } => Some(Step::Compare),
             Stage::Stashing { .. } => Some(Step::Stash),
             Stage::Writing { .. } => Some(Step::Write),
+            Stage::Finishing { .. } => Some(Step::Finish),
             Stage::Settling { .. } => Some(Step::Settle),
         }
     }
@@ -82,9 +111,11 @@ impl Stage {
 /// A step of the main thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Step {
+    Read,
     Compare,
     Stash,
     Write,
+    Finish,
     Settle,
 }
 
@@ -93,6 +124,8 @@ pub struct Draft {
     pub texts: Vec<String>,
     pub stored: Vec<StoredChunk>,
     pub plan: Plan,
+    /// What is to be written down with it.
+    pub note: Note,
     /// Of a large document: the texts whose vectors are in the stash.
     pub stashed: Option<HashSet<Fingerprint>>,
     /// The texts that were too long for the model, as far as they have been embedded now.
@@ -100,13 +133,14 @@ pub struct Draft {
 }
 
 impl Draft {
-    pub fn new(texts: Vec<String>, stored: Vec<StoredChunk>) -> Draft {
+    pub fn new(texts: Vec<String>, stored: Vec<StoredChunk>, note: Note) -> Draft {
         let old: Vec<&str> = stored.iter().map(|chunk| chunk.text.as_str()).collect();
         let plan = ai_pipeline::plan::compare(&old, &texts);
         Draft {
             texts,
             stored,
             plan,
+            note,
             stashed: None,
             cut: Vec::new(),
         }
@@ -150,10 +184,12 @@ impl Draft {
 
 /// What a task hands back.
 pub enum Outcome {
-    /// The formatted chunks of the document.
-    Prepared(Result<Vec<String>, Failure>),
-    /// The vectors of the missing texts.
-    Embedded(Result<Embedded, Failure>),
+    /// There is memory for the document.
+    Reserved(Reservation),
+    /// What the document is now.
+    Prepared(Result<Prepared, Failure>),
+    /// The vectors of the missing texts, and their memory.
+    Embedded(Result<(Embedded, Reservation), Failure>),
 }
 
 /// The outcome of the task of a flight.

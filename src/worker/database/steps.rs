@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use ai_pipeline::embed::Embedded;
 use ai_pipeline::error::{self as pipeline, Failure};
-use ai_pipeline::memory::Fingerprint;
+use ai_pipeline::memory::{Fingerprint, Note};
 use ai_pipeline::plan::Plan;
 use ai_pipeline::retry::{self, Decision};
 use pgrx::prelude::*;
@@ -16,7 +16,8 @@ use crate::catalog::{self, Vectorizer};
 use crate::destination::Replacement;
 use crate::queue::{self, Hold, Item};
 use crate::transaction::Aborted;
-use crate::worker::flight::{Draft, Event, Flight, Outcome, Stage, Step};
+use crate::worker::flight::{Draft, Event, Flight, Memory, Outcome, Stage, Step};
+use crate::worker::services::Prepared;
 use crate::{destination, error, stash, transaction};
 
 /// Most documents in a transaction: enough that its commit costs each of them little, few enough that a user who wants one
@@ -40,17 +41,34 @@ impl Worker {
             return;
         };
         flight.stage = match (event.outcome, flight.stage) {
-            (Outcome::Prepared(Ok(texts)), Stage::Preparing { .. }) => Stage::Comparing { texts },
+            (Outcome::Reserved(reservation), Stage::Queueing { opening, .. }) => {
+                Stage::Reading { opening, reservation }
+            }
+            (Outcome::Prepared(Ok(prepared)), Stage::Preparing { .. }) => match prepared {
+                Prepared::Unchanged { note } => Stage::Finishing { note },
+                Prepared::Texts {
+                    texts,
+                    note,
+                    reservation,
+                } => {
+                    flight.memory.document = reservation;
+                    Stage::Comparing { texts, note }
+                }
+            },
             (Outcome::Embedded(Ok(embedded)), Stage::Embedding { mut draft, wanted, .. }) => {
-                let Embedded { vectors, cut } = embedded;
+                let (Embedded { vectors, cut }, reservation) = embedded;
+                flight.memory.vectors = Some(reservation);
                 draft.cut.extend(cut.into_iter().map(|index| wanted[index]));
                 match draft.stashed {
                     Some(_) => Stage::Stashing { draft, wanted, vectors },
                     None => Stage::Writing { draft, vectors },
                 }
             }
-            (Outcome::Prepared(Err(failure)) | Outcome::Embedded(Err(failure)), _) => Stage::Settling { failure },
-            (Outcome::Prepared(Ok(_)) | Outcome::Embedded(Ok(_)), stage) => {
+            (Outcome::Prepared(Err(failure)) | Outcome::Embedded(Err(failure)), _) => {
+                flight.memory = Memory::default();
+                Stage::Settling { failure }
+            }
+            (Outcome::Reserved(_) | Outcome::Prepared(Ok(_)) | Outcome::Embedded(Ok(_)), stage) => {
                 drop(stage);
                 unreachable!("a stage has one task, and ends with it")
             }
@@ -81,11 +99,12 @@ impl Worker {
                 continue;
             };
             match step {
+                Step::Read => batch.into_iter().for_each(|(number, flight)| self.read(number, flight)),
                 Step::Compare => self.compare(&vectorizer, batch),
                 Step::Stash => batch
                     .into_iter()
                     .for_each(|(number, flight)| self.stash(number, flight)),
-                Step::Write => self.write(&vectorizer, batch),
+                Step::Write | Step::Finish => self.write(&vectorizer, batch),
                 Step::Settle => batch
                     .into_iter()
                     .for_each(|(number, flight)| self.settle(number, flight)),
@@ -122,6 +141,30 @@ impl Worker {
         full
     }
 
+    /// Reads a large document, now that there is memory for it.
+    fn read(&mut self, number: u64, mut flight: Flight) {
+        let (opening, reservation) = match flight.stage {
+            Stage::Reading { opening, reservation } => (opening, reservation),
+            stage => {
+                drop(stage);
+                unreachable!("a batch is made of documents that wait for the same step")
+            }
+        };
+        let vectorizer = Arc::clone(&flight.vectorizer);
+        let read =
+            transaction::run(|| transaction::acting_as(vectorizer.owner, || queue::read(&vectorizer, &flight.item)));
+        match read {
+            Ok(document) => {
+                flight.stage = self.prepare(number, &vectorizer, document, opening, Some(reservation));
+                self.flights.insert(number, flight);
+            }
+            Err(aborted) => {
+                flight.stage = Stage::Reading { opening, reservation };
+                self.refused(&vectorizer, &aborted, vec![(number, flight)]);
+            }
+        }
+    }
+
     /// What remains to be done once the new texts are known: embed some, or only write.
     fn compare(&mut self, vectorizer: &Arc<Vectorizer>, batch: Batch) {
         let numbers = batch.iter().map(|(_, flight)| flight.item.number).collect();
@@ -132,9 +175,9 @@ impl Worker {
             Err(aborted) => return self.refused(vectorizer, &aborted, batch),
         };
         for (number, mut flight) in batch {
-            if let Stage::Comparing { texts } = flight.stage {
+            if let Stage::Comparing { texts, note } = flight.stage {
                 let stored = stored.remove(&flight.item.number).unwrap_or_default();
-                let mut draft = Draft::new(texts, stored);
+                let mut draft = Draft::new(texts, stored, note);
                 if draft.plan.embed.len() > portion(vectorizer) {
                     draft.stashed = Some(self.stashed(vectorizer, &flight.item));
                 }
@@ -162,9 +205,14 @@ impl Worker {
         }
         let texts = draft.texts_of(&wanted);
         let embedder = self.bridge.within(|| self.services.embedder(embedding));
+        let (memory, size) = (self.services.vectors(), wanted.len() * vector_bytes(vectorizer));
         let task = self.bridge.spawn(async move {
             let vectors = match embedder {
-                Ok(embedder) => embedder.embed(texts).await.map_err(Failure::from),
+                Ok(embedder) => {
+                    let reservation = memory.reserve(size as u64).await;
+                    let embedded = embedder.embed(texts).await;
+                    embedded.map(|embedded| (embedded, reservation)).map_err(Failure::from)
+                }
                 Err(failure) => Err(failure),
             };
             Event {
@@ -193,6 +241,8 @@ impl Worker {
         match transaction::run(|| stash::put(&vectorizer, flight.item.number, &keys, &vectors)) {
             Ok(()) => {
                 draft.stashed.get_or_insert_default().extend(keys);
+                drop(vectors);
+                flight.memory.vectors = None;
                 flight.stage = self.embed(number, &vectorizer, draft);
                 self.flights.insert(number, flight);
             }
@@ -203,7 +253,7 @@ impl Worker {
         }
     }
 
-    /// Writes documents and takes them off the queue.
+    /// Writes documents, those that have changed, and takes them off the queue.
     fn write(&mut self, vectorizer: &Arc<Vectorizer>, batch: Batch) {
         let has_notes = self.station(vectorizer.id).is_some_and(|station| station.has_notes);
         let holds = match transaction::run(|| write(vectorizer, &batch, has_notes)) {
@@ -345,11 +395,16 @@ impl Worker {
     }
 }
 
-/// The transaction that writes documents; what became of each.
+/// The transaction that writes documents, all of which wait for the same step; what became of each.
 fn write(vectorizer: &Vectorizer, batch: &Batch, has_notes: bool) -> Vec<Hold> {
     let items: Vec<&Item> = batch.iter().map(|(_, flight)| &flight.item).collect();
-    let holds = transaction::acting_as(vectorizer.owner, || {
-        let holds = queue::hold(vectorizer, &items);
+    let unchanged = |(_, flight): &(u64, Flight)| matches!(flight.stage, Stage::Finishing { .. });
+    let (holds, again) = transaction::acting_as(vectorizer.owner, || {
+        let holds = if batch.iter().all(unchanged) {
+            queue::hold_items(vectorizer, &items)
+        } else {
+            queue::hold(vectorizer, &items)
+        };
         let ours = std::iter::zip(batch, &holds).filter(|(_, hold)| **hold == Hold::Ours);
         let replacements = ours.filter_map(|((_, flight), _)| match &flight.stage {
             Stage::Writing { draft, vectors } => Some(Replacement {
@@ -371,11 +426,14 @@ fn write(vectorizer: &Vectorizer, batch: &Batch, has_notes: bool) -> Vec<Hold> {
             }
         }
         let done = of(&items, &holds, &[Hold::Ours, Hold::Gone]);
-        if !done.is_empty() {
-            queue::finish(vectorizer, &done);
-        }
-        holds
+        let again = if done.is_empty() {
+            HashSet::new()
+        } else {
+            queue::finish(vectorizer, &done)
+        };
+        (holds, again)
     });
+    note(vectorizer, batch, &holds, &again);
     let large = |flight: &Flight| matches!(&flight.stage, Stage::Writing { draft, .. } if draft.stashed.is_some());
     let emptied = std::iter::zip(batch, &holds).filter(|((_, flight), hold)| large(flight) && **hold != Hold::Busy);
     let emptied: Vec<i64> = emptied.map(|((_, flight), _)| flight.item.number).collect();
@@ -389,14 +447,50 @@ fn write(vectorizer: &Vectorizer, batch: &Batch, has_notes: bool) -> Vec<Hold> {
         } else {
             Vec::new()
         };
-        if let (Hold::Ours, Stage::Writing { draft, .. }) = (hold, &flight.stage) {
-            catalog::note_cut(vectorizer, key, &draft.cut_chunks(&was_cut));
+        let cut = match (hold, &flight.stage) {
+            (Hold::Ours, Stage::Writing { draft, .. }) => draft.cut_chunks(&was_cut),
+            // As its chunks are what they were, so are those of them that were cut.
+            (Hold::Ours, Stage::Finishing { .. }) => was_cut
+                .into_iter()
+                .filter_map(|seq| usize::try_from(seq).ok())
+                .collect(),
+            _ => Vec::new(),
+        };
+        if !cut.is_empty() {
+            catalog::note_cut(vectorizer, key, &cut);
         }
     }
     if has_notes && holds.contains(&Hold::Ours) {
         catalog::resume(vectorizer.id);
     }
     holds
+}
+
+/// Writes down what is to be remembered of documents that have just been written, in the same transaction: a memory must
+/// never say more than the destination.
+fn note(vectorizer: &Vectorizer, batch: &Batch, holds: &[Hold], again: &HashSet<i64>) {
+    let (mut remember, mut forget) = (Vec::new(), Vec::new());
+    for ((_, flight), hold) in std::iter::zip(batch, holds) {
+        let again = again.contains(&flight.item.number);
+        let note = match (&flight.stage, hold) {
+            (_, Hold::Gone) => &Note::Forget,
+            // Whoever changed the row meanwhile may have meant that the document is to be looked at anew
+            // (sql/query/forget_documents.sql). What was remembered before is not what was written.
+            (Stage::Writing { .. }, Hold::Ours) if again => &Note::Forget,
+            (Stage::Writing { draft, .. }, Hold::Ours) => &draft.note,
+            (Stage::Finishing { note }, Hold::Ours) if !again => note,
+            _ => &Note::Keep,
+        };
+        match note {
+            Note::Remember(memory) => remember.push((flight.item.key.as_str(), memory)),
+            Note::Forget if flight.remembered => forget.push(flight.item.key.as_str()),
+            Note::Keep | Note::Forget => (),
+        }
+    }
+    if !remember.is_empty() {
+        catalog::remember(vectorizer.id, &remember);
+    }
+    catalog::forget_documents(vectorizer.id, &forget);
 }
 
 /// Inserts the new chunks of a large document, whose vectors are in the stash, portion by portion.
@@ -426,8 +520,12 @@ fn insert_stashed(vectorizer: &Vectorizer, item: &Item, draft: &Draft) {
 
 /// Vectors of a document that are in memory at a time. What has more is embedded portion by portion.
 fn portion(vectorizer: &Vectorizer) -> usize {
+    (PORTION / vector_bytes(vectorizer)).max(1)
+}
+
+fn vector_bytes(vectorizer: &Vectorizer) -> usize {
     let dimensions = usize::try_from(vectorizer.config.embedding.dimensions()).unwrap_or(1);
-    (PORTION / (dimensions.max(1) * size_of::<f32>())).max(1)
+    dimensions.max(1) * size_of::<f32>()
 }
 
 /// Those of the documents whose hold is one of `wanted`.
