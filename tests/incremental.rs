@@ -410,7 +410,10 @@ fn a_repair_asks_no_memory() {
     cluster.execute("CREATE TABLE doc (id timestamptz PRIMARY KEY, uri text, touched int DEFAULT 0)");
     cluster.execute(&CREATE.replace("$title: ", ""));
     let uri = scene.s3.put("a.md", "one");
-    settle(&scene, &format!("INSERT INTO doc VALUES ('2026-01-02 03:04:05Z', '{uri}')"));
+    settle(
+        &scene,
+        &format!("INSERT INTO doc VALUES ('2026-01-02 03:04:05Z', '{uri}')"),
+    );
     cluster.execute("UPDATE doc_embedding_store SET chunk = 'none'");
     let wrong = "SELECT problem FROM ai.verify_vectorizer(1, repair => true)";
     assert_eq!(cluster.column(wrong), ["text"]);
