@@ -30,11 +30,15 @@ CASES = {
     2: "s3_objects",
     3: "changes",
     4: "freshness",
+    5: "trigger",
+    8: "claims",
 }
 # A server for work: everything durable, and checkpoints rare enough that no run is hit by one by chance. Checkpoints are
 # made before each measurement instead.
 SETTINGS = {
-    "shared_preload_libraries": "ai",
+    "shared_preload_libraries": "ai,pg_stat_statements",
+    # For case 8 alone, which sets it for its database.
+    "pg_stat_statements.track": "none",
     "fsync": "on",
     "synchronous_commit": "on",
     "full_page_writes": "on",

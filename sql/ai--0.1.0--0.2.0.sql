@@ -41,6 +41,35 @@ $$;
 COMMENT ON FUNCTION ai._is_watched(int4) IS
     'Whether all triggers of a vectorizer are on its source and enabled; NULL where there is no source.';
 
+-- The worker may be gone while all documents wait.
+
+CREATE FUNCTION ai._waiting(vectorizer_id int4) RETURNS text
+LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    queue regclass;
+    active bool;
+    reason text;
+BEGIN
+    SELECT c.oid INTO queue FROM ai._vectorizer v JOIN pg_class c ON c.oid = v.queue
+    WHERE v.id = vectorizer_id AND has_table_privilege(c.oid, 'SELECT') AND has_schema_privilege(c.relnamespace, 'USAGE');
+    IF queue IS NULL THEN
+        RETURN NULL;
+    END IF;
+    -- As a rule the first row answers this.
+    EXECUTE format('SELECT EXISTS (SELECT FROM %s WHERE lease IS NOT NULL OR loading_retry_after IS NULL OR loading_retry_after <= now())', queue)
+        INTO active;
+    IF active THEN
+        RETURN NULL;
+    END IF;
+    EXECUTE format($query$
+        SELECT format('all documents wait, the next one until %%s: %%s', date_trunc('second', loading_retry_after),
+                      CASE WHEN attempts = 0 THEN 'it was throttled' ELSE 'see ai.vectorizer_errors' END)
+        FROM %s ORDER BY loading_retry_after LIMIT 1 $query$, queue) INTO reason;
+    RETURN reason;
+END
+$$;
+COMMENT ON FUNCTION ai._waiting(int4) IS 'Until when all documents of a queue wait for their next tries; NULL when there is one that does not.';
+
 CREATE OR REPLACE FUNCTION ai._obstacle(
     vectorizer_id int4, disabled bool, scheduling text, paused text, retry_at timestamptz) RETURNS text
 LANGUAGE sql VOLATILE PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp AS $$
@@ -57,9 +86,9 @@ LANGUAGE sql VOLATILE PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp 
         WHEN scheduling = 'timescaledb' THEN
             (SELECT format('the next run is at %s', date_trunc('second', r.next_run))
              FROM ai._vectorizer_run r WHERE r.id = vectorizer_id AND r.next_run > now())
+        ELSE ai._waiting(vectorizer_id)
     END
 $$;
-
 CREATE OR REPLACE FUNCTION ai._after_ddl() RETURNS event_trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -232,6 +261,52 @@ BEGIN
 END
 $$;
 
+-- Large documents are embedded in portions.
+
+CREATE TABLE ai._vectorizer_stash (
+    id int NOT NULL REFERENCES ai._vectorizer ON DELETE CASCADE,
+    item bigint NOT NULL,
+    text_key bytea NOT NULL,
+    vector bytea NOT NULL,
+    PRIMARY KEY (id, item, text_key)
+);
+ALTER TABLE ai._vectorizer_stash ALTER COLUMN vector SET STORAGE EXTERNAL;
+COMMENT ON TABLE ai._vectorizer_stash IS
+    'Vectors of documents that are too large to be embedded in one go, until all of them are there. What is here is not paid for again after a failure.';
+
+-- Destinations can be verified.
+
+-- Whether embeddings are what they should be.
+
+CREATE FUNCTION ai._verify_vectorizer(
+    vectorizer_id int4, repair bool, OUT primary_key text, OUT chunk_seq int4, OUT problem text, OUT detail text)
+    RETURNS SETOF record
+LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'verify_vectorizer_wrapper';
+COMMENT ON FUNCTION ai._verify_vectorizer(int4, bool) IS
+    'The work of ai.verify_vectorizer, row by row: what is wrong is enqueued when the last row has been fetched.';
+
+-- To the last row, however few of them the caller wants: repair comes at the end.
+CREATE FUNCTION ai.verify_vectorizer(vectorizer_id int4, repair bool DEFAULT false)
+    RETURNS TABLE (primary_key jsonb, chunk_seq int4, problem text, detail text)
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN QUERY SELECT f.primary_key::jsonb, f.chunk_seq, f.problem, f.detail FROM ai._verify_vectorizer(vectorizer_id, repair) AS f;
+END
+$$;
+COMMENT ON FUNCTION ai.verify_vectorizer(int4, bool) IS
+    'Reads every document of a vectorizer again, without the provider, and lists each difference between its chunks and what they should be; no rows: all is well. What waits is listed as queued, what was given up as failed. With repair, wrong documents are enqueued. For its owner.';
+
+CREATE FUNCTION ai.verify_vectorizer(name text, repair bool DEFAULT false)
+    RETURNS TABLE (primary_key jsonb, chunk_seq int4, problem text, detail text)
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN QUERY SELECT f.primary_key::jsonb, f.chunk_seq, f.problem, f.detail FROM ai._verify_vectorizer(ai._vectorizer_id(name), repair) AS f;
+END
+$$;
+COMMENT ON FUNCTION ai.verify_vectorizer(text, bool) IS
+    'Reads every document of a vectorizer again, without the provider, and lists each difference between its chunks and what they should be; no rows: all is well. What waits is listed as queued, what was given up as failed. With repair, wrong documents are enqueued. For its owner.';
+
 -- What is remembered of documents.
 
 -- A memory is written with the chunks that it is of, and its indexed columns stay: room for that on the same page. Its key
@@ -280,51 +355,74 @@ BEGIN
 END
 $$;
 
--- Large documents are embedded in portions.
+-- What was given up is listed, and tried again.
 
-CREATE TABLE ai._vectorizer_stash (
-    id int NOT NULL REFERENCES ai._vectorizer ON DELETE CASCADE,
-    item bigint NOT NULL,
-    text_key bytea NOT NULL,
-    vector bytea NOT NULL,
-    PRIMARY KEY (id, item, text_key)
-);
-ALTER TABLE ai._vectorizer_stash ALTER COLUMN vector SET STORAGE EXTERNAL;
-COMMENT ON TABLE ai._vectorizer_stash IS
-    'Vectors of documents that are too large to be embedded in one go, until all of them are there. What is here is not paid for again after a failure.';
-
--- Destinations can be verified.
-
--- Whether embeddings are what they should be.
-
-CREATE FUNCTION ai._verify_vectorizer(
-    vectorizer_id int4, repair bool, OUT primary_key text, OUT chunk_seq int4, OUT problem text, OUT detail text)
-    RETURNS SETOF record
+CREATE FUNCTION ai._failed_documents(
+    OUT id int4, OUT primary_key text, OUT failure_step text, OUT class text, OUT reason text, OUT attempts int4,
+    OUT created_at timestamptz, OUT queued bool) RETURNS SETOF record
 LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
-AS 'MODULE_PATHNAME', 'verify_vectorizer_wrapper';
-COMMENT ON FUNCTION ai._verify_vectorizer(int4, bool) IS
-    'The work of ai.verify_vectorizer, row by row: what is wrong is enqueued when the last row has been fetched.';
+AS 'MODULE_PATHNAME', 'failed_documents_wrapper';
+COMMENT ON FUNCTION ai._failed_documents() IS 'The failed queues that the caller may look into.';
 
--- To the last row, however few of them the caller wants: repair comes at the end.
-CREATE FUNCTION ai.verify_vectorizer(vectorizer_id int4, repair bool DEFAULT false)
-    RETURNS TABLE (primary_key jsonb, chunk_seq int4, problem text, detail text)
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS $$
+CREATE VIEW ai.vectorizer_failed AS
+SELECT f.id, v.name, f.primary_key::pg_catalog.jsonb AS primary_key, f.failure_step, f.class, f.reason, f.attempts, f.created_at,
+       f.queued
+FROM ai._failed_documents() f
+JOIN ai._vectorizer v ON v.id = f.id;
+COMMENT ON VIEW ai.vectorizer_failed IS
+    'The documents that were given up, with the reason and the number of tries; queued: it is being tried again. Of each vectorizer for its owner and for pg_monitor.';
+
+CREATE FUNCTION ai._retry_vectorizer(vectorizer_id int4, primary_key text, class text) RETURNS int8
+LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'retry_vectorizer_wrapper';
+COMMENT ON FUNCTION ai._retry_vectorizer(int4, text, text) IS 'The work of ai.retry_vectorizer.';
+
+CREATE FUNCTION ai.retry_vectorizer(vectorizer_id int4, primary_key jsonb DEFAULT NULL, class text DEFAULT NULL) RETURNS int8
+LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT ai._retry_vectorizer(vectorizer_id, primary_key::text, class)
+$$;
+COMMENT ON FUNCTION ai.retry_vectorizer(int4, jsonb, text) IS
+    'Tries documents again at once that were given up or wait for another try: all, the one of a primary key, or those of a class of failures (transient, throttled, configuration, permanent, unknown). Returns how many. Ends a pause of the vectorizer. For its owner.';
+
+CREATE FUNCTION ai.retry_vectorizer(name text, primary_key jsonb DEFAULT NULL, class text DEFAULT NULL) RETURNS int8
+LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT ai._retry_vectorizer(ai._vectorizer_id(name), primary_key::text, class)
+$$;
+COMMENT ON FUNCTION ai.retry_vectorizer(text, jsonb, text) IS
+    'Tries documents again at once that were given up or wait for another try: all, the one of a primary key, or those of a class of failures (transient, throttled, configuration, permanent, unknown). Returns how many. Ends a pause of the vectorizer. For its owner.';
+GRANT SELECT ON ai.vectorizer_failed TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION ai.grant_vectorizer_usage(to_user name, admin bool DEFAULT false) RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    RETURN QUERY SELECT f.primary_key::jsonb, f.chunk_seq, f.problem, f.detail FROM ai._verify_vectorizer(vectorizer_id, repair) AS f;
+    IF NOT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = to_user) THEN
+        RAISE EXCEPTION 'role "%" does not exist', to_user USING ERRCODE = 'undefined_object';
+    END IF;
+    EXECUTE format('GRANT USAGE ON SCHEMA ai TO %I', to_user);
+    EXECUTE format(
+        'GRANT SELECT ON ai.vectorizer, ai.vectorizer_status, ai.vectorizer_errors, ai.vectorizer_failed, ai.worker_status TO %I%s',
+        to_user, CASE WHEN admin THEN ' WITH GRANT OPTION' ELSE '' END);
 END
 $$;
-COMMENT ON FUNCTION ai.verify_vectorizer(int4, bool) IS
-    'Reads every document of a vectorizer again, without the provider, and lists each difference between its chunks and what they should be; no rows: all is well. What waits is listed as queued, what was given up as failed. With repair, wrong documents are enqueued. For its owner.';
 
-CREATE FUNCTION ai.verify_vectorizer(name text, repair bool DEFAULT false)
-    RETURNS TABLE (primary_key jsonb, chunk_seq int4, problem text, detail text)
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-    RETURN QUERY SELECT f.primary_key::jsonb, f.chunk_seq, f.problem, f.detail FROM ai._verify_vectorizer(ai._vectorizer_id(name), repair) AS f;
-END
-$$;
-COMMENT ON FUNCTION ai.verify_vectorizer(text, bool) IS
-    'Reads every document of a vectorizer again, without the provider, and lists each difference between its chunks and what they should be; no rows: all is well. What waits is listed as queued, what was given up as failed. With repair, wrong documents are enqueued. For its owner.';
+-- Tokens in place of a text.
+
+-- Their text is what is sent: of tokens that came of a text, the provider makes the same again.
+CREATE FUNCTION ai.openai_embed(
+    model text, input_tokens int[], api_key text DEFAULT NULL, api_key_name text DEFAULT NULL,
+    dimensions int DEFAULT NULL, openai_user text DEFAULT NULL, extra_headers jsonb DEFAULT NULL,
+    extra_query jsonb DEFAULT NULL, extra_body jsonb DEFAULT NULL, verbose boolean DEFAULT false,
+    client_config jsonb DEFAULT NULL) RETURNS vector
+LANGUAGE c VOLATILE PARALLEL RESTRICTED COST 1000000 AS 'MODULE_PATHNAME', 'openai_embed_tokens_wrapper';
+COMMENT ON FUNCTION ai.openai_embed(text, int[], text, text, int, text, jsonb, jsonb, jsonb, boolean, jsonb) IS
+    'The vector of the text of these tokens, by one of OpenAI''s embedding models (cl100k_base).';
+REVOKE EXECUTE ON FUNCTION
+    ai.openai_embed(text, int[], text, text, int, text, jsonb, jsonb, jsonb, boolean, jsonb)
+FROM PUBLIC;
+
+-- Intervals are written in one way, whatever the session prefers.
+ALTER FUNCTION ai.scheduling_timescaledb(interval, timestamptz, bool, text) SET IntervalStyle = postgres;
+
 
 -- New objects and further changes come above this line.
 

@@ -188,7 +188,7 @@ COMMENT ON FUNCTION ai.scheduling_default() IS 'The background worker works on t
 CREATE FUNCTION ai.scheduling_timescaledb(
     schedule_interval interval DEFAULT '5m', initial_start timestamptz DEFAULT NULL,
     fixed_schedule bool DEFAULT NULL, timezone text DEFAULT NULL) RETURNS jsonb
-LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp SET IntervalStyle = postgres AS $$
     SELECT jsonb_strip_nulls(jsonb_build_object(
         'implementation', 'timescaledb', 'config_type', 'scheduling', 'schedule_interval', schedule_interval,
         'initial_start', initial_start, 'fixed_schedule', fixed_schedule, 'timezone', timezone))

@@ -13,6 +13,7 @@ mod embed;
 mod endpoint;
 mod environment;
 mod error;
+mod failed;
 mod index;
 mod key;
 mod latch;

@@ -24,6 +24,8 @@ static ALLOW_PRIVATE_ADDRESSES: GucSetting<bool> = GucSetting::<bool>::new(false
 static FILE_DIRECTORIES: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 static INDEXING_DEFAULT: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 static SCHEDULING_DEFAULT: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
+static OPENAI_BASE_URL: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
+static OLLAMA_HOST: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 static GRANT_TO_DEFAULT: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 
 /// What the worker goes by, read once per round so that a reload takes effect between two rounds and not within one.
@@ -89,6 +91,16 @@ pub fn indexing_default() -> Option<String> {
 /// What `ai.scheduling_default()` stands for: the name of a builder, or nothing.
 pub fn scheduling_default() -> Option<String> {
     text(&SCHEDULING_DEFAULT)
+}
+
+/// Where `ai.openai_embed()` asks, unless it is told; then the environment says it.
+pub fn openai_base_url() -> Option<String> {
+    text(&OPENAI_BASE_URL)
+}
+
+/// Where `ai.ollama_embed()` asks, unless it is told; then the environment says it.
+pub fn ollama_host() -> Option<String> {
+    text(&OLLAMA_HOST)
 }
 
 fn milliseconds(setting: &GucSetting<i32>) -> Duration {
@@ -260,6 +272,19 @@ pub fn init() {
         c"What ai.scheduling_default() stands for: empty for the background worker at once, scheduling_timescaledb or scheduling_none.",
         &SCHEDULING_DEFAULT,
         Userset,
+    );
+    // For superusers: the keys of the server are sent there.
+    string(
+        c"ai.openai_base_url",
+        c"Where ai.openai_embed() asks when its client_config does not say it; empty for the environment's OPENAI_BASE_URL, or OpenAI.",
+        &OPENAI_BASE_URL,
+        Suset,
+    );
+    string(
+        c"ai.ollama_host",
+        c"Where ai.ollama_embed() asks when its host does not say it; empty for the environment's OLLAMA_HOST, or this machine.",
+        &OLLAMA_HOST,
+        Suset,
     );
     string(
         c"ai.grant_to_default",

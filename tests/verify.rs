@@ -77,3 +77,25 @@ fn a_look_at_objects_can_be_cancelled() {
     // ai.loading_timeout is two minutes.
     assert!(before.elapsed() < Duration::from_secs(30), "{:?}", before.elapsed());
 }
+
+/// An object that was not there, and then is.
+#[test]
+fn what_was_given_up_is_tried_again() {
+    let scene = Scene::start();
+    let (uri, other) = (scene.s3.uri("late.txt"), scene.s3.uri("never.txt"));
+    scene.create_documents(&[&uri, &other]);
+    scene.cluster.wait_until_settled();
+    let failed = |database: &Database| {
+        database.rows("SELECT primary_key ->> 'uri', class, attempts, queued FROM ai.vectorizer_failed ORDER BY 1")
+    };
+    let row = |uri: &str| vec![uri.to_owned(), "permanent".to_owned(), "1".to_owned(), "f".to_owned()];
+    assert_eq!(failed(&scene.cluster), [row(&uri), row(&other)]);
+    scene.s3.put("late.txt", "Here it is.");
+    let retry = format!("SELECT ai.retry_vectorizer({NAME}, class => 'permanent')");
+    assert_eq!(scene.cluster.value(&retry), "2");
+    scene.cluster.wait_until_settled();
+    assert_eq!(failed(&scene.cluster), [row(&other)]);
+    assert_eq!(scene.chunks(&uri), ["Here it is."]);
+    let retry = format!("SELECT ai.retry_vectorizer({NAME}, jsonb_build_object('uri', '{other}'))");
+    assert_eq!(scene.cluster.value(&retry), "1");
+}

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use ai_pipeline::config::{Embedding, Loading, Parsing};
-use ai_pipeline::embed::Embedder;
+use ai_pipeline::embed::{Embedder, Gates};
 use ai_pipeline::error::{Class, Failure, Step};
 use ai_pipeline::format::python_text;
 use ai_pipeline::load::{self, Loaded, Loader, Tag};
@@ -26,8 +26,10 @@ const LONG: usize = 256 * 1024;
 pub struct Services {
     loader: Loader,
     parser: Parser,
-    /// One embedder, and so one limiter, for all vectorizers with the same provider, model and key.
+    /// One embedder for all vectorizers with the same provider, model and key.
     embedders: Vec<(Embedding, Embedder)>,
+    /// One limiter for all embedders with the same server.
+    gates: Gates,
     settings: Settings,
 }
 
@@ -52,6 +54,7 @@ impl Services {
             loader,
             parser,
             embedders: Vec::new(),
+            gates: Gates::default(),
             settings: settings.clone(),
         }
     }
@@ -61,7 +64,8 @@ impl Services {
         if let Some((_, embedder)) = self.embedders.iter().find(|(known, _)| known == embedding) {
             return Ok(embedder.clone());
         }
-        let endpoint = endpoint::of(embedding, None, &self.settings)?;
+        let mut endpoint = endpoint::of(embedding, None, &self.settings)?;
+        endpoint.gates = self.gates.clone();
         let embedder = Embedder::new(embedding, endpoint).map_err(Failure::from)?;
         self.embedders.push((embedding.clone(), embedder.clone()));
         Ok(embedder)

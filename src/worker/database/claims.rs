@@ -262,6 +262,6 @@ fn quarantine_failure() -> Failure {
             "the worker process died {} times while it worked on this document",
             retry::CRASH_ATTEMPTS
         ),
-        hint: Some("The server log tells how the process ended. Change the row to have it tried again.".to_owned()),
+        hint: Some("The server log tells how the process ended. Change the row, or call ai.retry_vectorizer, to have it tried again.".to_owned()),
     }
 }

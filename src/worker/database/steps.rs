@@ -274,7 +274,7 @@ impl Worker {
         };
         let (vectorizer, item, failure) = (Arc::clone(&flight.vectorizer), &flight.item, failure.clone());
         let vectorizer = &*vectorizer;
-        let retries = vectorizer.config.loading.retries();
+        let retries = retry::retries(failure.step, vectorizer.config.loading.retries());
         let decision = retry::after_failure(failure.class, item.attempts, retries, rand::random());
         let settled = transaction::run(|| {
             let (hold, note) = transaction::acting_as(vectorizer.owner, || {
