@@ -61,6 +61,7 @@ pub enum Schedule {
 #[derive(Debug)]
 pub struct Statements {
     pub claim: String,
+    pub read: String,
     pub next_due: String,
     pub renew: String,
     pub rescue: String,
@@ -300,6 +301,11 @@ impl Statements {
             Destination::Column { embedding_column } => identifier(embedding_column),
         };
         let document = format!("s.{}", identifier(document));
+        let (text, raw) = if bytes {
+            ("NULL::text".to_owned(), document)
+        } else {
+            (format!("{document}::text"), "NULL::bytea".to_owned())
+        };
         let values = [
             ("source", names.source.as_str()),
             ("queue", &names.queue),
@@ -325,17 +331,12 @@ impl Statements {
             ("queue_pk", &key.list("q.", In::Queue)),
             ("primary_key", &object(&key.labelled(item))),
             ("row", &object(&columns.collect::<Vec<_>>().join(", "))),
+            ("document_text", &text),
+            ("document_bytes", &raw),
+            // Of a compressed or outlying value this reads the length and no more.
             (
-                "document_text",
-                &if bytes {
-                    "NULL::text".to_owned()
-                } else {
-                    format!("{document}::text")
-                },
-            ),
-            (
-                "document_bytes",
-                &if bytes { document } else { "NULL::bytea".to_owned() },
+                "document_size",
+                &format!("octet_length({})", if bytes { &raw } else { &text }),
             ),
         ];
         macro_rules! of {
@@ -345,6 +346,7 @@ impl Statements {
         }
         Statements {
             claim: of!("claim"),
+            read: of!("read"),
             next_due: of!("next_due"),
             renew: of!("renew"),
             rescue: of!("rescue"),

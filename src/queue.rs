@@ -12,6 +12,9 @@ use serde_json::Value;
 use crate::catalog::Vectorizer;
 use crate::statement;
 
+/// Documents of more bytes are not read when they are taken: there may be many of them.
+const LARGE: i64 = 256 * 1024;
+
 /// A document that was taken from the queue, with what its row held at that moment.
 #[derive(Debug)]
 pub struct Item {
@@ -29,8 +32,10 @@ pub struct Item {
     pub key: String,
     /// The row was there.
     pub found: bool,
-    /// What the document column held.
+    /// What the document column held, where that was not too much to be read at once: see [`read`].
     pub document: Option<Content>,
+    /// Its size in bytes.
+    pub size: Option<u64>,
     /// The columns that the template names.
     pub columns: Value,
 }
@@ -52,6 +57,7 @@ pub fn claim(vectorizer: &Vectorizer, limit: usize, lease: i64, duration: Durati
             lease.into(),
             duration.as_secs_f64().into(),
             suspects.into(),
+            LARGE.into(),
         ],
         |row| {
             let key: String = row.must(4);
@@ -64,10 +70,17 @@ pub fn claim(vectorizer: &Vectorizer, limit: usize, lease: i64, duration: Durati
                 key,
                 found: row.must(5),
                 document: row.get(6).map(Content::Text).or_else(|| row.get(7).map(Content::Bytes)),
-                columns: row.must::<JsonB>(8).0,
+                size: row.get::<i64>(8).map(i64::unsigned_abs),
+                columns: row.must::<JsonB>(9).0,
             }
         },
     )
+}
+
+/// The document of a row that was too large to be read when it was taken; `None` when the row is gone.
+pub fn read(vectorizer: &Vectorizer, item: &Item) -> Option<Content> {
+    let content = |row: &statement::Row| row.get(1).map(Content::Text).or_else(|| row.get(2).map(Content::Bytes));
+    statement::row(&vectorizer.statements.read, &[item.number.into()], content).flatten()
 }
 
 /// How long until a document may be taken; `None` when the queue is empty.

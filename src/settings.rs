@@ -15,6 +15,7 @@ static MAX_REQUESTS_IN_FLIGHT: GucSetting<i32> = GucSetting::<i32>::new(8);
 static REQUEST_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(60_000);
 static LOADING_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(120_000);
 static MAX_DOCUMENT_SIZE: GucSetting<i32> = GucSetting::<i32>::new(65_536);
+static MAX_MEMORY: GucSetting<i32> = GucSetting::<i32>::new(256);
 static PARSER_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(60_000);
 static PARSER_MEMORY: GucSetting<i32> = GucSetting::<i32>::new(1_024);
 static PARSER_PROCESSES: GucSetting<i32> = GucSetting::<i32>::new(2);
@@ -38,6 +39,7 @@ pub struct Settings {
     pub request_timeout: Duration,
     pub loading_timeout: Duration,
     pub max_document_bytes: u64,
+    pub max_memory_bytes: u64,
     pub parser_timeout: Duration,
     pub parser_memory_bytes: u64,
     pub parser_processes: usize,
@@ -57,6 +59,7 @@ pub fn current() -> Settings {
         request_timeout: milliseconds(&REQUEST_TIMEOUT),
         loading_timeout: milliseconds(&LOADING_TIMEOUT),
         max_document_bytes: u64::from(MAX_DOCUMENT_SIZE.get().unsigned_abs()) * 1024,
+        max_memory_bytes: u64::from(MAX_MEMORY.get().unsigned_abs()) * 1024 * 1024,
         parser_timeout: milliseconds(&PARSER_TIMEOUT),
         parser_memory_bytes: u64::from(PARSER_MEMORY.get().unsigned_abs()) * 1024 * 1024,
         parser_processes: PARSER_PROCESSES.get().unsigned_abs() as usize,
@@ -211,6 +214,15 @@ pub fn init() {
         1_048_576,
         Suset,
         kb,
+    );
+    integer(
+        c"ai.max_memory",
+        c"Memory of a worker for documents and vectors on their way. A document that needs more alone is worked on alone.",
+        &MAX_MEMORY,
+        16,
+        1_048_576,
+        Suset,
+        mb,
     );
     integer(
         c"ai.parser_timeout",

@@ -134,3 +134,64 @@ fn a_document_that_goes_takes_its_portions_along() {
         ["small"]
     );
 }
+
+/// Of documents that together are too large for the worker only some are read at a time.
+#[test]
+fn documents_wait_for_memory() {
+    let scene = Scene::start_with(|options| options.setting("ai.max_memory", "16MB"));
+    scene
+        .cluster
+        .execute("CREATE TABLE note (id int PRIMARY KEY, body text)");
+    scene.cluster.execute(
+        "SELECT ai.create_vectorizer(
+             'note'::regclass,
+             loading => ai.loading_column('body'),
+             chunking => ai.chunking_character_text_splitter(1000, 0, E'\\n'),
+             embedding => ai.embedding_openai('text-embedding-3-small', 8)
+         )",
+    );
+    // Four times their size is a third of the budget for the first, and more than all of it for the last.
+    scene.cluster.execute(
+        "INSERT INTO note
+         SELECT i, (SELECT string_agg(i || repeat('x', 900) || l, E'\\n') FROM generate_series(1, 1000 * i) l)
+         FROM generate_series(1, 4) i",
+    );
+    scene.cluster.wait_until_settled();
+    let chunks = "SELECT id || ':' || count(*) FROM note_embedding_store GROUP BY id ORDER BY id";
+    assert_eq!(scene.cluster.column(chunks), ["1:1000", "2:2000", "3:3000", "4:4000"]);
+    assert_eq!(scene.cluster.column("SELECT count(*) FROM ai.vectorizer_errors"), ["0"]);
+}
+
+#[test]
+fn a_large_document_that_goes_while_it_waits_leaves_nothing() {
+    let scene = Scene::start_with(|options| options.setting("ai.max_memory", "16MB"));
+    scene
+        .cluster
+        .execute("CREATE TABLE note (id int PRIMARY KEY, body bytea)");
+    scene.cluster.execute(
+        "SELECT ai.create_vectorizer(
+             'note'::regclass,
+             loading => ai.loading_column('body'),
+             chunking => ai.chunking_character_text_splitter(1000, 0, E'\\n'),
+             embedding => ai.embedding_openai('text-embedding-3-small', 8)
+         )",
+    );
+    scene.provider.behave(Behaviour::Hang);
+    let lines =
+        "(SELECT convert_to(string_agg(repeat('x', 900) || l, E'\\n'), 'UTF8') FROM generate_series(1, 4000) l)";
+    scene.cluster.execute(&format!(
+        "INSERT INTO note SELECT i, {lines} FROM generate_series(1, 2) i"
+    ));
+    scene.cluster.wait_for(
+        "one has all the memory, the other waits",
+        "SELECT count(*) FROM ai._vectorizer_q_1 WHERE lease IS NOT NULL",
+        "2",
+    );
+    scene.cluster.execute("DELETE FROM note");
+    scene.provider.behave(Behaviour::Well);
+    let worker = scene.cluster.wait_for_worker();
+    kill(&scene.cluster, worker);
+    scene.cluster.execute("INSERT INTO note VALUES (3, 'small')");
+    scene.cluster.wait_until_settled();
+    assert_eq!(scene.cluster.column("SELECT id FROM note_embedding_store"), ["3"]);
+}

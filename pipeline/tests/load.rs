@@ -5,6 +5,7 @@ mod load_server;
 use std::path::Path;
 use std::time::Duration;
 
+use ai_pipeline::budget::Budget;
 use ai_pipeline::error::Class;
 use ai_pipeline::load::{Error, FileError, HttpError, Loaded, Loader, Settings, Tag};
 use load_server::{Reply, Server, answer};
@@ -311,14 +312,25 @@ async fn a_web_page_that_has_not_changed_is_not_downloaded_again() {
     .await;
     let loader = web();
     let tag = loader.load(&server.url, None).await.unwrap().tag.unwrap();
-    let again = loader.load_if_changed(&server.url, None, Some(&tag)).await.unwrap();
+    let again = loader
+        .load_if_changed(&server.url, None, Some(&tag), u64::MAX)
+        .await
+        .unwrap();
     assert!(matches!(again, Loaded::Unchanged), "{again:?}");
     let other = Tag::remembered("\"6\"".to_owned());
-    let again = loader.load_if_changed(&server.url, None, Some(&other)).await.unwrap();
+    let again = loader
+        .load_if_changed(&server.url, None, Some(&other), u64::MAX)
+        .await
+        .unwrap();
     assert!(matches!(again, Loaded::Document(_)), "{again:?}");
     // What is closed stays closed.
     let closed = Loader::new(settings());
-    assert!(closed.load_if_changed(&server.url, None, Some(&tag)).await.is_err());
+    assert!(
+        closed
+            .load_if_changed(&server.url, None, Some(&tag), u64::MAX)
+            .await
+            .is_err()
+    );
 }
 
 #[tokio::test]
@@ -350,7 +362,7 @@ async fn what_comes_by_a_redirect_has_no_tag() {
     assert_eq!(loader.load(&uri, None).await.unwrap().tag, None);
     // A tag of a time when there was no redirect.
     let tag = Tag::remembered("\"7\"".to_owned());
-    let again = loader.load_if_changed(&uri, None, Some(&tag)).await.unwrap();
+    let again = loader.load_if_changed(&uri, None, Some(&tag), u64::MAX).await.unwrap();
     assert!(matches!(again, Loaded::Document(document) if document.bytes == "hello"));
     let conditions: Vec<_> = server
         .requests()
@@ -378,18 +390,47 @@ async fn a_file_that_has_not_changed_is_not_read_again() {
         );
         tokio::time::sleep(Duration::from_millis(50)).await;
     };
-    let again = loader.load_if_changed(&uri, None, Some(&tag)).await.unwrap();
+    let again = loader.load_if_changed(&uri, None, Some(&tag), u64::MAX).await.unwrap();
     assert!(matches!(again, Loaded::Unchanged), "{again:?}");
     // Of the same size, and with the old times.
     let times = std::fs::metadata(&path).unwrap().modified().unwrap();
     std::fs::write(&path, "world").unwrap();
     let file = std::fs::File::options().write(true).open(&path).unwrap();
     file.set_modified(times).unwrap();
-    let again = loader.load_if_changed(&uri, None, Some(&tag)).await.unwrap();
+    let again = loader.load_if_changed(&uri, None, Some(&tag), u64::MAX).await.unwrap();
     assert!(
         matches!(&again, Loaded::Document(document) if document.bytes == "world"),
         "{again:?}"
     );
     let closed = Loader::new(settings());
-    assert!(closed.load_if_changed(&uri, None, Some(&tag)).await.is_err());
+    assert!(closed.load_if_changed(&uri, None, Some(&tag), u64::MAX).await.is_err());
+}
+
+/// A document that needs more room than most is asked for again when there is room, and keeps what it needs.
+#[tokio::test]
+async fn memory_is_reserved_before_a_document_is_downloaded() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = Settings {
+        file_directories: vec![folder.path().to_owned()],
+        max_document_bytes: 1_000_000,
+        ..settings()
+    };
+    let loader = Loader::new(settings);
+    let budget = Budget::new(1_000_000);
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    for (name, size, others) in [("small", 1_000, 990_000), ("large", 400_000, 150_000)] {
+        std::fs::write(folder.path().join(name), "x".repeat(size)).unwrap();
+        let loaded = loader.load_within(&budget, 2, &at(name), None, None).await.unwrap();
+        let (document, reservation) = loaded.unwrap();
+        assert_eq!(document.bytes.len(), size);
+        let rest = budget.reserve(others).await;
+        assert!(!budget.is_exhausted(), "{name} keeps twice its size and no more");
+        drop((rest, reservation));
+    }
+    std::fs::write(folder.path().join("giant"), "x".repeat(1_000_001)).unwrap();
+    let error = loader
+        .load_within(&budget, 2, &at("giant"), None, None)
+        .await
+        .unwrap_err();
+    assert!(matches!(error, Error::TooLarge { limit: 1_000_000, .. }), "{error}");
 }

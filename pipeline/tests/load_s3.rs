@@ -229,14 +229,14 @@ async fn an_object_that_has_not_changed_is_not_downloaded_again() {
     moto.put("a.md", "first").await;
     let first = loader.load(&uri, None).await.unwrap();
     let tag = first.tag.expect("S3 sends a strong entity tag");
-    let again = loader.load_if_changed(&uri, None, Some(&tag)).await.unwrap();
+    let again = loader.load_if_changed(&uri, None, Some(&tag), u64::MAX).await.unwrap();
     assert!(matches!(again, Loaded::Unchanged), "{again:?}");
     // The credentials of a role find the same.
     let role = Some("arn:aws:iam::123456789012:role/reader");
-    let again = loader.load_if_changed(&uri, role, Some(&tag)).await.unwrap();
+    let again = loader.load_if_changed(&uri, role, Some(&tag), u64::MAX).await.unwrap();
     assert!(matches!(again, Loaded::Unchanged), "{again:?}");
     moto.put("a.md", "second").await;
-    let Loaded::Document(second) = loader.load_if_changed(&uri, None, Some(&tag)).await.unwrap() else {
+    let Loaded::Document(second) = loader.load_if_changed(&uri, None, Some(&tag), u64::MAX).await.unwrap() else {
         panic!("the object has changed");
     };
     assert_eq!(second.bytes, "second");
@@ -248,6 +248,9 @@ async fn an_object_that_has_not_changed_is_not_downloaded_again() {
         .send()
         .await
         .unwrap();
-    let error = loader.load_if_changed(&uri, None, Some(&tag)).await.unwrap_err();
+    let error = loader
+        .load_if_changed(&uri, None, Some(&tag), u64::MAX)
+        .await
+        .unwrap_err();
     assert_eq!(error.class(), Class::Permanent, "{error}");
 }

@@ -571,7 +571,7 @@ async fn with_tag(etag: &'static str, modified: &'static str, listens: bool) -> 
 }
 
 async fn load_again(loader: &Loader, tag: Option<&Tag>) -> Option<Document> {
-    let loaded = loader.load_if_changed("s3://bucket/a b.txt", None, tag).await;
+    let loaded = loader.load_if_changed("s3://bucket/a b.txt", None, tag, u64::MAX).await;
     match loaded.unwrap() {
         Loaded::Unchanged => None,
         Loaded::Document(document) => Some(document),

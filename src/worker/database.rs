@@ -232,7 +232,7 @@ impl Worker {
         let (mut preparing, mut embedding, mut writing) = (0, 0, 0);
         for flight in self.flights.values() {
             match flight.stage {
-                Stage::Preparing { .. } => preparing += 1,
+                Stage::Queueing { .. } | Stage::Reading { .. } | Stage::Preparing { .. } => preparing += 1,
                 Stage::Embedding { .. } => embedding += 1,
                 Stage::Comparing { .. }
                 | Stage::Stashing { .. }

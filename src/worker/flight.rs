@@ -4,14 +4,17 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Instant;
 
+use ai_pipeline::budget::Reservation;
 use ai_pipeline::config::Embedding;
 use ai_pipeline::embed::Embedded;
 use ai_pipeline::error::Failure;
 use ai_pipeline::memory::{Fingerprint, Note};
 use ai_pipeline::plan::Plan;
 
+use serde_json::Value;
+
 use crate::bridge::Task;
-use crate::catalog::Vectorizer;
+use crate::catalog::{Remembered, Vectorizer};
 use crate::destination::StoredChunk;
 use crate::queue::Item;
 use crate::stash;
@@ -28,6 +31,15 @@ pub struct Flight {
     pub suspect: bool,
     /// Something was remembered of it.
     pub remembered: bool,
+    /// The memory that it takes up.
+    pub memory: Memory,
+}
+
+/// What a document has reserved, until it has landed.
+#[derive(Default)]
+pub struct Memory {
+    pub document: Option<Reservation>,
+    pub vectors: Option<Reservation>,
 }
 
 impl Flight {
@@ -39,6 +51,10 @@ impl Flight {
 
 /// Where a flight is: with a task, whose handle ends it when the flight is dropped, or waiting for the main thread.
 pub enum Stage {
+    /// It is large and still in its row: a task waits for memory.
+    Queueing { opening: Opening, _task: Task },
+    /// There is memory for it.
+    Reading { opening: Opening, reservation: Reservation },
     /// Loading, parsing, chunking and formatting, in a task.
     Preparing { _task: Task },
     /// Its texts are known and wait to be compared with the stored ones.
@@ -63,11 +79,18 @@ pub enum Stage {
     Settling { failure: Failure },
 }
 
+/// What is known of a document that has not been read yet.
+pub struct Opening {
+    pub columns: Value,
+    pub remembered: Option<Remembered>,
+}
+
 impl Stage {
     /// What the main thread has to do next, if it is its turn.
     pub fn next_step(&self) -> Option<Step> {
         match self {
-            Stage::Preparing { .. } | Stage::Embedding { .. } => None,
+            Stage::Queueing { .. } | Stage::Preparing { .. } | Stage::Embedding { .. } => None,
+            Stage::Reading { .. } => Some(Step::Read),
             Stage::Comparing { .. } => Some(Step::Compare),
             Stage::Stashing { .. } => Some(Step::Stash),
             Stage::Writing { .. } => Some(Step::Write),
@@ -88,6 +111,7 @@ impl Stage {
 /// A step of the main thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Step {
+    Read,
     Compare,
     Stash,
     Write,
@@ -160,10 +184,12 @@ impl Draft {
 
 /// What a task hands back.
 pub enum Outcome {
+    /// There is memory for the document.
+    Reserved(Reservation),
     /// What the document is now.
     Prepared(Result<Prepared, Failure>),
-    /// The vectors of the missing texts.
-    Embedded(Result<Embedded, Failure>),
+    /// The vectors of the missing texts, and their memory.
+    Embedded(Result<(Embedded, Reservation), Failure>),
 }
 
 /// The outcome of the task of a flight.

@@ -1,14 +1,16 @@
 //! What the tasks work with: loader, parser and embedders, made of the settings and the server's environment.
 
 use std::collections::BTreeMap;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use ai_pipeline::budget::{Budget, Reservation};
 use ai_pipeline::config::{Embedding, Loading, Parsing};
 use ai_pipeline::embed::{Embedder, Gates};
 use ai_pipeline::error::{Class, Failure, Step};
 use ai_pipeline::format::python_text;
-use ai_pipeline::load::{self, Loaded, Loader, Tag};
+use ai_pipeline::load::{self, Loader, Tag};
 use ai_pipeline::memory::{self, Fingerprint, Memory, Note};
 use ai_pipeline::parse::{self, Parser};
 use bytes::Bytes;
@@ -19,13 +21,22 @@ use crate::queue::Content;
 use crate::settings::Settings;
 use crate::{endpoint, environment};
 
-/// Bytes from which on a fingerprint takes so long (a tenth of a millisecond and more) that the network should not wait.
+/// Bytes from which on fingerprints and chunks take so long (a tenth of a millisecond and more) that the network should not
+/// wait.
 const LONG: usize = 256 * 1024;
+
+/// Memory for a document, in its sizes: the bytes, the text, the chunks with what they have in common, and the stored ones
+/// that they are compared with.
+const COST: u64 = 4;
 
 /// Shared by all tasks of a worker, so that connections, credentials and limits are.
 pub struct Services {
     loader: Loader,
     parser: Parser,
+    /// For documents and what is made of them.
+    documents: Budget,
+    /// For vectors. Another budget, because who waits for it holds some of the first.
+    vectors: Budget,
     /// One embedder for all vectorizers with the same provider, model and key.
     embedders: Vec<(Embedding, Embedder)>,
     /// One limiter for all embedders with the same server.
@@ -53,6 +64,8 @@ impl Services {
         Services {
             loader,
             parser,
+            documents: Budget::new(settings.max_memory_bytes / 4 * 3),
+            vectors: Budget::new(settings.max_memory_bytes / 4),
             embedders: Vec::new(),
             gates: Gates::default(),
             settings: settings.clone(),
@@ -77,6 +90,22 @@ impl Services {
         embedders.filter_map(Embedder::throttled_until).max()
     }
 
+    /// The budget of vectors.
+    pub fn vectors(&self) -> Budget {
+        self.vectors.clone()
+    }
+
+    /// Whether there is memory for another document.
+    pub fn has_room(&self) -> bool {
+        !self.documents.is_exhausted()
+    }
+
+    /// Waits until there is memory for a document of so many bytes, that has not been read yet.
+    pub fn reserve(&self, size: u64) -> impl Future<Output = Reservation> + Send + use<> {
+        let documents = self.documents.clone();
+        async move { documents.reserve(size.saturating_mul(COST)).await }
+    }
+
     /// The texts of a document, whatever is remembered of it.
     pub fn texts(
         &self,
@@ -84,7 +113,7 @@ impl Services {
         document: Option<Content>,
         columns: Value,
     ) -> impl Future<Output = Result<Vec<String>, Failure>> + Send + use<> {
-        let prepare = self.prepare(vectorizer, document, columns, None);
+        let prepare = self.prepare(vectorizer, document, columns, None, None);
         async move {
             match prepare.await? {
                 Prepared::Texts { texts, .. } => Ok(texts),
@@ -94,30 +123,32 @@ impl Services {
     }
 
     /// The task that makes the texts of a document: load, parse, chunk, format. It goes no further than it must.
+    /// `reservation` is that of a document that had to wait for memory before it was read.
     pub fn prepare(
         &self,
         vectorizer: &Arc<Vectorizer>,
         document: Option<Content>,
         columns: Value,
         remembered: Option<Remembered>,
-    ) -> impl Future<Output = Result<Prepared, Failure>> + Send + use<> {
-        let (loader, parser, vectorizer) = (self.loader.clone(), self.parser.clone(), Arc::clone(vectorizer));
-        async move {
-            let Some(document) = document else {
-                return Ok(Prepared::Texts {
-                    texts: Vec::new(),
-                    note: Note::between(remembered.as_ref().map(|known| &known.memory), None),
-                });
-            };
-            let preparation = Preparation {
-                loader,
-                parser,
-                row: row(&vectorizer, &columns),
-                vectorizer,
-                remembered,
-            };
-            preparation.run(document).await
-        }
+        reservation: Option<Reservation>,
+    ) -> Pin<Box<dyn Future<Output = Result<Prepared, Failure>> + Send>> {
+        let Some(document) = document else {
+            let note = Note::between(remembered.as_ref().map(|known| &known.memory), None);
+            return Box::pin(std::future::ready(Ok(Prepared::Texts {
+                texts: Vec::new(),
+                note,
+                reservation,
+            })));
+        };
+        let preparation = Preparation {
+            loader: self.loader.clone(),
+            parser: self.parser.clone(),
+            documents: self.documents.clone(),
+            row: row(vectorizer, &columns),
+            vectorizer: Arc::clone(vectorizer),
+            remembered,
+        };
+        Box::pin(preparation.run(document, reservation))
     }
 }
 
@@ -125,14 +156,19 @@ impl Services {
 pub enum Prepared {
     /// What it was: the destination is as it should be.
     Unchanged { note: Note },
-    /// Its formatted chunks.
-    Texts { texts: Vec<String>, note: Note },
+    /// Its formatted chunks, and the memory that they take up.
+    Texts {
+        texts: Vec<String>,
+        note: Note,
+        reservation: Option<Reservation>,
+    },
 }
 
 /// A document on its way to its texts.
 struct Preparation {
     loader: Loader,
     parser: Parser,
+    documents: Budget,
     vectorizer: Arc<Vectorizer>,
     /// The columns that the template names, as texts.
     row: BTreeMap<String, String>,
@@ -140,7 +176,7 @@ struct Preparation {
 }
 
 impl Preparation {
-    async fn run(self, document: Content) -> Result<Prepared, Failure> {
+    async fn run(self, document: Content, reservation: Option<Reservation>) -> Result<Prepared, Failure> {
         let config = &self.vectorizer.config;
         let uri = match (&config.loading, &document) {
             (Loading::Uri { .. }, Content::Text(uri)) => Some(uri.as_str()),
@@ -153,7 +189,8 @@ impl Preparation {
             .as_ref()
             .filter(|known| known.memory.holds(recipe, known.stored));
         let known = known.map(|known| &known.memory);
-        let Some(source) = self.load(document, known.and_then(|known| known.tag.as_ref())).await? else {
+        let tag = known.and_then(|known| known.tag.as_ref());
+        let Some((source, reservation)) = self.load(document, tag, reservation).await? else {
             return Ok(Prepared::Unchanged { note: Note::Keep });
         };
         let (source, content) = if memory::is_worthwhile(config, source.body.text_length()) {
@@ -171,7 +208,11 @@ impl Preparation {
         }
         let text = source.text(&self.parser, config.parsing).await?;
         let (vectorizer, row) = (Arc::clone(&self.vectorizer), self.row);
-        let texts = blocking(move || texts(&vectorizer, &text, &row)).await??;
+        let texts = if text.len() < LONG {
+            texts(&vectorizer, &text, &row)?
+        } else {
+            blocking(move || texts(&vectorizer, &text, &row)).await??
+        };
         let memory = content.map(|content| Memory {
             tag,
             content,
@@ -181,25 +222,25 @@ impl Preparation {
         Ok(Prepared::Texts {
             texts,
             note: Note::between(remembered, memory),
+            reservation: Some(reservation),
         })
     }
 
-    /// What the column holds, or what it points at; `None` when that is what `known` is the tag of.
-    async fn load(&self, document: Content, known: Option<&Tag>) -> Result<Option<Source>, Failure> {
+    /// What the column holds, or what it points at, and memory for what is made of it; `None` when that is what `known` is
+    /// the tag of.
+    async fn load(
+        &self,
+        document: Content,
+        known: Option<&Tag>,
+        reservation: Option<Reservation>,
+    ) -> Result<Option<(Source, Reservation)>, Failure> {
         let body = match (&self.vectorizer.config.loading, document) {
             (Loading::Column { .. }, Content::Text(text)) => Body::Text(text),
             (Loading::Column { .. }, Content::Bytes(bytes)) => Body::Bytes(bytes.into()),
             (Loading::Uri { aws_role_arn, .. }, Content::Text(uri)) => {
-                let loaded = self.loader.load_if_changed(&uri, aws_role_arn.as_deref(), known);
-                return Ok(match loaded.await? {
-                    Loaded::Unchanged => None,
-                    Loaded::Document(document) => Some(Source {
-                        body: Body::Bytes(document.bytes),
-                        name: document.name,
-                        media_type: document.media_type,
-                        tag: document.tag,
-                    }),
-                });
+                let (documents, role) = (&self.documents, aws_role_arn.as_deref());
+                let loaded = self.loader.load_within(documents, COST, &uri, role, known).await?;
+                return Ok(loaded.map(|(document, reservation)| (Source::from(document), reservation)));
             }
             (Loading::Uri { .. }, Content::Bytes(_)) => {
                 return Err(Failure {
@@ -210,12 +251,17 @@ impl Preparation {
                 });
             }
         };
-        Ok(Some(Source {
+        let reservation = match reservation {
+            Some(reservation) => reservation,
+            None => self.documents.reserve(COST * body.len() as u64).await,
+        };
+        let source = Source {
             body,
             name: None,
             media_type: None,
             tag: None,
-        }))
+        };
+        Ok(Some((source, reservation)))
     }
 }
 
@@ -225,6 +271,17 @@ struct Source {
     name: Option<String>,
     media_type: Option<String>,
     tag: Option<Tag>,
+}
+
+impl From<load::Document> for Source {
+    fn from(document: load::Document) -> Source {
+        Source {
+            body: Body::Bytes(document.bytes),
+            name: document.name,
+            media_type: document.media_type,
+            tag: document.tag,
+        }
+    }
 }
 
 enum Body {

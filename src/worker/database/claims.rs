@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ai_pipeline::budget::Reservation;
 use ai_pipeline::config::Processing;
 use ai_pipeline::error::{Class, Failure, Step};
 use ai_pipeline::retry;
@@ -11,7 +12,8 @@ use pgrx::prelude::*;
 
 use super::{BUSY, Worker};
 use crate::catalog::{self, Remembered, Vectorizer};
-use crate::worker::flight::{Event, Flight, Outcome, Stage};
+use crate::queue::Content;
+use crate::worker::flight::{Event, Flight, Memory, Opening, Outcome, Stage};
 use crate::worker::shared_memory;
 use crate::{error, queue, stash, transaction};
 
@@ -65,7 +67,7 @@ impl Worker {
         for step in 0..stations {
             let index = (self.turn + step) % stations;
             let room = self.settings.max_documents_in_flight.saturating_sub(self.flights.len());
-            if room == 0 || self.flights.values().any(|flight| flight.suspect) {
+            if room == 0 || !self.services.has_room() || self.flights.values().any(|flight| flight.suspect) {
                 return;
             }
             let now = Instant::now();
@@ -194,23 +196,53 @@ impl Worker {
         self.next_flight += 1;
         let document = if item.found { item.document.take() } else { None };
         let (columns, is_remembered) = (std::mem::take(&mut item.columns), remembered.is_some());
-        let prepare = self.services.prepare(vectorizer, document, columns, remembered);
+        let stage = match (&document, item.size.filter(|_| item.found)) {
+            (None, Some(size)) => self.queue_for_memory(number, size, Opening { columns, remembered }),
+            _ => self.prepare(number, vectorizer, document, Opening { columns, remembered }, None),
+        };
+        let flight = Flight {
+            vectorizer: Arc::clone(vectorizer),
+            item,
+            stage,
+            not_before: Instant::now(),
+            suspect,
+            remembered: is_remembered,
+            memory: Memory::default(),
+        };
+        self.flights.insert(number, flight);
+        self.last_busy = Instant::now();
+    }
+
+    /// A large document stays in its row until there is room for it.
+    fn queue_for_memory(&self, number: u64, size: u64, opening: Opening) -> Stage {
+        let reserve = self.services.reserve(size);
+        let task = self.bridge.spawn(async move {
+            Event {
+                flight: number,
+                outcome: Outcome::Reserved(reserve.await),
+            }
+        });
+        Stage::Queueing { opening, _task: task }
+    }
+
+    pub(super) fn prepare(
+        &self,
+        number: u64,
+        vectorizer: &Arc<Vectorizer>,
+        document: Option<Content>,
+        Opening { columns, remembered }: Opening,
+        reservation: Option<Reservation>,
+    ) -> Stage {
+        let prepare = self
+            .services
+            .prepare(vectorizer, document, columns, remembered, reservation);
         let task = self.bridge.spawn(async move {
             Event {
                 flight: number,
                 outcome: Outcome::Prepared(prepare.await),
             }
         });
-        let flight = Flight {
-            vectorizer: Arc::clone(vectorizer),
-            item,
-            stage: Stage::Preparing { _task: task },
-            not_before: Instant::now(),
-            suspect,
-            remembered: is_remembered,
-        };
-        self.flights.insert(number, flight);
-        self.last_busy = Instant::now();
+        Stage::Preparing { _task: task }
     }
 
     /// Tells the queues that their documents are in good hands.

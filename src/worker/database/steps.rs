@@ -16,7 +16,7 @@ use crate::catalog::{self, Vectorizer};
 use crate::destination::Replacement;
 use crate::queue::{self, Hold, Item};
 use crate::transaction::Aborted;
-use crate::worker::flight::{Draft, Event, Flight, Outcome, Stage, Step};
+use crate::worker::flight::{Draft, Event, Flight, Memory, Outcome, Stage, Step};
 use crate::worker::services::Prepared;
 use crate::{destination, error, stash, transaction};
 
@@ -41,20 +41,34 @@ impl Worker {
             return;
         };
         flight.stage = match (event.outcome, flight.stage) {
+            (Outcome::Reserved(reservation), Stage::Queueing { opening, .. }) => {
+                Stage::Reading { opening, reservation }
+            }
             (Outcome::Prepared(Ok(prepared)), Stage::Preparing { .. }) => match prepared {
                 Prepared::Unchanged { note } => Stage::Finishing { note },
-                Prepared::Texts { texts, note } => Stage::Comparing { texts, note },
+                Prepared::Texts {
+                    texts,
+                    note,
+                    reservation,
+                } => {
+                    flight.memory.document = reservation;
+                    Stage::Comparing { texts, note }
+                }
             },
             (Outcome::Embedded(Ok(embedded)), Stage::Embedding { mut draft, wanted, .. }) => {
-                let Embedded { vectors, cut } = embedded;
+                let (Embedded { vectors, cut }, reservation) = embedded;
+                flight.memory.vectors = Some(reservation);
                 draft.cut.extend(cut.into_iter().map(|index| wanted[index]));
                 match draft.stashed {
                     Some(_) => Stage::Stashing { draft, wanted, vectors },
                     None => Stage::Writing { draft, vectors },
                 }
             }
-            (Outcome::Prepared(Err(failure)) | Outcome::Embedded(Err(failure)), _) => Stage::Settling { failure },
-            (Outcome::Prepared(Ok(_)) | Outcome::Embedded(Ok(_)), stage) => {
+            (Outcome::Prepared(Err(failure)) | Outcome::Embedded(Err(failure)), _) => {
+                flight.memory = Memory::default();
+                Stage::Settling { failure }
+            }
+            (Outcome::Reserved(_) | Outcome::Prepared(Ok(_)) | Outcome::Embedded(Ok(_)), stage) => {
                 drop(stage);
                 unreachable!("a stage has one task, and ends with it")
             }
@@ -85,6 +99,7 @@ impl Worker {
                 continue;
             };
             match step {
+                Step::Read => batch.into_iter().for_each(|(number, flight)| self.read(number, flight)),
                 Step::Compare => self.compare(&vectorizer, batch),
                 Step::Stash => batch
                     .into_iter()
@@ -124,6 +139,30 @@ impl Worker {
         let rest = open.into_iter().map(|((_, step), (batch, _))| (step, batch));
         full.extend(rest.filter(|(_, batch)| !batch.is_empty()));
         full
+    }
+
+    /// Reads a large document, now that there is memory for it.
+    fn read(&mut self, number: u64, mut flight: Flight) {
+        let (opening, reservation) = match flight.stage {
+            Stage::Reading { opening, reservation } => (opening, reservation),
+            stage => {
+                drop(stage);
+                unreachable!("a batch is made of documents that wait for the same step")
+            }
+        };
+        let vectorizer = Arc::clone(&flight.vectorizer);
+        let read =
+            transaction::run(|| transaction::acting_as(vectorizer.owner, || queue::read(&vectorizer, &flight.item)));
+        match read {
+            Ok(document) => {
+                flight.stage = self.prepare(number, &vectorizer, document, opening, Some(reservation));
+                self.flights.insert(number, flight);
+            }
+            Err(aborted) => {
+                flight.stage = Stage::Reading { opening, reservation };
+                self.refused(&vectorizer, &aborted, vec![(number, flight)]);
+            }
+        }
     }
 
     /// What remains to be done once the new texts are known: embed some, or only write.
@@ -166,9 +205,14 @@ impl Worker {
         }
         let texts = draft.texts_of(&wanted);
         let embedder = self.bridge.within(|| self.services.embedder(embedding));
+        let (memory, size) = (self.services.vectors(), wanted.len() * vector_bytes(vectorizer));
         let task = self.bridge.spawn(async move {
             let vectors = match embedder {
-                Ok(embedder) => embedder.embed(texts).await.map_err(Failure::from),
+                Ok(embedder) => {
+                    let reservation = memory.reserve(size as u64).await;
+                    let embedded = embedder.embed(texts).await;
+                    embedded.map(|embedded| (embedded, reservation)).map_err(Failure::from)
+                }
                 Err(failure) => Err(failure),
             };
             Event {
@@ -197,6 +241,8 @@ impl Worker {
         match transaction::run(|| stash::put(&vectorizer, flight.item.number, &keys, &vectors)) {
             Ok(()) => {
                 draft.stashed.get_or_insert_default().extend(keys);
+                drop(vectors);
+                flight.memory.vectors = None;
                 flight.stage = self.embed(number, &vectorizer, draft);
                 self.flights.insert(number, flight);
             }
@@ -474,8 +520,12 @@ fn insert_stashed(vectorizer: &Vectorizer, item: &Item, draft: &Draft) {
 
 /// Vectors of a document that are in memory at a time. What has more is embedded portion by portion.
 fn portion(vectorizer: &Vectorizer) -> usize {
+    (PORTION / vector_bytes(vectorizer)).max(1)
+}
+
+fn vector_bytes(vectorizer: &Vectorizer) -> usize {
     let dimensions = usize::try_from(vectorizer.config.embedding.dimensions()).unwrap_or(1);
-    (PORTION / (dimensions.max(1) * size_of::<f32>())).max(1)
+    dimensions.max(1) * size_of::<f32>()
 }
 
 /// Those of the documents whose hold is one of `wanted`.
