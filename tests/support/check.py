@@ -74,6 +74,13 @@ def integration(bindir, _folder):
     return cargo("test", "--locked", "-p", "ai", *FEATURES, "--no-fail-fast", **test_settings(bindir))
 
 
+def soak(bindir, _folder):
+    """The last test of tests/convergence.rs, for as long as MINUTES says."""
+    seed = {"CONVERGENCE_SEED": os.environ["SEED"]} if os.environ.get("SEED") else {}
+    return cargo("test", "--locked", "-p", "ai", *FEATURES, "--test", "convergence", "--", "--nocapture", "a_soak_stays_flat",
+                 **test_settings(bindir), SOAK_MINUTES=os.environ.get("MINUTES", "60"), **seed)
+
+
 def test_settings(bindir):
     return {
         "AI_TEST_PG_BINDIR": str(bindir),
@@ -168,8 +175,9 @@ CHECKS = {
 PARTS = {
     "pipeline": ("tests of the pipeline and the provider", pipeline),
     "integration": ("tests of the extension on a real server with S3 and provider", integration),
+    "soak": ("storms of faults at full load, for as long as MINUTES says", soak),
 }
-NEEDS_BUILD = {"tests", "integration", "installcheck", "reference"}
+NEEDS_BUILD = {"tests", "integration", "soak", "installcheck", "reference"}
 
 
 def main(names):
