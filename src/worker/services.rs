@@ -253,7 +253,7 @@ impl Preparation {
         };
         let reservation = match reservation {
             Some(reservation) => reservation,
-            None => self.documents.reserve(COST * body.len() as u64).await,
+            None => self.documents.reserve(COST * body.as_bytes().len() as u64).await,
         };
         let source = Source {
             body,
