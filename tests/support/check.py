@@ -74,6 +74,13 @@ def integration(bindir, _folder):
     return cargo("test", "--locked", "-p", "ai", *FEATURES, "--no-fail-fast", **test_settings(bindir))
 
 
+def soak(bindir, _folder):
+    """The last test of tests/convergence.rs, for as long as MINUTES says."""
+    seed = {"CONVERGENCE_SEED": os.environ["SEED"]} if os.environ.get("SEED") else {}
+    return cargo("test", "--locked", "-p", "ai", *FEATURES, "--test", "convergence", "--", "--nocapture", "a_soak_stays_flat",
+                 **test_settings(bindir), SOAK_MINUTES=os.environ.get("MINUTES", "60"), **seed)
+
+
 def test_settings(bindir):
     return {
         "AI_TEST_PG_BINDIR": str(bindir),
@@ -111,12 +118,16 @@ def installcheck(bindir, folder):
 
 
 def edges(_bindir, _folder):
-    """docs/states.md names a test for each edge of its state machines, as file::function or pipeline: module::function."""
-    named = set(re.findall(r"`(?:pipeline: )?(\w+)::(\w+)`", (ROOT / "docs" / "states.md").read_text())) - {("file", "function"), ("module", "function")}
+    """docs/states.md names a test for each edge of its state machines, and docs/coming-from-pgai.md for each feature:
+    file::function, pipeline: module::function or pg_test: name."""
+    text = "".join((ROOT / "docs" / name).read_text() for name in ("states.md", "coming-from-pgai.md"))
+    named = set(re.findall(r"`(?:pipeline: )?(\w+)::(\w+)`", text)) - {("file", "function"), ("module", "function")}
     sources = [*(ROOT / "tests").glob("*.rs"), *(ROOT / "pipeline").glob("*/**/*.rs")]
     known = {(path.stem, name) for path in sources for name in re.findall(r"\bfn (\w+)\(", path.read_text())}
-    missing = sorted(f"{module}::{name}" for module, name in named - known)
-    print("\n".join(f"docs/states.md names {test}, which there is not" for test in missing) or f"{len(named)} tests are named, and all are there")
+    files = set(re.findall(r"`pg_test: (\w+)`", text)) - {"name"}
+    missing = [f"{module}::{name}" for module, name in named - known]
+    missing += [f"pg_test: {name}" for name in files if not (ROOT / "pg_test" / "sql" / f"{name}.sql").exists()]
+    print("\n".join(f"docs name {test}, which there is not" for test in sorted(missing)) or f"{len(named) + len(files)} tests are named, and all are there")
     return bool(named) and not missing
 
 
@@ -151,7 +162,7 @@ def build(_bindir, _folder):
 CHECKS = {
     "format": ("cargo fmt", formatting),
     "wall": ("the pipeline knows no Postgres", wall),
-    "edges": ("docs/states.md names tests that there are", edges),
+    "edges": ("the docs name tests that there are", edges),
     "frozen": ("what was released is as it was", frozen),
     "lints": ("clippy, warnings are errors", lints),
     "build": ("the extension, the parser and the provider, installed into the private Postgres", build),
@@ -164,8 +175,9 @@ CHECKS = {
 PARTS = {
     "pipeline": ("tests of the pipeline and the provider", pipeline),
     "integration": ("tests of the extension on a real server with S3 and provider", integration),
+    "soak": ("storms of faults at full load, for as long as MINUTES says", soak),
 }
-NEEDS_BUILD = {"tests", "integration", "installcheck", "reference"}
+NEEDS_BUILD = {"tests", "integration", "soak", "installcheck", "reference"}
 
 
 def main(names):
