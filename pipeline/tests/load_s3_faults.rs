@@ -575,6 +575,7 @@ async fn load_again(loader: &Loader, tag: Option<&Tag>) -> Option<Document> {
     match loaded.unwrap() {
         Loaded::Unchanged => None,
         Loaded::Document(document) => Some(document),
+        Loaded::Larger { .. } => panic!("nothing is larger than there is room for"),
     }
 }
 
