@@ -15,9 +15,7 @@ use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
 use serde_json::{Value, json};
 
-pub use memory::{
-    Remembered, forget_all_documents, forget_documents, forget_timed_documents, memories, remember, remembers_documents,
-};
+pub use memory::{Remembered, forget_all_documents, forget_documents, memories, remember, remembers_documents};
 pub use names::follow_names;
 
 use crate::error::raise;

@@ -33,6 +33,9 @@ impl Partitions<'_> {
             (row.must::<String>(1), row.get::<String>(2))
         });
         let some = !new.is_empty();
+        let sql = include_str!("../../sql/query/follows_replication.sql");
+        let arguments = [self.source.into(), self.trigger.into()];
+        let follows_replication = some && statement::row(sql, &arguments, |row| row.must(1)) == Some(true);
         if some && enqueue {
             // Other sessions learn of a new part a moment after they see its rows, whether we queue them or a trigger. A worker
             // that was faster would take them for rows that are gone; this lock is released when all have been told.
@@ -50,6 +53,9 @@ impl Partitions<'_> {
                 );
                 let depends = format!("ALTER TRIGGER {trigger} ON {partition} DEPENDS ON EXTENSION ai");
                 statement::run(&depends, &[]);
+                if follows_replication {
+                    statement::run(&format!("ALTER TABLE {partition} ENABLE ALWAYS TRIGGER {trigger}"), &[]);
+                }
             });
             if let Some(rows) = rows.filter(|_| enqueue) {
                 acting_as(self.owner, || self.enqueue(&rows));
