@@ -42,6 +42,7 @@ impl Partitions<'_> {
             let lock = format!("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE", self.queue);
             acting_as_extension(|| statement::run(&lock, &[]));
         }
+        let mut joined = Vec::new();
         for (partition, rows) in new {
             acting_as_extension(|| {
                 let function = self.function;
@@ -53,17 +54,20 @@ impl Partitions<'_> {
                 );
                 let depends = format!("ALTER TRIGGER {trigger} ON {partition} DEPENDS ON EXTENSION ai");
                 statement::run(&depends, &[]);
-                if follows_replication {
-                    statement::run(&format!("ALTER TABLE {partition} ENABLE ALWAYS TRIGGER {trigger}"), &[]);
-                }
             });
             if let Some(rows) = rows.filter(|_| enqueue) {
                 acting_as(self.owner, || self.enqueue(&rows));
             }
+            joined.push(partition);
         }
         if some && enqueue {
             let know = include_str!("../../sql/query/know_partitions.sql");
             acting_as_extension(|| statement::run(know, &[self.id.into()]));
+        }
+        // Last: the event trigger comes by here again, and has to know them.
+        for partition in joined.iter().filter(|_| follows_replication) {
+            let enable = format!("ALTER TABLE {partition} ENABLE ALWAYS TRIGGER {trigger}");
+            acting_as_extension(|| statement::run(&enable, &[]));
         }
         let arguments = [self.source.into(), self.function.into()];
         let left = statement::rows(include_str!("../../sql/query/left_partitions.sql"), &arguments, |row| {
