@@ -461,7 +461,7 @@ fn a_text_that_was_cut_is_noted_as_long_as_it_is() {
 /// Where the provider cuts, its limit is not known here.
 #[test]
 fn a_text_that_the_provider_cut_is_noted_too() {
-    let scene = Scene::start_with(|options| restless(options));
+    let scene = Scene::start_with(restless);
     scene.provider.behave(Behaviour::TooLong(200));
     scene
         .cluster

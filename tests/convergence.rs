@@ -22,6 +22,8 @@ const PARAGRAPHS: u64 = 3;
 const LEASE: Duration = Duration::from_secs(2);
 /// The tables: objects in S3, texts in a column, and vectors in the source.
 const TABLES: [&str; 3] = ["object", "note", "tag"];
+/// Of the provider: long enough for a row to change while it is there.
+const LATENCY: Duration = Duration::from_millis(30);
 /// Longest wait between two events. There is nothing to wait for: it gives the worker a chance to be at something.
 const BREATH_MS: u64 = 80;
 
@@ -57,7 +59,7 @@ struct Storm {
     due: u64,
     /// Events after which what was in flight is paid for again.
     losses: u64,
-    stopped: Option<(i32, Instant)>,
+    stopped: Option<(Pid, Instant)>,
     events: BTreeMap<&'static str, u64>,
 }
 
@@ -66,6 +68,7 @@ impl Storm {
         println!("CONVERGENCE_SEED={seed}");
         let provider = Provider::start_with(provider::Options {
             forget_requests: true,
+            latency: LATENCY,
             ..provider::Options::default()
         });
         let (s3, provider) = (S3::start(), provider.expect("127.0.0.1 has a free port"));
@@ -158,7 +161,13 @@ impl Storm {
 
     fn some_id(&mut self, table: &str) -> Option<String> {
         let ids = self.column(&format!("SELECT id FROM {table} ORDER BY id"));
-        self.dice.pick(&ids)
+        // Often one that may be in flight at the moment.
+        let recent = if self.dice.roll(2) == 0 {
+            0
+        } else {
+            ids.len().saturating_sub(3)
+        };
+        self.dice.pick(&ids[recent..])
     }
 
     fn some_object(&mut self) -> Option<String> {
@@ -243,8 +252,9 @@ impl Storm {
     fn change(&mut self) {
         let table = self.dice.pick(&TABLES).unwrap_or("note");
         match self.dice.roll(20) {
-            0..=6 => self.insert(table),
-            7..=13 => self.update(table),
+            0..=4 => self.insert(table),
+            5..=8 => self.insert_and_change(),
+            9..=13 => self.update(table),
             14..=15 => {
                 let Some(id) = self.some_id(table) else { return };
                 let new = self.next();
@@ -255,7 +265,7 @@ impl Storm {
                 let Some(id) = self.some_id(table) else { return };
                 self.sql(&format!("DELETE FROM {table} WHERE id = {id}"));
             }
-            18 => {
+            18 if self.dice.roll(2) == 0 => {
                 // What never happened, and what happened all at once.
                 let (id, other) = (self.next(), self.next());
                 self.sql(&format!(
@@ -266,8 +276,20 @@ impl Storm {
                     "BEGIN; INSERT INTO note VALUES ({other}, 'yes {other}'); UPDATE note SET body = 'yes, {other}' WHERE id = {other}; COMMIT"
                 ));
             }
-            _ if self.dice.roll(4) == 0 => self.sql(&format!("TRUNCATE {table}")),
-            _ => self.insert(table),
+            19 if self.dice.roll(4) == 0 => self.sql(&format!("TRUNCATE {table}")),
+            _ => self.insert_and_change(),
+        }
+    }
+
+    /// Changes of a row that come while the worker is at the one before.
+    fn insert_and_change(&mut self) {
+        let (id, table) = (self.next(), self.dice.pick(&["note", "tag"]).unwrap_or("note"));
+        self.sql(&format!("INSERT INTO {table} (id, body) VALUES ({id}, 'first')"));
+        self.due += 1;
+        for _ in 0..=self.dice.roll(2) {
+            std::thread::sleep(Duration::from_millis(self.dice.roll(2 * BREATH_MS)));
+            let body = self.paragraphs().join("\n\n");
+            self.sql(&format!("UPDATE {table} SET body = '{body}' WHERE id = {id}"));
         }
     }
 
@@ -358,7 +380,12 @@ impl Storm {
             return ("nothing", false);
         };
         if signal == Signal::STOP {
-            self.stopped = Some((pid, Instant::now()));
+            self.stopped = Some((process, Instant::now()));
+            // By somebody else: it may have stopped with locks in its hands, for which the next statement waits.
+            std::thread::spawn(move || {
+                std::thread::sleep(LEASE + Duration::from_millis(500));
+                let _ = kill_process(process, Signal::CONT);
+            });
         } else {
             let _ = kill_process(process, Signal::CONT);
             self.stopped = None;
@@ -368,20 +395,15 @@ impl Storm {
         (name, true)
     }
 
-    /// Lets a stopped worker go on; `late`: only if its leases have run out.
-    fn go_on(&mut self, late: bool) {
-        if let Some((pid, since)) = self.stopped
-            && (!late || since.elapsed() > LEASE + Duration::from_millis(500))
-        {
-            if let Some(process) = Pid::from_raw(pid) {
-                let _ = kill_process(process, Signal::CONT);
-            }
-            self.stopped = None;
+    /// Lets a stopped worker go on before its time.
+    fn go_on(&mut self) {
+        if let Some((process, _)) = self.stopped.take() {
+            let _ = kill_process(process, Signal::CONT);
         }
     }
 
     fn restart(&mut self) -> (&'static str, bool) {
-        self.go_on(false);
+        self.go_on();
         let how = self
             .dice
             .pick(&[Stop::Immediate, Stop::Fast])
@@ -414,7 +436,7 @@ impl Storm {
             } else {
                 self.change();
             }
-            self.go_on(true);
+            self.stopped.take_if(|(_, since)| since.elapsed() > LEASE * 2);
             std::thread::sleep(Duration::from_millis(self.dice.roll(BREATH_MS)));
             events += 1;
         }
@@ -422,7 +444,7 @@ impl Storm {
 
     /// Mends everything, and waits until the worker has nothing to do.
     fn calm_down(&mut self) {
-        self.go_on(false);
+        self.go_on();
         self.scene.provider.behave(Behaviour::Well);
         self.scene.s3.heal();
         for key in self.objects.keys() {
