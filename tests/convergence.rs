@@ -45,6 +45,9 @@ impl Dice {
     }
 }
 
+const WORKER: &str =
+    "SELECT pid FROM pg_stat_activity WHERE backend_type = 'ai worker' AND datname = current_database()";
+
 struct Storm {
     scene: Scene,
     seed: u64,
@@ -61,6 +64,8 @@ struct Storm {
     losses: u64,
     stopped: Option<(Pid, Instant)>,
     events: BTreeMap<&'static str, u64>,
+    /// Private memory of the worker since the last look, at most.
+    worker_peak: u64,
 }
 
 impl Storm {
@@ -106,6 +111,7 @@ impl Storm {
             losses: 0,
             stopped: None,
             events: BTreeMap::new(),
+            worker_peak: 0,
         }
     }
 
@@ -370,9 +376,7 @@ impl Storm {
     }
 
     fn signal(&mut self, name: &'static str, signal: Signal) -> (&'static str, bool) {
-        let worker =
-            "SELECT pid FROM pg_stat_activity WHERE backend_type = 'ai worker' AND datname = current_database()";
-        let Some(pid) = self.column(worker).first().and_then(|pid| pid.parse().ok()) else {
+        let Some(pid) = self.column(WORKER).first().and_then(|pid| pid.parse().ok()) else {
             return ("nothing", false);
         };
         // A process that has just left feels nothing.
@@ -435,6 +439,9 @@ impl Storm {
                 self.disturb();
             } else {
                 self.change();
+            }
+            if events % 10 == 0 {
+                self.worker_peak = self.worker_peak.max(self.worker_memory());
             }
             self.stopped.take_if(|(_, since)| since.elapsed() > LEASE * 2);
             std::thread::sleep(Duration::from_millis(self.dice.roll(BREATH_MS)));
@@ -551,7 +558,7 @@ fn weather(seed: u64) {
 /// What must not grow as storms go on.
 #[derive(Debug)]
 struct Size {
-    /// Private memory of the worker, in kB. Debug builds included, it is some 20 MB.
+    /// Private memory of the worker, at most, in kB.
     worker: u64,
     /// Tables and indexes of the queues, in bytes.
     queues: u64,
@@ -560,16 +567,24 @@ struct Size {
 }
 
 impl Storm {
-    fn size(&self) -> Size {
-        let worker = self.scene.cluster.worker();
-        let status = worker.and_then(|pid| std::fs::read_to_string(format!("/proc/{pid}/status")).ok());
+    /// In kB; 0 when there is no worker.
+    fn worker_memory(&self) -> u64 {
+        let status = self
+            .column(WORKER)
+            .first()
+            .and_then(|pid| std::fs::read_to_string(format!("/proc/{pid}/status")).ok());
         let private = status.as_deref().unwrap_or_default().lines().find_map(|line| {
             let kilobytes = line.strip_prefix("RssAnon:")?.trim().strip_suffix(" kB")?;
             kilobytes.trim().parse().ok()
         });
+        private.unwrap_or(0)
+    }
+
+    fn size(&mut self) -> Size {
+        let worker = std::mem::take(&mut self.worker_peak);
         let number = |sql: &str| self.column(sql)[0].parse().expect("it is a number");
         Size {
-            worker: private.unwrap_or(0),
+            worker,
             queues: number("SELECT sum(pg_total_relation_size(queue))::bigint FROM ai._vectorizer"),
             notes: number(
                 "SELECT (SELECT count(*) FROM ai.vectorizer_failed) + (SELECT count(*) FROM ai.vectorizer_errors)",
