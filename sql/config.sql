@@ -128,6 +128,16 @@ $$;
 COMMENT ON FUNCTION ai.embedding_litellm(text, int4, text, jsonb) IS
     'A model by its name in LiteLLM, provider/model, of the providers openai, azure, cohere, mistral, huggingface and voyage. No LiteLLM is involved.';
 
+-- pgai has it for its semantic catalogue, and refuses it in a vectorizer; so does ai.create_vectorizer.
+CREATE FUNCTION ai.embedding_sentence_transformers(
+    model text DEFAULT 'nomic-ai/nomic-embed-text-v1.5', dimensions int4 DEFAULT 768) RETURNS jsonb
+LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT jsonb_strip_nulls(jsonb_build_object(
+        'implementation', 'sentence_transformers', 'config_type', 'embedding', 'model', model, 'dimensions', dimensions))
+$$;
+COMMENT ON FUNCTION ai.embedding_sentence_transformers(text, int4) IS
+    'A name from pgai, which no vectorizer takes.';
+
 CREATE FUNCTION ai.formatting_python_template(template text DEFAULT '$chunk') RETURNS jsonb
 LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
     SELECT jsonb_strip_nulls(jsonb_build_object(

@@ -421,3 +421,27 @@ fn a_repair_asks_no_memory() {
     assert_eq!(cluster.column(wrong), [""; 0]);
     assert_eq!(cluster.value("SELECT chunk FROM doc_embedding_store"), "one");
 }
+
+/// The parser of this server cannot be started once the document is embedded.
+#[test]
+fn bytes_in_a_column_are_not_parsed_again() {
+    let scene = Scene::start();
+    let cluster = &scene.cluster;
+    cluster.execute("CREATE TABLE doc (id int PRIMARY KEY, body bytea, touched int DEFAULT 0)");
+    cluster.execute(
+        "SELECT ai.create_vectorizer('doc', loading => ai.loading_column('body'),
+             embedding => ai.embedding_openai('text-embedding-3-small', 8))",
+    );
+    let hex: String = documents::parser_test("reportlab.pdf")
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    settle(&scene, &format!("INSERT INTO doc VALUES (1, '\\x{hex}')"));
+    let (stored, before) = (cluster.column(STORED), inputs(&scene));
+    assert!(!stored.is_empty());
+    cluster.execute("ALTER SYSTEM SET ai.parser_path = '/nonexistent'");
+    cluster.reload();
+    settle(&scene, TOUCH);
+    assert_eq!(scene.errors(), []);
+    assert_eq!((cluster.column(STORED), inputs(&scene)), (stored, before));
+}

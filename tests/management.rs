@@ -223,7 +223,7 @@ fn waiting_ends_when_the_queue_is_empty_or_the_time_is_up() {
     let scene = scene("ai.scheduling_none()");
     add(&scene, 1);
     let wait = scene.cluster.data().join("wait.sql");
-    let mut said = |timeout: &str| {
+    let said = |timeout: &str| {
         let sql = format!("SELECT ai.wait_for_vectorizer('note', '{timeout}');");
         std::fs::write(&wait, sql).expect("the folder of the cluster can be written to");
         scene.cluster.psql("postgres", &wait)

@@ -150,12 +150,13 @@ impl Memory {
     }
 }
 
-/// Whether a document is worth a memory: of those in a column, texts of [`LEAST_TEXT`] bytes and more, and all whose vector
-/// is in a column of the row, too, since no stored text is there to compare with.
-pub fn is_worthwhile(config: &Config, bytes: usize) -> bool {
+/// Whether a document is worth a memory. Of those in a column these are: bytes, because to parse them may take a process;
+/// a text of [`LEAST_TEXT`] bytes and more (`text` is its length, `None` for bytes); and all whose vector is in a column
+/// of the row, too, since no stored text is there to compare with.
+pub fn is_worthwhile(config: &Config, text: Option<usize>) -> bool {
     match (&config.loading, &config.destination) {
         (Loading::Uri { .. }, _) | (_, Destination::Column { .. }) => true,
-        (Loading::Column { .. }, Destination::Table { .. }) => bytes >= LEAST_TEXT,
+        (Loading::Column { .. }, Destination::Table { .. }) => text.is_none_or(|bytes| bytes >= LEAST_TEXT),
     }
 }
 
@@ -323,16 +324,17 @@ mod tests {
     #[test]
     fn short_texts_are_chunked_again_rather_than_remembered() {
         let uri = config("", Value::Null);
-        assert!(is_worthwhile(&uri, 0));
+        assert!(is_worthwhile(&uri, None));
         let column = json!({"implementation": "column", "column_name": "text", "retries": 6});
         let column = config("/loading", column);
-        assert!(!is_worthwhile(&column, LEAST_TEXT - 1));
-        assert!(is_worthwhile(&column, LEAST_TEXT));
+        assert!(!is_worthwhile(&column, Some(LEAST_TEXT - 1)));
+        assert!(is_worthwhile(&column, Some(LEAST_TEXT)));
+        assert!(is_worthwhile(&column, None), "bytes have to be parsed");
         let beside = json!({"implementation": "column", "embedding_column": "vector"});
         let beside = Config {
             destination: config("/destination", beside).destination,
             ..column
         };
-        assert!(is_worthwhile(&beside, 1));
+        assert!(is_worthwhile(&beside, Some(1)));
     }
 }

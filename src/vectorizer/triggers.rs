@@ -333,7 +333,7 @@ impl OutsideScript {
     fn leave() -> OutsideScript {
         // SAFETY: a plain flag of the backend, on its only thread. Drop restores it; where the script fails, Postgres
         // clears it by itself.
-        let in_script = unsafe { std::mem::replace(&mut *(&raw mut pg_sys::creating_extension), false) };
+        let in_script = unsafe { std::ptr::replace(&raw mut pg_sys::creating_extension, false) };
         OutsideScript { in_script }
     }
 }

@@ -193,7 +193,7 @@ impl Preparation {
         let Some((source, reservation)) = self.load(document, tag, reservation).await? else {
             return Ok(Prepared::Unchanged { note: Note::Keep });
         };
-        let (source, content) = if memory::is_worthwhile(config, source.body.len()) {
+        let (source, content) = if memory::is_worthwhile(config, source.body.text_length()) {
             let (source, content) = source.fingerprint().await?;
             (source, Some(content))
         } else {
@@ -253,7 +253,7 @@ impl Preparation {
         };
         let reservation = match reservation {
             Some(reservation) => reservation,
-            None => self.documents.reserve(COST * body.len() as u64).await,
+            None => self.documents.reserve(COST * body.as_bytes().len() as u64).await,
         };
         let source = Source {
             body,
@@ -297,8 +297,12 @@ impl Body {
         }
     }
 
-    fn len(&self) -> usize {
-        self.as_bytes().len()
+    /// Of a text; bytes have to become one first.
+    fn text_length(&self) -> Option<usize> {
+        match self {
+            Body::Text(text) => Some(text.len()),
+            Body::Bytes(_) => None,
+        }
     }
 }
 
@@ -308,7 +312,7 @@ impl Source {
             let content = Fingerprint::of(source.media_type.as_deref(), source.body.as_bytes());
             (source, content)
         };
-        if self.body.len() < LONG {
+        if self.body.as_bytes().len() < LONG {
             Ok(hash(self))
         } else {
             blocking(move || hash(self)).await

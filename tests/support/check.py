@@ -118,12 +118,16 @@ def installcheck(bindir, folder):
 
 
 def edges(_bindir, _folder):
-    """docs/states.md names a test for each edge of its state machines, as file::function or pipeline: module::function."""
-    named = set(re.findall(r"`(?:pipeline: )?(\w+)::(\w+)`", (ROOT / "docs" / "states.md").read_text())) - {("file", "function"), ("module", "function")}
+    """docs/states.md names a test for each edge of its state machines, and docs/coming-from-pgai.md for each feature:
+    file::function, pipeline: module::function or pg_test: name."""
+    text = "".join((ROOT / "docs" / name).read_text() for name in ("states.md", "coming-from-pgai.md"))
+    named = set(re.findall(r"`(?:pipeline: )?(\w+)::(\w+)`", text)) - {("file", "function"), ("module", "function")}
     sources = [*(ROOT / "tests").glob("*.rs"), *(ROOT / "pipeline").glob("*/**/*.rs")]
     known = {(path.stem, name) for path in sources for name in re.findall(r"\bfn (\w+)\(", path.read_text())}
-    missing = sorted(f"{module}::{name}" for module, name in named - known)
-    print("\n".join(f"docs/states.md names {test}, which there is not" for test in missing) or f"{len(named)} tests are named, and all are there")
+    files = set(re.findall(r"`pg_test: (\w+)`", text)) - {"name"}
+    missing = [f"{module}::{name}" for module, name in named - known]
+    missing += [f"pg_test: {name}" for name in files if not (ROOT / "pg_test" / "sql" / f"{name}.sql").exists()]
+    print("\n".join(f"docs name {test}, which there is not" for test in sorted(missing)) or f"{len(named) + len(files)} tests are named, and all are there")
     return bool(named) and not missing
 
 
@@ -158,7 +162,7 @@ def build(_bindir, _folder):
 CHECKS = {
     "format": ("cargo fmt", formatting),
     "wall": ("the pipeline knows no Postgres", wall),
-    "edges": ("docs/states.md names tests that there are", edges),
+    "edges": ("the docs name tests that there are", edges),
     "frozen": ("what was released is as it was", frozen),
     "lints": ("clippy, warnings are errors", lints),
     "build": ("the extension, the parser and the provider, installed into the private Postgres", build),
