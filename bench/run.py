@@ -31,6 +31,8 @@ CASES = {
     3: "changes",
     4: "freshness",
     5: "trigger",
+    6: "neighbours",
+    7: "memory",
     8: "claims",
 }
 # A server for work: everything durable, and checkpoints rare enough that no run is hit by one by chance. Checkpoints are
