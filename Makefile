@@ -2,12 +2,14 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test check bench fmt lint installcheck docs install clean
+.PHONY: help setup build demo test check bench fmt lint installcheck docs install clean soak
 
 # The major version of Postgres for build, demo and test: 15, or another that is in /usr/lib/postgresql.
 export PG ?= 15
 # `local` (a stand-in of the project's own) or `openai` (needs OPENAI_API_KEY).
 export PROVIDER ?= local
+# How long `make soak` goes on.
+export MINUTES ?= 60
 # The Postgres that `make install` installs into.
 PG_CONFIG ?= pg_config
 
@@ -31,6 +33,9 @@ installcheck: setup ## Run the SQL tests of pg_test with pg_regress
 
 bench: setup ## Measure an optimised build, write bench/RESULTS.md: make bench CASE="1 3" (REPEATS=3, PEER=pgai)
 	@exec $(python) bench/run.py
+
+soak: setup ## Run storms of faults at full load, and see that memory and queues stay flat: make soak MINUTES=60 (SEED=7)
+	@exec $(python) tests/support/check.py soak
 
 docs: build ## Write docs/reference.md from the catalogue
 	@exec $(python) docs/reference.py

@@ -22,7 +22,7 @@ of pgai, as far as pgai has them: see [Coming from pgai](coming-from-pgai.md).
 # Heading, and the names of the functions below it. What fits nowhere comes under the last one.
 FAMILIES = [
     ("Making and dropping vectorizers", r"create_vectorizer|drop_vectorizer"),
-    ("Running and watching", r".*_vectorizer_schedule|set_scheduling|(execute|wait_for|verify)_vectorizer|vectorizer_queue_pending"),
+    ("Running and watching", r".*_vectorizer_schedule|set_scheduling|(execute|wait_for|verify|retry)_vectorizer|vectorizer_queue_pending"),
     ("Loading", r"loading_.*"),
     ("Parsing", r"parsing_.*"),
     ("Chunking", r"chunking_.*|chunk_.*"),

@@ -128,6 +128,16 @@ $$;
 COMMENT ON FUNCTION ai.embedding_litellm(text, int4, text, jsonb) IS
     'A model by its name in LiteLLM, provider/model, of the providers openai, azure, cohere, mistral, huggingface and voyage. No LiteLLM is involved.';
 
+-- pgai has it for its semantic catalogue, and refuses it in a vectorizer; so does ai.create_vectorizer.
+CREATE FUNCTION ai.embedding_sentence_transformers(
+    model text DEFAULT 'nomic-ai/nomic-embed-text-v1.5', dimensions int4 DEFAULT 768) RETURNS jsonb
+LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT jsonb_strip_nulls(jsonb_build_object(
+        'implementation', 'sentence_transformers', 'config_type', 'embedding', 'model', model, 'dimensions', dimensions))
+$$;
+COMMENT ON FUNCTION ai.embedding_sentence_transformers(text, int4) IS
+    'A name from pgai, which no vectorizer takes.';
+
 CREATE FUNCTION ai.formatting_python_template(template text DEFAULT '$chunk') RETURNS jsonb
 LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
     SELECT jsonb_strip_nulls(jsonb_build_object(
@@ -188,7 +198,7 @@ COMMENT ON FUNCTION ai.scheduling_default() IS 'The background worker works on t
 CREATE FUNCTION ai.scheduling_timescaledb(
     schedule_interval interval DEFAULT '5m', initial_start timestamptz DEFAULT NULL,
     fixed_schedule bool DEFAULT NULL, timezone text DEFAULT NULL) RETURNS jsonb
-LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp SET IntervalStyle = postgres AS $$
     SELECT jsonb_strip_nulls(jsonb_build_object(
         'implementation', 'timescaledb', 'config_type', 'scheduling', 'schedule_interval', schedule_interval,
         'initial_start', initial_start, 'fixed_schedule', fixed_schedule, 'timezone', timezone))

@@ -34,6 +34,16 @@ LANGUAGE c VOLATILE PARALLEL RESTRICTED COST 1000000 AS 'MODULE_PATHNAME', 'open
 COMMENT ON FUNCTION ai.openai_embed(text, text[], text, text, int, text, jsonb, jsonb, jsonb, boolean, jsonb) IS
     'The vectors of texts, by OpenAI or a server that speaks its API; index counts from 0.';
 
+-- Their text is what is sent: of tokens that came of a text, the provider makes the same again.
+CREATE FUNCTION ai.openai_embed(
+    model text, input_tokens int[], api_key text DEFAULT NULL, api_key_name text DEFAULT NULL,
+    dimensions int DEFAULT NULL, openai_user text DEFAULT NULL, extra_headers jsonb DEFAULT NULL,
+    extra_query jsonb DEFAULT NULL, extra_body jsonb DEFAULT NULL, verbose boolean DEFAULT false,
+    client_config jsonb DEFAULT NULL) RETURNS vector
+LANGUAGE c VOLATILE PARALLEL RESTRICTED COST 1000000 AS 'MODULE_PATHNAME', 'openai_embed_tokens_wrapper';
+COMMENT ON FUNCTION ai.openai_embed(text, int[], text, text, int, text, jsonb, jsonb, jsonb, boolean, jsonb) IS
+    'The vector of the text of these tokens, by one of OpenAI''s embedding models (cl100k_base).';
+
 CREATE FUNCTION ai.ollama_embed(
     model text, input_text text, host text DEFAULT NULL, keep_alive text DEFAULT NULL, embedding_options jsonb DEFAULT NULL,
     verbose boolean DEFAULT false) RETURNS vector
@@ -77,6 +87,7 @@ COMMENT ON FUNCTION ai.vectorizer_embed(text, text, text) IS
 -- name a vectorizer ask for themselves.
 REVOKE EXECUTE ON FUNCTION
     ai.openai_embed(text, text, text, text, int, text, jsonb, jsonb, jsonb, boolean, jsonb),
+    ai.openai_embed(text, int[], text, text, int, text, jsonb, jsonb, jsonb, boolean, jsonb),
     ai.openai_embed(text, text[], text, text, int, text, jsonb, jsonb, jsonb, boolean, jsonb),
     ai.ollama_embed(text, text, text, text, jsonb, boolean),
     ai.voyageai_embed(text, text, text, text, text, boolean),

@@ -72,6 +72,28 @@ AS 'MODULE_PATHNAME', 'forget_errors_wrapper';
 COMMENT ON FUNCTION ai._forget_errors(int4, jsonb) IS
     'Takes back what was noted about documents that are gone. Called by the triggers on source tables.';
 
+CREATE FUNCTION ai._forget_documents(vectorizer_id int4, keys text[]) RETURNS void
+LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'forget_documents_wrapper';
+COMMENT ON FUNCTION ai._forget_documents(int4, text[]) IS
+    'Forgets what was remembered of the documents with these primary keys, in JSON (NULL: of all), so that they are loaded anew. Called by the triggers on source tables.';
+
+-- Spares the triggers the making of keys that nobody remembers.
+CREATE FUNCTION ai._remembers_documents(vectorizer_id int4) RETURNS bool
+LANGUAGE sql STABLE STRICT SECURITY DEFINER PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT EXISTS (SELECT FROM ai._vectorizer_document d WHERE d.id = vectorizer_id)
+$$;
+COMMENT ON FUNCTION ai._remembers_documents(int4) IS
+    'Whether anything is remembered of the documents of a vectorizer. Called by the triggers on source tables.';
+
+-- Documents with such a note are in no queue. Owners of source tables may not read the notes of others.
+CREATE FUNCTION ai._has_cuts(vectorizer_id int4) RETURNS bool
+LANGUAGE sql STABLE STRICT SECURITY DEFINER PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT EXISTS (SELECT FROM ai._vectorizer_errors e WHERE e.id = vectorizer_id AND e.class = 'cut')
+$$;
+COMMENT ON FUNCTION ai._has_cuts(int4) IS
+    'Whether texts of a vectorizer are noted that were longer than its model takes. Asked by the triggers on source tables.';
+
 CREATE FUNCTION ai._partitions(source regclass) RETURNS SETOF oid
 LANGUAGE sql STABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
     -- Not pg_partition_tree(), which locks what it finds.
@@ -159,6 +181,34 @@ $$;
 COMMENT ON FUNCTION ai._is_watched(int4) IS
     'Whether all triggers of a vectorizer are on its source and enabled; NULL where there is no source.';
 
+-- The worker may be gone until then, and a throttled document leaves no error row.
+CREATE FUNCTION ai._waiting(vectorizer_id int4) RETURNS text
+LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    queue regclass;
+    active bool;
+    reason text;
+BEGIN
+    SELECT c.oid INTO queue FROM ai._vectorizer v JOIN pg_class c ON c.oid = v.queue
+    WHERE v.id = vectorizer_id AND has_table_privilege(c.oid, 'SELECT') AND has_schema_privilege(c.relnamespace, 'USAGE');
+    IF queue IS NULL THEN
+        RETURN NULL;
+    END IF;
+    -- As a rule the first row answers this.
+    EXECUTE format('SELECT EXISTS (SELECT FROM %s WHERE lease IS NOT NULL OR loading_retry_after IS NULL OR loading_retry_after <= now())', queue)
+        INTO active;
+    IF active THEN
+        RETURN NULL;
+    END IF;
+    EXECUTE format($query$
+        SELECT format('all documents wait, the next one until %%s: %%s', date_trunc('second', loading_retry_after),
+                      CASE WHEN attempts = 0 THEN 'it was throttled' ELSE 'see ai.vectorizer_errors' END)
+        FROM %s ORDER BY loading_retry_after LIMIT 1 $query$, queue) INTO reason;
+    RETURN reason;
+END
+$$;
+COMMENT ON FUNCTION ai._waiting(int4) IS 'Until when all documents of a queue wait for their next tries; NULL when there is one that does not.';
+
 -- The state of a vectorizer in words, for ai.worker_status; NULL when all is well. First what stops everything.
 CREATE FUNCTION ai._obstacle(
     vectorizer_id int4, disabled bool, scheduling text, paused text, retry_at timestamptz) RETURNS text
@@ -176,6 +226,7 @@ LANGUAGE sql VOLATILE PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp 
         WHEN scheduling = 'timescaledb' THEN
             (SELECT format('the next run is at %s', date_trunc('second', r.next_run))
              FROM ai._vectorizer_run r WHERE r.id = vectorizer_id AND r.next_run > now())
+        ELSE ai._waiting(vectorizer_id)
     END
 $$;
 COMMENT ON FUNCTION ai._obstacle(int4, bool, text, text, timestamptz) IS

@@ -12,6 +12,7 @@ CREATE FUNCTION ai._forget_vectorizer() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     DELETE FROM ai._vectorizer_errors e WHERE e.id = OLD.id;
+    DELETE FROM ai._vectorizer_document d WHERE d.id = OLD.id;
     DELETE FROM ai._vectorizer_run r WHERE r.id = OLD.id;
     RETURN NULL;
 END
@@ -172,3 +173,4 @@ SELECT pg_catalog.pg_extension_config_dump('ai._vectorizer', '');
 SELECT pg_catalog.pg_extension_config_dump('ai.vectorizer_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('ai._vectorizer_run', '');
 SELECT pg_catalog.pg_extension_config_dump('ai._vectorizer_errors', 'WHERE primary_key IS NOT NULL');
+SELECT pg_catalog.pg_extension_config_dump('ai._vectorizer_document', '');

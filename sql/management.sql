@@ -99,7 +99,7 @@ BEGIN
     END IF;
     EXECUTE format('GRANT USAGE ON SCHEMA ai TO %I', to_user);
     EXECUTE format(
-        'GRANT SELECT ON ai.vectorizer, ai.vectorizer_status, ai.vectorizer_errors, ai.worker_status TO %I%s',
+        'GRANT SELECT ON ai.vectorizer, ai.vectorizer_status, ai.vectorizer_errors, ai.vectorizer_failed, ai.worker_status TO %I%s',
         to_user, CASE WHEN admin THEN ' WITH GRANT OPTION' ELSE '' END);
 END
 $$;

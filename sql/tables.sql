@@ -86,6 +86,17 @@ CREATE TABLE ai._vectorizer_index (
 COMMENT ON TABLE ai._vectorizer_index IS
     'Builds of indexes that are under way or have failed. Counted before the build, so that one that kills the server is not tried again at once.';
 
+CREATE TABLE ai._vectorizer_stash (
+    id int NOT NULL REFERENCES ai._vectorizer ON DELETE CASCADE,
+    item bigint NOT NULL,
+    text_key bytea NOT NULL,
+    vector bytea NOT NULL,
+    PRIMARY KEY (id, item, text_key)
+);
+ALTER TABLE ai._vectorizer_stash ALTER COLUMN vector SET STORAGE EXTERNAL;
+COMMENT ON TABLE ai._vectorizer_stash IS
+    'Vectors of documents that are too large to be embedded in one go, until all of them are there. What is here is not paid for again after a failure.';
+
 -- No foreign key here and below: parallel jobs of pg_restore fill these tables in any order.
 CREATE TABLE ai._vectorizer_errors (
     id int NOT NULL,
@@ -103,5 +114,28 @@ CREATE TABLE ai._vectorizer_errors (
 CREATE UNIQUE INDEX _vectorizer_errors_key
     ON ai._vectorizer_errors (id, step, md5(coalesce(primary_key::text, '')));
 CREATE INDEX _vectorizer_errors_recorded ON ai._vectorizer_errors (id, recorded);
+-- For the triggers on source tables, which ask with each DELETE.
+CREATE INDEX _vectorizer_errors_cut ON ai._vectorizer_errors (id) WHERE class = 'cut';
 COMMENT ON TABLE ai._vectorizer_errors IS
     'What fails at present: one row per document and step with a counter. A row goes when its document is embedded.';
+
+-- A memory is written with the chunks that it is of, and its indexed columns stay: room for that on the same page. Its key
+-- is hashed, as above.
+CREATE TABLE ai._vectorizer_document (
+    id int NOT NULL,
+    primary_key jsonb NOT NULL,
+    tag text,
+    content bytea NOT NULL,
+    recipe bytea NOT NULL,
+    chunks int NOT NULL
+) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_insert_scale_factor = 0.1);
+CREATE UNIQUE INDEX _vectorizer_document_key ON ai._vectorizer_document (id, md5(primary_key::text));
+COMMENT ON TABLE ai._vectorizer_document IS
+    'What is remembered of documents that are embedded, so that unchanged ones are neither downloaded nor cut again. A row that is missing costs time, nothing else.';
+COMMENT ON COLUMN ai._vectorizer_document.tag IS
+    'Entity tag of S3 or the web, and the second in which S3 got the object; of a file its size, times and inode. Sent or compared at the next look.';
+COMMENT ON COLUMN ai._vectorizer_document.content IS 'Fingerprint of the bytes, and of the media type that came with them.';
+COMMENT ON COLUMN ai._vectorizer_document.recipe IS
+    'Fingerprint of all else that the chunks depend on: version, configuration, URI, and the columns that the template names.';
+COMMENT ON COLUMN ai._vectorizer_document.chunks IS
+    'How many chunks it had: where the destination holds another number, the memory does not count.';

@@ -16,8 +16,12 @@ use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
-use crate::latch;
+use crate::{error, latch};
 
+/// A session waits for one thing at a time: one thread is plenty.
+const SESSION_THREADS: usize = 1;
+/// The latch and the eventfd wake a session; nothing happens when this has passed.
+const SESSION_WAIT: Duration = Duration::from_secs(3600);
 /// How long a stop waits for tasks to notice.
 const SHUTDOWN: Duration = Duration::from_millis(100);
 
@@ -53,6 +57,27 @@ impl<Event: Send + 'static> Bridge<Event> {
         let runtime = runtime?;
         let handle = runtime.handle().clone();
         RUNTIME.with(|slot| *slot.borrow_mut() = Some(runtime));
+        Bridge::on(handle, capacity)
+    }
+
+    /// A bridge of a session, which may have several on the same threads. Raises when they cannot be started.
+    pub fn of_session(capacity: usize) -> Bridge<Event> {
+        let known = RUNTIME.with(|slot| slot.borrow().as_ref().map(|runtime| runtime.handle().clone()));
+        let bridge = match known {
+            Some(handle) => Bridge::on(handle, capacity),
+            None => {
+                // SAFETY: once in a session. It runs before Postgres takes itself apart.
+                unsafe { pg_sys::before_shmem_exit(Some(at_exit), pg_sys::Datum::from(0)) };
+                Bridge::open(SESSION_THREADS, capacity)
+            }
+        };
+        bridge.unwrap_or_else(|error| {
+            let message = format!("cannot start the thread for the network: {error}");
+            error::raise(PgSqlErrorCode::ERRCODE_INSUFFICIENT_RESOURCES, message, None)
+        })
+    }
+
+    fn on(handle: tokio::runtime::Handle, capacity: usize) -> std::io::Result<Bridge<Event>> {
         let (sender, receiver) = mpsc::channel(capacity);
         let bell = rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         Ok(Bridge {
@@ -86,6 +111,18 @@ impl<Event: Send + 'static> Bridge<Event> {
     /// A result, if one has arrived.
     pub fn take(&mut self) -> Option<Event> {
         self.receiver.try_recv().ok()
+    }
+
+    /// Waits for a result in a session, which can be cancelled, timed out and ended meanwhile as if it waited for a lock.
+    pub fn wait_in_session(&mut self) -> Event {
+        loop {
+            if let Some(event) = self.take() {
+                return event;
+            }
+            self.wait(SESSION_WAIT);
+            // Raises when the call is cancelled, and does not come back when the session has to end.
+            pgrx::check_for_interrupts!();
+        }
     }
 
     /// Waits for the latch, a result or `timeout`.

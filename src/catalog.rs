@@ -1,5 +1,6 @@
 //! The extension's own tables: which vectorizers there are, what ails them, and what failed.
 
+mod memory;
 mod names;
 
 use std::collections::BTreeMap;
@@ -11,10 +12,15 @@ use ai_pipeline::error::{Class, Failure, Step};
 use ai_pipeline::format::Template;
 use pgrx::JsonB;
 use pgrx::pg_sys::Oid;
+use pgrx::prelude::*;
 use serde_json::{Value, json};
 
+pub use memory::{
+    Remembered, forget_all_documents, forget_documents, forget_timed_documents, memories, remember, remembers_documents,
+};
 pub use names::follow_names;
 
+use crate::error::raise;
 use crate::index::{DestinationNames, VectorIndex};
 use crate::key::{In, PrimaryKey};
 use crate::statement::{self, fill, identifier};
@@ -31,6 +37,8 @@ pub struct Vectorizer {
     /// Columns of the source that the template names, with their types.
     pub template_columns: BTreeMap<String, String>,
     pub statements: Statements,
+    /// The type of its vectors.
+    pub vector_type: Oid,
     /// The index that it builds, where it does.
     pub index: Option<VectorIndex>,
     /// The configuration was at fault: one document at a time after this long, until one succeeds.
@@ -53,6 +61,7 @@ pub enum Schedule {
 #[derive(Debug)]
 pub struct Statements {
     pub claim: String,
+    pub read: String,
     pub next_due: String,
     pub renew: String,
     pub rescue: String,
@@ -63,10 +72,14 @@ pub struct Statements {
     pub start_over: String,
     pub finish: String,
     pub lock_source: String,
-    pub source_exists: String,
-    pub lock_item: String,
-    pub holds_lease: String,
+    pub lock_items: String,
+    pub held_items: String,
+    pub known_items: String,
     pub forget_failed: String,
+    pub count_chunks: String,
+    pub documents: String,
+    pub strays: String,
+    pub enqueue: String,
     pub destination: DestinationStatements,
 }
 
@@ -80,10 +93,10 @@ pub enum DestinationStatements {
         remove_all_chunks: String,
         move_chunks: String,
         settle_chunks: String,
-        insert_chunk: String,
+        insert_chunks: String,
     },
     /// A vector in a column of the source.
-    Column { set_embedding: String },
+    Column { set_embeddings: String },
 }
 
 /// A vectorizer that cannot be worked on, and why.
@@ -92,6 +105,9 @@ pub struct Unusable {
     pub failure: Failure,
 }
 
+/// In place of the class of a failure: some texts were too long for the model, and nothing is wrong with the rest.
+const CUT: &str = "cut";
+
 /// The version of the extension in this database; `None` where it is not installed.
 pub fn extension_version() -> Option<String> {
     statement::row(include_str!("../sql/query/extension_version.sql"), &[], |row| {
@@ -99,18 +115,43 @@ pub fn extension_version() -> Option<String> {
     })
 }
 
+/// What is wrong where the extension of this database and the library are of different versions.
+pub fn version_conflict() -> Option<String> {
+    let library = env!("CARGO_PKG_VERSION");
+    let installed = extension_version().filter(|installed| installed != library)?;
+    Some(format!(
+        "the extension is version {installed}, the library {library}: run ALTER EXTENSION ai UPDATE"
+    ))
+}
+
+/// Refuses to work on a catalogue of another version.
+///
+/// # Errors
+/// Raised with what to do.
+pub fn must_fit() {
+    if let Some(conflict) = version_conflict() {
+        let hint = "If that has been done, restart the server, so that it loads the new library.";
+        raise(
+            PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+            conflict,
+            Some(hint),
+        );
+    }
+}
+
 /// All vectorizers that the background worker serves, and those that it cannot serve.
 pub fn vectorizers() -> Vec<Result<Vectorizer, Unusable>> {
     // Rows that were restored without their triggers, or a database that was copied.
     follow_names();
-    statement::rows(include_str!("../sql/query/vectorizers.sql"), &[], |row| {
-        let id: i32 = row.must(1);
+    let all: Option<i32> = None;
+    statement::rows(include_str!("../sql/query/vectorizers.sql"), &[all.into()], |row| {
+        let id: i32 = row.must("id");
         // What was asked for by name is done, also for one that is stopped.
-        let asked = row.get::<f64>(18).is_some_and(|seconds| seconds <= 0.0);
-        if row.must::<bool>(10) && !asked {
+        let asked = row.get::<f64>("runs_in").is_some_and(|seconds| seconds <= 0.0);
+        if row.must::<bool>("disabled") && !asked {
             return None;
         }
-        let read = read(row).transpose()?;
+        let read = read(row, false).transpose()?;
         Some(read.map_err(|reason| Unusable {
             id,
             failure: Failure {
@@ -126,29 +167,37 @@ pub fn vectorizers() -> Vec<Result<Vectorizer, Unusable>> {
     .collect()
 }
 
-fn read(row: &statement::Row) -> Result<Option<Vectorizer>, String> {
-    let config: Config = serde_json::from_value(row.must::<JsonB>(9).0)
+/// One vectorizer, whether there is work for it or not; `None` when there is none of this number.
+pub fn vectorizer(id: i32) -> Option<Result<Vectorizer, String>> {
+    let sql = include_str!("../sql/query/vectorizers.sql");
+    statement::row(sql, &[id.into()], |row| read(row, true).transpose()).flatten()
+}
+
+/// `None` for one that the worker has to leave alone, unless `any` is asked for.
+fn read(row: &statement::Row, any: bool) -> Result<Option<Vectorizer>, String> {
+    let config: Config = serde_json::from_value(row.must::<JsonB>("config").0)
         .map_err(|error| format!("its configuration cannot be read: {error}"))?;
     let runs_in = row
-        .get(18)
+        .get("runs_in")
         .map(|seconds: f64| Duration::from_secs_f64(seconds.clamp(0.0, 86_400.0)));
     let schedule = match (&config.scheduling, runs_in) {
-        (_, Some(wait)) if row.must::<bool>(10) => Schedule::In(wait),
+        (_, Some(wait)) if row.must::<bool>("disabled") => Schedule::In(wait),
         (Scheduling::Default, _) => Schedule::AtOnce,
         (Scheduling::None | Scheduling::Timescaledb { .. }, Some(wait)) => Schedule::In(wait),
-        (Scheduling::None | Scheduling::Timescaledb { .. }, None) => return Ok(None),
+        (Scheduling::None | Scheduling::Timescaledb { .. }, None) if !any => return Ok(None),
+        (Scheduling::None | Scheduling::Timescaledb { .. }, None) => Schedule::AtOnce,
     };
-    let owner: Oid = row.get(4).ok_or("its source table does not exist any more")?;
-    if row.get::<bool>(16) != Some(true) {
+    let owner: Oid = row.get("relowner").ok_or("its source table does not exist any more")?;
+    if row.get::<bool>("is_watched") != Some(true) && !any {
         return Ok(None);
     }
-    let key = PrimaryKey::current(row.must(3), &row.must::<JsonB>(11).0);
+    let key = PrimaryKey::current(row.must("source"), &row.must::<JsonB>("source_pk").0);
     let key = key.ok_or("its source table has lost the primary key that it had")?;
     let columns: BTreeMap<String, String> = row
-        .get::<JsonB>(12)
+        .get::<JsonB>("columns")
         .and_then(|json| serde_json::from_value(json.0).ok())
         .unwrap_or_default();
-    let vector_schema: String = row.get(13).ok_or_else(|| match &config.destination {
+    let vector_schema: String = row.get("vector_schema").ok_or_else(|| match &config.destination {
         Destination::Table { .. } => "its destination table does not exist any more".to_owned(),
         Destination::Column { embedding_column } => format!("its source has no column {embedding_column} any more"),
     })?;
@@ -171,18 +220,26 @@ fn read(row: &statement::Row) -> Result<Option<Vectorizer>, String> {
 
     let splitter = Splitter::new(&config.chunking).map_err(|error| error.to_string())?;
     let names = Names {
-        source: row.must(5),
-        queue: row.get(6).ok_or("its queue does not exist any more")?,
-        failed: row.get(7).ok_or("its failed queue does not exist any more")?,
-        target: row.get(8),
+        source: row.must("source_name"),
+        queue: row.get("queue_name").ok_or("its queue does not exist any more")?,
+        failed: row
+            .get("failed_name")
+            .ok_or("its failed queue does not exist any more")?,
+        target: row.get("target_name"),
         vector_schema,
     };
     let destination = DestinationNames {
-        oid: row.must(19),
+        oid: row.must("destination"),
         name: names.target.as_deref().unwrap_or(&names.source),
-        schema: &row.must::<String>(20),
+        schema: &row.must::<String>("destination_schema"),
     };
-    let index = VectorIndex::new(row.must(1), &config, &destination, &names.queue, &names.vector_schema);
+    let index = VectorIndex::new(
+        row.must("id"),
+        &config,
+        &destination,
+        &names.queue,
+        &names.vector_schema,
+    );
     let statements = Statements::new(
         &names,
         &key,
@@ -190,21 +247,22 @@ fn read(row: &statement::Row) -> Result<Option<Vectorizer>, String> {
         (&document, document_type == "bytea"),
         &template_columns,
     );
-    let paused: Option<bool> = row.get(14);
-    let retry_in: Option<f64> = row.get(15);
+    let paused: Option<bool> = row.get("paused");
+    let retry_in: Option<f64> = row.get("retry_in");
     Ok(Some(Vectorizer {
-        id: row.must(1),
-        name: row.must(2),
+        id: row.must("id"),
+        name: row.must("name"),
         owner,
         splitter,
         template,
         config,
         template_columns,
         statements,
+        vector_type: row.must("vector_type"),
         index,
         paused: (paused == Some(true))
             .then(|| Duration::from_secs_f64(retry_in.unwrap_or_default().clamp(0.0, 3600.0))),
-        has_notes: row.must(17),
+        has_notes: row.must("has_notes"),
         schedule,
     }))
 }
@@ -243,32 +301,42 @@ impl Statements {
             Destination::Column { embedding_column } => identifier(embedding_column),
         };
         let document = format!("s.{}", identifier(document));
+        let (text, raw) = if bytes {
+            ("NULL::text".to_owned(), document)
+        } else {
+            (format!("{document}::text"), "NULL::bytea".to_owned())
+        };
         let values = [
             ("source", names.source.as_str()),
             ("queue", &names.queue),
             ("failed", &names.failed),
             ("target", names.target.as_deref().unwrap_or_default()),
             ("embedding", &embedding),
+            ("vector_schema", &names.vector_schema),
             ("vector", &format!("{}.vector", names.vector_schema)),
             ("source_is_item", &key.same(("s", In::Source), item)),
             ("target_is_item", &key.same(("t", In::Target), item)),
             ("failed_is_item", &key.same(("f", In::Queue), item)),
+            ("source_is_target", &key.same(("s", In::Source), ("t", In::Target))),
+            ("source_is_failed", &key.same(("s", In::Source), ("f", In::Queue))),
+            ("source_key", &object(&key.labelled(("s", In::Source)))),
+            ("target_key", &object(&key.labelled(("t", In::Target)))),
+            ("failed_key", &object(&key.labelled(("f", In::Queue)))),
+            ("each_target_pk", &key.list("t.", In::Target)),
+            ("key_pk", &key.list("k.", In::Queue)),
+            ("queued_from_named", &key.renamed("named.k")),
+            ("changed", include_str!("../sql/query/changed.sql").trim_end()),
             ("pk", &key.list("", In::Queue)),
             ("target_pk", &key.list("", In::Target)),
             ("queue_pk", &key.list("q.", In::Queue)),
             ("primary_key", &object(&key.labelled(item))),
             ("row", &object(&columns.collect::<Vec<_>>().join(", "))),
+            ("document_text", &text),
+            ("document_bytes", &raw),
+            // Of a compressed or outlying value this reads the length and no more.
             (
-                "document_text",
-                &if bytes {
-                    "NULL::text".to_owned()
-                } else {
-                    format!("{document}::text")
-                },
-            ),
-            (
-                "document_bytes",
-                &if bytes { document } else { "NULL::bytea".to_owned() },
+                "document_size",
+                &format!("octet_length({})", if bytes { &raw } else { &text }),
             ),
         ];
         macro_rules! of {
@@ -278,6 +346,7 @@ impl Statements {
         }
         Statements {
             claim: of!("claim"),
+            read: of!("read"),
             next_due: of!("next_due"),
             renew: of!("renew"),
             rescue: of!("rescue"),
@@ -291,10 +360,23 @@ impl Statements {
                 Destination::Table { .. } => of!("lock_source"),
                 Destination::Column { .. } => of!("lock_source_to_update"),
             },
-            source_exists: of!("source_exists"),
-            lock_item: of!("lock_item"),
-            holds_lease: of!("holds_lease"),
+            lock_items: of!("lock_items"),
+            held_items: of!("held_items"),
+            known_items: of!("known_items"),
             forget_failed: of!("forget_failed"),
+            count_chunks: match destination {
+                Destination::Table { .. } => of!("count_chunks"),
+                Destination::Column { .. } => of!("count_embeddings"),
+            },
+            documents: match destination {
+                Destination::Table { .. } => of!("documents"),
+                Destination::Column { .. } => of!("column_documents"),
+            },
+            strays: match destination {
+                Destination::Table { .. } => of!("strays"),
+                Destination::Column { .. } => of!("column_strays"),
+            },
+            enqueue: of!("enqueue"),
             destination: match destination {
                 Destination::Table { .. } => DestinationStatements::Table {
                     chunks: of!("chunks"),
@@ -302,10 +384,10 @@ impl Statements {
                     remove_all_chunks: of!("remove_all_chunks"),
                     move_chunks: of!("move_chunks"),
                     settle_chunks: of!("settle_chunks"),
-                    insert_chunk: of!("insert_chunk"),
+                    insert_chunks: of!("insert_chunks"),
                 },
                 Destination::Column { .. } => DestinationStatements::Column {
-                    set_embedding: of!("set_embedding"),
+                    set_embeddings: of!("set_embeddings"),
                 },
             },
         }
@@ -364,10 +446,52 @@ pub fn record_error(id: i32, config: Option<&Config>, primary_key: Option<&Value
     );
 }
 
-/// A document (or the vectorizer) is well again: what was written down about it goes.
-pub fn forgive(id: i32, primary_key: Option<&Value>) {
+/// A document (or the vectorizer) is well again: what was written down about it goes. Returns the chunks that were noted
+/// as cut: those that keep their vectors have to be noted again.
+pub fn forgive(id: i32, primary_key: Option<&Value>) -> Vec<i64> {
     let key = primary_key.map(|key| JsonB(key.clone()));
-    statement::run(include_str!("../sql/query/forgive.sql"), &[id.into(), key.into()]);
+    let sql = include_str!("../sql/query/forgive.sql");
+    let forgiven = statement::rows(sql, &[id.into(), key.into()], |row| row.get::<JsonB>(1));
+    let chunks = forgiven.into_iter().flatten().map(|JsonB(chunks)| chunks);
+    chunks
+        .flat_map(|chunks| serde_json::from_value::<Vec<i64>>(chunks).unwrap_or_default())
+        .collect()
+}
+
+/// Writes down that chunks of a document are longer than the model takes. They are embedded all the same, from what was left
+/// of them: this is no failure, but it must not go unseen.
+pub fn note_cut(vectorizer: &Vectorizer, primary_key: &Value, chunks: &[usize]) {
+    if chunks.is_empty() {
+        return;
+    }
+    let (model, limit) = ai_pipeline::embed::model_and_limit(&vectorizer.config.embedding);
+    let takes = limit.map(|limit| format!(" ({limit} tokens)")).unwrap_or_default();
+    let number = chunks.len();
+    let mut details = json!({
+        "error_reason": format!("{number} chunks are longer than {model} takes{takes}: their vectors are those of their beginnings"),
+        "step": Step::Embedding,
+        "class": CUT,
+        "is_retryable": false,
+        "provider": vectorizer.config.embedding.provider(),
+        "hint": "Make chunks smaller (chunk_size), or choose a model that takes more.",
+        "primary_key": primary_key,
+        "chunk_seq": chunks,
+        "model": model,
+    });
+    if let Some(limit) = limit {
+        details["limit"] = limit.into();
+    }
+    statement::run(
+        include_str!("../sql/query/record_error.sql"),
+        &[
+            vectorizer.id.into(),
+            "text was cut".into(),
+            JsonB(details).into(),
+            Step::Embedding.to_string().into(),
+            CUT.into(),
+            JsonB(primary_key.clone()).into(),
+        ],
+    );
 }
 
 /// Stops the vectorizer until its configuration may have been mended; how long until one document is tried.

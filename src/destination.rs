@@ -1,9 +1,15 @@
-//! The chunks of a document in its destination table: read, and replaced.
+//! The chunks of documents in their destination: read, and replaced.
+
+use std::collections::HashMap;
 
 use ai_pipeline::plan::Plan;
 
 use crate::catalog::{DestinationStatements, Vectorizer};
-use crate::statement;
+use crate::{statement, vector};
+
+/// Vectors that one statement carries, in bytes: below Postgres' least useful `work_mem`, so that nothing goes by way of
+/// the disk.
+const CARGO: usize = 2 << 20;
 
 /// A chunk as it is stored.
 #[derive(Debug)]
@@ -13,71 +19,122 @@ pub struct StoredChunk {
     pub text: String,
 }
 
-/// The chunks of a document that is in the queue, in order. A column keeps no texts to compare with: none.
-pub fn chunks(vectorizer: &Vectorizer, number: i64) -> Vec<StoredChunk> {
-    let DestinationStatements::Table { chunks, .. } = &vectorizer.statements.destination else {
-        return Vec::new();
-    };
-    statement::rows(chunks, &[number.into()], |row| StoredChunk {
-        uuid: row.must(1),
-        seq: row.must(2),
-        text: row.must(3),
-    })
+/// What the chunks of a document turn into.
+pub struct Replacement<'a> {
+    /// The place of the document in the queue.
+    pub number: i64,
+    pub plan: &'a Plan,
+    /// What `plan` keeps and removes.
+    pub stored: &'a [StoredChunk],
+    /// All new texts.
+    pub texts: &'a [String],
+    /// Of the texts that `plan.embed` names, in its order.
+    pub vectors: &'a [Vec<f32>],
 }
 
-/// Removes all chunks of a document whose row is gone.
-pub fn clear(vectorizer: &Vectorizer, number: i64) {
-    if let DestinationStatements::Table { remove_all_chunks, .. } = &vectorizer.statements.destination {
-        statement::run(remove_all_chunks, &[number.into()]);
+/// The chunks of documents that are in the queue, by their places there, in order. A column keeps no texts to compare
+/// with: none.
+pub fn chunks(vectorizer: &Vectorizer, numbers: Vec<i64>) -> HashMap<i64, Vec<StoredChunk>> {
+    let mut chunks: HashMap<i64, Vec<StoredChunk>> = HashMap::new();
+    if let DestinationStatements::Table { chunks: sql, .. } = &vectorizer.statements.destination {
+        let stored = statement::rows(sql, &[numbers.into()], |row| {
+            let chunk = StoredChunk {
+                uuid: row.must(2),
+                seq: row.must(3),
+                text: row.must(4),
+            };
+            (row.must::<i64>(1), chunk)
+        });
+        for (number, chunk) in stored {
+            chunks.entry(number).or_default().push(chunk);
+        }
+    }
+    chunks
+}
+
+/// How many chunks with a vector documents have that are in the queue, by their places there.
+pub fn count_chunks(vectorizer: &Vectorizer, numbers: Vec<i64>) -> HashMap<i64, usize> {
+    let counted = statement::rows(&vectorizer.statements.count_chunks, &[numbers.into()], |row| {
+        (row.must(1), usize::try_from(row.must::<i64>(2)).unwrap_or_default())
+    });
+    counted.into_iter().collect()
+}
+
+/// Removes all chunks of documents whose rows are gone.
+pub fn clear(vectorizer: &Vectorizer, numbers: Vec<i64>) {
+    if let DestinationStatements::Table { remove_all_chunks, .. } = &vectorizer.statements.destination
+        && !numbers.is_empty()
+    {
+        statement::run(remove_all_chunks, &[numbers.into()]);
     }
 }
 
-/// Turns the stored chunks of a document into the new ones, as `plan` says. `texts` are all new texts, `vectors` those of
-/// the texts that `plan.embed` names, in its order.
-pub fn replace(
-    vectorizer: &Vectorizer,
-    number: i64,
-    plan: &Plan,
-    stored: &[StoredChunk],
-    texts: &[String],
-    vectors: &[Vec<f32>],
-) {
-    let (remove_chunks, move_chunks, settle_chunks, insert_chunk) = match &vectorizer.statements.destination {
+/// Turns the stored chunks of documents into the new ones.
+pub fn replace(vectorizer: &Vectorizer, replacements: &[Replacement]) {
+    match &vectorizer.statements.destination {
+        _ if replacements.is_empty() => (),
+        DestinationStatements::Column { set_embeddings } => set(vectorizer, set_embeddings, replacements),
         DestinationStatements::Table {
             remove_chunks,
             move_chunks,
             settle_chunks,
-            insert_chunk,
+            insert_chunks,
             ..
-        } => (remove_chunks, move_chunks, settle_chunks, insert_chunk),
-        DestinationStatements::Column { set_embedding } => {
-            let vector = vectors.first().map(Vec::as_slice);
-            // Tells the triggers on the source that this update is ours.
-            statement::run("SELECT set_config('ai.writing', 'on', true)", &[]);
-            statement::run(set_embedding, &[number.into(), vector.into()]);
-            statement::run("SELECT set_config('ai.writing', 'off', true)", &[]);
-            return;
+        } => {
+            let removed = replacements.iter().flat_map(|replacement| {
+                let removed = replacement.plan.remove.iter();
+                removed.map(|&index| replacement.stored[index].uuid.as_str())
+            });
+            let removed: Vec<&str> = removed.collect();
+            if !removed.is_empty() {
+                statement::run(remove_chunks, &[removed.into()]);
+            }
+            let moved = replacements.iter().flat_map(|replacement| {
+                let kept = replacement.plan.keep.iter();
+                let kept = kept.map(|&(index, new)| (&replacement.stored[index], seq(new)));
+                kept.filter(|(chunk, new)| chunk.seq != *new)
+            });
+            let (uuids, seqs): (Vec<&str>, Vec<i32>) = moved.map(|(chunk, new)| (chunk.uuid.as_str(), new)).unzip();
+            if !uuids.is_empty() {
+                statement::run(move_chunks, &[uuids.clone().into(), seqs.into()]);
+                statement::run(settle_chunks, &[uuids.into()]);
+            }
+            insert(vectorizer, insert_chunks, replacements);
         }
-    };
-    if !plan.remove.is_empty() {
-        let uuids: Vec<&str> = plan.remove.iter().map(|&index| stored[index].uuid.as_str()).collect();
-        statement::run(remove_chunks, &[uuids.into()]);
     }
-    let seq =
-        |seq: usize| i32::try_from(seq).expect("a document has fewer chunks than bytes, of which it has below 2^30");
-    let moved = plan
-        .keep
+}
+
+fn insert(vectorizer: &Vectorizer, sql: &str, replacements: &[Replacement]) {
+    let new: Vec<(i64, i32, &str, &[f32])> = replacements
         .iter()
-        .map(|&(index, new)| (&stored[index], seq(new)))
-        .filter(|(chunk, new)| chunk.seq != *new);
-    let (uuids, seqs): (Vec<&str>, Vec<i32>) = moved.map(|(chunk, new)| (chunk.uuid.as_str(), new)).unzip();
-    if !uuids.is_empty() {
-        statement::run(move_chunks, &[uuids.clone().into(), seqs.into()]);
-        statement::run(settle_chunks, &[uuids.into()]);
+        .flat_map(|replacement| {
+            std::iter::zip(&replacement.plan.embed, replacement.vectors).map(|(&index, vector)| {
+                let text = replacement.texts[index].as_str();
+                (replacement.number, seq(index), text, vector.as_slice())
+            })
+        })
+        .collect();
+    let longest = new.iter().map(|(.., vector)| size_of_val(*vector)).max().unwrap_or(1);
+    for cargo in new.chunks((CARGO / longest.max(1)).max(1)) {
+        let numbers: Vec<i64> = cargo.iter().map(|chunk| chunk.0).collect();
+        let seqs: Vec<i32> = cargo.iter().map(|chunk| chunk.1).collect();
+        let texts: Vec<&str> = cargo.iter().map(|chunk| chunk.2).collect();
+        let vectors = vector::array(vectorizer.vector_type, cargo.iter().map(|chunk| Some(chunk.3)));
+        statement::run(sql, &[numbers.into(), seqs.into(), texts.into(), vectors]);
     }
-    for (&index, vector) in plan.embed.iter().zip(vectors) {
-        let text = texts[index].as_str();
-        let arguments = [number.into(), seq(index).into(), text.into(), vector.as_slice().into()];
-        statement::run(insert_chunk, &arguments);
-    }
+}
+
+fn set(vectorizer: &Vectorizer, sql: &str, replacements: &[Replacement]) {
+    let numbers: Vec<i64> = replacements.iter().map(|replacement| replacement.number).collect();
+    let vectors = replacements
+        .iter()
+        .map(|replacement| replacement.vectors.first().map(Vec::as_slice));
+    // Tells the triggers on the source that this update is ours.
+    statement::run("SELECT set_config('ai.writing', 'on', true)", &[]);
+    statement::run(sql, &[numbers.into(), vector::array(vectorizer.vector_type, vectors)]);
+    statement::run("SELECT set_config('ai.writing', 'off', true)", &[]);
+}
+
+fn seq(seq: usize) -> i32 {
+    i32::try_from(seq).expect("a document has fewer chunks than bytes, of which it has below 2^30")
 }

@@ -16,9 +16,9 @@ use serde_json::{Value, json};
 use self::session::Provider;
 use crate::endpoint::{self, OPENAI_KEY, VOYAGE_KEY};
 use crate::error::{invalid, raise};
-use crate::statement;
 use crate::vector::{self, Vector};
 use crate::vectorizer::{missing, validate};
+use crate::{settings, statement};
 
 type Vectors = TableIterator<'static, (name!(index, i32), name!(embedding, Vector))>;
 
@@ -45,6 +45,33 @@ fn openai_embed(
     refuse_extras(&extra_headers, &extra_query, &extra_body);
     let provider = openai(model, api_key, api_key_name, dimensions, openai_user, client_config);
     one(&provider, input_text?, verbose)
+}
+
+#[pg_extern(sql = false)]
+#[allow(clippy::too_many_arguments)]
+fn openai_embed_tokens(
+    model: Option<String>,
+    input_tokens: Option<Vec<Option<i32>>>,
+    api_key: Option<String>,
+    api_key_name: Option<String>,
+    dimensions: Option<i32>,
+    openai_user: Option<String>,
+    extra_headers: Option<JsonB>,
+    extra_query: Option<JsonB>,
+    extra_body: Option<JsonB>,
+    verbose: Option<bool>,
+    client_config: Option<JsonB>,
+) -> Option<Vector> {
+    refuse_extras(&extra_headers, &extra_query, &extra_body);
+    let name = required("model", model.clone());
+    let provider = openai(model, api_key, api_key_name, dimensions, openai_user, client_config);
+    let tokens: Option<Vec<i32>> = input_tokens?.into_iter().collect();
+    let Some(tokens) = tokens else {
+        let message = "input_tokens must not hold NULL";
+        raise(PgSqlErrorCode::ERRCODE_NULL_VALUE_NOT_ALLOWED, message, None)
+    };
+    let text = ai_pipeline::embed::text_of_tokens(&name, &tokens).unwrap_or_else(|reason| invalid(reason));
+    one(&provider, text, verbose)
 }
 
 #[pg_extern(sql = false)]
@@ -80,6 +107,8 @@ fn openai(
     // It has one length, and the pipeline insists on it.
     let dimensions = dimensions.or_else(|| (model == "text-embedding-ada-002").then_some(1536));
     may_choose(base_url.as_ref().map(|_| "base_url"));
+    // Only an administrator has set it: the caller need not be one.
+    let base_url = base_url.or_else(settings::openai_base_url);
     let (api_key, api_key_name) = key(api_key, api_key_name, OPENAI_KEY);
     Provider {
         embedding: Embedding::Openai {
@@ -127,7 +156,7 @@ fn ollama_embed(
         embedding: Embedding::Ollama {
             model: required("model", model),
             dimensions: ANY,
-            base_url: host,
+            base_url: host.or_else(settings::ollama_host),
             options: embedding_options.map(|JsonB(options)| options),
             keep_alive,
         },

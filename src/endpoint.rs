@@ -43,6 +43,7 @@ pub fn of(embedding: &Embedding, api_key: Option<Secret>, settings: &Settings) -
         api_version: embedding.api_version_variable().and_then(environment::text),
         timeout: settings.request_timeout,
         max_requests_in_flight: settings.max_requests_in_flight,
+        gates: embed::Gates::default(),
     })
 }
 

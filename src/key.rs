@@ -126,6 +126,15 @@ impl PrimaryKey {
         pairs.collect::<Vec<_>>().join(", ")
     }
 
+    /// `'queued a', named.k -> 'a', …`: an object of the names in the source, with the names in the queue.
+    pub fn renamed(&self, object: &str) -> String {
+        let pairs = self.0.iter().map(|column| {
+            let (queued, source) = (statement::literal(&column.queued), statement::literal(&column.source));
+            format!("{queued}, {object} -> {source}")
+        });
+        pairs.collect::<Vec<_>>().join(", ")
+    }
+
     /// `a int4 NOT NULL, …` for a table that is to be made; `types` are the columns of the source in their order, which
     /// is also the order here, as pgai has it.
     pub fn definitions(&self, table: In, types: &[(String, String)]) -> String {

@@ -13,15 +13,18 @@ mod embed;
 mod endpoint;
 mod environment;
 mod error;
+mod failed;
 mod index;
 mod key;
 mod latch;
 mod queue;
 mod settings;
+mod stash;
 mod statement;
 mod transaction;
 mod vector;
 mod vectorizer;
+mod verify;
 mod worker;
 
 pgrx::pg_module_magic!(name, version);
@@ -32,7 +35,8 @@ pgrx::extension_sql_file!("../sql/config.sql", name = "config", requires = ["tab
 pgrx::extension_sql_file!("../sql/functions.sql", name = "functions", requires = ["config"]);
 pgrx::extension_sql_file!("../sql/views.sql", name = "views", requires = ["functions"]);
 pgrx::extension_sql_file!("../sql/management.sql", name = "management", requires = ["views"]);
-pgrx::extension_sql_file!("../sql/lifecycle.sql", name = "lifecycle", requires = ["management"]);
+pgrx::extension_sql_file!("../sql/verify.sql", name = "verify", requires = ["management"]);
+pgrx::extension_sql_file!("../sql/lifecycle.sql", name = "lifecycle", requires = ["verify"]);
 pgrx::extension_sql_file!("../sql/embed.sql", name = "embed", requires = ["lifecycle"]);
 pgrx::extension_sql_file!("../sql/adopt.sql", name = "adopt", requires = ["embed"]);
 pgrx::extension_sql_file!("../sql/privileges.sql", name = "privileges", finalize);

@@ -2,6 +2,7 @@
 //!
 //! All of them run in the caller's transaction, as the owner of the vectorizer.
 
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use ai_pipeline::error::Failure;
@@ -10,6 +11,9 @@ use serde_json::Value;
 
 use crate::catalog::Vectorizer;
 use crate::statement;
+
+/// Documents of more bytes are not read when they are taken: there may be many of them.
+const LARGE: i64 = 256 * 1024;
 
 /// A document that was taken from the queue, with what its row held at that moment.
 #[derive(Debug)]
@@ -22,12 +26,16 @@ pub struct Item {
     pub version: i64,
     /// This try included.
     pub attempts: u32,
-    /// For people.
+    /// For people. Long numbers are rounded.
     pub primary_key: Value,
+    /// The same in JSON as Postgres writes it, each digit of it.
+    pub key: String,
     /// The row was there.
     pub found: bool,
-    /// What the document column held.
+    /// What the document column held, where that was not too much to be read at once: see [`read`].
     pub document: Option<Content>,
+    /// Its size in bytes.
+    pub size: Option<u64>,
     /// The columns that the template names.
     pub columns: Value,
 }
@@ -49,18 +57,30 @@ pub fn claim(vectorizer: &Vectorizer, limit: usize, lease: i64, duration: Durati
             lease.into(),
             duration.as_secs_f64().into(),
             suspects.into(),
+            LARGE.into(),
         ],
-        |row| Item {
-            number: row.must(1),
-            lease,
-            version: row.must(2),
-            attempts: row.must::<i32>(3).unsigned_abs(),
-            primary_key: row.must::<JsonB>(4).0,
-            found: row.must(5),
-            document: row.get(6).map(Content::Text).or_else(|| row.get(7).map(Content::Bytes)),
-            columns: row.must::<JsonB>(8).0,
+        |row| {
+            let key: String = row.must(4);
+            Item {
+                number: row.must(1),
+                lease,
+                version: row.must(2),
+                attempts: row.must::<i32>(3).unsigned_abs(),
+                primary_key: serde_json::from_str(&key).unwrap_or_else(|_| Value::from(key.as_str())),
+                key,
+                found: row.must(5),
+                document: row.get(6).map(Content::Text).or_else(|| row.get(7).map(Content::Bytes)),
+                size: row.get::<i64>(8).map(i64::unsigned_abs),
+                columns: row.must::<JsonB>(9).0,
+            }
         },
     )
+}
+
+/// The document of a row that was too large to be read when it was taken; `None` when the row is gone.
+pub fn read(vectorizer: &Vectorizer, item: &Item) -> Option<Content> {
+    let content = |row: &statement::Row| row.get(1).map(Content::Text).or_else(|| row.get(2).map(Content::Bytes));
+    statement::row(&vectorizer.statements.read, &[item.number.into()], content).flatten()
 }
 
 /// How long until a document may be taken; `None` when the queue is empty.
@@ -135,14 +155,15 @@ fn start_over(vectorizer: &Vectorizer, number: i64, lease: i64) {
     statement::run(&vectorizer.statements.start_over, &[number.into(), lease.into()]);
 }
 
-/// Ends the work on a document: out of the failed queue, and out of the queue if it is still the one that was taken, else
-/// round again.
-pub fn finish(vectorizer: &Vectorizer, item: &Item) {
-    statement::run(&vectorizer.statements.forget_failed, &[item.number.into()]);
-    let arguments = [item.number.into(), item.lease.into(), item.version.into()];
-    if statement::run(&vectorizer.statements.finish, &arguments) == 0 {
-        start_over(vectorizer, item.number, item.lease);
-    }
+/// Ends the work on documents: out of the failed queue, and out of the queue those that are still what was taken; the
+/// others go round again, and are returned by their places.
+pub fn finish(vectorizer: &Vectorizer, items: &[&Item]) -> HashSet<i64> {
+    let numbers = numbers(items);
+    statement::run(&vectorizer.statements.forget_failed, &[numbers.clone().into()]);
+    let versions: Vec<i64> = items.iter().map(|item| item.version).collect();
+    let arguments = [numbers.into(), leases(items).into(), versions.into()];
+    let again = statement::rows(&vectorizer.statements.finish, &arguments, |row| row.must(1));
+    again.into_iter().collect()
 }
 
 /// What stands in the way of writing the chunks of a document.
@@ -158,31 +179,98 @@ pub enum Hold {
     Lost,
 }
 
-/// Locks the source row, then the queue row: the order in which a user's statement and its trigger take them.
-pub fn hold(vectorizer: &Vectorizer, item: &Item) -> Hold {
-    let statements = &vectorizer.statements;
-    let holds = |sql: &str| statement::run(sql, &[item.number.into(), item.lease.into()]) > 0;
-    let exists = |sql: &str| statement::run(sql, &[item.number.into()]) > 0;
-    if !exists(&statements.lock_source) {
-        return match (holds(&statements.holds_lease), exists(&statements.source_exists)) {
-            (false, _) => Hold::Lost,
-            (true, true) => Hold::Busy,
-            // Removed without our trigger (session_replication_role = replica): nobody else will clean up.
-            (true, false) if holds(&statements.lock_item) => Hold::Gone,
-            (true, false) => Hold::Busy,
-        };
+/// Locks the source rows, then the queue rows: the order in which a user's statement and its trigger take them. What
+/// became of each, in the order of `items`.
+pub fn hold(vectorizer: &Vectorizer, items: &[&Item]) -> Vec<Hold> {
+    let lock_source = &vectorizer.statements.lock_source;
+    let free: HashSet<i64> = statement::rows(lock_source, &[numbers(items).into()], |row| row.must(1))
+        .into_iter()
+        .collect();
+    let there: Vec<&Item> = items
+        .iter()
+        .copied()
+        .filter(|item| free.contains(&item.number))
+        .collect();
+    let ours = lock_items(vectorizer, &there);
+    if ours.len() == items.len() {
+        return vec![Hold::Ours; items.len()];
     }
-    hold_item(vectorizer, item)
+    let rest: Vec<&Item> = items
+        .iter()
+        .copied()
+        .filter(|item| !ours.contains(&item.number))
+        .collect();
+    let held = held_items(vectorizer, &rest);
+    // Removed without our trigger (session_replication_role = replica): nobody else will clean up.
+    let orphans: Vec<&Item> = rest
+        .into_iter()
+        .filter(|item| held.get(&item.number) == Some(&false))
+        .collect();
+    let gone = lock_items(vectorizer, &orphans);
+    let hold = |item: &&Item| {
+        if ours.contains(&item.number) {
+            Hold::Ours
+        } else if gone.contains(&item.number) {
+            Hold::Gone
+        } else if held.contains_key(&item.number) {
+            Hold::Busy
+        } else {
+            Hold::Lost
+        }
+    };
+    items.iter().map(hold).collect()
 }
 
-/// Locks the queue row alone, for what does not touch the destination.
-pub fn hold_item(vectorizer: &Vectorizer, item: &Item) -> Hold {
-    let holds = |sql: &str| statement::run(sql, &[item.number.into(), item.lease.into()]) > 0;
-    if holds(&vectorizer.statements.lock_item) {
-        Hold::Ours
-    } else if holds(&vectorizer.statements.holds_lease) {
-        Hold::Busy
-    } else {
-        Hold::Lost
+/// Locks the queue rows alone, for what does not touch the destination. What became of each, in the order of `items`.
+pub fn hold_items(vectorizer: &Vectorizer, items: &[&Item]) -> Vec<Hold> {
+    let ours = lock_items(vectorizer, items);
+    if ours.len() == items.len() {
+        return vec![Hold::Ours; items.len()];
     }
+    let held = held_items(vectorizer, items);
+    let hold = |item: &&Item| match item.number {
+        number if ours.contains(&number) => Hold::Ours,
+        number if held.contains_key(&number) => Hold::Busy,
+        _ => Hold::Lost,
+    };
+    items.iter().map(hold).collect()
+}
+
+/// [`hold_items`] of one.
+pub fn hold_item(vectorizer: &Vectorizer, item: &Item) -> Hold {
+    hold_items(vectorizer, &[item])[0]
+}
+
+/// Locks the queue rows of those that are still ours and that no user is changing.
+fn lock_items(vectorizer: &Vectorizer, items: &[&Item]) -> HashSet<i64> {
+    if items.is_empty() {
+        return HashSet::new();
+    }
+    let arguments = [numbers(items).into(), leases(items).into()];
+    let locked = statement::rows(&vectorizer.statements.lock_items, &arguments, |row| row.must(1));
+    locked.into_iter().collect()
+}
+
+/// Those that are still ours, and whether each has a row in the source.
+fn held_items(vectorizer: &Vectorizer, items: &[&Item]) -> HashMap<i64, bool> {
+    let arguments = [numbers(items).into(), leases(items).into()];
+    let held = statement::rows(&vectorizer.statements.held_items, &arguments, |row| {
+        (row.must(1), row.must(2))
+    });
+    held.into_iter().collect()
+}
+
+/// The places of documents in the queue.
+pub fn numbers(items: &[&Item]) -> Vec<i64> {
+    items.iter().map(|item| item.number).collect()
+}
+
+fn leases(items: &[&Item]) -> Vec<i64> {
+    items.iter().map(|item| item.lease).collect()
+}
+
+/// Queues documents by their primary keys, a JSON array of objects as people see them. What is known of them from an
+/// earlier time does not count: they are read again.
+pub fn enqueue(vectorizer: &Vectorizer, keys: &str) {
+    statement::run(&vectorizer.statements.enqueue, &[keys.into()]);
 }

@@ -10,11 +10,12 @@ static MAX_WORKERS: GucSetting<i32> = GucSetting::<i32>::new(4);
 static NAPTIME: GucSetting<i32> = GucSetting::<i32>::new(60);
 static IDLE_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(2_000);
 static LEASE_DURATION: GucSetting<i32> = GucSetting::<i32>::new(300);
-static MAX_DOCUMENTS_IN_FLIGHT: GucSetting<i32> = GucSetting::<i32>::new(64);
+static MAX_DOCUMENTS_IN_FLIGHT: GucSetting<i32> = GucSetting::<i32>::new(512);
 static MAX_REQUESTS_IN_FLIGHT: GucSetting<i32> = GucSetting::<i32>::new(8);
 static REQUEST_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(60_000);
 static LOADING_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(120_000);
 static MAX_DOCUMENT_SIZE: GucSetting<i32> = GucSetting::<i32>::new(65_536);
+static MAX_MEMORY: GucSetting<i32> = GucSetting::<i32>::new(256);
 static PARSER_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(60_000);
 static PARSER_MEMORY: GucSetting<i32> = GucSetting::<i32>::new(1_024);
 static PARSER_PROCESSES: GucSetting<i32> = GucSetting::<i32>::new(2);
@@ -24,6 +25,8 @@ static ALLOW_PRIVATE_ADDRESSES: GucSetting<bool> = GucSetting::<bool>::new(false
 static FILE_DIRECTORIES: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 static INDEXING_DEFAULT: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 static SCHEDULING_DEFAULT: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
+static OPENAI_BASE_URL: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
+static OLLAMA_HOST: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 static GRANT_TO_DEFAULT: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 
 /// What the worker goes by, read once per round so that a reload takes effect between two rounds and not within one.
@@ -36,6 +39,7 @@ pub struct Settings {
     pub request_timeout: Duration,
     pub loading_timeout: Duration,
     pub max_document_bytes: u64,
+    pub max_memory_bytes: u64,
     pub parser_timeout: Duration,
     pub parser_memory_bytes: u64,
     pub parser_processes: usize,
@@ -55,6 +59,7 @@ pub fn current() -> Settings {
         request_timeout: milliseconds(&REQUEST_TIMEOUT),
         loading_timeout: milliseconds(&LOADING_TIMEOUT),
         max_document_bytes: u64::from(MAX_DOCUMENT_SIZE.get().unsigned_abs()) * 1024,
+        max_memory_bytes: u64::from(MAX_MEMORY.get().unsigned_abs()) * 1024 * 1024,
         parser_timeout: milliseconds(&PARSER_TIMEOUT),
         parser_memory_bytes: u64::from(PARSER_MEMORY.get().unsigned_abs()) * 1024 * 1024,
         parser_processes: PARSER_PROCESSES.get().unsigned_abs() as usize,
@@ -89,6 +94,16 @@ pub fn indexing_default() -> Option<String> {
 /// What `ai.scheduling_default()` stands for: the name of a builder, or nothing.
 pub fn scheduling_default() -> Option<String> {
     text(&SCHEDULING_DEFAULT)
+}
+
+/// Where `ai.openai_embed()` asks, unless it is told; then the environment says it.
+pub fn openai_base_url() -> Option<String> {
+    text(&OPENAI_BASE_URL)
+}
+
+/// Where `ai.ollama_embed()` asks, unless it is told; then the environment says it.
+pub fn ollama_host() -> Option<String> {
+    text(&OLLAMA_HOST)
 }
 
 fn milliseconds(setting: &GucSetting<i32>) -> Duration {
@@ -201,6 +216,15 @@ pub fn init() {
         kb,
     );
     integer(
+        c"ai.max_memory",
+        c"Memory of a worker for documents and vectors on their way. A document that needs more alone is worked on alone.",
+        &MAX_MEMORY,
+        16,
+        1_048_576,
+        Suset,
+        mb,
+    );
+    integer(
         c"ai.parser_timeout",
         c"How long the parser may take for a document.",
         &PARSER_TIMEOUT,
@@ -260,6 +284,19 @@ pub fn init() {
         c"What ai.scheduling_default() stands for: empty for the background worker at once, scheduling_timescaledb or scheduling_none.",
         &SCHEDULING_DEFAULT,
         Userset,
+    );
+    // For superusers: the keys of the server are sent there.
+    string(
+        c"ai.openai_base_url",
+        c"Where ai.openai_embed() asks when its client_config does not say it; empty for the environment's OPENAI_BASE_URL, or OpenAI.",
+        &OPENAI_BASE_URL,
+        Suset,
+    );
+    string(
+        c"ai.ollama_host",
+        c"Where ai.ollama_embed() asks when its host does not say it; empty for the environment's OLLAMA_HOST, or this machine.",
+        &OLLAMA_HOST,
+        Suset,
     );
     string(
         c"ai.grant_to_default",

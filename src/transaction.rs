@@ -157,6 +157,24 @@ pub fn acting_as<T>(role: pg_sys::Oid, work: impl FnOnce() -> T) -> T {
     value
 }
 
+/// Runs `work` with the privileges of `role` in a session that goes on as somebody else.
+///
+/// What `role` wrote (operators, row security, triggers) may run, but can leave nothing behind that would run after the way
+/// back: no deferred trigger, no temporary table. So the deferred constraints of the session need not be checked early, as
+/// [`acting_as`] would have them.
+pub fn restricted_to<T>(role: pg_sys::Oid, work: impl FnOnce() -> T) -> T {
+    let mut switched = Identity::switch(role);
+    switched.deferrable = false;
+    // SAFETY: as in Identity::switch, which has the state to go back to.
+    unsafe {
+        let restricted = pg_sys::SECURITY_LOCAL_USERID_CHANGE | pg_sys::SECURITY_RESTRICTED_OPERATION;
+        pg_sys::SetUserIdAndSecContext(role, switched.context | restricted as i32);
+    }
+    let value = work();
+    drop(switched);
+    value
+}
+
 /// Runs `work` with the privileges of the extension's owner of last resort, for what only the extension may touch: its
 /// own tables. `work` must not run anything that a user wrote.
 pub fn acting_as_extension<T>(work: impl FnOnce() -> T) -> T {

@@ -17,6 +17,7 @@ mod triggers;
 pub mod validate;
 
 pub use drop::missing;
+pub use schedule::must_own;
 
 /// The variable that a vectorizer reads its key from, where the environment of the server lacks it.
 #[pg_extern(sql = false)]

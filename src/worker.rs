@@ -12,7 +12,7 @@ mod database;
 mod flight;
 mod indexer;
 mod launcher;
-mod services;
+pub mod services;
 pub mod shared_memory;
 mod status;
 

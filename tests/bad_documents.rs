@@ -369,6 +369,125 @@ fn an_object_that_never_answers_is_tried_as_often_as_the_user_says() {
     assert_mended(&scene);
 }
 
+/// The notes about texts that were cut: class, message, chunks, and what is said of the model.
+fn cuts(scene: &Scene) -> Vec<Vec<String>> {
+    scene.cluster.rows(
+        "SELECT class, message, details ->> 'chunk_seq', details ->> 'model', details ->> 'limit', primary_key ->> 'id', occurrences
+         FROM ai.vectorizer_errors ORDER BY primary_key ->> 'id'",
+    )
+}
+
+/// A text that is longer than its model takes is embedded from its beginning, and the document says so as long as that
+/// is so: not a failure, and nothing waits for it.
+#[test]
+fn a_text_that_was_cut_is_noted_as_long_as_it_is() {
+    let scene = start();
+    scene
+        .cluster
+        .execute("CREATE TABLE essay (id int PRIMARY KEY, body text)");
+    scene.cluster.execute(
+        "SELECT ai.create_vectorizer('essay', loading => ai.loading_column('body'),
+             chunking => ai.chunking_character_text_splitter(40000, 0, '|'),
+             embedding => ai.embedding_openai('text-embedding-3-small', 8))",
+    );
+    // 9,000 tokens, of which the model takes 8,191.
+    let essay = |parts: &str| format!("SELECT replace('{parts}', 'LONG', trim(repeat('tea ', 9000)))");
+    let write = |id: u32, parts: &str| {
+        let body = essay(parts);
+        let sql =
+            format!("INSERT INTO essay VALUES ({id}, ({body})) ON CONFLICT (id) DO UPDATE SET body = excluded.body");
+        scene.cluster.execute(&sql);
+        scene.cluster.wait_until_settled();
+    };
+    let filler = "word ".repeat(7000);
+    let note = |chunks: &str, times: &str| {
+        [
+            "cut",
+            "text was cut",
+            chunks,
+            "text-embedding-3-small",
+            "8191",
+            "1",
+            times,
+        ]
+        .map(str::to_owned)
+    };
+    write(2, "short");
+    write(1, &format!("first {filler}|LONG"));
+    assert_eq!(cuts(&scene), [note("[1]", "1")]);
+    let sent = scene.provider.seen().into_iter().flat_map(|request| request.texts);
+    assert_eq!(
+        sent.filter(|text| text.starts_with("tea")).map(|text| text.len()).max(),
+        Some(8191 * 4 - 1)
+    );
+    let stored = "SELECT max(length(chunk)) FROM essay_embedding_store";
+    assert_eq!(scene.cluster.value(stored), (9000 * 4 - 1).to_string());
+
+    // The chunk stays, and moves: nothing is embedded again, and the note follows.
+    write(1, &format!("new {filler}|first {filler}|LONG"));
+    assert_eq!(cuts(&scene), [note("[2]", "1")]);
+    // Another failure does not make it forget.
+    scene.provider.behave(Behaviour::RejectInput("poison".to_owned()));
+    write(1, &format!("poison {filler}|first {filler}|LONG"));
+    let class = "SELECT class || ' ' || (details ->> 'chunk_seq') FROM ai.vectorizer_errors";
+    assert_eq!(scene.cluster.column(class), ["permanent [2]"]);
+    scene.provider.behave(Behaviour::Well);
+    write(1, &format!("first {filler}|LONG"));
+    assert_eq!(cuts(&scene), [note("[1]", "1")]);
+
+    // It pauses nothing, is in no failed queue, and costs nothing.
+    let state = "SELECT coalesce(string_agg(reason, ''), 'well') FROM ai.worker_status WHERE process = 'vectorizer'";
+    assert_eq!(scene.cluster.value(state), "well");
+    assert_eq!(
+        scene.cluster.value("SELECT count(*) FROM ai._vectorizer_q_failed_1"),
+        "0"
+    );
+    scene.assert_quiet();
+    assert_eq!(cuts(&scene), [note("[1]", "1")]);
+
+    // It goes with the text, and with the document.
+    write(1, "short again");
+    assert_eq!(cuts(&scene), Vec::<Vec<String>>::new());
+    write(1, "LONG");
+    assert_eq!(cuts(&scene), [note("[0]", "1")]);
+    scene
+        .cluster
+        .execute("DELETE FROM essay WHERE id = 2; DELETE FROM essay WHERE id = 3");
+    assert_eq!(cuts(&scene), [note("[0]", "1")]);
+    scene.cluster.execute("DELETE FROM essay WHERE id = 1");
+    assert_eq!(cuts(&scene), Vec::<Vec<String>>::new());
+}
+
+/// Where the provider cuts, its limit is not known here.
+#[test]
+fn a_text_that_the_provider_cut_is_noted_too() {
+    let scene = Scene::start_with(|options| restless(options));
+    scene.provider.behave(Behaviour::TooLong(200));
+    scene
+        .cluster
+        .execute("CREATE TABLE essay (id int PRIMARY KEY, body text)");
+    let host = scene.provider.base_url();
+    let host = host.trim_end_matches("/v1");
+    scene.cluster.execute(&format!(
+        "SELECT ai.create_vectorizer('essay', loading => ai.loading_column('body'), chunking => ai.chunking_none(),
+             destination => ai.destination_column('vec'), embedding => ai.embedding_ollama('bge-m3', 1024, base_url => '{host}'))"
+    ));
+    scene
+        .cluster
+        .execute("INSERT INTO essay VALUES (1, repeat('word ', 100)), (2, 'short')");
+    scene.cluster.wait_until_settled();
+    assert_eq!(
+        cuts(&scene),
+        [["cut", "text was cut", "[0]", "bge-m3", "NULL", "1", "1"]]
+    );
+    assert_eq!(scene.cluster.value("SELECT count(vec) FROM essay"), "2");
+    scene
+        .cluster
+        .execute("UPDATE essay SET body = 'short, too' WHERE id = 1");
+    scene.cluster.wait_until_settled();
+    assert_eq!(cuts(&scene), Vec::<Vec<String>>::new());
+}
+
 /// Checks a fault of the configuration: the vectorizer pauses with one error row and asks nobody, and no document is lost
 /// or blamed. `heal` mends the cause; no row is touched.
 fn assert_paused_until(scene: &mut Scene, reason: &[&str], hint: &[&str], heal: impl FnOnce(&mut Scene)) {

@@ -168,6 +168,12 @@ fn plain_dump() {
         "postgres",
         &["-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", "new", "-f", script],
     ));
+    let remembered = "SELECT count(*) > 0 FROM ai._vectorizer_document";
+    assert_eq!(
+        cluster.database("new").value(remembered),
+        "t",
+        "what is remembered comes along"
+    );
     works(&scene, &cluster.database("new"), &embedded);
 }
 
@@ -234,7 +240,7 @@ fn schema_first_and_data_later() {
     works(&scene, &cluster.database("new"), &embedded);
 }
 
-/// Who owns all tables but is no superuser dumps everything except the notes about failures, which are of all owners.
+/// Who owns all tables but is no superuser dumps everything except what is noted about documents, which are of all owners.
 /// Restoring takes a superuser, since it writes to the catalogue; without one it is said, and so are the consequences.
 #[test]
 fn dump_by_the_owner() {
@@ -255,7 +261,7 @@ fn dump_by_the_owner() {
         "-Fc",
         "-f",
         archive,
-        "--exclude-table-data=ai._vectorizer_errors",
+        "--exclude-table-data=ai._vectorizer_(errors|document)",
     ];
     run(program(cluster, "pg_dump", "ann", &without_notes));
     leave_old(&scene, old);

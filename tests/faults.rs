@@ -97,7 +97,7 @@ fn state_waiting_is_tried_again() {
         (Behaviour::ServerError, "transient"),
         (Behaviour::Hang, "transient"),
         (Behaviour::Cut, "transient"),
-        (Behaviour::TooFew, "unknown"),
+        (Behaviour::TooFew, "transient"),
         (Behaviour::NotFinite, "unknown"),
         (Behaviour::HalfJson, "transient"),
     ];
@@ -176,19 +176,37 @@ fn state_lease_that_ran_out_is_taken_again() {
     assert!(before.elapsed() >= Duration::from_secs(2), "{:?}", before.elapsed());
 }
 
+/// A document in S3, and a vectorizer that allows this many retries.
+fn start_document(retries: u32, change: impl FnOnce(Options) -> Options) -> (Scene, String) {
+    let scene = Scene::start_with(change);
+    let uri = scene.s3.put("a.txt", "Some text.");
+    scene.create_document_table();
+    scene.cluster.execute(&format!(
+        "SELECT ai.create_vectorizer(
+             'document'::regclass,
+             loading => ai.loading_uri('uri', retries => {retries}),
+             embedding => {EMBEDDING},
+             destination => ai.destination_table('document_embeddings'))"
+    ));
+    (scene, uri)
+}
+
 /// No retries are allowed, but the version that failed is not the one that would be given up.
 #[test]
 fn state_changed_while_failing_gets_its_own_tries() {
-    let scene = Scene::start_with(|options| options.setting("ai.request_timeout", "1s"));
-    create_notes(&scene.cluster, 0);
-    scene.provider.behave_times(1, Behaviour::Hang);
-    add(&scene.cluster, 1, "one");
-    let in_flight = || scene.provider.counts().in_flight;
-    wait_until("it is with the provider", DEADLINE, in_flight, |now| *now == 1);
-    scene.cluster.execute("UPDATE note SET body = 'two'");
-    wait_for_embedded(&scene.cluster, &["1:two"]);
-    assert_eq!(failed(&scene.cluster), NONE);
-    assert_eq!(errors(&scene.cluster), NONE);
+    let (scene, uri) = start_document(0, |options| options.setting("ai.loading_timeout", "1s"));
+    scene.s3.answer("a.txt", Answer::Hang);
+    scene.insert_documents(&[&uri]);
+    wait_until("it is asked for", DEADLINE, || scene.s3.gets("a.txt"), |gets| *gets > 0);
+    scene.cluster.execute("UPDATE document SET updated_at = now()");
+    scene.s3.heal();
+    let chunks = || scene.chunks(&uri);
+    wait_until("the new version is embedded", DEADLINE, chunks, |chunks| {
+        chunks == &["Some text."]
+    });
+    scene.cluster.wait_until_settled();
+    assert_eq!(scene.failed(), NONE);
+    assert_eq!(scene.errors(), []);
 }
 
 #[test]
@@ -220,7 +238,7 @@ fn state_failed_changed_is_embedded() {
 #[test]
 fn state_unknown_fails_the_third_time() {
     let notes = Notes::start_with(patient);
-    notes.provider.behave(Behaviour::Rubbish);
+    notes.provider.behave(Behaviour::NotFinite);
     add(&notes.cluster, 1, "one");
     wait_for_failed(&notes.cluster, &["1:unknown"]);
     assert_eq!(errors(&notes.cluster), ["1:embedding:unknown:3"]);
@@ -230,12 +248,38 @@ fn state_unknown_fails_the_third_time() {
 
 #[test]
 fn state_transient_fails_after_its_retries() {
-    let notes = Notes::start_with_retries(1);
-    notes.provider.behave(Behaviour::ServerError);
-    add(&notes.cluster, 1, "one");
-    wait_for_failed(&notes.cluster, &["1:transient"]);
-    assert_eq!(errors(&notes.cluster), ["1:embedding:transient:2"]);
-    assert_eq!(notes.provider.counts().requests, 2);
+    let (scene, uri) = start_document(1, |options| options.setting("ai.loading_timeout", "500ms"));
+    scene.s3.answer("a.txt", Answer::Hang);
+    scene.insert_documents(&[&uri]);
+    wait_until(
+        "it is given up",
+        DEADLINE,
+        || scene.failed(),
+        |failed| *failed == [uri.clone()],
+    );
+    let error = "SELECT concat_ws(':', step, class, occurrences) FROM ai.vectorizer_errors";
+    assert_eq!(scene.cluster.column(error), ["loading:transient:2"]);
+}
+
+/// The user allows no retries, and the gateway has been answering with a page of HTML for a while.
+#[test]
+fn state_provider_out_of_order_fails_nobody() {
+    let notes = Notes::start_with_retries(0);
+    notes.provider.behave(Behaviour::Rubbish);
+    add_many(&notes.cluster, 3);
+    let tried = "SELECT min(occurrences) >= 3 AND count(*) = 3 FROM ai.vectorizer_errors WHERE class = 'transient'";
+    notes.cluster.wait_for("each was tried three times", tried, "t");
+    assert_eq!(failed(&notes.cluster), NONE);
+    // Whoever knows that it is over need not wait.
+    notes.provider.behave(Behaviour::Well);
+    notes
+        .cluster
+        .execute("UPDATE ai._vectorizer_q_1 SET loading_retry_after = now() + interval '1 hour' WHERE lease IS NULL");
+    notes
+        .cluster
+        .execute("SELECT ai.retry_vectorizer('public_note_embedding_store')");
+    wait_for_embedded(&notes.cluster, &["1:note 1", "2:note 2", "3:note 3"]);
+    assert_eq!(errors(&notes.cluster), NONE);
 }
 
 /// A minute is too long to wait with a lease in the hand: the documents go back, and the status says until when.
@@ -252,6 +296,12 @@ fn state_throttled_waits_and_pays_nothing() {
     let reason =
         "SELECT count(*) FROM ai.worker_status WHERE process = 'worker' AND reason LIKE '%throttled for another %'";
     notes.cluster.wait_for("the status says so", reason, "1");
+    let waits_for = obstacle(&notes.cluster);
+    assert!(
+        waits_for.starts_with("all documents wait, the next one until "),
+        "{waits_for}"
+    );
+    assert!(waits_for.ends_with(": it was throttled"), "{waits_for}");
     // Nobody asks before the time.
     add(&notes.cluster, 2, "two");
     wait_for_queued(&notes.cluster, 2, waits, &["NULL", "0", "0", "t"]);

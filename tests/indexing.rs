@@ -501,3 +501,51 @@ fn an_index_that_pgvector_would_refuse_is_refused_at_once() {
     let stored = "SELECT config->'indexing'->>'implementation' FROM ai.vectorizer";
     assert_eq!(scene.cluster.value(stored), "hnsw");
 }
+
+/// pgvectorscale is in no registry that the tests can use. A stand-in has its name and pgvector's code: it takes the
+/// statement that pgvectorscale would get, and says which of its options it does not know.
+#[test]
+fn diskann_is_asked_for_with_the_options_of_its_builder() {
+    let scene = scene();
+    scene.cluster.execute(
+        "CREATE ACCESS METHOD diskann TYPE INDEX HANDLER hnswhandler;
+         CREATE OPERATOR CLASS diskann_cosine_ops DEFAULT FOR TYPE vector USING diskann AS
+             OPERATOR 1 <=> (vector, vector) FOR ORDER BY float_ops,
+             FUNCTION 1 vector_negative_inner_product(vector, vector), FUNCTION 2 vector_norm(vector)",
+    );
+    create_notes(&scene, 5, "ai.indexing_diskann(min_rows => 5)");
+    let built = "SELECT split_part(pg_get_indexdef(i.indexrelid), ' USING ', 2)
+                 FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_am m ON m.oid = c.relam
+                 WHERE m.amname = 'diskann' AND i.indisvalid";
+    let look = || scene.cluster.column(built);
+    let indexes = wait_until("the index is built", DEADLINE, look, |found| !found.is_empty());
+    assert_eq!(indexes, ["diskann (embedding)"]);
+    let plan = "SET enable_seqscan = off; EXPLAIN SELECT id FROM note_embedding_store ORDER BY embedding <=> '[1,1,1,1,1,1,1,1]' LIMIT 1";
+    let plan = scene.cluster.column(plan).join("\n");
+    assert!(plan.contains("_vectorizer_idx_1"), "{plan}");
+
+    let options = [
+        ("storage_layout", "'memory_optimized'"),
+        ("num_neighbors", "50"),
+        ("search_list_size", "100"),
+        ("max_alpha", "1.2"),
+        ("num_dimensions", "4"),
+        ("num_bits_per_dimension", "2"),
+    ];
+    for (option, value) in options {
+        scene.cluster.execute(&format!(
+            "SELECT ai.create_vectorizer('note', name => '{option}', destination => ai.destination_table('by_{option}'),
+                 loading => ai.loading_column('body'), embedding => ai.embedding_openai('text-embedding-3-small', 8),
+                 indexing => ai.indexing_diskann(min_rows => 0, {option} => {value}))"
+        ));
+    }
+    let refused = "SELECT name || ': ' || (details ->> 'error_reason') FROM ai.vectorizer_errors WHERE step = 'indexing' ORDER BY 1";
+    let look = || scene.cluster.column(refused);
+    let mut expected =
+        options.map(|(option, _)| format!("{option}: unrecognized parameter \"{option}\" (SQLSTATE 22023)"));
+    expected.sort();
+    let refusals = wait_until("all builds are refused", DEADLINE, look, |seen| {
+        seen.len() == options.len()
+    });
+    assert_eq!(refusals, expected);
+}

@@ -318,6 +318,7 @@ fn state_database_without_the_extension_is_left_alone() {
 
 #[test]
 fn state_other_version_stands_still() {
+    let version = env!("CARGO_PKG_VERSION");
     let notes = Notes::start_with(|options| short_lived(options).setting("ai.naptime", "1s"));
     idle(&notes.cluster);
     notes
@@ -327,13 +328,18 @@ fn state_other_version_stands_still() {
     wait_until(
         "the log says it",
         DEADLINE,
-        || lines(&notes.cluster, "the extension is version 99.9, the library 0.1.0"),
+        || {
+            lines(
+                &notes.cluster,
+                &format!("the extension is version 99.9, the library {version}"),
+            )
+        },
         |lines| *lines > 0,
     );
     assert_eq!(embedded(&notes.cluster), ["0:first"]);
-    notes
-        .cluster
-        .execute("UPDATE pg_extension SET extversion = '0.1.0' WHERE extname = 'ai'");
+    notes.cluster.execute(&format!(
+        "UPDATE pg_extension SET extversion = '{version}' WHERE extname = 'ai'"
+    ));
     wait_for_embedded(&notes.cluster, &["0:first", "1:one"]);
 }
 

@@ -240,6 +240,71 @@ fn each_provider_is_asked_in_its_own_way() {
     assert_eq!(document["input_type"], "document");
 }
 
+/// pgai's settings. Whoever could set them would have the keys of the server sent to himself.
+#[test]
+fn a_superuser_may_lead_a_session_to_another_server() {
+    let stage = stage();
+    let elsewhere = Proxy::start(([127, 0, 0, 1], 1).into());
+    elsewhere.answer("/v1/embeddings", say(r#"{"data": [{"index": 0, "embedding": [7]}]}"#));
+    elsewhere.answer("/api/embed", say(r#"{"embeddings": [[8]]}"#));
+    let url = elsewhere.url();
+    let mut session = stage.session();
+    let set = format!("SET ai.openai_base_url = '{url}/v1'; SET ai.ollama_host = '{url}'");
+    session.batch_execute(&set).expect("a superuser may");
+    assert_eq!(embed(&mut session, "ai.openai_embed('m', 'text')"), [7.0]);
+    assert_eq!(embed(&mut session, "ai.ollama_embed('m', 'text')"), [8.0]);
+    // What the call says comes first, and vectorizers have an address of their own.
+    let openai = stage.provider.base_url();
+    let told =
+        format!("ai.openai_embed('m', 'text', dimensions => 3, client_config => '{{\"base_url\": \"{openai}\"}}')");
+    let expected = Vocabulary::default().embed("text", 3);
+    assert_eq!(embed(&mut session, &told), expected);
+    let by_config = "ai.vectorizer_embed(ai.embedding_openai('m', 3), 'text')";
+    assert_eq!(embed(&mut session, by_config), expected);
+
+    // Others follow where they are led, and lead nowhere.
+    stage.cluster.execute(&format!(
+        "CREATE ROLE app; ALTER ROLE app SET ai.ollama_host = '{url}'; GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA ai TO app;
+         ALTER DATABASE postgres SET ai.openai_base_url = '{url}/v1'"
+    ));
+    let mut session = stage.session();
+    session.batch_execute("SET ROLE app").expect("a superuser may");
+    assert_eq!(embed(&mut session, "ai.openai_embed('m', 'text')"), [7.0]);
+    for sql in [
+        "SET ai.openai_base_url = 'http://198.51.100.1'",
+        "SET LOCAL ai.ollama_host = 'http://198.51.100.1'",
+        "SELECT set_config('ai.openai_base_url', '', false)",
+    ] {
+        assert_eq!(refused(&mut session, sql).code().code(), "42501", "{sql}");
+    }
+    let own = "ALTER ROLE app SET ai.openai_base_url = 'http://198.51.100.1'";
+    assert_eq!(refused(&mut session, own).code().code(), "42501");
+    let function = "CREATE FUNCTION public.led() RETURNS void LANGUAGE sql SET ai.ollama_host = 'x' AS 'SELECT'";
+    stage.cluster.execute("GRANT CREATE ON SCHEMA public TO app");
+    assert_eq!(refused(&mut session, function).code().code(), "42501");
+}
+
+#[test]
+fn tokens_are_embedded_as_their_text() {
+    let stage = stage();
+    let mut session = stage.session();
+    let call = |tokens: &str| format!("ai.openai_embed('text-embedding-3-small', {tokens}, dimensions => 3)");
+    // tiktoken.get_encoding('cl100k_base').encode('tiktoken is great!')
+    let vector = embed(&mut session, &call("ARRAY[83, 1609, 5963, 374, 2294, 0]"));
+    assert_eq!(vector, Vocabulary::default().embed("tiktoken is great!", 3));
+    for (tokens, code, message) in [
+        ("ARRAY[-5]", "22023", "-5 is no token of cl100k_base"),
+        ("ARRAY[1, NULL]", "22004", "input_tokens must not hold NULL"),
+    ] {
+        let error = refused(&mut session, &format!("SELECT {}", call(tokens)));
+        assert_eq!((error.code().code(), error.message()), (code, message));
+    }
+    let error = refused(&mut session, "SELECT ai.openai_embed('m', ARRAY[1])");
+    assert_eq!(error.message(), "the tokens of the model \"m\" are not known here");
+    let requests = stage.provider.counts().requests;
+    assert_eq!(requests, 1);
+}
+
 fn say(answer: &str) -> Answer {
     Answer::Say("200 OK", answer.to_owned())
 }
@@ -392,8 +457,8 @@ fn an_error_says_what_kind_it_is_and_never_the_key() {
             "53400",
         ),
         (Behaviour::RejectInput("canary".to_owned()), "22023"),
-        (Behaviour::TooFew, "38000"),
-        (Behaviour::Rubbish, "38000"),
+        (Behaviour::TooFew, "08000"),
+        (Behaviour::Rubbish, "08000"),
         (Behaviour::NotFinite, "38000"),
     ] {
         stage.provider.behave(behaviour.clone());

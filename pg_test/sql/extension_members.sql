@@ -12,8 +12,9 @@ WHERE d.classid = 'pg_proc'::regclass AND d.deptype = 'e' AND d.refclassid = 'pg
   AND d.refobjid = (SELECT oid FROM pg_extension WHERE extname = 'ai')
   AND p.proconfig IS DISTINCT FROM '{"search_path=pg_catalog, pg_temp"}'
 ORDER BY p.oid::regprocedure::text COLLATE "C";
--- None runs as somebody else than its caller.
-SELECT p.oid::regprocedure FROM pg_proc p WHERE p.pronamespace = 'ai'::regnamespace AND p.prosecdef;
+-- Those that run as the extension, whoever calls them: for event triggers and triggers.
+SELECT p.oid::regprocedure FROM pg_proc p WHERE p.pronamespace = 'ai'::regnamespace AND p.prosecdef
+ORDER BY p.oid::regprocedure::text COLLATE "C";
 -- Every object says what it is for.
 SELECT pg_describe_object(d.classid, d.objid, 0) AS without_comment
 FROM pg_depend d

@@ -8,6 +8,7 @@ mod address;
 mod batch;
 mod client;
 mod cohere;
+mod gate;
 mod huggingface;
 mod limiter;
 mod mistral;
@@ -21,8 +22,7 @@ mod vector;
 mod voyageai;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -31,6 +31,7 @@ use crate::error::{Class, Failure, Step};
 use crate::secret::Secret;
 
 pub(crate) use address::check as check_address;
+pub use gate::Gates;
 pub use refusal::Refusal;
 
 /// Where requests go and how many of them.
@@ -48,8 +49,10 @@ pub struct Settings {
     pub api_key: Option<Secret>,
     /// For a whole request, from the connection to the last byte of the answer.
     pub timeout: Duration,
-    /// Most requests at a time; at least one.
+    /// Most requests at a time to the server, at least one; all its models together.
     pub max_requests_in_flight: usize,
+    /// What is known of the servers. Embedders that share it share the limits of their servers.
+    pub gates: Gates,
 }
 
 /// The vectors of the texts of one document.
@@ -59,6 +62,22 @@ pub struct Embedded {
     pub vectors: Vec<Vec<f32>>,
     /// Indices of the texts that were too long for the model, ascending: their vectors are those of their beginnings.
     pub cut: Vec<usize>,
+}
+
+/// The model of a configuration, and the most tokens of a text that are sent to it; `None` where the provider knows that
+/// and cuts by itself. For people.
+pub fn model_and_limit(config: &config::Embedding) -> (String, Option<usize>) {
+    let model = config.resolve().map(|resolved| resolved.model).unwrap_or_default();
+    let limit = tokens::greatest(&model);
+    (model, limit)
+}
+
+/// The text that tokens stand for: those of OpenAI's embedding models, whose tokenizer is known.
+///
+/// # Errors
+/// What is in the way, for people: another model, a number that is no token, or an end in the middle of a character.
+pub fn text_of_tokens(model: &str, tokens: &[i32]) -> Result<String, String> {
+    tokens::text(model, tokens)
 }
 
 /// What can go wrong between texts and vectors.
@@ -118,9 +137,12 @@ pub enum Error {
         /// [`Settings::timeout`].
         after: Duration,
     },
-    /// Status 200 with something that is no list of as many finite vectors as there were inputs.
+    /// Status 200 with something that is no list of as many vectors as there were inputs: a gateway's page, say.
     #[error("the answer of the embedding server makes no sense: {0}")]
     Answer(String),
+    /// A vector with a number that is infinite or NaN. It may be due to its text.
+    #[error("the answer of the embedding server makes no sense: {0}")]
+    NotFinite(String),
     /// Vectors of another length than the configured one.
     #[error("the model returned {actual} dimensions, expected {expected}")]
     Dimensions {
@@ -153,8 +175,13 @@ impl Error {
                 retry_after: until.duration_since(SystemTime::now()).ok(),
             },
             Error::Rejected { alone: true, .. } | Error::Empty { .. } => Class::Permanent,
-            Error::Rejected { alone: false, .. } | Error::Answer(_) => Class::Unknown,
-            Error::Server(_) | Error::Connection { .. } | Error::TimedOut { .. } | Error::Stopped => Class::Transient,
+            Error::NotFinite(_) => Class::Unknown,
+            Error::Rejected { alone: false, .. }
+            | Error::Answer(_)
+            | Error::Server(_)
+            | Error::Connection { .. }
+            | Error::TimedOut { .. }
+            | Error::Stopped => Class::Transient,
         }
     }
 
@@ -195,8 +222,8 @@ impl From<Error> for Failure {
 #[derive(Clone)]
 pub struct Embedder {
     work: mpsc::UnboundedSender<batch::Work>,
-    /// Milliseconds of the Unix epoch; 0 when the provider never asked for a pause.
-    throttled_until: Arc<AtomicU64>,
+    /// Of its server.
+    gate: gate::Gate,
     /// Inputs of this model have more tokens cut off at the end.
     greatest_tokens: Option<usize>,
 }
@@ -226,13 +253,15 @@ impl Embedder {
             reason: error.to_string(),
             hint: None,
         })?;
-        let throttled_until = Arc::new(AtomicU64::new(0));
         let (work, incoming) = mpsc::unbounded_channel();
-        let batcher = batch::Batcher::new(client, settings.max_requests_in_flight, throttled_until.clone());
+        let address = client.url().origin().ascii_serialization();
+        let most = settings.max_requests_in_flight;
+        let gate = settings.gates.of(&address, settings.api_key.as_ref(), most);
+        let batcher = batch::Batcher::new(client, gate.clone());
         runtime.spawn(batcher.run(incoming));
         Ok(Embedder {
             work,
-            throttled_until,
+            gate,
             greatest_tokens,
         })
     }
@@ -267,7 +296,6 @@ impl Embedder {
 
     /// Until when nothing is sent, because the provider asked for it; `None` when requests flow.
     pub fn throttled_until(&self) -> Option<SystemTime> {
-        let until = UNIX_EPOCH + Duration::from_millis(self.throttled_until.load(Ordering::Relaxed));
-        (until > SystemTime::now()).then_some(until)
+        self.gate.throttle(Instant::now()).map(|throttle| throttle.clock)
     }
 }

@@ -4,6 +4,7 @@
 //! tested, fuzzed and measured without a server.
 #![forbid(unsafe_code)]
 
+pub mod budget;
 pub mod chunk;
 pub mod config;
 pub mod embed;
@@ -11,8 +12,10 @@ pub mod error;
 pub mod format;
 pub mod launch;
 pub mod load;
+pub mod memory;
 pub mod parse;
 pub mod plan;
 pub mod retry;
 pub mod secret;
 pub mod uri;
+pub mod verify;

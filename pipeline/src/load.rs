@@ -6,6 +6,7 @@
 mod file;
 mod http;
 mod s3;
+mod tag;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,6 +19,8 @@ use futures_util::{Stream, StreamExt};
 pub use self::file::Error as FileError;
 pub use self::http::Error as HttpError;
 pub use self::s3::{Caller, Error as S3Error};
+pub use self::tag::Tag;
+use crate::budget::{Budget, Reservation};
 use crate::error::{Class, Failure, Step};
 use crate::secret::Secret;
 use crate::uri::{self, Uri};
@@ -27,6 +30,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// No byte for so long means that none will come. Shorter than any sensible limit for a whole document, so that a dead
 /// connection gives its place to another document early.
 const STALL_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Room that a document gets at first, in bytes: most are smaller, and four hundred of these fit the usual budget.
+const EXPECTED_BYTES: u64 = 128 * 1024;
 
 /// What may be loaded, and how much patience it gets.
 #[derive(Clone, Debug)]
@@ -54,8 +60,22 @@ pub struct Document {
     pub name: Option<String>,
     /// The `Content-Type` of S3 or the web server, as sent, parameters included.
     pub media_type: Option<String>,
-    /// The entity tag of S3 or the web server, as sent, quotes included.
-    pub etag: Option<String>,
+    /// What spares the next download, where the other side says enough about the document.
+    pub tag: Option<Tag>,
+}
+
+/// What a second look at a URI has found.
+#[derive(Clone, Debug)]
+pub enum Loaded {
+    /// The document that the tag was of. Nothing was downloaded.
+    Unchanged,
+    /// The document, whole. It may still be the same: not every server can tell.
+    Document(Document),
+    /// It has more bytes than there was room for.
+    Larger {
+        /// Its size, where it was announced.
+        size: Option<u64>,
+    },
 }
 
 /// Loads documents. Clones share connections and credentials.
@@ -95,9 +115,61 @@ impl Loader {
     ///
     /// [`Error`], after at most [`Settings::timeout`].
     pub async fn load(&self, uri: &str, role_arn: Option<&str>) -> Result<Document, Error> {
+        match self.load_if_changed(uri, role_arn, None, u64::MAX).await? {
+            Loaded::Document(document) => Ok(document),
+            Loaded::Unchanged | Loaded::Larger { .. } => unreachable!("there is no tag, and room for all"),
+        }
+    }
+
+    /// The same within a budget: memory for the document, and for `cost` times its size in all, is reserved before it is
+    /// downloaded. A document of which a download shows that it needs more is asked for again when there is room.
+    ///
+    /// The reservation is for what the document is turned into, and is to be kept with that. `None` when it is the one that
+    /// `known` is the tag of.
+    ///
+    /// # Errors
+    ///
+    /// As [`Loader::load`]. The wait for memory is not counted.
+    pub async fn load_within(
+        &self,
+        budget: &Budget,
+        cost: u64,
+        uri: &str,
+        role_arn: Option<&str>,
+        known: Option<&Tag>,
+    ) -> Result<Option<(Document, Reservation)>, Error> {
+        let mut room = EXPECTED_BYTES;
+        loop {
+            let mut reservation = budget.reserve(room.saturating_mul(cost)).await;
+            match self.load_if_changed(uri, role_arn, known, room).await? {
+                Loaded::Unchanged => return Ok(None),
+                Loaded::Document(document) => {
+                    reservation.shrink(cost.saturating_mul(document.bytes.len() as u64));
+                    return Ok(Some((document, reservation)));
+                }
+                Loaded::Larger { size } => room = size.unwrap_or(self.0.settings.max_document_bytes),
+            }
+        }
+    }
+
+    /// Fetches a document if it is not the one that `known` is the tag of. S3 and the web are asked by a conditional GET
+    /// (`If-None-Match`); of a file, size, times and inode are compared. What may be read, and by whom, is checked as if
+    /// the document were fetched. Of a document with more than `room` bytes no more is fetched than shows that.
+    ///
+    /// # Errors
+    ///
+    /// As [`Loader::load`].
+    pub async fn load_if_changed(
+        &self,
+        uri: &str,
+        role_arn: Option<&str>,
+        known: Option<&Tag>,
+        room: u64,
+    ) -> Result<Loaded, Error> {
         let uri = Uri::parse(uri)?;
         let Inner { settings, s3, http } = &*self.0;
-        let limit = settings.max_document_bytes;
+        let most = settings.max_document_bytes;
+        let limit = room.min(most);
         let loading = async {
             match &uri {
                 Uri::S3 {
@@ -110,21 +182,33 @@ impl Loader {
                         key,
                         version_id: version_id.as_deref(),
                     };
-                    s3.load(object, role_arn, limit, &uri.to_string()).await
+                    s3.load(object, role_arn, known, limit, &uri.to_string()).await
                 }
                 Uri::Http(_) if !settings.http_enabled => Err(HttpError::Closed.into()),
-                Uri::Http(url) => http.load(url, limit).await,
-                Uri::File(path) => file::load(path, &settings.file_directories, limit).await,
+                Uri::Http(url) => http.load(url, known, limit).await,
+                Uri::File(path) => file::load(path, &settings.file_directories, known, limit).await,
             }
         };
-        let mut document = tokio::time::timeout(settings.timeout, loading)
+        let loaded = tokio::time::timeout(settings.timeout, loading)
             .await
             .map_err(|_| Error::TimedOut {
                 location: uri.to_string(),
                 seconds: settings.timeout.as_secs_f64(),
-            })??;
-        document.name = uri.name();
-        Ok(document)
+            })?;
+        let mut loaded = match loaded {
+            Err(Error::TooLarge { size, .. }) if limit < most && size.is_none_or(|size| size <= most) => {
+                Loaded::Larger { size }
+            }
+            Err(Error::TooLarge { location, size, .. }) => {
+                let limit = most;
+                return Err(Error::TooLarge { location, size, limit });
+            }
+            loaded => loaded?,
+        };
+        if let Loaded::Document(document) = &mut loaded {
+            document.name = uri.name();
+        }
+        Ok(loaded)
     }
 }
 

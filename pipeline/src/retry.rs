@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::error::Class;
+use crate::error::{Class, Step};
 
 /// Wait after the first transient failure. Doubles with each attempt.
 pub const FIRST_DELAY: Duration = Duration::from_secs(2);
@@ -10,6 +10,10 @@ pub const FIRST_DELAY: Duration = Duration::from_secs(2);
 pub const GREATEST_DELAY: Duration = Duration::from_secs(15 * 60);
 /// Tries of an item whose failure nobody understands.
 pub const UNKNOWN_ATTEMPTS: u32 = 3;
+/// Tries after the first of an item that the provider fails for no reason of the item's, at least: an outage of an hour, or
+/// a gateway that says nothing sensible for as long, is over before it is given up (the waits add up to one or two hours).
+/// What the user allows is meant for loading.
+pub const EMBEDDING_RETRIES: u32 = 16;
 /// Tries of an item that takes its process down with it.
 pub const CRASH_ATTEMPTS: u32 = 3;
 /// Wait after a 429 that names no time.
@@ -62,6 +66,14 @@ pub fn after_failure(class: Class, attempts: u32, retries: u32, jitter: f64) -> 
         },
         Class::Configuration => Decision::Pause,
         Class::Permanent => Decision::GiveUp,
+    }
+}
+
+/// The tries after the first that an item has for transient failures of a step, where the user allows `allowed`.
+pub fn retries(step: Step, allowed: u32) -> u32 {
+    match step {
+        Step::Embedding => allowed.max(EMBEDDING_RETRIES),
+        Step::Loading | Step::Parsing | Step::Chunking | Step::Formatting | Step::Writing | Step::Indexing => allowed,
     }
 }
 
@@ -128,6 +140,29 @@ mod tests {
             Decision::Again { counted: true, .. }
         ));
         assert_eq!(after_failure(Class::Unknown, 3, 50, 0.5), Decision::GiveUp);
+    }
+
+    #[test]
+    fn a_provider_may_be_down_for_an_hour() {
+        let outage = |jitter: f64| {
+            let retries = retries(Step::Embedding, 0);
+            let waits = (1..=retries).map(
+                |attempt| match after_failure(Class::Transient, attempt, retries, jitter) {
+                    Decision::Again { after, counted: true } => after,
+                    other => panic!("{other:?} after {attempt} attempts"),
+                },
+            );
+            let all: Duration = waits.sum();
+            assert_eq!(
+                after_failure(Class::Transient, retries + 1, retries, jitter),
+                Decision::GiveUp
+            );
+            all
+        };
+        assert!(outage(0.0) >= Duration::from_secs(3600), "{:?}", outage(0.0));
+        assert!(outage(1.0) <= Duration::from_secs(3 * 3600), "{:?}", outage(1.0));
+        assert_eq!(retries(Step::Embedding, 50), 50);
+        assert_eq!(retries(Step::Loading, 2), 2);
     }
 
     #[test]

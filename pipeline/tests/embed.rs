@@ -34,6 +34,7 @@ fn settings(provider: &Provider) -> Settings {
         api_key: Some(Secret::new(KEY.to_owned())),
         timeout: Duration::from_secs(20),
         max_requests_in_flight: 4,
+        gates: ai_pipeline::embed::Gates::default(),
     }
 }
 
@@ -206,7 +207,7 @@ fn failures() -> Vec<(Behaviour, Class, &'static str, &'static str)> {
         (Behaviour::HalfJson, Class::Transient, "no answer from 127.0.0.1:", ""),
         (
             Behaviour::TooFew,
-            Class::Unknown,
+            Class::Transient,
             "the answer of the embedding server makes no sense: 1 vectors for 2",
             "",
         ),
@@ -218,25 +219,25 @@ fn failures() -> Vec<(Behaviour, Class, &'static str, &'static str)> {
         ),
         (
             Behaviour::Rubbish,
-            Class::Unknown,
+            Class::Transient,
             "the answer of the embedding server makes no sense: it is not JSON",
             "",
         ),
         (
             answer(200, gateway),
-            Class::Unknown,
+            Class::Transient,
             "the answer of the embedding server makes no sense: it is not a list",
             "",
         ),
         (
             answer(418, "{}"),
-            Class::Unknown,
+            Class::Transient,
             "the answer of the embedding server makes no sense: Error code: 418",
             "",
         ),
         (
             answer(200, &"[".repeat(200_000)),
-            Class::Unknown,
+            Class::Transient,
             "the answer of the embedding server makes no sense: ",
             "",
         ),
@@ -426,13 +427,13 @@ async fn a_provider_that_rejects_everything_is_not_asked_about_each_input() {
     until(|| provider.counts().in_flight == 1).await;
     let documents = (0..1000).map(|number| embedder.embed(texts(1, &format!("document{number}"))));
     let embedded = in_time(join_all(documents)).await;
-    let unknown = embedded
+    let passing = embedded
         .into_iter()
-        .filter(|result| result.as_ref().unwrap_err().class() == Class::Unknown)
+        .filter(|result| result.as_ref().unwrap_err().class() == Class::Transient)
         .count();
     assert!(
-        unknown > 800,
-        "most were never sent alone, and get another try: {unknown}"
+        passing > 800,
+        "most were never sent alone, and get another try: {passing}"
     );
     assert!(provider.counts().requests < 300, "{:?}", provider.counts());
     first.await.unwrap().unwrap();

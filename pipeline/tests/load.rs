@@ -5,8 +5,9 @@ mod load_server;
 use std::path::Path;
 use std::time::Duration;
 
+use ai_pipeline::budget::Budget;
 use ai_pipeline::error::Class;
-use ai_pipeline::load::{Error, FileError, HttpError, Loader, Settings};
+use ai_pipeline::load::{Error, FileError, HttpError, Loaded, Loader, Settings, Tag};
 use load_server::{Reply, Server, answer};
 
 fn settings() -> Settings {
@@ -75,7 +76,7 @@ async fn a_web_page_arrives_with_its_type_and_tag() {
     assert_eq!(document.bytes, "hello");
     assert_eq!(document.name.as_deref(), Some("b c.html"));
     assert_eq!(document.media_type.as_deref(), Some("text/html; charset=latin1"));
-    assert_eq!(document.etag.as_deref(), Some("\"7\""));
+    assert_eq!(document.tag.as_ref().map(Tag::as_str), Some("\"7\""));
     let requests = server.requests();
     assert_eq!(requests[0].method, "GET");
     assert_eq!(requests[0].target, "/a/b%20c.html?sig=1");
@@ -300,4 +301,136 @@ async fn a_directory_that_does_not_exist_is_an_error_of_the_setting() {
         .await
         .unwrap_err();
     assert_eq!(error.class(), Class::Configuration, "{error}");
+}
+
+#[tokio::test]
+async fn a_web_page_that_has_not_changed_is_not_downloaded_again() {
+    let server = Server::start(|request| match request.header("if-none-match") {
+        "\"7\"" => Reply::Close(b"HTTP/1.1 304 Not Modified\r\nETag: \"7\"\r\nConnection: close\r\n\r\n".to_vec()),
+        _ => answer("200 OK", "ETag: \"7\"\r\n", "hello"),
+    })
+    .await;
+    let loader = web();
+    let tag = loader.load(&server.url, None).await.unwrap().tag.unwrap();
+    let again = loader
+        .load_if_changed(&server.url, None, Some(&tag), u64::MAX)
+        .await
+        .unwrap();
+    assert!(matches!(again, Loaded::Unchanged), "{again:?}");
+    let other = Tag::remembered("\"6\"".to_owned());
+    let again = loader
+        .load_if_changed(&server.url, None, Some(&other), u64::MAX)
+        .await
+        .unwrap();
+    assert!(matches!(again, Loaded::Document(_)), "{again:?}");
+    // What is closed stays closed.
+    let closed = Loader::new(settings());
+    assert!(
+        closed
+            .load_if_changed(&server.url, None, Some(&tag), u64::MAX)
+            .await
+            .is_err()
+    );
+}
+
+#[tokio::test]
+async fn a_tag_that_proves_nothing_is_not_kept() {
+    for headers in [
+        "",
+        "ETag: W/\"7\"\r\n",
+        "ETag: *\r\n",
+        "ETag: \"a\"b\"\r\n",
+        "ETag: 7\r\n",
+    ] {
+        let server = Server::start(move |_| answer("200 OK", headers, "hello")).await;
+        assert_eq!(web().load(&server.url, None).await.unwrap().tag, None, "{headers}");
+    }
+}
+
+/// Two documents may go by the same tag, and a redirect may lead to either.
+#[tokio::test]
+async fn what_comes_by_a_redirect_has_no_tag() {
+    let server = Server::start(|request| match request.target.as_str() {
+        "/latest" => answer("302 Found", "Location: /v2\r\n", ""),
+        _ => match request.header("if-none-match") {
+            "\"7\"" => Reply::Close(b"HTTP/1.1 304 Not Modified\r\nConnection: close\r\n\r\n".to_vec()),
+            _ => answer("200 OK", "ETag: \"7\"\r\n", "hello"),
+        },
+    })
+    .await;
+    let (loader, uri) = (web(), format!("{}/latest", server.url));
+    assert_eq!(loader.load(&uri, None).await.unwrap().tag, None);
+    // A tag of a time when there was no redirect.
+    let tag = Tag::remembered("\"7\"".to_owned());
+    let again = loader.load_if_changed(&uri, None, Some(&tag), u64::MAX).await.unwrap();
+    assert!(matches!(again, Loaded::Document(document) if document.bytes == "hello"));
+    let conditions: Vec<_> = server
+        .requests()
+        .iter()
+        .map(|r| r.header("if-none-match").to_owned())
+        .collect();
+    assert_eq!(conditions, ["", "", "\"7\"", ""]);
+}
+
+#[tokio::test]
+async fn a_file_that_has_not_changed_is_not_read_again() {
+    let open = tempfile::tempdir().unwrap();
+    let path = open.path().join("a.txt");
+    let (loader, uri) = (files(open.path()), path.display().to_string());
+    std::fs::write(&path, "hello").unwrap();
+    // For a while it may change without a sign: the clock of the file system ticks slowly.
+    let deadline = std::time::Instant::now() + Duration::from_secs(60);
+    let tag = loop {
+        if let Some(tag) = loader.load(&uri, None).await.unwrap().tag {
+            break tag;
+        }
+        assert!(
+            std::time::Instant::now() < deadline,
+            "a file that nobody touches settles"
+        );
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    let again = loader.load_if_changed(&uri, None, Some(&tag), u64::MAX).await.unwrap();
+    assert!(matches!(again, Loaded::Unchanged), "{again:?}");
+    // Of the same size, and with the old times.
+    let times = std::fs::metadata(&path).unwrap().modified().unwrap();
+    std::fs::write(&path, "world").unwrap();
+    let file = std::fs::File::options().write(true).open(&path).unwrap();
+    file.set_modified(times).unwrap();
+    let again = loader.load_if_changed(&uri, None, Some(&tag), u64::MAX).await.unwrap();
+    assert!(
+        matches!(&again, Loaded::Document(document) if document.bytes == "world"),
+        "{again:?}"
+    );
+    let closed = Loader::new(settings());
+    assert!(closed.load_if_changed(&uri, None, Some(&tag), u64::MAX).await.is_err());
+}
+
+/// A document that needs more room than most is asked for again when there is room, and keeps what it needs.
+#[tokio::test]
+async fn memory_is_reserved_before_a_document_is_downloaded() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = Settings {
+        file_directories: vec![folder.path().to_owned()],
+        max_document_bytes: 1_000_000,
+        ..settings()
+    };
+    let loader = Loader::new(settings);
+    let budget = Budget::new(1_000_000);
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    for (name, size, others) in [("small", 1_000, 990_000), ("large", 400_000, 150_000)] {
+        std::fs::write(folder.path().join(name), "x".repeat(size)).unwrap();
+        let loaded = loader.load_within(&budget, 2, &at(name), None, None).await.unwrap();
+        let (document, reservation) = loaded.unwrap();
+        assert_eq!(document.bytes.len(), size);
+        let rest = budget.reserve(others).await;
+        assert!(!budget.is_exhausted(), "{name} keeps twice its size and no more");
+        drop((rest, reservation));
+    }
+    std::fs::write(folder.path().join("giant"), "x".repeat(1_000_001)).unwrap();
+    let error = loader
+        .load_within(&budget, 2, &at("giant"), None, None)
+        .await
+        .unwrap_err();
+    assert!(matches!(error, Error::TooLarge { limit: 1_000_000, .. }), "{error}");
 }

@@ -4,7 +4,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use ai_pipeline::error::Class;
-use ai_pipeline::load::{Error, Loader, Settings};
+use ai_pipeline::load::{Error, Loaded, Loader, Settings};
 use ai_pipeline::secret::Secret;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
@@ -134,7 +134,7 @@ async fn every_key_is_found_as_it_was_stored() {
             assert_eq!(document.bytes, format!("text of {key}"), "{key}");
             assert_eq!(document.name.as_deref(), key.rsplit('/').next());
             assert_eq!(document.media_type.as_deref(), Some("text/markdown"));
-            assert!(document.etag.is_some());
+            assert!(document.tag.is_some());
         }
     }
 }
@@ -220,4 +220,37 @@ async fn a_role_is_assumed_and_an_empty_object_is_a_document() {
     let role = "arn:aws:iam::123456789012:role/reader";
     let document = moto.loader().load("s3://documents/empty.md", Some(role)).await.unwrap();
     assert!(document.bytes.is_empty());
+}
+
+#[tokio::test]
+async fn an_object_that_has_not_changed_is_not_downloaded_again() {
+    let Some(moto) = Moto::start().await else { return };
+    let (loader, uri) = (moto.loader(), format!("s3://{BUCKET}/a.md"));
+    moto.put("a.md", "first").await;
+    let first = loader.load(&uri, None).await.unwrap();
+    let tag = first.tag.expect("S3 sends a strong entity tag");
+    let again = loader.load_if_changed(&uri, None, Some(&tag), u64::MAX).await.unwrap();
+    assert!(matches!(again, Loaded::Unchanged), "{again:?}");
+    // The credentials of a role find the same.
+    let role = Some("arn:aws:iam::123456789012:role/reader");
+    let again = loader.load_if_changed(&uri, role, Some(&tag), u64::MAX).await.unwrap();
+    assert!(matches!(again, Loaded::Unchanged), "{again:?}");
+    moto.put("a.md", "second").await;
+    let Loaded::Document(second) = loader.load_if_changed(&uri, None, Some(&tag), u64::MAX).await.unwrap() else {
+        panic!("the object has changed");
+    };
+    assert_eq!(second.bytes, "second");
+    assert_ne!(second.tag, Some(tag.clone()));
+    moto.client()
+        .delete_object()
+        .bucket(BUCKET)
+        .key("a.md")
+        .send()
+        .await
+        .unwrap();
+    let error = loader
+        .load_if_changed(&uri, None, Some(&tag), u64::MAX)
+        .await
+        .unwrap_err();
+    assert_eq!(error.class(), Class::Permanent, "{error}");
 }

@@ -61,6 +61,7 @@ impl Subject {
             api_key: Some(Secret::new(KEY.to_owned())),
             timeout: Duration::from_secs(20),
             max_requests_in_flight: 4,
+            gates: ai_pipeline::embed::Gates::default(),
         }
     }
 
@@ -342,9 +343,9 @@ async fn answers_that_make_no_sense_are_refused() {
                 Class::Configuration,
                 format!("the model returned {longer} dimensions, expected {asked}"),
             ),
-            (Behaviour::TooFew, Class::Unknown, "1 vectors for 2 texts".to_owned()),
+            (Behaviour::TooFew, Class::Transient, "1 vectors for 2 texts".to_owned()),
             (Behaviour::NotFinite, Class::Unknown, "not finite".to_owned()),
-            (Behaviour::Rubbish, Class::Unknown, "not JSON".to_owned()),
+            (Behaviour::Rubbish, Class::Transient, "not JSON".to_owned()),
             (
                 Behaviour::HalfJson,
                 Class::Transient,
@@ -475,13 +476,9 @@ async fn a_provider_that_rejects_everything_is_not_asked_about_each_input() {
         let classes: Vec<Class> = embedded.into_iter().map(|result| result.unwrap_err().class()).collect();
         assert!(classes.contains(&Class::Permanent), "{subject:?}: some were sent alone");
         // A request is given up after eight of its documents; each may be sent twice, the second time to be cut, and a
-        // few more are in flight by then. Without that there would be two or three requests for each text.
-        let most = 60 * 500_usize.div_ceil(subject.inputs);
-        assert!(
-            provider.counts().requests <= most as u64,
-            "{subject:?} {:?}",
-            provider.counts()
-        );
+        // few more are in flight by then. On a busy machine the texts come in several requests. Without giving up there
+        // would be two or three requests for each text.
+        assert!(provider.counts().requests <= 250, "{subject:?} {:?}", provider.counts());
     }
 }
 

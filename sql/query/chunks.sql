@@ -1,5 +1,5 @@
--- The stored chunks of a document.
-SELECT t.embedding_uuid::text, t.chunk_seq, t.chunk
+-- The stored chunks of the documents $1.
+SELECT q.item, t.embedding_uuid::text, t.chunk_seq, t.chunk
 FROM {target} t JOIN {queue} q ON {target_is_item}
-WHERE q.item = $1
-ORDER BY t.chunk_seq
+WHERE q.item = ANY ($1)
+ORDER BY q.item, t.chunk_seq

@@ -1,15 +1,27 @@
--- Takes up to $1 documents under the lease $2 for $3 seconds and returns their rows. Fresh rows come before those that
--- were there when the vectorizer was made. $4 asks for documents that were in the hands of a process that died: they
--- are taken one at a time, so that only the guilty one is found guilty. The attempt is counted before the work.
-WITH candidate AS MATERIALIZED (
-    SELECT q.item
+-- Takes up to $1 documents under the lease $2 for $3 seconds and returns their rows. Fresh rows come first, then those
+-- that are due for another try, then those that were there when the vectorizer was made. $4 asks for documents that were in
+-- the hands of a process that died: they are taken one at a time, so that only the guilty one is found guilty. The attempt
+-- is counted before the work. Documents of more than $5 bytes stay where they are until there is room for them. Both searches read an index from its beginning, whatever the length of the queue.
+WITH waiting AS MATERIALIZED (
+    SELECT q.item, CASE WHEN q.backfill THEN 2 ELSE 0 END AS rank
     FROM {queue} q
-    WHERE (q.lease IS NULL OR q.lease_expires_at < now())
-      AND (q.loading_retry_after IS NULL OR q.loading_retry_after <= now())
+    WHERE q.loading_retry_after IS NULL
+      AND (q.lease IS NULL OR q.lease_expires_at < now())
       AND (q.crashes > 0) = $4
     ORDER BY q.backfill, q.item
     LIMIT $1
     FOR UPDATE SKIP LOCKED
+), due AS MATERIALIZED (
+    SELECT q.item, 1 AS rank
+    FROM {queue} q
+    WHERE q.loading_retry_after <= now()
+      AND (q.lease IS NULL OR q.lease_expires_at < now())
+      AND (q.crashes > 0) = $4
+    ORDER BY q.loading_retry_after
+    LIMIT $1
+    FOR UPDATE SKIP LOCKED
+), candidate AS MATERIALIZED (
+    SELECT c.item FROM (SELECT * FROM waiting UNION ALL SELECT * FROM due) AS c ORDER BY c.rank, c.item LIMIT $1
 ), claimed AS (
     UPDATE {queue} q
     SET lease = $2,
@@ -20,8 +32,10 @@ WITH candidate AS MATERIALIZED (
     WHERE q.item = c.item
     RETURNING q.*
 )
-SELECT q.item, q.version, q.attempts, {primary_key} AS primary_key, s.tableoid IS NOT NULL AS found,
-       {document_text} AS document_text, {document_bytes} AS document_bytes, {row} AS columns
+SELECT q.item, q.version, q.attempts, ({primary_key})::text AS primary_key, s.tableoid IS NOT NULL AS found,
+       CASE WHEN {document_size} <= $5 THEN {document_text} END AS document_text,
+       CASE WHEN {document_size} <= $5 THEN {document_bytes} END AS document_bytes,
+       {document_size}::bigint AS size, {row} AS columns
 FROM claimed q
 LEFT JOIN {source} s ON {source_is_item}
 ORDER BY q.backfill, q.item

@@ -1,1 +1,1 @@
-SELECT extversion FROM pg_extension WHERE extname = 'ai'
+SELECT e.extversion FROM pg_catalog.pg_extension e WHERE e.extname OPERATOR(pg_catalog.=) 'ai'

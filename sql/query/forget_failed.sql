@@ -1,1 +1,1 @@
-DELETE FROM {failed} f USING {queue} q WHERE q.item = $1 AND {failed_is_item}
+DELETE FROM {failed} f USING {queue} q WHERE q.item = ANY ($1) AND {failed_is_item}

@@ -1,1 +1,1 @@
-DELETE FROM {target} t USING {queue} q WHERE q.item = $1 AND {target_is_item}
+DELETE FROM {target} t USING {queue} q WHERE q.item = ANY ($1) AND {target_is_item}

@@ -3,6 +3,7 @@
 #variable_conflict use_column
 DECLARE
     queued bool;
+    embedded bool;
 BEGIN
     IF TG_OP = 'TRUNCATE' THEN
         IF TG_RELID <> {source_literal}::regclass THEN
@@ -11,6 +12,7 @@ BEGIN
         END IF;
         TRUNCATE {emptied};
         PERFORM ai._forget_errors({id}, NULL);
+        PERFORM ai._forget_documents({id}, NULL);
         RETURN NULL;
     END IF;
     IF TG_OP = 'UPDATE' THEN
@@ -20,11 +22,15 @@ BEGIN
     END IF;
     IF TG_OP = 'DELETE' OR (TG_OP = 'UPDATE' AND NOT ({new_is_old})) THEN
         {remove_deleted}
+        embedded := {was_embedded};
         DELETE FROM {queue} q WHERE {queue_is_old}{gone};
         queued := FOUND;
         DELETE FROM {failed} q WHERE {queue_is_old}{gone};
-        IF FOUND OR queued THEN
+        IF FOUND OR queued OR ai._has_cuts({id}) THEN
             PERFORM ai._forget_errors({id}, jsonb_build_array({old_key}));
+        END IF;
+        IF embedded AND ai._remembers_documents({id}) THEN
+            PERFORM ai._forget_documents({id}, ARRAY[({old_key})::text]);
         END IF;
     END IF;
     IF TG_OP IN ('INSERT', 'UPDATE') THEN

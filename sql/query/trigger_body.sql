@@ -4,19 +4,30 @@
 #variable_conflict use_column
 DECLARE
     queued bool;
+    embedded bool;
 BEGIN
     IF TG_OP = 'TRUNCATE' THEN
         TRUNCATE {emptied};
         PERFORM ai._forget_errors({id}, NULL);
+        PERFORM ai._forget_documents({id}, NULL);
         RETURN NULL;
     END IF;
     IF TG_OP = 'DELETE' THEN
         {remove_deleted}
+        embedded := {was_embedded};
         DELETE FROM {queue} q USING old_rows o WHERE {queue_is_old}{gone};
         queued := FOUND;
         DELETE FROM {failed} q USING old_rows o WHERE {queue_is_old}{gone};
-        IF FOUND OR queued THEN
-            PERFORM ai._forget_errors({id}, (SELECT jsonb_agg({old_key}) FROM old_rows o));
+        IF FOUND OR queued OR ai._has_cuts({id}) THEN
+            PERFORM ai._forget_errors({id}, (
+                SELECT coalesce(jsonb_agg({old_key}), '[]') FROM old_rows o));
+        END IF;
+        IF embedded AND ai._remembers_documents({id}) THEN
+            -- Not all in one array, which has a greatest size.
+            PERFORM ai._forget_documents({id}, r.keys)
+            FROM (SELECT array_agg(k.key) AS keys
+                  FROM (SELECT ({old_key})::text AS key, (row_number() OVER ()) / 1000 AS part FROM old_rows o) AS k
+                  GROUP BY k.part) AS r;
         END IF;
         RETURN NULL;
     END IF;
@@ -27,15 +38,23 @@ BEGIN
         END IF;
         -- Keys that are no more.
         {remove_renamed}
+        embedded := {was_embedded};
         DELETE FROM {queue} q USING old_rows o
         WHERE {queue_is_old}{gone} AND NOT EXISTS (SELECT FROM new_rows n WHERE {new_is_old});
         queued := FOUND;
         DELETE FROM {failed} q USING old_rows o
         WHERE {queue_is_old}{gone} AND NOT EXISTS (SELECT FROM new_rows n WHERE {new_is_old});
-        IF FOUND OR queued THEN
+        IF FOUND OR queued OR ai._has_cuts({id}) THEN
             PERFORM ai._forget_errors({id}, (
-                SELECT jsonb_agg({old_key}) FROM old_rows o
+                SELECT coalesce(jsonb_agg({old_key}), '[]') FROM old_rows o
                 WHERE NOT EXISTS (SELECT FROM new_rows n WHERE {new_is_old})));
+        END IF;
+        IF embedded AND ai._remembers_documents({id}) THEN
+            PERFORM ai._forget_documents({id}, r.keys)
+            FROM (SELECT array_agg(k.key) AS keys
+                  FROM (SELECT ({old_key})::text AS key, (row_number() OVER ()) / 1000 AS part FROM old_rows o
+                        WHERE NOT EXISTS (SELECT FROM new_rows n WHERE {new_is_old})) AS k
+                  GROUP BY k.part) AS r;
         END IF;
         -- Rows that differ, byte for byte: not every type has an equality operator.
         INSERT INTO {queue} AS q ({pk})

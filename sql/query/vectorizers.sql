@@ -1,4 +1,4 @@
--- All vectorizers with what the worker needs to build their statements. Columns of the source go by number, so that a
+-- All vectorizers, or the one of number $1, with what the worker needs to build their statements. Columns of the source go by number, so that a
 -- renamed column is followed; queue, failed queue and destination keep the names of the primary key at creation.
 SELECT v.id,
        v.name::text,
@@ -20,11 +20,8 @@ SELECT v.id,
        (SELECT jsonb_object_agg(a.attname, format_type(a.atttypid, a.atttypmod))
         FROM pg_attribute a
         WHERE a.attrelid = v.source AND a.attnum > 0 AND NOT a.attisdropped) AS columns,
-       (SELECT quote_ident(n.nspname)
-        FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid JOIN pg_namespace n ON n.oid = t.typnamespace
-        WHERE a.attrelid = coalesce(v.target, v.source)
-          AND a.attname = coalesce(v.config #>> '{destination,embedding_column}', 'embedding')
-          AND NOT a.attisdropped) AS vector_schema,
+       vector.vector_schema,
+       vector.vector_type,
        st.reason IS NOT NULL AND st.paused_at >= greatest(pg_postmaster_start_time(), pg_conf_load_time()) AS paused,
        extract(epoch FROM st.retry_at - now())::float8 AS retry_in,
        -- A table that is being restored has none yet.
@@ -37,4 +34,12 @@ SELECT v.id,
 FROM ai._vectorizer v
 LEFT JOIN pg_class s ON s.oid = v.source
 LEFT JOIN ai._vectorizer_state st ON st.id = v.id
+LEFT JOIN LATERAL (
+    SELECT quote_ident(n.nspname) AS vector_schema, t.oid AS vector_type
+    FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid JOIN pg_namespace n ON n.oid = t.typnamespace
+    WHERE a.attrelid = coalesce(v.target, v.source)
+      AND a.attname = coalesce(v.config #>> '{destination,embedding_column}', 'embedding')
+      AND NOT a.attisdropped
+) AS vector ON true
+WHERE $1 IS NULL OR v.id = $1
 ORDER BY v.id

@@ -2,7 +2,6 @@
 //! as if it waited for a lock.
 
 use std::cell::RefCell;
-use std::time::Duration;
 
 use ai_pipeline::config::Embedding;
 use ai_pipeline::embed::{Embedded, Embedder};
@@ -11,16 +10,12 @@ use ai_pipeline::secret::Secret;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 
-use crate::bridge::{self, Bridge};
+use crate::bridge::Bridge;
 use crate::settings::{self, Settings};
 use crate::{endpoint, error};
 
-/// A session asks one thing at a time: one thread is plenty.
-const THREADS: usize = 1;
 /// Providers, models and keys that a session stays connected to.
 const GREATEST_EMBEDDERS: usize = 8;
-/// The latch and the eventfd wake the session; nothing happens when this has passed.
-const WAIT: Duration = Duration::from_secs(3600);
 
 thread_local! {
     /// Made by the first call, and there until the session ends.
@@ -81,14 +76,8 @@ struct Remembered {
 
 impl Session {
     fn open() -> Session {
-        let bridge = Bridge::open(THREADS, 1).unwrap_or_else(|error| {
-            let message = format!("cannot start the thread for the network: {error}");
-            error::raise(PgSqlErrorCode::ERRCODE_INSUFFICIENT_RESOURCES, message, None)
-        });
-        // SAFETY: once in a session. It runs before Postgres takes itself apart.
-        unsafe { pg_sys::before_shmem_exit(Some(bridge::at_exit), pg_sys::Datum::from(0)) };
         Session {
-            bridge,
+            bridge: Bridge::of_session(1),
             embedders: Vec::new(),
             calls: 0,
             last: None,
@@ -149,14 +138,10 @@ impl Session {
             Answer { call, outcome }
         });
         loop {
-            while let Some(answer) = self.bridge.take() {
-                if answer.call == call {
-                    return answer.outcome;
-                }
+            let answer = self.bridge.wait_in_session();
+            if answer.call == call {
+                return answer.outcome;
             }
-            self.bridge.wait(WAIT);
-            // Raises when the call is cancelled, and does not come back when the session has to end.
-            pgrx::check_for_interrupts!();
         }
     }
 }

@@ -12,7 +12,7 @@ use super::names::{self, QUEUE_COLUMNS, TARGET_COLUMNS};
 use super::objects::{DestinationObjects, Objects, Source};
 use super::validate::{self, Column};
 use super::{indexing, schedule, triggers};
-use crate::catalog::follow_names;
+use crate::catalog::{self, follow_names};
 use crate::error::{invalid, raise};
 use crate::key::PrimaryKey;
 use crate::statement::{self, qualified};
@@ -82,6 +82,7 @@ pub(super) fn create(
     if_not_exists: Option<bool>,
     adopted: Option<i32>,
 ) -> i32 {
+    catalog::must_fit();
     let value = |json: Option<JsonB>| json.map(|json| json.0);
     let (embedding, loading, destination) = (value(embedding), value(loading), value(destination));
 

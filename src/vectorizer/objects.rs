@@ -159,6 +159,7 @@ impl Objects {
         let of_the_queue = || {
             make(include_str!("../../sql/query/create_queue.sql"));
             make(include_str!("../../sql/query/create_queue_index.sql"));
+            make(include_str!("../../sql/query/create_retry_index.sql"));
             make(include_str!("../../sql/query/create_failed.sql"));
             function.create();
             let revoke = format!("REVOKE EXECUTE ON FUNCTION {}() FROM PUBLIC", self.function);

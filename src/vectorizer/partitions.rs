@@ -3,6 +3,7 @@
 
 use pgrx::pg_sys::Oid;
 
+use crate::catalog;
 use crate::key::{In, PrimaryKey};
 use crate::statement::{self, fill, identifier};
 use crate::transaction::{acting_as, acting_as_extension};
@@ -85,20 +86,37 @@ impl Partitions<'_> {
 
     /// Removes from destination and queues what is not in the source any more.
     pub fn prune(&self) {
-        acting_as(self.owner, || {
-            for (table, kind) in [
-                (self.target, In::Target),
-                (Some(self.queue), In::Queue),
-                (Some(self.failed), In::Queue),
-            ] {
-                let Some(table) = table else { continue };
-                let values = [
-                    ("table", table),
-                    ("source", self.source_name),
-                    ("source_is_it", &self.key.same(("s", In::Source), ("t", kind))),
-                ];
-                statement::run(&fill(include_str!("../../sql/query/prune.sql"), &values), &[]);
+        let prune = |sql: &str, table: &str, kind: In| {
+            let values = [
+                ("table", table),
+                ("source", self.source_name),
+                ("source_is_it", &self.key.same(("s", In::Source), ("t", kind))),
+                (
+                    "primary_key",
+                    &format!("jsonb_build_object({})", self.key.labelled(("t", kind))),
+                ),
+            ];
+            fill(sql, &values)
+        };
+        let quietly = include_str!("../../sql/query/prune.sql");
+        let remembers = acting_as_extension(|| catalog::remembers_documents(self.id));
+        let gone = acting_as(self.owner, || {
+            let mut gone: Vec<String> = Vec::new();
+            match self.target {
+                Some(target) if remembers => {
+                    let aloud = include_str!("../../sql/query/prune_and_name.sql");
+                    gone = statement::rows(&prune(aloud, target, In::Target), &[], |row| row.must(1));
+                }
+                Some(target) => {
+                    statement::run(&prune(quietly, target, In::Target), &[]);
+                }
+                None => (),
             }
+            for queue in [self.queue, self.failed] {
+                statement::run(&prune(quietly, queue, In::Queue), &[]);
+            }
+            gone
         });
+        acting_as_extension(|| catalog::forget_documents(self.id, &gone));
     }
 }

@@ -8,7 +8,7 @@ use super::{indexing, missing, validate};
 use crate::error::raise;
 use crate::transaction::acting_as_extension;
 use crate::worker::shared_memory;
-use crate::{settings, statement};
+use crate::{catalog, settings, statement};
 
 #[pg_extern(sql = false)]
 fn set_disabled(vectorizer_id: i32, disabled: bool) {
@@ -31,6 +31,7 @@ fn request_run(vectorizer_id: i32) {
 
 #[pg_extern(sql = false)]
 fn set_scheduling(vectorizer_id: Option<i32>, scheduling: Option<JsonB>, indexing: Option<JsonB>) -> JsonB {
+    catalog::must_fit();
     let vectorizer_id = vectorizer_id.unwrap_or_else(|| missing("NULL"));
     must_own(vectorizer_id);
     let (scheduling, indexing) = (scheduling.map(|json| json.0), indexing.map(|json| json.0));
@@ -72,7 +73,8 @@ pub fn plan_first_run(vectorizer_id: i32, scheduling: &Value) {
     }
 }
 
-fn must_own(vectorizer_id: i32) {
+/// Raises when the caller is not the owner of a vectorizer.
+pub fn must_own(vectorizer_id: i32) {
     let owns = include_str!("../../sql/query/owns_vectorizer.sql");
     match statement::row(owns, &[vectorizer_id.into()], |row| row.must::<bool>(1)) {
         Some(true) => (),

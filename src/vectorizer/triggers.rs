@@ -4,11 +4,11 @@
 //! source change: the catalogue knows them by number.
 
 use pgrx::JsonB;
-use pgrx::pg_sys::Oid;
+use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 
 use super::partitions::Partitions;
-use crate::catalog::follow_names;
+use crate::catalog::{self, follow_names};
 use crate::key::{In, PrimaryKey};
 use crate::statement::{self, fill, identifier};
 use crate::transaction::acting_as_extension;
@@ -83,6 +83,8 @@ impl TriggerFunction<'_> {
                 ("old_key", &format!("jsonb_build_object({})", key.labelled(old))),
                 ("remove_deleted", &remove("")),
                 ("remove_renamed", &remove(&renamed)),
+                // In a column the vector goes with its row: nothing was removed that could tell.
+                ("was_embedded", if self.target.is_some() { "FOUND" } else { "true" }),
                 ("old_row", &self.row(old.0)),
                 ("new_row", &self.row(new.0)),
                 ("changed", include_str!("../../sql/query/changed.sql").trim_end()),
@@ -299,11 +301,48 @@ fn forget_errors(vectorizer_id: i32, keys: Option<JsonB>) {
     }
 }
 
-/// For the event trigger: a table or a schema was altered.
+/// For the triggers: what was remembered of the documents with these primary keys (`None`: of all) is forgotten. Only for
+/// the owner of the vectorizer, as whom its triggers run.
+#[pg_extern(sql = false)]
+fn forget_documents(vectorizer_id: i32, keys: Option<Vec<String>>) {
+    let owns = include_str!("../../sql/query/owns_vectorizer.sql");
+    if statement::row(owns, &[vectorizer_id.into()], |row| row.get::<bool>(1)).flatten() == Some(true) {
+        acting_as_extension(|| match keys {
+            Some(keys) => catalog::forget_documents(vectorizer_id, &keys),
+            None => catalog::forget_all_documents(vectorizer_id),
+        });
+    }
+}
+
+/// For the event trigger, when a table or a schema was altered, and for the scripts that update the extension.
 #[pg_extern(sql = false)]
 fn refresh_triggers() {
+    catalog::must_fit();
+    // The functions are the vectorizers': a script may not touch what is not the extension's, and would take what is new.
+    let _script = OutsideScript::leave();
     refresh(None);
     shared_memory::catalogue_changed_at_commit();
+}
+
+/// What is made while this lives is no member of the extension, also in a script of CREATE or ALTER EXTENSION.
+struct OutsideScript {
+    in_script: bool,
+}
+
+impl OutsideScript {
+    fn leave() -> OutsideScript {
+        // SAFETY: a plain flag of the backend, on its only thread. Drop restores it; where the script fails, Postgres
+        // clears it by itself.
+        let in_script = unsafe { std::ptr::replace(&raw mut pg_sys::creating_extension, false) };
+        OutsideScript { in_script }
+    }
+}
+
+impl Drop for OutsideScript {
+    fn drop(&mut self) {
+        // SAFETY: as above.
+        unsafe { pg_sys::creating_extension = self.in_script };
+    }
 }
 
 /// For the trigger on the catalogue.

@@ -23,7 +23,7 @@ use super::shared_memory;
 use crate::bridge::{self, Bridge};
 use crate::catalog::{self, Schedule};
 use crate::settings::{self, Settings};
-use crate::transaction;
+use crate::{statement, transaction};
 
 /// Threads that serve the network. Two keep a busy provider and a busy S3 from waiting for each other's TLS.
 const THREADS: usize = 2;
@@ -50,6 +50,7 @@ pub extern "C-unwind" fn ai_worker_main(argument: pg_sys::Datum) {
     }
     super::pin_settings();
     super::pin(c"lock_timeout", LOCK_TIMEOUT);
+    statement::keep_plans();
     match Worker::start(database) {
         Some(worker) => worker.run(),
         None => super::end(0),
@@ -130,6 +131,7 @@ impl Worker {
             if super::reload_configuration() {
                 self.reload();
             }
+            statement::refresh_plans();
             self.take_wake();
             while let Some(event) = self.bridge.take() {
                 self.land(event);
@@ -230,9 +232,15 @@ impl Worker {
         let (mut preparing, mut embedding, mut writing) = (0, 0, 0);
         for flight in self.flights.values() {
             match flight.stage {
-                Stage::Preparing { .. } => preparing += 1,
+                Stage::Queueing { .. } | Stage::Reading { .. } | Stage::Preparing { .. } => preparing += 1,
                 Stage::Embedding { .. } => embedding += 1,
-                Stage::Comparing { .. } | Stage::Writing { .. } | Stage::Settling { .. } => writing += 1,
+                Stage::Comparing { .. }
+                | Stage::Stashing { .. }
+                | Stage::Writing { .. }
+                | Stage::Finishing { .. }
+                | Stage::Settling { .. } => {
+                    writing += 1;
+                }
             }
         }
         let activity = match self.flights.len() {
@@ -301,7 +309,11 @@ impl Worker {
             next = next.min(due.max(now + BREATH));
         }
         next = self.indexer_look_at.map_or(next, |look| next.min(look));
-        for flight in self.flights.values().filter(|flight| flight.stage.is_ready()) {
+        for flight in self
+            .flights
+            .values()
+            .filter(|flight| flight.stage.next_step().is_some())
+        {
             next = next.min(flight.not_before);
         }
         next.saturating_duration_since(now).max(Duration::from_millis(1))
@@ -310,21 +322,18 @@ impl Worker {
 
 /// Whether the database has the extension, in the version of this library. Says why when it stands still.
 fn extension_fits(database: Oid) -> bool {
-    let installed = match transaction::run(catalog::extension_version) {
-        Ok(installed) => installed,
+    let looked = transaction::run(|| (catalog::extension_version().is_some(), catalog::version_conflict()));
+    let next_due = match looked {
         Err(aborted) => {
             log!("ai: cannot look for the extension: {}", aborted.message);
             return false;
         }
-    };
-    let library = env!("CARGO_PKG_VERSION");
-    let next_due = match installed.as_deref() {
-        Some(version) if version == library => return true,
-        Some(version) => {
-            log!("ai: the extension is version {version}, the library {library}: run ALTER EXTENSION ai UPDATE");
+        Ok((true, None)) => return true,
+        Ok((_, Some(conflict))) => {
+            log!("ai: {conflict}");
             shared_memory::now() + i64::try_from(settings::naptime().as_micros()).unwrap_or(i64::MAX / 2)
         }
-        None => 0,
+        Ok((false, None)) => 0,
     };
     // Woken since: it may just have been installed.
     if !shared_memory::leave(database, next_due) {

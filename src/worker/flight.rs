@@ -1,15 +1,24 @@
 //! A document that is being worked on: what it waits for, and what it has gathered so far.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Instant;
 
+use ai_pipeline::budget::Reservation;
+use ai_pipeline::config::Embedding;
+use ai_pipeline::embed::Embedded;
 use ai_pipeline::error::Failure;
+use ai_pipeline::memory::{Fingerprint, Note};
 use ai_pipeline::plan::Plan;
 
+use serde_json::Value;
+
 use crate::bridge::Task;
-use crate::catalog::Vectorizer;
+use crate::catalog::{Remembered, Vectorizer};
 use crate::destination::StoredChunk;
 use crate::queue::Item;
+use crate::stash;
+use crate::worker::services::Prepared;
 
 /// A claimed document on its way to the destination.
 pub struct Flight {
@@ -20,40 +29,94 @@ pub struct Flight {
     pub not_before: Instant,
     /// Claimed because a process died with it: flies alone.
     pub suspect: bool,
+    /// Something was remembered of it.
+    pub remembered: bool,
+    /// The memory that it takes up.
+    pub memory: Memory,
+}
+
+/// What a document has reserved, until it has landed.
+#[derive(Default)]
+pub struct Memory {
+    pub document: Option<Reservation>,
+    pub vectors: Option<Reservation>,
+}
+
+impl Flight {
+    /// Some of its texts were longer than the model takes.
+    pub fn was_cut(&self) -> bool {
+        matches!(&self.stage, Stage::Writing { draft, .. } if !draft.cut.is_empty())
+    }
 }
 
 /// Where a flight is: with a task, whose handle ends it when the flight is dropped, or waiting for the main thread.
 pub enum Stage {
+    /// It is large and still in its row: a task waits for memory.
+    Queueing { opening: Opening, _task: Task },
+    /// There is memory for it.
+    Reading { opening: Opening, reservation: Reservation },
     /// Loading, parsing, chunking and formatting, in a task.
     Preparing { _task: Task },
     /// Its texts are known and wait to be compared with the stored ones.
-    Comparing { texts: Vec<String> },
-    /// Some texts are new, and a task waits for their vectors.
-    Embedding { draft: Draft, _task: Task },
-    /// All is there and waits for its transaction.
+    Comparing { texts: Vec<String>, note: Note },
+    /// Some texts are new, and a task waits for the vectors of `wanted`.
+    Embedding {
+        draft: Draft,
+        wanted: Vec<usize>,
+        _task: Task,
+    },
+    /// Some vectors of a large document are there and wait to be put aside.
+    Stashing {
+        draft: Draft,
+        wanted: Vec<usize>,
+        vectors: Vec<Vec<f32>>,
+    },
+    /// All is there and waits for its transaction. The vectors of a large document are in the stash.
     Writing { draft: Draft, vectors: Vec<Vec<f32>> },
+    /// It is as it was: nothing is written but, maybe, what is remembered of it.
+    Finishing { note: Note },
     /// It failed, which waits to be noted in the queue.
     Settling { failure: Failure },
 }
 
+/// What is known of a document that has not been read yet.
+pub struct Opening {
+    pub columns: Value,
+    pub remembered: Option<Remembered>,
+}
+
 impl Stage {
-    /// Whether the main thread has to do the next step.
-    pub fn is_ready(&self) -> bool {
+    /// What the main thread has to do next, if it is its turn.
+    pub fn next_step(&self) -> Option<Step> {
         match self {
-            Stage::Preparing { .. } | Stage::Embedding { .. } => false,
-            Stage::Comparing { .. } | Stage::Writing { .. } | Stage::Settling { .. } => true,
+            Stage::Queueing { .. } | Stage::Preparing { .. } | Stage::Embedding { .. } => None,
+            Stage::Reading { .. } => Some(Step::Read),
+            Stage::Comparing { .. } => Some(Step::Compare),
+            Stage::Stashing { .. } => Some(Step::Stash),
+            Stage::Writing { .. } => Some(Step::Write),
+            Stage::Finishing { .. } => Some(Step::Finish),
+            Stage::Settling { .. } => Some(Step::Settle),
+        }
+    }
+
+    /// Chunks that the next step writes.
+    pub fn new_chunks(&self) -> usize {
+        match self {
+            Stage::Writing { draft, .. } => draft.plan.embed.len(),
+            _ => 0,
         }
     }
 }
 
-/// What a step of the main thread left behind.
+/// A step of the main thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Step {
-    /// The flight goes on.
-    On(Stage),
-    /// A lock of a user is in the way: the same step later.
-    Busy(Stage),
-    /// The document is done, or no longer ours.
-    Done,
+    Read,
+    Compare,
+    Stash,
+    Write,
+    Finish,
+    Settle,
 }
 
 /// The new state of a document, compared with the stored one.
@@ -61,27 +124,72 @@ pub struct Draft {
     pub texts: Vec<String>,
     pub stored: Vec<StoredChunk>,
     pub plan: Plan,
+    /// What is to be written down with it.
+    pub note: Note,
+    /// Of a large document: the texts whose vectors are in the stash.
+    pub stashed: Option<HashSet<Fingerprint>>,
+    /// The texts that were too long for the model, as far as they have been embedded now.
+    pub cut: Vec<usize>,
 }
 
 impl Draft {
-    pub fn new(texts: Vec<String>, stored: Vec<StoredChunk>) -> Draft {
+    pub fn new(texts: Vec<String>, stored: Vec<StoredChunk>, note: Note) -> Draft {
         let old: Vec<&str> = stored.iter().map(|chunk| chunk.text.as_str()).collect();
         let plan = ai_pipeline::plan::compare(&old, &texts);
-        Draft { texts, stored, plan }
+        Draft {
+            texts,
+            stored,
+            plan,
+            note,
+            stashed: None,
+            cut: Vec::new(),
+        }
     }
 
-    /// The texts that need a vector, in the order of `plan.embed`.
-    pub fn missing(&self) -> Vec<String> {
-        self.plan.embed.iter().map(|&index| self.texts[index].clone()).collect()
+    /// The chunks whose vectors are those of their beginnings, by `chunk_seq`: new ones, and those among `known`, their
+    /// numbers until now, that keep their vectors.
+    pub fn cut_chunks(&self, known: &[i64]) -> Vec<usize> {
+        let was_cut = |index: &usize| known.contains(&i64::from(self.stored[*index].seq));
+        let kept = self.plan.keep.iter().filter(|(index, _)| was_cut(index));
+        let mut cut: Vec<usize> = kept.map(|&(_, seq)| seq).collect();
+        cut.extend(&self.cut);
+        cut.sort_unstable();
+        cut
+    }
+
+    /// The texts of some chunks.
+    pub fn texts_of(&self, indexes: &[usize]) -> Vec<String> {
+        indexes.iter().map(|&index| self.texts[index].clone()).collect()
+    }
+
+    /// The keys in the stash of some chunks.
+    pub fn keys_of(&self, indexes: &[usize], embedding: &Embedding) -> Vec<Fingerprint> {
+        let key = |&index: &usize| stash::key(embedding, &self.texts[index]);
+        indexes.iter().map(key).collect()
+    }
+
+    /// The next chunks to embed, up to `most`: of a large document those that are not in the stash, and each text once.
+    pub fn next_wanted(&self, most: usize, embedding: &Embedding) -> Vec<usize> {
+        let Some(stashed) = &self.stashed else {
+            return self.plan.embed.clone();
+        };
+        let mut chosen = HashSet::new();
+        let new = self.plan.embed.iter().copied().filter(|&index| {
+            let key = stash::key(embedding, &self.texts[index]);
+            !stashed.contains(&key) && chosen.insert(key)
+        });
+        new.take(most).collect()
     }
 }
 
 /// What a task hands back.
 pub enum Outcome {
-    /// The formatted chunks of the document.
-    Prepared(Result<Vec<String>, Failure>),
-    /// The vectors of the missing texts.
-    Embedded(Result<Vec<Vec<f32>>, Failure>),
+    /// There is memory for the document.
+    Reserved(Reservation),
+    /// What the document is now.
+    Prepared(Result<Prepared, Failure>),
+    /// The vectors of the missing texts, and their memory.
+    Embedded(Result<(Embedded, Reservation), Failure>),
 }
 
 /// The outcome of the task of a flight.

@@ -1,28 +1,46 @@
 //! What the tasks work with: loader, parser and embedders, made of the settings and the server's environment.
 
 use std::collections::BTreeMap;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use ai_pipeline::config::{Embedding, Loading};
-use ai_pipeline::embed::Embedder;
+use ai_pipeline::budget::{Budget, Reservation};
+use ai_pipeline::config::{Embedding, Loading, Parsing};
+use ai_pipeline::embed::{Embedder, Gates};
 use ai_pipeline::error::{Class, Failure, Step};
 use ai_pipeline::format::python_text;
-use ai_pipeline::load::{self, Loader};
+use ai_pipeline::load::{self, Loader, Tag};
+use ai_pipeline::memory::{self, Fingerprint, Memory, Note};
 use ai_pipeline::parse::{self, Parser};
+use bytes::Bytes;
 use serde_json::Value;
 
-use crate::catalog::Vectorizer;
+use crate::catalog::{Remembered, Vectorizer};
 use crate::queue::Content;
 use crate::settings::Settings;
 use crate::{endpoint, environment};
+
+/// Bytes from which on fingerprints and chunks take so long (a tenth of a millisecond and more) that the network should not
+/// wait.
+const LONG: usize = 256 * 1024;
+
+/// Memory for a document, in its sizes: the bytes, the text, the chunks with what they have in common, and the stored ones
+/// that they are compared with.
+const COST: u64 = 4;
 
 /// Shared by all tasks of a worker, so that connections, credentials and limits are.
 pub struct Services {
     loader: Loader,
     parser: Parser,
-    /// One embedder, and so one limiter, for all vectorizers with the same provider, model and key.
+    /// For documents and what is made of them.
+    documents: Budget,
+    /// For vectors. Another budget, because who waits for it holds some of the first.
+    vectors: Budget,
+    /// One embedder for all vectorizers with the same provider, model and key.
     embedders: Vec<(Embedding, Embedder)>,
+    /// One limiter for all embedders with the same server.
+    gates: Gates,
     settings: Settings,
 }
 
@@ -46,7 +64,10 @@ impl Services {
         Services {
             loader,
             parser,
+            documents: Budget::new(settings.max_memory_bytes / 4 * 3),
+            vectors: Budget::new(settings.max_memory_bytes / 4),
             embedders: Vec::new(),
+            gates: Gates::default(),
             settings: settings.clone(),
         }
     }
@@ -56,7 +77,8 @@ impl Services {
         if let Some((_, embedder)) = self.embedders.iter().find(|(known, _)| known == embedding) {
             return Ok(embedder.clone());
         }
-        let endpoint = endpoint::of(embedding, None, &self.settings)?;
+        let mut endpoint = endpoint::of(embedding, None, &self.settings)?;
+        endpoint.gates = self.gates.clone();
         let embedder = Embedder::new(embedding, endpoint).map_err(Failure::from)?;
         self.embedders.push((embedding.clone(), embedder.clone()));
         Ok(embedder)
@@ -68,67 +90,270 @@ impl Services {
         embedders.filter_map(Embedder::throttled_until).max()
     }
 
-    /// The task that makes the texts of a document: load, parse, chunk, format.
-    pub fn prepare(
+    /// The budget of vectors.
+    pub fn vectors(&self) -> Budget {
+        self.vectors.clone()
+    }
+
+    /// Whether there is memory for another document.
+    pub fn has_room(&self) -> bool {
+        !self.documents.is_exhausted()
+    }
+
+    /// Waits until there is memory for a document of so many bytes, that has not been read yet.
+    pub fn reserve(&self, size: u64) -> impl Future<Output = Reservation> + Send + use<> {
+        let documents = self.documents.clone();
+        async move { documents.reserve(size.saturating_mul(COST)).await }
+    }
+
+    /// The texts of a document, whatever is remembered of it.
+    pub fn texts(
         &self,
         vectorizer: &Arc<Vectorizer>,
         document: Option<Content>,
         columns: Value,
     ) -> impl Future<Output = Result<Vec<String>, Failure>> + Send + use<> {
-        let (loader, parser, vectorizer) = (self.loader.clone(), self.parser.clone(), Arc::clone(vectorizer));
+        let prepare = self.prepare(vectorizer, document, columns, None, None);
         async move {
-            let Some(document) = document else {
-                return Ok(Vec::new());
-            };
-            let text = read(&loader, &parser, &vectorizer, document).await?;
-            let blocking = tokio::task::spawn_blocking(move || texts(&vectorizer, &text, &columns));
-            blocking.await.unwrap_or_else(|_| {
-                Err(Failure {
-                    step: Step::Chunking,
-                    class: Class::Unknown,
-                    reason: "the chunker panicked".to_owned(),
-                    hint: Some("The server log has the place; please report it.".to_owned()),
-                })
-            })
+            match prepare.await? {
+                Prepared::Texts { texts, .. } => Ok(texts),
+                Prepared::Unchanged { .. } => unreachable!("nothing is known that it could be unchanged from"),
+            }
+        }
+    }
+
+    /// The task that makes the texts of a document: load, parse, chunk, format. It goes no further than it must.
+    /// `reservation` is that of a document that had to wait for memory before it was read.
+    pub fn prepare(
+        &self,
+        vectorizer: &Arc<Vectorizer>,
+        document: Option<Content>,
+        columns: Value,
+        remembered: Option<Remembered>,
+        reservation: Option<Reservation>,
+    ) -> Pin<Box<dyn Future<Output = Result<Prepared, Failure>> + Send>> {
+        let Some(document) = document else {
+            let note = Note::between(remembered.as_ref().map(|known| &known.memory), None);
+            return Box::pin(std::future::ready(Ok(Prepared::Texts {
+                texts: Vec::new(),
+                note,
+                reservation,
+            })));
+        };
+        let preparation = Preparation {
+            loader: self.loader.clone(),
+            parser: self.parser.clone(),
+            documents: self.documents.clone(),
+            row: row(vectorizer, &columns),
+            vectorizer: Arc::clone(vectorizer),
+            remembered,
+        };
+        Box::pin(preparation.run(document, reservation))
+    }
+}
+
+/// What a document was found to be.
+pub enum Prepared {
+    /// What it was: the destination is as it should be.
+    Unchanged { note: Note },
+    /// Its formatted chunks, and the memory that they take up.
+    Texts {
+        texts: Vec<String>,
+        note: Note,
+        reservation: Option<Reservation>,
+    },
+}
+
+/// A document on its way to its texts.
+struct Preparation {
+    loader: Loader,
+    parser: Parser,
+    documents: Budget,
+    vectorizer: Arc<Vectorizer>,
+    /// The columns that the template names, as texts.
+    row: BTreeMap<String, String>,
+    remembered: Option<Remembered>,
+}
+
+impl Preparation {
+    async fn run(self, document: Content, reservation: Option<Reservation>) -> Result<Prepared, Failure> {
+        let config = &self.vectorizer.config;
+        let uri = match (&config.loading, &document) {
+            (Loading::Uri { .. }, Content::Text(uri)) => Some(uri.as_str()),
+            (Loading::Uri { .. } | Loading::Column { .. }, _) => None,
+        };
+        let recipe = memory::recipe(config, uri, &self.row);
+        let remembered = self.remembered.as_ref().map(|known| &known.memory);
+        let known = self
+            .remembered
+            .as_ref()
+            .filter(|known| known.memory.holds(recipe, known.stored));
+        let known = known.map(|known| &known.memory);
+        let tag = known.and_then(|known| known.tag.as_ref());
+        let Some((source, reservation)) = self.load(document, tag, reservation).await? else {
+            return Ok(Prepared::Unchanged { note: Note::Keep });
+        };
+        let (source, content) = if memory::is_worthwhile(config, source.body.text_length()) {
+            let (source, content) = source.fingerprint().await?;
+            (source, Some(content))
+        } else {
+            (source, None)
+        };
+        let tag = source.tag.clone();
+        if let Some(known) = known.filter(|known| Some(known.content) == content) {
+            let memory = Memory { tag, ..known.clone() };
+            return Ok(Prepared::Unchanged {
+                note: Note::between(Some(known), Some(memory)),
+            });
+        }
+        let text = source.text(&self.parser, config.parsing).await?;
+        let (vectorizer, row) = (Arc::clone(&self.vectorizer), self.row);
+        let texts = if text.len() < LONG {
+            texts(&vectorizer, &text, &row)?
+        } else {
+            blocking(move || texts(&vectorizer, &text, &row)).await??
+        };
+        let memory = content.map(|content| Memory {
+            tag,
+            content,
+            recipe,
+            chunks: texts.len(),
+        });
+        Ok(Prepared::Texts {
+            texts,
+            note: Note::between(remembered, memory),
+            reservation: Some(reservation),
+        })
+    }
+
+    /// What the column holds, or what it points at, and memory for what is made of it; `None` when that is what `known` is
+    /// the tag of.
+    async fn load(
+        &self,
+        document: Content,
+        known: Option<&Tag>,
+        reservation: Option<Reservation>,
+    ) -> Result<Option<(Source, Reservation)>, Failure> {
+        let body = match (&self.vectorizer.config.loading, document) {
+            (Loading::Column { .. }, Content::Text(text)) => Body::Text(text),
+            (Loading::Column { .. }, Content::Bytes(bytes)) => Body::Bytes(bytes.into()),
+            (Loading::Uri { aws_role_arn, .. }, Content::Text(uri)) => {
+                let (documents, role) = (&self.documents, aws_role_arn.as_deref());
+                let loaded = self.loader.load_within(documents, COST, &uri, role, known).await?;
+                return Ok(loaded.map(|(document, reservation)| (Source::from(document), reservation)));
+            }
+            (Loading::Uri { .. }, Content::Bytes(_)) => {
+                return Err(Failure {
+                    step: Step::Loading,
+                    class: Class::Configuration,
+                    reason: "the column of URIs holds bytes".to_owned(),
+                    hint: Some("Its type should be text.".to_owned()),
+                });
+            }
+        };
+        let reservation = match reservation {
+            Some(reservation) => reservation,
+            None => self.documents.reserve(COST * body.as_bytes().len() as u64).await,
+        };
+        let source = Source {
+            body,
+            name: None,
+            media_type: None,
+            tag: None,
+        };
+        Ok(Some((source, reservation)))
+    }
+}
+
+/// A document as it came.
+struct Source {
+    body: Body,
+    name: Option<String>,
+    media_type: Option<String>,
+    tag: Option<Tag>,
+}
+
+impl From<load::Document> for Source {
+    fn from(document: load::Document) -> Source {
+        Source {
+            body: Body::Bytes(document.bytes),
+            name: document.name,
+            media_type: document.media_type,
+            tag: document.tag,
         }
     }
 }
 
-/// The text of a document: what its column holds, or what the column points at.
-async fn read(loader: &Loader, parser: &Parser, vectorizer: &Vectorizer, document: Content) -> Result<String, Failure> {
-    let parsing = vectorizer.config.parsing;
-    match (&vectorizer.config.loading, document) {
-        (Loading::Column { .. }, Content::Text(text)) => Ok(text),
-        (Loading::Column { .. }, Content::Bytes(bytes)) => Ok(parser.parse(bytes.into(), None, None, parsing).await?),
-        (Loading::Uri { aws_role_arn, .. }, Content::Text(uri)) => {
-            let loaded = loader.load(&uri, aws_role_arn.as_deref()).await?;
-            let (name, media_type) = (loaded.name.as_deref(), loaded.media_type.as_deref());
-            Ok(parser.parse(loaded.bytes, name, media_type, parsing).await?)
+enum Body {
+    Text(String),
+    Bytes(Bytes),
+}
+
+impl Body {
+    fn as_bytes(&self) -> &[u8] {
+        match self {
+            Body::Text(text) => text.as_bytes(),
+            Body::Bytes(bytes) => bytes,
         }
-        (Loading::Uri { .. }, Content::Bytes(_)) => Err(Failure {
-            step: Step::Loading,
-            class: Class::Configuration,
-            reason: "the column of URIs holds bytes".to_owned(),
-            hint: Some("Its type should be text.".to_owned()),
-        }),
     }
+
+    /// Of a text; bytes have to become one first.
+    fn text_length(&self) -> Option<usize> {
+        match self {
+            Body::Text(text) => Some(text.len()),
+            Body::Bytes(_) => None,
+        }
+    }
+}
+
+impl Source {
+    async fn fingerprint(self) -> Result<(Source, Fingerprint), Failure> {
+        let hash = |source: Source| {
+            let content = Fingerprint::of(source.media_type.as_deref(), source.body.as_bytes());
+            (source, content)
+        };
+        if self.body.as_bytes().len() < LONG {
+            Ok(hash(self))
+        } else {
+            blocking(move || hash(self)).await
+        }
+    }
+
+    async fn text(self, parser: &Parser, parsing: Parsing) -> Result<String, Failure> {
+        match self.body {
+            Body::Text(text) => Ok(text),
+            Body::Bytes(bytes) => {
+                let (name, media_type) = (self.name.as_deref(), self.media_type.as_deref());
+                Ok(parser.parse(bytes, name, media_type, parsing).await?)
+            }
+        }
+    }
+}
+
+/// Runs what takes the processor for itself beside the threads that serve the network.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Failure> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| Failure {
+        step: Step::Chunking,
+        class: Class::Unknown,
+        reason: "the chunker panicked".to_owned(),
+        hint: Some("The server log has the place; please report it.".to_owned()),
+    })
+}
+
+/// The columns that the template names, as Python shows them.
+fn row(vectorizer: &Vectorizer, columns: &Value) -> BTreeMap<String, String> {
+    let columns = vectorizer.template_columns.iter().map(|(name, kind)| {
+        let value = columns.get(name).unwrap_or(&Value::Null);
+        (name.clone(), python_text(value, kind))
+    });
+    columns.collect()
 }
 
 /// What is embedded for a text: its chunks, each in the template.
-fn texts(vectorizer: &Vectorizer, text: &str, columns: &Value) -> Result<Vec<String>, Failure> {
-    let row: BTreeMap<String, String> = vectorizer
-        .template_columns
-        .iter()
-        .map(|(name, kind)| {
-            (
-                name.clone(),
-                python_text(columns.get(name).unwrap_or(&Value::Null), kind),
-            )
-        })
-        .collect();
+fn texts(vectorizer: &Vectorizer, text: &str, row: &BTreeMap<String, String>) -> Result<Vec<String>, Failure> {
     let chunks = vectorizer.splitter.split(text)?;
     chunks
         .iter()
-        .map(|chunk| Ok(vectorizer.template.render(chunk, &row)?))
+        .map(|chunk| Ok(vectorizer.template.render(chunk, row)?))
         .collect()
 }

@@ -5,6 +5,7 @@ use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
 
 use super::shared_memory::{self, Process, Slot};
+use crate::catalog;
 
 const NOT_PRELOADED: &str = "ai is not in shared_preload_libraries: add it to postgresql.conf and restart the server";
 const NO_LAUNCHER: &str = "the launcher is not running: the server is in recovery, or has just started; if this lasts, \
@@ -52,7 +53,10 @@ fn worker_processes() -> TableIterator<
             Some(NO_LAUNCHER.into()),
         )
     } else {
-        describe("launcher", &launcher, None, None)
+        let mut row = describe("launcher", &launcher, None, None);
+        // Of this database, where nothing happens for that reason.
+        row.7 = row.7.or_else(catalog::version_conflict);
+        row
     }];
     let now = shared_memory::now();
     for slot in slots {

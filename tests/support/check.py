@@ -4,6 +4,7 @@
     check.py NAME ...  some of it; the names are those of the summary
 """
 
+import hashlib
 import os
 import re
 import shutil
@@ -73,6 +74,13 @@ def integration(bindir, _folder):
     return cargo("test", "--locked", "-p", "ai", *FEATURES, "--no-fail-fast", **test_settings(bindir))
 
 
+def soak(bindir, _folder):
+    """The last test of tests/convergence.rs, for as long as MINUTES says."""
+    seed = {"CONVERGENCE_SEED": os.environ["SEED"]} if os.environ.get("SEED") else {}
+    return cargo("test", "--locked", "-p", "ai", *FEATURES, "--test", "convergence", "--", "--nocapture", "a_soak_stays_flat",
+                 **test_settings(bindir), SOAK_MINUTES=os.environ.get("MINUTES", "60"), **seed)
+
+
 def test_settings(bindir):
     return {
         "AI_TEST_PG_BINDIR": str(bindir),
@@ -110,13 +118,31 @@ def installcheck(bindir, folder):
 
 
 def edges(_bindir, _folder):
-    """docs/states.md names a test for each edge of its state machines, as file::function or pipeline: module::function."""
-    named = set(re.findall(r"`(?:pipeline: )?(\w+)::(\w+)`", (ROOT / "docs" / "states.md").read_text())) - {("file", "function"), ("module", "function")}
+    """docs/states.md names a test for each edge of its state machines, and docs/coming-from-pgai.md for each feature:
+    file::function, pipeline: module::function or pg_test: name."""
+    text = "".join((ROOT / "docs" / name).read_text() for name in ("states.md", "coming-from-pgai.md"))
+    named = set(re.findall(r"`(?:pipeline: )?(\w+)::(\w+)`", text)) - {("file", "function"), ("module", "function")}
     sources = [*(ROOT / "tests").glob("*.rs"), *(ROOT / "pipeline").glob("*/**/*.rs")]
     known = {(path.stem, name) for path in sources for name in re.findall(r"\bfn (\w+)\(", path.read_text())}
-    missing = sorted(f"{module}::{name}" for module, name in named - known)
-    print("\n".join(f"docs/states.md names {test}, which there is not" for test in missing) or f"{len(named)} tests are named, and all are there")
+    files = set(re.findall(r"`pg_test: (\w+)`", text)) - {"name"}
+    missing = [f"{module}::{name}" for module, name in named - known]
+    missing += [f"pg_test: {name}" for name in files if not (ROOT / "pg_test" / "sql" / f"{name}.sql").exists()]
+    print("\n".join(f"docs name {test}, which there is not" for test in sorted(missing)) or f"{len(named) + len(files)} tests are named, and all are there")
     return bool(named) and not missing
+
+
+# What was released never changes again: databases were made by it. The next of these sums are added with a release.
+FROZEN = {
+    "tests/data/ai--0.1.0.sql": "c21d113c7fd3ef1cb4b644d9e4cd0928dcd3ef49268dc9106779ad39b0edc051",
+    "tests/data/vectorizers-0.1.0.sql": "ea598629e1b7bb7d6d97525f1352ce28793157b5767b823f32deb2bb8b509d4e",
+}
+
+
+def frozen(_bindir, _folder):
+    """Install and upgrade scripts of released versions are as they were released."""
+    changed = [name for name, digest in FROZEN.items() if hashlib.sha256((ROOT / name).read_bytes()).hexdigest() != digest]
+    print("\n".join(f"{name} has changed, and is frozen" for name in changed) or f"{len(FROZEN)} files are as they were released")
+    return not changed
 
 
 def documented(bindir, folder):
@@ -136,7 +162,8 @@ def build(_bindir, _folder):
 CHECKS = {
     "format": ("cargo fmt", formatting),
     "wall": ("the pipeline knows no Postgres", wall),
-    "edges": ("docs/states.md names tests that there are", edges),
+    "edges": ("the docs name tests that there are", edges),
+    "frozen": ("what was released is as it was", frozen),
     "lints": ("clippy, warnings are errors", lints),
     "build": ("the extension, the parser and the provider, installed into the private Postgres", build),
     "compile": ("the tests", compiling),
@@ -148,8 +175,9 @@ CHECKS = {
 PARTS = {
     "pipeline": ("tests of the pipeline and the provider", pipeline),
     "integration": ("tests of the extension on a real server with S3 and provider", integration),
+    "soak": ("storms of faults at full load, for as long as MINUTES says", soak),
 }
-NEEDS_BUILD = {"tests", "integration", "installcheck", "reference"}
+NEEDS_BUILD = {"tests", "integration", "soak", "installcheck", "reference"}
 
 
 def main(names):

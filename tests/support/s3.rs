@@ -76,6 +76,14 @@ impl S3 {
         self.uri(key)
     }
 
+    /// Removes an object.
+    pub fn delete(&self, key: &str) {
+        let url = format!("http://{}/{}/{key}", *MOTO, self.bucket);
+        let answer = self.client.delete(url).header("Authorization", SIGNED).send();
+        let answer = answer.expect("moto answers");
+        assert!(answer.status().is_success(), "moto: {answer:?}");
+    }
+
     /// How often an object was asked for.
     pub fn gets(&self, key: &str) -> usize {
         let path = format!("/{}/{key}", self.bucket);

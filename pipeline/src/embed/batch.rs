@@ -6,14 +6,14 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{Id, JoinError, JoinSet};
 
 use super::client::{Client, Trouble};
-use super::limiter::Limiter;
+use super::gate::{Entry, Gate, Pass, Throttle};
 use super::quota::{Budget, Quota};
 use super::{Embedded, Error, Refusal, tokens};
 
@@ -21,6 +21,8 @@ use super::{Embedded, Error, Refusal, tokens};
 const REQUEST_BYTES: usize = 4 * 1024 * 1024;
 /// Bytes that JSON adds to each input.
 const INPUT_BYTES: usize = 3;
+/// Most bytes of vectors in an answer, which is in memory whole, in two forms for a moment.
+const ANSWER_BYTES: usize = 4 * 1024 * 1024;
 /// How long inputs wait for company while other requests are in flight. Ten times less than a typical answer takes, and
 /// long enough that no more than 50 requests leave per second, OpenAI's lowest paid limit (3,000 per minute).
 const LINGER: Duration = Duration::from_millis(20);
@@ -146,7 +148,9 @@ type Outcome = Result<(Vec<Vec<f32>>, Quota), Trouble>;
 /// The state of the batching task.
 pub(super) struct Batcher {
     client: Arc<Client>,
-    limiter: Limiter,
+    gate: Gate,
+    /// The last request had to wait because as many as may be are at the server.
+    is_full: bool,
     /// Most of a request; smaller once the provider said so.
     limit: Size,
     documents: HashMap<u64, Document>,
@@ -161,18 +165,18 @@ pub(super) struct Batcher {
     token_budget: Option<Budget>,
     /// Since when the next request waits for these.
     held_since: Option<Instant>,
-    last_throttle: Option<(Arc<Refusal>, SystemTime)>,
-    throttled_until: Arc<AtomicU64>,
 }
 
 impl Batcher {
-    pub fn new(client: Client, max_requests_in_flight: usize, throttled_until: Arc<AtomicU64>) -> Batcher {
+    pub fn new(client: Client, gate: Gate) -> Batcher {
         let limits = client.limits();
+        let answers = (ANSWER_BYTES / (client.dimensions().max(1) * size_of::<f32>())).max(1);
         Batcher {
             client: Arc::new(client),
-            limiter: Limiter::new(max_requests_in_flight),
+            gate,
+            is_full: false,
             limit: Size {
-                inputs: limits.inputs,
+                inputs: limits.inputs.min(answers),
                 tokens: limits.tokens,
                 bytes: REQUEST_BYTES,
             },
@@ -186,8 +190,6 @@ impl Batcher {
             request_budget: None,
             token_budget: None,
             held_since: None,
-            last_throttle: None,
-            throttled_until,
         }
     }
 
@@ -197,8 +199,11 @@ impl Batcher {
             while let Ok(work) = incoming.try_recv() {
                 self.admit(work);
             }
+            let mut freed = std::pin::pin!(self.gate.freed());
+            freed.as_mut().enable();
             let wake = self.dispatch(Instant::now());
             tokio::select! {
+                () = freed, if self.is_full => {}
                 work = incoming.recv() => match work {
                     Some(work) => self.admit(work),
                     None => return,
@@ -211,13 +216,10 @@ impl Batcher {
 
     fn admit(&mut self, Work { texts, cut, reply }: Work) {
         let now = Instant::now();
-        if let (Some(until), Some((refusal, told))) = (self.limiter.paused_until(now), &self.last_throttle)
+        if let Some(Throttle { refusal, until, clock }) = self.gate.throttle(now)
             && until - now > GREATEST_PAUSE
         {
-            let _ = reply.send(Err(Error::Throttled {
-                refusal: refusal.clone(),
-                until: *told,
-            }));
+            let _ = reply.send(Err(Error::Throttled { refusal, until: clock }));
             return;
         }
         let document = self.next_document;
@@ -248,12 +250,9 @@ impl Batcher {
 
     /// Sends what may be sent. Returns when there will be more to do, if that is a matter of time.
     fn dispatch(&mut self, now: Instant) -> Option<Instant> {
-        while self.limiter.has_room(self.requests.len()) {
-            if self.ready.is_empty() && self.queue.is_empty() {
-                self.held_since = None;
-                return None;
-            }
-            if let Some(until) = self.limiter.paused_until(now) {
+        self.is_full = false;
+        while !self.ready.is_empty() || !self.queue.is_empty() {
+            if let Some(Throttle { until, .. }) = self.gate.throttle(now) {
                 return Some(until);
             }
             if let Some(due) = self.budget_due(now) {
@@ -263,24 +262,33 @@ impl Batcher {
                     return Some(due);
                 }
             }
+            if self.ready.is_empty()
+                && let Some(due) = self.company_due().filter(|due| *due > now)
+            {
+                return Some(due);
+            }
+            let pass = match self.gate.look(now) {
+                Entry::Open(pass) => pass,
+                Entry::Paused(until) => return Some(until),
+                Entry::Full => {
+                    self.is_full = true;
+                    return None;
+                }
+            };
             let batch = match self.ready.pop_front() {
                 Some(mut batch) => {
                     batch.inputs.retain(|input| self.is_wanted(input));
                     batch
                 }
-                None => {
-                    if let Some(due) = self.company_due().filter(|due| *due > now) {
-                        return Some(due);
-                    }
-                    Batch {
-                        inputs: self.fill(),
-                        search: None,
-                        cut: false,
-                    }
-                }
+                None => Batch {
+                    inputs: self.fill(),
+                    search: None,
+                    cut: false,
+                },
             };
-            self.send(batch, now);
+            self.send(batch, pass, now);
         }
+        self.held_since = None;
         None
     }
 
@@ -336,7 +344,7 @@ impl Batcher {
         true
     }
 
-    fn send(&mut self, batch: Batch, now: Instant) {
+    fn send(&mut self, batch: Batch, pass: Pass, now: Instant) {
         if batch.inputs.is_empty() {
             return;
         }
@@ -350,6 +358,7 @@ impl Batcher {
         let client = self.client.clone();
         let (inputs, cut) = (batch.inputs.clone(), batch.cut);
         let request = self.requests.spawn(async move {
+            let _pass = pass;
             let texts: Vec<&str> = inputs.iter().map(Input::text).collect();
             client.embed(&texts, cut).await
         });
@@ -369,7 +378,7 @@ impl Batcher {
         match outcome {
             Ok((vectors, quota)) => {
                 self.learn(quota);
-                self.limiter.succeeded();
+                self.gate.succeeded();
                 if let Some(search) = batch.search {
                     search.accepted.store(true, Ordering::Relaxed);
                 }
@@ -422,7 +431,7 @@ impl Batcher {
                 "the vector of text {} of {of} holds a number that is not finite",
                 input.index + 1
             );
-            self.fail(input.document, Error::Answer(reason));
+            self.fail(input.document, Error::NotFinite(reason));
             return;
         }
         document.vectors[input.index] = Some(vector);
@@ -453,11 +462,8 @@ impl Batcher {
 
     fn throttle(&mut self, batch: Batch, sent: Instant, refusal: Arc<Refusal>, told: Option<Duration>) {
         let now = Instant::now();
-        let until = self.limiter.throttled(now, sent, told, rand::random());
-        let clock = SystemTime::now() + (until - now);
-        let milliseconds = clock.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64;
-        self.throttled_until.store(milliseconds, Ordering::Relaxed);
-        self.last_throttle = Some((refusal.clone(), clock));
+        let clocks = (now, SystemTime::now());
+        let Throttle { refusal, until, clock } = self.gate.throttled(clocks, sent, told, rand::random(), refusal);
         let error = Error::Throttled { refusal, until: clock };
         if batch.search.is_some() || batch.cut {
             self.ready.push_front(batch);

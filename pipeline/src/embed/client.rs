@@ -124,6 +124,16 @@ impl Client {
         })
     }
 
+    /// Length of a vector.
+    pub fn dimensions(&self) -> usize {
+        self.dimensions
+    }
+
+    /// The server, as an address.
+    pub fn url(&self) -> &Url {
+        &self.url
+    }
+
     /// Most of one request.
     pub fn limits(&self) -> Limits {
         self.protocol.limits()

@@ -19,6 +19,7 @@ pub(super) struct Limiter {
     most: usize,
     /// Requests in flight allowed now.
     allowed: usize,
+    in_flight: usize,
     /// Successes since `allowed` last changed.
     successes: usize,
     paused_until: Option<Instant>,
@@ -34,6 +35,7 @@ impl Limiter {
         Limiter {
             most,
             allowed: most,
+            in_flight: 0,
             successes: 0,
             paused_until: None,
             reacted: None,
@@ -41,9 +43,20 @@ impl Limiter {
         }
     }
 
-    /// Whether one more request may be in flight.
-    pub fn has_room(&self, in_flight: usize) -> bool {
+    /// Lets one more request in, if it may be in flight; it has to [`leave`](Limiter::leave).
+    pub fn enter(&mut self) -> bool {
+        let has_room = self.has_room(self.in_flight);
+        self.in_flight += usize::from(has_room);
+        has_room
+    }
+
+    fn has_room(&self, in_flight: usize) -> bool {
         in_flight < self.allowed
+    }
+
+    /// A request has ended.
+    pub fn leave(&mut self) {
+        self.in_flight -= 1;
     }
 
     /// Until when nothing may be sent, if that is later than `now`.

@@ -16,6 +16,25 @@ pub(super) fn greatest(model: &str) -> Option<usize> {
     .then_some(GREATEST_TOKENS)
 }
 
+/// The text that tokens of a model stand for; of tokens that came of a text, the provider makes the same again. `Err` says
+/// what is in the way.
+pub(super) fn text(model: &str, tokens: &[i32]) -> Result<String, String> {
+    if greatest(model).is_none() {
+        return Err(format!("the tokens of the model {model:?} are not known here"));
+    }
+    let tokenizer = &bpe_openai::cl100k_base().bpe;
+    let known = |token: &i32| {
+        u32::try_from(*token)
+            .ok()
+            .filter(|token| (*token as usize) < tokenizer.num_tokens())
+    };
+    let tokens = tokens
+        .iter()
+        .map(|token| known(token).ok_or_else(|| format!("{token} is no token of cl100k_base")));
+    let bytes = tokenizer.decode_tokens(&tokens.collect::<Result<Vec<u32>, String>>()?);
+    String::from_utf8(bytes).map_err(|_| "the tokens end in the middle of a character".to_owned())
+}
+
 /// Tokens of a text, estimated for the provider's limit per request.
 ///
 /// A quarter of the bytes, as pgai does; 0.4 for bytes that are not ASCII, because a Chinese character has three bytes
@@ -82,6 +101,22 @@ mod tests {
         assert!(tokens(&fits) < GREATEST_TOKENS);
         assert!(!cut(&mut fits, GREATEST_TOKENS));
         assert_eq!(fits.len(), 30_000);
+    }
+
+    #[test]
+    fn tokens_stand_for_their_text() {
+        let of = |tokens: &[i32]| text("text-embedding-3-small", tokens);
+        // tiktoken.get_encoding("cl100k_base").encode("tiktoken is great!")
+        assert_eq!(of(&[83, 1609, 5963, 374, 2294, 0]).unwrap(), "tiktoken is great!");
+        assert_eq!(of(&[]).unwrap(), "");
+        for (tokens, reason) in [
+            (&[-1][..], "-1 is no token of cl100k_base"),
+            (&[200_000], "200000 is no token of cl100k_base"),
+            (&[9468], "the tokens end in the middle of a character"),
+        ] {
+            assert_eq!(of(tokens).unwrap_err(), reason);
+        }
+        assert!(text("nomic", &[1]).unwrap_err().contains("nomic"));
     }
 
     #[test]

@@ -1,31 +1,32 @@
 //! Files of the server, below directories that an administrator named.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::Read;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use bytes::Bytes;
 use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, openat, openat2};
 use rustix::io::Errno;
 
-use super::Document;
+use super::tag::FileState;
+use super::{Document, Loaded, Tag};
 use crate::error::Class;
 
-/// Reads a file. Blocking calls run on tokio's blocking pool.
-pub(super) async fn load(path: &Path, directories: &[PathBuf], limit: u64) -> Result<Document, super::Error> {
-    let (path, directories) = (path.to_owned(), directories.to_owned());
-    let read = tokio::task::spawn_blocking(move || read(&path, &directories, limit)).await;
-    let bytes = read.map_err(|_| Error::Interrupted)??;
-    Ok(Document {
-        bytes,
-        name: None,
-        media_type: None,
-        etag: None,
-    })
+/// Reads a file, if it is not the one that `known` is the tag of. Blocking calls run on tokio's blocking pool.
+pub(super) async fn load(
+    path: &Path,
+    directories: &[PathBuf],
+    known: Option<&Tag>,
+    limit: u64,
+) -> Result<Loaded, super::Error> {
+    let (path, directories, known) = (path.to_owned(), directories.to_owned(), known.cloned());
+    let read = tokio::task::spawn_blocking(move || read(&path, &directories, known.as_ref(), limit)).await;
+    read.map_err(|_| Error::Interrupted)?
 }
 
-fn read(path: &Path, directories: &[PathBuf], limit: u64) -> Result<Bytes, super::Error> {
-    let file = open(path, directories)?;
+fn read(path: &Path, directories: &[PathBuf], known: Option<&Tag>, limit: u64) -> Result<Loaded, super::Error> {
+    let mut file = open(path, directories)?;
     let io = |error: std::io::Error| Error::Io {
         path: path.to_owned(),
         reason: error.to_string(),
@@ -35,17 +36,42 @@ fn read(path: &Path, directories: &[PathBuf], limit: u64) -> Result<Bytes, super
         size,
         limit,
     };
-    let size = file.metadata().map_err(io)?.len();
+    let before = file.metadata().map_err(io)?;
+    if known == Some(&Tag::of_file(&state(&before))) {
+        return Ok(Loaded::Unchanged);
+    }
+    let size = before.len();
     if size > limit {
         return Err(too_large(Some(size)));
     }
     let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
     // One byte more than allowed: the file may grow while it is read.
-    file.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(io)?;
+    let mut bounded = (&mut file).take(limit.saturating_add(1));
+    bounded.read_to_end(&mut bytes).map_err(io)?;
     if bytes.len() as u64 > limit {
         return Err(too_large(None));
     }
-    Ok(bytes.into())
+    let after = state(&file.metadata().map_err(io)?);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let now = now.map_or(0, |now| i128::try_from(now.as_nanos()).unwrap_or(i128::MAX));
+    let whole = after == state(&before) && after.is_settled(now);
+    Ok(Loaded::Document(Document {
+        bytes: bytes.into(),
+        name: None,
+        media_type: None,
+        tag: whole.then(|| Tag::of_file(&after)),
+    }))
+}
+
+fn state(metadata: &Metadata) -> FileState {
+    let nanoseconds = |seconds: i64, rest: i64| i128::from(seconds) * 1_000_000_000 + i128::from(rest);
+    FileState {
+        device: metadata.dev(),
+        inode: metadata.ino(),
+        size: metadata.len(),
+        modified: nanoseconds(metadata.mtime(), metadata.mtime_nsec()),
+        changed: nanoseconds(metadata.ctime(), metadata.ctime_nsec()),
+    }
 }
 
 /// Opens a regular file below one of the directories.

@@ -11,10 +11,10 @@ use std::time::Duration;
 
 use reqwest::StatusCode;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use reqwest::header::{CONTENT_TYPE, ETAG, HeaderMap, HeaderName, LOCATION, RETRY_AFTER};
+use reqwest::header::{CONTENT_TYPE, ETAG, HeaderMap, HeaderName, IF_NONE_MATCH, LOCATION, RETRY_AFTER};
 use url::{Host, Url};
 
-use super::{CONNECT_TIMEOUT, Document, STALL_TIMEOUT, causes, collect, retry_after};
+use super::{CONNECT_TIMEOUT, Document, Loaded, STALL_TIMEOUT, Tag, causes, collect, retry_after};
 use crate::error::Class;
 use crate::uri::without_query;
 
@@ -43,20 +43,29 @@ impl Loader {
         }
     }
 
-    /// One document of at most `limit` bytes. Redirects are followed here and not by the client, because the client
-    /// hands an address that is written as a number to no resolver.
-    pub(super) async fn load(&self, url: &Url, limit: u64) -> Result<Document, super::Error> {
+    /// One document of at most `limit` bytes, if it is not the one that `known` is the tag of. Redirects are followed here
+    /// and not by the client, because the client hands an address that is written as a number to no resolver.
+    ///
+    /// A tag is the address's own: a redirect may lead to another document that goes by the same tag. So what comes by
+    /// one has no tag, and only the first request is a conditional one.
+    pub(super) async fn load(&self, url: &Url, known: Option<&Tag>, limit: u64) -> Result<Loaded, super::Error> {
         let client = self.client()?;
         let mut url = url.clone();
-        for _ in 0..=GREATEST_REDIRECTS {
+        for hop in 0..=GREATEST_REDIRECTS {
             self.check(&url)?;
-            let response = client
-                .get(url.clone())
-                .send()
-                .await
-                .map_err(|error| unreachable(&url, error))?;
+            let mut request = client.get(url.clone());
+            let etag = known.and_then(Tag::etag).filter(|_| hop == 0);
+            if let Some(etag) = etag {
+                request = request.header(IF_NONE_MATCH, etag);
+            }
+            let response = request.send().await.map_err(|error| unreachable(&url, error))?;
             match response.status() {
-                StatusCode::OK => return document(response, &url, limit).await,
+                StatusCode::OK => {
+                    let mut document = document(response, &url, limit).await?;
+                    document.tag = document.tag.filter(|_| hop == 0);
+                    return Ok(Loaded::Document(document));
+                }
+                StatusCode::NOT_MODIFIED if etag.is_some() => return Ok(Loaded::Unchanged),
                 status if status.is_redirection() => url = redirected(&url, response.headers(), status)?,
                 status => return Err(refused(&url, response.headers(), status).into()),
             }
@@ -123,7 +132,8 @@ impl Resolve for Resolver {
 
 async fn document(response: reqwest::Response, url: &Url, limit: u64) -> Result<Document, super::Error> {
     let text = |name: HeaderName| header(response.headers(), name).map(str::to_owned);
-    let (media_type, etag) = (text(CONTENT_TYPE), text(ETAG));
+    let media_type = text(CONTENT_TYPE);
+    let tag = header(response.headers(), ETAG).and_then(|etag| Tag::of_entity(etag, None));
     let declared = response.content_length();
     let body = futures_util::StreamExt::map(response.bytes_stream(), |part| {
         part.map_err(reqwest::Error::without_url)
@@ -133,7 +143,7 @@ async fn document(response: reqwest::Response, url: &Url, limit: u64) -> Result<
         bytes,
         name: None,
         media_type,
-        etag,
+        tag,
     })
 }
 
@@ -300,7 +310,7 @@ mod tests {
     async fn error(to: &'static str) -> super::super::Error {
         let url = redirecting(to).await;
         Loader::permitting(only_the_test_server)
-            .load(&url, 100)
+            .load(&url, None, 100)
             .await
             .unwrap_err()
     }

@@ -13,12 +13,13 @@ use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{Builder, IdentityCache, StalledStreamProtectionConfig};
 use aws_sdk_s3::error::SdkError;
 use aws_sdk_s3::operation::get_object::{GetObjectError, GetObjectOutput};
+use aws_sdk_s3::primitives::DateTime;
 use aws_types::service_config::ServiceConfigKey;
 use tokio::sync::OnceCell;
 
 pub use self::error::{Caller, Error};
 use self::identity::{Credential, Identity, Provider};
-use super::{CONNECT_TIMEOUT, Document, STALL_TIMEOUT, collect};
+use super::{CONNECT_TIMEOUT, Document, Loaded, STALL_TIMEOUT, Tag, collect};
 use crate::secret::Secret;
 
 /// Buckets whose region is remembered; a table that names more of them costs one more request each, not memory.
@@ -75,32 +76,43 @@ impl Loader {
         }
     }
 
-    /// One object of at most `limit` bytes. Messages call it `location`.
+    /// One object of at most `limit` bytes, if it is not the one that `known` is the tag of. Messages call it `location`.
     pub(super) async fn load(
         &self,
         object: Object<'_>,
         role: Option<&str>,
+        known: Option<&Tag>,
         limit: u64,
         location: &str,
-    ) -> Result<Document, super::Error> {
-        let output = self.get(object, role).await?;
+    ) -> Result<Loaded, super::Error> {
+        let Some(output) = self.get(object, role, known).await? else {
+            return Ok(Loaded::Unchanged);
+        };
         let declared = output.content_length().and_then(|length| u64::try_from(length).ok());
-        let (media_type, etag) = (output.content_type, output.e_tag);
+        let modified = output.last_modified().map(DateTime::secs);
+        let tag = output.e_tag().and_then(|etag| Tag::of_entity(etag, modified));
+        let media_type = output.content_type;
         let parts = futures_util::stream::unfold(output.body, |mut body| async move {
             let part = body.next().await?;
             Some((part, body))
         });
         let bytes = collect(parts, declared, limit, location).await?;
-        Ok(Document {
+        Ok(Loaded::Document(Document {
             bytes,
             name: None,
             media_type,
-            etag,
-        })
+            tag,
+        }))
     }
 
-    /// Asks for the object; once more where the bucket is in another region, and once more where a token ran out.
-    async fn get(&self, object: Object<'_>, role: Option<&str>) -> Result<GetObjectOutput, Error> {
+    /// Asks for the object; once more where the bucket is in another region, and once more where a token ran out. `None`
+    /// when it is the known one.
+    async fn get(
+        &self,
+        object: Object<'_>,
+        role: Option<&str>,
+        mut known: Option<&Tag>,
+    ) -> Result<Option<GetObjectOutput>, Error> {
         let base = self.base.get_or_init(identity::ambient).await;
         let identity = self.identity(base, role);
         let (mut moved, mut renewed) = (false, false);
@@ -114,14 +126,23 @@ impl Loader {
             };
             let client = self.client(base, &identity, key);
             let request = client.get_object().bucket(object.bucket).key(object.key);
+            let etag = known.and_then(Tag::etag);
             let refusal = match request
                 .set_version_id(object.version_id.map(str::to_owned))
+                .set_if_none_match(etag.map(str::to_owned))
                 .send()
                 .await
             {
-                Ok(output) => return Ok(output),
+                Ok(output) => return Ok(Some(output)),
                 Err(refusal) => refusal,
             };
+            if let (Some(tag), Some(answer)) = (known, error::not_modified(&refusal)) {
+                if answer.is_of(tag) {
+                    return Ok(None);
+                }
+                known = None;
+                continue;
+            }
             if !moved && let Some(found) = error::other_region(&refusal, &region) {
                 moved = true;
                 self.remember(object.bucket, found);

@@ -4,19 +4,21 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ai_pipeline::budget::Reservation;
 use ai_pipeline::config::Processing;
 use ai_pipeline::error::{Class, Failure, Step};
 use ai_pipeline::retry;
 use pgrx::prelude::*;
 
 use super::{BUSY, Worker};
-use crate::catalog::{self, Vectorizer};
-use crate::worker::flight::{Event, Flight, Outcome, Stage};
+use crate::catalog::{self, Remembered, Vectorizer};
+use crate::queue::Content;
+use crate::worker::flight::{Event, Flight, Memory, Opening, Outcome, Stage};
 use crate::worker::shared_memory;
-use crate::{error, queue, transaction};
+use crate::{error, queue, stash, transaction};
 
 /// Documents taken by one statement: enough to make it cheap, few enough that vectorizers take turns.
-const CLAIM: usize = 16;
+const CLAIM: usize = 64;
 /// However short the wait until something is due, there is a breath between two looks at the same queue.
 pub(super) const BREATH: Duration = Duration::from_millis(50);
 
@@ -47,6 +49,7 @@ impl Worker {
                         &quarantine_failure(),
                     );
                 }
+                stash::sweep(vectorizer);
             });
             if let Err(aborted) = rescued {
                 log!(
@@ -64,7 +67,7 @@ impl Worker {
         for step in 0..stations {
             let index = (self.turn + step) % stations;
             let room = self.settings.max_documents_in_flight.saturating_sub(self.flights.len());
-            if room == 0 || self.flights.values().any(|flight| flight.suspect) {
+            if room == 0 || !self.services.has_room() || self.flights.values().any(|flight| flight.suspect) {
                 return;
             }
             let now = Instant::now();
@@ -119,18 +122,20 @@ impl Worker {
                 } else {
                     Some(Duration::ZERO)
                 };
-                (items, suspect, due)
+                let remembered = catalog::memories(vectorizer, &items);
+                (items, remembered, suspect, due)
             })
         });
         match claimed {
-            Ok((items, suspect, due)) => {
+            Ok((items, mut remembered, suspect, due)) => {
                 self.refused.remove(&vectorizer.id);
                 let more = items.len() == limit;
                 let wait = due.map(|wait| if more { wait } else { wait.max(BREATH) });
                 self.stations[index].look_at = wait.map(|wait| Instant::now() + wait);
                 let dry = items.is_empty() && due.is_none_or(|wait| wait > Duration::ZERO);
                 for item in items {
-                    self.take_off(vectorizer, item, suspect);
+                    let remembered = remembered.remove(&item.number);
+                    self.take_off(vectorizer, item, remembered, suspect);
                 }
                 let mine = |flight: &Flight| flight.vectorizer.id == vectorizer.id;
                 if dry && due.is_none() && !self.flights.values().any(mine) {
@@ -180,28 +185,64 @@ impl Worker {
         };
     }
 
-    fn take_off(&mut self, vectorizer: &Arc<Vectorizer>, mut item: queue::Item, suspect: bool) {
+    fn take_off(
+        &mut self,
+        vectorizer: &Arc<Vectorizer>,
+        mut item: queue::Item,
+        remembered: Option<Remembered>,
+        suspect: bool,
+    ) {
         let number = self.next_flight;
         self.next_flight += 1;
         let document = if item.found { item.document.take() } else { None };
+        let (columns, is_remembered) = (std::mem::take(&mut item.columns), remembered.is_some());
+        let stage = match (&document, item.size.filter(|_| item.found)) {
+            (None, Some(size)) => self.queue_for_memory(number, size, Opening { columns, remembered }),
+            _ => self.prepare(number, vectorizer, document, Opening { columns, remembered }, None),
+        };
+        let flight = Flight {
+            vectorizer: Arc::clone(vectorizer),
+            item,
+            stage,
+            not_before: Instant::now(),
+            suspect,
+            remembered: is_remembered,
+            memory: Memory::default(),
+        };
+        self.flights.insert(number, flight);
+        self.last_busy = Instant::now();
+    }
+
+    /// A large document stays in its row until there is room for it.
+    fn queue_for_memory(&self, number: u64, size: u64, opening: Opening) -> Stage {
+        let reserve = self.services.reserve(size);
+        let task = self.bridge.spawn(async move {
+            Event {
+                flight: number,
+                outcome: Outcome::Reserved(reserve.await),
+            }
+        });
+        Stage::Queueing { opening, _task: task }
+    }
+
+    pub(super) fn prepare(
+        &self,
+        number: u64,
+        vectorizer: &Arc<Vectorizer>,
+        document: Option<Content>,
+        Opening { columns, remembered }: Opening,
+        reservation: Option<Reservation>,
+    ) -> Stage {
         let prepare = self
             .services
-            .prepare(vectorizer, document, std::mem::take(&mut item.columns));
+            .prepare(vectorizer, document, columns, remembered, reservation);
         let task = self.bridge.spawn(async move {
             Event {
                 flight: number,
                 outcome: Outcome::Prepared(prepare.await),
             }
         });
-        let flight = Flight {
-            vectorizer: Arc::clone(vectorizer),
-            item,
-            stage: Stage::Preparing { _task: task },
-            not_before: Instant::now(),
-            suspect,
-        };
-        self.flights.insert(number, flight);
-        self.last_busy = Instant::now();
+        Stage::Preparing { _task: task }
     }
 
     /// Tells the queues that their documents are in good hands.
@@ -253,6 +294,6 @@ fn quarantine_failure() -> Failure {
             "the worker process died {} times while it worked on this document",
             retry::CRASH_ATTEMPTS
         ),
-        hint: Some("The server log tells how the process ended. Change the row to have it tried again.".to_owned()),
+        hint: Some("The server log tells how the process ended. Change the row, or call ai.retry_vectorizer, to have it tried again.".to_owned()),
     }
 }

@@ -1,17 +1,36 @@
 //! What the main thread does with a document between its tasks: compare, write, settle.
 
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ai_pipeline::embed::Embedded;
 use ai_pipeline::error::{self as pipeline, Failure};
+use ai_pipeline::memory::{Fingerprint, Note};
+use ai_pipeline::plan::Plan;
 use ai_pipeline::retry::{self, Decision};
 use pgrx::prelude::*;
 
 use super::{BUSY, Worker};
 use crate::catalog::{self, Vectorizer};
-use crate::queue::{self, Hold};
+use crate::destination::Replacement;
+use crate::queue::{self, Hold, Item};
 use crate::transaction::Aborted;
-use crate::worker::flight::{Draft, Event, Outcome, Stage, Step};
-use crate::{destination, error, transaction};
+use crate::worker::flight::{Draft, Event, Flight, Memory, Outcome, Stage, Step};
+use crate::worker::services::Prepared;
+use crate::{destination, error, stash, transaction};
+
+/// Most documents in a transaction: enough that its commit costs each of them little, few enough that a user who wants one
+/// of their rows waits for milliseconds.
+const BATCH: usize = 64;
+/// The same for the chunks that are written.
+const BATCH_CHUNKS: usize = 256;
+
+/// Vectors of one document that are in memory at a time, in bytes: some requests' worth.
+const PORTION: usize = 4 << 20;
+
+/// Documents of one vectorizer that wait for the same step, under the numbers of their flights.
+type Batch = Vec<(u64, Flight)>;
 
 impl Worker {
     /// Takes over what a task brought.
@@ -22,10 +41,34 @@ impl Worker {
             return;
         };
         flight.stage = match (event.outcome, flight.stage) {
-            (Outcome::Prepared(Ok(texts)), Stage::Preparing { .. }) => Stage::Comparing { texts },
-            (Outcome::Embedded(Ok(vectors)), Stage::Embedding { draft, .. }) => Stage::Writing { draft, vectors },
-            (Outcome::Prepared(Err(failure)) | Outcome::Embedded(Err(failure)), _) => Stage::Settling { failure },
-            (Outcome::Prepared(Ok(_)) | Outcome::Embedded(Ok(_)), stage) => {
+            (Outcome::Reserved(reservation), Stage::Queueing { opening, .. }) => {
+                Stage::Reading { opening, reservation }
+            }
+            (Outcome::Prepared(Ok(prepared)), Stage::Preparing { .. }) => match prepared {
+                Prepared::Unchanged { note } => Stage::Finishing { note },
+                Prepared::Texts {
+                    texts,
+                    note,
+                    reservation,
+                } => {
+                    flight.memory.document = reservation;
+                    Stage::Comparing { texts, note }
+                }
+            },
+            (Outcome::Embedded(Ok(embedded)), Stage::Embedding { mut draft, wanted, .. }) => {
+                let (Embedded { vectors, cut }, reservation) = embedded;
+                flight.memory.vectors = Some(reservation);
+                draft.cut.extend(cut.into_iter().map(|index| wanted[index]));
+                match draft.stashed {
+                    Some(_) => Stage::Stashing { draft, wanted, vectors },
+                    None => Stage::Writing { draft, vectors },
+                }
+            }
+            (Outcome::Prepared(Err(failure)) | Outcome::Embedded(Err(failure)), _) => {
+                flight.memory = Memory::default();
+                Stage::Settling { failure }
+            }
+            (Outcome::Reserved(_) | Outcome::Prepared(Ok(_)) | Outcome::Embedded(Ok(_)), stage) => {
                 drop(stage);
                 unreachable!("a stage has one task, and ends with it")
             }
@@ -33,78 +76,142 @@ impl Worker {
         self.flights.insert(event.flight, flight);
     }
 
-    /// Does the main thread's steps of all documents that wait for one, each in a transaction of its own.
+    /// Does the main thread's steps of all documents that wait for one: those of a vectorizer that wait for the same, many
+    /// in a transaction.
     pub(super) fn advance(&mut self) {
-        let now = Instant::now();
-        let ready = self
-            .flights
-            .iter()
-            .filter(|(_, flight)| flight.stage.is_ready() && flight.not_before <= now);
-        for number in ready.map(|(&number, _)| number).collect::<Vec<_>>() {
+        for (step, numbers) in self.batches() {
             if crate::worker::must_end() {
                 return;
             }
             // A conflict over a table has put off the others of its vectorizer meanwhile.
-            let Some(mut flight) = self.flights.remove(&number) else {
-                continue;
-            };
-            if flight.not_before > now {
-                self.flights.insert(number, flight);
-                continue;
+            let now = Instant::now();
+            let mut batch = Batch::new();
+            for number in numbers {
+                if let Some(flight) = self.flights.remove(&number) {
+                    if flight.not_before <= now {
+                        batch.push((number, flight));
+                    } else {
+                        self.flights.insert(number, flight);
+                    }
+                }
             }
-            let (vectorizer, item) = (&flight.vectorizer, &flight.item);
-            let step = match flight.stage {
-                Stage::Comparing { texts } => self.compare(number, vectorizer, item, texts),
-                Stage::Writing { draft, vectors } => self.write(vectorizer, item, draft, vectors),
-                Stage::Settling { failure } => self.settle(vectorizer, item, failure),
-                stage => Step::On(stage),
+            let Some(vectorizer) = batch.first().map(|(_, flight)| Arc::clone(&flight.vectorizer)) else {
+                continue;
             };
-            self.last_busy = Instant::now();
             match step {
-                Step::On(stage) => {
-                    flight.stage = stage;
-                    self.flights.insert(number, flight);
-                }
-                Step::Busy(stage) => {
-                    flight.stage = stage;
-                    flight.not_before = Instant::now() + BUSY;
-                    self.flights.insert(number, flight);
-                }
-                Step::Done => (),
+                Step::Read => batch.into_iter().for_each(|(number, flight)| self.read(number, flight)),
+                Step::Compare => self.compare(&vectorizer, batch),
+                Step::Stash => batch
+                    .into_iter()
+                    .for_each(|(number, flight)| self.stash(number, flight)),
+                Step::Write | Step::Finish => self.write(&vectorizer, batch),
+                Step::Settle => batch
+                    .into_iter()
+                    .for_each(|(number, flight)| self.settle(number, flight)),
+            }
+            self.last_busy = Instant::now();
+        }
+    }
+
+    /// Documents that wait for the main thread, those together that can share a transaction.
+    fn batches(&self) -> Vec<(Step, Vec<u64>)> {
+        let now = Instant::now();
+        let mut open: HashMap<(i32, Step), (Vec<u64>, usize)> = HashMap::new();
+        let mut full = Vec::new();
+        for (&number, flight) in &self.flights {
+            let Some(step) = flight.stage.next_step().filter(|_| flight.not_before <= now) else {
+                continue;
+            };
+            let (batch, chunks) = open.entry((flight.vectorizer.id, step)).or_default();
+            let new = flight.stage.new_chunks();
+            // A large document goes alone: the others need not be locked for as long.
+            if new >= BATCH_CHUNKS && !batch.is_empty() {
+                full.push((step, std::mem::take(batch)));
+                *chunks = 0;
+            }
+            batch.push(number);
+            *chunks += new;
+            if batch.len() >= BATCH || *chunks >= BATCH_CHUNKS {
+                full.push((step, std::mem::take(batch)));
+                *chunks = 0;
+            }
+        }
+        let rest = open.into_iter().map(|((_, step), (batch, _))| (step, batch));
+        full.extend(rest.filter(|(_, batch)| !batch.is_empty()));
+        full
+    }
+
+    /// Reads a large document, now that there is memory for it.
+    fn read(&mut self, number: u64, mut flight: Flight) {
+        let (opening, reservation) = match flight.stage {
+            Stage::Reading { opening, reservation } => (opening, reservation),
+            stage => {
+                drop(stage);
+                unreachable!("a batch is made of documents that wait for the same step")
+            }
+        };
+        let vectorizer = Arc::clone(&flight.vectorizer);
+        let read =
+            transaction::run(|| transaction::acting_as(vectorizer.owner, || queue::read(&vectorizer, &flight.item)));
+        match read {
+            Ok(document) => {
+                flight.stage = self.prepare(number, &vectorizer, document, opening, Some(reservation));
+                self.flights.insert(number, flight);
+            }
+            Err(aborted) => {
+                flight.stage = Stage::Reading { opening, reservation };
+                self.refused(&vectorizer, &aborted, vec![(number, flight)]);
             }
         }
     }
 
     /// What remains to be done once the new texts are known: embed some, or only write.
-    pub(super) fn compare(
-        &mut self,
-        number: u64,
-        vectorizer: &Vectorizer,
-        item: &queue::Item,
-        texts: Vec<String>,
-    ) -> Step {
-        let stored = transaction::run(|| {
-            transaction::acting_as(vectorizer.owner, || destination::chunks(vectorizer, item.number))
-        });
-        let draft = match stored {
-            Ok(stored) => Draft::new(texts, stored),
-            Err(aborted) => return self.refused(vectorizer, &aborted, Stage::Comparing { texts }),
+    fn compare(&mut self, vectorizer: &Arc<Vectorizer>, batch: Batch) {
+        let numbers = batch.iter().map(|(_, flight)| flight.item.number).collect();
+        let stored =
+            transaction::run(|| transaction::acting_as(vectorizer.owner, || destination::chunks(vectorizer, numbers)));
+        let mut stored = match stored {
+            Ok(stored) => stored,
+            Err(aborted) => return self.refused(vectorizer, &aborted, batch),
         };
-        let missing = draft.missing();
-        if missing.is_empty() {
-            return Step::On(Stage::Writing {
-                draft,
-                vectors: Vec::new(),
-            });
+        for (number, mut flight) in batch {
+            if let Stage::Comparing { texts, note } = flight.stage {
+                let stored = stored.remove(&flight.item.number).unwrap_or_default();
+                let mut draft = Draft::new(texts, stored, note);
+                if draft.plan.embed.len() > portion(vectorizer) {
+                    draft.stashed = Some(self.stashed(vectorizer, &flight.item));
+                }
+                flight.stage = self.embed(number, vectorizer, draft);
+            }
+            self.flights.insert(number, flight);
         }
-        let embedder = self
-            .bridge
-            .within(|| self.services.embedder(&vectorizer.config.embedding));
+    }
+
+    /// What is in the stash of a large document, from an earlier try.
+    fn stashed(&self, vectorizer: &Vectorizer, item: &Item) -> HashSet<Fingerprint> {
+        transaction::run(|| stash::keys(vectorizer, item.number)).unwrap_or_else(|aborted| {
+            log!("ai: cannot look what was put aside of a document: {}", aborted.message);
+            HashSet::new()
+        })
+    }
+
+    /// Has new texts of a document embedded, if there are any: all of them, or the next portion of a large document.
+    fn embed(&mut self, number: u64, vectorizer: &Vectorizer, draft: Draft) -> Stage {
+        let embedding = &vectorizer.config.embedding;
+        let wanted = draft.next_wanted(portion(vectorizer), embedding);
+        if wanted.is_empty() {
+            let vectors = Vec::new();
+            return Stage::Writing { draft, vectors };
+        }
+        let texts = draft.texts_of(&wanted);
+        let embedder = self.bridge.within(|| self.services.embedder(embedding));
+        let (memory, size) = (self.services.vectors(), wanted.len() * vector_bytes(vectorizer));
         let task = self.bridge.spawn(async move {
             let vectors = match embedder {
                 Ok(embedder) => {
-                    let embedded = embedder.embed(missing).await;
-                    embedded.map(|embedded| embedded.vectors).map_err(Failure::from)
+                    let reservation = memory.reserve(size as u64).await;
+                    let embedded = embedder.embed(texts).await;
+                    embedded.map(|embedded| (embedded, reservation)).map_err(Failure::from)
                 }
                 Err(failure) => Err(failure),
             };
@@ -113,79 +220,107 @@ impl Worker {
                 outcome: Outcome::Embedded(vectors),
             }
         });
-        Step::On(Stage::Embedding { draft, _task: task })
+        Stage::Embedding {
+            draft,
+            wanted,
+            _task: task,
+        }
     }
 
-    /// Writes a document and takes it off the queue.
-    pub(super) fn write(
-        &mut self,
-        vectorizer: &Vectorizer,
-        item: &queue::Item,
-        draft: Draft,
-        vectors: Vec<Vec<f32>>,
-    ) -> Step {
+    /// Puts vectors of a large document aside and goes on with the next.
+    fn stash(&mut self, number: u64, mut flight: Flight) {
+        let (mut draft, wanted, vectors) = match flight.stage {
+            Stage::Stashing { draft, wanted, vectors } => (draft, wanted, vectors),
+            stage => {
+                drop(stage);
+                unreachable!("a batch is made of documents that wait for the same step")
+            }
+        };
+        let vectorizer = Arc::clone(&flight.vectorizer);
+        let keys = draft.keys_of(&wanted, &vectorizer.config.embedding);
+        match transaction::run(|| stash::put(&vectorizer, flight.item.number, &keys, &vectors)) {
+            Ok(()) => {
+                draft.stashed.get_or_insert_default().extend(keys);
+                drop(vectors);
+                flight.memory.vectors = None;
+                flight.stage = self.embed(number, &vectorizer, draft);
+                self.flights.insert(number, flight);
+            }
+            Err(aborted) => {
+                flight.stage = Stage::Stashing { draft, wanted, vectors };
+                self.refused(&vectorizer, &aborted, vec![(number, flight)]);
+            }
+        }
+    }
+
+    /// Writes documents, those that have changed, and takes them off the queue.
+    fn write(&mut self, vectorizer: &Arc<Vectorizer>, batch: Batch) {
         let has_notes = self.station(vectorizer.id).is_some_and(|station| station.has_notes);
-        let written = transaction::run(|| {
-            let hold = transaction::acting_as(vectorizer.owner, || {
-                let hold = queue::hold(vectorizer, item);
-                match hold {
-                    Hold::Ours => {
-                        let (stored, texts) = (&draft.stored, &draft.texts);
-                        destination::replace(vectorizer, item.number, &draft.plan, stored, texts, &vectors);
-                    }
-                    Hold::Gone => destination::clear(vectorizer, item.number),
-                    Hold::Busy | Hold::Lost => return hold,
+        let holds = match transaction::run(|| write(vectorizer, &batch, has_notes)) {
+            Ok(holds) => holds,
+            // One document that the database refuses must not hold up the others.
+            Err(aborted) if batch.len() > 1 && !error::is_lock_conflict(&aborted) => {
+                for one in batch {
+                    self.write(vectorizer, vec![one]);
                 }
-                queue::finish(vectorizer, item);
-                hold
-            });
-            if has_notes && matches!(hold, Hold::Ours | Hold::Gone) {
-                catalog::forgive(vectorizer.id, Some(&item.primary_key));
+                return;
             }
-            if has_notes && hold == Hold::Ours {
-                catalog::resume(vectorizer.id);
-            }
-            hold
-        });
-        match written {
-            Ok(Hold::Busy) => Step::Busy(Stage::Writing { draft, vectors }),
-            Ok(hold) => {
-                if hold == Hold::Ours
-                    && let Some(station) = self.station_mut(vectorizer.id)
-                {
-                    station.paused_until = None;
-                }
-                self.look_again(vectorizer.id, Duration::ZERO);
-                Step::Done
-            }
-            Err(aborted) => self.refused(vectorizer, &aborted, Stage::Writing { draft, vectors }),
+            Err(aborted) => return self.refused(vectorizer, &aborted, batch),
+        };
+        if holds.contains(&Hold::Ours)
+            && let Some(station) = self.station_mut(vectorizer.id)
+        {
+            station.paused_until = None;
+            station.has_notes |= batch.iter().any(|(_, flight)| flight.was_cut());
         }
+        for ((number, mut flight), hold) in std::iter::zip(batch, holds) {
+            if hold == Hold::Busy {
+                flight.not_before = Instant::now() + BUSY;
+                self.flights.insert(number, flight);
+            }
+        }
+        self.look_again(vectorizer.id, Duration::ZERO);
     }
 
-    /// The database did not do a step: later, if a lock was in the way, else the document has failed.
-    pub(super) fn refused(&mut self, vectorizer: &Vectorizer, aborted: &Aborted, stage: Stage) -> Step {
-        if !error::is_lock_conflict(aborted) {
-            let failure = error::from_database(aborted, pipeline::Step::Writing);
-            if self.may_be_stale(vectorizer.id, &failure) {
-                return Step::Busy(stage);
-            }
-            return Step::On(Stage::Settling { failure });
-        }
-        // Whoever locks a table is in the way of all its documents: the lock is not waited for with each of them.
+    /// The database did not do a step: later, if a lock was in the way, else the documents have failed.
+    fn refused(&mut self, vectorizer: &Vectorizer, aborted: &Aborted, batch: Batch) {
         let later = Instant::now() + BUSY;
-        for flight in self
-            .flights
-            .values_mut()
-            .filter(|flight| flight.vectorizer.id == vectorizer.id)
-        {
-            flight.not_before = flight.not_before.max(later);
+        let failure = if error::is_lock_conflict(aborted) {
+            // Whoever locks a table is in the way of all its documents: the lock is not waited for with each of them.
+            for flight in self
+                .flights
+                .values_mut()
+                .filter(|flight| flight.vectorizer.id == vectorizer.id)
+            {
+                flight.not_before = flight.not_before.max(later);
+            }
+            None
+        } else {
+            let failure = error::from_database(aborted, pipeline::Step::Writing);
+            let stale = self.may_be_stale(vectorizer.id, &failure);
+            (!stale).then_some(failure)
+        };
+        for (number, mut flight) in batch {
+            match &failure {
+                Some(failure) => {
+                    flight.stage = Stage::Settling {
+                        failure: failure.clone(),
+                    }
+                }
+                None => flight.not_before = later,
+            }
+            self.flights.insert(number, flight);
         }
-        Step::Busy(stage)
     }
 
     /// Does with a failed document what the class of the failure says.
-    pub(super) fn settle(&mut self, vectorizer: &Vectorizer, item: &queue::Item, failure: Failure) -> Step {
-        let retries = vectorizer.config.loading.retries();
+    fn settle(&mut self, number: u64, mut flight: Flight) {
+        let Stage::Settling { failure } = &flight.stage else {
+            unreachable!("a batch is made of documents that wait for the same step")
+        };
+        let (vectorizer, item, failure) = (Arc::clone(&flight.vectorizer), &flight.item, failure.clone());
+        let vectorizer = &*vectorizer;
+        let retries = retry::retries(failure.step, vectorizer.config.loading.retries());
         let decision = retry::after_failure(failure.class, item.attempts, retries, rand::random());
         let settled = transaction::run(|| {
             let (hold, note) = transaction::acting_as(vectorizer.owner, || {
@@ -206,6 +341,9 @@ impl Worker {
                     };
                 (hold, note)
             });
+            if decision == Decision::GiveUp {
+                stash::forget(vectorizer, vec![item.number]);
+            }
             if note {
                 catalog::record_error(
                     vectorizer.id,
@@ -220,13 +358,19 @@ impl Worker {
             station.has_notes = true;
         }
         match settled {
-            Ok(Hold::Busy) => return Step::Busy(Stage::Settling { failure }),
+            Ok(Hold::Busy) => {
+                flight.not_before = Instant::now() + BUSY;
+                self.flights.insert(number, flight);
+                return;
+            }
             Ok(_) => (),
             Err(aborted) if error::is_lock_conflict(&aborted) => {
-                return self.refused(vectorizer, &aborted, Stage::Settling { failure });
+                return self.refused(vectorizer, &aborted, vec![(number, flight)]);
             }
             Err(aborted) if self.may_be_stale(vectorizer.id, &error::from_database(&aborted, failure.step)) => {
-                return Step::Busy(Stage::Settling { failure });
+                flight.not_before = Instant::now() + BUSY;
+                self.flights.insert(number, flight);
+                return;
             }
             // The lease runs out, and the document is taken again.
             Err(aborted) => {
@@ -248,6 +392,144 @@ impl Worker {
             Decision::Pause => self.pause_vectorizer(vectorizer, &failure),
             Decision::GiveUp => self.look_again(vectorizer.id, Duration::ZERO),
         }
-        Step::Done
     }
+}
+
+/// The transaction that writes documents, all of which wait for the same step; what became of each.
+fn write(vectorizer: &Vectorizer, batch: &Batch, has_notes: bool) -> Vec<Hold> {
+    let items: Vec<&Item> = batch.iter().map(|(_, flight)| &flight.item).collect();
+    let unchanged = |(_, flight): &(u64, Flight)| matches!(flight.stage, Stage::Finishing { .. });
+    let (holds, again) = transaction::acting_as(vectorizer.owner, || {
+        let holds = if batch.iter().all(unchanged) {
+            queue::hold_items(vectorizer, &items)
+        } else {
+            queue::hold(vectorizer, &items)
+        };
+        let ours = std::iter::zip(batch, &holds).filter(|(_, hold)| **hold == Hold::Ours);
+        let replacements = ours.filter_map(|((_, flight), _)| match &flight.stage {
+            Stage::Writing { draft, vectors } => Some(Replacement {
+                number: flight.item.number,
+                plan: &draft.plan,
+                stored: &draft.stored,
+                texts: &draft.texts,
+                vectors,
+            }),
+            _ => None,
+        });
+        destination::replace(vectorizer, &replacements.collect::<Vec<_>>());
+        destination::clear(vectorizer, queue::numbers(&of(&items, &holds, &[Hold::Gone])));
+        for ((_, flight), _) in std::iter::zip(batch, &holds).filter(|(_, hold)| **hold == Hold::Ours) {
+            if let Stage::Writing { draft, .. } = &flight.stage
+                && draft.stashed.is_some()
+            {
+                insert_stashed(vectorizer, &flight.item, draft);
+            }
+        }
+        let done = of(&items, &holds, &[Hold::Ours, Hold::Gone]);
+        let again = if done.is_empty() {
+            HashSet::new()
+        } else {
+            queue::finish(vectorizer, &done)
+        };
+        (holds, again)
+    });
+    note(vectorizer, batch, &holds, &again);
+    let large = |flight: &Flight| matches!(&flight.stage, Stage::Writing { draft, .. } if draft.stashed.is_some());
+    let emptied = std::iter::zip(batch, &holds).filter(|((_, flight), hold)| large(flight) && **hold != Hold::Busy);
+    let emptied: Vec<i64> = emptied.map(|((_, flight), _)| flight.item.number).collect();
+    if !emptied.is_empty() {
+        stash::forget(vectorizer, emptied);
+    }
+    for ((_, flight), hold) in std::iter::zip(batch, &holds) {
+        let key = &flight.item.primary_key;
+        let was_cut = if has_notes && matches!(hold, Hold::Ours | Hold::Gone) {
+            catalog::forgive(vectorizer.id, Some(key))
+        } else {
+            Vec::new()
+        };
+        let cut = match (hold, &flight.stage) {
+            (Hold::Ours, Stage::Writing { draft, .. }) => draft.cut_chunks(&was_cut),
+            // As its chunks are what they were, so are those of them that were cut.
+            (Hold::Ours, Stage::Finishing { .. }) => was_cut
+                .into_iter()
+                .filter_map(|seq| usize::try_from(seq).ok())
+                .collect(),
+            _ => Vec::new(),
+        };
+        if !cut.is_empty() {
+            catalog::note_cut(vectorizer, key, &cut);
+        }
+    }
+    if has_notes && holds.contains(&Hold::Ours) {
+        catalog::resume(vectorizer.id);
+    }
+    holds
+}
+
+/// Writes down what is to be remembered of documents that have just been written, in the same transaction: a memory must
+/// never say more than the destination.
+fn note(vectorizer: &Vectorizer, batch: &Batch, holds: &[Hold], again: &HashSet<i64>) {
+    let (mut remember, mut forget) = (Vec::new(), Vec::new());
+    for ((_, flight), hold) in std::iter::zip(batch, holds) {
+        let again = again.contains(&flight.item.number);
+        let note = match (&flight.stage, hold) {
+            (_, Hold::Gone) => &Note::Forget,
+            // Whoever changed the row meanwhile may have meant that the document is to be looked at anew
+            // (sql/query/forget_documents.sql). What was remembered before is not what was written.
+            (Stage::Writing { .. }, Hold::Ours) if again => &Note::Forget,
+            (Stage::Writing { draft, .. }, Hold::Ours) => &draft.note,
+            (Stage::Finishing { note }, Hold::Ours) if !again => note,
+            _ => &Note::Keep,
+        };
+        match note {
+            Note::Remember(memory) => remember.push((flight.item.key.as_str(), memory)),
+            Note::Forget if flight.remembered => forget.push(flight.item.key.as_str()),
+            Note::Keep | Note::Forget => (),
+        }
+    }
+    if !remember.is_empty() {
+        catalog::remember(vectorizer.id, &remember);
+    }
+    catalog::forget_documents(vectorizer.id, &forget);
+}
+
+/// Inserts the new chunks of a large document, whose vectors are in the stash, portion by portion.
+fn insert_stashed(vectorizer: &Vectorizer, item: &Item, draft: &Draft) {
+    for indexes in draft.plan.embed.chunks(portion(vectorizer)) {
+        let keys = draft.keys_of(indexes, &vectorizer.config.embedding);
+        let vectors = stash::take(vectorizer, item.number, &keys);
+        assert_eq!(
+            vectors.len(),
+            keys.len(),
+            "what was put aside in an earlier transaction is there"
+        );
+        let plan = Plan {
+            embed: indexes.to_vec(),
+            ..Plan::default()
+        };
+        let portion = Replacement {
+            number: item.number,
+            plan: &plan,
+            stored: &[],
+            texts: &draft.texts,
+            vectors: &vectors,
+        };
+        destination::replace(vectorizer, &[portion]);
+    }
+}
+
+/// Vectors of a document that are in memory at a time. What has more is embedded portion by portion.
+fn portion(vectorizer: &Vectorizer) -> usize {
+    (PORTION / vector_bytes(vectorizer)).max(1)
+}
+
+fn vector_bytes(vectorizer: &Vectorizer) -> usize {
+    let dimensions = usize::try_from(vectorizer.config.embedding.dimensions()).unwrap_or(1);
+    dimensions.max(1) * size_of::<f32>()
+}
+
+/// Those of the documents whose hold is one of `wanted`.
+fn of<'a>(items: &[&'a Item], holds: &[Hold], wanted: &[Hold]) -> Vec<&'a Item> {
+    let pairs = std::iter::zip(items, holds).filter(|(_, hold)| wanted.contains(hold));
+    pairs.map(|(item, _)| *item).collect()
 }

@@ -7,10 +7,11 @@ use aws_config::Region;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::primitives::{DateTime, DateTimeFormat};
 use aws_sdk_sts::operation::assume_role::AssumeRoleError;
 use aws_sdk_sts::operation::assume_role_with_web_identity::AssumeRoleWithWebIdentityError;
 
-use super::super::{causes, retry_after};
+use super::super::{Tag, causes, retry_after};
 use super::{Object, Refusal};
 use crate::error::Class;
 
@@ -432,6 +433,35 @@ impl Answer {
             retry_after,
         })
     }
+}
+
+/// The answer 304, which the SDK takes for an error.
+pub(super) struct NotModified {
+    /// When the object was stored, in seconds since 1970.
+    modified: Option<i64>,
+}
+
+impl NotModified {
+    /// Whether it is the object of the tag, and not another one of the same bytes.
+    pub(super) fn is_of(&self, tag: &Tag) -> bool {
+        match (self.modified, tag.modified()) {
+            (Some(now), Some(then)) => now == then,
+            // Not every server says it.
+            (None, _) | (_, None) => true,
+        }
+    }
+}
+
+/// Whether S3 says that the object is still the one of `If-None-Match`.
+pub(super) fn not_modified(refusal: &Refusal) -> Option<NotModified> {
+    let response = refusal
+        .raw_response()
+        .filter(|response| response.status().as_u16() == 304)?;
+    let modified = response.headers().get("last-modified");
+    let modified = modified.and_then(|date| DateTime::from_str(date, DateTimeFormat::HttpDate).ok());
+    Some(NotModified {
+        modified: modified.as_ref().map(DateTime::secs),
+    })
 }
 
 /// Whether the token ran out.

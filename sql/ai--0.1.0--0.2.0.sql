@@ -1,0 +1,449 @@
+\echo Use "ALTER EXTENSION ai UPDATE" to load this file. \quit
+
+-- Vectorizers are altered below: the event trigger would follow with functions that are not there yet.
+DROP EVENT TRIGGER ai_after_ddl;
+
+-- Partitions are followed.
+
+ALTER TABLE ai._vectorizer ADD COLUMN partitions oid[] NOT NULL DEFAULT '{}';
+COMMENT ON COLUMN ai._vectorizer.partitions IS
+    'The partitions of the source that have been dealt with: the rows of another are work.';
+
+CREATE FUNCTION ai._partitions(source regclass) RETURNS SETOF oid
+LANGUAGE sql STABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+    -- Not pg_partition_tree(), which locks what it finds.
+    WITH RECURSIVE part AS (
+        SELECT i.inhrelid FROM pg_inherits i WHERE i.inhparent = source
+        UNION ALL
+        SELECT i.inhrelid FROM part p JOIN pg_inherits i ON i.inhparent = p.inhrelid
+    )
+    SELECT p.inhrelid FROM part p ORDER BY p.inhrelid
+$$;
+COMMENT ON FUNCTION ai._partitions(regclass) IS 'The partitions of a table, and theirs.';
+
+CREATE FUNCTION ai._prune_vectorizer(vectorizer_id int4) RETURNS void
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'prune_vectorizer_wrapper';
+COMMENT ON FUNCTION ai._prune_vectorizer(int4) IS
+    'Removes chunks and queue rows of documents that are not in the source. Called when a partition is emptied or leaves.';
+
+-- A vectorizer that has lost its triggers says so.
+
+CREATE FUNCTION ai._is_watched(vectorizer_id int4) RETURNS bool
+LANGUAGE sql STABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT count(*) FILTER (WHERE t.tgenabled <> 'D') = CASE s.relkind WHEN 'p' THEN 2 ELSE 4 END
+    FROM ai._vectorizer v
+    JOIN pg_class s ON s.oid = v.source
+    LEFT JOIN pg_trigger t ON t.tgrelid = v.source AND t.tgfoid = v.trigger_function
+    WHERE v.id = vectorizer_id
+    GROUP BY s.relkind
+$$;
+COMMENT ON FUNCTION ai._is_watched(int4) IS
+    'Whether all triggers of a vectorizer are on its source and enabled; NULL where there is no source.';
+
+-- The worker may be gone while all documents wait.
+
+CREATE FUNCTION ai._waiting(vectorizer_id int4) RETURNS text
+LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    queue regclass;
+    active bool;
+    reason text;
+BEGIN
+    SELECT c.oid INTO queue FROM ai._vectorizer v JOIN pg_class c ON c.oid = v.queue
+    WHERE v.id = vectorizer_id AND has_table_privilege(c.oid, 'SELECT') AND has_schema_privilege(c.relnamespace, 'USAGE');
+    IF queue IS NULL THEN
+        RETURN NULL;
+    END IF;
+    -- As a rule the first row answers this.
+    EXECUTE format('SELECT EXISTS (SELECT FROM %s WHERE lease IS NOT NULL OR loading_retry_after IS NULL OR loading_retry_after <= now())', queue)
+        INTO active;
+    IF active THEN
+        RETURN NULL;
+    END IF;
+    EXECUTE format($query$
+        SELECT format('all documents wait, the next one until %%s: %%s', date_trunc('second', loading_retry_after),
+                      CASE WHEN attempts = 0 THEN 'it was throttled' ELSE 'see ai.vectorizer_errors' END)
+        FROM %s ORDER BY loading_retry_after LIMIT 1 $query$, queue) INTO reason;
+    RETURN reason;
+END
+$$;
+COMMENT ON FUNCTION ai._waiting(int4) IS 'Until when all documents of a queue wait for their next tries; NULL when there is one that does not.';
+
+CREATE OR REPLACE FUNCTION ai._obstacle(
+    vectorizer_id int4, disabled bool, scheduling text, paused text, retry_at timestamptz) RETURNS text
+LANGUAGE sql VOLATILE PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp AS $$
+    SELECT CASE
+        WHEN (SELECT p.reason FROM ai._worker_processes() p WHERE p.process = 'launcher') IS NOT NULL
+            THEN (SELECT p.reason FROM ai._worker_processes() p WHERE p.process = 'launcher')
+        WHEN disabled THEN 'the vectorizer is disabled'
+        WHEN scheduling = 'none' THEN 'the vectorizer waits for ai.execute_vectorizer: it was made with ai.scheduling_none()'
+        WHEN NOT ai._is_watched(vectorizer_id)
+            THEN 'triggers on its source table are missing or disabled'
+        WHEN paused IS NOT NULL THEN format('paused until %s: %s', date_trunc('second', retry_at), paused)
+        WHEN ai._missing_key(vectorizer_id) IS NOT NULL
+            THEN format('the environment of the server has no %s', ai._missing_key(vectorizer_id))
+        WHEN scheduling = 'timescaledb' THEN
+            (SELECT format('the next run is at %s', date_trunc('second', r.next_run))
+             FROM ai._vectorizer_run r WHERE r.id = vectorizer_id AND r.next_run > now())
+        ELSE ai._waiting(vectorizer_id)
+    END
+$$;
+CREATE OR REPLACE FUNCTION ai._after_ddl() RETURNS event_trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    stray record;
+BEGIN
+    IF EXISTS (
+        SELECT FROM pg_event_trigger_ddl_commands() d
+        JOIN ai._vectorizer v ON d.objid IN (v.source, v.target, v.view, v.queue, v.queue_failed)
+        WHERE d.classid = 'pg_class'::regclass
+    ) OR EXISTS (
+        -- A partition came or went.
+        SELECT FROM pg_event_trigger_ddl_commands() d
+        JOIN ai._vectorizer v ON v.source = pg_partition_root(d.objid::regclass)
+        WHERE d.classid = 'pg_class'::regclass
+    ) OR EXISTS (
+        -- pg_restore --data-only --disable-triggers has put rows into it.
+        SELECT FROM pg_event_trigger_ddl_commands() d
+        WHERE d.classid = 'pg_class'::regclass AND d.objid = 'ai._vectorizer'::regclass
+    ) OR EXISTS (
+        SELECT FROM pg_event_trigger_ddl_commands() d
+        JOIN pg_trigger t ON t.oid = d.objid
+        JOIN ai._vectorizer v ON v.source = t.tgrelid AND v.trigger_function = t.tgfoid
+        WHERE d.classid = 'pg_trigger'::regclass
+    ) OR EXISTS (
+        SELECT FROM pg_event_trigger_ddl_commands() d WHERE d.classid = 'pg_namespace'::regclass
+    ) THEN
+        PERFORM ai._refresh_triggers();
+    END IF;
+    -- Whoever gets the source gets what belongs to it: the worker reads and writes as the owner of the source.
+    FOR stray IN
+        SELECT CASE o.kind WHEN 'v' THEN 'VIEW' WHEN 'f' THEN 'FUNCTION' ELSE 'TABLE' END AS kind, o.name, s.relowner
+        FROM ai._vectorizer v
+        JOIN pg_class s ON s.oid = v.source
+        CROSS JOIN LATERAL (
+            SELECT c.relkind, c.oid::regclass::text, c.relowner FROM pg_class c
+            WHERE c.oid IN (v.target, v.view, v.queue, v.queue_failed)
+            UNION ALL
+            SELECT 'f', p.oid::regprocedure::text, p.proowner FROM pg_proc p WHERE p.oid = v.trigger_function
+        ) AS o (kind, name, owner)
+        WHERE o.owner <> s.relowner
+          AND v.source IN (SELECT d.objid FROM pg_event_trigger_ddl_commands() d WHERE d.classid = 'pg_class'::regclass)
+    LOOP
+        EXECUTE format('ALTER %s %s OWNER TO %s', stray.kind, stray.name, stray.relowner::regrole);
+    END LOOP;
+    -- After a crash all of them are empty, or none.
+    FOR stray IN
+        SELECT c.oid::regclass::text AS name, s.relpersistence
+        FROM ai._vectorizer v
+        JOIN pg_class s ON s.oid = v.source
+        JOIN pg_class c ON c.oid IN (v.target, v.queue, v.queue_failed) AND c.relpersistence <> s.relpersistence
+        WHERE s.relkind = 'r'
+          AND v.source IN (SELECT d.objid FROM pg_event_trigger_ddl_commands() d WHERE d.classid = 'pg_class'::regclass)
+    LOOP
+        EXECUTE format('ALTER TABLE %s SET %s', stray.name, CASE stray.relpersistence WHEN 'u' THEN 'UNLOGGED' ELSE 'LOGGED' END);
+    END LOOP;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION ai._after_drop() RETURNS event_trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    vectorizer record;
+    lost record;
+    relation regclass;
+    function regprocedure;
+    told text := current_setting('client_min_messages');
+BEGIN
+    -- The extension itself is being dropped.
+    IF NOT EXISTS (SELECT FROM pg_extension WHERE extname = 'ai') THEN
+        RETURN;
+    END IF;
+    FOR vectorizer IN
+        SELECT v.*, bool_or(d.objid = v.source) AS source_gone
+        FROM pg_event_trigger_dropped_objects() d
+        JOIN ai._vectorizer v ON d.objid IN (v.source, v.target, v.queue, v.queue_failed)
+        WHERE d.classid = 'pg_class'::regclass AND d.objsubid = 0
+        GROUP BY v.id
+        ORDER BY v.id
+    LOOP
+        RAISE NOTICE 'associated table for vectorizer % dropped. dropping vectorizer', vectorizer.id;
+        -- What follows need not be told one by one.
+        PERFORM set_config('client_min_messages', 'warning', true);
+        -- First the row: the drops below come by here again.
+        DELETE FROM ai._vectorizer v WHERE v.id = vectorizer.id;
+        PERFORM ai._stop_indexer(vectorizer.id);
+        SELECT p.oid INTO function FROM pg_proc p WHERE p.oid = vectorizer.trigger_function;
+        IF function IS NOT NULL THEN
+            EXECUTE format('DROP FUNCTION %s CASCADE', function);
+        END IF;
+        -- Embeddings of a table that is gone are of no use; those of one that stays are kept, as ai.drop_vectorizer does.
+        FOR relation IN
+            SELECT c.oid FROM pg_class c
+            WHERE c.oid IN (vectorizer.queue, vectorizer.queue_failed)
+               OR (vectorizer.source_gone AND c.oid = vectorizer.target)
+        LOOP
+            EXECUTE format('DROP TABLE %s CASCADE', relation);
+        END LOOP;
+        PERFORM set_config('client_min_messages', told, true);
+    END LOOP;
+    UPDATE ai._vectorizer v SET view = NULL
+    WHERE v.view IN (SELECT d.objid FROM pg_event_trigger_dropped_objects() d WHERE d.object_type = 'view');
+    -- A partition was dropped, or detached and lost our trigger.
+    PERFORM ai._prune_vectorizer(v.id)
+    FROM pg_event_trigger_dropped_objects() d
+    JOIN ai._vectorizer v ON d.address_names[3] = v.trigger_name || '_truncate'
+    JOIN pg_class s ON s.oid = v.source AND s.relkind = 'p'
+    JOIN pg_namespace n ON n.oid = s.relnamespace
+    WHERE d.object_type = 'trigger' AND (d.address_names[1], d.address_names[2]) <> (n.nspname, s.relname)
+    GROUP BY v.id;
+    FOR lost IN
+        SELECT DISTINCT v.id, v.name
+        FROM pg_event_trigger_dropped_objects() d
+        JOIN ai._vectorizer v ON starts_with(d.address_names[3], v.trigger_name::text)
+        JOIN pg_class s ON s.oid = v.source AND s.relname = d.address_names[2]
+        JOIN pg_namespace n ON n.oid = s.relnamespace AND n.nspname = d.address_names[1]
+        WHERE d.object_type = 'trigger'
+    LOOP
+        RAISE NOTICE 'vectorizer % has lost triggers on its source table: it stands still until it is dropped and made again',
+            lost.name;
+    END LOOP;
+    FOR lost IN
+        SELECT DISTINCT v.id, v.name, d.address_names[3] AS column_name
+        FROM pg_event_trigger_dropped_objects() d
+        JOIN ai._vectorizer v ON d.objid = v.source
+        WHERE d.object_type = 'table column'
+          AND (d.objsubid IN (SELECT c.value::int FROM jsonb_each_text(v.columns) AS c)
+               OR EXISTS (SELECT FROM jsonb_array_elements(v.source_pk) AS pk
+                          WHERE (pk.value ->> 'attnum')::int = d.objsubid))
+    LOOP
+        RAISE NOTICE 'vectorizer % needs the column % that was dropped: it is paused until it is dropped, too',
+            lost.name, lost.column_name;
+    END LOOP;
+END
+$$;
+
+-- Texts that were longer than their model takes are noted.
+
+-- For the triggers on source tables, which ask with each DELETE.
+CREATE INDEX _vectorizer_errors_cut ON ai._vectorizer_errors (id) WHERE class = 'cut';
+
+-- Documents with such a note are in no queue. Owners of source tables may not read the notes of others.
+CREATE FUNCTION ai._has_cuts(vectorizer_id int4) RETURNS bool
+LANGUAGE sql STABLE STRICT SECURITY DEFINER PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT EXISTS (SELECT FROM ai._vectorizer_errors e WHERE e.id = vectorizer_id AND e.class = 'cut')
+$$;
+COMMENT ON FUNCTION ai._has_cuts(int4) IS
+    'Whether texts of a vectorizer are noted that were longer than its model takes. Asked by the triggers on source tables.';
+
+-- The queues of vectorizers that there are become what sql/query/create_queue.sql and its indexes say.
+DO $$
+DECLARE
+    queue pg_catalog.regclass;
+    taken pg_catalog.regclass;
+BEGIN
+    FOR queue, taken IN
+        SELECT c.oid, i.indexrelid
+        FROM ai._vectorizer v
+        JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) v.queue
+        LEFT JOIN pg_catalog.pg_index i
+            ON i.indrelid OPERATOR(pg_catalog.=) c.oid AND i.indpred IS NOT NULL
+    LOOP
+        EXECUTE pg_catalog.format('ALTER TABLE %s SET (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.01, '
+                                  'autovacuum_vacuum_threshold = 2000)', queue);
+        IF taken IS NOT NULL THEN
+            EXECUTE pg_catalog.format('DROP INDEX %s', taken);
+        END IF;
+        EXECUTE pg_catalog.format('CREATE INDEX ON %s (backfill, item) WHERE loading_retry_after IS NULL', queue);
+        EXECUTE pg_catalog.format('CREATE INDEX ON %s (loading_retry_after) WHERE loading_retry_after IS NOT NULL', queue);
+    END LOOP;
+END
+$$;
+
+-- Large documents are embedded in portions.
+
+CREATE TABLE ai._vectorizer_stash (
+    id int NOT NULL REFERENCES ai._vectorizer ON DELETE CASCADE,
+    item bigint NOT NULL,
+    text_key bytea NOT NULL,
+    vector bytea NOT NULL,
+    PRIMARY KEY (id, item, text_key)
+);
+ALTER TABLE ai._vectorizer_stash ALTER COLUMN vector SET STORAGE EXTERNAL;
+COMMENT ON TABLE ai._vectorizer_stash IS
+    'Vectors of documents that are too large to be embedded in one go, until all of them are there. What is here is not paid for again after a failure.';
+
+-- Destinations can be verified.
+
+-- Whether embeddings are what they should be.
+
+CREATE FUNCTION ai._verify_vectorizer(
+    vectorizer_id int4, repair bool, OUT primary_key text, OUT chunk_seq int4, OUT problem text, OUT detail text)
+    RETURNS SETOF record
+LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'verify_vectorizer_wrapper';
+COMMENT ON FUNCTION ai._verify_vectorizer(int4, bool) IS
+    'The work of ai.verify_vectorizer, row by row: what is wrong is enqueued when the last row has been fetched.';
+
+-- To the last row, however few of them the caller wants: repair comes at the end.
+CREATE FUNCTION ai.verify_vectorizer(vectorizer_id int4, repair bool DEFAULT false)
+    RETURNS TABLE (primary_key jsonb, chunk_seq int4, problem text, detail text)
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN QUERY SELECT f.primary_key::jsonb, f.chunk_seq, f.problem, f.detail FROM ai._verify_vectorizer(vectorizer_id, repair) AS f;
+END
+$$;
+COMMENT ON FUNCTION ai.verify_vectorizer(int4, bool) IS
+    'Reads every document of a vectorizer again, without the provider, and lists each difference between its chunks and what they should be; no rows: all is well. What waits is listed as queued, what was given up as failed. With repair, wrong documents are enqueued. For its owner.';
+
+CREATE FUNCTION ai.verify_vectorizer(name text, repair bool DEFAULT false)
+    RETURNS TABLE (primary_key jsonb, chunk_seq int4, problem text, detail text)
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN QUERY SELECT f.primary_key::jsonb, f.chunk_seq, f.problem, f.detail FROM ai._verify_vectorizer(ai._vectorizer_id(name), repair) AS f;
+END
+$$;
+COMMENT ON FUNCTION ai.verify_vectorizer(text, bool) IS
+    'Reads every document of a vectorizer again, without the provider, and lists each difference between its chunks and what they should be; no rows: all is well. What waits is listed as queued, what was given up as failed. With repair, wrong documents are enqueued. For its owner.';
+
+-- What is remembered of documents.
+
+-- A memory is written with the chunks that it is of, and its indexed columns stay: room for that on the same page. Its key
+-- is hashed, as above.
+CREATE TABLE ai._vectorizer_document (
+    id int NOT NULL,
+    primary_key jsonb NOT NULL,
+    tag text,
+    content bytea NOT NULL,
+    recipe bytea NOT NULL,
+    chunks int NOT NULL
+) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_insert_scale_factor = 0.1);
+CREATE UNIQUE INDEX _vectorizer_document_key ON ai._vectorizer_document (id, md5(primary_key::text));
+COMMENT ON TABLE ai._vectorizer_document IS
+    'What is remembered of documents that are embedded, so that unchanged ones are neither downloaded nor cut again. A row that is missing costs time, nothing else.';
+COMMENT ON COLUMN ai._vectorizer_document.tag IS
+    'Entity tag of S3 or the web, and the second in which S3 got the object; of a file its size, times and inode. Sent or compared at the next look.';
+COMMENT ON COLUMN ai._vectorizer_document.content IS 'Fingerprint of the bytes, and of the media type that came with them.';
+COMMENT ON COLUMN ai._vectorizer_document.recipe IS
+    'Fingerprint of all else that the chunks depend on: version, configuration, URI, and the columns that the template names.';
+COMMENT ON COLUMN ai._vectorizer_document.chunks IS
+    'How many chunks it had: where the destination holds another number, the memory does not count.';
+SELECT pg_catalog.pg_extension_config_dump('ai._vectorizer_document', '');
+
+CREATE FUNCTION ai._forget_documents(vectorizer_id int4, keys text[]) RETURNS void
+LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'forget_documents_wrapper';
+COMMENT ON FUNCTION ai._forget_documents(int4, text[]) IS
+    'Forgets what was remembered of the documents with these primary keys, in JSON (NULL: of all), so that they are loaded anew. Called by the triggers on source tables.';
+
+-- Spares the triggers the making of keys that nobody remembers.
+CREATE FUNCTION ai._remembers_documents(vectorizer_id int4) RETURNS bool
+LANGUAGE sql STABLE STRICT SECURITY DEFINER PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT EXISTS (SELECT FROM ai._vectorizer_document d WHERE d.id = vectorizer_id)
+$$;
+COMMENT ON FUNCTION ai._remembers_documents(int4) IS
+    'Whether anything is remembered of the documents of a vectorizer. Called by the triggers on source tables.';
+
+CREATE OR REPLACE FUNCTION ai._forget_vectorizer() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    DELETE FROM ai._vectorizer_errors e WHERE e.id = OLD.id;
+    DELETE FROM ai._vectorizer_document d WHERE d.id = OLD.id;
+    DELETE FROM ai._vectorizer_run r WHERE r.id = OLD.id;
+    RETURN NULL;
+END
+$$;
+
+-- What was given up is listed, and tried again.
+
+CREATE FUNCTION ai._failed_documents(
+    OUT id int4, OUT primary_key text, OUT failure_step text, OUT class text, OUT reason text, OUT attempts int4,
+    OUT created_at timestamptz, OUT queued bool) RETURNS SETOF record
+LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'failed_documents_wrapper';
+COMMENT ON FUNCTION ai._failed_documents() IS 'The failed queues that the caller may look into.';
+
+CREATE VIEW ai.vectorizer_failed AS
+SELECT f.id, v.name, f.primary_key::pg_catalog.jsonb AS primary_key, f.failure_step, f.class, f.reason, f.attempts, f.created_at,
+       f.queued
+FROM ai._failed_documents() f
+JOIN ai._vectorizer v ON v.id = f.id;
+COMMENT ON VIEW ai.vectorizer_failed IS
+    'The documents that were given up, with the reason and the number of tries; queued: it is being tried again. Of each vectorizer for its owner and for pg_monitor.';
+
+CREATE FUNCTION ai._retry_vectorizer(vectorizer_id int4, primary_key text, class text) RETURNS int8
+LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'retry_vectorizer_wrapper';
+COMMENT ON FUNCTION ai._retry_vectorizer(int4, text, text) IS 'The work of ai.retry_vectorizer.';
+
+CREATE FUNCTION ai.retry_vectorizer(vectorizer_id int4, primary_key jsonb DEFAULT NULL, class text DEFAULT NULL) RETURNS int8
+LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT ai._retry_vectorizer(vectorizer_id, primary_key::text, class)
+$$;
+COMMENT ON FUNCTION ai.retry_vectorizer(int4, jsonb, text) IS
+    'Tries documents again at once that were given up or wait for another try: all, the one of a primary key, or those of a class of failures (transient, throttled, configuration, permanent, unknown). Returns how many. Ends a pause of the vectorizer. For its owner.';
+
+CREATE FUNCTION ai.retry_vectorizer(name text, primary_key jsonb DEFAULT NULL, class text DEFAULT NULL) RETURNS int8
+LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT ai._retry_vectorizer(ai._vectorizer_id(name), primary_key::text, class)
+$$;
+COMMENT ON FUNCTION ai.retry_vectorizer(text, jsonb, text) IS
+    'Tries documents again at once that were given up or wait for another try: all, the one of a primary key, or those of a class of failures (transient, throttled, configuration, permanent, unknown). Returns how many. Ends a pause of the vectorizer. For its owner.';
+GRANT SELECT ON ai.vectorizer_failed TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION ai.grant_vectorizer_usage(to_user name, admin bool DEFAULT false) RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = to_user) THEN
+        RAISE EXCEPTION 'role "%" does not exist', to_user USING ERRCODE = 'undefined_object';
+    END IF;
+    EXECUTE format('GRANT USAGE ON SCHEMA ai TO %I', to_user);
+    EXECUTE format(
+        'GRANT SELECT ON ai.vectorizer, ai.vectorizer_status, ai.vectorizer_errors, ai.vectorizer_failed, ai.worker_status TO %I%s',
+        to_user, CASE WHEN admin THEN ' WITH GRANT OPTION' ELSE '' END);
+END
+$$;
+
+-- Tokens in place of a text.
+
+-- Their text is what is sent: of tokens that came of a text, the provider makes the same again.
+CREATE FUNCTION ai.openai_embed(
+    model text, input_tokens int[], api_key text DEFAULT NULL, api_key_name text DEFAULT NULL,
+    dimensions int DEFAULT NULL, openai_user text DEFAULT NULL, extra_headers jsonb DEFAULT NULL,
+    extra_query jsonb DEFAULT NULL, extra_body jsonb DEFAULT NULL, verbose boolean DEFAULT false,
+    client_config jsonb DEFAULT NULL) RETURNS vector
+LANGUAGE c VOLATILE PARALLEL RESTRICTED COST 1000000 AS 'MODULE_PATHNAME', 'openai_embed_tokens_wrapper';
+COMMENT ON FUNCTION ai.openai_embed(text, int[], text, text, int, text, jsonb, jsonb, jsonb, boolean, jsonb) IS
+    'The vector of the text of these tokens, by one of OpenAI''s embedding models (cl100k_base).';
+REVOKE EXECUTE ON FUNCTION
+    ai.openai_embed(text, int[], text, text, int, text, jsonb, jsonb, jsonb, boolean, jsonb)
+FROM PUBLIC;
+
+-- Intervals are written in one way, whatever the session prefers.
+ALTER FUNCTION ai.scheduling_timescaledb(interval, timestamptz, bool, text) SET IntervalStyle = postgres;
+
+-- pgai has it for its semantic catalogue, and refuses it in a vectorizer; so does ai.create_vectorizer.
+CREATE FUNCTION ai.embedding_sentence_transformers(
+    model text DEFAULT 'nomic-ai/nomic-embed-text-v1.5', dimensions int4 DEFAULT 768) RETURNS jsonb
+LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT jsonb_strip_nulls(jsonb_build_object(
+        'implementation', 'sentence_transformers', 'config_type', 'embedding', 'model', model, 'dimensions', dimensions))
+$$;
+COMMENT ON FUNCTION ai.embedding_sentence_transformers(text, int4) IS
+    'A name from pgai, which no vectorizer takes.';
+
+-- New objects and further changes come above this line.
+
+-- Vectorizers that there are get the triggers and functions of this version. What was in a partition that has left meanwhile
+-- is removed; the rows of all partitions are looked at once more, since nobody was told of those that have come.
+SELECT ai._prune_vectorizer(v.id)
+FROM ai._vectorizer v
+JOIN pg_catalog.pg_class s ON s.oid OPERATOR(pg_catalog.=) v.source
+WHERE s.relkind OPERATOR(pg_catalog.=) 'p';
+SELECT ai._refresh_triggers();
+
+CREATE EVENT TRIGGER ai_after_ddl ON ddl_command_end
+    WHEN TAG IN ('CREATE TABLE', 'ALTER TABLE', 'ALTER SCHEMA', 'ALTER VIEW', 'CREATE TRIGGER', 'ALTER TRIGGER')
+    EXECUTE FUNCTION ai._after_ddl();
+COMMENT ON EVENT TRIGGER ai_after_ddl IS 'Keeps vectorizers in step with the names of their tables and columns.';

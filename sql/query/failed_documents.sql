@@ -1,0 +1,3 @@
+SELECT {failed_key}::text, f.failure_step, f.class, f.reason, f.attempts, f.created_at,
+       EXISTS (SELECT FROM {queue} q WHERE {failed_is_item}) AS queued
+FROM {failed} f

@@ -1,0 +1,1 @@
+DELETE FROM ai._vectorizer_document d WHERE d.id = $1

@@ -1,0 +1,1 @@
+DELETE FROM ai._vectorizer_stash WHERE id = $1 AND item = ANY ($2)

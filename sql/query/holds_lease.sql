@@ -1,1 +1,0 @@
-SELECT 1 FROM {queue} q WHERE q.item = $1 AND q.lease = $2

@@ -1,0 +1,16 @@
+-- Documents that wait for another try (the one of the key $1, those of the keys $2; NULL: all) are due now, on a clean
+-- account. Those that somebody works on are left to him.
+UPDATE {queue} q
+SET attempts = 0, crashes = 0, loading_retries = 0, loading_retry_after = NULL
+FROM (
+    SELECT q.item
+    FROM {queue} q
+    WHERE (q.lease IS NULL OR q.lease_expires_at < now())
+      AND (q.loading_retry_after > now() OR q.crashes > 0)
+      AND ($1 IS NULL OR EXISTS (
+          SELECT FROM jsonb_populate_record(NULL::{queue}, jsonb_build_object({queued_from_named})) AS k
+          WHERE {key_is_item}))
+      AND ($2 IS NULL OR {primary_key} IN (SELECT e.value FROM jsonb_array_elements($2) AS e))
+    FOR UPDATE SKIP LOCKED
+) AS waiting
+WHERE q.item = waiting.item

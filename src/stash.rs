@@ -1,0 +1,81 @@
+//! Vectors of documents that are too large to be embedded in one go, put aside until all of them are there.
+//!
+//! They keep the memory of the worker flat, and what has been paid for is not paid for again when the rest fails.
+
+use std::collections::{HashMap, HashSet};
+
+use ai_pipeline::config::Embedding;
+use ai_pipeline::memory::Fingerprint;
+
+use crate::catalog::Vectorizer;
+use crate::{statement, transaction};
+
+/// What a text is known by here: its vector is another one under another model.
+pub fn key(embedding: &Embedding, text: &str) -> Fingerprint {
+    let model = format!(
+        "{}/{}/{}",
+        embedding.provider(),
+        embedding.model(),
+        embedding.dimensions()
+    );
+    Fingerprint::of(Some(&model), text.as_bytes())
+}
+
+/// The keys of the texts of a document whose vectors are there.
+pub fn keys(vectorizer: &Vectorizer, item: i64) -> HashSet<Fingerprint> {
+    let sql = include_str!("../sql/query/stashed_keys.sql");
+    let keys = statement::rows(sql, &[vectorizer.id.into(), item.into()], |row| row.must::<Vec<u8>>(1));
+    keys.iter().filter_map(|key| Fingerprint::remembered(key)).collect()
+}
+
+/// Puts vectors aside, under the keys of their texts.
+pub fn put(vectorizer: &Vectorizer, item: i64, keys: &[Fingerprint], vectors: &[Vec<f32>]) {
+    let keys: Vec<&[u8]> = keys.iter().map(Fingerprint::as_bytes).collect();
+    let bytes = |vector: &Vec<f32>| vector.iter().flat_map(|number| number.to_le_bytes()).collect();
+    let vectors: Vec<Vec<u8>> = vectors.iter().map(bytes).collect();
+    let arguments = [vectorizer.id.into(), item.into(), keys.into(), vectors.into()];
+    statement::run(include_str!("../sql/query/stash.sql"), &arguments);
+}
+
+/// The vectors of some texts of a document, which are all there.
+///
+/// Called while the owner of the vectorizer acts; what it reads is the extension's.
+pub fn take(vectorizer: &Vectorizer, item: i64, keys: &[Fingerprint]) -> Vec<Vec<f32>> {
+    let wanted: Vec<&[u8]> = keys.iter().map(Fingerprint::as_bytes).collect();
+    let arguments = [vectorizer.id.into(), item.into(), wanted.into()];
+    let read = |row: &statement::Row| (row.must::<Vec<u8>>(1), row.must::<Vec<u8>>(2));
+    let sql = include_str!("../sql/query/stashed_vectors.sql");
+    let rows = transaction::acting_as_extension(|| statement::rows(sql, &arguments, read));
+    let vectors: HashMap<Vec<u8>, Vec<u8>> = rows.into_iter().collect();
+    let numbers = |bytes: &Vec<u8>| {
+        let (numbers, _) = bytes.as_chunks::<4>();
+        numbers.iter().map(|number| f32::from_le_bytes(*number)).collect()
+    };
+    let vector = |key: &Fingerprint| vectors.get(key.as_bytes()).map(numbers);
+    keys.iter().filter_map(vector).collect()
+}
+
+/// Forgets what was put aside of documents.
+pub fn forget(vectorizer: &Vectorizer, items: Vec<i64>) {
+    statement::run(
+        include_str!("../sql/query/forget_stash.sql"),
+        &[vectorizer.id.into(), items.into()],
+    );
+}
+
+/// Forgets what was put aside of documents that are no longer in the queue.
+pub fn sweep(vectorizer: &Vectorizer) {
+    let stashed = include_str!("../sql/query/stashed_items.sql");
+    let mut items: Vec<i64> = statement::rows(stashed, &[vectorizer.id.into()], |row| row.must(1));
+    if items.is_empty() {
+        return;
+    }
+    let known: HashSet<i64> = transaction::acting_as(vectorizer.owner, || {
+        let known = &vectorizer.statements.known_items;
+        statement::rows(known, &[items.clone().into()], |row| row.must(1))
+    })
+    .into_iter()
+    .collect();
+    items.retain(|item| !known.contains(item));
+    forget(vectorizer, items);
+}

@@ -1,0 +1,316 @@
+//! `ai.verify_vectorizer`: whether the destination is what it should be, found out by doing the worker's work again up to
+//! the texts, without the provider.
+//!
+//! Rows come through a cursor, so everything is compared as it was at one moment, and memory does not grow with the table;
+//! a few documents are read at a time.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use ai_pipeline::config::Destination;
+use ai_pipeline::error::Failure;
+use ai_pipeline::verify::{self, Difference, Stored};
+use pgrx::JsonB;
+use pgrx::iter::TableIterator;
+use pgrx::prelude::*;
+use serde_json::Value;
+
+use crate::bridge::{Bridge, Task};
+use crate::catalog::{self, Vectorizer};
+use crate::error::raise;
+use crate::queue::{self, Content};
+use crate::settings;
+use crate::statement::{Cursor, Row};
+use crate::transaction::{acting_as_extension, restricted_to};
+use crate::vectorizer::{missing, must_own};
+use crate::worker::services::Services;
+use crate::worker::shared_memory;
+
+/// Documents that are read at a time. Their texts and chunks are in memory.
+const AT_A_TIME: usize = 16;
+/// Rows that the cursor gives at once.
+const ROWS: usize = AT_A_TIME / 2;
+/// Documents that one statement enqueues.
+const KEYS: usize = 1000;
+
+type Findings = TableIterator<
+    'static,
+    (
+        name!(primary_key, String),
+        name!(chunk_seq, Option<i32>),
+        name!(problem, String),
+        name!(detail, String),
+    ),
+>;
+
+#[pg_extern(sql = false)]
+fn verify_vectorizer(vectorizer_id: Option<i32>, repair: Option<bool>) -> Findings {
+    let vectorizer_id = vectorizer_id.unwrap_or_else(|| missing("NULL"));
+    must_own(vectorizer_id);
+    let vectorizer = match acting_as_extension(|| catalog::vectorizer(vectorizer_id)) {
+        Some(Ok(vectorizer)) => Arc::new(vectorizer),
+        Some(Err(reason)) => raise(
+            PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+            format!("vectorizer {vectorizer_id} cannot work: {reason}"),
+            Some("Drop the vectorizer with ai.drop_vectorizer, or bring back what it needs."),
+        ),
+        None => missing(&vectorizer_id.to_string()),
+    };
+    let findings = Verification::new(vectorizer, repair.unwrap_or_default());
+    TableIterator::new(findings.map(|finding| {
+        let Finding {
+            key,
+            seq,
+            problem,
+            detail,
+        } = finding;
+        (key, seq, problem, detail)
+    }))
+}
+
+/// One line of the answer. Keys are JSON as Postgres writes it: its numbers are longer than those of serde_json.
+struct Finding {
+    key: String,
+    seq: Option<i32>,
+    problem: String,
+    detail: String,
+}
+
+/// A document whose texts are being made.
+struct Reading {
+    key: String,
+    stored: Vec<Stored>,
+    /// Of the vector in the column, where there is one.
+    column: Option<usize>,
+    _task: Task,
+}
+
+/// The texts that a document should have.
+struct Read {
+    number: u64,
+    texts: Result<Vec<String>, Failure>,
+}
+
+struct Verification {
+    vectorizer: Arc<Vectorizer>,
+    repair: bool,
+    services: Services,
+    bridge: Bridge<Read>,
+    /// What is left to do, the last first.
+    stages: Vec<(Stage, Cursor)>,
+    reading: BTreeMap<u64, Reading>,
+    next: u64,
+    found: VecDeque<Finding>,
+    /// Keys of wrong documents. They are enqueued at the end, because from then on whoever changes one of them has to wait
+    /// for the end of the caller's transaction.
+    wrong: Vec<String>,
+}
+
+enum Stage {
+    Documents,
+    Strays,
+}
+
+impl Verification {
+    fn new(vectorizer: Arc<Vectorizer>, repair: bool) -> Verification {
+        let settings = settings::current();
+        let bridge = Bridge::of_session(AT_A_TIME);
+        let services = bridge.within(|| Services::new(&settings));
+        let statements = &vectorizer.statements;
+        // Both now: the two see the same state of the tables.
+        let stages = restricted_to(vectorizer.owner, || {
+            vec![
+                (Stage::Strays, Cursor::open(&statements.strays)),
+                (Stage::Documents, Cursor::open(&statements.documents)),
+            ]
+        });
+        Verification {
+            vectorizer,
+            repair,
+            services,
+            bridge,
+            stages,
+            reading: BTreeMap::new(),
+            next: 0,
+            found: VecDeque::new(),
+            wrong: Vec::new(),
+        }
+    }
+
+    /// Does a bit of what is left; false when nothing is.
+    fn advance(&mut self) -> bool {
+        if self.reading.len() + ROWS <= AT_A_TIME
+            && let Some((stage, cursor)) = self.stages.last()
+        {
+            let more = match stage {
+                Stage::Documents => {
+                    let rows = restricted_to(self.vectorizer.owner, || cursor.fetch(ROWS, document));
+                    let more = !rows.is_empty();
+                    rows.into_iter().for_each(|row| self.look_at(row));
+                    more
+                }
+                Stage::Strays => {
+                    let rows = restricted_to(self.vectorizer.owner, || cursor.fetch(KEYS, stray));
+                    let more = !rows.is_empty();
+                    rows.into_iter().for_each(|row| self.report_stray(row));
+                    more
+                }
+            };
+            if !more && let Some((_, cursor)) = self.stages.pop() {
+                cursor.close();
+            }
+            return true;
+        }
+        if !self.reading.is_empty() {
+            let Read { number, texts } = self.bridge.wait_in_session();
+            let reading = self.reading.remove(&number).expect("a document is read once");
+            self.compare(reading, texts);
+            return true;
+        }
+        if !self.wrong.is_empty() {
+            self.repair();
+        }
+        false
+    }
+
+    fn look_at(&mut self, row: DocumentRow) {
+        let DocumentRow {
+            key,
+            document,
+            columns,
+            obstacle,
+            stored,
+            column,
+        } = row;
+        if let Some((problem, detail)) = obstacle {
+            self.report(key, None, problem, detail);
+            return;
+        }
+        let prepare = self.services.texts(&self.vectorizer, document, columns);
+        let number = self.next;
+        self.next += 1;
+        let task = self.bridge.spawn(async move {
+            Read {
+                number,
+                texts: prepare.await,
+            }
+        });
+        let reading = Reading {
+            key,
+            stored,
+            column,
+            _task: task,
+        };
+        self.reading.insert(number, reading);
+    }
+
+    fn compare(&mut self, reading: Reading, texts: Result<Vec<String>, Failure>) {
+        let config = &self.vectorizer.config;
+        let dimensions = usize::try_from(config.embedding.dimensions()).unwrap_or(0);
+        let Reading {
+            key, stored, column, ..
+        } = reading;
+        let differences = match texts {
+            Err(failure) => {
+                self.wrong(&key);
+                return self.report(key, None, "unreadable", failure.to_string());
+            }
+            Ok(texts) => match config.destination {
+                Destination::Table { .. } => verify::differences(&texts, &stored, dimensions),
+                Destination::Column { .. } => verify::column_differences(!texts.is_empty(), column, dimensions),
+            },
+        };
+        if !differences.is_empty() {
+            self.wrong(&key);
+        }
+        for Difference { seq, problem, detail } in differences {
+            self.report(key.clone(), seq, &problem.to_string(), detail);
+        }
+    }
+
+    fn report_stray(&mut self, (key, queued, detail): (String, bool, String)) {
+        if !queued {
+            self.wrong(&key);
+        }
+        let problem = if queued { "queued" } else { "orphan" };
+        self.report(key, None, problem, detail);
+    }
+
+    fn report(&mut self, key: String, seq: Option<i32>, problem: &str, detail: String) {
+        self.found.push_back(Finding {
+            key,
+            seq,
+            problem: problem.to_owned(),
+            detail,
+        });
+    }
+
+    fn wrong(&mut self, key: &str) {
+        if self.repair {
+            self.wrong.push(key.to_owned());
+        }
+    }
+
+    /// Has the worker do the wrong documents again.
+    fn repair(&mut self) {
+        let wrong = std::mem::take(&mut self.wrong);
+        for keys in wrong.chunks(KEYS) {
+            let named = format!("[{}]", keys.join(","));
+            restricted_to(self.vectorizer.owner, || queue::enqueue(&self.vectorizer, &named));
+            // What is remembered of them may be as wrong as they are. After they are in the queue: see forget_documents.sql.
+            acting_as_extension(|| catalog::forget_documents(self.vectorizer.id, keys));
+        }
+        acting_as_extension(|| catalog::forget_timed_documents(self.vectorizer.id));
+        shared_memory::wake_at_commit();
+    }
+}
+
+impl Iterator for Verification {
+    type Item = Finding;
+
+    fn next(&mut self) -> Option<Finding> {
+        while self.found.is_empty() && self.advance() {}
+        self.found.pop_front()
+    }
+}
+
+/// A row of sql/query/documents.sql.
+struct DocumentRow {
+    key: String,
+    document: Option<Content>,
+    columns: Value,
+    /// Why it need not be looked at: problem and detail.
+    obstacle: Option<(&'static str, String)>,
+    stored: Vec<Stored>,
+    column: Option<usize>,
+}
+
+fn document(row: &Row) -> DocumentRow {
+    let queued = row.get(5).map(|detail| ("queued", detail));
+    let failed = row.must::<bool>(7).then(|| ("failed", row.must(6)));
+    let seqs: Vec<i32> = row.get(8).unwrap_or_default();
+    let texts: Vec<String> = row.get(9).unwrap_or_default();
+    let dimensions: Vec<Option<i32>> = row.get(10).unwrap_or_default();
+    let length = |dimensions: Option<i32>| dimensions.map(|number| number.unsigned_abs() as usize);
+    let column = dimensions.first().copied().and_then(length);
+    let chunks = seqs.into_iter().zip(texts).zip(dimensions);
+    DocumentRow {
+        key: row.must(1),
+        document: row.get(2).map(Content::Text).or_else(|| row.get(3).map(Content::Bytes)),
+        columns: row.must::<JsonB>(4).0,
+        obstacle: queued.or(failed),
+        column,
+        stored: chunks
+            .map(|((seq, text), dimensions)| Stored {
+                seq,
+                text,
+                dimensions: length(dimensions),
+            })
+            .collect(),
+    }
+}
+
+/// A row of sql/query/strays.sql: primary key, whether the queue has it, detail.
+fn stray(row: &Row) -> (String, bool, String) {
+    (row.must(1), row.must(2), row.must(3))
+}

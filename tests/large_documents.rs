@@ -1,0 +1,197 @@
+//! Documents that are too large to be embedded in one go: portion by portion, and visible all at once.
+
+mod support;
+
+#[path = "support/notes.rs"]
+mod notes;
+
+use notes::{kill, queued, wait_for_no_worker};
+use provider::Behaviour;
+use support::Scene;
+
+/// Vectors so long that a portion holds 341 of them.
+const DIMENSIONS: usize = 3_072;
+const PORTION: u64 = 341;
+/// Three portions.
+const LINES: usize = 800;
+
+const STASH: &str = "SELECT count(*) FROM ai._vectorizer_stash";
+
+/// A table with a vectorizer that makes a chunk of every line.
+fn start() -> Scene {
+    let scene = Scene::start_with(|options| options.setting("ai.lease_duration", "2s"));
+    scene
+        .cluster
+        .execute("CREATE TABLE note (id int PRIMARY KEY, body text)");
+    scene.cluster.execute(&format!(
+        "SELECT ai.create_vectorizer(
+             'note'::regclass,
+             loading => ai.loading_column('body'),
+             chunking => ai.chunking_character_text_splitter(1, 0, E'\\n'),
+             embedding => ai.embedding_openai('text-embedding-3-large', {DIMENSIONS})
+         )"
+    ));
+    scene
+}
+
+fn body(word: &str) -> String {
+    format!("(SELECT string_agg('{word} ' || i, E'\\n' ORDER BY i) FROM generate_series(1, {LINES}) i)")
+}
+
+/// How many chunks begin with a word, of how many, and whether their numbers have no gap.
+fn chunks(scene: &Scene, word: &str) -> Vec<String> {
+    let sql = format!(
+        "SELECT count(*) FILTER (WHERE chunk = '{word} ' || chunk_seq + 1), count(*) FROM note_embedding_store"
+    );
+    scene.cluster.rows(&sql).remove(0)
+}
+
+fn all() -> Vec<String> {
+    vec![LINES.to_string(), LINES.to_string()]
+}
+
+#[test]
+fn a_large_document_is_embedded_in_portions() {
+    let scene = start();
+    scene
+        .cluster
+        .execute(&format!("INSERT INTO note SELECT 1, {}", body("line")));
+    scene.cluster.wait_until_settled();
+    assert_eq!(chunks(&scene, "line"), all());
+    let inputs: Vec<usize> = scene
+        .provider
+        .seen()
+        .iter()
+        .map(|request| request.texts.len())
+        .collect();
+    assert_eq!(inputs, [341, 341, 118]);
+    assert_eq!(scene.cluster.value(STASH), "0");
+}
+
+/// The old chunks stay until all new ones are there, and what was paid for is not paid for again.
+#[test]
+fn a_killed_worker_loses_the_portion_in_flight() {
+    let scene = start();
+    scene
+        .cluster
+        .execute(&format!("INSERT INTO note SELECT 1, {}", body("old")));
+    scene.cluster.wait_until_settled();
+    scene.provider.reset();
+    scene.provider.behave(Behaviour::Hang);
+    scene.provider.behave_times(2, Behaviour::Well);
+    scene
+        .cluster
+        .execute(&format!("UPDATE note SET body = {}", body("new")));
+    scene
+        .cluster
+        .wait_for("two portions are paid for", STASH, &(2 * PORTION).to_string());
+    assert_eq!(chunks(&scene, "old"), all());
+    let worker = scene.cluster.wait_for_worker();
+    kill(&scene.cluster, worker);
+    scene.provider.reset();
+    scene.cluster.wait_until_settled();
+    assert_eq!(chunks(&scene, "new"), all());
+    assert_eq!(scene.provider.counts().inputs, LINES as u64 - 2 * PORTION);
+    assert_eq!(scene.cluster.value(STASH), "0");
+}
+
+#[test]
+fn a_failure_between_portions_is_made_up_for() {
+    let scene = start();
+    scene.provider.behave_times(1, Behaviour::Well);
+    scene.provider.behave_times(1, Behaviour::ServerError);
+    scene
+        .cluster
+        .execute(&format!("INSERT INTO note SELECT 1, {}", body("line")));
+    scene.cluster.wait_until_settled();
+    assert_eq!(chunks(&scene, "line"), all());
+    assert_eq!(scene.provider.counts().inputs, LINES as u64);
+    assert_eq!(scene.cluster.value(STASH), "0");
+}
+
+#[test]
+fn a_document_that_goes_takes_its_portions_along() {
+    let scene = start();
+    scene.provider.behave(Behaviour::Hang);
+    scene.provider.behave_times(1, Behaviour::Well);
+    scene
+        .cluster
+        .execute(&format!("INSERT INTO note SELECT 1, {}", body("line")));
+    scene
+        .cluster
+        .wait_for("a portion is paid for", STASH, &PORTION.to_string());
+    scene.cluster.execute("DELETE FROM note");
+    assert_eq!(queued(&scene.cluster, 1, "item"), None);
+    scene.provider.behave(Behaviour::Well);
+    let worker = scene.cluster.wait_for_worker();
+    kill(&scene.cluster, worker);
+    scene.cluster.execute("INSERT INTO note VALUES (2, 'small')");
+    scene.cluster.wait_until_settled();
+    wait_for_no_worker(&scene.cluster);
+    assert_eq!(scene.cluster.value(STASH), "0");
+    assert_eq!(
+        scene.cluster.column("SELECT chunk FROM note_embedding_store"),
+        ["small"]
+    );
+}
+
+/// Of documents that together are too large for the worker only some are read at a time.
+#[test]
+fn documents_wait_for_memory() {
+    let scene = Scene::start_with(|options| options.setting("ai.max_memory", "16MB"));
+    scene
+        .cluster
+        .execute("CREATE TABLE note (id int PRIMARY KEY, body text)");
+    scene.cluster.execute(
+        "SELECT ai.create_vectorizer(
+             'note'::regclass,
+             loading => ai.loading_column('body'),
+             chunking => ai.chunking_character_text_splitter(1000, 0, E'\\n'),
+             embedding => ai.embedding_openai('text-embedding-3-small', 8)
+         )",
+    );
+    // Four times their size is a third of the budget for the first, and more than all of it for the last.
+    scene.cluster.execute(
+        "INSERT INTO note
+         SELECT i, (SELECT string_agg(i || repeat('x', 900) || l, E'\\n') FROM generate_series(1, 1000 * i) l)
+         FROM generate_series(1, 4) i",
+    );
+    scene.cluster.wait_until_settled();
+    let chunks = "SELECT id || ':' || count(*) FROM note_embedding_store GROUP BY id ORDER BY id";
+    assert_eq!(scene.cluster.column(chunks), ["1:1000", "2:2000", "3:3000", "4:4000"]);
+    assert_eq!(scene.cluster.column("SELECT count(*) FROM ai.vectorizer_errors"), ["0"]);
+}
+
+#[test]
+fn a_large_document_that_goes_while_it_waits_leaves_nothing() {
+    let scene = Scene::start_with(|options| options.setting("ai.max_memory", "16MB"));
+    scene
+        .cluster
+        .execute("CREATE TABLE note (id int PRIMARY KEY, body bytea)");
+    scene.cluster.execute(
+        "SELECT ai.create_vectorizer(
+             'note'::regclass,
+             loading => ai.loading_column('body'),
+             chunking => ai.chunking_character_text_splitter(1000, 0, E'\\n'),
+             embedding => ai.embedding_openai('text-embedding-3-small', 8)
+         )",
+    );
+    scene.provider.behave(Behaviour::Hang);
+    let lines =
+        "(SELECT convert_to(string_agg(repeat('x', 900) || l, E'\\n'), 'UTF8') FROM generate_series(1, 4000) l)";
+    scene.cluster.execute(&format!(
+        "INSERT INTO note SELECT i, {lines} FROM generate_series(1, 2) i"
+    ));
+    scene.cluster.wait_for(
+        "one has all the memory, the other waits",
+        "SELECT count(*) FROM ai._vectorizer_q_1 WHERE lease IS NOT NULL",
+        "2",
+    );
+    scene.cluster.execute("DELETE FROM note");
+    scene.provider.behave(Behaviour::Well);
+    let worker = scene.cluster.wait_for_worker();
+    kill(&scene.cluster, worker);
+    scene.cluster.execute("INSERT INTO note VALUES (3, 'small')");
+    scene.cluster.wait_until_settled();
+    assert_eq!(scene.cluster.column("SELECT id FROM note_embedding_store"), ["3"]);
+}
