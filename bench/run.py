@@ -80,6 +80,8 @@ def peer_wanted():
 
 def main():
     cases, times, with_settings, with_peer = chosen(), repeats(), settings(), peer_wanted()
+    # Who measures beside others should be able to see it afterwards; the build makes load of its own.
+    load = os.getloadavg()[0]
     tree = ROOT / ".setup" / f"postgres-{MAJOR}"
     build = [ROOT / "tests" / "support" / "build.sh", "--release", bin_folder(tree, MAJOR) / "pg_config"]
     if subprocess.run(build, cwd=ROOT, stdin=subprocess.DEVNULL).returncode != 0:
@@ -113,8 +115,9 @@ def main():
             if with_peer and number in peer.CASES:
                 figures += peer.run(number, bench, ours)
             print(f"    {time.monotonic() - begun:.0f} s", flush=True)
+            # After each, so that a long run that is ended early leaves what it found.
+            results.write(BENCH / "RESULTS.md", server, with_settings, times, load, figures)
         print("\n" + plain(figures))
-        results.write(BENCH / "RESULTS.md", server, with_settings, times, figures)
         print(f"\nbench/RESULTS.md is written; it took {time.monotonic() - started:.0f} s")
 
 
