@@ -48,6 +48,12 @@ pub fn run<T>(work: impl FnOnce() -> T) -> Result<T, Aborted> {
     committed
 }
 
+/// Has the running transaction on the disk before its commit returns, whatever `synchronous_commit` says.
+pub fn must_last() {
+    // SAFETY: a flag of the running transaction.
+    unsafe { pg_sys::ForceSyncCommit() };
+}
+
 /// Runs a statement that manages transactions by itself (CREATE INDEX CONCURRENTLY), as a client's would be run: at top
 /// level, through a portal, which is what keeps its plan and its snapshots in order across the commits inside.
 ///
