@@ -59,6 +59,7 @@ pub enum Schedule {
 #[derive(Debug)]
 pub struct Statements {
     pub claim: String,
+    pub taken: String,
     pub read: String,
     pub next_due: String,
     pub renew: String,
@@ -344,6 +345,7 @@ impl Statements {
         }
         Statements {
             claim: of!("claim"),
+            taken: of!("taken"),
             read: of!("read"),
             next_due: of!("next_due"),
             renew: of!("renew"),
