@@ -447,3 +447,172 @@ fn only_the_owner_has_replication_followed() {
         )
     );
 }
+
+/// As many as three workers serve them all, one after the other. They are copies, as many are in practice.
+#[test]
+fn a_hundred_databases_are_served_in_turn() {
+    const NUMBER: usize = 100;
+    let notes = Notes::start_with(|options| {
+        options
+            .setting("ai.idle_timeout", "0")
+            .setting("ai.max_workers", "3")
+            .setting("shared_buffers", "128MB")
+    });
+    let first = notes.another_database("tenant_1");
+    first.disconnect();
+    for number in 2..=NUMBER {
+        wait_for_no_worker_in(&notes.cluster, "tenant_1");
+        notes.cluster.execute(&format!(
+            "CREATE DATABASE tenant_{number} TEMPLATE tenant_1 STRATEGY file_copy"
+        ));
+    }
+    let tenants: Vec<Database> = (1..=NUMBER)
+        .map(|number| notes.cluster.database(&format!("tenant_{number}")))
+        .collect();
+    for (number, tenant) in (1..).zip(&tenants) {
+        add(tenant, number, "text");
+        tenant.disconnect();
+    }
+    let mut most = 0;
+    let processes = "SELECT count(*) FROM pg_stat_activity WHERE backend_type IN ('ai worker', 'ai indexer')";
+    for (number, tenant) in (1..).zip(&tenants) {
+        let expected = [format!("{number}:text")];
+        let look = || {
+            most = most.max(notes.cluster.value(processes).parse::<usize>().unwrap());
+            let seen = embedded(tenant);
+            tenant.disconnect();
+            seen
+        };
+        wait_until("the note of a tenant is embedded", DEADLINE * 2, look, |seen| {
+            seen == &expected
+        });
+    }
+    assert!((1..=3).contains(&most), "{most} processes at a time");
+    assert_eq!(notes.provider.counts().inputs, NUMBER as u64);
+}
+
+/// Databases that are copied have to be left by their workers first; Postgres waits for that, but not for ever.
+#[track_caller]
+fn wait_for_no_worker_in(cluster: &Cluster, database: &str) {
+    let sql =
+        format!("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'ai worker' AND datname = '{database}'");
+    cluster.wait_for("its worker has left", &sql, "0");
+}
+
+/// While pg_upgrade has a server in its hands, nothing of ours runs, and what is written waits.
+#[test]
+fn nothing_runs_while_the_server_is_upgraded() {
+    let mut notes = Notes::start_with(|options| options.setting("ai.naptime", "1s"));
+    add(&notes.cluster, 1, "one");
+    wait_for_embedded(&notes.cluster, &["1:one"]);
+    notes.0.cluster.restart_with(|options| options.binary_upgrade(true));
+    let before = notes.provider.counts().requests;
+    add(&notes.cluster, 2, "two");
+    notes.cluster.execute("UPDATE note SET body = 'eins' WHERE id = 1");
+    assert_eq!(notes.cluster.value("SELECT ai.vectorizer_queue_pending(1)"), "2");
+    // Twice the naptime.
+    notes.cluster.execute("SELECT pg_sleep(2)");
+    assert_eq!(
+        notes
+            .cluster
+            .value("SELECT count(*) FROM pg_stat_activity WHERE backend_type LIKE 'ai %'"),
+        "0"
+    );
+    assert_eq!(notes.provider.counts().requests, before);
+    notes.0.cluster.restart_with(|options| options.binary_upgrade(false));
+    wait_for_embedded(&notes.cluster, &["1:eins", "2:two"]);
+}
+
+/// Callers in serializable transactions may be told to try again, as ever, also when they change what the worker has just
+/// taken; nothing else fails, and nothing is missed.
+#[test]
+fn serializable_callers_are_served() {
+    let notes = Notes::start_with(|options| options.setting("default_transaction_isolation", "serializable"));
+    notes
+        .cluster
+        .execute("INSERT INTO note SELECT i, 'note ' || i FROM generate_series(1, 40) i");
+    std::thread::scope(|scope| {
+        for session in 0..4 {
+            let notes = &notes;
+            scope.spawn(move || {
+                let mut user = notes.cluster.connect().unwrap();
+                for round in 0..20 {
+                    let (changed, gone, new) = (
+                        1 + session * 10 + round % 8,
+                        9 + session * 10 + round % 2,
+                        100 + session * 100 + round,
+                    );
+                    let work = format!(
+                        "BEGIN; UPDATE note SET body = 'round {round} of {session}' WHERE id = {changed};
+                         DELETE FROM note WHERE id = {gone}; INSERT INTO note VALUES ({new}, 'new {new}'); COMMIT"
+                    );
+                    while let Err(error) = user.batch_execute(&work) {
+                        let code = error.code().map(|code| code.code().to_owned());
+                        assert_eq!(code.as_deref(), Some("40001"), "{error}");
+                        user.batch_execute("ROLLBACK").unwrap();
+                    }
+                }
+            });
+        }
+    });
+    notes.cluster.wait_until_settled();
+    assert_eq!(notes.cluster.value("SELECT count(*) FROM note_embedding_store"), "112");
+    assert_eq!(verified(&notes.cluster, "public_note_embedding_store"), [[""; 3]; 0]);
+    assert_eq!(errors(&notes.cluster), [""; 0]);
+}
+
+/// A pooler gives a session with its prepared statements from client to client, and cleans up in between.
+#[test]
+fn prepared_statements_outlive_vectorizers() {
+    let scene = Scene::start();
+    let cluster = &scene.cluster;
+    cluster.execute("CREATE TABLE note (id int PRIMARY KEY, body text)");
+    let mut pooled = cluster.connect().unwrap();
+    // Kept plans, from the sixth time on.
+    pooled
+        .batch_execute("SET plan_cache_mode = force_generic_plan")
+        .unwrap();
+    let insert = pooled.prepare("INSERT INTO note VALUES ($1, $2)").unwrap();
+    let update = pooled.prepare("UPDATE note SET body = $2 WHERE id = $1").unwrap();
+    let delete = pooled.prepare("DELETE FROM note WHERE id = $1").unwrap();
+    pooled.execute(&insert, &[&1, &"one"]).unwrap();
+    cluster.execute("DROP TABLE note");
+    create_notes(cluster, 6);
+    let mut next = 2;
+    let mut expected = Vec::new();
+    let chunks = || cluster.column("SELECT chunk FROM note_embedding_store ORDER BY id");
+    for change in [
+        "SELECT 1",
+        "ALTER TABLE ai._vectorizer_q_1 RENAME TO queue",
+        "ALTER TABLE note ADD COLUMN more int",
+        "SELECT ai.follow_replication(1)",
+        "SELECT ai.create_vectorizer('note', name => 'again', loading => ai.loading_column('body'),
+             destination => ai.destination_column('vector'), chunking => ai.chunking_none(),
+             embedding => ai.embedding_openai('text-embedding-3-small', 8))",
+    ] {
+        cluster.execute(change);
+        pooled.execute(&insert, &[&next, &"new"]).unwrap();
+        pooled.execute(&update, &[&next, &"changed"]).unwrap();
+        pooled.execute(&insert, &[&(next + 1), &"short-lived"]).unwrap();
+        pooled.execute(&delete, &[&(next + 1)]).unwrap();
+        next += 2;
+        expected.push("changed");
+        wait_until(change, DEADLINE, chunks, |seen| *seen == expected);
+        // What a pooler sends between two clients; it would take the statements along, which are the driver's.
+        pooled
+            .batch_execute("CLOSE ALL; RESET ALL; UNLISTEN *; DISCARD PLANS; DISCARD TEMP; DISCARD SEQUENCES")
+            .unwrap();
+    }
+    cluster.wait_until_settled();
+    let vectors = "SELECT count(*) FROM note WHERE vector IS NOT NULL";
+    assert_eq!(cluster.value(vectors), expected.len().to_string());
+    pooled.batch_execute("DISCARD ALL").unwrap();
+    pooled.batch_execute("INSERT INTO note VALUES (100, 'after')").unwrap();
+    expected.push("after");
+    wait_until("a session that was cleaned", DEADLINE, chunks, |seen| *seen == expected);
+    let insert = pooled.prepare("INSERT INTO note (id, body) VALUES ($1, $2)").unwrap();
+    cluster.execute("SELECT ai.drop_vectorizer(1); SELECT ai.drop_vectorizer('again')");
+    pooled.execute(&insert, &[&101, &"nobody's"]).unwrap();
+    cluster.execute("DROP EXTENSION ai CASCADE");
+    pooled.execute(&insert, &[&102, &"nobody's"]).unwrap();
+}
