@@ -3,6 +3,15 @@
 -- Vectorizers are altered below: the event trigger would follow with functions that are not there yet.
 DROP EVENT TRIGGER ai_after_ddl;
 
+-- pg_upgrade refuses tables with numbers of functions, which it does not keep.
+
+ALTER TABLE ai._vectorizer ALTER COLUMN trigger_function TYPE text USING trigger_function::oid::text;
+UPDATE ai._vectorizer v
+SET trigger_function = pg_catalog.format('%I.%I', n.nspname, p.proname)
+FROM pg_catalog.pg_proc p
+JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) p.pronamespace
+WHERE p.oid::text OPERATOR(pg_catalog.=) v.trigger_function;
+
 -- Partitions are followed.
 
 ALTER TABLE ai._vectorizer ADD COLUMN partitions oid[] NOT NULL DEFAULT '{}';
@@ -35,7 +44,7 @@ LANGUAGE sql STABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp A
     SELECT count(*) FILTER (WHERE t.tgenabled <> 'D') = CASE s.relkind WHEN 'p' THEN 2 ELSE 4 END
     FROM ai._vectorizer v
     JOIN pg_class s ON s.oid = v.source
-    LEFT JOIN pg_trigger t ON t.tgrelid = v.source AND t.tgfoid = v.trigger_function AND t.tgname <> v.trigger_name || '_replica'
+    LEFT JOIN pg_trigger t ON t.tgrelid = v.source AND t.tgfoid = to_regproc(v.trigger_function) AND t.tgname <> v.trigger_name || '_replica'
     WHERE v.id = vectorizer_id
     GROUP BY s.relkind
 $$;
@@ -111,8 +120,14 @@ BEGIN
     ) OR EXISTS (
         SELECT FROM pg_event_trigger_ddl_commands() d
         JOIN pg_trigger t ON t.oid = d.objid
-        JOIN ai._vectorizer v ON v.source = t.tgrelid AND v.trigger_function = t.tgfoid
+        JOIN ai._vectorizer v ON v.source = t.tgrelid AND to_regproc(v.trigger_function) = t.tgfoid
         WHERE d.classid = 'pg_trigger'::regclass
+    ) OR EXISTS (
+        -- The function of a trigger was renamed or moved.
+        SELECT FROM pg_event_trigger_ddl_commands() d
+        JOIN pg_trigger t ON t.tgfoid = d.objid
+        JOIN ai._vectorizer v ON v.source = t.tgrelid
+        WHERE d.classid = 'pg_proc'::regclass AND to_regproc(v.trigger_function) IS DISTINCT FROM t.tgfoid AND starts_with(t.tgname, v.trigger_name)
     ) OR EXISTS (
         SELECT FROM pg_event_trigger_ddl_commands() d WHERE d.classid = 'pg_namespace'::regclass
     ) THEN
@@ -127,7 +142,7 @@ BEGIN
             SELECT c.relkind, c.oid::regclass::text, c.relowner FROM pg_class c
             WHERE c.oid IN (v.target, v.view, v.queue, v.queue_failed)
             UNION ALL
-            SELECT 'f', p.oid::regprocedure::text, p.proowner FROM pg_proc p WHERE p.oid = v.trigger_function
+            SELECT 'f', p.oid::regprocedure::text, p.proowner FROM pg_proc p WHERE p.oid = to_regproc(v.trigger_function)
         ) AS o (kind, name, owner)
         WHERE o.owner <> s.relowner
           AND v.source IN (SELECT d.objid FROM pg_event_trigger_ddl_commands() d WHERE d.classid = 'pg_class'::regclass)
@@ -175,7 +190,7 @@ BEGIN
         -- First the row: the drops below come by here again.
         DELETE FROM ai._vectorizer v WHERE v.id = vectorizer.id;
         PERFORM ai._stop_indexer(vectorizer.id);
-        SELECT p.oid INTO function FROM pg_proc p WHERE p.oid = vectorizer.trigger_function;
+        SELECT p.oid INTO function FROM pg_proc p WHERE p.oid = to_regproc(vectorizer.trigger_function);
         IF function IS NOT NULL THEN
             EXECUTE format('DROP FUNCTION %s CASCADE', function);
         END IF;
@@ -477,6 +492,7 @@ WHERE s.relkind OPERATOR(pg_catalog.=) 'p';
 SELECT ai._refresh_triggers();
 
 CREATE EVENT TRIGGER ai_after_ddl ON ddl_command_end
-    WHEN TAG IN ('CREATE TABLE', 'ALTER TABLE', 'ALTER SCHEMA', 'ALTER VIEW', 'CREATE TRIGGER', 'ALTER TRIGGER')
+    WHEN TAG IN ('CREATE TABLE', 'ALTER TABLE', 'ALTER SCHEMA', 'ALTER VIEW', 'CREATE TRIGGER', 'ALTER TRIGGER',
+                 'ALTER FUNCTION', 'ALTER ROUTINE')
     EXECUTE FUNCTION ai._after_ddl();
 COMMENT ON EVENT TRIGGER ai_after_ddl IS 'Keeps vectorizers in step with the names of their tables and columns.';

@@ -44,8 +44,14 @@ BEGIN
     ) OR EXISTS (
         SELECT FROM pg_event_trigger_ddl_commands() d
         JOIN pg_trigger t ON t.oid = d.objid
-        JOIN ai._vectorizer v ON v.source = t.tgrelid AND v.trigger_function = t.tgfoid
+        JOIN ai._vectorizer v ON v.source = t.tgrelid AND to_regproc(v.trigger_function) = t.tgfoid
         WHERE d.classid = 'pg_trigger'::regclass
+    ) OR EXISTS (
+        -- The function of a trigger was renamed or moved.
+        SELECT FROM pg_event_trigger_ddl_commands() d
+        JOIN pg_trigger t ON t.tgfoid = d.objid
+        JOIN ai._vectorizer v ON v.source = t.tgrelid
+        WHERE d.classid = 'pg_proc'::regclass AND to_regproc(v.trigger_function) IS DISTINCT FROM t.tgfoid AND starts_with(t.tgname, v.trigger_name)
     ) OR EXISTS (
         SELECT FROM pg_event_trigger_ddl_commands() d WHERE d.classid = 'pg_namespace'::regclass
     ) THEN
@@ -60,7 +66,7 @@ BEGIN
             SELECT c.relkind, c.oid::regclass::text, c.relowner FROM pg_class c
             WHERE c.oid IN (v.target, v.view, v.queue, v.queue_failed)
             UNION ALL
-            SELECT 'f', p.oid::regprocedure::text, p.proowner FROM pg_proc p WHERE p.oid = v.trigger_function
+            SELECT 'f', p.oid::regprocedure::text, p.proowner FROM pg_proc p WHERE p.oid = to_regproc(v.trigger_function)
         ) AS o (kind, name, owner)
         WHERE o.owner <> s.relowner
           AND v.source IN (SELECT d.objid FROM pg_event_trigger_ddl_commands() d WHERE d.classid = 'pg_class'::regclass)
@@ -83,7 +89,8 @@ $$;
 COMMENT ON FUNCTION ai._after_ddl() IS 'Follows renamed and moved tables, and tables whose columns change.';
 REVOKE EXECUTE ON FUNCTION ai._after_ddl() FROM PUBLIC;
 CREATE EVENT TRIGGER ai_after_ddl ON ddl_command_end
-    WHEN TAG IN ('CREATE TABLE', 'ALTER TABLE', 'ALTER SCHEMA', 'ALTER VIEW', 'CREATE TRIGGER', 'ALTER TRIGGER')
+    WHEN TAG IN ('CREATE TABLE', 'ALTER TABLE', 'ALTER SCHEMA', 'ALTER VIEW', 'CREATE TRIGGER', 'ALTER TRIGGER',
+                 'ALTER FUNCTION', 'ALTER ROUTINE')
     EXECUTE FUNCTION ai._after_ddl();
 COMMENT ON EVENT TRIGGER ai_after_ddl IS 'Keeps vectorizers in step with the names of their tables and columns.';
 
@@ -114,7 +121,7 @@ BEGIN
         -- First the row: the drops below come by here again.
         DELETE FROM ai._vectorizer v WHERE v.id = vectorizer.id;
         PERFORM ai._stop_indexer(vectorizer.id);
-        SELECT p.oid INTO function FROM pg_proc p WHERE p.oid = vectorizer.trigger_function;
+        SELECT p.oid INTO function FROM pg_proc p WHERE p.oid = to_regproc(vectorizer.trigger_function);
         IF function IS NOT NULL THEN
             EXECUTE format('DROP FUNCTION %s CASCADE', function);
         END IF;

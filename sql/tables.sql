@@ -41,7 +41,8 @@ CREATE TABLE ai._vectorizer (
     queue_failed regclass NOT NULL,
     target regclass,
     view regclass,
-    trigger_function regproc NOT NULL,
+    -- By name: pg_upgrade keeps no numbers of functions.
+    trigger_function text NOT NULL,
     trigger_name name NOT NULL,
     config jsonb NOT NULL,
     disabled bool NOT NULL DEFAULT false,
