@@ -7,7 +7,7 @@ mod notes;
 
 use notes::*;
 use provider::Behaviour;
-use support::{Cluster, DEADLINE, Database, Options, Scene, wait_until};
+use support::{Cluster, DEADLINE, Database, Options, Scene, Stop, wait_until};
 
 /// What is wrong with the embeddings of a vectorizer.
 #[track_caller]
@@ -613,4 +613,97 @@ fn prepared_statements_outlive_vectorizers() {
     pooled.execute(&insert, &[&101, &"nobody's"]).unwrap();
     cluster.execute("DROP EXTENSION ai CASCADE");
     pooled.execute(&insert, &[&102, &"nobody's"]).unwrap();
+}
+
+/// pg_upgrade keeps numbers of tables, not of functions, and refuses what it cannot keep. Here to the same version: what it
+/// does is the same.
+#[test]
+fn server_is_upgraded_with_its_vectorizers() {
+    let mut notes = Notes::start_with(|options| options.setting("ai.naptime", "1s"));
+    add(&notes.cluster, 1, "one");
+    wait_for_embedded(&notes.cluster, &["1:one"]);
+    notes.cluster.execute("SELECT ai.follow_replication(1)");
+    let before = "SELECT embedding_uuid FROM note_embedding_store WHERE id = 1";
+    let embedding = notes.cluster.value(before);
+    notes.provider.behave(Behaviour::Hang);
+    add(&notes.cluster, 2, "two");
+    notes.wait_for_requests_in_flight(1);
+    notes.0.cluster.stop(Stop::Fast);
+    notes.provider.behave(Behaviour::Well);
+    let inputs = notes.provider.counts().inputs;
+
+    let data = notes.cluster.data();
+    let folder = data.parent().unwrap();
+    let (old, new) = (folder.join("old"), folder.join("new"));
+    let run = |mut command: std::process::Command| {
+        let output = command.current_dir(folder).output().expect("the program starts");
+        let said = [output.stdout, output.stderr].concat();
+        assert!(
+            output.status.success(),
+            "{command:?}: {}",
+            String::from_utf8_lossy(&said)
+        );
+    };
+    let mut initdb = notes.cluster.client_program("initdb");
+    initdb.arg("-D").arg(&new).args([
+        "-U",
+        "postgres",
+        "--auth=trust",
+        "--encoding=UTF8",
+        "--locale=C.UTF-8",
+        "--no-sync",
+        "--wal-segsize=1",
+    ]);
+    run(initdb);
+    std::fs::rename(&data, &old).unwrap();
+    for server in [&old, &new] {
+        let path = server.join("postgresql.conf");
+        let settings = std::fs::read_to_string(&path).unwrap() + "\nshared_preload_libraries = 'ai'\nfsync = off\n";
+        std::fs::write(&path, settings).unwrap();
+    }
+    let programs = std::env::var_os("AI_TEST_PG_BINDIR").unwrap();
+    let mut upgrade = notes.cluster.client_program("pg_upgrade");
+    upgrade.arg("-b").arg(&programs).arg("-B").arg(&programs);
+    upgrade.arg("-d").arg(&old).arg("-D").arg(&new);
+    upgrade.args(["-U", "postgres", "-s"]).arg(folder);
+    run(upgrade);
+    std::fs::rename(&new, &data).unwrap();
+
+    notes.0.cluster.start_again();
+    wait_for_embedded(&notes.cluster, &["1:one", "2:two"]);
+    assert_eq!(notes.cluster.value(before), embedding);
+    assert_eq!(notes.provider.counts().inputs, inputs + 1);
+    notes.cluster.execute(
+        "SET session_replication_role = replica; INSERT INTO note VALUES (3, 'three'); RESET session_replication_role",
+    );
+    notes
+        .cluster
+        .execute("ALTER TABLE note RENAME body TO words; UPDATE note SET words = 'eins' WHERE id = 1");
+    wait_for_embedded(&notes.cluster, &["1:eins", "2:two", "3:three"]);
+    assert_eq!(verified(&notes.cluster, "public_note_embedding_store"), [[""; 3]; 0]);
+}
+
+/// The function of the triggers is known by name, and the name follows.
+#[test]
+fn function_of_the_triggers_can_be_renamed_and_moved() {
+    let notes = Notes::start();
+    let cluster = &notes.cluster;
+    let follows = |name: &str| {
+        assert_eq!(cluster.value("SELECT trigger_function FROM ai._vectorizer"), name);
+        assert_eq!(cluster.value("SELECT ai._is_watched(1)"), "t");
+    };
+    cluster.execute("ALTER FUNCTION ai._vectorizer_src_trg_1() RENAME TO \"the trigger\"");
+    follows("ai.\"the trigger\"");
+    cluster.execute("CREATE SCHEMA app; ALTER ROUTINE ai.\"the trigger\"() SET SCHEMA app");
+    follows("app.\"the trigger\"");
+    cluster.execute("ALTER SCHEMA app RENAME TO moved; ALTER TABLE note RENAME body TO words");
+    follows("moved.\"the trigger\"");
+    add(cluster, 1, "one");
+    wait_for_embedded(cluster, &["1:one"]);
+    cluster.execute("SELECT ai.drop_vectorizer(1)");
+    assert_eq!(
+        cluster.value("SELECT count(*) FROM pg_proc WHERE proname = 'the trigger'"),
+        "0"
+    );
+    add(cluster, 2, "two");
 }
