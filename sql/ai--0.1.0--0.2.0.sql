@@ -23,6 +23,7 @@ COMMENT ON FUNCTION ai._partitions(regclass) IS 'The partitions of a table, and 
 
 CREATE FUNCTION ai._prune_vectorizer(vectorizer_id int4) RETURNS void
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+SET TimeZone = 'UTC' SET DateStyle = 'ISO, YMD' SET IntervalStyle = 'postgres' SET extra_float_digits = 1 SET bytea_output = 'hex'
 AS 'MODULE_PATHNAME', 'prune_vectorizer_wrapper';
 COMMENT ON FUNCTION ai._prune_vectorizer(int4) IS
     'Removes chunks and queue rows of documents that are not in the source. Called when a partition is emptied or leaves.';
@@ -34,7 +35,7 @@ LANGUAGE sql STABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp A
     SELECT count(*) FILTER (WHERE t.tgenabled <> 'D') = CASE s.relkind WHEN 'p' THEN 2 ELSE 4 END
     FROM ai._vectorizer v
     JOIN pg_class s ON s.oid = v.source
-    LEFT JOIN pg_trigger t ON t.tgrelid = v.source AND t.tgfoid = v.trigger_function
+    LEFT JOIN pg_trigger t ON t.tgrelid = v.source AND t.tgfoid = v.trigger_function AND t.tgname <> v.trigger_name || '_replica'
     WHERE v.id = vectorizer_id
     GROUP BY s.relkind
 $$;
@@ -201,7 +202,8 @@ BEGIN
     FOR lost IN
         SELECT DISTINCT v.id, v.name
         FROM pg_event_trigger_dropped_objects() d
-        JOIN ai._vectorizer v ON starts_with(d.address_names[3], v.trigger_name::text)
+        JOIN ai._vectorizer v ON d.address_names[3] IN (v.trigger_name, v.trigger_name || '_insert', v.trigger_name || '_delete',
+                                                        v.trigger_name || '_truncate')
         JOIN pg_class s ON s.oid = v.source AND s.relname = d.address_names[2]
         JOIN pg_namespace n ON n.oid = s.relnamespace AND n.nspname = d.address_names[1]
         WHERE d.object_type = 'trigger'
@@ -282,6 +284,7 @@ CREATE FUNCTION ai._verify_vectorizer(
     vectorizer_id int4, repair bool, OUT primary_key text, OUT chunk_seq int4, OUT problem text, OUT detail text)
     RETURNS SETOF record
 LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+SET TimeZone = 'UTC' SET DateStyle = 'ISO, YMD' SET IntervalStyle = 'postgres' SET extra_float_digits = 1 SET bytea_output = 'hex'
 AS 'MODULE_PATHNAME', 'verify_vectorizer_wrapper';
 COMMENT ON FUNCTION ai._verify_vectorizer(int4, bool) IS
     'The work of ai.verify_vectorizer, row by row: what is wrong is enqueued when the last row has been fetched.';
@@ -361,6 +364,7 @@ CREATE FUNCTION ai._failed_documents(
     OUT id int4, OUT primary_key text, OUT failure_step text, OUT class text, OUT reason text, OUT attempts int4,
     OUT created_at timestamptz, OUT queued bool) RETURNS SETOF record
 LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+SET TimeZone = 'UTC' SET DateStyle = 'ISO, YMD' SET IntervalStyle = 'postgres' SET extra_float_digits = 1 SET bytea_output = 'hex'
 AS 'MODULE_PATHNAME', 'failed_documents_wrapper';
 COMMENT ON FUNCTION ai._failed_documents() IS 'The failed queues that the caller may look into.';
 
@@ -374,6 +378,7 @@ COMMENT ON VIEW ai.vectorizer_failed IS
 
 CREATE FUNCTION ai._retry_vectorizer(vectorizer_id int4, primary_key text, class text) RETURNS int8
 LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+SET TimeZone = 'UTC' SET DateStyle = 'ISO, YMD' SET IntervalStyle = 'postgres' SET extra_float_digits = 1 SET bytea_output = 'hex'
 AS 'MODULE_PATHNAME', 'retry_vectorizer_wrapper';
 COMMENT ON FUNCTION ai._retry_vectorizer(int4, text, text) IS 'The work of ai.retry_vectorizer.';
 
@@ -432,6 +437,34 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
 $$;
 COMMENT ON FUNCTION ai.embedding_sentence_transformers(text, int4) IS
     'A name from pgai, which no vectorizer takes.';
+
+-- The worker is told which queue has work.
+
+COMMENT ON FUNCTION ai._wake_worker() IS
+    'Wakes the background worker of this database when the transaction commits, for all queues.';
+
+CREATE FUNCTION ai._wake_worker(vectorizer_id int4) RETURNS void
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'wake_worker_for_wrapper';
+COMMENT ON FUNCTION ai._wake_worker(int4) IS
+    'Wakes the background worker for the queue of this vectorizer when the transaction commits. Called by the triggers on source tables.';
+
+-- What logical replication brings.
+
+CREATE FUNCTION ai._follow_replication(vectorizer_id int4, follow bool) RETURNS void
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'follow_replication_wrapper';
+COMMENT ON FUNCTION ai._follow_replication(int4, bool) IS 'The work of ai.follow_replication.';
+
+CREATE FUNCTION ai.follow_replication(vectorizer_id int4, follow bool DEFAULT true) RETURNS void
+LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$ SELECT ai._follow_replication(vectorizer_id, follow) $$;
+COMMENT ON FUNCTION ai.follow_replication(int4, bool) IS
+    'Has a vectorizer embed the rows, too, that logical replication (or a session with session_replication_role = replica) writes into its source; with follow => false no longer. For its owner.';
+CREATE FUNCTION ai.follow_replication(name text, follow bool DEFAULT true) RETURNS void
+LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT ai._follow_replication(ai._vectorizer_id(name), follow)
+$$;
+COMMENT ON FUNCTION ai.follow_replication(text, bool) IS
+    'Has a vectorizer embed the rows, too, that logical replication (or a session with session_replication_role = replica) writes into its source; with follow => false no longer. For its owner.';
 
 -- New objects and further changes come above this line.
 

@@ -52,7 +52,12 @@ COMMENT ON FUNCTION ai.drop_vectorizer(text, bool) IS
 CREATE FUNCTION ai._wake_worker() RETURNS void
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'wake_worker_wrapper';
 COMMENT ON FUNCTION ai._wake_worker() IS
-    'Wakes the background worker of this database when the transaction commits. Called by the triggers on source tables.';
+    'Wakes the background worker of this database when the transaction commits, for all queues.';
+
+CREATE FUNCTION ai._wake_worker(vectorizer_id int4) RETURNS void
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'wake_worker_for_wrapper';
+COMMENT ON FUNCTION ai._wake_worker(int4) IS
+    'Wakes the background worker for the queue of this vectorizer when the transaction commits. Called by the triggers on source tables.';
 
 CREATE FUNCTION ai._refresh_triggers() RETURNS void
 LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
@@ -108,6 +113,7 @@ COMMENT ON FUNCTION ai._partitions(regclass) IS 'The partitions of a table, and 
 
 CREATE FUNCTION ai._prune_vectorizer(vectorizer_id int4) RETURNS void
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+SET TimeZone = 'UTC' SET DateStyle = 'ISO, YMD' SET IntervalStyle = 'postgres' SET extra_float_digits = 1 SET bytea_output = 'hex'
 AS 'MODULE_PATHNAME', 'prune_vectorizer_wrapper';
 COMMENT ON FUNCTION ai._prune_vectorizer(int4) IS
     'Removes chunks and queue rows of documents that are not in the source. Called when a partition is emptied or leaves.';
@@ -174,7 +180,7 @@ LANGUAGE sql STABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp A
     SELECT count(*) FILTER (WHERE t.tgenabled <> 'D') = CASE s.relkind WHEN 'p' THEN 2 ELSE 4 END
     FROM ai._vectorizer v
     JOIN pg_class s ON s.oid = v.source
-    LEFT JOIN pg_trigger t ON t.tgrelid = v.source AND t.tgfoid = v.trigger_function
+    LEFT JOIN pg_trigger t ON t.tgrelid = v.source AND t.tgfoid = v.trigger_function AND t.tgname <> v.trigger_name || '_replica'
     WHERE v.id = vectorizer_id
     GROUP BY s.relkind
 $$;

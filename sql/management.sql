@@ -90,6 +90,24 @@ $$;
 COMMENT ON FUNCTION ai.wait_for_vectorizer(text, interval) IS
     'Waits until the queue of a vectorizer is empty; false when that takes longer than the timeout. Documents that failed for good are not waited for. Commit what is to be waited for first.';
 
+-- What logical replication brings.
+
+CREATE FUNCTION ai._follow_replication(vectorizer_id int4, follow bool) RETURNS void
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'follow_replication_wrapper';
+COMMENT ON FUNCTION ai._follow_replication(int4, bool) IS 'The work of ai.follow_replication.';
+
+CREATE FUNCTION ai.follow_replication(vectorizer_id int4, follow bool DEFAULT true) RETURNS void
+LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$ SELECT ai._follow_replication(vectorizer_id, follow) $$;
+COMMENT ON FUNCTION ai.follow_replication(int4, bool) IS
+    'Has a vectorizer embed the rows, too, that logical replication (or a session with session_replication_role = replica) writes into its source; with follow => false no longer. For its owner.';
+CREATE FUNCTION ai.follow_replication(name text, follow bool DEFAULT true) RETURNS void
+LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT ai._follow_replication(ai._vectorizer_id(name), follow)
+$$;
+COMMENT ON FUNCTION ai.follow_replication(text, bool) IS
+    'Has a vectorizer embed the rows, too, that logical replication (or a session with session_replication_role = replica) writes into its source; with follow => false no longer. For its owner.';
+
 -- pgai's grants let their holder re-point vectorizers of others; these let him look.
 CREATE FUNCTION ai.grant_vectorizer_usage(to_user name, admin bool DEFAULT false) RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$

@@ -4,6 +4,7 @@ CREATE FUNCTION ai._verify_vectorizer(
     vectorizer_id int4, repair bool, OUT primary_key text, OUT chunk_seq int4, OUT problem text, OUT detail text)
     RETURNS SETOF record
 LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+SET TimeZone = 'UTC' SET DateStyle = 'ISO, YMD' SET IntervalStyle = 'postgres' SET extra_float_digits = 1 SET bytea_output = 'hex'
 AS 'MODULE_PATHNAME', 'verify_vectorizer_wrapper';
 COMMENT ON FUNCTION ai._verify_vectorizer(int4, bool) IS
     'The work of ai.verify_vectorizer, row by row: what is wrong is enqueued when the last row has been fetched.';
@@ -33,6 +34,7 @@ CREATE FUNCTION ai._failed_documents(
     OUT id int4, OUT primary_key text, OUT failure_step text, OUT class text, OUT reason text, OUT attempts int4,
     OUT created_at timestamptz, OUT queued bool) RETURNS SETOF record
 LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+SET TimeZone = 'UTC' SET DateStyle = 'ISO, YMD' SET IntervalStyle = 'postgres' SET extra_float_digits = 1 SET bytea_output = 'hex'
 AS 'MODULE_PATHNAME', 'failed_documents_wrapper';
 COMMENT ON FUNCTION ai._failed_documents() IS 'The failed queues that the caller may look into.';
 
@@ -46,6 +48,7 @@ COMMENT ON VIEW ai.vectorizer_failed IS
 
 CREATE FUNCTION ai._retry_vectorizer(vectorizer_id int4, primary_key text, class text) RETURNS int8
 LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+SET TimeZone = 'UTC' SET DateStyle = 'ISO, YMD' SET IntervalStyle = 'postgres' SET extra_float_digits = 1 SET bytea_output = 'hex'
 AS 'MODULE_PATHNAME', 'retry_vectorizer_wrapper';
 COMMENT ON FUNCTION ai._retry_vectorizer(int4, text, text) IS 'The work of ai.retry_vectorizer.';
 

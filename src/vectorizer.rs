@@ -12,6 +12,7 @@ mod indexing;
 mod names;
 mod objects;
 mod partitions;
+mod replication;
 mod schedule;
 mod triggers;
 pub mod validate;
