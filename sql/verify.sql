@@ -36,7 +36,7 @@ LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'failed_documents_wrapper';
 COMMENT ON FUNCTION ai._failed_documents() IS 'The failed queues that the caller may look into.';
 
-CREATE VIEW ai.vectorizer_failed AS
+CREATE VIEW ai.vectorizer_failed WITH (security_barrier) AS
 SELECT f.id, v.name, f.primary_key::pg_catalog.jsonb AS primary_key, f.failure_step, f.class, f.reason, f.attempts, f.created_at,
        f.queued
 FROM ai._failed_documents() f
