@@ -382,12 +382,14 @@ AS 'MODULE_PATHNAME', 'failed_documents_wrapper';
 COMMENT ON FUNCTION ai._failed_documents() IS 'The failed queues that the caller may look into.';
 
 CREATE VIEW ai.vectorizer_failed WITH (security_barrier) AS
-SELECT f.id, v.name, f.primary_key::pg_catalog.jsonb AS primary_key, f.failure_step, f.class, f.reason, f.attempts, f.created_at,
+SELECT f.id, v.name,
+       CASE WHEN pg_catalog.has_table_privilege(v.source::pg_catalog.oid, 'SELECT') THEN f.primary_key::pg_catalog.jsonb END AS primary_key,
+       f.failure_step, f.class, f.reason, f.attempts, f.created_at,
        f.queued
 FROM ai._failed_documents() f
 JOIN ai._vectorizer v ON v.id = f.id;
 COMMENT ON VIEW ai.vectorizer_failed IS
-    'The documents that were given up, with the reason and the number of tries; queued: it is being tried again. Of each vectorizer for its owner and for pg_monitor.';
+    'The documents that were given up, with the reason and the number of tries; queued: it is being tried again. Of each vectorizer for its owner, and for pg_monitor; primary keys for who may read the table.';
 
 CREATE FUNCTION ai._retry_vectorizer(vectorizer_id int4, primary_key text, class text) RETURNS int8
 LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
@@ -558,14 +560,17 @@ LEFT JOIN pg_catalog.pg_namespace qn ON qn.oid = q.relnamespace;
 COMMENT ON VIEW ai.vectorizer_status IS 'Where each vectorizer reads and writes, and how many documents wait.';
 
 CREATE OR REPLACE VIEW ai.vectorizer_errors WITH (security_barrier) AS
-SELECT e.id, e.message, e.details, e.recorded, v.name, e.primary_key, e.step, e.class, e.occurrences, e.first_recorded
+SELECT e.id, e.message, CASE WHEN r.may THEN e.details ELSE e.details - 'primary_key' END AS details, e.recorded, v.name,
+       CASE WHEN r.may THEN e.primary_key END AS primary_key, e.step, e.class, e.occurrences, e.first_recorded
 FROM ai._vectorizer_errors e
 JOIN ai._vectorizer v ON v.id = e.id
+-- Keys are data of the table, and may be signed addresses: for who may read it.
+CROSS JOIN LATERAL (SELECT coalesce(pg_catalog.has_table_privilege(v.source::pg_catalog.oid, 'SELECT'), false)) AS r (may)
 LEFT JOIN pg_catalog.pg_class s ON s.oid = v.source
 -- Reasons name documents: they are for the owner of the table, and for who watches over the server. grant_to, as in pgai,
 -- is no grant of errors.
 WHERE pg_catalog.pg_has_role(s.relowner, 'USAGE')
-   OR pg_catalog.has_table_privilege('ai._vectorizer_errors'::pg_catalog.regclass, 'SELECT');
+   OR pg_catalog.has_table_privilege('ai._vectorizer'::pg_catalog.regclass, 'SELECT');
 COMMENT ON VIEW ai.vectorizer_errors IS
     'What fails at present: one row per document and step, with the class of the failure and how often it was met.';
 
@@ -610,8 +615,8 @@ TO PUBLIC;
 -- The triggers on source tables, which run as the owners of those, ask whether their queue is known. Those of a dump may
 -- have been written by an earlier version.
 GRANT SELECT (id, queue) ON ai._vectorizer TO PUBLIC;
--- Who may read these sees all vectorizers, and what is noted about them.
-GRANT SELECT ON ai._vectorizer, ai._vectorizer_errors TO pg_monitor;
+-- Who may read it sees all vectorizers, and in the views what is noted about them.
+GRANT SELECT ON ai._vectorizer TO pg_monitor;
 REVOKE EXECUTE ON FUNCTION ai._refresh_triggers(), ai._catalogue_changed() FROM PUBLIC;
 
 -- Every function has its search_path pinned.

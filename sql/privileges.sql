@@ -7,8 +7,8 @@ TO PUBLIC;
 -- The triggers on source tables, which run as the owners of those, ask whether their queue is known. Those of a dump may
 -- have been written by an earlier version.
 GRANT SELECT (id, queue) ON ai._vectorizer TO PUBLIC;
--- Who may read these sees all vectorizers, and what is noted about them.
-GRANT SELECT ON ai._vectorizer, ai._vectorizer_errors TO pg_monitor;
+-- Who may read it sees all vectorizers, and in the views what is noted about them.
+GRANT SELECT ON ai._vectorizer TO pg_monitor;
 
 -- The launcher learns of the extension in this database when the transaction commits.
 SELECT ai._wake_worker();

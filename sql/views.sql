@@ -45,14 +45,17 @@ LEFT JOIN pg_catalog.pg_namespace qn ON qn.oid = q.relnamespace;
 COMMENT ON VIEW ai.vectorizer_status IS 'Where each vectorizer reads and writes, and how many documents wait.';
 
 CREATE VIEW ai.vectorizer_errors WITH (security_barrier) AS
-SELECT e.id, e.message, e.details, e.recorded, v.name, e.primary_key, e.step, e.class, e.occurrences, e.first_recorded
+SELECT e.id, e.message, CASE WHEN r.may THEN e.details ELSE e.details - 'primary_key' END AS details, e.recorded, v.name,
+       CASE WHEN r.may THEN e.primary_key END AS primary_key, e.step, e.class, e.occurrences, e.first_recorded
 FROM ai._vectorizer_errors e
 JOIN ai._vectorizer v ON v.id = e.id
+-- Keys are data of the table, and may be signed addresses: for who may read it.
+CROSS JOIN LATERAL (SELECT coalesce(pg_catalog.has_table_privilege(v.source::pg_catalog.oid, 'SELECT'), false)) AS r (may)
 LEFT JOIN pg_catalog.pg_class s ON s.oid = v.source
 -- Reasons name documents: they are for the owner of the table, and for who watches over the server. grant_to, as in pgai,
 -- is no grant of errors.
 WHERE pg_catalog.pg_has_role(s.relowner, 'USAGE')
-   OR pg_catalog.has_table_privilege('ai._vectorizer_errors'::pg_catalog.regclass, 'SELECT');
+   OR pg_catalog.has_table_privilege('ai._vectorizer'::pg_catalog.regclass, 'SELECT');
 COMMENT ON VIEW ai.vectorizer_errors IS
     'What fails at present: one row per document and step, with the class of the failure and how often it was met.';
 

@@ -78,7 +78,7 @@ SELECT ai.grant_vectorizer_usage('regress_nobody');
 SET LOCAL ROLE regress_nobody;
 SELECT id FROM ai.vectorizer WHERE id > 100 ORDER BY id;
 SET LOCAL ROLE regress_admin;
-REVOKE SELECT ON ai._vectorizer, ai._vectorizer_errors FROM regress_nobody;
+REVOKE SELECT ON ai._vectorizer FROM regress_nobody;
 SET LOCAL ROLE regress_nobody;
 SELECT id FROM ai.vectorizer WHERE id > 100 ORDER BY id;
 -- A function of one's own in a condition is not shown rows of others.
