@@ -50,12 +50,13 @@ COMMENT ON FUNCTION ai.drop_vectorizer(text, bool) IS
     'Removes a vectorizer, its triggers and its queue; with drop_all the embeddings, too.';
 
 CREATE FUNCTION ai._wake_worker() RETURNS void
-LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'wake_worker_wrapper';
+LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'wake_worker_wrapper';
 COMMENT ON FUNCTION ai._wake_worker() IS
     'Wakes the background worker of this database when the transaction commits, for all queues.';
 
 CREATE FUNCTION ai._wake_worker(vectorizer_id int4) RETURNS void
-LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'wake_worker_for_wrapper';
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'wake_worker_for_wrapper';
 COMMENT ON FUNCTION ai._wake_worker(int4) IS
     'Wakes the background worker for the queue of this vectorizer when the transaction commits. Called by the triggers on source tables.';
 
@@ -64,6 +65,7 @@ LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'refresh_triggers_wrapper';
 COMMENT ON FUNCTION ai._refresh_triggers() IS
     'Makes the trigger functions anew from the names that tables and columns have now.';
+REVOKE EXECUTE ON FUNCTION ai._refresh_triggers() FROM PUBLIC;
 
 CREATE FUNCTION ai._stop_indexer(vectorizer_id int4) RETURNS void
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
@@ -121,8 +123,10 @@ COMMENT ON FUNCTION ai._prune_vectorizer(int4) IS
 CREATE FUNCTION ai._worker_processes(
     OUT process text, OUT pid int4, OUT database oid, OUT state text, OUT activity text, OUT since timestamptz,
     OUT in_flight int4, OUT reason text) RETURNS SETOF record
-LANGUAGE c VOLATILE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'worker_processes_wrapper';
-COMMENT ON FUNCTION ai._worker_processes() IS 'What shared memory knows of the launcher and of the workers.';
+LANGUAGE c VOLATILE PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'worker_processes_wrapper';
+COMMENT ON FUNCTION ai._worker_processes() IS
+    'What shared memory knows of the launcher and of the workers; of those of other databases, for who sees all vectorizers.';
 
 CREATE FUNCTION ai._missing_key(vectorizer_id int4) RETURNS text
 LANGUAGE c VOLATILE STRICT PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp
@@ -137,7 +141,7 @@ DECLARE
     queue regclass;
     pending int8;
 BEGIN
-    SELECT c.oid INTO queue FROM ai._vectorizer v LEFT JOIN pg_class c ON c.oid = v.queue WHERE v.id = vectorizer_id;
+    SELECT c.oid INTO queue FROM ai._seen_vectorizer v LEFT JOIN pg_class c ON c.oid = v.queue WHERE v.id = vectorizer_id;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'vectorizer % does not exist', vectorizer_id USING ERRCODE = 'undefined_object';
     END IF;
@@ -164,7 +168,7 @@ LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $
 DECLARE
     vectorizer_id int4;
 BEGIN
-    SELECT v.id INTO vectorizer_id FROM ai._vectorizer v WHERE v.name = vectorizer_queue_pending.name::name;
+    SELECT v.id INTO vectorizer_id FROM ai._seen_vectorizer v WHERE v.name = vectorizer_queue_pending.name::name;
     IF vectorizer_id IS NULL THEN
         RAISE EXCEPTION 'vectorizer "%" does not exist', name USING ERRCODE = 'undefined_object';
     END IF;
@@ -178,7 +182,7 @@ COMMENT ON FUNCTION ai.vectorizer_queue_pending(text, bool) IS
 CREATE FUNCTION ai._is_watched(vectorizer_id int4) RETURNS bool
 LANGUAGE sql STABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
     SELECT count(*) FILTER (WHERE t.tgenabled <> 'D') = CASE s.relkind WHEN 'p' THEN 2 ELSE 4 END
-    FROM ai._vectorizer v
+    FROM ai._seen_vectorizer v
     JOIN pg_class s ON s.oid = v.source
     LEFT JOIN pg_trigger t ON t.tgrelid = v.source AND t.tgfoid = v.trigger_function AND t.tgname <> v.trigger_name || '_replica'
     WHERE v.id = vectorizer_id
@@ -195,7 +199,7 @@ DECLARE
     active bool;
     reason text;
 BEGIN
-    SELECT c.oid INTO queue FROM ai._vectorizer v JOIN pg_class c ON c.oid = v.queue
+    SELECT c.oid INTO queue FROM ai._seen_vectorizer v JOIN pg_class c ON c.oid = v.queue
     WHERE v.id = vectorizer_id AND has_table_privilege(c.oid, 'SELECT') AND has_schema_privilege(c.relnamespace, 'USAGE');
     IF queue IS NULL THEN
         RETURN NULL;
@@ -217,7 +221,7 @@ COMMENT ON FUNCTION ai._waiting(int4) IS 'Until when all documents of a queue wa
 
 -- The state of a vectorizer in words, for ai.worker_status; NULL when all is well. First what stops everything.
 CREATE FUNCTION ai._obstacle(
-    vectorizer_id int4, disabled bool, scheduling text, paused text, retry_at timestamptz) RETURNS text
+    vectorizer_id int4, disabled bool, scheduling text, paused text, retry_at timestamptz, next_run timestamptz) RETURNS text
 LANGUAGE sql VOLATILE PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp AS $$
     SELECT CASE
         WHEN (SELECT p.reason FROM ai._worker_processes() p WHERE p.process = 'launcher') IS NOT NULL
@@ -230,10 +234,9 @@ LANGUAGE sql VOLATILE PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp 
         WHEN ai._missing_key(vectorizer_id) IS NOT NULL
             THEN format('the environment of the server has no %s', ai._missing_key(vectorizer_id))
         WHEN scheduling = 'timescaledb' THEN
-            (SELECT format('the next run is at %s', date_trunc('second', r.next_run))
-             FROM ai._vectorizer_run r WHERE r.id = vectorizer_id AND r.next_run > now())
+            CASE WHEN next_run > now() THEN format('the next run is at %s', date_trunc('second', next_run)) END
         ELSE ai._waiting(vectorizer_id)
     END
 $$;
-COMMENT ON FUNCTION ai._obstacle(int4, bool, text, text, timestamptz) IS
+COMMENT ON FUNCTION ai._obstacle(int4, bool, text, text, timestamptz, timestamptz) IS
     'Why nothing happens for a vectorizer; NULL when nothing is in the way.';

@@ -12,6 +12,8 @@ use pgrx::prelude::*;
 pub struct Aborted {
     pub code: PgSqlErrorCode,
     pub message: String,
+    /// The message is of somebody's PL/pgSQL (RAISE): its code says nothing of what is in it.
+    pub raised: bool,
 }
 
 /// Runs `work` in a transaction of its own: committed when it returns, rolled back when it raises.
@@ -146,6 +148,7 @@ fn aborted(cause: &CaughtError) -> Aborted {
     Aborted {
         code: report.sql_error_code(),
         message: report.message().to_owned(),
+        raised: report.function_name() == Some("exec_stmt_raise"),
     }
 }
 
