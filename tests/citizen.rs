@@ -5,8 +5,6 @@ mod support;
 #[path = "support/notes.rs"]
 mod notes;
 
-use std::time::Duration;
-
 use notes::*;
 use provider::Behaviour;
 use support::{Cluster, DEADLINE, Database, Options, Scene, wait_until};
