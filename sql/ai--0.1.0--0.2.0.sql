@@ -61,30 +61,8 @@ COMMENT ON FUNCTION ai._is_watched(int4) IS
 -- The worker may be gone while all documents wait.
 
 CREATE FUNCTION ai._waiting(vectorizer_id int4) RETURNS text
-LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-    queue regclass;
-    active bool;
-    reason text;
-BEGIN
-    SELECT c.oid INTO queue FROM ai._seen_vectorizer v JOIN pg_class c ON c.oid = v.queue
-    WHERE v.id = vectorizer_id AND has_table_privilege(c.oid, 'SELECT') AND has_schema_privilege(c.relnamespace, 'USAGE');
-    IF queue IS NULL THEN
-        RETURN NULL;
-    END IF;
-    -- As a rule the first row answers this.
-    EXECUTE format('SELECT EXISTS (SELECT FROM %s WHERE lease IS NOT NULL OR loading_retry_after IS NULL OR loading_retry_after <= now())', queue)
-        INTO active;
-    IF active THEN
-        RETURN NULL;
-    END IF;
-    EXECUTE format($query$
-        SELECT format('all documents wait, the next one until %%s: %%s', date_trunc('second', loading_retry_after),
-                      CASE WHEN attempts = 0 THEN 'it was throttled' ELSE 'see ai.vectorizer_errors' END)
-        FROM %s ORDER BY loading_retry_after LIMIT 1 $query$, queue) INTO reason;
-    RETURN reason;
-END
-$$;
+LANGUAGE c STABLE STRICT PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'waiting_wrapper';
 COMMENT ON FUNCTION ai._waiting(int4) IS 'Until when all documents of a queue wait for their next tries; NULL when there is one that does not.';
 
 CREATE FUNCTION ai._obstacle(
@@ -497,11 +475,16 @@ COMMENT ON FUNCTION ai.follow_replication(text, bool) IS
 
 -- Each role sees its own vectorizers, and those that it was granted.
 
+CREATE FUNCTION ai._count_queue(vectorizer_id int4, exact bool) RETURNS int8
+LANGUAGE c STABLE STRICT PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'count_queue_wrapper';
+COMMENT ON FUNCTION ai._count_queue(int4, bool) IS
+    'The work of ai.vectorizer_queue_pending: reads the queue as its owner, so that nothing of the owner runs as the caller.';
+
 CREATE OR REPLACE FUNCTION ai.vectorizer_queue_pending(vectorizer_id int4, exact_count bool DEFAULT false) RETURNS int8
-LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     queue regclass;
-    pending int8;
 BEGIN
     SELECT c.oid INTO queue FROM ai._seen_vectorizer v LEFT JOIN pg_class c ON c.oid = v.queue WHERE v.id = vectorizer_id;
     IF NOT FOUND THEN
@@ -510,21 +493,12 @@ BEGIN
     IF queue IS NULL THEN
         RAISE EXCEPTION 'vectorizer has no queue table' USING ERRCODE = 'undefined_table';
     END IF;
-    IF exact_count THEN
-        EXECUTE format('SELECT count(*) FROM %s', queue) INTO pending;
-    ELSE
-        -- One more than the cap is enough to know that it is passed.
-        EXECUTE format('SELECT count(*) FROM (SELECT FROM %s LIMIT 10001) AS capped', queue) INTO pending;
-        IF pending > 10000 THEN
-            pending := 9223372036854775807;
-        END IF;
-    END IF;
-    RETURN pending;
+    RETURN ai._count_queue(vectorizer_id, coalesce(exact_count, false));
 END
 $$;
 
 CREATE OR REPLACE FUNCTION ai.vectorizer_queue_pending(name text, exact_count bool DEFAULT false) RETURNS int8
-LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     vectorizer_id int4;
 BEGIN

@@ -134,12 +134,17 @@ AS 'MODULE_PATHNAME', 'missing_key_wrapper';
 COMMENT ON FUNCTION ai._missing_key(int4) IS
     'The variable that this vectorizer reads its key from, where the environment of the server lacks it.';
 
--- Who may read the queue may count it: an invoker's function, like pgai's.
+CREATE FUNCTION ai._count_queue(vectorizer_id int4, exact bool) RETURNS int8
+LANGUAGE c STABLE STRICT PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'count_queue_wrapper';
+COMMENT ON FUNCTION ai._count_queue(int4, bool) IS
+    'The work of ai.vectorizer_queue_pending: reads the queue as its owner, so that nothing of the owner runs as the caller.';
+
+-- Who may read the queue may count it, as with pgai.
 CREATE FUNCTION ai.vectorizer_queue_pending(vectorizer_id int4, exact_count bool DEFAULT false) RETURNS int8
-LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     queue regclass;
-    pending int8;
 BEGIN
     SELECT c.oid INTO queue FROM ai._seen_vectorizer v LEFT JOIN pg_class c ON c.oid = v.queue WHERE v.id = vectorizer_id;
     IF NOT FOUND THEN
@@ -148,23 +153,14 @@ BEGIN
     IF queue IS NULL THEN
         RAISE EXCEPTION 'vectorizer has no queue table' USING ERRCODE = 'undefined_table';
     END IF;
-    IF exact_count THEN
-        EXECUTE format('SELECT count(*) FROM %s', queue) INTO pending;
-    ELSE
-        -- One more than the cap is enough to know that it is passed.
-        EXECUTE format('SELECT count(*) FROM (SELECT FROM %s LIMIT 10001) AS capped', queue) INTO pending;
-        IF pending > 10000 THEN
-            pending := 9223372036854775807;
-        END IF;
-    END IF;
-    RETURN pending;
+    RETURN ai._count_queue(vectorizer_id, coalesce(exact_count, false));
 END
 $$;
 COMMENT ON FUNCTION ai.vectorizer_queue_pending(int4, bool) IS
     'Documents that wait or are worked on. Above 10,000 the answer is the greatest bigint, unless exact_count.';
 
 CREATE FUNCTION ai.vectorizer_queue_pending(name text, exact_count bool DEFAULT false) RETURNS int8
-LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     vectorizer_id int4;
 BEGIN
@@ -193,30 +189,8 @@ COMMENT ON FUNCTION ai._is_watched(int4) IS
 
 -- The worker may be gone until then, and a throttled document leaves no error row.
 CREATE FUNCTION ai._waiting(vectorizer_id int4) RETURNS text
-LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-    queue regclass;
-    active bool;
-    reason text;
-BEGIN
-    SELECT c.oid INTO queue FROM ai._seen_vectorizer v JOIN pg_class c ON c.oid = v.queue
-    WHERE v.id = vectorizer_id AND has_table_privilege(c.oid, 'SELECT') AND has_schema_privilege(c.relnamespace, 'USAGE');
-    IF queue IS NULL THEN
-        RETURN NULL;
-    END IF;
-    -- As a rule the first row answers this.
-    EXECUTE format('SELECT EXISTS (SELECT FROM %s WHERE lease IS NOT NULL OR loading_retry_after IS NULL OR loading_retry_after <= now())', queue)
-        INTO active;
-    IF active THEN
-        RETURN NULL;
-    END IF;
-    EXECUTE format($query$
-        SELECT format('all documents wait, the next one until %%s: %%s', date_trunc('second', loading_retry_after),
-                      CASE WHEN attempts = 0 THEN 'it was throttled' ELSE 'see ai.vectorizer_errors' END)
-        FROM %s ORDER BY loading_retry_after LIMIT 1 $query$, queue) INTO reason;
-    RETURN reason;
-END
-$$;
+LANGUAGE c STABLE STRICT PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'waiting_wrapper';
 COMMENT ON FUNCTION ai._waiting(int4) IS 'Until when all documents of a queue wait for their next tries; NULL when there is one that does not.';
 
 -- The state of a vectorizer in words, for ai.worker_status; NULL when all is well. First what stops everything.
