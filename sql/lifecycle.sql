@@ -2,8 +2,9 @@
 
 -- Rows that are restored, or changed by hand, reach the worker like those of ai.create_vectorizer.
 CREATE FUNCTION ai._catalogue_changed() RETURNS trigger
-LANGUAGE c AS 'MODULE_PATHNAME', 'catalogue_changed_wrapper';
+LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'catalogue_changed_wrapper';
 COMMENT ON FUNCTION ai._catalogue_changed() IS 'Makes the worker read the vectorizers again when the transaction commits.';
+REVOKE EXECUTE ON FUNCTION ai._catalogue_changed() FROM PUBLIC;
 CREATE TRIGGER catalogue_changed AFTER INSERT OR UPDATE OR DELETE ON ai._vectorizer
     FOR EACH STATEMENT EXECUTE FUNCTION ai._catalogue_changed();
 

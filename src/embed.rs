@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use self::session::Provider;
 use crate::endpoint::{self, OPENAI_KEY, VOYAGE_KEY};
 use crate::error::{invalid, raise};
+use crate::transaction::acting_as_extension;
 use crate::vector::{self, Vector};
 use crate::vectorizer::{missing, validate};
 use crate::{settings, statement};
@@ -233,7 +234,7 @@ fn vectorizer_embed(
 ) -> Option<Vector> {
     let sql = include_str!("../sql/query/embedding_by_id.sql");
     let id = vectorizer_id?;
-    let config = stored(sql, id.into()).unwrap_or_else(|| missing(&id.to_string()));
+    let config = stored(sql, id.into(), &id.to_string());
     one(&for_queries(config, input_type), input_text?, None)
 }
 
@@ -245,24 +246,29 @@ fn vectorizer_embed_by_name(
 ) -> Option<Vector> {
     let sql = include_str!("../sql/query/embedding_by_name.sql");
     let name = name?;
-    let config = stored(sql, name.as_str().into()).unwrap_or_else(|| missing(&format!("\"{name}\"")));
+    let config = stored(sql, name.as_str().into(), &format!("\"{name}\""));
     one(&for_queries(config, input_type), input_text?, None)
 }
 
 /// The embedding of a vectorizer, for those who may read what it wrote: they can search, which takes a vector of the
 /// query. Whoever made it was asked whether its key and its address are allowed.
-fn stored(sql: &str, which: pgrx::datum::DatumWithOid) -> Option<Value> {
-    let (config, name, allowed) = statement::look_up(sql, &[which], |row| {
-        (row.must::<JsonB>(1).0, row.must::<String>(2), row.must::<bool>(3))
-    })?;
-    if !allowed {
-        raise(
+fn stored(sql: &str, which: pgrx::datum::DatumWithOid, called: &str) -> Value {
+    // SAFETY: a look at the role of the session.
+    let caller = unsafe { pg_sys::GetUserId() };
+    let found = acting_as_extension(|| {
+        statement::look_up(sql, &[which, caller.into()], |row| {
+            (row.must::<JsonB>(1).0, row.must::<bool>(2))
+        })
+    });
+    match found {
+        None => missing(called),
+        Some((config, true)) => config,
+        Some((_, false)) => raise(
             PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
-            format!("permission denied for vectorizer {name}"),
+            format!("permission denied for vectorizer {called}"),
             Some("It takes SELECT on its destination."),
-        );
+        ),
     }
-    Some(config)
 }
 
 /// The provider of a configuration, asked for the vector of a query. Documents and queries are embedded alike by most

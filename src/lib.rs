@@ -25,6 +25,7 @@ mod transaction;
 mod vector;
 mod vectorizer;
 mod verify;
+mod waiting;
 mod worker;
 
 pgrx::pg_module_magic!(name, version);

@@ -24,7 +24,7 @@ pub use schedule::must_own;
 #[pg_extern(sql = false)]
 fn missing_key(vectorizer_id: i32) -> Option<String> {
     let config: Option<JsonB> = crate::statement::row(
-        "SELECT config -> 'embedding' FROM ai._vectorizer WHERE id = $1",
+        "SELECT config -> 'embedding' FROM ai._seen_vectorizer WHERE id = $1",
         &[vectorizer_id.into()],
         |row| row.get(1),
     )

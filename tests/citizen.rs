@@ -437,6 +437,11 @@ fn only_the_owner_has_replication_followed() {
         .execute("CREATE ROLE other; GRANT USAGE ON SCHEMA ai TO other");
     notes.cluster.execute("SET ROLE other");
     let refusal = notes.cluster.refusal("SELECT ai.follow_replication(1)");
+    assert_eq!(refusal, ("42704".to_owned(), "vectorizer 1 does not exist".to_owned()));
+    notes
+        .cluster
+        .execute("RESET ROLE; GRANT pg_monitor TO other; SET ROLE other");
+    let refusal = notes.cluster.refusal("SELECT ai.follow_replication(1)");
     assert_eq!(
         refusal,
         (

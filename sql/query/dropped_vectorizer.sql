@@ -16,5 +16,5 @@ SELECT (SELECT c.oid::regclass::text FROM pg_class c WHERE c.oid = v.source),
         WHERE a.attrelid = v.source AND NOT a.attisdropped
           AND a.attname = v.config #>> '{destination,embedding_column}'),
        v.source::oid
-FROM ai._vectorizer v
+FROM ai._seen_vectorizer v
 WHERE v.id = $1

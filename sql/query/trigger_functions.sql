@@ -7,7 +7,7 @@ SELECT v.id, v.source, v.source::text, v.queue::text, v.queue_failed::text, v.ta
        EXISTS (SELECT FROM pg_constraint k WHERE k.conrelid = v.source AND k.contype = 'p' AND k.condeferrable),
        c.relowner, v.trigger_name::text,
        EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = v.source AND t.tgname = v.trigger_name || '_replica')
-FROM ai._vectorizer v
+FROM ai._seen_vectorizer v
 JOIN pg_class c ON c.oid = v.source
 WHERE ($1 IS NULL OR v.source = $1) AND ($2 IS NULL OR v.id = $2)
   AND EXISTS (SELECT FROM pg_class q WHERE q.oid = v.queue)
