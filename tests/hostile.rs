@@ -37,7 +37,7 @@ const LAIR: &str = "
     CREATE FUNCTION m.spring() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
         PERFORM m.strike(TG_ARGV[0]);
-        RETURN NEW;
+        RETURN coalesce(NEW, OLD);
     END $$;
     RESET SESSION AUTHORIZATION";
 
@@ -449,4 +449,157 @@ fn privileges_and_owners_are_followed() {
         .cluster
         .refusal("SET SESSION AUTHORIZATION mallory; SELECT ai.drop_vectorizer('doc')");
     assert_eq!(code, "42704");
+}
+
+/// Who was in the database before the extension.
+#[test]
+fn an_install_runs_nothing_that_was_there_before() {
+    let scene = Scene::start();
+    scene.cluster.execute("DROP EXTENSION ai; DROP EXTENSION vector");
+    scene.cluster.execute("GRANT CREATE ON SCHEMA public TO PUBLIC");
+    scene.cluster.execute(LAIR);
+    by(
+        &scene,
+        "mallory",
+        "CREATE FUNCTION public.same(oid, oid) RETURNS bool LANGUAGE plpgsql AS $$
+             BEGIN PERFORM m.strike('= of oid'); RETURN $1 OPERATOR(pg_catalog.=) $2; END $$;
+         CREATE OPERATOR public.= (LEFTARG = oid, RIGHTARG = oid, FUNCTION = public.same);
+         CREATE FUNCTION public.same(regclass, oid) RETURNS bool LANGUAGE plpgsql AS $$
+             BEGIN PERFORM m.strike('= of regclass'); RETURN $1::oid OPERATOR(pg_catalog.=) $2; END $$;
+         CREATE OPERATOR public.= (LEFTARG = regclass, RIGHTARG = oid, FUNCTION = public.same);
+         CREATE FUNCTION public.same(name, text) RETURNS bool LANGUAGE plpgsql AS $$
+             BEGIN PERFORM m.strike('= of name'); RETURN true; END $$;
+         CREATE OPERATOR public.= (LEFTARG = name, RIGHTARG = text, FUNCTION = public.same);
+         CREATE OPERATOR public.~ (LEFTARG = name, RIGHTARG = text, FUNCTION = public.same);
+         CREATE FUNCTION public.has_table_privilege(regclass, text) RETURNS bool LANGUAGE plpgsql AS $$
+             BEGIN PERFORM m.strike('has_table_privilege'); RETURN true; END $$;
+         CREATE TYPE public.jsonb AS (x int);
+         CREATE TABLE public.pg_class (x int)",
+    );
+    scene
+        .cluster
+        .execute("SET search_path = public, m; CREATE EXTENSION ai CASCADE; RESET search_path");
+    vectorize(&scene, "mallory", "m", "doc");
+    by(&scene, "mallory", "INSERT INTO m.doc VALUES (1, 'one')");
+    scene
+        .cluster
+        .wait_for("it works", "SELECT count(*) FROM m.doc_embedding_store", "1");
+    for view in [
+        "vectorizer",
+        "vectorizer_status",
+        "vectorizer_errors",
+        "vectorizer_failed",
+        "worker_status",
+    ] {
+        scene.cluster.execute(&format!(
+            "SET search_path = public; SELECT * FROM ai.{view}; RESET search_path"
+        ));
+    }
+    assert_only_mallory(&scene, "the install");
+    assert_eq!(scene.cluster.value("SELECT count(*) FROM m.struck"), "0");
+    // Nobody makes anything of the name before it is there.
+    scene
+        .cluster
+        .execute("DROP EXTENSION ai CASCADE; DROP SCHEMA IF EXISTS ai; GRANT CREATE ON DATABASE postgres TO mallory");
+    by(
+        &scene,
+        "mallory",
+        "CREATE SCHEMA ai; CREATE FUNCTION ai._wake_worker() RETURNS void LANGUAGE sql AS ''",
+    );
+    let (code, said) = scene.cluster.refusal("CREATE EXTENSION ai CASCADE");
+    assert_eq!(
+        (code.as_str(), said.as_str()),
+        ("42710", "the schema ai is not empty: function ai._wake_worker()")
+    );
+}
+
+/// The weaknesses of pgai that are known, each tried here. (E10: its parsers ran beside its secrets; ours is a process of its own,
+/// see `pipeline/tests/parse_child.rs`.)
+#[test]
+fn the_known_weaknesses_of_pgai_are_none_here() {
+    let scene = lair();
+    let cluster = &scene.cluster;
+    vectorize(&scene, "ann", "a", "honest");
+    let denied = |sql: &str| {
+        let (code, said) = cluster.refusal(&format!("SET SESSION AUTHORIZATION mallory; {sql}"));
+        assert_eq!(code, "42501", "{sql}: {said}");
+    };
+    // E1, E8: whoever was granted usage re-pointed rows, or made them up.
+    cluster.execute("SELECT ai.grant_vectorizer_usage('mallory', admin => true)");
+    // A view of several tables, which nobody updates.
+    let (code, _) =
+        cluster.refusal("SET SESSION AUTHORIZATION mallory; UPDATE ai.vectorizer SET source_table = 'honest'");
+    assert_eq!(code, "55000");
+    denied("UPDATE ai._vectorizer SET source = 'a.honest'");
+    denied("INSERT INTO ai._vectorizer SELECT * FROM ai._vectorizer");
+    denied("INSERT INTO ai._vectorizer_q_1 (id) VALUES (1)");
+    denied("CREATE TABLE ai.planted ()");
+    denied("SELECT ai.drop_vectorizer(1)");
+    // E2: whoever wrote a URI had the worker read files and inner addresses.
+    by(
+        &scene,
+        "mallory",
+        "CREATE TABLE m.doc (id int PRIMARY KEY, uri text);
+         SELECT ai.create_vectorizer('m.doc', name => 'doc', loading => ai.loading_uri('uri'),
+             embedding => ai.embedding_openai('text-embedding-3-small', 4))",
+    );
+    let inner = scene.s3.url();
+    let addresses = [
+        "file:///etc/passwd",
+        "/etc/passwd",
+        "http://169.254.169.254/latest/meta-data/",
+        &inner,
+    ];
+    for (id, address) in addresses.iter().enumerate() {
+        by(
+            &scene,
+            "mallory",
+            &format!("INSERT INTO m.doc VALUES ({id}, '{address}')"),
+        );
+    }
+    let refused = "SELECT count(*) FROM ai.vectorizer_failed WHERE name = 'doc' AND reason LIKE '%not allowed%'";
+    cluster.wait_for("none is read", refused, "4");
+    assert_eq!(cluster.value("SELECT count(*) FROM m.doc_embedding_store"), "0");
+    assert_eq!(scene.s3.requests().len(), 0);
+    // E3, E4: whoever made a vectorizer chose the secret, the address that it was sent to, and the role.
+    by(&scene, "mallory", "CREATE TABLE m.more (id int PRIMARY KEY, uri text)");
+    let make = |loading: &str, embedding: &str| {
+        format!(
+            "SELECT ai.create_vectorizer('m.more', loading => ai.loading_uri('uri'{loading}), embedding => {embedding})"
+        )
+    };
+    denied(&make(
+        "",
+        "ai.embedding_openai('m', 4, api_key_name => 'AWS_SECRET_ACCESS_KEY')",
+    ));
+    denied(&make(
+        "",
+        "ai.embedding_openai('m', 4, base_url => 'http://example.com/v1')",
+    ));
+    let role = ", aws_role_arn => 'arn:aws:iam::123456789012:role/admin'";
+    denied(&make(role, "ai.embedding_openai('m', 4)"));
+    // E5: the worker read what the owner of the vectorizer may not.
+    cluster.execute("CREATE TABLE a.secret (id int PRIMARY KEY, body text); GRANT ALL ON a.secret TO mallory");
+    denied(
+        "SELECT ai.create_vectorizer('a.secret', loading => ai.loading_column('body'), embedding => ai.embedding_openai('m', 4))",
+    );
+    // E6: the grants of the documentation were not enough, so people made the worker's role a superuser. There is none.
+    // E7: a role's name was a part of the statement.
+    let name = "x; ALTER ROLE mallory SUPERUSER; --";
+    cluster.execute(&format!(
+        "CREATE ROLE \"{name}\"; SELECT ai.grant_vectorizer_usage('{name}')"
+    ));
+    // E9: credentials stood in configurations that everybody could read.
+    let keyed = "ai.embedding_litellm('openai/m', 4, extra_options => '{\"api_key\": \"sk-1\"}')";
+    let (code, said) = cluster.refusal(&make("", keyed).replace("m.more", "m.doc"));
+    assert_eq!(
+        (code.as_str(), said.contains("must not hold credentials")),
+        ("22023", true),
+        "{said}"
+    );
+    assert_eq!(
+        cluster.value("SET ROLE victim; SELECT count(*) FROM ai.vectorizer; RESET ROLE"),
+        "0"
+    );
+    assert_only_mallory(&scene, "all of them");
 }

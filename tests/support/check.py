@@ -118,9 +118,10 @@ def installcheck(bindir, folder):
 
 
 def edges(_bindir, _folder):
-    """docs/states.md names a test for each edge of its state machines, and docs/coming-from-pgai.md for each feature:
+    """docs/states.md names a test for each edge of its state machines, docs/coming-from-pgai.md for each feature, and
+    docs/security.md for each promise:
     file::function, pipeline: module::function or pg_test: name."""
-    text = "".join((ROOT / "docs" / name).read_text() for name in ("states.md", "coming-from-pgai.md"))
+    text = "".join((ROOT / "docs" / name).read_text() for name in ("states.md", "coming-from-pgai.md", "security.md"))
     named = set(re.findall(r"`(?:pipeline: )?(\w+)::(\w+)`", text)) - {("file", "function"), ("module", "function")}
     sources = [*(ROOT / "tests").glob("*.rs"), *(ROOT / "pipeline").glob("*/**/*.rs")]
     known = {(path.stem, name) for path in sources for name in re.findall(r"\bfn (\w+)\(", path.read_text())}
