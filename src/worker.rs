@@ -83,9 +83,6 @@ fn pin_settings() {
         (c"default_transaction_read_only", c"off"),
         (c"default_transaction_deferrable", c"off"),
         (c"session_replication_role", c"origin"),
-        // What a crash of the server takes back is chunks and their queue rows alike: it is done once more. Only claims wait
-        // for the disk (see worker/database/claims.rs).
-        (c"synchronous_commit", c"off"),
         // From here on as in sql/query/create_trigger_function.sql: what one writes down, the other must find.
         (c"TimeZone", c"UTC"),
         (c"DateStyle", c"ISO, YMD"),

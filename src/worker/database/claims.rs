@@ -110,7 +110,7 @@ impl Worker {
         }
         let (duration, alone) = (self.settings.lease_duration, self.flights.is_empty());
         let claimed = transaction::run(|| {
-            // Whatever a document does to the server, the attempt is counted.
+            // Whatever a document does to the server, and whatever synchronous_commit says, the attempt is counted.
             transaction::must_last();
             transaction::acting_as(vectorizer.owner, || {
                 let mut suspect = false;
