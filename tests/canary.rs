@@ -24,9 +24,10 @@ const TEXT: &str = "Mittwochs tanzt Oktavia heimlich am Hafen";
 /// Whoever shows so many characters of a canary in a row has shown too much.
 const PART: usize = 6;
 
-/// Every relation that somebody might read.
+/// Every relation that a role may read.
 const RELATIONS: &str = "SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE c.relkind IN ('r', 'v', 'm', 'p', 'f') AND n.nspname NOT LIKE 'pg\\_toast%' AND n.nspname NOT LIKE 'pg\\_temp%' ORDER BY 1";
+    WHERE c.relkind IN ('r', 'v', 'm', 'p', 'f') AND n.nspname NOT LIKE 'pg\\_toast%' AND n.nspname NOT LIKE 'pg\\_temp%'
+      AND has_table_privilege('{role}', c.oid, 'SELECT') ORDER BY 1";
 
 /// Which of the canaries are in a text, in whole or in part.
 fn seen(text: &str, canaries: &[&'static str]) -> Vec<&'static str> {
@@ -70,7 +71,7 @@ impl Search {
     }
 
     fn relations(&mut self, cluster: &Cluster, role: &str, canaries: &[&'static str], but: &[&str]) {
-        for relation in cluster.column(RELATIONS) {
+        for relation in cluster.column(&RELATIONS.replace("{role}", role)) {
             if but.iter().any(|part| relation.contains(part)) {
                 continue;
             }
