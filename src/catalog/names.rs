@@ -43,7 +43,13 @@ pub fn follow_names() {
         json.and_then(|json| serde_json::from_value(json.0).ok())
             .unwrap_or_default()
     };
-    statement::run(include_str!("../../sql/query/follow_functions.sql"), &[]);
+    let moved: Vec<(i32, String)> = statement::rows(include_str!("../../sql/query/follow_functions.sql"), &[], |row| {
+        (row.must(1), row.must(2))
+    });
+    for (id, function) in moved {
+        let sql = "UPDATE ai._vectorizer SET trigger_function = $2 WHERE id = $1";
+        statement::run(sql, &[id.into(), function.as_str().into()]);
+    }
     let known = statement::rows(include_str!("../../sql/query/vectorizer_names.sql"), &[], |row| Known {
         id: row.must(1),
         name: row.must(2),
