@@ -51,8 +51,19 @@ pub struct Settings {
     pub timeout: Duration,
     /// Most requests at a time to the server, at least one; all its models together.
     pub max_requests_in_flight: usize,
+    /// What the server may be asked for.
+    pub allowance: Allowance,
     /// What is known of the servers. Embedders that share it share the limits of their servers.
     pub gates: Gates,
+}
+
+/// What an administrator allows a server to be asked for; what it says itself counts as well.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Allowance {
+    /// Requests in a minute.
+    pub requests_per_minute: Option<u32>,
+    /// Tokens in a minute, as far as they can be counted here.
+    pub tokens_per_minute: Option<u32>,
 }
 
 /// The vectors of the texts of one document.
