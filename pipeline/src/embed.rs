@@ -267,7 +267,9 @@ impl Embedder {
         let (work, incoming) = mpsc::unbounded_channel();
         let address = client.url().origin().ascii_serialization();
         let most = settings.max_requests_in_flight;
-        let gate = settings.gates.of(&address, settings.api_key.as_ref(), most);
+        let gate = settings
+            .gates
+            .of(&address, settings.api_key.as_ref(), settings.allowance, most);
         let batcher = batch::Batcher::new(client, gate.clone());
         runtime.spawn(batcher.run(incoming));
         Ok(Embedder {

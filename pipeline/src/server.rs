@@ -451,7 +451,12 @@ mod tests {
                 .name
         );
         assert!(check(Wrapper::Source, Some("file"), &[("allowed_urls", "/srv")]).is_ok());
-        let mixed = check(Wrapper::Source, Some("s3"), &[("allowed_urls", "s3://a, https://b/")]).unwrap_err();
+        let mixed = check(
+            Wrapper::Source,
+            Some("s3"),
+            &[("allowed_urls", "s3://docs, https://b/")],
+        )
+        .unwrap_err();
         assert!(mixed.reason.contains("https://b/"), "{mixed:?}");
     }
 
