@@ -413,7 +413,8 @@ CREATE FUNCTION ai.openai_embed(
     dimensions int DEFAULT NULL, openai_user text DEFAULT NULL, extra_headers jsonb DEFAULT NULL,
     extra_query jsonb DEFAULT NULL, extra_body jsonb DEFAULT NULL, verbose boolean DEFAULT false,
     client_config jsonb DEFAULT NULL) RETURNS vector
-LANGUAGE c VOLATILE PARALLEL RESTRICTED COST 1000000 AS 'MODULE_PATHNAME', 'openai_embed_tokens_wrapper';
+LANGUAGE c VOLATILE PARALLEL RESTRICTED COST 1000000 SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'openai_embed_tokens_wrapper';
 COMMENT ON FUNCTION ai.openai_embed(text, int[], text, text, int, text, jsonb, jsonb, jsonb, boolean, jsonb) IS
     'The vector of the text of these tokens, by one of OpenAI''s embedding models (cl100k_base).';
 -- Intervals are written in one way, whatever the session prefers.
@@ -567,6 +568,13 @@ CREATE SERVER ai_http TYPE 'http' FOREIGN DATA WRAPPER ai_source;
 COMMENT ON SERVER ai_http IS 'Documents on the web, where ai.allow_http opens it.';
 CREATE SERVER ai_file TYPE 'file' FOREIGN DATA WRAPPER ai_source;
 COMMENT ON SERVER ai_file IS 'Files of the server, below the directories of ai.file_directories.';
+
+-- They look at the foreign server before they ask it.
+ALTER FUNCTION ai.openai_embed(text, text, text, text, int, text, jsonb, jsonb, jsonb, boolean, jsonb) SET search_path = pg_catalog, pg_temp;
+ALTER FUNCTION ai.openai_embed(text, text[], text, text, int, text, jsonb, jsonb, jsonb, boolean, jsonb) SET search_path = pg_catalog, pg_temp;
+ALTER FUNCTION ai.ollama_embed(text, text, text, text, jsonb, boolean) SET search_path = pg_catalog, pg_temp;
+ALTER FUNCTION ai.voyageai_embed(text, text, text, text, text, boolean) SET search_path = pg_catalog, pg_temp;
+ALTER FUNCTION ai.voyageai_embed(text, text[], text, text, text, boolean) SET search_path = pg_catalog, pg_temp;
 
 -- They spend the server's credit for any text and any model: they ask for USAGE on the foreign server, ai_openai, say. Those
 -- that name a vectorizer ask for SELECT on its destination.

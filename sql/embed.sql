@@ -21,7 +21,8 @@ CREATE FUNCTION ai.openai_embed(
     model text, input_text text, api_key text DEFAULT NULL, api_key_name text DEFAULT NULL, dimensions int DEFAULT NULL,
     openai_user text DEFAULT NULL, extra_headers jsonb DEFAULT NULL, extra_query jsonb DEFAULT NULL,
     extra_body jsonb DEFAULT NULL, verbose boolean DEFAULT false, client_config jsonb DEFAULT NULL) RETURNS vector
-LANGUAGE c VOLATILE PARALLEL RESTRICTED COST 1000000 AS 'MODULE_PATHNAME', 'openai_embed_wrapper';
+LANGUAGE c VOLATILE PARALLEL RESTRICTED COST 1000000 SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'openai_embed_wrapper';
 COMMENT ON FUNCTION ai.openai_embed(text, text, text, text, int, text, jsonb, jsonb, jsonb, boolean, jsonb) IS
     'The vector of a text, by OpenAI or a server that speaks its API. In a search, write (SELECT ai.openai_embed(...)), so that it is asked once and an index can be used.';
 
@@ -30,7 +31,8 @@ CREATE FUNCTION ai.openai_embed(
     dimensions int DEFAULT NULL, openai_user text DEFAULT NULL, extra_headers jsonb DEFAULT NULL,
     extra_query jsonb DEFAULT NULL, extra_body jsonb DEFAULT NULL, verbose boolean DEFAULT false,
     client_config jsonb DEFAULT NULL) RETURNS TABLE (index int, embedding vector)
-LANGUAGE c VOLATILE PARALLEL RESTRICTED COST 1000000 AS 'MODULE_PATHNAME', 'openai_embed_array_wrapper';
+LANGUAGE c VOLATILE PARALLEL RESTRICTED COST 1000000 SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'openai_embed_array_wrapper';
 COMMENT ON FUNCTION ai.openai_embed(text, text[], text, text, int, text, jsonb, jsonb, jsonb, boolean, jsonb) IS
     'The vectors of texts, by OpenAI or a server that speaks its API; index counts from 0.';
 
@@ -40,28 +42,32 @@ CREATE FUNCTION ai.openai_embed(
     dimensions int DEFAULT NULL, openai_user text DEFAULT NULL, extra_headers jsonb DEFAULT NULL,
     extra_query jsonb DEFAULT NULL, extra_body jsonb DEFAULT NULL, verbose boolean DEFAULT false,
     client_config jsonb DEFAULT NULL) RETURNS vector
-LANGUAGE c VOLATILE PARALLEL RESTRICTED COST 1000000 AS 'MODULE_PATHNAME', 'openai_embed_tokens_wrapper';
+LANGUAGE c VOLATILE PARALLEL RESTRICTED COST 1000000 SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'openai_embed_tokens_wrapper';
 COMMENT ON FUNCTION ai.openai_embed(text, int[], text, text, int, text, jsonb, jsonb, jsonb, boolean, jsonb) IS
     'The vector of the text of these tokens, by one of OpenAI''s embedding models (cl100k_base).';
 
 CREATE FUNCTION ai.ollama_embed(
     model text, input_text text, host text DEFAULT NULL, keep_alive text DEFAULT NULL, embedding_options jsonb DEFAULT NULL,
     verbose boolean DEFAULT false) RETURNS vector
-LANGUAGE c VOLATILE PARALLEL RESTRICTED COST 1000000 AS 'MODULE_PATHNAME', 'ollama_embed_wrapper';
+LANGUAGE c VOLATILE PARALLEL RESTRICTED COST 1000000 SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'ollama_embed_wrapper';
 COMMENT ON FUNCTION ai.ollama_embed(text, text, text, text, jsonb, boolean) IS
     'The vector of a text, by a model of an Ollama server. In a search, write (SELECT ai.ollama_embed(...)), so that it is asked once and an index can be used.';
 
 CREATE FUNCTION ai.voyageai_embed(
     model text, input_text text, input_type text DEFAULT NULL, api_key text DEFAULT NULL, api_key_name text DEFAULT NULL,
     verbose boolean DEFAULT false) RETURNS vector
-LANGUAGE c VOLATILE PARALLEL RESTRICTED COST 1000000 AS 'MODULE_PATHNAME', 'voyageai_embed_wrapper';
+LANGUAGE c VOLATILE PARALLEL RESTRICTED COST 1000000 SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'voyageai_embed_wrapper';
 COMMENT ON FUNCTION ai.voyageai_embed(text, text, text, text, text, boolean) IS
     'The vector of a text, by Voyage AI. In a search, write (SELECT ai.voyageai_embed(...)), so that it is asked once and an index can be used.';
 
 CREATE FUNCTION ai.voyageai_embed(
     model text, input_texts text[], input_type text DEFAULT NULL, api_key text DEFAULT NULL,
     api_key_name text DEFAULT NULL, verbose boolean DEFAULT false) RETURNS TABLE (index int, embedding vector)
-LANGUAGE c VOLATILE PARALLEL RESTRICTED COST 1000000 AS 'MODULE_PATHNAME', 'voyageai_embed_array_wrapper';
+LANGUAGE c VOLATILE PARALLEL RESTRICTED COST 1000000 SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'voyageai_embed_array_wrapper';
 COMMENT ON FUNCTION ai.voyageai_embed(text, text[], text, text, text, boolean) IS
     'The vectors of texts, by Voyage AI; index counts from 0.';
 

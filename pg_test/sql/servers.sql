@@ -82,6 +82,18 @@ SELECT pg_temp.error_of('DROP SERVER own_openai CASCADE');
 SELECT pg_temp.error_of('DROP SERVER own_s3');
 SELECT ai.drop_vectorizer('doc');
 SELECT pg_temp.error_of('DROP SERVER own_s3');
+-- What is looked up as the extension is not the caller's to replace.
+GRANT USAGE ON FOREIGN SERVER ai_openai TO regress_app;
+SET LOCAL ROLE regress_app;
+CREATE FUNCTION app.format(text, name, name) RETURNS text LANGUAGE plpgsql AS $$ BEGIN RAISE 'as %', current_user; END $$;
+CREATE FUNCTION app.has_server_privilege(oid, oid, text) RETURNS bool LANGUAGE plpgsql AS $$ BEGIN RAISE 'as %', current_user; END $$;
+CREATE FUNCTION app.same(oid, oid) RETURNS bool LANGUAGE plpgsql AS $$ BEGIN RAISE 'as %', current_user; END $$;
+CREATE OPERATOR app.= (LEFTARG = oid, RIGHTARG = oid, FUNCTION = app.same);
+CREATE VIEW app.pg_foreign_server AS SELECT 1 AS oid;
+SET LOCAL search_path = app, pg_catalog;
+SELECT pg_temp.error_of('SELECT ai.openai_embed(''m'', ''text'', dimensions => 3)');
+RESET search_path;
+RESET ROLE;
 -- The key appears only where a server was named.
 SELECT ai.loading_uri('uri'), ai.loading_uri('uri', server => 's'), ai.loading_column('body', server => 's');
 SELECT ai.embedding_openai('m', 3, server => 's'), ai.embedding_ollama('m', 3, server => 's'), ai.embedding_voyageai('m', 3, server => 's'), ai.embedding_litellm('cohere/m', 3, server => 's');

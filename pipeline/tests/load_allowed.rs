@@ -1,5 +1,6 @@
 //! What foreign servers allow rows to name, and what no row reaches: the machine, its network and its cloud's metadata.
 
+#[expect(dead_code, reason = "it serves other tests, too")]
 mod load_server;
 
 use std::time::Duration;
