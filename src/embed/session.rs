@@ -53,10 +53,13 @@ impl Provider {
     }
 }
 
+/// Provider, settings, address and key.
+type Place = (Provider, Settings, String, Option<Secret>);
+
 struct Session {
     bridge: Bridge<Answer>,
     /// By what they were made for: a key or an address that has changed since makes another.
-    embedders: Vec<((Provider, Settings, String, Option<Secret>), Embedder)>,
+    embedders: Vec<(Place, Embedder)>,
     calls: u64,
     last: Option<Remembered>,
 }

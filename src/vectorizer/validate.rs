@@ -43,10 +43,10 @@ pub fn loading(config: &Option<Value>, columns: &[Column]) -> Value {
     {
         invalid("invalid loading config, retries must be a non-negative integer");
     }
-    if let Some(role) = text(config, "aws_role_arn") {
-        if !ai_pipeline::server::is_role(role) {
-            invalid("invalid loading config, aws_role_arn must match arn:aws:iam::*:role/*");
-        }
+    if let Some(role) = text(config, "aws_role_arn")
+        && !ai_pipeline::server::is_role(role)
+    {
+        invalid("invalid loading config, aws_role_arn must match arn:aws:iam::*:role/*");
     }
     if implementation == "column" && config.get("server").is_some() {
         invalid("invalid loading config, a column is read from no server: server is for loading_uri");
