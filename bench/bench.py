@@ -37,14 +37,17 @@ class Bench:
         self.server.psql("-q", "-c", "CHECKPOINT")
 
 
-def wait_until_empty(session, queue):
-    """Returns the moment at which nothing was left to do."""
-    changed, seen = time.monotonic(), None
+def wait_until_empty(session, queue, at_most=None):
+    """Returns the moment at which nothing was left to do, or at which `at_most` seconds were over."""
+    began = changed = time.monotonic()
+    seen = None
     while True:
         if session.value(f"SELECT NOT EXISTS (SELECT FROM {queue})") == "t":
             return time.perf_counter()
         time.sleep(LOOK_EVERY)
         now = time.monotonic()
+        if at_most and now - began > at_most:
+            return time.perf_counter()
         if now - changed > STALLED_AFTER:
             count = session.value(f"SELECT count(*) FROM {queue}")
             if count == seen:

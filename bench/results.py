@@ -29,7 +29,7 @@ def commit():
     return described.stdout.strip() or "unknown"
 
 
-def write(path, server, settings, repeats, figures):
+def write(path, server, settings, repeats, load, figures):
     version = server.query("SELECT split_part(version(), ' on ', 1)")[0][0]
     vector = server.query("SELECT default_version FROM pg_available_extensions WHERE name = 'vector'")[0][0]
     shown = ", ".join(f"{name} = {value}" for name, value in settings.items())
@@ -39,7 +39,7 @@ Written by `make bench`. What each case does, and what its numbers mean, is in [
 belong to the machine below; ratios were taken within one run.
 
 - Date: {datetime.date.today()}, commit {commit()}, profile `release`
-- Machine: {processor()}, {memory()} of memory, {platform.system()} {platform.release()}
+- Machine: {processor()}, {memory()} of memory, {platform.system()} {platform.release()}; load average before the run {load:.1f}
 - Server: {version}, pgvector {vector}; {shown}
 - Provider, object store and client ran on the same machine. Each measurement was repeated {repeats} times.
 

@@ -19,6 +19,7 @@ BENCH = Path(__file__).resolve().parent
 sys.path.insert(0, str(BENCH.parent / "tests" / "support"))
 from cluster import ROOT, Failure, bin_folder, cluster, reachable  # noqa: E402
 
+import peer  # noqa: E402
 import results  # noqa: E402
 import servers  # noqa: E402
 from bench import Bench  # noqa: E402
@@ -31,6 +32,8 @@ CASES = {
     3: "changes",
     4: "freshness",
     5: "trigger",
+    6: "neighbours",
+    7: "memory",
     8: "claims",
 }
 # A server for work: everything durable, and checkpoints rare enough that no run is hit by one by chance. Checkpoints are
@@ -68,13 +71,24 @@ def settings():
     return {**SETTINGS, **own}
 
 
+def peer_wanted():
+    name = os.environ.get("PEER", "")
+    if name not in ("", "pgai"):
+        raise Failure(f"PEER is pgai or nothing, not {name}")
+    return bool(name)
+
+
 def main():
-    cases, times, with_settings = chosen(), repeats(), settings()
+    cases, times, with_settings, with_peer = chosen(), repeats(), settings(), peer_wanted()
+    # Who measures beside others should be able to see it afterwards; the build makes load of its own.
+    load = os.getloadavg()[0]
     tree = ROOT / ".setup" / f"postgres-{MAJOR}"
     build = [ROOT / "tests" / "support" / "build.sh", "--release", bin_folder(tree, MAJOR) / "pg_config"]
     if subprocess.run(build, cwd=ROOT, stdin=subprocess.DEVNULL).returncode != 0:
         raise Failure("the build failed, see above")
     programs = servers.build()
+    if with_peer:
+        peer.setup()
     started = time.monotonic()
     with contextlib.ExitStack() as stack:
         place, folder = stack.enter_context(reachable(tree, BENCH / ".run"))
@@ -96,11 +110,14 @@ def main():
             case = importlib.import_module(CASES[number])
             print(f"\n--- case {number}: {case.__doc__.strip().splitlines()[0].removeprefix(f'Case {number}: ')}", flush=True)
             begun = time.monotonic()
-            for figure in case.run(bench):
-                figures.append(figure)
+            ours = list(case.run(bench))
+            figures += ours
+            if with_peer and number in peer.CASES:
+                figures += peer.run(number, bench, ours)
             print(f"    {time.monotonic() - begun:.0f} s", flush=True)
+            # After each, so that a long run that is ended early leaves what it found.
+            results.write(BENCH / "RESULTS.md", server, with_settings, times, load, figures)
         print("\n" + plain(figures))
-        results.write(BENCH / "RESULTS.md", server, with_settings, times, figures)
         print(f"\nbench/RESULTS.md is written; it took {time.monotonic() - started:.0f} s")
 
 

@@ -1,13 +1,38 @@
 \echo Use "ALTER EXTENSION ai UPDATE" to load this file. \quit
 
+-- Of what anybody may have made, nothing is found but by its full name; not even operators of the schemas of extensions.
+SET LOCAL search_path = pg_catalog, pg_temp;
+
 -- Vectorizers are altered below: the event trigger would follow with functions that are not there yet.
 DROP EVENT TRIGGER ai_after_ddl;
+
+-- pg_upgrade refuses tables with numbers of functions, which it does not keep.
+
+ALTER TABLE ai._vectorizer ALTER COLUMN trigger_function TYPE text USING trigger_function::oid::text;
+UPDATE ai._vectorizer v
+SET trigger_function = pg_catalog.format('%I.%I', n.nspname, p.proname)
+FROM pg_catalog.pg_proc p
+JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) p.pronamespace
+WHERE p.oid::text OPERATOR(pg_catalog.=) v.trigger_function;
 
 -- Partitions are followed.
 
 ALTER TABLE ai._vectorizer ADD COLUMN partitions oid[] NOT NULL DEFAULT '{}';
 COMMENT ON COLUMN ai._vectorizer.partitions IS
     'The partitions of the source that have been dealt with: the rows of another are work.';
+
+-- Who sees a vectorizer: whoever the owner of its source is, may SELECT from its queue (grant_to of ai.create_vectorizer),
+-- or may SELECT from the table above, which sees all (superusers, pg_monitor, ai.grant_vectorizer_usage). Postgres knows
+-- how to grant, show, dump and revoke each of them. Functions that run as their caller read this, not the table.
+CREATE VIEW ai._seen_vectorizer WITH (security_barrier) AS
+SELECT v.id, v.name, v.source, v.source_pk, v.queue, v.queue_failed, v.target, v.view, v.trigger_function, v.trigger_name,
+       v.config, v.disabled, v.partitions
+FROM ai._vectorizer v
+LEFT JOIN pg_catalog.pg_class s ON s.oid OPERATOR(pg_catalog.=) v.source::pg_catalog.oid
+WHERE pg_catalog.has_table_privilege('ai._vectorizer'::pg_catalog.regclass, 'SELECT')
+   OR pg_catalog.pg_has_role(s.relowner, 'MEMBER')
+   OR pg_catalog.has_table_privilege(v.queue::pg_catalog.oid, 'SELECT');
+COMMENT ON VIEW ai._seen_vectorizer IS 'The vectorizers that the current role sees.';
 
 CREATE FUNCTION ai._partitions(source regclass) RETURNS SETOF oid
 LANGUAGE sql STABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
@@ -23,6 +48,7 @@ COMMENT ON FUNCTION ai._partitions(regclass) IS 'The partitions of a table, and 
 
 CREATE FUNCTION ai._prune_vectorizer(vectorizer_id int4) RETURNS void
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+SET TimeZone = 'UTC' SET DateStyle = 'ISO, YMD' SET IntervalStyle = 'postgres' SET extra_float_digits = 1 SET bytea_output = 'hex'
 AS 'MODULE_PATHNAME', 'prune_vectorizer_wrapper';
 COMMENT ON FUNCTION ai._prune_vectorizer(int4) IS
     'Removes chunks and queue rows of documents that are not in the source. Called when a partition is emptied or leaves.';
@@ -32,9 +58,9 @@ COMMENT ON FUNCTION ai._prune_vectorizer(int4) IS
 CREATE FUNCTION ai._is_watched(vectorizer_id int4) RETURNS bool
 LANGUAGE sql STABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
     SELECT count(*) FILTER (WHERE t.tgenabled <> 'D') = CASE s.relkind WHEN 'p' THEN 2 ELSE 4 END
-    FROM ai._vectorizer v
+    FROM ai._seen_vectorizer v
     JOIN pg_class s ON s.oid = v.source
-    LEFT JOIN pg_trigger t ON t.tgrelid = v.source AND t.tgfoid = v.trigger_function
+    LEFT JOIN pg_trigger t ON t.tgrelid = v.source AND t.tgfoid = to_regproc(v.trigger_function) AND t.tgname <> v.trigger_name || '_replica'
     WHERE v.id = vectorizer_id
     GROUP BY s.relkind
 $$;
@@ -44,34 +70,12 @@ COMMENT ON FUNCTION ai._is_watched(int4) IS
 -- The worker may be gone while all documents wait.
 
 CREATE FUNCTION ai._waiting(vectorizer_id int4) RETURNS text
-LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-    queue regclass;
-    active bool;
-    reason text;
-BEGIN
-    SELECT c.oid INTO queue FROM ai._vectorizer v JOIN pg_class c ON c.oid = v.queue
-    WHERE v.id = vectorizer_id AND has_table_privilege(c.oid, 'SELECT') AND has_schema_privilege(c.relnamespace, 'USAGE');
-    IF queue IS NULL THEN
-        RETURN NULL;
-    END IF;
-    -- As a rule the first row answers this.
-    EXECUTE format('SELECT EXISTS (SELECT FROM %s WHERE lease IS NOT NULL OR loading_retry_after IS NULL OR loading_retry_after <= now())', queue)
-        INTO active;
-    IF active THEN
-        RETURN NULL;
-    END IF;
-    EXECUTE format($query$
-        SELECT format('all documents wait, the next one until %%s: %%s', date_trunc('second', loading_retry_after),
-                      CASE WHEN attempts = 0 THEN 'it was throttled' ELSE 'see ai.vectorizer_errors' END)
-        FROM %s ORDER BY loading_retry_after LIMIT 1 $query$, queue) INTO reason;
-    RETURN reason;
-END
-$$;
+LANGUAGE c STABLE STRICT PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'waiting_wrapper';
 COMMENT ON FUNCTION ai._waiting(int4) IS 'Until when all documents of a queue wait for their next tries; NULL when there is one that does not.';
 
-CREATE OR REPLACE FUNCTION ai._obstacle(
-    vectorizer_id int4, disabled bool, scheduling text, paused text, retry_at timestamptz) RETURNS text
+CREATE FUNCTION ai._obstacle(
+    vectorizer_id int4, disabled bool, scheduling text, paused text, retry_at timestamptz, next_run timestamptz) RETURNS text
 LANGUAGE sql VOLATILE PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp AS $$
     SELECT CASE
         WHEN (SELECT p.reason FROM ai._worker_processes() p WHERE p.process = 'launcher') IS NOT NULL
@@ -84,11 +88,12 @@ LANGUAGE sql VOLATILE PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp 
         WHEN ai._missing_key(vectorizer_id) IS NOT NULL
             THEN format('the environment of the server has no %s', ai._missing_key(vectorizer_id))
         WHEN scheduling = 'timescaledb' THEN
-            (SELECT format('the next run is at %s', date_trunc('second', r.next_run))
-             FROM ai._vectorizer_run r WHERE r.id = vectorizer_id AND r.next_run > now())
+            CASE WHEN next_run > now() THEN format('the next run is at %s', date_trunc('second', next_run)) END
         ELSE ai._waiting(vectorizer_id)
     END
 $$;
+COMMENT ON FUNCTION ai._obstacle(int4, bool, text, text, timestamptz, timestamptz) IS
+    'Why nothing happens for a vectorizer; NULL when nothing is in the way.';
 CREATE OR REPLACE FUNCTION ai._after_ddl() RETURNS event_trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -110,8 +115,14 @@ BEGIN
     ) OR EXISTS (
         SELECT FROM pg_event_trigger_ddl_commands() d
         JOIN pg_trigger t ON t.oid = d.objid
-        JOIN ai._vectorizer v ON v.source = t.tgrelid AND v.trigger_function = t.tgfoid
+        JOIN ai._vectorizer v ON v.source = t.tgrelid AND to_regproc(v.trigger_function) = t.tgfoid
         WHERE d.classid = 'pg_trigger'::regclass
+    ) OR EXISTS (
+        -- The function of a trigger was renamed or moved.
+        SELECT FROM pg_event_trigger_ddl_commands() d
+        JOIN pg_trigger t ON t.tgfoid = d.objid
+        JOIN ai._vectorizer v ON v.source = t.tgrelid
+        WHERE d.classid = 'pg_proc'::regclass AND to_regproc(v.trigger_function) IS DISTINCT FROM t.tgfoid AND starts_with(t.tgname, v.trigger_name)
     ) OR EXISTS (
         SELECT FROM pg_event_trigger_ddl_commands() d WHERE d.classid = 'pg_namespace'::regclass
     ) THEN
@@ -126,7 +137,7 @@ BEGIN
             SELECT c.relkind, c.oid::regclass::text, c.relowner FROM pg_class c
             WHERE c.oid IN (v.target, v.view, v.queue, v.queue_failed)
             UNION ALL
-            SELECT 'f', p.oid::regprocedure::text, p.proowner FROM pg_proc p WHERE p.oid = v.trigger_function
+            SELECT 'f', p.oid::regprocedure::text, p.proowner FROM pg_proc p WHERE p.oid = to_regproc(v.trigger_function)
         ) AS o (kind, name, owner)
         WHERE o.owner <> s.relowner
           AND v.source IN (SELECT d.objid FROM pg_event_trigger_ddl_commands() d WHERE d.classid = 'pg_class'::regclass)
@@ -174,7 +185,7 @@ BEGIN
         -- First the row: the drops below come by here again.
         DELETE FROM ai._vectorizer v WHERE v.id = vectorizer.id;
         PERFORM ai._stop_indexer(vectorizer.id);
-        SELECT p.oid INTO function FROM pg_proc p WHERE p.oid = vectorizer.trigger_function;
+        SELECT p.oid INTO function FROM pg_proc p WHERE p.oid = to_regproc(vectorizer.trigger_function);
         IF function IS NOT NULL THEN
             EXECUTE format('DROP FUNCTION %s CASCADE', function);
         END IF;
@@ -201,7 +212,8 @@ BEGIN
     FOR lost IN
         SELECT DISTINCT v.id, v.name
         FROM pg_event_trigger_dropped_objects() d
-        JOIN ai._vectorizer v ON starts_with(d.address_names[3], v.trigger_name::text)
+        JOIN ai._vectorizer v ON d.address_names[3] IN (v.trigger_name, v.trigger_name || '_insert', v.trigger_name || '_delete',
+                                                        v.trigger_name || '_truncate')
         JOIN pg_class s ON s.oid = v.source AND s.relname = d.address_names[2]
         JOIN pg_namespace n ON n.oid = s.relnamespace AND n.nspname = d.address_names[1]
         WHERE d.object_type = 'trigger'
@@ -282,6 +294,7 @@ CREATE FUNCTION ai._verify_vectorizer(
     vectorizer_id int4, repair bool, OUT primary_key text, OUT chunk_seq int4, OUT problem text, OUT detail text)
     RETURNS SETOF record
 LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+SET TimeZone = 'UTC' SET DateStyle = 'ISO, YMD' SET IntervalStyle = 'postgres' SET extra_float_digits = 1 SET bytea_output = 'hex'
 AS 'MODULE_PATHNAME', 'verify_vectorizer_wrapper';
 COMMENT ON FUNCTION ai._verify_vectorizer(int4, bool) IS
     'The work of ai.verify_vectorizer, row by row: what is wrong is enqueued when the last row has been fetched.';
@@ -361,19 +374,23 @@ CREATE FUNCTION ai._failed_documents(
     OUT id int4, OUT primary_key text, OUT failure_step text, OUT class text, OUT reason text, OUT attempts int4,
     OUT created_at timestamptz, OUT queued bool) RETURNS SETOF record
 LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+SET TimeZone = 'UTC' SET DateStyle = 'ISO, YMD' SET IntervalStyle = 'postgres' SET extra_float_digits = 1 SET bytea_output = 'hex'
 AS 'MODULE_PATHNAME', 'failed_documents_wrapper';
 COMMENT ON FUNCTION ai._failed_documents() IS 'The failed queues that the caller may look into.';
 
-CREATE VIEW ai.vectorizer_failed AS
-SELECT f.id, v.name, f.primary_key::pg_catalog.jsonb AS primary_key, f.failure_step, f.class, f.reason, f.attempts, f.created_at,
+CREATE VIEW ai.vectorizer_failed WITH (security_barrier) AS
+SELECT f.id, v.name,
+       CASE WHEN pg_catalog.has_table_privilege(v.source::pg_catalog.oid, 'SELECT') THEN f.primary_key::pg_catalog.jsonb END AS primary_key,
+       f.failure_step, f.class, f.reason, f.attempts, f.created_at,
        f.queued
 FROM ai._failed_documents() f
 JOIN ai._vectorizer v ON v.id = f.id;
 COMMENT ON VIEW ai.vectorizer_failed IS
-    'The documents that were given up, with the reason and the number of tries; queued: it is being tried again. Of each vectorizer for its owner and for pg_monitor.';
+    'The documents that were given up, with the reason and the number of tries; queued: it is being tried again. Of each vectorizer for its owner, and for pg_monitor; primary keys for who may read the table.';
 
 CREATE FUNCTION ai._retry_vectorizer(vectorizer_id int4, primary_key text, class text) RETURNS int8
 LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+SET TimeZone = 'UTC' SET DateStyle = 'ISO, YMD' SET IntervalStyle = 'postgres' SET extra_float_digits = 1 SET bytea_output = 'hex'
 AS 'MODULE_PATHNAME', 'retry_vectorizer_wrapper';
 COMMENT ON FUNCTION ai._retry_vectorizer(int4, text, text) IS 'The work of ai.retry_vectorizer.';
 
@@ -390,7 +407,6 @@ LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS $
 $$;
 COMMENT ON FUNCTION ai.retry_vectorizer(text, jsonb, text) IS
     'Tries documents again at once that were given up or wait for another try: all, the one of a primary key, or those of a class of failures (transient, throttled, configuration, permanent, unknown). Returns how many. Ends a pause of the vectorizer. For its owner.';
-GRANT SELECT ON ai.vectorizer_failed TO PUBLIC;
 
 CREATE OR REPLACE FUNCTION ai.grant_vectorizer_usage(to_user name, admin bool DEFAULT false) RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
@@ -400,13 +416,21 @@ BEGIN
     END IF;
     EXECUTE format('GRANT USAGE ON SCHEMA ai TO %I', to_user);
     EXECUTE format(
-        'GRANT SELECT ON ai.vectorizer, ai.vectorizer_status, ai.vectorizer_errors, ai.vectorizer_failed, ai.worker_status TO %I%s',
+        'GRANT SELECT ON ai._vectorizer, ai._vectorizer_run, ai._vectorizer_errors, ai._vectorizer_document, ai.vectorizer_id_seq, '
+        'ai.vectorizer, ai.vectorizer_status, ai.vectorizer_errors, ai.vectorizer_failed, ai.worker_status TO %I%s',
         to_user, CASE WHEN admin THEN ' WITH GRANT OPTION' ELSE '' END);
 END
 $$;
+COMMENT ON FUNCTION ai.grant_vectorizer_usage(name, bool) IS
+    'Lets a role see all vectorizers, their errors and their failed documents, and dump them; admin lets it pass that on. Owners see their own without it.';
 
 -- Tokens in place of a text.
 
+-- The type vector is wherever pgvector was put. Nobody can have another one there.
+SELECT pg_catalog.set_config('search_path', pg_catalog.format('pg_catalog, %I, pg_temp', n.nspname), true)
+FROM pg_catalog.pg_extension e
+JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) e.extnamespace
+WHERE e.extname OPERATOR(pg_catalog.=) 'vector'::pg_catalog.name;
 -- Their text is what is sent: of tokens that came of a text, the provider makes the same again.
 CREATE FUNCTION ai.openai_embed(
     model text, input_tokens int[], api_key text DEFAULT NULL, api_key_name text DEFAULT NULL,
@@ -417,6 +441,8 @@ LANGUAGE c VOLATILE PARALLEL RESTRICTED COST 1000000 SET search_path = pg_catalo
 AS 'MODULE_PATHNAME', 'openai_embed_tokens_wrapper';
 COMMENT ON FUNCTION ai.openai_embed(text, int[], text, text, int, text, jsonb, jsonb, jsonb, boolean, jsonb) IS
     'The vector of the text of these tokens, by one of OpenAI''s embedding models (cl100k_base).';
+SET LOCAL search_path = pg_catalog, pg_temp;
+
 -- Intervals are written in one way, whatever the session prefers.
 ALTER FUNCTION ai.scheduling_timescaledb(interval, timestamptz, bool, text) SET IntervalStyle = postgres;
 
@@ -514,20 +540,20 @@ COMMENT ON FUNCTION ai.embedding_litellm(text, int4, text, jsonb, name) IS
 -- The default ones have no options: they read the environment of the server, and pg_dump would not keep any.
 
 CREATE FUNCTION ai._provider_options(options text[], catalogue oid) RETURNS void
-LANGUAGE c VOLATILE PARALLEL SAFE AS 'MODULE_PATHNAME', 'provider_options_wrapper';
+LANGUAGE c VOLATILE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'provider_options_wrapper';
 COMMENT ON FUNCTION ai._provider_options(text[], oid) IS 'Checks the options of servers and user mappings of ai_provider.';
 
 CREATE FUNCTION ai._source_options(options text[], catalogue oid) RETURNS void
-LANGUAGE c VOLATILE PARALLEL SAFE AS 'MODULE_PATHNAME', 'source_options_wrapper';
+LANGUAGE c VOLATILE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'source_options_wrapper';
 COMMENT ON FUNCTION ai._source_options(text[], oid) IS 'Checks the options of servers and user mappings of ai_source.';
 
 CREATE FUNCTION ai._check_server(wrapper text, type text, options text[]) RETURNS void
-LANGUAGE c VOLATILE PARALLEL SAFE AS 'MODULE_PATHNAME', 'check_server_wrapper';
+LANGUAGE c VOLATILE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'check_server_wrapper';
 COMMENT ON FUNCTION ai._check_server(text, text, text[]) IS
     'Checks the type of a server, and whether its options are for servers of this type.';
 
 CREATE FUNCTION ai._servers_changed() RETURNS void
-LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'servers_changed_wrapper';
+LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'servers_changed_wrapper';
 COMMENT ON FUNCTION ai._servers_changed() IS 'Makes the worker look at the foreign servers again when the transaction commits.';
 
 REVOKE EXECUTE ON FUNCTION
@@ -570,6 +596,196 @@ CREATE SERVER ai_file TYPE 'file' FOREIGN DATA WRAPPER ai_source;
 COMMENT ON SERVER ai_file IS 'Files of the server, below the directories of ai.file_directories.';
 
 -- They look at the foreign server before they ask it.
+
+-- The worker is told which queue has work.
+
+COMMENT ON FUNCTION ai._wake_worker() IS
+    'Wakes the background worker of this database when the transaction commits, for all queues.';
+
+CREATE FUNCTION ai._wake_worker(vectorizer_id int4) RETURNS void
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'wake_worker_for_wrapper';
+COMMENT ON FUNCTION ai._wake_worker(int4) IS
+    'Wakes the background worker for the queue of this vectorizer when the transaction commits. Called by the triggers on source tables.';
+
+-- What logical replication brings.
+
+CREATE FUNCTION ai._follow_replication(vectorizer_id int4, follow bool) RETURNS void
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'follow_replication_wrapper';
+COMMENT ON FUNCTION ai._follow_replication(int4, bool) IS 'The work of ai.follow_replication.';
+
+CREATE FUNCTION ai.follow_replication(vectorizer_id int4, follow bool DEFAULT true) RETURNS void
+LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$ SELECT ai._follow_replication(vectorizer_id, follow) $$;
+COMMENT ON FUNCTION ai.follow_replication(int4, bool) IS
+    'Has a vectorizer embed the rows, too, that logical replication (or a session with session_replication_role = replica) writes into its source; with follow => false no longer. For its owner.';
+CREATE FUNCTION ai.follow_replication(name text, follow bool DEFAULT true) RETURNS void
+LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT ai._follow_replication(ai._vectorizer_id(name), follow)
+$$;
+COMMENT ON FUNCTION ai.follow_replication(text, bool) IS
+    'Has a vectorizer embed the rows, too, that logical replication (or a session with session_replication_role = replica) writes into its source; with follow => false no longer. For its owner.';
+
+-- Each role sees its own vectorizers, and those that it was granted.
+
+CREATE FUNCTION ai._count_queue(vectorizer_id int4, exact bool) RETURNS int8
+LANGUAGE c STABLE STRICT PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'count_queue_wrapper';
+COMMENT ON FUNCTION ai._count_queue(int4, bool) IS
+    'The work of ai.vectorizer_queue_pending: reads the queue as its owner, so that nothing of the owner runs as the caller.';
+
+CREATE OR REPLACE FUNCTION ai.vectorizer_queue_pending(vectorizer_id int4, exact_count bool DEFAULT false) RETURNS int8
+LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    queue regclass;
+BEGIN
+    SELECT c.oid INTO queue FROM ai._seen_vectorizer v LEFT JOIN pg_class c ON c.oid = v.queue WHERE v.id = vectorizer_id;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'vectorizer % does not exist', vectorizer_id USING ERRCODE = 'undefined_object';
+    END IF;
+    IF queue IS NULL THEN
+        RAISE EXCEPTION 'vectorizer has no queue table' USING ERRCODE = 'undefined_table';
+    END IF;
+    RETURN ai._count_queue(vectorizer_id, coalesce(exact_count, false));
+END
+$$;
+
+CREATE OR REPLACE FUNCTION ai.vectorizer_queue_pending(name text, exact_count bool DEFAULT false) RETURNS int8
+LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    vectorizer_id int4;
+BEGIN
+    SELECT v.id INTO vectorizer_id FROM ai._seen_vectorizer v WHERE v.name = vectorizer_queue_pending.name::name;
+    IF vectorizer_id IS NULL THEN
+        RAISE EXCEPTION 'vectorizer "%" does not exist', name USING ERRCODE = 'undefined_object';
+    END IF;
+    RETURN ai.vectorizer_queue_pending(vectorizer_id, exact_count);
+END
+$$;
+
+CREATE OR REPLACE FUNCTION ai._vectorizer_id(vectorizer_name text) RETURNS int4
+LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    found_id int4;
+BEGIN
+    SELECT v.id INTO found_id FROM ai._seen_vectorizer v WHERE v.name::text = vectorizer_name;
+    IF found_id IS NULL THEN
+        RAISE EXCEPTION 'vectorizer "%" does not exist', vectorizer_name USING ERRCODE = 'undefined_object';
+    END IF;
+    RETURN found_id;
+END
+$$;
+
+CREATE OR REPLACE VIEW ai.vectorizer WITH (security_barrier) AS
+SELECT v.id,
+       sn.nspname AS source_schema,
+       s.relname AS source_table,
+       v.source_pk,
+       v.trigger_name,
+       qn.nspname AS queue_schema,
+       q.relname AS queue_table,
+       v.config,
+       v.disabled,
+       f.relname AS queue_failed_table,
+       v.name
+FROM ai._seen_vectorizer v
+LEFT JOIN pg_catalog.pg_class s ON s.oid = v.source
+LEFT JOIN pg_catalog.pg_namespace sn ON sn.oid = s.relnamespace
+LEFT JOIN pg_catalog.pg_class q ON q.oid = v.queue
+LEFT JOIN pg_catalog.pg_namespace qn ON qn.oid = q.relnamespace
+LEFT JOIN pg_catalog.pg_class f ON f.oid = v.queue_failed;
+COMMENT ON VIEW ai.vectorizer IS
+    'The vectorizers of this database and their configuration: those of the role''s own tables, and those that it was granted.';
+
+CREATE OR REPLACE VIEW ai.vectorizer_status WITH (security_barrier) AS
+SELECT v.id,
+       v.name,
+       CASE WHEN s.oid IS NOT NULL THEN pg_catalog.format('%I.%I', sn.nspname, s.relname) END AS source_table,
+       CASE WHEN t.oid IS NOT NULL THEN pg_catalog.format('%I.%I', tn.nspname, t.relname) END AS target_table,
+       CASE WHEN w.oid IS NOT NULL THEN pg_catalog.format('%I.%I', wn.nspname, w.relname) END AS view,
+       coalesce(v.config #>> '{destination,embedding_column}', 'embedding') AS embedding_column,
+       CASE
+           WHEN pg_catalog.has_table_privilege(v.queue, 'SELECT') AND pg_catalog.has_schema_privilege(qn.oid, 'USAGE')
+               THEN ai.vectorizer_queue_pending(v.id)
+       END AS pending_items,
+       v.disabled
+FROM ai._seen_vectorizer v
+LEFT JOIN pg_catalog.pg_class s ON s.oid = v.source
+LEFT JOIN pg_catalog.pg_namespace sn ON sn.oid = s.relnamespace
+LEFT JOIN pg_catalog.pg_class t ON t.oid = v.target
+LEFT JOIN pg_catalog.pg_namespace tn ON tn.oid = t.relnamespace
+LEFT JOIN pg_catalog.pg_class w ON w.oid = v.view
+LEFT JOIN pg_catalog.pg_namespace wn ON wn.oid = w.relnamespace
+LEFT JOIN pg_catalog.pg_class q ON q.oid = v.queue
+LEFT JOIN pg_catalog.pg_namespace qn ON qn.oid = q.relnamespace;
+COMMENT ON VIEW ai.vectorizer_status IS 'Where each vectorizer reads and writes, and how many documents wait.';
+
+CREATE OR REPLACE VIEW ai.vectorizer_errors WITH (security_barrier) AS
+SELECT e.id, e.message, CASE WHEN r.may THEN e.details ELSE e.details - 'primary_key' END AS details, e.recorded, v.name,
+       CASE WHEN r.may THEN e.primary_key END AS primary_key, e.step, e.class, e.occurrences, e.first_recorded
+FROM ai._vectorizer_errors e
+JOIN ai._vectorizer v ON v.id = e.id
+-- Keys are data of the table, and may be signed addresses: for who may read it.
+CROSS JOIN LATERAL (SELECT coalesce(pg_catalog.has_table_privilege(v.source::pg_catalog.oid, 'SELECT'), false)) AS r (may)
+LEFT JOIN pg_catalog.pg_class s ON s.oid = v.source
+-- Reasons name documents: they are for the owner of the table, and for who watches over the server. grant_to, as in pgai,
+-- is no grant of errors.
+WHERE pg_catalog.pg_has_role(s.relowner, 'USAGE')
+   OR pg_catalog.has_table_privilege('ai._vectorizer'::pg_catalog.regclass, 'SELECT');
+COMMENT ON VIEW ai.vectorizer_errors IS
+    'What fails at present: one row per document and step, with the class of the failure and how often it was met.';
+
+CREATE OR REPLACE VIEW ai.worker_status WITH (security_barrier) AS
+SELECT p.process, p.pid, d.datname AS database, NULL::name AS vectorizer, p.state,
+       p.activity || coalesce(': ' || i.phase || CASE WHEN i.current_locker_pid > 0
+                                                      THEN pg_catalog.format(' of process %s', i.current_locker_pid)
+                                                      ELSE '' END, '') AS activity,
+       p.since, p.in_flight, p.reason
+FROM ai._worker_processes() p
+LEFT JOIN pg_catalog.pg_database d ON d.oid = p.database
+LEFT JOIN pg_catalog.pg_stat_progress_create_index i ON i.pid = p.pid
+UNION ALL
+SELECT 'indexer', NULL, pg_catalog.current_database(), v.name, 'waiting', 'will try again to build the index',
+       e.recorded, NULL, e.details ->> 'error_reason'
+FROM ai._vectorizer_errors e
+JOIN ai._seen_vectorizer v ON v.id = e.id
+JOIN ai._vectorizer_index b ON b.id = e.id
+WHERE e.step = 'indexing' AND NOT b.building
+UNION ALL
+SELECT 'vectorizer', NULL, pg_catalog.current_database(), v.name,
+       CASE WHEN o.reason IS NOT NULL THEN 'waiting' WHEN st.pending_items > 0 THEN 'working' ELSE 'idle' END,
+       CASE WHEN st.pending_items > 0 THEN pg_catalog.format('%s documents pending', st.pending_items) END,
+       s.paused_at, NULL, o.reason
+FROM ai._seen_vectorizer v
+JOIN ai.vectorizer_status st ON st.id = v.id
+LEFT JOIN ai._vectorizer_state s ON s.id = v.id
+LEFT JOIN ai._vectorizer_run r ON r.id = v.id
+CROSS JOIN LATERAL (
+    SELECT ai._obstacle(v.id, v.disabled, v.config #>> '{scheduling,implementation}', s.reason, s.retry_at, r.next_run)
+) AS o (reason);
+COMMENT ON VIEW ai.worker_status IS
+    'The processes of the extension and the vectorizers of this database: what each does, since when, and why nothing happens where nothing happens.';
+DROP FUNCTION ai._obstacle(int4, bool, text, text, timestamptz);
+COMMENT ON FUNCTION ai._worker_processes() IS
+    'What shared memory knows of the launcher and of the workers; of those of other databases, for who sees all vectorizers.';
+
+REVOKE SELECT ON ai._vectorizer, ai._vectorizer_state, ai._vectorizer_run, ai._vectorizer_index, ai.vectorizer_id_seq FROM PUBLIC;
+GRANT SELECT ON
+    ai.vectorizer, ai.vectorizer_status, ai.vectorizer_errors, ai.vectorizer_failed, ai.worker_status, ai._seen_vectorizer
+TO PUBLIC;
+-- The triggers on source tables, which run as the owners of those, ask whether their queue is known. Those of a dump may
+-- have been written by an earlier version.
+GRANT SELECT (id, queue) ON ai._vectorizer TO PUBLIC;
+-- Who may read it sees all vectorizers, and in the views what is noted about them.
+GRANT SELECT ON ai._vectorizer TO pg_monitor;
+REVOKE EXECUTE ON FUNCTION ai._refresh_triggers(), ai._catalogue_changed() FROM PUBLIC;
+
+-- Every function has its search_path pinned.
+ALTER FUNCTION ai._wake_worker() SET search_path = pg_catalog, pg_temp;
+ALTER FUNCTION ai._worker_processes() SET search_path = pg_catalog, pg_temp;
+ALTER FUNCTION ai._catalogue_changed() SET search_path = pg_catalog, pg_temp;
+ALTER FUNCTION ai.chunk_text(text, int, int, text, bool) SET search_path = pg_catalog, pg_temp;
+ALTER FUNCTION ai.chunk_text_recursively(text, int, int, text[], bool) SET search_path = pg_catalog, pg_temp;
 ALTER FUNCTION ai.openai_embed(text, text, text, text, int, text, jsonb, jsonb, jsonb, boolean, jsonb) SET search_path = pg_catalog, pg_temp;
 ALTER FUNCTION ai.openai_embed(text, text[], text, text, int, text, jsonb, jsonb, jsonb, boolean, jsonb) SET search_path = pg_catalog, pg_temp;
 ALTER FUNCTION ai.ollama_embed(text, text, text, text, jsonb, boolean) SET search_path = pg_catalog, pg_temp;
@@ -663,6 +879,7 @@ $$;
 COMMENT ON FUNCTION ai._after_server_drop() IS 'Keeps foreign servers that vectorizers use.';
 REVOKE EXECUTE ON FUNCTION ai._after_server_drop() FROM PUBLIC;
 
+
 -- New objects and further changes come above this line.
 
 -- Vectorizers that there are get the triggers and functions of this version. What was in a partition that has left meanwhile
@@ -674,7 +891,8 @@ WHERE s.relkind OPERATOR(pg_catalog.=) 'p';
 SELECT ai._refresh_triggers();
 
 CREATE EVENT TRIGGER ai_after_ddl ON ddl_command_end
-    WHEN TAG IN ('CREATE TABLE', 'ALTER TABLE', 'ALTER SCHEMA', 'ALTER VIEW', 'CREATE TRIGGER', 'ALTER TRIGGER')
+    WHEN TAG IN ('CREATE TABLE', 'ALTER TABLE', 'ALTER SCHEMA', 'ALTER VIEW', 'CREATE TRIGGER', 'ALTER TRIGGER',
+                 'ALTER FUNCTION', 'ALTER ROUTINE')
     EXECUTE FUNCTION ai._after_ddl();
 COMMENT ON EVENT TRIGGER ai_after_ddl IS 'Keeps vectorizers in step with the names of their tables and columns.';
 CREATE EVENT TRIGGER ai_after_server ON ddl_command_end

@@ -1,17 +1,25 @@
 -- What a session asks for itself: chunks of a text, and vectors for the query side of a search.
 
+-- The type vector is wherever pgvector was put. Nobody can have another one there.
+SELECT pg_catalog.set_config('search_path', pg_catalog.format('pg_catalog, %I, pg_temp', n.nspname), true)
+FROM pg_catalog.pg_extension e
+JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) e.extnamespace
+WHERE e.extname OPERATOR(pg_catalog.=) 'vector'::pg_catalog.name;
+
 -- IMMUTABLE, where pgai's are VOLATILE: the same text is always cut in the same places.
 CREATE FUNCTION ai.chunk_text(
     input text, chunk_size int DEFAULT NULL, chunk_overlap int DEFAULT NULL, separator text DEFAULT NULL,
     is_separator_regex bool DEFAULT false) RETURNS TABLE (seq bigint, chunk text)
-LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'chunk_text_wrapper';
+LANGUAGE c IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'chunk_text_wrapper';
 COMMENT ON FUNCTION ai.chunk_text(text, int, int, text, bool) IS
     'Cuts a text at one separator, as LangChain''s CharacterTextSplitter does; sizes in characters, 4000 and 200 when NULL.';
 
 CREATE FUNCTION ai.chunk_text_recursively(
     input text, chunk_size int DEFAULT NULL, chunk_overlap int DEFAULT NULL, separators text[] DEFAULT NULL,
     is_separator_regex bool DEFAULT false) RETURNS TABLE (seq bigint, chunk text)
-LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'chunk_text_recursively_wrapper';
+LANGUAGE c IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'chunk_text_recursively_wrapper';
 COMMENT ON FUNCTION ai.chunk_text_recursively(text, int, int, text[], bool) IS
     'Cuts a text at the first of several separators that occurs, as LangChain''s RecursiveCharacterTextSplitter does; sizes in characters, 4000 and 200 when NULL.';
 
@@ -100,3 +108,5 @@ GRANT EXECUTE ON FUNCTION
     ai.voyageai_embed(text, text[], text, text, text, boolean),
     ai.vectorizer_embed(jsonb, text, text)
 TO PUBLIC;
+
+SET LOCAL search_path = pg_catalog, pg_temp;

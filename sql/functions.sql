@@ -50,15 +50,22 @@ COMMENT ON FUNCTION ai.drop_vectorizer(text, bool) IS
     'Removes a vectorizer, its triggers and its queue; with drop_all the embeddings, too.';
 
 CREATE FUNCTION ai._wake_worker() RETURNS void
-LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'wake_worker_wrapper';
+LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'wake_worker_wrapper';
 COMMENT ON FUNCTION ai._wake_worker() IS
-    'Wakes the background worker of this database when the transaction commits. Called by the triggers on source tables.';
+    'Wakes the background worker of this database when the transaction commits, for all queues.';
+
+CREATE FUNCTION ai._wake_worker(vectorizer_id int4) RETURNS void
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'wake_worker_for_wrapper';
+COMMENT ON FUNCTION ai._wake_worker(int4) IS
+    'Wakes the background worker for the queue of this vectorizer when the transaction commits. Called by the triggers on source tables.';
 
 CREATE FUNCTION ai._refresh_triggers() RETURNS void
 LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'refresh_triggers_wrapper';
 COMMENT ON FUNCTION ai._refresh_triggers() IS
     'Makes the trigger functions anew from the names that tables and columns have now.';
+REVOKE EXECUTE ON FUNCTION ai._refresh_triggers() FROM PUBLIC;
 
 CREATE FUNCTION ai._stop_indexer(vectorizer_id int4) RETURNS void
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
@@ -108,6 +115,7 @@ COMMENT ON FUNCTION ai._partitions(regclass) IS 'The partitions of a table, and 
 
 CREATE FUNCTION ai._prune_vectorizer(vectorizer_id int4) RETURNS void
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+SET TimeZone = 'UTC' SET DateStyle = 'ISO, YMD' SET IntervalStyle = 'postgres' SET extra_float_digits = 1 SET bytea_output = 'hex'
 AS 'MODULE_PATHNAME', 'prune_vectorizer_wrapper';
 COMMENT ON FUNCTION ai._prune_vectorizer(int4) IS
     'Removes chunks and queue rows of documents that are not in the source. Called when a partition is emptied or leaves.';
@@ -115,8 +123,10 @@ COMMENT ON FUNCTION ai._prune_vectorizer(int4) IS
 CREATE FUNCTION ai._worker_processes(
     OUT process text, OUT pid int4, OUT database oid, OUT state text, OUT activity text, OUT since timestamptz,
     OUT in_flight int4, OUT reason text) RETURNS SETOF record
-LANGUAGE c VOLATILE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'worker_processes_wrapper';
-COMMENT ON FUNCTION ai._worker_processes() IS 'What shared memory knows of the launcher and of the workers.';
+LANGUAGE c VOLATILE PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'worker_processes_wrapper';
+COMMENT ON FUNCTION ai._worker_processes() IS
+    'What shared memory knows of the launcher and of the workers; of those of other databases, for who sees all vectorizers.';
 
 CREATE FUNCTION ai._missing_key(vectorizer_id int4) RETURNS text
 LANGUAGE c VOLATILE STRICT PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp
@@ -124,41 +134,37 @@ AS 'MODULE_PATHNAME', 'missing_key_wrapper';
 COMMENT ON FUNCTION ai._missing_key(int4) IS
     'The variable that this vectorizer reads its key from, where the environment of the server lacks it.';
 
--- Who may read the queue may count it: an invoker's function, like pgai's.
+CREATE FUNCTION ai._count_queue(vectorizer_id int4, exact bool) RETURNS int8
+LANGUAGE c STABLE STRICT PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'count_queue_wrapper';
+COMMENT ON FUNCTION ai._count_queue(int4, bool) IS
+    'The work of ai.vectorizer_queue_pending: reads the queue as its owner, so that nothing of the owner runs as the caller.';
+
+-- Who may read the queue may count it, as with pgai.
 CREATE FUNCTION ai.vectorizer_queue_pending(vectorizer_id int4, exact_count bool DEFAULT false) RETURNS int8
-LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     queue regclass;
-    pending int8;
 BEGIN
-    SELECT c.oid INTO queue FROM ai._vectorizer v LEFT JOIN pg_class c ON c.oid = v.queue WHERE v.id = vectorizer_id;
+    SELECT c.oid INTO queue FROM ai._seen_vectorizer v LEFT JOIN pg_class c ON c.oid = v.queue WHERE v.id = vectorizer_id;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'vectorizer % does not exist', vectorizer_id USING ERRCODE = 'undefined_object';
     END IF;
     IF queue IS NULL THEN
         RAISE EXCEPTION 'vectorizer has no queue table' USING ERRCODE = 'undefined_table';
     END IF;
-    IF exact_count THEN
-        EXECUTE format('SELECT count(*) FROM %s', queue) INTO pending;
-    ELSE
-        -- One more than the cap is enough to know that it is passed.
-        EXECUTE format('SELECT count(*) FROM (SELECT FROM %s LIMIT 10001) AS capped', queue) INTO pending;
-        IF pending > 10000 THEN
-            pending := 9223372036854775807;
-        END IF;
-    END IF;
-    RETURN pending;
+    RETURN ai._count_queue(vectorizer_id, coalesce(exact_count, false));
 END
 $$;
 COMMENT ON FUNCTION ai.vectorizer_queue_pending(int4, bool) IS
     'Documents that wait or are worked on. Above 10,000 the answer is the greatest bigint, unless exact_count.';
 
 CREATE FUNCTION ai.vectorizer_queue_pending(name text, exact_count bool DEFAULT false) RETURNS int8
-LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     vectorizer_id int4;
 BEGIN
-    SELECT v.id INTO vectorizer_id FROM ai._vectorizer v WHERE v.name = vectorizer_queue_pending.name::name;
+    SELECT v.id INTO vectorizer_id FROM ai._seen_vectorizer v WHERE v.name = vectorizer_queue_pending.name::name;
     IF vectorizer_id IS NULL THEN
         RAISE EXCEPTION 'vectorizer "%" does not exist', name USING ERRCODE = 'undefined_object';
     END IF;
@@ -172,9 +178,9 @@ COMMENT ON FUNCTION ai.vectorizer_queue_pending(text, bool) IS
 CREATE FUNCTION ai._is_watched(vectorizer_id int4) RETURNS bool
 LANGUAGE sql STABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
     SELECT count(*) FILTER (WHERE t.tgenabled <> 'D') = CASE s.relkind WHEN 'p' THEN 2 ELSE 4 END
-    FROM ai._vectorizer v
+    FROM ai._seen_vectorizer v
     JOIN pg_class s ON s.oid = v.source
-    LEFT JOIN pg_trigger t ON t.tgrelid = v.source AND t.tgfoid = v.trigger_function
+    LEFT JOIN pg_trigger t ON t.tgrelid = v.source AND t.tgfoid = to_regproc(v.trigger_function) AND t.tgname <> v.trigger_name || '_replica'
     WHERE v.id = vectorizer_id
     GROUP BY s.relkind
 $$;
@@ -183,35 +189,13 @@ COMMENT ON FUNCTION ai._is_watched(int4) IS
 
 -- The worker may be gone until then, and a throttled document leaves no error row.
 CREATE FUNCTION ai._waiting(vectorizer_id int4) RETURNS text
-LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-    queue regclass;
-    active bool;
-    reason text;
-BEGIN
-    SELECT c.oid INTO queue FROM ai._vectorizer v JOIN pg_class c ON c.oid = v.queue
-    WHERE v.id = vectorizer_id AND has_table_privilege(c.oid, 'SELECT') AND has_schema_privilege(c.relnamespace, 'USAGE');
-    IF queue IS NULL THEN
-        RETURN NULL;
-    END IF;
-    -- As a rule the first row answers this.
-    EXECUTE format('SELECT EXISTS (SELECT FROM %s WHERE lease IS NOT NULL OR loading_retry_after IS NULL OR loading_retry_after <= now())', queue)
-        INTO active;
-    IF active THEN
-        RETURN NULL;
-    END IF;
-    EXECUTE format($query$
-        SELECT format('all documents wait, the next one until %%s: %%s', date_trunc('second', loading_retry_after),
-                      CASE WHEN attempts = 0 THEN 'it was throttled' ELSE 'see ai.vectorizer_errors' END)
-        FROM %s ORDER BY loading_retry_after LIMIT 1 $query$, queue) INTO reason;
-    RETURN reason;
-END
-$$;
+LANGUAGE c STABLE STRICT PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'waiting_wrapper';
 COMMENT ON FUNCTION ai._waiting(int4) IS 'Until when all documents of a queue wait for their next tries; NULL when there is one that does not.';
 
 -- The state of a vectorizer in words, for ai.worker_status; NULL when all is well. First what stops everything.
 CREATE FUNCTION ai._obstacle(
-    vectorizer_id int4, disabled bool, scheduling text, paused text, retry_at timestamptz) RETURNS text
+    vectorizer_id int4, disabled bool, scheduling text, paused text, retry_at timestamptz, next_run timestamptz) RETURNS text
 LANGUAGE sql VOLATILE PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp AS $$
     SELECT CASE
         WHEN (SELECT p.reason FROM ai._worker_processes() p WHERE p.process = 'launcher') IS NOT NULL
@@ -224,10 +208,9 @@ LANGUAGE sql VOLATILE PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp 
         WHEN ai._missing_key(vectorizer_id) IS NOT NULL
             THEN format('the environment of the server has no %s', ai._missing_key(vectorizer_id))
         WHEN scheduling = 'timescaledb' THEN
-            (SELECT format('the next run is at %s', date_trunc('second', r.next_run))
-             FROM ai._vectorizer_run r WHERE r.id = vectorizer_id AND r.next_run > now())
+            CASE WHEN next_run > now() THEN format('the next run is at %s', date_trunc('second', next_run)) END
         ELSE ai._waiting(vectorizer_id)
     END
 $$;
-COMMENT ON FUNCTION ai._obstacle(int4, bool, text, text, timestamptz) IS
+COMMENT ON FUNCTION ai._obstacle(int4, bool, text, text, timestamptz, timestamptz) IS
     'Why nothing happens for a vectorizer; NULL when nothing is in the way.';

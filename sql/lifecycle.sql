@@ -2,8 +2,9 @@
 
 -- Rows that are restored, or changed by hand, reach the worker like those of ai.create_vectorizer.
 CREATE FUNCTION ai._catalogue_changed() RETURNS trigger
-LANGUAGE c AS 'MODULE_PATHNAME', 'catalogue_changed_wrapper';
+LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'catalogue_changed_wrapper';
 COMMENT ON FUNCTION ai._catalogue_changed() IS 'Makes the worker read the vectorizers again when the transaction commits.';
+REVOKE EXECUTE ON FUNCTION ai._catalogue_changed() FROM PUBLIC;
 CREATE TRIGGER catalogue_changed AFTER INSERT OR UPDATE OR DELETE ON ai._vectorizer
     FOR EACH STATEMENT EXECUTE FUNCTION ai._catalogue_changed();
 
@@ -44,8 +45,14 @@ BEGIN
     ) OR EXISTS (
         SELECT FROM pg_event_trigger_ddl_commands() d
         JOIN pg_trigger t ON t.oid = d.objid
-        JOIN ai._vectorizer v ON v.source = t.tgrelid AND v.trigger_function = t.tgfoid
+        JOIN ai._vectorizer v ON v.source = t.tgrelid AND to_regproc(v.trigger_function) = t.tgfoid
         WHERE d.classid = 'pg_trigger'::regclass
+    ) OR EXISTS (
+        -- The function of a trigger was renamed or moved.
+        SELECT FROM pg_event_trigger_ddl_commands() d
+        JOIN pg_trigger t ON t.tgfoid = d.objid
+        JOIN ai._vectorizer v ON v.source = t.tgrelid
+        WHERE d.classid = 'pg_proc'::regclass AND to_regproc(v.trigger_function) IS DISTINCT FROM t.tgfoid AND starts_with(t.tgname, v.trigger_name)
     ) OR EXISTS (
         SELECT FROM pg_event_trigger_ddl_commands() d WHERE d.classid = 'pg_namespace'::regclass
     ) THEN
@@ -60,7 +67,7 @@ BEGIN
             SELECT c.relkind, c.oid::regclass::text, c.relowner FROM pg_class c
             WHERE c.oid IN (v.target, v.view, v.queue, v.queue_failed)
             UNION ALL
-            SELECT 'f', p.oid::regprocedure::text, p.proowner FROM pg_proc p WHERE p.oid = v.trigger_function
+            SELECT 'f', p.oid::regprocedure::text, p.proowner FROM pg_proc p WHERE p.oid = to_regproc(v.trigger_function)
         ) AS o (kind, name, owner)
         WHERE o.owner <> s.relowner
           AND v.source IN (SELECT d.objid FROM pg_event_trigger_ddl_commands() d WHERE d.classid = 'pg_class'::regclass)
@@ -83,7 +90,8 @@ $$;
 COMMENT ON FUNCTION ai._after_ddl() IS 'Follows renamed and moved tables, and tables whose columns change.';
 REVOKE EXECUTE ON FUNCTION ai._after_ddl() FROM PUBLIC;
 CREATE EVENT TRIGGER ai_after_ddl ON ddl_command_end
-    WHEN TAG IN ('CREATE TABLE', 'ALTER TABLE', 'ALTER SCHEMA', 'ALTER VIEW', 'CREATE TRIGGER', 'ALTER TRIGGER')
+    WHEN TAG IN ('CREATE TABLE', 'ALTER TABLE', 'ALTER SCHEMA', 'ALTER VIEW', 'CREATE TRIGGER', 'ALTER TRIGGER',
+                 'ALTER FUNCTION', 'ALTER ROUTINE')
     EXECUTE FUNCTION ai._after_ddl();
 COMMENT ON EVENT TRIGGER ai_after_ddl IS 'Keeps vectorizers in step with the names of their tables and columns.';
 
@@ -114,7 +122,7 @@ BEGIN
         -- First the row: the drops below come by here again.
         DELETE FROM ai._vectorizer v WHERE v.id = vectorizer.id;
         PERFORM ai._stop_indexer(vectorizer.id);
-        SELECT p.oid INTO function FROM pg_proc p WHERE p.oid = vectorizer.trigger_function;
+        SELECT p.oid INTO function FROM pg_proc p WHERE p.oid = to_regproc(vectorizer.trigger_function);
         IF function IS NOT NULL THEN
             EXECUTE format('DROP FUNCTION %s CASCADE', function);
         END IF;
@@ -141,7 +149,8 @@ BEGIN
     FOR lost IN
         SELECT DISTINCT v.id, v.name
         FROM pg_event_trigger_dropped_objects() d
-        JOIN ai._vectorizer v ON starts_with(d.address_names[3], v.trigger_name::text)
+        JOIN ai._vectorizer v ON d.address_names[3] IN (v.trigger_name, v.trigger_name || '_insert', v.trigger_name || '_delete',
+                                                        v.trigger_name || '_truncate')
         JOIN pg_class s ON s.oid = v.source AND s.relname = d.address_names[2]
         JOIN pg_namespace n ON n.oid = s.relnamespace AND n.nspname = d.address_names[1]
         WHERE d.object_type = 'trigger'

@@ -23,7 +23,7 @@ LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $
 DECLARE
     found_id int4;
 BEGIN
-    SELECT v.id INTO found_id FROM ai._vectorizer v WHERE v.name::text = vectorizer_name;
+    SELECT v.id INTO found_id FROM ai._seen_vectorizer v WHERE v.name::text = vectorizer_name;
     IF found_id IS NULL THEN
         RAISE EXCEPTION 'vectorizer "%" does not exist', vectorizer_name USING ERRCODE = 'undefined_object';
     END IF;
@@ -90,7 +90,25 @@ $$;
 COMMENT ON FUNCTION ai.wait_for_vectorizer(text, interval) IS
     'Waits until the queue of a vectorizer is empty; false when that takes longer than the timeout. Documents that failed for good are not waited for. Commit what is to be waited for first.';
 
--- pgai's grants let their holder re-point vectorizers of others; these let him look.
+-- What logical replication brings.
+
+CREATE FUNCTION ai._follow_replication(vectorizer_id int4, follow bool) RETURNS void
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'follow_replication_wrapper';
+COMMENT ON FUNCTION ai._follow_replication(int4, bool) IS 'The work of ai.follow_replication.';
+
+CREATE FUNCTION ai.follow_replication(vectorizer_id int4, follow bool DEFAULT true) RETURNS void
+LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$ SELECT ai._follow_replication(vectorizer_id, follow) $$;
+COMMENT ON FUNCTION ai.follow_replication(int4, bool) IS
+    'Has a vectorizer embed the rows, too, that logical replication (or a session with session_replication_role = replica) writes into its source; with follow => false no longer. For its owner.';
+CREATE FUNCTION ai.follow_replication(name text, follow bool DEFAULT true) RETURNS void
+LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT ai._follow_replication(ai._vectorizer_id(name), follow)
+$$;
+COMMENT ON FUNCTION ai.follow_replication(text, bool) IS
+    'Has a vectorizer embed the rows, too, that logical replication (or a session with session_replication_role = replica) writes into its source; with follow => false no longer. For its owner.';
+
+-- pgai's grants let their holder re-point vectorizers of others; these let him look, at all of them, and dump them.
 CREATE FUNCTION ai.grant_vectorizer_usage(to_user name, admin bool DEFAULT false) RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -99,9 +117,10 @@ BEGIN
     END IF;
     EXECUTE format('GRANT USAGE ON SCHEMA ai TO %I', to_user);
     EXECUTE format(
-        'GRANT SELECT ON ai.vectorizer, ai.vectorizer_status, ai.vectorizer_errors, ai.vectorizer_failed, ai.worker_status TO %I%s',
+        'GRANT SELECT ON ai._vectorizer, ai._vectorizer_run, ai._vectorizer_errors, ai._vectorizer_document, ai.vectorizer_id_seq, '
+        'ai.vectorizer, ai.vectorizer_status, ai.vectorizer_errors, ai.vectorizer_failed, ai.worker_status TO %I%s',
         to_user, CASE WHEN admin THEN ' WITH GRANT OPTION' ELSE '' END);
 END
 $$;
 COMMENT ON FUNCTION ai.grant_vectorizer_usage(name, bool) IS
-    'Lets a role see vectorizers; admin lets it pass that on. Making one takes no more than owning the table.';
+    'Lets a role see all vectorizers, their errors and their failed documents, and dump them; admin lets it pass that on. Owners see their own without it.';

@@ -2,20 +2,20 @@
 -- The default ones have no options: they read the environment of the server, and pg_dump would not keep any.
 
 CREATE FUNCTION ai._provider_options(options text[], catalogue oid) RETURNS void
-LANGUAGE c VOLATILE PARALLEL SAFE AS 'MODULE_PATHNAME', 'provider_options_wrapper';
+LANGUAGE c VOLATILE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'provider_options_wrapper';
 COMMENT ON FUNCTION ai._provider_options(text[], oid) IS 'Checks the options of servers and user mappings of ai_provider.';
 
 CREATE FUNCTION ai._source_options(options text[], catalogue oid) RETURNS void
-LANGUAGE c VOLATILE PARALLEL SAFE AS 'MODULE_PATHNAME', 'source_options_wrapper';
+LANGUAGE c VOLATILE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'source_options_wrapper';
 COMMENT ON FUNCTION ai._source_options(text[], oid) IS 'Checks the options of servers and user mappings of ai_source.';
 
 CREATE FUNCTION ai._check_server(wrapper text, type text, options text[]) RETURNS void
-LANGUAGE c VOLATILE PARALLEL SAFE AS 'MODULE_PATHNAME', 'check_server_wrapper';
+LANGUAGE c VOLATILE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'check_server_wrapper';
 COMMENT ON FUNCTION ai._check_server(text, text, text[]) IS
     'Checks the type of a server, and whether its options are for servers of this type.';
 
 CREATE FUNCTION ai._servers_changed() RETURNS void
-LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'servers_changed_wrapper';
+LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'servers_changed_wrapper';
 COMMENT ON FUNCTION ai._servers_changed() IS 'Makes the worker look at the foreign servers again when the transaction commits.';
 
 REVOKE EXECUTE ON FUNCTION

@@ -1,3 +1,6 @@
+-- Of what anybody may have made, nothing is found but by its full name; not even operators of the schemas of extensions.
+SET LOCAL search_path = pg_catalog, pg_temp;
+
 -- The schema may have been there before the extension, and may be somebody's. Nothing that was put into it may be taken for
 -- the extension's, and nobody may put anything into it from now on.
 DO $$
@@ -41,7 +44,8 @@ CREATE TABLE ai._vectorizer (
     queue_failed regclass NOT NULL,
     target regclass,
     view regclass,
-    trigger_function regproc NOT NULL,
+    -- By name: pg_upgrade keeps no numbers of functions.
+    trigger_function text NOT NULL,
     trigger_name name NOT NULL,
     config jsonb NOT NULL,
     disabled bool NOT NULL DEFAULT false,
@@ -139,3 +143,16 @@ COMMENT ON COLUMN ai._vectorizer_document.recipe IS
     'Fingerprint of all else that the chunks depend on: version, configuration, URI, and the columns that the template names.';
 COMMENT ON COLUMN ai._vectorizer_document.chunks IS
     'How many chunks it had: where the destination holds another number, the memory does not count.';
+
+-- Who sees a vectorizer: whoever the owner of its source is, may SELECT from its queue (grant_to of ai.create_vectorizer),
+-- or may SELECT from the table above, which sees all (superusers, pg_monitor, ai.grant_vectorizer_usage). Postgres knows
+-- how to grant, show, dump and revoke each of them. Functions that run as their caller read this, not the table.
+CREATE VIEW ai._seen_vectorizer WITH (security_barrier) AS
+SELECT v.id, v.name, v.source, v.source_pk, v.queue, v.queue_failed, v.target, v.view, v.trigger_function, v.trigger_name,
+       v.config, v.disabled, v.partitions
+FROM ai._vectorizer v
+LEFT JOIN pg_catalog.pg_class s ON s.oid OPERATOR(pg_catalog.=) v.source::pg_catalog.oid
+WHERE pg_catalog.has_table_privilege('ai._vectorizer'::pg_catalog.regclass, 'SELECT')
+   OR pg_catalog.pg_has_role(s.relowner, 'MEMBER')
+   OR pg_catalog.has_table_privilege(v.queue::pg_catalog.oid, 'SELECT');
+COMMENT ON VIEW ai._seen_vectorizer IS 'The vectorizers that the current role sees.';

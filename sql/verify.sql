@@ -4,6 +4,7 @@ CREATE FUNCTION ai._verify_vectorizer(
     vectorizer_id int4, repair bool, OUT primary_key text, OUT chunk_seq int4, OUT problem text, OUT detail text)
     RETURNS SETOF record
 LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+SET TimeZone = 'UTC' SET DateStyle = 'ISO, YMD' SET IntervalStyle = 'postgres' SET extra_float_digits = 1 SET bytea_output = 'hex'
 AS 'MODULE_PATHNAME', 'verify_vectorizer_wrapper';
 COMMENT ON FUNCTION ai._verify_vectorizer(int4, bool) IS
     'The work of ai.verify_vectorizer, row by row: what is wrong is enqueued when the last row has been fetched.';
@@ -33,19 +34,23 @@ CREATE FUNCTION ai._failed_documents(
     OUT id int4, OUT primary_key text, OUT failure_step text, OUT class text, OUT reason text, OUT attempts int4,
     OUT created_at timestamptz, OUT queued bool) RETURNS SETOF record
 LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+SET TimeZone = 'UTC' SET DateStyle = 'ISO, YMD' SET IntervalStyle = 'postgres' SET extra_float_digits = 1 SET bytea_output = 'hex'
 AS 'MODULE_PATHNAME', 'failed_documents_wrapper';
 COMMENT ON FUNCTION ai._failed_documents() IS 'The failed queues that the caller may look into.';
 
-CREATE VIEW ai.vectorizer_failed AS
-SELECT f.id, v.name, f.primary_key::pg_catalog.jsonb AS primary_key, f.failure_step, f.class, f.reason, f.attempts, f.created_at,
+CREATE VIEW ai.vectorizer_failed WITH (security_barrier) AS
+SELECT f.id, v.name,
+       CASE WHEN pg_catalog.has_table_privilege(v.source::pg_catalog.oid, 'SELECT') THEN f.primary_key::pg_catalog.jsonb END AS primary_key,
+       f.failure_step, f.class, f.reason, f.attempts, f.created_at,
        f.queued
 FROM ai._failed_documents() f
 JOIN ai._vectorizer v ON v.id = f.id;
 COMMENT ON VIEW ai.vectorizer_failed IS
-    'The documents that were given up, with the reason and the number of tries; queued: it is being tried again. Of each vectorizer for its owner and for pg_monitor.';
+    'The documents that were given up, with the reason and the number of tries; queued: it is being tried again. Of each vectorizer for its owner, and for pg_monitor; primary keys for who may read the table.';
 
 CREATE FUNCTION ai._retry_vectorizer(vectorizer_id int4, primary_key text, class text) RETURNS int8
 LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+SET TimeZone = 'UTC' SET DateStyle = 'ISO, YMD' SET IntervalStyle = 'postgres' SET extra_float_digits = 1 SET bytea_output = 'hex'
 AS 'MODULE_PATHNAME', 'retry_vectorizer_wrapper';
 COMMENT ON FUNCTION ai._retry_vectorizer(int4, text, text) IS 'The work of ai.retry_vectorizer.';
 

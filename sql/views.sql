@@ -1,6 +1,6 @@
 -- What users see. Column names and order are pgai's; what is ours comes behind them.
 
-CREATE VIEW ai.vectorizer AS
+CREATE VIEW ai.vectorizer WITH (security_barrier) AS
 SELECT v.id,
        sn.nspname AS source_schema,
        s.relname AS source_table,
@@ -12,15 +12,16 @@ SELECT v.id,
        v.disabled,
        f.relname AS queue_failed_table,
        v.name
-FROM ai._vectorizer v
+FROM ai._seen_vectorizer v
 LEFT JOIN pg_catalog.pg_class s ON s.oid = v.source
 LEFT JOIN pg_catalog.pg_namespace sn ON sn.oid = s.relnamespace
 LEFT JOIN pg_catalog.pg_class q ON q.oid = v.queue
 LEFT JOIN pg_catalog.pg_namespace qn ON qn.oid = q.relnamespace
 LEFT JOIN pg_catalog.pg_class f ON f.oid = v.queue_failed;
-COMMENT ON VIEW ai.vectorizer IS 'The vectorizers of this database and their configuration.';
+COMMENT ON VIEW ai.vectorizer IS
+    'The vectorizers of this database and their configuration: those of the role''s own tables, and those that it was granted.';
 
-CREATE VIEW ai.vectorizer_status AS
+CREATE VIEW ai.vectorizer_status WITH (security_barrier) AS
 SELECT v.id,
        v.name,
        CASE WHEN s.oid IS NOT NULL THEN pg_catalog.format('%I.%I', sn.nspname, s.relname) END AS source_table,
@@ -32,7 +33,7 @@ SELECT v.id,
                THEN ai.vectorizer_queue_pending(v.id)
        END AS pending_items,
        v.disabled
-FROM ai._vectorizer v
+FROM ai._seen_vectorizer v
 LEFT JOIN pg_catalog.pg_class s ON s.oid = v.source
 LEFT JOIN pg_catalog.pg_namespace sn ON sn.oid = s.relnamespace
 LEFT JOIN pg_catalog.pg_class t ON t.oid = v.target
@@ -43,17 +44,22 @@ LEFT JOIN pg_catalog.pg_class q ON q.oid = v.queue
 LEFT JOIN pg_catalog.pg_namespace qn ON qn.oid = q.relnamespace;
 COMMENT ON VIEW ai.vectorizer_status IS 'Where each vectorizer reads and writes, and how many documents wait.';
 
-CREATE VIEW ai.vectorizer_errors AS
-SELECT e.id, e.message, e.details, e.recorded, v.name, e.primary_key, e.step, e.class, e.occurrences, e.first_recorded
+CREATE VIEW ai.vectorizer_errors WITH (security_barrier) AS
+SELECT e.id, e.message, CASE WHEN r.may THEN e.details ELSE e.details - 'primary_key' END AS details, e.recorded, v.name,
+       CASE WHEN r.may THEN e.primary_key END AS primary_key, e.step, e.class, e.occurrences, e.first_recorded
 FROM ai._vectorizer_errors e
 JOIN ai._vectorizer v ON v.id = e.id
+-- Keys are data of the table, and may be signed addresses: for who may read it.
+CROSS JOIN LATERAL (SELECT coalesce(pg_catalog.has_table_privilege(v.source::pg_catalog.oid, 'SELECT'), false)) AS r (may)
 LEFT JOIN pg_catalog.pg_class s ON s.oid = v.source
--- Reasons name documents: they are for the owner of the table, and for who watches over the server.
-WHERE pg_catalog.pg_has_role(s.relowner, 'USAGE') OR pg_catalog.pg_has_role('pg_monitor', 'USAGE');
+-- Reasons name documents: they are for the owner of the table, and for who watches over the server. grant_to, as in pgai,
+-- is no grant of errors.
+WHERE pg_catalog.pg_has_role(s.relowner, 'USAGE')
+   OR pg_catalog.has_table_privilege('ai._vectorizer'::pg_catalog.regclass, 'SELECT');
 COMMENT ON VIEW ai.vectorizer_errors IS
     'What fails at present: one row per document and step, with the class of the failure and how often it was met.';
 
-CREATE VIEW ai.worker_status AS
+CREATE VIEW ai.worker_status WITH (security_barrier) AS
 SELECT p.process, p.pid, d.datname AS database, NULL::name AS vectorizer, p.state,
        p.activity || coalesce(': ' || i.phase || CASE WHEN i.current_locker_pid > 0
                                                       THEN pg_catalog.format(' of process %s', i.current_locker_pid)
@@ -66,7 +72,7 @@ UNION ALL
 SELECT 'indexer', NULL, pg_catalog.current_database(), v.name, 'waiting', 'will try again to build the index',
        e.recorded, NULL, e.details ->> 'error_reason'
 FROM ai._vectorizer_errors e
-JOIN ai._vectorizer v ON v.id = e.id
+JOIN ai._seen_vectorizer v ON v.id = e.id
 JOIN ai._vectorizer_index b ON b.id = e.id
 WHERE e.step = 'indexing' AND NOT b.building
 UNION ALL
@@ -74,11 +80,12 @@ SELECT 'vectorizer', NULL, pg_catalog.current_database(), v.name,
        CASE WHEN o.reason IS NOT NULL THEN 'waiting' WHEN st.pending_items > 0 THEN 'working' ELSE 'idle' END,
        CASE WHEN st.pending_items > 0 THEN pg_catalog.format('%s documents pending', st.pending_items) END,
        s.paused_at, NULL, o.reason
-FROM ai._vectorizer v
+FROM ai._seen_vectorizer v
 JOIN ai.vectorizer_status st ON st.id = v.id
 LEFT JOIN ai._vectorizer_state s ON s.id = v.id
+LEFT JOIN ai._vectorizer_run r ON r.id = v.id
 CROSS JOIN LATERAL (
-    SELECT ai._obstacle(v.id, v.disabled, v.config #>> '{scheduling,implementation}', s.reason, s.retry_at)
+    SELECT ai._obstacle(v.id, v.disabled, v.config #>> '{scheduling,implementation}', s.reason, s.retry_at, r.next_run)
 ) AS o (reason);
 COMMENT ON VIEW ai.worker_status IS
     'The processes of the extension and the vectorizers of this database: what each does, since when, and why nothing happens where nothing happens.';

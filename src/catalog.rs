@@ -15,9 +15,7 @@ use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
 use serde_json::{Value, json};
 
-pub use memory::{
-    Remembered, forget_all_documents, forget_documents, forget_timed_documents, memories, remember, remembers_documents,
-};
+pub use memory::{Remembered, forget_all_documents, forget_documents, memories, remember, remembers_documents};
 pub use names::follow_names;
 
 use crate::error::raise;
@@ -64,6 +62,7 @@ pub enum Schedule {
 #[derive(Debug)]
 pub struct Statements {
     pub claim: String,
+    pub taken: String,
     pub read: String,
     pub next_due: String,
     pub renew: String,
@@ -351,6 +350,7 @@ impl Statements {
         }
         Statements {
             claim: of!("claim"),
+            taken: of!("taken"),
             read: of!("read"),
             next_due: of!("next_due"),
             renew: of!("renew"),

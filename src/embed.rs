@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use self::session::Provider;
 use crate::endpoint::{OPENAI_KEY, VOYAGE_KEY};
 use crate::error::{invalid, raise};
+use crate::transaction::acting_as_extension;
 use crate::vector::{self, Vector};
 use crate::vectorizer::{missing, validate};
 use crate::{server, settings, statement};
@@ -237,7 +238,7 @@ fn vectorizer_embed(
 ) -> Option<Vector> {
     let sql = include_str!("../sql/query/embedding_by_id.sql");
     let id = vectorizer_id?;
-    let (config, owner) = stored(sql, id.into()).unwrap_or_else(|| missing(&id.to_string()));
+    let (config, owner) = stored(sql, id.into(), &id.to_string());
     one(&for_queries(config, input_type), owner, input_text?, None)
 }
 
@@ -249,30 +250,29 @@ fn vectorizer_embed_by_name(
 ) -> Option<Vector> {
     let sql = include_str!("../sql/query/embedding_by_name.sql");
     let name = name?;
-    let (config, owner) = stored(sql, name.as_str().into()).unwrap_or_else(|| missing(&format!("\"{name}\"")));
+    let (config, owner) = stored(sql, name.as_str().into(), &format!("\"{name}\""));
     one(&for_queries(config, input_type), owner, input_text?, None)
 }
 
-/// The embedding of a vectorizer, for those who may read what it wrote: they can search, which takes a vector of the
-/// query. Its owner is the one who has to have USAGE on its server.
-fn stored(sql: &str, which: pgrx::datum::DatumWithOid) -> Option<(Value, Oid)> {
-    let (config, name, allowed, owner) = statement::look_up(sql, &[which], |row| {
-        let owner = row.get(4).unwrap_or(pg_sys::InvalidOid);
-        (
-            row.must::<JsonB>(1).0,
-            row.must::<String>(2),
-            row.must::<bool>(3),
-            owner,
-        )
-    })?;
-    if !allowed {
-        raise(
+/// The embedding of a vectorizer and its owner, for those who may read what it wrote: they can search, which takes a vector
+/// of the query. Its owner is the one who has to have USAGE on its server.
+fn stored(sql: &str, which: pgrx::datum::DatumWithOid, called: &str) -> (Value, Oid) {
+    let role = caller();
+    let found = acting_as_extension(|| {
+        statement::look_up(sql, &[which, role.into()], |row| {
+            let owner = row.get(3).unwrap_or(pg_sys::InvalidOid);
+            (row.must::<JsonB>(1).0, row.must::<bool>(2), owner)
+        })
+    });
+    match found {
+        None => missing(called),
+        Some((config, true, owner)) => (config, owner),
+        Some((_, false, _)) => raise(
             PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
-            format!("permission denied for vectorizer {name}"),
+            format!("permission denied for vectorizer {called}"),
             Some("It takes SELECT on its destination."),
-        );
+        ),
     }
-    Some((config, owner))
 }
 
 /// The provider of a configuration, asked for the vector of a query. Documents and queries are embedded alike by most

@@ -54,23 +54,27 @@ pub fn from_database(aborted: &Aborted, step: Step) -> Failure {
         "21" | "22" | "23" => Class::Permanent,
         _ => Class::Unknown,
     };
-    // A value that a constraint or a cast refuses is quoted in Postgres' message: text of the document stays out.
-    let reason = match class {
-        Class::Permanent if step != Step::Indexing => format!("the database refused the row (SQLSTATE {code})"),
-        _ => format!("{} (SQLSTATE {code})", aborted.message),
+    // A value that a constraint or a cast refuses is quoted in Postgres' message, and triggers say what they like: text of
+    // the document stays out.
+    let quotes = matches!(class, Class::Permanent | Class::Unknown) && step != Step::Indexing;
+    let reason = if quotes || aborted.raised {
+        format!("the database refused the row (SQLSTATE {code})")
+    } else {
+        format!("{} (SQLSTATE {code})", aborted.message)
     };
     let hint = match class {
         Class::Configuration if step == Step::Indexing => {
             Some("The owner of the source table must own the destination, and needs CREATE on its schema.".to_owned())
         }
-        Class::Permanent if step == Step::Indexing => None,
         Class::Configuration => Some(
             "The owner of the source table needs SELECT on it, and INSERT, UPDATE and DELETE on the destination; \
              all of them must exist."
                 .to_owned(),
         ),
-        Class::Permanent => Some("Look at the constraints, triggers and types of the destination table.".to_owned()),
-        Class::Transient | Class::Throttled { .. } | Class::Unknown => None,
+        Class::Permanent | Class::Unknown if step != Step::Indexing => {
+            Some("Look at the constraints, triggers and types of the destination table.".to_owned())
+        }
+        Class::Permanent | Class::Transient | Class::Throttled { .. } | Class::Unknown => None,
     };
     Failure {
         step,

@@ -26,6 +26,7 @@ mod transaction;
 mod vector;
 mod vectorizer;
 mod verify;
+mod waiting;
 mod worker;
 
 pgrx::pg_module_magic!(name, version);

@@ -50,31 +50,31 @@ pub enum Content {
 /// Takes up to `limit` documents; `suspects` are those that a process died with.
 pub fn claim(vectorizer: &Vectorizer, limit: usize, lease: i64, duration: Duration, suspects: bool) -> Vec<Item> {
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    statement::rows(
-        &vectorizer.statements.claim,
-        &[
-            limit.into(),
-            lease.into(),
-            duration.as_secs_f64().into(),
-            suspects.into(),
-            LARGE.into(),
-        ],
-        |row| {
-            let key: String = row.must(4);
-            Item {
-                number: row.must(1),
-                lease,
-                version: row.must(2),
-                attempts: row.must::<i32>(3).unsigned_abs(),
-                primary_key: serde_json::from_str(&key).unwrap_or_else(|_| Value::from(key.as_str())),
-                key,
-                found: row.must(5),
-                document: row.get(6).map(Content::Text).or_else(|| row.get(7).map(Content::Bytes)),
-                size: row.get::<i64>(8).map(i64::unsigned_abs),
-                columns: row.must::<JsonB>(9).0,
-            }
-        },
-    )
+    let arguments = [
+        limit.into(),
+        lease.into(),
+        duration.as_secs_f64().into(),
+        suspects.into(),
+    ];
+    let taken: Vec<i64> = statement::rows(&vectorizer.statements.claim, &arguments, |row| row.must(1));
+    if taken.is_empty() {
+        return Vec::new();
+    }
+    statement::rows(&vectorizer.statements.taken, &[taken.into(), LARGE.into()], |row| {
+        let key: String = row.must(4);
+        Item {
+            number: row.must(1),
+            lease,
+            version: row.must(2),
+            attempts: row.must::<i32>(3).unsigned_abs(),
+            primary_key: serde_json::from_str(&key).unwrap_or_else(|_| Value::from(key.as_str())),
+            key,
+            found: row.must(5),
+            document: row.get(6).map(Content::Text).or_else(|| row.get(7).map(Content::Bytes)),
+            size: row.get::<i64>(8).map(i64::unsigned_abs),
+            columns: row.must::<JsonB>(9).0,
+        }
+    })
 }
 
 /// The document of a row that was too large to be read when it was taken; `None` when the row is gone.

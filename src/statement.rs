@@ -2,21 +2,21 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::ffi::{CStr, CString, c_char, c_long};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use pgrx::datum::DatumWithOid;
-use pgrx::pg_sys::{self, PgOid};
+use pgrx::pg_sys;
 use pgrx::prelude::*;
-use pgrx::spi::{OwnedPreparedStatement, SpiClient, SpiTupleTable};
 
-/// How long plans are kept. Planning takes longer than most statements of the worker; but a plan that was made while a
-/// queue was empty must not survive its filling, and nothing tells Postgres of that.
+/// How long plans are kept. Planning takes longer than most statements of the worker; but what is altered meanwhile should
+/// have its effect soon.
 const KEEP: Duration = Duration::from_secs(1);
 
 /// The plans of statements that are run again and again.
 struct Kept {
-    plans: HashMap<Box<str>, Rc<OwnedPreparedStatement>>,
+    plans: HashMap<Box<str>, Rc<Plan>>,
     since: Instant,
 }
 
@@ -48,22 +48,166 @@ impl Kept {
     }
 }
 
-/// Runs a statement, by its kept plan where plans are kept.
-fn execute<'conn>(client: &mut SpiClient<'conn>, sql: &str, arguments: &[DatumWithOid]) -> SpiTupleTable<'conn> {
-    let plan = KEPT.with_borrow_mut(|kept| {
-        let plans = &mut kept.as_mut()?.plans;
-        if let Some(plan) = plans.get(sql) {
-            return Some(Rc::clone(plan));
+/// A prepared statement that outlives its transaction.
+struct Plan(pg_sys::SPIPlanPtr);
+
+impl Plan {
+    /// Must be called within a connection to SPI.
+    fn new(sql: &CStr, arguments: &[DatumWithOid]) -> Plan {
+        let mut types: Vec<pg_sys::Oid> = arguments.iter().map(DatumWithOid::oid).collect();
+        let generic = pg_sys::CURSOR_OPT_GENERIC_PLAN as i32;
+        // SAFETY: as many types as arguments; SPI copies them and the text.
+        let plan = unsafe {
+            let plan = pg_sys::SPI_prepare_cursor(sql.as_ptr(), types.len() as i32, types.as_mut_ptr(), generic);
+            assert!(!plan.is_null(), "SPI refused to prepare a statement of ours");
+            assert_eq!(pg_sys::SPI_keepplan(plan), 0, "a plan is kept once");
+            Plan(plan)
+        };
+        let _by_indexes = ByIndexes::new();
+        // SAFETY: plans the statement as it will be executed, and gives the reference back that it returns.
+        unsafe {
+            let cached = pg_sys::SPI_plan_get_cached_plan(plan.0);
+            if !cached.is_null() {
+                pg_sys::ReleaseCachedPlan(cached, pg_sys::CurrentResourceOwner);
+            }
         }
-        let types: Vec<PgOid> = arguments.iter().map(|argument| argument.oid().into()).collect();
-        let plan = Rc::new(met(client.prepare_mut(sql, &types)).keep());
-        plans.insert(sql.into(), Rc::clone(&plan));
-        Some(plan)
+        plan
+    }
+}
+
+impl Drop for Plan {
+    fn drop(&mut self) {
+        // SAFETY: kept, so ours to free; whoever executes it holds the Rc.
+        unsafe { pg_sys::SPI_freeplan(self.0) };
+    }
+}
+
+/// While it lives, statements are planned to follow indexes from row to row. That is how every kept statement is meant: it
+/// names some rows of a table of any size, and the planner, who has not seen how many, takes a small table for one that
+/// stays small. Only plans are made so, nothing is executed: triggers and functions of users have plans of their own.
+struct ByIndexes {
+    before: (bool, bool, bool),
+}
+
+impl ByIndexes {
+    fn new() -> ByIndexes {
+        // SAFETY: settings of this process, on its only thread that reads them.
+        unsafe {
+            let before = (
+                pg_sys::enable_seqscan,
+                pg_sys::enable_hashjoin,
+                pg_sys::enable_mergejoin,
+            );
+            pg_sys::enable_seqscan = false;
+            pg_sys::enable_hashjoin = false;
+            pg_sys::enable_mergejoin = false;
+            ByIndexes { before }
+        }
+    }
+}
+
+impl Drop for ByIndexes {
+    fn drop(&mut self) {
+        // SAFETY: as above.
+        unsafe {
+            (
+                pg_sys::enable_seqscan,
+                pg_sys::enable_hashjoin,
+                pg_sys::enable_mergejoin,
+            ) = self.before;
+        }
+    }
+}
+
+/// A connection to SPI, for as long as it lives. An ERROR that passes it by leaves the rest to the end of the transaction.
+struct Connection;
+
+impl Connection {
+    fn open() -> Connection {
+        // SAFETY: paired with SPI_finish below.
+        let status = unsafe { pg_sys::SPI_connect() };
+        assert!(status >= 0, "SPI_connect does not fail: {status}");
+        Connection
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            // SAFETY: the connection is open, and the innermost one: what is called within one closes its own.
+            unsafe { pg_sys::SPI_finish() };
+        }
+    }
+}
+
+/// Runs a statement, by its kept plan where plans are kept: the number of rows that it met, and what was read of them.
+fn execute<T>(sql: &str, arguments: &[DatumWithOid], reads: bool, read: impl FnMut(&Row) -> T) -> (usize, Vec<T>) {
+    let _connection = Connection::open();
+    let plan = kept(sql, arguments);
+    let mut values: Vec<pg_sys::Datum> = Vec::with_capacity(arguments.len());
+    let mut nulls: Vec<c_char> = Vec::with_capacity(arguments.len());
+    for argument in arguments {
+        let datum = argument.datum();
+        nulls.push(if datum.is_some() { b' ' } else { b'n' } as c_char);
+        values.push(datum.map_or(pg_sys::Datum::from(0), |datum| datum.sans_lifetime()));
+    }
+    // SAFETY: as many values as flags and types; all of them outlive the call.
+    let status = unsafe {
+        pg_sys::SPI_tuptable = std::ptr::null_mut();
+        match plan {
+            Some(plan) => pg_sys::SPI_execute_plan(plan.0, values.as_mut_ptr(), nulls.as_ptr(), reads, 0),
+            None => {
+                let mut types: Vec<pg_sys::Oid> = arguments.iter().map(DatumWithOid::oid).collect();
+                pg_sys::SPI_execute_with_args(
+                    text(sql).as_ptr(),
+                    values.len() as i32,
+                    types.as_mut_ptr(),
+                    values.as_mut_ptr(),
+                    nulls.as_ptr(),
+                    reads,
+                    0,
+                )
+            }
+        }
+    };
+    // What can go wrong in a statement is raised by Postgres as an ERROR; what is left are mistakes in calling SPI.
+    assert!(status >= 0, "SPI refused a statement of ours: {status}");
+    answer(read)
+}
+
+/// The plan of a statement, where plans are kept. Must be called within a connection to SPI.
+fn kept(sql: &str, arguments: &[DatumWithOid]) -> Option<Rc<Plan>> {
+    let known = KEPT.with_borrow(|kept| kept.as_ref().map(|kept| kept.plans.get(sql).cloned()))?;
+    // Not while the plans are borrowed: to plan a statement may be to call functions.
+    let plan = known.unwrap_or_else(|| Rc::new(Plan::new(&text(sql), arguments)));
+    KEPT.with_borrow_mut(|kept| {
+        let plans = &mut kept.as_mut()?.plans;
+        plans.entry(sql.into()).or_insert_with(|| Rc::clone(&plan));
+        Some(())
     });
-    met(match plan {
-        Some(plan) => client.update(&*plan, None, arguments),
-        None => client.update(sql, None, arguments),
-    })
+    Some(plan)
+}
+
+/// What the last call of SPI has left: the number of rows, and what is read of those that it returned.
+fn answer<T>(mut read: impl FnMut(&Row) -> T) -> (usize, Vec<T>) {
+    // SAFETY: within the connection of that call. The table is not touched by what `read` does: a nested call gets its own.
+    unsafe {
+        let (met, table) = (pg_sys::SPI_processed as usize, pg_sys::SPI_tuptable);
+        if table.is_null() {
+            return (met, Vec::new());
+        }
+        let (tuples, columns) = ((*table).vals, (*table).tupdesc);
+        let row = |index: usize| Row {
+            tuple: *tuples.add(index),
+            columns,
+        };
+        let values = (0..(*table).numvals as usize).map(|index| read(&row(index))).collect();
+        (met, values)
+    }
+}
+
+fn text(sql: &str) -> CString {
+    CString::new(sql).expect("statements of ours have no zero bytes")
 }
 
 /// The statement with each `{name}` replaced. Values are identifiers or expressions that the caller has quoted.
@@ -92,31 +236,30 @@ pub fn fill(template: &str, values: &[(&str, &str)]) -> String {
 
 /// Runs a statement for its effect; the number of rows that it met.
 pub fn run(sql: &str, arguments: &[DatumWithOid]) -> usize {
-    Spi::connect_mut(|client| execute(client, sql, arguments).len())
+    execute(sql, arguments, false, |_| ()).0
 }
 
 /// Runs a statement on what is committed now, also in a transaction that began with an older view of the data
 /// (`REPEATABLE READ`): the same way in which foreign keys are checked.
 pub fn run_on_latest(sql: &str) -> usize {
-    let text = std::ffi::CString::new(sql).expect("statements of ours have no zero bytes");
-    Spi::connect_mut(|_| {
-        // SAFETY: within a connection to SPI; the plan takes no arguments, and the snapshot is copied by SPI.
-        let (status, processed) = unsafe {
-            let plan = pg_sys::SPI_prepare(text.as_ptr(), 0, std::ptr::null_mut());
-            assert!(!plan.is_null(), "SPI refused to prepare a statement of ours");
-            let (values, nulls) = (std::ptr::null_mut(), std::ptr::null());
-            let (latest, none) = (pg_sys::GetLatestSnapshot(), std::ptr::null_mut());
-            let status = pg_sys::SPI_execute_snapshot(plan, values, nulls, latest, none, false, true, 0);
-            (status, pg_sys::SPI_processed)
-        };
-        assert!(status >= 0, "SPI refused a statement of ours: {status}");
-        usize::try_from(processed).unwrap_or(usize::MAX)
-    })
+    let text = text(sql);
+    let _connection = Connection::open();
+    // SAFETY: within a connection to SPI; the plan takes no arguments, and the snapshot is copied by SPI.
+    let (status, processed) = unsafe {
+        let plan = pg_sys::SPI_prepare(text.as_ptr(), 0, std::ptr::null_mut());
+        assert!(!plan.is_null(), "SPI refused to prepare a statement of ours");
+        let (values, nulls) = (std::ptr::null_mut(), std::ptr::null());
+        let (latest, none) = (pg_sys::GetLatestSnapshot(), std::ptr::null_mut());
+        let status = pg_sys::SPI_execute_snapshot(plan, values, nulls, latest, none, false, true, 0);
+        (status, pg_sys::SPI_processed)
+    };
+    assert!(status >= 0, "SPI refused a statement of ours: {status}");
+    usize::try_from(processed).unwrap_or(usize::MAX)
 }
 
 /// Runs a statement and makes a value of each row of its answer.
-pub fn rows<T>(sql: &str, arguments: &[DatumWithOid], mut read: impl FnMut(&Row) -> T) -> Vec<T> {
-    Spi::connect_mut(|client| execute(client, sql, arguments).map(|tuple| read(&Row(tuple))).collect())
+pub fn rows<T>(sql: &str, arguments: &[DatumWithOid], read: impl FnMut(&Row) -> T) -> Vec<T> {
+    execute(sql, arguments, false, read).1
 }
 
 /// Runs a statement that answers with one row at most.
@@ -125,66 +268,95 @@ pub fn row<T>(sql: &str, arguments: &[DatumWithOid], read: impl FnMut(&Row) -> T
 }
 
 /// Runs a statement that only reads and answers with one row at most, where nothing may be written: on a standby, and
-/// beside parallel workers. ([`rows`] makes the transaction one that writes, whatever the statement.)
-pub fn look_up<T>(sql: &str, arguments: &[DatumWithOid], mut read: impl FnMut(&Row) -> T) -> Option<T> {
-    Spi::connect(|client| {
-        met(client.select(sql, None, arguments))
-            .map(|tuple| read(&Row(tuple)))
-            .next()
-    })
+/// beside parallel workers. It sees what its transaction has written.
+pub fn look_up<T>(sql: &str, arguments: &[DatumWithOid], read: impl FnMut(&Row) -> T) -> Option<T> {
+    execute(sql, arguments, !has_written(), read).1.pop()
+}
+
+/// Whether the transaction has written anything.
+fn has_written() -> bool {
+    // SAFETY: a look at the state of this process.
+    unsafe { pg_sys::GetTopTransactionIdIfAny() != pg_sys::InvalidTransactionId }
 }
 
 /// The answer of a statement that only reads, taken bit by bit: it is as it was at the first bit, and never all in memory.
 /// Ends with the transaction at the latest.
-pub struct Cursor(String);
+pub struct Cursor(CString);
 
 impl Cursor {
     pub fn open(sql: &str) -> Cursor {
-        Spi::connect(|client| Cursor(client.open_cursor(sql, &[]).detach_into_name()))
+        let text = text(sql);
+        let _connection = Connection::open();
+        // SAFETY: the statement takes no arguments. The portal outlives the connection; its name is copied.
+        unsafe {
+            let plan = pg_sys::SPI_prepare(text.as_ptr(), 0, std::ptr::null_mut());
+            assert!(!plan.is_null(), "SPI refused to prepare a statement of ours");
+            let (values, nulls) = (std::ptr::null_mut(), std::ptr::null());
+            let portal = pg_sys::SPI_cursor_open(std::ptr::null(), plan, values, nulls, !has_written());
+            Cursor(CStr::from_ptr((*portal).name).to_owned())
+        }
     }
 
     /// The next rows, up to `limit`; none at the end.
-    pub fn fetch<T>(&self, limit: usize, mut read: impl FnMut(&Row) -> T) -> Vec<T> {
-        let limit = std::ffi::c_long::try_from(limit).unwrap_or(std::ffi::c_long::MAX);
-        Spi::connect(|client| {
-            let mut cursor = met(client.find_cursor(&self.0));
-            let rows = met(cursor.fetch(limit)).map(|tuple| read(&Row(tuple))).collect();
-            cursor.detach_into_name();
-            rows
-        })
+    pub fn fetch<T>(&self, limit: usize, read: impl FnMut(&Row) -> T) -> Vec<T> {
+        let _connection = Connection::open();
+        // SAFETY: the portal is looked up by its name, and lives as long as its transaction.
+        unsafe {
+            pg_sys::SPI_tuptable = std::ptr::null_mut();
+            pg_sys::SPI_cursor_fetch(self.portal(), true, c_long::try_from(limit).unwrap_or(c_long::MAX));
+        }
+        answer(read).1
     }
 
     pub fn close(self) {
-        Spi::connect(|client| drop(met(client.find_cursor(&self.0))));
+        let _connection = Connection::open();
+        // SAFETY: as above.
+        unsafe { pg_sys::SPI_cursor_close(self.portal()) };
+    }
+
+    fn portal(&self) -> pg_sys::Portal {
+        // SAFETY: a look-up by name.
+        let portal = unsafe { pg_sys::SPI_cursor_find(self.0.as_ptr()) };
+        assert!(!portal.is_null(), "a cursor is used in the transaction that opened it");
+        portal
     }
 }
 
-/// A row of an answer.
-pub struct Row<'a>(pgrx::spi::SpiHeapTupleData<'a>);
+/// A row of an answer, while the connection to SPI is open that it came by.
+pub struct Row {
+    tuple: pg_sys::HeapTuple,
+    columns: pg_sys::TupleDesc,
+}
 
 /// How a column of an answer is called: by its place, which counts from 1, or by its name.
 pub trait Column: Copy + std::fmt::Display {
-    fn of<T: IntoDatum + FromDatum>(self, tuple: &pgrx::spi::SpiHeapTupleData) -> pgrx::spi::SpiResult<Option<T>>;
+    fn place(self, columns: pg_sys::TupleDesc) -> i32;
 }
 
 impl Column for usize {
-    fn of<T: IntoDatum + FromDatum>(self, tuple: &pgrx::spi::SpiHeapTupleData) -> pgrx::spi::SpiResult<Option<T>> {
-        tuple.get(self)
+    fn place(self, _: pg_sys::TupleDesc) -> i32 {
+        self as i32
     }
 }
 
 impl Column for &str {
-    fn of<T: IntoDatum + FromDatum>(self, tuple: &pgrx::spi::SpiHeapTupleData) -> pgrx::spi::SpiResult<Option<T>> {
-        tuple.get_by_name(self)
+    fn place(self, columns: pg_sys::TupleDesc) -> i32 {
+        // SAFETY: the description of the row that is read.
+        unsafe { pg_sys::SPI_fnumber(columns, text(self).as_ptr()) }
     }
 }
 
-impl Row<'_> {
+impl Row {
     /// The value of a column that may be NULL.
     pub fn get<T: IntoDatum + FromDatum>(&self, column: impl Column) -> Option<T> {
-        match column.of(&self.0) {
-            Ok(value) => value,
-            Err(error) => panic!("column {column} of a statement of ours: {error}"),
+        let place = column.place(self.columns);
+        // SAFETY: the row and its description belong together. The type is checked before the value is taken for one.
+        unsafe {
+            let kind = pg_sys::SPI_gettypeid(self.columns, place);
+            let mut is_null = false;
+            let value = pg_sys::SPI_getbinval(self.tuple, self.columns, place, &mut is_null);
+            T::try_from_datum(value, is_null, kind)
+                .unwrap_or_else(|error| panic!("column {column} of a statement of ours: {error}"))
         }
     }
 
@@ -193,11 +365,6 @@ impl Row<'_> {
         self.get(column)
             .unwrap_or_else(|| panic!("column {column} of a statement of ours is NULL"))
     }
-}
-
-fn met<T>(answer: Result<T, pgrx::spi::Error>) -> T {
-    // What can go wrong in a statement is raised by Postgres as an ERROR; what is left are mistakes in calling SPI.
-    answer.unwrap_or_else(|error| panic!("SPI refused a statement: {error}"))
 }
 
 /// `name`, quoted where it needs to be.

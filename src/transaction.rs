@@ -1,5 +1,6 @@
 //! Transactions of the worker, and acting as somebody else. The only place that catches a Postgres ERROR.
 
+use std::cell::Cell;
 use std::panic::AssertUnwindSafe;
 
 use pgrx::PgTryBuilder;
@@ -12,6 +13,13 @@ use pgrx::prelude::*;
 pub struct Aborted {
     pub code: PgSqlErrorCode,
     pub message: String,
+    /// The message is of somebody's PL/pgSQL (RAISE): its code says nothing of what is in it.
+    pub raised: bool,
+}
+
+thread_local! {
+    /// The transaction was begun here, and not by a user.
+    static OURS: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Runs `work` in a transaction of its own: committed when it returns, rolled back when it raises.
@@ -25,7 +33,9 @@ pub fn run<T>(work: impl FnOnce() -> T) -> Result<T, Aborted> {
             pg_sys::StartTransactionCommand();
             pg_sys::PushActiveSnapshot(pg_sys::GetTransactionSnapshot());
         }
+        OURS.set(true);
         let value = work();
+        OURS.set(false);
         // SAFETY: pairs with the two calls above.
         unsafe {
             pg_sys::PopActiveSnapshot();
@@ -36,6 +46,7 @@ pub fn run<T>(work: impl FnOnce() -> T) -> Result<T, Aborted> {
     .catch_rust_panic(|cause| Err(aborted(&cause)))
     .catch_others(|cause| Err(aborted(&cause)))
     .execute();
+    OURS.set(false);
     if committed.is_err() {
         // SAFETY: the transaction failed and is still ours to end; this also gives back locks, snapshots and the role.
         unsafe { pg_sys::AbortCurrentTransaction() };
@@ -46,6 +57,12 @@ pub fn run<T>(work: impl FnOnce() -> T) -> Result<T, Aborted> {
         pg_sys::pgstat_report_activity(pg_sys::BackendState::STATE_IDLE, std::ptr::null());
     }
     committed
+}
+
+/// Has the running transaction on the disk before its commit returns, whatever `synchronous_commit` says.
+pub fn must_last() {
+    // SAFETY: a flag of the running transaction.
+    unsafe { pg_sys::ForceSyncCommit() };
 }
 
 /// Runs a statement that manages transactions by itself (CREATE INDEX CONCURRENTLY), as a client's would be run: at top
@@ -140,21 +157,40 @@ fn aborted(cause: &CaughtError) -> Aborted {
     Aborted {
         code: report.sql_error_code(),
         message: report.message().to_owned(),
+        raised: report.function_name() == Some("exec_stmt_raise"),
     }
 }
 
 /// Runs `work` with the privileges of `role`.
 ///
-/// Not `SET ROLE`: a trigger of the role could `RESET` that and be whoever the worker is. Deferred constraints and
-/// triggers are run before the way back, since at commit they would run as the worker.
+/// Not `SET ROLE`: a trigger of the role could `RESET` that and be whoever the worker is. What it left behind to be run
+/// later is run, or goes, before the way back: at commit it would run as the worker.
 pub fn acting_as<T>(role: pg_sys::Oid, work: impl FnOnce() -> T) -> T {
     let switched = Identity::switch(role);
     let value = work();
     if switched.deferrable {
-        crate::statement::run("SET CONSTRAINTS ALL IMMEDIATE", &[]);
+        leave_nothing_behind();
     }
     drop(switched);
     value
+}
+
+fn leave_nothing_behind() {
+    if !OURS.get() {
+        // In a session what its user's writes set off runs as that user in the end, with us or without.
+        crate::statement::run("SET CONSTRAINTS ALL IMMEDIATE", &[]);
+        return;
+    }
+    // SAFETY: on the main thread, in a transaction of ours, between two statements and with no cursor of ours open.
+    unsafe {
+        // Not SET CONSTRAINTS ALL IMMEDIATE: what that fires can say SET CONSTRAINTS ALL DEFERRED and write again. This is
+        // what a commit does, until nothing is left.
+        pg_sys::AfterTriggerFireDeferred();
+        // The query of a cursor WITH HOLD is run to its end by the commit.
+        pg_sys::PortalHashTableDeleteAll();
+        // The next owner's functions would take temporary tables of this one for what they name without a schema.
+        pg_sys::ResetTempTableNamespace();
+    }
 }
 
 /// Runs `work` with the privileges of `role` in a session that goes on as somebody else.
@@ -189,6 +225,9 @@ pub fn acting_as_extension<T>(work: impl FnOnce() -> T) -> T {
 struct Identity {
     role: pg_sys::Oid,
     context: i32,
+    /// Settings that are changed from here on are what they were before on the way back: a `search_path` that a trigger has
+    /// SET would hold for our own statements.
+    settings: i32,
     deferrable: bool,
 }
 
@@ -197,6 +236,7 @@ impl Identity {
         let mut before = Identity {
             role: pg_sys::InvalidOid,
             context: 0,
+            settings: 0,
             deferrable: true,
         };
         // SAFETY: plain reads and writes of the process' identity; Drop restores it, and so does the end of a
@@ -204,6 +244,7 @@ impl Identity {
         unsafe {
             pg_sys::GetUserIdAndSecContext(&mut before.role, &mut before.context);
             pg_sys::SetUserIdAndSecContext(role, before.context | pg_sys::SECURITY_LOCAL_USERID_CHANGE as i32);
+            before.settings = pg_sys::NewGUCNestLevel();
         }
         before
     }
@@ -211,7 +252,12 @@ impl Identity {
 
 impl Drop for Identity {
     fn drop(&mut self) {
-        // SAFETY: as above.
-        unsafe { pg_sys::SetUserIdAndSecContext(self.role, self.context) };
+        // SAFETY: as above. After an ERROR, the end of the (sub)transaction gives the settings back.
+        unsafe {
+            if !std::thread::panicking() {
+                pg_sys::AtEOXact_GUC(false, self.settings);
+            }
+            pg_sys::SetUserIdAndSecContext(self.role, self.context);
+        }
     }
 }

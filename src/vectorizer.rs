@@ -14,6 +14,7 @@ mod indexing;
 mod names;
 mod objects;
 mod partitions;
+mod replication;
 mod schedule;
 mod triggers;
 pub mod validate;
@@ -26,7 +27,7 @@ pub use schedule::must_own;
 fn missing_key(vectorizer_id: i32) -> Option<String> {
     let (config, owner): (JsonB, Oid) = crate::statement::row(
         "SELECT v.config -> 'embedding', c.relowner
-         FROM ai._vectorizer v JOIN pg_class c ON c.oid = v.source WHERE v.id = $1",
+         FROM ai._seen_vectorizer v JOIN pg_class c ON c.oid = v.source WHERE v.id = $1",
         &[vectorizer_id.into()],
         |row| Some((row.get(1)?, row.must(2))),
     )

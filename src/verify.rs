@@ -260,7 +260,6 @@ impl Verification {
             // What is remembered of them may be as wrong as they are. After they are in the queue: see forget_documents.sql.
             acting_as_extension(|| catalog::forget_documents(self.vectorizer.id, keys));
         }
-        acting_as_extension(|| catalog::forget_timed_documents(self.vectorizer.id));
         shared_memory::wake_at_commit();
     }
 }

@@ -83,6 +83,8 @@ fn pin_settings() {
         (c"default_transaction_read_only", c"off"),
         (c"default_transaction_deferrable", c"off"),
         (c"session_replication_role", c"origin"),
+        // From here on as in sql/query/create_trigger_function.sql: what one writes down, the other must find.
+        (c"TimeZone", c"UTC"),
         (c"DateStyle", c"ISO, YMD"),
         (c"IntervalStyle", c"postgres"),
         (c"extra_float_digits", c"1"),
@@ -131,10 +133,16 @@ fn end(code: i32) -> ! {
     }
 }
 
-/// Wakes the worker of this database when the transaction commits.
+/// Wakes the worker of this database when the transaction commits, for all queues.
 #[pg_extern(sql = false)]
 fn wake_worker() {
     shared_memory::wake_at_commit();
+}
+
+/// Wakes the worker of this database when the transaction commits, for the queue of a vectorizer.
+#[pg_extern(sql = false)]
+fn wake_worker_for(vectorizer_id: i32) {
+    shared_memory::wake_for_at_commit(vectorizer_id);
 }
 
 /// Ends the build of the index of a vectorizer that is being dropped.

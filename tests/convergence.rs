@@ -22,6 +22,8 @@ const PARAGRAPHS: u64 = 3;
 const LEASE: Duration = Duration::from_secs(2);
 /// The tables: objects in S3, texts in a column, and vectors in the source.
 const TABLES: [&str; 3] = ["object", "note", "tag"];
+/// Of the provider: long enough for a row to change while it is there.
+const LATENCY: Duration = Duration::from_millis(30);
 /// Longest wait between two events. There is nothing to wait for: it gives the worker a chance to be at something.
 const BREATH_MS: u64 = 80;
 
@@ -43,6 +45,9 @@ impl Dice {
     }
 }
 
+const WORKER: &str =
+    "SELECT pid FROM pg_stat_activity WHERE backend_type = 'ai worker' AND datname = current_database()";
+
 struct Storm {
     scene: Scene,
     seed: u64,
@@ -57,8 +62,10 @@ struct Storm {
     due: u64,
     /// Events after which what was in flight is paid for again.
     losses: u64,
-    stopped: Option<(i32, Instant)>,
+    stopped: Option<(Pid, Instant)>,
     events: BTreeMap<&'static str, u64>,
+    /// Private memory of the worker since the last look, at most.
+    worker_peak: u64,
 }
 
 impl Storm {
@@ -66,6 +73,7 @@ impl Storm {
         println!("CONVERGENCE_SEED={seed}");
         let provider = Provider::start_with(provider::Options {
             forget_requests: true,
+            latency: LATENCY,
             ..provider::Options::default()
         });
         let (s3, provider) = (S3::start(), provider.expect("127.0.0.1 has a free port"));
@@ -103,6 +111,7 @@ impl Storm {
             losses: 0,
             stopped: None,
             events: BTreeMap::new(),
+            worker_peak: 0,
         }
     }
 
@@ -158,7 +167,13 @@ impl Storm {
 
     fn some_id(&mut self, table: &str) -> Option<String> {
         let ids = self.column(&format!("SELECT id FROM {table} ORDER BY id"));
-        self.dice.pick(&ids)
+        // Often one that may be in flight at the moment.
+        let recent = if self.dice.roll(2) == 0 {
+            0
+        } else {
+            ids.len().saturating_sub(3)
+        };
+        self.dice.pick(&ids[recent..])
     }
 
     fn some_object(&mut self) -> Option<String> {
@@ -243,8 +258,9 @@ impl Storm {
     fn change(&mut self) {
         let table = self.dice.pick(&TABLES).unwrap_or("note");
         match self.dice.roll(20) {
-            0..=6 => self.insert(table),
-            7..=13 => self.update(table),
+            0..=4 => self.insert(table),
+            5..=8 => self.insert_and_change(),
+            9..=13 => self.update(table),
             14..=15 => {
                 let Some(id) = self.some_id(table) else { return };
                 let new = self.next();
@@ -255,7 +271,7 @@ impl Storm {
                 let Some(id) = self.some_id(table) else { return };
                 self.sql(&format!("DELETE FROM {table} WHERE id = {id}"));
             }
-            18 => {
+            18 if self.dice.roll(2) == 0 => {
                 // What never happened, and what happened all at once.
                 let (id, other) = (self.next(), self.next());
                 self.sql(&format!(
@@ -266,8 +282,20 @@ impl Storm {
                     "BEGIN; INSERT INTO note VALUES ({other}, 'yes {other}'); UPDATE note SET body = 'yes, {other}' WHERE id = {other}; COMMIT"
                 ));
             }
-            _ if self.dice.roll(4) == 0 => self.sql(&format!("TRUNCATE {table}")),
-            _ => self.insert(table),
+            19 if self.dice.roll(4) == 0 => self.sql(&format!("TRUNCATE {table}")),
+            _ => self.insert_and_change(),
+        }
+    }
+
+    /// Changes of a row that come while the worker is at the one before.
+    fn insert_and_change(&mut self) {
+        let (id, table) = (self.next(), self.dice.pick(&["note", "tag"]).unwrap_or("note"));
+        self.sql(&format!("INSERT INTO {table} (id, body) VALUES ({id}, 'first')"));
+        self.due += 1;
+        for _ in 0..=self.dice.roll(2) {
+            std::thread::sleep(Duration::from_millis(self.dice.roll(2 * BREATH_MS)));
+            let body = self.paragraphs().join("\n\n");
+            self.sql(&format!("UPDATE {table} SET body = '{body}' WHERE id = {id}"));
         }
     }
 
@@ -348,9 +376,7 @@ impl Storm {
     }
 
     fn signal(&mut self, name: &'static str, signal: Signal) -> (&'static str, bool) {
-        let worker =
-            "SELECT pid FROM pg_stat_activity WHERE backend_type = 'ai worker' AND datname = current_database()";
-        let Some(pid) = self.column(worker).first().and_then(|pid| pid.parse().ok()) else {
+        let Some(pid) = self.column(WORKER).first().and_then(|pid| pid.parse().ok()) else {
             return ("nothing", false);
         };
         // A process that has just left feels nothing.
@@ -358,7 +384,12 @@ impl Storm {
             return ("nothing", false);
         };
         if signal == Signal::STOP {
-            self.stopped = Some((pid, Instant::now()));
+            self.stopped = Some((process, Instant::now()));
+            // By somebody else: it may have stopped with locks in its hands, for which the next statement waits.
+            std::thread::spawn(move || {
+                std::thread::sleep(LEASE + Duration::from_millis(500));
+                let _ = kill_process(process, Signal::CONT);
+            });
         } else {
             let _ = kill_process(process, Signal::CONT);
             self.stopped = None;
@@ -368,20 +399,15 @@ impl Storm {
         (name, true)
     }
 
-    /// Lets a stopped worker go on; `late`: only if its leases have run out.
-    fn go_on(&mut self, late: bool) {
-        if let Some((pid, since)) = self.stopped
-            && (!late || since.elapsed() > LEASE + Duration::from_millis(500))
-        {
-            if let Some(process) = Pid::from_raw(pid) {
-                let _ = kill_process(process, Signal::CONT);
-            }
-            self.stopped = None;
+    /// Lets a stopped worker go on before its time.
+    fn go_on(&mut self) {
+        if let Some((process, _)) = self.stopped.take() {
+            let _ = kill_process(process, Signal::CONT);
         }
     }
 
     fn restart(&mut self) -> (&'static str, bool) {
-        self.go_on(false);
+        self.go_on();
         let how = self
             .dice
             .pick(&[Stop::Immediate, Stop::Fast])
@@ -414,7 +440,10 @@ impl Storm {
             } else {
                 self.change();
             }
-            self.go_on(true);
+            if events % 10 == 0 {
+                self.worker_peak = self.worker_peak.max(self.worker_memory());
+            }
+            self.stopped.take_if(|(_, since)| since.elapsed() > LEASE * 2);
             std::thread::sleep(Duration::from_millis(self.dice.roll(BREATH_MS)));
             events += 1;
         }
@@ -422,7 +451,7 @@ impl Storm {
 
     /// Mends everything, and waits until the worker has nothing to do.
     fn calm_down(&mut self) {
-        self.go_on(false);
+        self.go_on();
         self.scene.provider.behave(Behaviour::Well);
         self.scene.s3.heal();
         for key in self.objects.keys() {
@@ -529,7 +558,7 @@ fn weather(seed: u64) {
 /// What must not grow as storms go on.
 #[derive(Debug)]
 struct Size {
-    /// Private memory of the worker, in kB. Debug builds included, it is some 20 MB.
+    /// Private memory of the worker, at most, in kB.
     worker: u64,
     /// Tables and indexes of the queues, in bytes.
     queues: u64,
@@ -538,16 +567,24 @@ struct Size {
 }
 
 impl Storm {
-    fn size(&self) -> Size {
-        let worker = self.scene.cluster.worker();
-        let status = worker.and_then(|pid| std::fs::read_to_string(format!("/proc/{pid}/status")).ok());
+    /// In kB; 0 when there is no worker.
+    fn worker_memory(&self) -> u64 {
+        let status = self
+            .column(WORKER)
+            .first()
+            .and_then(|pid| std::fs::read_to_string(format!("/proc/{pid}/status")).ok());
         let private = status.as_deref().unwrap_or_default().lines().find_map(|line| {
             let kilobytes = line.strip_prefix("RssAnon:")?.trim().strip_suffix(" kB")?;
             kilobytes.trim().parse().ok()
         });
+        private.unwrap_or(0)
+    }
+
+    fn size(&mut self) -> Size {
+        let worker = std::mem::take(&mut self.worker_peak);
         let number = |sql: &str| self.column(sql)[0].parse().expect("it is a number");
         Size {
-            worker: private.unwrap_or(0),
+            worker,
             queues: number("SELECT sum(pg_total_relation_size(queue))::bigint FROM ai._vectorizer"),
             notes: number(
                 "SELECT (SELECT count(*) FROM ai.vectorizer_failed) + (SELECT count(*) FROM ai.vectorizer_errors)",

@@ -868,3 +868,28 @@ fn over_https(change: impl FnOnce(&Tls, Options) -> Options) -> Https {
     let scene = Scene { cluster, s3, provider };
     Https { scene, _tls: tls }
 }
+
+/// A row that changes at the very moment when it is taken: whatever the worker has read, it must not pass for the new
+/// version. The sessions change each row as soon as the worker was woken for it.
+#[test]
+fn state_changed_while_being_taken_is_seen() {
+    let notes = Notes::start();
+    std::thread::scope(|scope| {
+        for session in 0..4 {
+            let notes = &notes;
+            scope.spawn(move || {
+                let mut user = notes.cluster.connect().unwrap();
+                for id in (0..150).map(|number| number * 4 + session) {
+                    user.execute("INSERT INTO note VALUES ($1, 'first')", &[&id]).unwrap();
+                    user.execute("UPDATE note SET body = 'second' WHERE id = $1", &[&id])
+                        .unwrap();
+                    user.execute("UPDATE note SET body = 'last' WHERE id = $1", &[&id])
+                        .unwrap();
+                }
+            });
+        }
+    });
+    notes.cluster.wait_until_settled();
+    let chunks = "SELECT chunk, count(*) FROM note_embedding_store GROUP BY 1";
+    assert_eq!(notes.cluster.rows(chunks), [["last", "600"]]);
+}

@@ -36,7 +36,7 @@ SELECT v.name, pg_get_userbyid(c.relowner) AS target, pg_get_userbyid(w.relowner
        pg_get_userbyid(f.relowner) AS failed, pg_get_userbyid(p.proowner) AS function
 FROM ai._vectorizer v
 JOIN pg_class c ON c.oid = v.target JOIN pg_class w ON w.oid = v.view JOIN pg_class q ON q.oid = v.queue
-JOIN pg_class f ON f.oid = v.queue_failed JOIN pg_proc p ON p.oid = v.trigger_function
+JOIN pg_class f ON f.oid = v.queue_failed JOIN pg_proc p ON p.oid = to_regproc(v.trigger_function)
 WHERE v.id > 100 ORDER BY v.id;
 
 -- Who may write to the table writes to the queue by it, and to the destination, and in no other way.

@@ -23,7 +23,7 @@ INSERT INTO ai._vectorizer_errors (id, message, details, step, class, primary_ke
 VALUES (101, 'loading failed', '{"loader": "column"}', 'loading', 'permanent', '{"id": 1}'),
        (102, 'embedding provider failed', '{"provider": "openai"}', 'embedding', 'configuration', NULL);
 
--- Everyone sees which vectorizers there are, but counts no queue that they may not read.
+-- Who was given nothing sees nothing.
 SET LOCAL ROLE regress_nobody;
 SELECT id, name, source_table FROM ai.vectorizer WHERE id > 100 ORDER BY id;
 SELECT id, pending_items FROM ai.vectorizer_status WHERE id > 100 ORDER BY id;
@@ -39,6 +39,58 @@ SET LOCAL ROLE regress_two;
 SELECT id, name, message, details, primary_key, step, class, occurrences FROM ai.vectorizer_errors ORDER BY id;
 SET LOCAL ROLE regress_monitor;
 SELECT id, name FROM ai.vectorizer_errors ORDER BY id;
+
+SELECT id FROM ai.vectorizer WHERE id > 100 ORDER BY id;
+SELECT id, name, reason FROM ai.vectorizer_failed;
+
+-- Whoever made it with grant_to lets others see it, but what fails: as with pgai.
+RESET ROLE;
+CREATE ROLE regress_reader;
+CREATE ROLE regress_user;
+CREATE ROLE regress_admin;
+SET LOCAL ROLE regress_two;
+CREATE TABLE app.three (id int PRIMARY KEY, body text);
+SET LOCAL client_min_messages = error;
+SELECT ai.create_vectorizer('app.three', name => 'three', loading => ai.loading_column('body'), embedding => ai.embedding_openai('m', 2), scheduling => ai.scheduling_none(), grant_to => ai.grant_to('regress_reader'));
+RESET client_min_messages;
+RESET ROLE;
+INSERT INTO ai._vectorizer_errors (id, message, details, step, class, primary_key)
+VALUES (103, 'loading failed', '{"loader": "column"}', 'loading', 'permanent', '{"id": 3}');
+SET LOCAL ROLE regress_reader;
+SELECT id, source_table, queue_table FROM ai.vectorizer WHERE id > 100 ORDER BY id;
+SELECT id, pending_items FROM ai.vectorizer_status WHERE id > 100 ORDER BY id;
+SELECT vectorizer, state FROM ai.worker_status WHERE process = 'vectorizer' AND vectorizer IN ('one', 'two', 'three');
+SELECT id FROM ai.vectorizer_errors;
+SELECT pg_temp.error_of('SELECT ai.drop_vectorizer(103)');
+SELECT pg_temp.error_of('SELECT ai.disable_vectorizer_schedule(103)');
+
+-- A superuser lets somebody see all, and pass that on.
+RESET ROLE;
+SELECT ai.grant_vectorizer_usage('regress_user');
+SELECT ai.grant_vectorizer_usage('regress_admin', admin => true);
+SET LOCAL ROLE regress_user;
+SELECT id FROM ai.vectorizer WHERE id > 100 ORDER BY id;
+SELECT id FROM ai.vectorizer_errors ORDER BY id;
+SELECT pg_temp.error_of('SELECT ai.drop_vectorizer(103)');
+SELECT pg_temp.error_of('UPDATE ai._vectorizer SET config = ''{}''');
+SELECT pg_temp.error_of('SELECT ai.grant_vectorizer_usage(''regress_nobody'')');
+SET LOCAL ROLE regress_admin;
+SELECT ai.grant_vectorizer_usage('regress_nobody');
+SET LOCAL ROLE regress_nobody;
+SELECT id FROM ai.vectorizer WHERE id > 100 ORDER BY id;
+SET LOCAL ROLE regress_admin;
+REVOKE SELECT ON ai._vectorizer FROM regress_nobody;
+SET LOCAL ROLE regress_nobody;
+SELECT id FROM ai.vectorizer WHERE id > 100 ORDER BY id;
+-- A function of one's own in a condition is not shown rows of others.
+CREATE FUNCTION pg_temp.peep(what text) RETURNS bool LANGUAGE plpgsql COST 0.0000001 AS $$
+BEGIN
+    RAISE NOTICE 'saw %', what;
+    RETURN true;
+END
+$$;
+SELECT id FROM ai.vectorizer WHERE pg_temp.peep(name::text);
+SELECT id FROM ai.vectorizer_errors WHERE pg_temp.peep(message);
 
 -- Nobody writes to the catalogue, be it their own vectorizer.
 SET LOCAL ROLE regress_one;

@@ -22,6 +22,78 @@ pub struct Database {
     pub not_before: i64,
 }
 
+/// Vectorizers whose names are kept apart in a [`Wanted`]: 32, as many as may be fed at the same moment in a database where it
+/// matters. Beyond that, looking at all of them is no waste.
+const APART: usize = 32;
+
+/// For which vectorizers there may be work: none, a few, or all of a database. Of fixed size, for shared memory.
+///
+/// ```
+/// use ai_pipeline::launch::Wanted;
+/// let mut wanted = Wanted::NONE;
+/// wanted.add(7);
+/// assert!(wanted.has(7) && !wanted.has(8) && !wanted.is_none());
+/// wanted.join(Wanted::ALL);
+/// assert!(wanted.has(8) && wanted.is_all());
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted {
+    ids: [i32; APART],
+    /// More than there is room for: all.
+    count: usize,
+}
+
+impl Wanted {
+    /// For none.
+    pub const NONE: Wanted = Wanted {
+        ids: [0; APART],
+        count: 0,
+    };
+    /// For all.
+    pub const ALL: Wanted = Wanted {
+        ids: [0; APART],
+        count: APART + 1,
+    };
+
+    /// For this one, too.
+    pub fn add(&mut self, vectorizer: i32) {
+        if self.has(vectorizer) {
+            return;
+        }
+        match self.ids.get_mut(self.count) {
+            Some(place) => {
+                *place = vectorizer;
+                self.count += 1;
+            }
+            None => *self = Wanted::ALL,
+        }
+    }
+
+    /// For those of another, too.
+    pub fn join(&mut self, other: Wanted) {
+        if other.is_all() {
+            *self = Wanted::ALL;
+        } else {
+            other.ids[..other.count].iter().for_each(|&id| self.add(id));
+        }
+    }
+
+    /// Whether there may be work for this one.
+    pub fn has(&self, vectorizer: i32) -> bool {
+        self.is_all() || self.ids[..self.count].contains(&vectorizer)
+    }
+
+    /// Whether there is nothing to do.
+    pub fn is_none(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Whether there may be work for all.
+    pub fn is_all(&self) -> bool {
+        self.count > APART
+    }
+}
+
 /// What the launcher does about a database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -91,6 +163,25 @@ pub fn died_holding(lease_taken: i64, postmaster_start: i64, last_orderly_exit: 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn more_than_can_be_kept_apart_are_all() {
+        let mut wanted = Wanted::NONE;
+        for id in 1..=32 {
+            wanted.add(id);
+            wanted.add(1);
+            assert!(wanted.has(id) && !wanted.has(id + 1) && !wanted.is_all());
+        }
+        let mut other = Wanted::NONE;
+        other.join(wanted);
+        assert!(other.has(32) && !other.has(33));
+        wanted.add(33);
+        assert!(wanted.is_all() && wanted.has(1000));
+        wanted.add(34);
+        other.join(wanted);
+        assert!(wanted.is_all() && other.is_all());
+        assert!(!Wanted::NONE.has(0));
+    }
 
     #[test]
     fn a_due_database_waits_out_its_backoff() {

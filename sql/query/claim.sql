@@ -1,7 +1,8 @@
--- Takes up to $1 documents under the lease $2 for $3 seconds and returns their rows. Fresh rows come first, then those
--- that are due for another try, then those that were there when the vectorizer was made. $4 asks for documents that were in
--- the hands of a process that died: they are taken one at a time, so that only the guilty one is found guilty. The attempt
--- is counted before the work. Documents of more than $5 bytes stay where they are until there is room for them. Both searches read an index from its beginning, whatever the length of the queue.
+-- Takes up to $1 documents under the lease $2 for $3 seconds: taken.sql reads them. Fresh rows come first, then those
+-- that are due for another try, then those that were there when the vectorizer was made. $4 asks for documents that
+-- were in the hands of a process that died: they are taken one at a time, so that only the guilty one is found guilty.
+-- The attempt is counted before the work. Both searches read an index from its beginning, whatever the length of the
+-- queue.
 WITH waiting AS MATERIALIZED (
     SELECT q.item, CASE WHEN q.backfill THEN 2 ELSE 0 END AS rank
     FROM {queue} q
@@ -30,12 +31,6 @@ WITH waiting AS MATERIALIZED (
         attempts = q.attempts + 1
     FROM candidate c
     WHERE q.item = c.item
-    RETURNING q.*
+    RETURNING q.item
 )
-SELECT q.item, q.version, q.attempts, ({primary_key})::text AS primary_key, s.tableoid IS NOT NULL AS found,
-       CASE WHEN {document_size} <= $5 THEN {document_text} END AS document_text,
-       CASE WHEN {document_size} <= $5 THEN {document_bytes} END AS document_bytes,
-       {document_size}::bigint AS size, {row} AS columns
-FROM claimed q
-LEFT JOIN {source} s ON {source_is_item}
-ORDER BY q.backfill, q.item
+SELECT q.item FROM claimed q

@@ -5,9 +5,9 @@ SELECT (SELECT c.oid::regclass::text FROM pg_class c WHERE c.oid = v.source),
        (SELECT c.oid::regclass::text FROM pg_class c WHERE c.oid = v.queue_failed),
        (SELECT c.oid::regclass::text FROM pg_class c WHERE c.oid = v.target),
        (SELECT c.oid::regclass::text FROM pg_class c WHERE c.oid = v.view),
-       (SELECT p.oid::regprocedure::text FROM pg_proc p WHERE p.oid = v.trigger_function),
+       (SELECT p.oid::regprocedure::text FROM pg_proc p WHERE p.oid = to_regproc(v.trigger_function)),
        ARRAY(SELECT format('%I ON %s', t.tgname, t.tgrelid::regclass) FROM pg_trigger t
-             WHERE t.tgfoid = v.trigger_function AND t.tgparentid = 0 ORDER BY t.tgname),
+             WHERE t.tgfoid = to_regproc(v.trigger_function) AND t.tgparentid = 0 ORDER BY t.tgname),
        coalesce((SELECT pg_has_role(current_user, c.relowner, 'MEMBER')
                  FROM pg_class c WHERE c.oid IN (v.source, v.queue) ORDER BY c.oid = v.source DESC LIMIT 1), false)
            OR (SELECT rolsuper FROM pg_roles WHERE rolname = current_user),
@@ -16,5 +16,5 @@ SELECT (SELECT c.oid::regclass::text FROM pg_class c WHERE c.oid = v.source),
         WHERE a.attrelid = v.source AND NOT a.attisdropped
           AND a.attname = v.config #>> '{destination,embedding_column}'),
        v.source::oid
-FROM ai._vectorizer v
+FROM ai._seen_vectorizer v
 WHERE v.id = $1

@@ -4,8 +4,8 @@ SELECT v.id, s.relowner, v.source::oid, v.source_pk,
         FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = v.queue) AS queue_name,
        (SELECT format('%I.%I', n.nspname, c.relname)
         FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = v.queue_failed) AS failed_name
-FROM ai._vectorizer v
+FROM ai._seen_vectorizer v
 JOIN pg_class s ON s.oid = v.source
-WHERE (pg_has_role(s.relowner, 'USAGE') OR pg_has_role('pg_monitor', 'USAGE'))
+WHERE (pg_has_role(s.relowner, 'USAGE') OR has_table_privilege('ai._vectorizer', 'SELECT'))
   AND (SELECT count(*) FROM pg_class c WHERE c.oid IN (v.queue, v.queue_failed)) = 2
 ORDER BY v.id

@@ -3,6 +3,6 @@
 SELECT (v.config #>> '{embedding,dimensions}')::int8,
        v.target IS NULL AND coalesce(s.relkind = 'p', false),
        coalesce(s.oid::regclass::text, '')
-FROM ai._vectorizer v
+FROM ai._seen_vectorizer v
 LEFT JOIN pg_class s ON s.oid = v.source
 WHERE v.id = $1

@@ -8,5 +8,5 @@ SELECT p.oid::regclass::text,
 FROM ai._partitions($1::regclass) AS t (oid)
 JOIN pg_class p ON p.oid = t.oid
 WHERE p.relkind <> 'f'
-  AND NOT EXISTS (SELECT FROM ai._vectorizer v WHERE v.id = $2 AND p.oid = ANY (v.partitions))
+  AND NOT EXISTS (SELECT FROM ai._seen_vectorizer v WHERE v.id = $2 AND p.oid = ANY (v.partitions))
 ORDER BY p.oid

@@ -1,6 +1,5 @@
--- The trigger of a partitioned source: by row, because a statement trigger of the parent does not see statements on its
--- partitions. Otherwise as in trigger_body.sql.
-#variable_conflict use_column
+-- By row, for a partitioned source, because a statement trigger of the parent does not see statements on its partitions;
+-- and for what logical replication applies, which fires no statement triggers. Otherwise as in trigger_body.sql.
 DECLARE
     queued bool;
     embedded bool;
@@ -35,7 +34,7 @@ BEGIN
     END IF;
     IF TG_OP IN ('INSERT', 'UPDATE') THEN
         INSERT INTO {queue} AS q ({pk}) VALUES ({new_pk}) ON CONFLICT ({pk}) DO UPDATE SET {changed};
-        PERFORM ai._wake_worker();
+        PERFORM ai._wake_worker({id});
         -- A dump that was restored by somebody who may not write to the catalogue.
         IF NOT EXISTS (SELECT FROM ai._vectorizer v WHERE v.id = {id} AND v.queue = {queue_literal}::regclass) THEN
             RAISE WARNING 'the vectorizer of table % is not in the catalogue: nothing is embedded', {source_literal}::regclass

@@ -6,6 +6,7 @@ DECLARE
     queued bool;
     embedded bool;
 BEGIN
+    {by_row}
     IF TG_OP = 'TRUNCATE' THEN
         TRUNCATE {emptied};
         PERFORM ai._forget_errors({id}, NULL);
@@ -19,14 +20,16 @@ BEGIN
         queued := FOUND;
         DELETE FROM {failed} q USING old_rows o WHERE {queue_is_old}{gone};
         IF FOUND OR queued OR ai._has_cuts({id}) THEN
-            PERFORM ai._forget_errors({id}, (
-                SELECT coalesce(jsonb_agg({old_key}), '[]') FROM old_rows o));
+            -- Not all in one array, which has a greatest size: a key may be some hundred kilobytes long.
+            PERFORM ai._forget_errors({id}, r.keys)
+            FROM (SELECT jsonb_agg(k.key) AS keys
+                  FROM (SELECT {old_key} AS key, (row_number() OVER ()) / 100 AS part FROM old_rows o) AS k
+                  GROUP BY k.part) AS r;
         END IF;
         IF embedded AND ai._remembers_documents({id}) THEN
-            -- Not all in one array, which has a greatest size.
             PERFORM ai._forget_documents({id}, r.keys)
             FROM (SELECT array_agg(k.key) AS keys
-                  FROM (SELECT ({old_key})::text AS key, (row_number() OVER ()) / 1000 AS part FROM old_rows o) AS k
+                  FROM (SELECT ({old_key})::text AS key, (row_number() OVER ()) / 100 AS part FROM old_rows o) AS k
                   GROUP BY k.part) AS r;
         END IF;
         RETURN NULL;
@@ -45,14 +48,16 @@ BEGIN
         DELETE FROM {failed} q USING old_rows o
         WHERE {queue_is_old}{gone} AND NOT EXISTS (SELECT FROM new_rows n WHERE {new_is_old});
         IF FOUND OR queued OR ai._has_cuts({id}) THEN
-            PERFORM ai._forget_errors({id}, (
-                SELECT coalesce(jsonb_agg({old_key}), '[]') FROM old_rows o
-                WHERE NOT EXISTS (SELECT FROM new_rows n WHERE {new_is_old})));
+            PERFORM ai._forget_errors({id}, r.keys)
+            FROM (SELECT jsonb_agg(k.key) AS keys
+                  FROM (SELECT {old_key} AS key, (row_number() OVER ()) / 100 AS part FROM old_rows o
+                        WHERE NOT EXISTS (SELECT FROM new_rows n WHERE {new_is_old})) AS k
+                  GROUP BY k.part) AS r;
         END IF;
         IF embedded AND ai._remembers_documents({id}) THEN
             PERFORM ai._forget_documents({id}, r.keys)
             FROM (SELECT array_agg(k.key) AS keys
-                  FROM (SELECT ({old_key})::text AS key, (row_number() OVER ()) / 1000 AS part FROM old_rows o
+                  FROM (SELECT ({old_key})::text AS key, (row_number() OVER ()) / 100 AS part FROM old_rows o
                         WHERE NOT EXISTS (SELECT FROM new_rows n WHERE {new_is_old})) AS k
                   GROUP BY k.part) AS r;
         END IF;
@@ -67,7 +72,7 @@ BEGIN
         ON CONFLICT ({pk}) DO UPDATE SET {changed};
     END IF;
     IF FOUND THEN
-        PERFORM ai._wake_worker();
+        PERFORM ai._wake_worker({id});
         -- A dump that was restored by somebody who may not write to the catalogue.
         IF NOT EXISTS (SELECT FROM ai._vectorizer v WHERE v.id = {id} AND v.queue = {queue_literal}::regclass) THEN
             RAISE WARNING 'the vectorizer of table % is not in the catalogue: nothing is embedded', {source_literal}::regclass

@@ -84,12 +84,6 @@ pub fn forget_documents<S: AsRef<str>>(id: i32, keys: &[S]) {
     }
 }
 
-/// Forgets all documents of a vectorizer whose keys another session may have written in another way.
-pub fn forget_timed_documents(id: i32) {
-    let sql = include_str!("../../sql/query/forget_timed_documents.sql");
-    statement::run(sql, &[id.into()]);
-}
-
 /// Forgets all documents of a vectorizer.
 pub fn forget_all_documents(id: i32) {
     statement::run(include_str!("../../sql/query/forget_all_documents.sql"), &[id.into()]);

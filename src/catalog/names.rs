@@ -43,6 +43,7 @@ pub fn follow_names() {
         json.and_then(|json| serde_json::from_value(json.0).ok())
             .unwrap_or_default()
     };
+    statement::run(include_str!("../../sql/query/follow_functions.sql"), &[]);
     let known = statement::rows(include_str!("../../sql/query/vectorizer_names.sql"), &[], |row| Known {
         id: row.must(1),
         name: row.must(2),

@@ -334,12 +334,10 @@ fn columns(source: Oid) -> Vec<Column> {
     statement::rows(sql, &[source.into()], |row| (row.must(1), row.must(2)))
 }
 
+/// Among all vectorizers, whoever may see them.
 fn find(name: &str) -> Option<i32> {
-    statement::row(
-        include_str!("../../sql/query/vectorizer_by_name.sql"),
-        &[name.into()],
-        |row| row.must(1),
-    )
+    let sql = include_str!("../../sql/query/vectorizer_by_name.sql");
+    acting_as_extension(|| statement::row(sql, &[name.into()], |row| row.must(1)))
 }
 
 fn must_be_free(schema: &str, name: &str, instead: &str) {

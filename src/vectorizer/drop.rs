@@ -12,7 +12,7 @@ use crate::worker::shared_memory;
 
 #[pg_extern(sql = false)]
 fn drop_vectorizer_by_name(name: String, drop_all: bool) {
-    let sql = include_str!("../../sql/query/vectorizer_by_name.sql");
+    let sql = "SELECT id FROM ai._seen_vectorizer WHERE name = $1::name";
     match statement::row(sql, &[name.as_str().into()], |row| row.must(1)) {
         Some(id) => drop_vectorizer(id, drop_all),
         None => missing(&format!("\"{name}\"")),

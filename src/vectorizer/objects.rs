@@ -153,6 +153,7 @@ impl Objects {
             target: self.target(),
             key,
             partitioned: source.partitioned,
+            follows_replication: false,
             deferrable: source.deferrable,
             embedding_columns: &embedding_columns,
         };

@@ -33,12 +33,16 @@ impl Partitions<'_> {
             (row.must::<String>(1), row.get::<String>(2))
         });
         let some = !new.is_empty();
+        let sql = include_str!("../../sql/query/follows_replication.sql");
+        let arguments = [self.source.into(), self.trigger.into()];
+        let follows_replication = some && statement::row(sql, &arguments, |row| row.must(1)) == Some(true);
         if some && enqueue {
             // Other sessions learn of a new part a moment after they see its rows, whether we queue them or a trigger. A worker
             // that was faster would take them for rows that are gone; this lock is released when all have been told.
             let lock = format!("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE", self.queue);
             acting_as_extension(|| statement::run(&lock, &[]));
         }
+        let mut joined = Vec::new();
         for (partition, rows) in new {
             acting_as_extension(|| {
                 let function = self.function;
@@ -54,10 +58,16 @@ impl Partitions<'_> {
             if let Some(rows) = rows.filter(|_| enqueue) {
                 acting_as(self.owner, || self.enqueue(&rows));
             }
+            joined.push(partition);
         }
         if some && enqueue {
             let know = include_str!("../../sql/query/know_partitions.sql");
             acting_as_extension(|| statement::run(know, &[self.id.into()]));
+        }
+        // Last: the event trigger comes by here again, and has to know them.
+        for partition in joined.iter().filter(|_| follows_replication) {
+            let enable = format!("ALTER TABLE {partition} ENABLE ALWAYS TRIGGER {trigger}");
+            acting_as_extension(|| statement::run(&enable, &[]));
         }
         let arguments = [self.source.into(), self.function.into()];
         let left = statement::rows(include_str!("../../sql/query/left_partitions.sql"), &arguments, |row| {

@@ -26,6 +26,8 @@ pub struct TriggerFunction<'a> {
     pub target: Option<&'a str>,
     pub key: &'a PrimaryKey,
     pub partitioned: bool,
+    /// Whether there is a trigger by row for what logical replication applies, beside those by statement.
+    pub follows_replication: bool,
     /// Whether its constraint may be checked late.
     pub deferrable: bool,
     /// Columns of the source that hold vectors of ours: their changes are no news.
@@ -34,9 +36,24 @@ pub struct TriggerFunction<'a> {
 
 impl TriggerFunction<'_> {
     fn body(&self) -> String {
+        let statement = include_str!("../../sql/query/trigger_body.sql");
+        let row = include_str!("../../sql/query/row_trigger_body.sql");
+        match (self.partitioned, self.follows_replication) {
+            // A column of the source may be called found, or old.
+            (true, _) => format!("#variable_conflict use_column\n{}", self.fill(row, true, "")),
+            (false, false) => self.fill(statement, false, ""),
+            (false, true) => {
+                let row = self.fill(row, true, "");
+                let by_row = format!("IF TG_LEVEL = 'ROW' THEN\n{};\nEND IF;", row.trim_end());
+                self.fill(statement, false, &by_row)
+            }
+        }
+    }
+
+    fn fill(&self, template: &str, is_by_row: bool, by_row: &str) -> String {
         let key = self.key;
         let (old, new, queued) = (("o", In::Source), ("n", In::Source), ("q", In::Queue));
-        let (old, new) = if self.partitioned {
+        let (old, new) = if is_by_row {
             (("old", old.1), ("new", new.1))
         } else {
             (old, new)
@@ -51,7 +68,7 @@ impl TriggerFunction<'_> {
         } else {
             String::new()
         };
-        let remove = |condition: &str| match (self.target, self.partitioned) {
+        let remove = |condition: &str| match (self.target, is_by_row) {
             (None, _) => String::new(),
             (Some(target), true) => format!("DELETE FROM {target} t WHERE {target_is_old}{gone};"),
             (Some(target), false) => {
@@ -61,14 +78,10 @@ impl TriggerFunction<'_> {
         let renamed = format!(" AND NOT EXISTS (SELECT FROM new_rows n WHERE {new_is_old})");
         let emptied = [self.target, Some(self.queue), Some(self.failed)];
         let emptied: Vec<&str> = emptied.into_iter().flatten().collect();
-        let template = if self.partitioned {
-            include_str!("../../sql/query/row_trigger_body.sql")
-        } else {
-            include_str!("../../sql/query/trigger_body.sql")
-        };
         fill(
             template,
             &[
+                ("by_row", by_row),
                 ("id", &self.id.to_string()),
                 ("emptied", &emptied.join(", ")),
                 ("queue", self.queue),
@@ -181,6 +194,47 @@ pub fn depend_on_extension(source: &str, stem: &str, partitioned: bool) {
     }
 }
 
+/// Suffix of the name of the trigger that only replicas fire.
+pub const FOR_REPLICAS: &str = "_replica";
+
+/// A source and what watches it. Quoted names with schemas.
+pub struct Watched {
+    pub source: Oid,
+    pub source_name: String,
+    pub function: String,
+    /// Stem of the names of the triggers.
+    pub stem: String,
+    pub partitioned: bool,
+    pub follows_replication: bool,
+}
+
+/// What watches the source of a vectorizer; `None` when a part of the vectorizer is gone.
+pub fn watched(vectorizer_id: i32) -> Option<Watched> {
+    let known = Known::read(None, Some(vectorizer_id)).pop()?;
+    Some(Watched {
+        source: known.source,
+        source_name: known.source_name,
+        function: known.function,
+        stem: known.trigger,
+        partitioned: known.partitioned,
+        follows_replication: known.follows_replication,
+    })
+}
+
+/// Puts the trigger on a source that fires for what logical replication applies, and for nothing else.
+pub fn create_for_replicas(watched: &Watched) {
+    let (source, function) = (&watched.source_name, &watched.function);
+    let name = identifier(&format!("{}{FOR_REPLICAS}", watched.stem));
+    let kind = "AFTER INSERT OR UPDATE OR DELETE";
+    for sql in [
+        format!("CREATE TRIGGER {name} {kind} ON {source} FOR EACH ROW EXECUTE FUNCTION {function}()"),
+        format!("ALTER TABLE {source} ENABLE REPLICA TRIGGER {name}"),
+        format!("ALTER TRIGGER {name} ON {source} DEPENDS ON EXTENSION ai"),
+    ] {
+        statement::run(&sql, &[]);
+    }
+}
+
 /// The columns of a source that hold vectors of ours.
 pub fn embedding_columns(source: Oid) -> Vec<String> {
     let sql = include_str!("../../sql/query/embedding_columns.sql");
@@ -202,6 +256,7 @@ struct Known {
     source_pk: serde_json::Value,
     partitioned: bool,
     deferrable: bool,
+    follows_replication: bool,
 }
 
 impl Known {
@@ -222,6 +277,7 @@ impl Known {
             deferrable: row.must(11),
             owner: row.must(12),
             trigger: row.must(13),
+            follows_replication: row.must(14),
         })
     }
 
@@ -261,6 +317,7 @@ pub fn refresh(source: Option<Oid>) {
             target: vectorizer.target.as_deref(),
             key: &key,
             partitioned: vectorizer.partitioned,
+            follows_replication: vectorizer.follows_replication,
             deferrable: vectorizer.deferrable,
             embedding_columns: &embedding_columns(vectorizer.source),
         };

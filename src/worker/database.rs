@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ai_pipeline::launch::Wanted;
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 
@@ -33,6 +34,11 @@ const BUSY: Duration = Duration::from_millis(200);
 const REPORT: Duration = Duration::from_secs(1);
 /// How long a lock of a table (TRUNCATE, ALTER TABLE) may hold up a transaction of ours.
 const LOCK_TIMEOUT: &std::ffi::CStr = c"200ms";
+
+/// How often to look whether somebody wants the database for himself. Postgres gives others five seconds to leave.
+const MAKE_WAY: Duration = Duration::from_secs(1);
+/// How long to stay away then, unless somebody commits work.
+const AWAY: Duration = Duration::from_secs(5);
 
 #[pg_guard]
 #[unsafe(no_mangle)]
@@ -81,6 +87,8 @@ pub struct Worker {
     refused: HashSet<i32>,
     /// Read the vectorizers anew at the next turn.
     reread: bool,
+    /// When we last looked whether somebody wants the database for himself.
+    looked_around: Instant,
     /// When to look whether the indexer is in somebody's way, while there is one.
     indexer_look_at: Option<Instant>,
 }
@@ -116,6 +124,7 @@ impl Worker {
             polled: Instant::now(),
             refused: HashSet::new(),
             reread: false,
+            looked_around: Instant::now(),
             indexer_look_at: Some(Instant::now()),
         };
         worker.read_vectorizers();
@@ -132,6 +141,7 @@ impl Worker {
                 self.reload();
             }
             statement::refresh_plans();
+            self.make_way();
             self.take_wake();
             while let Some(event) = self.bridge.take() {
                 self.land(event);
@@ -166,10 +176,21 @@ impl Worker {
                 super::end(0);
             }
             self.read_vectorizers();
-        } else if woken || self.polled.elapsed() >= settings::naptime() {
-            self.polled = Instant::now();
-            for station in self.stations.iter_mut().filter(|station| !station.at_times) {
-                station.look_at = Some(self.polled);
+            return;
+        }
+        let now = Instant::now();
+        let wanted = if self.polled.elapsed() >= settings::naptime() {
+            Wanted::ALL
+        } else {
+            woken
+        };
+        if wanted.is_all() {
+            self.polled = now;
+        }
+        // A database may have hundreds of queues: those that nobody has filled are not looked at.
+        for station in self.stations.iter_mut().filter(|station| !station.at_times) {
+            if wanted.has(station.vectorizer.id) {
+                station.look_at = Some(now);
             }
         }
     }
@@ -225,6 +246,22 @@ impl Worker {
             station.is_some()
         });
         self.turn = 0;
+    }
+
+    /// Leaves the database to whoever wants to drop, copy or rename it. What is in flight is taken up again afterwards.
+    fn make_way(&mut self) {
+        if self.looked_around.elapsed() < MAKE_WAY {
+            return;
+        }
+        self.looked_around = Instant::now();
+        if !database_is_claimed(self.database) {
+            return;
+        }
+        log!("ai: leaves the database, which somebody wants for himself; back in {AWAY:?}");
+        shared_memory::stop_indexer(None);
+        let away = i64::try_from(AWAY.as_micros()).unwrap_or(i64::MAX / 2);
+        shared_memory::leave(self.database, shared_memory::now() + away);
+        super::end(0)
     }
 
     /// Says in shared memory what is going on.
@@ -308,6 +345,7 @@ impl Worker {
             // What is due already and was not taken has to wait for a flight to land.
             next = next.min(due.max(now + BREATH));
         }
+        next = next.min(self.looked_around + MAKE_WAY);
         next = self.indexer_look_at.map_or(next, |look| next.min(look));
         for flight in self
             .flights
@@ -318,6 +356,23 @@ impl Worker {
         }
         next.saturating_duration_since(now).max(Duration::from_millis(1))
     }
+}
+
+/// Whether somebody else keeps everybody from connecting to the database, as CREATE DATABASE ... TEMPLATE, DROP DATABASE and
+/// ALTER DATABASE do before they count who is there.
+fn database_is_claimed(database: Oid) -> bool {
+    let tag = pg_sys::LOCKTAG {
+        locktag_field1: 0,
+        locktag_field2: pg_sys::DatabaseRelationId.to_u32(),
+        locktag_field3: database.to_u32(),
+        locktag_field4: 0,
+        locktag_type: pg_sys::LockTagType::LOCKTAG_OBJECT as u8,
+        locktag_lockmethodid: pg_sys::DEFAULT_LOCKMETHOD as u8,
+    };
+    let lock = pg_sys::RowExclusiveLock as pg_sys::LOCKMODE;
+    // SAFETY: in a transaction, which gives the lock back; it is the one that every new connection takes.
+    let taken = transaction::run(|| unsafe { pg_sys::LockAcquire(&tag, lock, false, true) });
+    taken.is_ok_and(|taken| taken == pg_sys::LockAcquireResult::LOCKACQUIRE_NOT_AVAIL)
 }
 
 /// Whether the database has the extension, in the version of this library. Says why when it stands still.

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use ai_pipeline::launch::{self, Database, Verdict};
+use ai_pipeline::launch::{self, Database, Verdict, Wanted};
 use pgrx::bgworkers::{BackgroundWorkerBuilder, BgWorkerStartTime, DynamicBackgroundWorker};
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
@@ -83,7 +83,7 @@ impl Launcher {
         for slot in &slots {
             let running = runs(self, slot);
             let known = Database {
-                woken: slot.woken,
+                woken: !slot.woken.is_none(),
                 running,
                 next_due: (slot.next_due != 0).then_some(slot.next_due),
                 not_before: slot.not_before,
@@ -124,7 +124,7 @@ impl Launcher {
                     (slot.failures, slot.not_before) = launch::after_exit(slot.left_orderly, slot.failures, lived, now);
                     if !slot.left_orderly {
                         // What it was started for has not been done.
-                        slot.woken = true;
+                        slot.woken = Wanted::ALL;
                     }
                     slot.starting = false;
                 });
@@ -144,7 +144,7 @@ impl Launcher {
             }
         }
         for &database in present.keys().filter(|database| !self.databases.contains_key(database)) {
-            shared_memory::change(database, |slot| slot.woken = true);
+            shared_memory::change(database, |slot| slot.woken = Wanted::ALL);
         }
         self.databases = present;
         self.catalogue_read = now;

@@ -5,6 +5,7 @@
 use std::cell::Cell;
 use std::ffi::c_void;
 
+use ai_pipeline::launch::Wanted;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 use pgrx::{PGRXSharedMemory, PgLwLock, pg_shmem_init};
@@ -81,8 +82,8 @@ impl Process {
 #[derive(Clone, Copy)]
 pub struct Slot {
     pub database: pg_sys::Oid,
-    /// Work may be waiting.
-    pub woken: bool,
+    /// For which vectorizers work may be waiting.
+    pub woken: Wanted,
     /// Counts the changes of vectorizers, so that a worker knows when to read them again.
     pub generation: u64,
     /// A start was asked of the postmaster.
@@ -107,7 +108,7 @@ pub struct Slot {
 impl Slot {
     const FREE: Slot = Slot {
         database: pg_sys::InvalidOid,
-        woken: false,
+        woken: Wanted::NONE,
         generation: 0,
         starting: false,
         worker: Process::NONE,
@@ -122,7 +123,7 @@ impl Slot {
     };
 
     fn is_idle(&self) -> bool {
-        !self.woken
+        self.woken.is_none()
             && !self.starting
             && self.worker.pid == 0
             && self.indexer.pid == 0
@@ -164,14 +165,21 @@ impl State {
 
 thread_local! {
     /// What the transaction that is open will have to tell the worker at its commit.
-    static AT_COMMIT: Cell<Wish> = const { Cell::new(Wish::Nothing) };
+    static AT_COMMIT: Cell<Wish> = const { Cell::new(Wish::NOTHING) };
 }
 
-#[derive(Clone, Copy, PartialEq, PartialOrd)]
-enum Wish {
-    Nothing,
-    Work,
-    Catalogue,
+#[derive(Clone, Copy)]
+struct Wish {
+    work: Wanted,
+    /// The vectorizers themselves have changed.
+    catalogue: bool,
+}
+
+impl Wish {
+    const NOTHING: Wish = Wish {
+        work: Wanted::NONE,
+        catalogue: false,
+    };
 }
 
 /// Asks for the memory; only while the postmaster loads the library.
@@ -190,21 +198,31 @@ pub fn is_available() -> bool {
     super::is_preloaded()
 }
 
-/// Wakes the worker of this database when (and only if) the transaction commits.
+/// Wakes the worker of this database when (and only if) the transaction commits, for all queues.
 pub fn wake_at_commit() {
-    wish(Wish::Work);
+    wish(|wish| wish.work = Wanted::ALL);
+}
+
+/// Like [`wake_at_commit`], for the queue of one vectorizer.
+pub fn wake_for_at_commit(vectorizer: i32) {
+    wish(|wish| wish.work.add(vectorizer));
 }
 
 /// Like [`wake_at_commit`], and makes the worker read the vectorizers again.
 pub fn catalogue_changed_at_commit() {
-    wish(Wish::Catalogue);
+    wish(|wish| {
+        *wish = Wish {
+            work: Wanted::ALL,
+            catalogue: true,
+        }
+    });
 }
 
-fn wish(wish: Wish) {
+fn wish(change: impl FnOnce(&mut Wish)) {
     AT_COMMIT.with(|pending| {
-        if wish > pending.get() {
-            pending.set(wish);
-        }
+        let mut wish = pending.get();
+        change(&mut wish);
+        pending.set(wish);
     });
 }
 
@@ -240,26 +258,26 @@ unsafe extern "C-unwind" fn at_transaction_end(event: pg_sys::XactEvent::Type, _
     use pg_sys::XactEvent::*;
     match event {
         XACT_EVENT_COMMIT => {
-            let wish = AT_COMMIT.with(|pending| pending.replace(Wish::Nothing));
-            if wish > Wish::Nothing && is_available() {
+            let wish = AT_COMMIT.with(|pending| pending.replace(Wish::NOTHING));
+            if !wish.work.is_none() && is_available() {
                 // SAFETY: set for the life of a backend.
-                wake(unsafe { pg_sys::MyDatabaseId }, wish == Wish::Catalogue);
+                wake(unsafe { pg_sys::MyDatabaseId }, wish);
             }
         }
         // A prepared transaction is committed by anybody, anywhere: the launcher's slow poll finds its rows.
-        XACT_EVENT_ABORT | XACT_EVENT_PREPARE => AT_COMMIT.with(|pending| pending.set(Wish::Nothing)),
+        XACT_EVENT_ABORT | XACT_EVENT_PREPARE => AT_COMMIT.with(|pending| pending.set(Wish::NOTHING)),
         _ => (),
     }
 }
 
-fn wake(database: pg_sys::Oid, catalogue: bool) {
+fn wake(database: pg_sys::Oid, wish: Wish) {
     let latch = {
         let mut state = STATE.exclusive();
         let launcher = state.launcher.latch;
         match state.slot(database) {
             Some(slot) => {
-                slot.woken = true;
-                slot.generation += u64::from(catalogue);
+                slot.woken.join(wish.work);
+                slot.generation += u64::from(wish.catalogue);
                 if slot.worker.latch != 0 {
                     slot.worker.latch
                 } else {
@@ -353,9 +371,10 @@ pub fn worker_reports(database: pg_sys::Oid, activity: &str, in_flight: usize, r
     });
 }
 
-/// Takes the wake-up call: whether there was one, and the generation of the vectorizers.
-pub fn take_wake(database: pg_sys::Oid) -> (bool, u64) {
-    change(database, |slot| (std::mem::take(&mut slot.woken), slot.generation)).unwrap_or((false, 0))
+/// Takes the wake-up call: for which vectorizers there was one, and the generation of them.
+pub fn take_wake(database: pg_sys::Oid) -> (Wanted, u64) {
+    let take = |slot: &mut Slot| (std::mem::replace(&mut slot.woken, Wanted::NONE), slot.generation);
+    change(database, take).unwrap_or((Wanted::NONE, 0))
 }
 
 /// The worker wants to leave; false when somebody has just woken it.
@@ -364,12 +383,12 @@ pub fn leave(database: pg_sys::Oid, next_due: i64) -> bool {
         let mut state = STATE.exclusive();
         let launcher = state.launcher.latch;
         let leaves = state.slot(database).is_none_or(|slot| {
-            if !slot.woken {
+            if slot.woken.is_none() {
                 slot.left_orderly = true;
                 slot.next_due = next_due;
                 slot.worker.latch = 0;
             }
-            !slot.woken
+            slot.woken.is_none()
         });
         (leaves, launcher)
     };
@@ -393,7 +412,9 @@ pub fn worker_left(database: pg_sys::Oid) {
             slot.last_exit = now();
             // Sent away in the middle: what it was started for has not been done. The launcher notes it, too, but it may
             // be another one than the one that started us.
-            slot.woken |= !slot.left_orderly;
+            if !slot.left_orderly {
+                slot.woken = Wanted::ALL;
+            }
         }
         launcher
     };
@@ -470,7 +491,11 @@ pub fn indexer_left(database: pg_sys::Oid) {
         mine
     });
     if left == Some(true) {
-        wake(database, true);
+        let wish = Wish {
+            work: Wanted::ALL,
+            catalogue: true,
+        };
+        wake(database, wish);
     }
 }
 

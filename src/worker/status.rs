@@ -1,11 +1,11 @@
 //! What the processes say about themselves, for `ai.worker_status`.
 
 use pgrx::iter::TableIterator;
-use pgrx::pg_sys::Oid;
+use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 
 use super::shared_memory::{self, Process, Slot};
-use crate::catalog;
+use crate::{catalog, statement};
 
 const NOT_PRELOADED: &str = "ai is not in shared_preload_libraries: add it to postgresql.conf and restart the server";
 const NO_LAUNCHER: &str = "the launcher is not running: the server is in recovery, or has just started; if this lasts, \
@@ -59,7 +59,13 @@ fn worker_processes() -> TableIterator<
         row
     }];
     let now = shared_memory::now();
-    for slot in slots {
+    // What goes on in other databases is for who watches over the server.
+    let sees_all = statement::row("SELECT has_table_privilege('ai._vectorizer', 'SELECT')", &[], |row| {
+        row.must(1)
+    }) == Some(true);
+    // SAFETY: set when the session was connected, and never again.
+    let here = unsafe { pg_sys::MyDatabaseId };
+    for slot in slots.into_iter().filter(|slot| sees_all || slot.database == here) {
         if slot.indexer.pid != 0 {
             rows.push(describe("indexer", &slot.indexer, Some(slot.database), None));
         } else if let Some(reason) = slot.indexer.reason.get() {

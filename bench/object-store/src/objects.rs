@@ -153,3 +153,48 @@ fn set(answer: &mut Answer, name: HeaderName, value: &str) {
         answer.headers_mut().insert(name, value);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn etag(answer: &Answer) -> String {
+        answer.headers()[ETAG].to_str().unwrap().to_owned()
+    }
+
+    #[test]
+    fn an_unchanged_object_is_not_sent_again() {
+        let objects = Objects::default();
+        let first = etag(&objects.put("/bucket/key", None, Bytes::from_static(b"one")));
+        let sent = objects.get("/bucket/key", None, None);
+        assert_eq!((sent.status(), etag(&sent)), (StatusCode::OK, first.clone()));
+        let known = objects.get("/bucket/key", Some(&first), None);
+        assert_eq!(known.status(), StatusCode::NOT_MODIFIED);
+        objects.put("/bucket/key", None, Bytes::from_static(b"two!"));
+        assert_eq!(objects.get("/bucket/key", Some(&first), None).status(), StatusCode::OK);
+        let counts = objects.counts();
+        assert_eq!((counts.gets, counts.unchanged, counts.bytes), (3, 1, 7));
+    }
+
+    #[test]
+    fn what_is_not_there_is_not_found() {
+        let answer = Objects::default().get("/bucket/key", None, None);
+        assert_eq!(answer.status(), StatusCode::NOT_FOUND);
+    }
+
+    #[test]
+    fn a_part_is_sent_with_its_place() {
+        let objects = Objects::default();
+        objects.put("/bucket/key", None, Bytes::from_static(b"0123456789"));
+        for (range, status, place) in [
+            ("bytes=0-", StatusCode::PARTIAL_CONTENT, Some("bytes 0-9/10")),
+            ("bytes=3-5", StatusCode::PARTIAL_CONTENT, Some("bytes 3-5/10")),
+            ("bytes=8-99", StatusCode::PARTIAL_CONTENT, Some("bytes 8-9/10")),
+            ("bytes=-3", StatusCode::OK, None),
+        ] {
+            let answer = objects.get("/bucket/key", None, Some(range));
+            let found = answer.headers().get(CONTENT_RANGE).map(|value| value.to_str().unwrap());
+            assert_eq!((answer.status(), found), (status, place), "{range}");
+        }
+    }
+}

@@ -18,7 +18,7 @@ use crate::worker::shared_memory;
 use crate::{error, queue, server, stash, transaction};
 
 /// Documents taken by one statement: enough to make it cheap, few enough that vectorizers take turns.
-const CLAIM: usize = 64;
+const CLAIM: usize = 256;
 /// However short the wait until something is due, there is a breath between two looks at the same queue.
 pub(super) const BREATH: Duration = Duration::from_millis(50);
 
@@ -127,6 +127,8 @@ impl Worker {
         }
         let (duration, alone) = (self.settings.lease_duration, self.flights.is_empty());
         let claimed = transaction::run(|| {
+            // Whatever a document does to the server, and whatever synchronous_commit says, the attempt is counted.
+            transaction::must_last();
             transaction::acting_as(vectorizer.owner, || {
                 let mut suspect = false;
                 let mut items = queue::claim(vectorizer, limit, rand::random(), duration, false);

@@ -22,9 +22,9 @@ use crate::{destination, error, stash, transaction};
 
 /// Most documents in a transaction: enough that its commit costs each of them little, few enough that a user who wants one
 /// of their rows waits for milliseconds.
-const BATCH: usize = 64;
+const BATCH: usize = 128;
 /// The same for the chunks that are written.
-const BATCH_CHUNKS: usize = 256;
+const BATCH_CHUNKS: usize = 384;
 
 /// Vectors of one document that are in memory at a time, in bytes: some requests' worth.
 const PORTION: usize = 4 << 20;

@@ -331,4 +331,21 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn the_same_vector_is_written_once_for_each_form() {
+        let same = SameVector::default();
+        let written = same.written(1536, true, |numbers| {
+            let length = numbers.iter().map(|x| x * x).sum::<f32>();
+            assert!((length - 1.0).abs() < 0.1, "{length}");
+            assert!(numbers.iter().all(|number| *number != 0.0));
+            format!("{} numbers", numbers.len())
+        });
+        assert_eq!(&*written, "1536 numbers");
+        assert_eq!(
+            &*same.written(1536, true, |_| unreachable!("it is known")),
+            "1536 numbers"
+        );
+        assert_eq!(&*same.written(1536, false, |_| "[1]".to_owned()), "[1]");
+    }
 }

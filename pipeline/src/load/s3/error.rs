@@ -18,6 +18,9 @@ use crate::error::Class;
 /// Codes by which S3 and STS say that a token ran out.
 pub(super) const EXPIRED: [&str; 3] = ["ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"];
 
+/// Longest message of AWS that is passed on, in characters. Behind a reason, STS adds kilobytes of encoded policies.
+const GREATEST_MESSAGE: usize = 300;
+
 /// Codes by which AWS asks for patience.
 const THROTTLED: [&str; 8] = [
     "SlowDown",
@@ -424,7 +427,8 @@ impl Answer {
         let response = refusal.raw_response()?;
         let status = response.status().as_u16();
         let code = refusal.code().map_or_else(|| status.to_string(), str::to_owned);
-        let message = refusal.message().unwrap_or("the answer gives no reason").to_owned();
+        let message = refusal.message().unwrap_or("the answer gives no reason");
+        let message = message.chars().take(GREATEST_MESSAGE).collect();
         let retry_after = response.headers().get("retry-after").and_then(retry_after);
         Some(Answer {
             code,

@@ -1,0 +1,72 @@
+//! What waits in a queue, for the views and for `ai.vectorizer_queue_pending`.
+//!
+//! A queue belongs to the owner of its source, who may have put policies on it. They must not run as whoever looks at a
+//! view, so the queue is read as its owner.
+
+use pgrx::pg_sys::Oid;
+use pgrx::prelude::*;
+
+use crate::error::raise;
+use crate::statement::{self, fill};
+use crate::transaction::restricted_to;
+
+/// Counting stops here, unless the exact number is asked for.
+const CAP: i64 = 10_000;
+
+struct Queue {
+    /// Quoted, with its schema.
+    qualified: String,
+    name: String,
+    owner: Oid,
+    allowed: bool,
+    sound: bool,
+}
+
+impl Queue {
+    /// `None` when there is none that the caller sees.
+    fn of(vectorizer_id: i32) -> Option<Queue> {
+        let sql = include_str!("../sql/query/readable_queue.sql");
+        statement::look_up(sql, &[vectorizer_id.into()], |row| Queue {
+            qualified: row.must(1),
+            name: row.must(2),
+            owner: row.must(3),
+            allowed: row.must(4),
+            sound: row.must(5),
+        })
+    }
+}
+
+/// Documents in the queue, for who may read it; nothing when its owner made something else of it. Above the cap the
+/// greatest number stands for them.
+#[pg_extern(sql = false)]
+fn count_queue(vectorizer_id: i32, exact: bool) -> Option<i64> {
+    let queue = Queue::of(vectorizer_id)?;
+    if !queue.allowed {
+        raise(
+            PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
+            format!("permission denied for table {}", queue.name),
+            None,
+        );
+    }
+    if !queue.sound {
+        return None;
+    }
+    let sql = fill(
+        include_str!("../sql/query/count_pending.sql"),
+        &[("queue", &queue.qualified)],
+    );
+    // One more than the cap is enough to know that it is passed.
+    let most = if exact { i64::MAX } else { CAP + 1 };
+    let count = restricted_to(queue.owner, || {
+        statement::look_up(&sql, &[most.into()], |row| row.must::<i64>(1))
+    });
+    count.map(|count| if !exact && count > CAP { i64::MAX } else { count })
+}
+
+/// Until when all documents of a queue wait; nothing when there is one that does not, or the caller may not look.
+#[pg_extern(sql = false)]
+fn waiting(vectorizer_id: i32) -> Option<String> {
+    let queue = Queue::of(vectorizer_id).filter(|queue| queue.allowed && queue.sound)?;
+    let sql = fill(include_str!("../sql/query/waiting.sql"), &[("queue", &queue.qualified)]);
+    restricted_to(queue.owner, || statement::look_up(&sql, &[], |row| row.must(1)))
+}
