@@ -13,7 +13,11 @@ const LAIR: &str = "
     CREATE ROLE mallory LOGIN;
     CREATE ROLE ann LOGIN;
     CREATE ROLE victim;
-    GRANT USAGE ON FOREIGN SERVER ai_openai TO mallory, ann;
+    DO $$ BEGIN
+        IF EXISTS (SELECT FROM pg_extension WHERE extname = 'ai') THEN
+            GRANT USAGE ON FOREIGN SERVER ai_openai, ai_s3 TO mallory, ann;
+        END IF;
+    END $$;
     CREATE SCHEMA m AUTHORIZATION mallory;
     CREATE SCHEMA a AUTHORIZATION ann;
     SET SESSION AUTHORIZATION mallory;
@@ -347,7 +351,7 @@ fn forgeries_are_denied() {
         "SELECT * FROM a.honest_embedding_store",
         "SELECT ai._refresh_triggers()",
         "SELECT ai._stop_indexer(1)",
-        "SELECT ai.openai_embed('m', 'text')",
+        "SELECT ai.voyageai_embed('m', 'text')",
         "SELECT ai.openai_embed('m', 'text', api_key_name => 'AWS_SECRET_ACCESS_KEY')",
         "SELECT ai.grant_vectorizer_usage('mallory')",
         "CREATE EVENT TRIGGER trap ON ddl_command_end EXECUTE FUNCTION m.trap()",
