@@ -15,7 +15,7 @@ const LAIR: &str = "
     CREATE ROLE victim;
     DO $$ BEGIN
         IF EXISTS (SELECT FROM pg_extension WHERE extname = 'ai') THEN
-            GRANT USAGE ON FOREIGN SERVER ai_openai, ai_s3 TO mallory, ann;
+            GRANT USAGE ON FOREIGN SERVER ai_openai, ai_s3, ai_http, ai_file TO mallory, ann;
         END IF;
     END $$;
     CREATE SCHEMA m AUTHORIZATION mallory;
@@ -484,6 +484,9 @@ fn an_install_runs_nothing_that_was_there_before() {
     scene
         .cluster
         .execute("SET search_path = public, m; CREATE EXTENSION ai CASCADE; RESET search_path");
+    scene
+        .cluster
+        .execute("GRANT USAGE ON FOREIGN SERVER ai_openai TO mallory");
     vectorize(&scene, "mallory", "m", "doc");
     by(&scene, "mallory", "INSERT INTO m.doc VALUES (1, 'one')");
     scene
