@@ -441,9 +441,6 @@ LANGUAGE c VOLATILE PARALLEL RESTRICTED COST 1000000 SET search_path = pg_catalo
 AS 'MODULE_PATHNAME', 'openai_embed_tokens_wrapper';
 COMMENT ON FUNCTION ai.openai_embed(text, int[], text, text, int, text, jsonb, jsonb, jsonb, boolean, jsonb) IS
     'The vector of the text of these tokens, by one of OpenAI''s embedding models (cl100k_base).';
-REVOKE EXECUTE ON FUNCTION
-    ai.openai_embed(text, int[], text, text, int, text, jsonb, jsonb, jsonb, boolean, jsonb)
-FROM PUBLIC;
 SET LOCAL search_path = pg_catalog, pg_temp;
 
 -- Intervals are written in one way, whatever the session prefers.
@@ -451,13 +448,154 @@ ALTER FUNCTION ai.scheduling_timescaledb(interval, timestamptz, bool, text) SET 
 
 -- pgai has it for its semantic catalogue, and refuses it in a vectorizer; so does ai.create_vectorizer.
 CREATE FUNCTION ai.embedding_sentence_transformers(
-    model text DEFAULT 'nomic-ai/nomic-embed-text-v1.5', dimensions int4 DEFAULT 768) RETURNS jsonb
+    model text DEFAULT 'nomic-ai/nomic-embed-text-v1.5', dimensions int4 DEFAULT 768,
+    server name DEFAULT NULL) RETURNS jsonb
 LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
     SELECT jsonb_strip_nulls(jsonb_build_object(
-        'implementation', 'sentence_transformers', 'config_type', 'embedding', 'model', model, 'dimensions', dimensions))
+        'implementation', 'sentence_transformers', 'config_type', 'embedding', 'model', model, 'dimensions', dimensions,
+        'server', server))
 $$;
-COMMENT ON FUNCTION ai.embedding_sentence_transformers(text, int4) IS
+COMMENT ON FUNCTION ai.embedding_sentence_transformers(text, int4, name) IS
     'A name from pgai, which no vectorizer takes.';
+
+-- Builders name foreign servers.
+
+DROP FUNCTION ai.loading_column(name, int4);
+DROP FUNCTION ai.loading_uri(name, int4, text);
+DROP FUNCTION ai.embedding_openai(text, int4, text, text, text);
+DROP FUNCTION ai.embedding_ollama(text, int4, text, jsonb, text);
+DROP FUNCTION ai.embedding_voyageai(text, int4, text, text, int4, text);
+DROP FUNCTION ai.embedding_litellm(text, int4, text, jsonb);
+
+CREATE FUNCTION ai.loading_column(column_name name, retries int4 DEFAULT 6, server name DEFAULT NULL) RETURNS jsonb
+LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT jsonb_build_object(
+        'implementation', 'column', 'config_type', 'loading', 'column_name', column_name, 'retries', retries)
+        || jsonb_strip_nulls(jsonb_build_object('server', server))
+$$;
+COMMENT ON FUNCTION ai.loading_column(name, int4, name) IS
+    'The column itself holds the text or the bytes of the document: there is no server to name.';
+
+CREATE FUNCTION ai.loading_uri(
+    column_name name, retries int4 DEFAULT 6, aws_role_arn text DEFAULT NULL, server name DEFAULT NULL) RETURNS jsonb
+LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT jsonb_strip_nulls(jsonb_build_object(
+        'implementation', 'uri', 'config_type', 'loading', 'column_name', column_name, 'retries', retries,
+        'aws_role_arn', aws_role_arn, 'server', server))
+$$;
+COMMENT ON FUNCTION ai.loading_uri(name, int4, text, name) IS
+    'The column holds a URI (s3://, and http://, https://, file:// where an administrator opened them); s3:// documents are read as aws_role_arn where it is given. server names a foreign server of ai_source; without it these are ai_s3, ai_http and ai_file.';
+
+CREATE FUNCTION ai.embedding_openai(
+    model text, dimensions int4, chat_user text DEFAULT NULL, api_key_name text DEFAULT 'OPENAI_API_KEY',
+    base_url text DEFAULT NULL, server name DEFAULT NULL) RETURNS jsonb
+LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT jsonb_strip_nulls(jsonb_build_object(
+        'implementation', 'openai', 'config_type', 'embedding', 'model', model, 'dimensions', dimensions,
+        'user', chat_user, 'api_key_name', api_key_name, 'base_url', base_url, 'server', server))
+$$;
+COMMENT ON FUNCTION ai.embedding_openai(text, int4, text, text, text, name) IS
+    'OpenAI, or a server that speaks its API. api_key_name names the variable in the server''s environment that holds the key; server names a foreign server of ai_provider that says address and key instead.';
+
+CREATE FUNCTION ai.embedding_ollama(
+    model text, dimensions int4, base_url text DEFAULT NULL, options jsonb DEFAULT NULL, keep_alive text DEFAULT NULL,
+    server name DEFAULT NULL) RETURNS jsonb
+LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT jsonb_strip_nulls(jsonb_build_object(
+        'implementation', 'ollama', 'config_type', 'embedding', 'model', model, 'dimensions', dimensions,
+        'base_url', base_url, 'options', options, 'keep_alive', keep_alive, 'server', server))
+$$;
+COMMENT ON FUNCTION ai.embedding_ollama(text, int4, text, jsonb, text, name) IS
+    'A model of an Ollama server: at base_url, at the OLLAMA_HOST of the server''s environment, or on the same machine.';
+
+CREATE FUNCTION ai.embedding_voyageai(
+    model text, dimensions int4, input_type text DEFAULT 'document', api_key_name text DEFAULT 'VOYAGE_API_KEY',
+    output_dimension int4 DEFAULT NULL, output_dtype text DEFAULT NULL, server name DEFAULT NULL) RETURNS jsonb
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF input_type NOT IN ('query', 'document') THEN
+        RAISE EXCEPTION 'invalid input_type for voyage ai "%"', input_type USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    RETURN jsonb_strip_nulls(jsonb_build_object(
+        'implementation', 'voyageai', 'config_type', 'embedding', 'model', model, 'dimensions', dimensions,
+        'input_type', input_type, 'api_key_name', api_key_name, 'output_dimension', output_dimension,
+        'output_dtype', output_dtype, 'server', server));
+END
+$$;
+COMMENT ON FUNCTION ai.embedding_voyageai(text, int4, text, text, int4, text, name) IS
+    'Voyage AI. api_key_name names the variable in the server''s environment that holds the key; output_dimension is what a model of several lengths is asked for.';
+
+CREATE FUNCTION ai.embedding_litellm(
+    model text, dimensions int4, api_key_name text DEFAULT NULL, extra_options jsonb DEFAULT NULL,
+    server name DEFAULT NULL) RETURNS jsonb
+LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT jsonb_strip_nulls(jsonb_build_object(
+        'implementation', 'litellm', 'config_type', 'embedding', 'model', model, 'dimensions', dimensions,
+        'api_key_name', api_key_name, 'extra_options', extra_options, 'server', server))
+$$;
+COMMENT ON FUNCTION ai.embedding_litellm(text, int4, text, jsonb, name) IS
+    'A model by its name in LiteLLM, provider/model, of the providers openai, azure, cohere, mistral, huggingface and voyage. No LiteLLM is involved.';
+
+-- Who is asked and where documents come from, as foreign servers: Postgres knows how to grant, show, dump and revoke them.
+-- The default ones have no options: they read the environment of the server, and pg_dump would not keep any.
+
+CREATE FUNCTION ai._provider_options(options text[], catalogue oid) RETURNS void
+LANGUAGE c VOLATILE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'provider_options_wrapper';
+COMMENT ON FUNCTION ai._provider_options(text[], oid) IS 'Checks the options of servers and user mappings of ai_provider.';
+
+CREATE FUNCTION ai._source_options(options text[], catalogue oid) RETURNS void
+LANGUAGE c VOLATILE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'source_options_wrapper';
+COMMENT ON FUNCTION ai._source_options(text[], oid) IS 'Checks the options of servers and user mappings of ai_source.';
+
+CREATE FUNCTION ai._check_server(wrapper text, type text, options text[]) RETURNS void
+LANGUAGE c VOLATILE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'check_server_wrapper';
+COMMENT ON FUNCTION ai._check_server(text, text, text[]) IS
+    'Checks the type of a server, and whether its options are for servers of this type.';
+
+CREATE FUNCTION ai._servers_changed() RETURNS void
+LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'servers_changed_wrapper';
+COMMENT ON FUNCTION ai._servers_changed() IS 'Makes the worker look at the foreign servers again when the transaction commits.';
+
+REVOKE EXECUTE ON FUNCTION
+    ai._provider_options(text[], oid), ai._source_options(text[], oid), ai._check_server(text, text, text[]),
+    ai._servers_changed()
+FROM PUBLIC;
+
+CREATE FOREIGN DATA WRAPPER ai_provider VALIDATOR ai._provider_options;
+COMMENT ON FOREIGN DATA WRAPPER ai_provider IS
+    'Servers that turn text into vectors, of the types openai, ollama, voyageai, azure, cohere, mistral and huggingface.';
+CREATE FOREIGN DATA WRAPPER ai_source VALIDATOR ai._source_options;
+COMMENT ON FOREIGN DATA WRAPPER ai_source IS 'Places where documents are, of the types s3, http and file.';
+
+CREATE SERVER ai_openai TYPE 'openai' FOREIGN DATA WRAPPER ai_provider;
+COMMENT ON SERVER ai_openai IS
+    'OpenAI: OPENAI_API_KEY and, where it is set, OPENAI_BASE_URL of the server''s environment. Also for models of ai.embedding_litellm that begin with openai/.';
+CREATE SERVER ai_ollama TYPE 'ollama' FOREIGN DATA WRAPPER ai_provider;
+COMMENT ON SERVER ai_ollama IS 'Ollama: OLLAMA_HOST of the server''s environment, or this machine.';
+CREATE SERVER ai_voyageai TYPE 'voyageai' FOREIGN DATA WRAPPER ai_provider;
+COMMENT ON SERVER ai_voyageai IS
+    'Voyage AI: VOYAGE_API_KEY of the server''s environment. Also for models of ai.embedding_litellm that begin with voyage/.';
+CREATE SERVER ai_azure TYPE 'azure' FOREIGN DATA WRAPPER ai_provider;
+COMMENT ON SERVER ai_azure IS
+    'Azure OpenAI, for models of ai.embedding_litellm that begin with azure/: AZURE_API_BASE and AZURE_API_KEY of the server''s environment.';
+CREATE SERVER ai_cohere TYPE 'cohere' FOREIGN DATA WRAPPER ai_provider;
+COMMENT ON SERVER ai_cohere IS
+    'Cohere, for models of ai.embedding_litellm that begin with cohere/: COHERE_API_KEY of the server''s environment.';
+CREATE SERVER ai_mistral TYPE 'mistral' FOREIGN DATA WRAPPER ai_provider;
+COMMENT ON SERVER ai_mistral IS
+    'Mistral, for models of ai.embedding_litellm that begin with mistral/: MISTRAL_API_KEY of the server''s environment.';
+CREATE SERVER ai_huggingface TYPE 'huggingface' FOREIGN DATA WRAPPER ai_provider;
+COMMENT ON SERVER ai_huggingface IS
+    'Hugging Face, for models of ai.embedding_litellm that begin with huggingface/: HUGGINGFACE_API_KEY of the server''s environment.';
+
+CREATE SERVER ai_s3 TYPE 's3' FOREIGN DATA WRAPPER ai_source;
+COMMENT ON SERVER ai_s3 IS 's3:// documents, with the AWS credentials that the server finds in its environment.';
+CREATE SERVER ai_http TYPE 'http' FOREIGN DATA WRAPPER ai_source;
+COMMENT ON SERVER ai_http IS 'Documents on the web, where ai.allow_http opens it.';
+CREATE SERVER ai_file TYPE 'file' FOREIGN DATA WRAPPER ai_source;
+COMMENT ON SERVER ai_file IS 'Files of the server, below the directories of ai.file_directories.';
+
+-- They look at the foreign server before they ask it.
 
 -- The worker is told which queue has work.
 
@@ -654,6 +792,94 @@ ALTER FUNCTION ai.ollama_embed(text, text, text, text, jsonb, boolean) SET searc
 ALTER FUNCTION ai.voyageai_embed(text, text, text, text, text, boolean) SET search_path = pg_catalog, pg_temp;
 ALTER FUNCTION ai.voyageai_embed(text, text[], text, text, text, boolean) SET search_path = pg_catalog, pg_temp;
 
+-- They spend the server's credit for any text and any model: they ask for USAGE on the foreign server, ai_openai, say. Those
+-- that name a vectorizer ask for SELECT on its destination.
+GRANT EXECUTE ON FUNCTION
+    ai.openai_embed(text, text, text, text, int, text, jsonb, jsonb, jsonb, boolean, jsonb),
+    ai.openai_embed(text, int[], text, text, int, text, jsonb, jsonb, jsonb, boolean, jsonb),
+    ai.openai_embed(text, text[], text, text, int, text, jsonb, jsonb, jsonb, boolean, jsonb),
+    ai.ollama_embed(text, text, text, text, jsonb, boolean),
+    ai.voyageai_embed(text, text, text, text, text, boolean),
+    ai.voyageai_embed(text, text[], text, text, text, boolean),
+    ai.vectorizer_embed(jsonb, text, text)
+TO PUBLIC;
+
+-- Whoever has a vectorizer was allowed to make it: what it uses stays his to use. Without a privilege that was there from
+-- the beginning, as the extension would have it, so that pg_dump keeps the grants.
+DO $$
+DECLARE
+    granted record;
+BEGIN
+    FOR granted IN
+        SELECT DISTINCT s.srvname, r.rolname
+        FROM ai._vectorizer v
+        JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) v.source
+        JOIN pg_catalog.pg_roles r ON r.oid OPERATOR(pg_catalog.=) c.relowner AND NOT r.rolsuper
+        JOIN pg_catalog.pg_foreign_server s ON
+            s.srvname::pg_catalog.text OPERATOR(pg_catalog.=) pg_catalog.concat('ai_',
+                CASE
+                    WHEN v.config OPERATOR(pg_catalog.#>>) '{embedding,implementation}' OPERATOR(pg_catalog.<>) 'litellm'
+                        THEN v.config OPERATOR(pg_catalog.#>>) '{embedding,implementation}'
+                    WHEN pg_catalog.strpos(v.config OPERATOR(pg_catalog.#>>) '{embedding,model}', '/') OPERATOR(pg_catalog.=) 0
+                        THEN 'openai'
+                    ELSE pg_catalog.replace(
+                        pg_catalog.split_part(v.config OPERATOR(pg_catalog.#>>) '{embedding,model}', '/', 1), 'voyage', 'voyageai')
+                END)
+            OR (v.config OPERATOR(pg_catalog.#>>) '{loading,implementation}' OPERATOR(pg_catalog.=) 'uri'
+                AND s.srvname::pg_catalog.text OPERATOR(pg_catalog.=) ANY (ARRAY['ai_s3', 'ai_http', 'ai_file']))
+    LOOP
+        EXECUTE pg_catalog.format('GRANT USAGE ON FOREIGN SERVER %I TO %I', granted.srvname, granted.rolname);
+    END LOOP;
+    DELETE FROM pg_catalog.pg_init_privs i
+    USING pg_catalog.pg_foreign_server s
+    WHERE i.classoid OPERATOR(pg_catalog.=) 'pg_catalog.pg_foreign_server'::pg_catalog.regclass
+      AND i.objoid OPERATOR(pg_catalog.=) s.oid AND pg_catalog.starts_with(s.srvname::pg_catalog.text, 'ai_');
+END
+$$;
+
+-- The validator of a wrapper does not see the type of a server. What was paused for want of a privilege or an option goes on
+-- at once when that is given.
+CREATE FUNCTION ai._after_server() RETURNS event_trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM ai._check_server(w.fdwname::text, s.srvtype, s.srvoptions)
+    FROM pg_event_trigger_ddl_commands() d
+    JOIN pg_foreign_server s ON s.oid = d.objid
+    JOIN pg_foreign_data_wrapper w ON w.oid = s.srvfdw
+    WHERE d.classid = 'pg_foreign_server'::regclass;
+    IF tg_tag IN ('GRANT', 'REVOKE')
+        AND NOT EXISTS (SELECT FROM pg_event_trigger_ddl_commands() d WHERE d.object_type = 'FOREIGN SERVER')
+    THEN
+        RETURN;
+    END IF;
+    UPDATE ai._vectorizer_state SET retry_at = now();
+    PERFORM ai._servers_changed();
+END
+$$;
+COMMENT ON FUNCTION ai._after_server() IS 'Checks foreign servers, and lets the worker know that one has changed.';
+REVOKE EXECUTE ON FUNCTION ai._after_server() FROM PUBLIC;
+
+CREATE FUNCTION ai._after_server_drop() RETURNS event_trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    used record;
+BEGIN
+    FOR used IN
+        SELECT v.name, d.object_name AS server
+        FROM pg_event_trigger_dropped_objects() d
+        JOIN ai._vectorizer v
+            ON d.object_name IN (v.config #>> '{embedding,server}', v.config #>> '{loading,server}')
+        WHERE d.classid = 'pg_foreign_server'::regclass
+    LOOP
+        RAISE EXCEPTION 'the foreign server % is used by the vectorizer %', used.server, used.name
+            USING ERRCODE = 'dependent_objects_still_exist', HINT = 'Drop the vectorizer with ai.drop_vectorizer first.';
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION ai._after_server_drop() IS 'Keeps foreign servers that vectorizers use.';
+REVOKE EXECUTE ON FUNCTION ai._after_server_drop() FROM PUBLIC;
+
+
 -- New objects and further changes come above this line.
 
 -- Vectorizers that there are get the triggers and functions of this version. What was in a partition that has left meanwhile
@@ -669,3 +895,12 @@ CREATE EVENT TRIGGER ai_after_ddl ON ddl_command_end
                  'ALTER FUNCTION', 'ALTER ROUTINE')
     EXECUTE FUNCTION ai._after_ddl();
 COMMENT ON EVENT TRIGGER ai_after_ddl IS 'Keeps vectorizers in step with the names of their tables and columns.';
+CREATE EVENT TRIGGER ai_after_server ON ddl_command_end
+    WHEN TAG IN ('CREATE SERVER', 'ALTER SERVER', 'GRANT', 'REVOKE', 'CREATE USER MAPPING', 'ALTER USER MAPPING',
+                 'DROP USER MAPPING')
+    EXECUTE FUNCTION ai._after_server();
+COMMENT ON EVENT TRIGGER ai_after_server IS 'Checks foreign servers, and lets the worker know that one has changed.';
+CREATE EVENT TRIGGER ai_after_server_drop ON sql_drop
+    WHEN TAG IN ('DROP SERVER', 'DROP FOREIGN DATA WRAPPER', 'DROP OWNED')
+    EXECUTE FUNCTION ai._after_server_drop();
+COMMENT ON EVENT TRIGGER ai_after_server_drop IS 'Keeps foreign servers that vectorizers use.';

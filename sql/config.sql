@@ -1,21 +1,24 @@
 -- The builders of the configuration: pgai's names, parameters, defaults and JSON. What they build is checked by
 -- ai.create_vectorizer, so that a hand-written document meets the same checks.
 
-CREATE FUNCTION ai.loading_column(column_name name, retries int4 DEFAULT 6) RETURNS jsonb
+CREATE FUNCTION ai.loading_column(column_name name, retries int4 DEFAULT 6, server name DEFAULT NULL) RETURNS jsonb
 LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
     SELECT jsonb_build_object(
         'implementation', 'column', 'config_type', 'loading', 'column_name', column_name, 'retries', retries)
+        || jsonb_strip_nulls(jsonb_build_object('server', server))
 $$;
-COMMENT ON FUNCTION ai.loading_column(name, int4) IS 'The column itself holds the text or the bytes of the document.';
+COMMENT ON FUNCTION ai.loading_column(name, int4, name) IS
+    'The column itself holds the text or the bytes of the document: there is no server to name.';
 
-CREATE FUNCTION ai.loading_uri(column_name name, retries int4 DEFAULT 6, aws_role_arn text DEFAULT NULL) RETURNS jsonb
+CREATE FUNCTION ai.loading_uri(
+    column_name name, retries int4 DEFAULT 6, aws_role_arn text DEFAULT NULL, server name DEFAULT NULL) RETURNS jsonb
 LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
     SELECT jsonb_strip_nulls(jsonb_build_object(
         'implementation', 'uri', 'config_type', 'loading', 'column_name', column_name, 'retries', retries,
-        'aws_role_arn', aws_role_arn))
+        'aws_role_arn', aws_role_arn, 'server', server))
 $$;
-COMMENT ON FUNCTION ai.loading_uri(name, int4, text) IS
-    'The column holds a URI (s3://, and http://, https://, file:// where an administrator opened them); s3:// documents are read as aws_role_arn where it is given.';
+COMMENT ON FUNCTION ai.loading_uri(name, int4, text, name) IS
+    'The column holds a URI (s3://, and http://, https://, file:// where an administrator opened them); s3:// documents are read as aws_role_arn where it is given. server names a foreign server of ai_source; without it these are ai_s3, ai_http and ai_file.';
 
 CREATE FUNCTION ai.parsing_auto() RETURNS jsonb
 LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
@@ -82,28 +85,29 @@ COMMENT ON FUNCTION ai.chunking_none() IS 'The whole document is one chunk.';
 
 CREATE FUNCTION ai.embedding_openai(
     model text, dimensions int4, chat_user text DEFAULT NULL, api_key_name text DEFAULT 'OPENAI_API_KEY',
-    base_url text DEFAULT NULL) RETURNS jsonb
+    base_url text DEFAULT NULL, server name DEFAULT NULL) RETURNS jsonb
 LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
     SELECT jsonb_strip_nulls(jsonb_build_object(
         'implementation', 'openai', 'config_type', 'embedding', 'model', model, 'dimensions', dimensions,
-        'user', chat_user, 'api_key_name', api_key_name, 'base_url', base_url))
+        'user', chat_user, 'api_key_name', api_key_name, 'base_url', base_url, 'server', server))
 $$;
-COMMENT ON FUNCTION ai.embedding_openai(text, int4, text, text, text) IS
-    'OpenAI, or a server that speaks its API. api_key_name names the variable in the server''s environment that holds the key.';
+COMMENT ON FUNCTION ai.embedding_openai(text, int4, text, text, text, name) IS
+    'OpenAI, or a server that speaks its API. api_key_name names the variable in the server''s environment that holds the key; server names a foreign server of ai_provider that says address and key instead.';
 
 CREATE FUNCTION ai.embedding_ollama(
-    model text, dimensions int4, base_url text DEFAULT NULL, options jsonb DEFAULT NULL, keep_alive text DEFAULT NULL) RETURNS jsonb
+    model text, dimensions int4, base_url text DEFAULT NULL, options jsonb DEFAULT NULL, keep_alive text DEFAULT NULL,
+    server name DEFAULT NULL) RETURNS jsonb
 LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
     SELECT jsonb_strip_nulls(jsonb_build_object(
         'implementation', 'ollama', 'config_type', 'embedding', 'model', model, 'dimensions', dimensions,
-        'base_url', base_url, 'options', options, 'keep_alive', keep_alive))
+        'base_url', base_url, 'options', options, 'keep_alive', keep_alive, 'server', server))
 $$;
-COMMENT ON FUNCTION ai.embedding_ollama(text, int4, text, jsonb, text) IS
+COMMENT ON FUNCTION ai.embedding_ollama(text, int4, text, jsonb, text, name) IS
     'A model of an Ollama server: at base_url, at the OLLAMA_HOST of the server''s environment, or on the same machine.';
 
 CREATE FUNCTION ai.embedding_voyageai(
     model text, dimensions int4, input_type text DEFAULT 'document', api_key_name text DEFAULT 'VOYAGE_API_KEY',
-    output_dimension int4 DEFAULT NULL, output_dtype text DEFAULT NULL) RETURNS jsonb
+    output_dimension int4 DEFAULT NULL, output_dtype text DEFAULT NULL, server name DEFAULT NULL) RETURNS jsonb
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF input_type NOT IN ('query', 'document') THEN
@@ -112,30 +116,33 @@ BEGIN
     RETURN jsonb_strip_nulls(jsonb_build_object(
         'implementation', 'voyageai', 'config_type', 'embedding', 'model', model, 'dimensions', dimensions,
         'input_type', input_type, 'api_key_name', api_key_name, 'output_dimension', output_dimension,
-        'output_dtype', output_dtype));
+        'output_dtype', output_dtype, 'server', server));
 END
 $$;
-COMMENT ON FUNCTION ai.embedding_voyageai(text, int4, text, text, int4, text) IS
+COMMENT ON FUNCTION ai.embedding_voyageai(text, int4, text, text, int4, text, name) IS
     'Voyage AI. api_key_name names the variable in the server''s environment that holds the key; output_dimension is what a model of several lengths is asked for.';
 
 CREATE FUNCTION ai.embedding_litellm(
-    model text, dimensions int4, api_key_name text DEFAULT NULL, extra_options jsonb DEFAULT NULL) RETURNS jsonb
+    model text, dimensions int4, api_key_name text DEFAULT NULL, extra_options jsonb DEFAULT NULL,
+    server name DEFAULT NULL) RETURNS jsonb
 LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
     SELECT jsonb_strip_nulls(jsonb_build_object(
         'implementation', 'litellm', 'config_type', 'embedding', 'model', model, 'dimensions', dimensions,
-        'api_key_name', api_key_name, 'extra_options', extra_options))
+        'api_key_name', api_key_name, 'extra_options', extra_options, 'server', server))
 $$;
-COMMENT ON FUNCTION ai.embedding_litellm(text, int4, text, jsonb) IS
+COMMENT ON FUNCTION ai.embedding_litellm(text, int4, text, jsonb, name) IS
     'A model by its name in LiteLLM, provider/model, of the providers openai, azure, cohere, mistral, huggingface and voyage. No LiteLLM is involved.';
 
 -- pgai has it for its semantic catalogue, and refuses it in a vectorizer; so does ai.create_vectorizer.
 CREATE FUNCTION ai.embedding_sentence_transformers(
-    model text DEFAULT 'nomic-ai/nomic-embed-text-v1.5', dimensions int4 DEFAULT 768) RETURNS jsonb
+    model text DEFAULT 'nomic-ai/nomic-embed-text-v1.5', dimensions int4 DEFAULT 768,
+    server name DEFAULT NULL) RETURNS jsonb
 LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
     SELECT jsonb_strip_nulls(jsonb_build_object(
-        'implementation', 'sentence_transformers', 'config_type', 'embedding', 'model', model, 'dimensions', dimensions))
+        'implementation', 'sentence_transformers', 'config_type', 'embedding', 'model', model, 'dimensions', dimensions,
+        'server', server))
 $$;
-COMMENT ON FUNCTION ai.embedding_sentence_transformers(text, int4) IS
+COMMENT ON FUNCTION ai.embedding_sentence_transformers(text, int4, name) IS
     'A name from pgai, which no vectorizer takes.';
 
 CREATE FUNCTION ai.formatting_python_template(template text DEFAULT '$chunk') RETURNS jsonb

@@ -97,9 +97,9 @@ AS 'MODULE_PATHNAME', 'vectorizer_embed_by_name_wrapper';
 COMMENT ON FUNCTION ai.vectorizer_embed(text, text, text) IS
     'The vector of a query as this vectorizer embeds, for who may SELECT from its destination. In a search, write (SELECT ai.vectorizer_embed(...)), so that it is asked once and an index can be used.';
 
--- They spend the server's credit for any text and any model: whoever may is told so by a superuser. The functions that
--- name a vectorizer ask for themselves.
-REVOKE EXECUTE ON FUNCTION
+-- They spend the server's credit for any text and any model: they ask for USAGE on the foreign server, ai_openai, say. Those
+-- that name a vectorizer ask for SELECT on its destination.
+GRANT EXECUTE ON FUNCTION
     ai.openai_embed(text, text, text, text, int, text, jsonb, jsonb, jsonb, boolean, jsonb),
     ai.openai_embed(text, int[], text, text, int, text, jsonb, jsonb, jsonb, boolean, jsonb),
     ai.openai_embed(text, text[], text, text, int, text, jsonb, jsonb, jsonb, boolean, jsonb),
@@ -107,6 +107,6 @@ REVOKE EXECUTE ON FUNCTION
     ai.voyageai_embed(text, text, text, text, text, boolean),
     ai.voyageai_embed(text, text[], text, text, text, boolean),
     ai.vectorizer_embed(jsonb, text, text)
-FROM PUBLIC;
+TO PUBLIC;
 
 SET LOCAL search_path = pg_catalog, pg_temp;

@@ -177,6 +177,57 @@ REVOKE EXECUTE ON FUNCTION ai._after_drop() FROM PUBLIC;
 CREATE EVENT TRIGGER ai_after_drop ON sql_drop EXECUTE FUNCTION ai._after_drop();
 COMMENT ON EVENT TRIGGER ai_after_drop IS 'Leaves no vectorizer behind whose tables are gone.';
 
+-- The validator of a wrapper does not see the type of a server. What was paused for want of a privilege or an option goes on
+-- at once when that is given.
+CREATE FUNCTION ai._after_server() RETURNS event_trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM ai._check_server(w.fdwname::text, s.srvtype, s.srvoptions)
+    FROM pg_event_trigger_ddl_commands() d
+    JOIN pg_foreign_server s ON s.oid = d.objid
+    JOIN pg_foreign_data_wrapper w ON w.oid = s.srvfdw
+    WHERE d.classid = 'pg_foreign_server'::regclass;
+    IF tg_tag IN ('GRANT', 'REVOKE')
+        AND NOT EXISTS (SELECT FROM pg_event_trigger_ddl_commands() d WHERE d.object_type = 'FOREIGN SERVER')
+    THEN
+        RETURN;
+    END IF;
+    UPDATE ai._vectorizer_state SET retry_at = now();
+    PERFORM ai._servers_changed();
+END
+$$;
+COMMENT ON FUNCTION ai._after_server() IS 'Checks foreign servers, and lets the worker know that one has changed.';
+REVOKE EXECUTE ON FUNCTION ai._after_server() FROM PUBLIC;
+
+CREATE FUNCTION ai._after_server_drop() RETURNS event_trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    used record;
+BEGIN
+    FOR used IN
+        SELECT v.name, d.object_name AS server
+        FROM pg_event_trigger_dropped_objects() d
+        JOIN ai._vectorizer v
+            ON d.object_name IN (v.config #>> '{embedding,server}', v.config #>> '{loading,server}')
+        WHERE d.classid = 'pg_foreign_server'::regclass
+    LOOP
+        RAISE EXCEPTION 'the foreign server % is used by the vectorizer %', used.server, used.name
+            USING ERRCODE = 'dependent_objects_still_exist', HINT = 'Drop the vectorizer with ai.drop_vectorizer first.';
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION ai._after_server_drop() IS 'Keeps foreign servers that vectorizers use.';
+REVOKE EXECUTE ON FUNCTION ai._after_server_drop() FROM PUBLIC;
+CREATE EVENT TRIGGER ai_after_server ON ddl_command_end
+    WHEN TAG IN ('CREATE SERVER', 'ALTER SERVER', 'GRANT', 'REVOKE', 'CREATE USER MAPPING', 'ALTER USER MAPPING',
+                 'DROP USER MAPPING')
+    EXECUTE FUNCTION ai._after_server();
+COMMENT ON EVENT TRIGGER ai_after_server IS 'Checks foreign servers, and lets the worker know that one has changed.';
+CREATE EVENT TRIGGER ai_after_server_drop ON sql_drop
+    WHEN TAG IN ('DROP SERVER', 'DROP FOREIGN DATA WRAPPER', 'DROP OWNED')
+    EXECUTE FUNCTION ai._after_server_drop();
+COMMENT ON EVENT TRIGGER ai_after_server_drop IS 'Keeps foreign servers that vectorizers use.';
+
 -- Vectorizers are data: they are dumped, and restored into the tables of a fresh extension.
 SELECT pg_catalog.pg_extension_config_dump('ai._vectorizer', '');
 SELECT pg_catalog.pg_extension_config_dump('ai.vectorizer_id_seq', '');

@@ -21,6 +21,7 @@ pub use names::follow_names;
 use crate::error::raise;
 use crate::index::{DestinationNames, VectorIndex};
 use crate::key::{In, PrimaryKey};
+use crate::server::{self, Servers};
 use crate::statement::{self, fill, identifier};
 
 /// A vectorizer as the worker sees it: what to do, as whom, and the statements to do it with.
@@ -30,6 +31,8 @@ pub struct Vectorizer {
     pub name: String,
     pub owner: Oid,
     pub config: Config,
+    /// As they were when it was read.
+    pub servers: Servers,
     pub splitter: Splitter,
     pub template: Template,
     /// Columns of the source that the template names, with their types.
@@ -217,6 +220,7 @@ fn read(row: &statement::Row, any: bool) -> Result<Option<Vectorizer>, String> {
         })
         .collect::<Result<_, _>>()?;
 
+    let servers = server::of(&config.embedding, &config.loading, owner);
     let splitter = Splitter::new(&config.chunking).map_err(|error| error.to_string())?;
     let names = Names {
         source: row.must("source_name"),
@@ -252,6 +256,7 @@ fn read(row: &statement::Row, any: bool) -> Result<Option<Vectorizer>, String> {
         id: row.must("id"),
         name: row.must("name"),
         owner,
+        servers,
         splitter,
         template,
         config,

@@ -9,17 +9,18 @@ mod session;
 use ai_pipeline::config::Embedding;
 use ai_pipeline::secret::Secret;
 use pgrx::iter::TableIterator;
+use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
 use pgrx::{JsonB, pg_sys};
 use serde_json::{Value, json};
 
 use self::session::Provider;
-use crate::endpoint::{self, OPENAI_KEY, VOYAGE_KEY};
+use crate::endpoint::{OPENAI_KEY, VOYAGE_KEY};
 use crate::error::{invalid, raise};
 use crate::transaction::acting_as_extension;
 use crate::vector::{self, Vector};
 use crate::vectorizer::{missing, validate};
-use crate::{settings, statement};
+use crate::{server, settings, statement};
 
 type Vectors = TableIterator<'static, (name!(index, i32), name!(embedding, Vector))>;
 
@@ -45,7 +46,7 @@ fn openai_embed(
 ) -> Option<Vector> {
     refuse_extras(&extra_headers, &extra_query, &extra_body);
     let provider = openai(model, api_key, api_key_name, dimensions, openai_user, client_config);
-    one(&provider, input_text?, verbose)
+    one(&provider, caller(), input_text?, verbose)
 }
 
 #[pg_extern(sql = false)]
@@ -72,7 +73,7 @@ fn openai_embed_tokens(
         raise(PgSqlErrorCode::ERRCODE_NULL_VALUE_NOT_ALLOWED, message, None)
     };
     let text = ai_pipeline::embed::text_of_tokens(&name, &tokens).unwrap_or_else(|reason| invalid(reason));
-    one(&provider, text, verbose)
+    one(&provider, caller(), text, verbose)
 }
 
 #[pg_extern(sql = false)]
@@ -92,7 +93,7 @@ fn openai_embed_array(
 ) -> Vectors {
     refuse_extras(&extra_headers, &extra_query, &extra_body);
     let provider = openai(model, api_key, api_key_name, dimensions, openai_user, client_config);
-    many(&provider, input_texts, verbose)
+    many(&provider, caller(), input_texts, verbose)
 }
 
 fn openai(
@@ -113,6 +114,7 @@ fn openai(
     let (api_key, api_key_name) = key(api_key, api_key_name, OPENAI_KEY);
     Provider {
         embedding: Embedding::Openai {
+            server: None,
             model,
             dimensions: dimensions.unwrap_or(ANY),
             user,
@@ -155,6 +157,7 @@ fn ollama_embed(
     may_choose(host.as_ref().map(|_| "host"));
     let provider = Provider {
         embedding: Embedding::Ollama {
+            server: None,
             model: required("model", model),
             dimensions: ANY,
             base_url: host.or_else(settings::ollama_host),
@@ -164,7 +167,7 @@ fn ollama_embed(
         api_key: None,
         any_dimensions: true,
     };
-    one(&provider, input_text?, verbose)
+    one(&provider, caller(), input_text?, verbose)
 }
 
 #[pg_extern(sql = false)]
@@ -177,7 +180,7 @@ fn voyageai_embed(
     verbose: Option<bool>,
 ) -> Option<Vector> {
     let provider = voyageai(model, input_type, api_key, api_key_name);
-    one(&provider, input_text?, verbose)
+    one(&provider, caller(), input_text?, verbose)
 }
 
 #[pg_extern(sql = false)]
@@ -190,7 +193,7 @@ fn voyageai_embed_array(
     verbose: Option<bool>,
 ) -> Vectors {
     let provider = voyageai(model, input_type, api_key, api_key_name);
-    many(&provider, input_texts, verbose)
+    many(&provider, caller(), input_texts, verbose)
 }
 
 fn voyageai(
@@ -202,6 +205,7 @@ fn voyageai(
     let (api_key, api_key_name) = key(api_key, api_key_name, VOYAGE_KEY);
     Provider {
         embedding: Embedding::Voyageai {
+            server: None,
             model: required("model", model),
             dimensions: ANY,
             input_type,
@@ -222,8 +226,8 @@ fn vectorizer_embed_by_config(
 ) -> Option<Vector> {
     let config = validate::embedding(&Some(embedding_config?.0));
     let provider = for_queries(config, input_type);
-    may_choose(endpoint::choice(&provider.embedding));
-    one(&provider, input_text?, None)
+    server::check_choice(&provider.embedding, is_superuser());
+    one(&provider, caller(), input_text?, None)
 }
 
 #[pg_extern(sql = false)]
@@ -234,8 +238,8 @@ fn vectorizer_embed(
 ) -> Option<Vector> {
     let sql = include_str!("../sql/query/embedding_by_id.sql");
     let id = vectorizer_id?;
-    let config = stored(sql, id.into(), &id.to_string());
-    one(&for_queries(config, input_type), input_text?, None)
+    let (config, owner) = stored(sql, id.into(), &id.to_string());
+    one(&for_queries(config, input_type), owner, input_text?, None)
 }
 
 #[pg_extern(sql = false)]
@@ -246,24 +250,24 @@ fn vectorizer_embed_by_name(
 ) -> Option<Vector> {
     let sql = include_str!("../sql/query/embedding_by_name.sql");
     let name = name?;
-    let config = stored(sql, name.as_str().into(), &format!("\"{name}\""));
-    one(&for_queries(config, input_type), input_text?, None)
+    let (config, owner) = stored(sql, name.as_str().into(), &format!("\"{name}\""));
+    one(&for_queries(config, input_type), owner, input_text?, None)
 }
 
-/// The embedding of a vectorizer, for those who may read what it wrote: they can search, which takes a vector of the
-/// query. Whoever made it was asked whether its key and its address are allowed.
-fn stored(sql: &str, which: pgrx::datum::DatumWithOid, called: &str) -> Value {
-    // SAFETY: a look at the role of the session.
-    let caller = unsafe { pg_sys::GetUserId() };
+/// The embedding of a vectorizer and its owner, for those who may read what it wrote: they can search, which takes a vector
+/// of the query. Its owner is the one who has to have USAGE on its server.
+fn stored(sql: &str, which: pgrx::datum::DatumWithOid, called: &str) -> (Value, Oid) {
+    let role = caller();
     let found = acting_as_extension(|| {
-        statement::look_up(sql, &[which, caller.into()], |row| {
-            (row.must::<JsonB>(1).0, row.must::<bool>(2))
+        statement::look_up(sql, &[which, role.into()], |row| {
+            let owner = row.get(3).unwrap_or(pg_sys::InvalidOid);
+            (row.must::<JsonB>(1).0, row.must::<bool>(2), owner)
         })
     });
     match found {
         None => missing(called),
-        Some((config, true)) => config,
-        Some((_, false)) => raise(
+        Some((config, true, owner)) => (config, owner),
+        Some((_, false, _)) => raise(
             PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
             format!("permission denied for vectorizer {called}"),
             Some("It takes SELECT on its destination."),
@@ -302,24 +306,26 @@ fn for_queries(config: Value, input_type: Option<String>) -> Provider {
     }
 }
 
-fn one(provider: &Provider, text: String, verbose: Option<bool>) -> Option<Vector> {
-    timed(provider, vec![text], verbose).pop().map(Vector)
+fn one(provider: &Provider, role: Oid, text: String, verbose: Option<bool>) -> Option<Vector> {
+    timed(provider, role, vec![text], verbose).pop().map(Vector)
 }
 
-fn many(provider: &Provider, texts: Option<Vec<Option<String>>>, verbose: Option<bool>) -> Vectors {
+fn many(provider: &Provider, role: Oid, texts: Option<Vec<Option<String>>>, verbose: Option<bool>) -> Vectors {
     let texts: Option<Vec<String>> = texts.unwrap_or_default().into_iter().collect();
     let Some(texts) = texts else {
         let message = "input_texts must not hold NULL";
         raise(PgSqlErrorCode::ERRCODE_NULL_VALUE_NOT_ALLOWED, message, None)
     };
-    let vectors = timed(provider, texts, verbose).into_iter().map(Vector);
+    let vectors = timed(provider, role, texts, verbose).into_iter().map(Vector);
     TableIterator::new((0..).zip(vectors))
 }
 
-fn timed(provider: &Provider, texts: Vec<String>, verbose: Option<bool>) -> Vec<Vec<f32>> {
+/// Asks the foreign server of the provider, for a role that needs USAGE on it.
+fn timed(provider: &Provider, role: Oid, texts: Vec<String>, verbose: Option<bool>) -> Vec<Vec<f32>> {
     validate::check_embedding(&provider.embedding);
+    let server = server::provider(&provider.embedding, role).unwrap_or_else(|refusal| refusal.raise());
     let (started, number) = (std::time::Instant::now(), texts.len());
-    let vectors = provider.embed(texts);
+    let vectors = provider.embed(&server.options, texts);
     if verbose == Some(true) {
         let (name, elapsed) = (provider.embedding.provider(), started.elapsed().as_millis());
         notice!("{name} embedded {number} texts in {elapsed} ms");
@@ -344,15 +350,23 @@ fn key(api_key: Option<String>, api_key_name: Option<String>, default: &str) -> 
 /// Only an administrator says where credentials of the server go, and whom the server talks to.
 fn may_choose(what: Option<&str>) {
     let Some(what) = what else { return };
-    // SAFETY: a look at the role of the session.
-    let allowed = unsafe { pg_sys::superuser() };
-    if !allowed {
+    if !is_superuser() {
         raise(
             PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
             format!("permission denied to choose {what}"),
             Some("Only a superuser may say where the credentials of the server are used."),
         );
     }
+}
+
+fn is_superuser() -> bool {
+    // SAFETY: a look at the role of the session.
+    unsafe { pg_sys::superuser() }
+}
+
+fn caller() -> Oid {
+    // SAFETY: as above.
+    unsafe { pg_sys::GetUserId() }
 }
 
 fn required<T>(name: &str, value: Option<T>) -> T {

@@ -1,9 +1,11 @@
 //! Where an embedding configuration leads: to which address, with whose key.
 
 use ai_pipeline::config::Embedding;
+use ai_pipeline::credential::Reference;
 use ai_pipeline::embed;
 use ai_pipeline::error::{Class, Failure, Step};
 use ai_pipeline::secret::Secret;
+use ai_pipeline::server;
 
 use crate::environment;
 use crate::settings::Settings;
@@ -12,25 +14,39 @@ use crate::settings::Settings;
 pub const OPENAI_KEY: &str = "OPENAI_API_KEY";
 pub const VOYAGE_KEY: &str = "VOYAGE_API_KEY";
 
-/// Address and key of a provider: what the configuration says, then the environment of the server. With `api_key`, that
-/// key is sent instead.
-pub fn of(embedding: &Embedding, api_key: Option<Secret>, settings: &Settings) -> Result<embed::Settings, Failure> {
+/// Address and key of a provider: what the configuration says, then the foreign server, then the environment of the
+/// server. With `api_key`, that key is sent instead.
+///
+/// A key goes nowhere but to the address that it was made for: beside an address of the configuration or of the foreign
+/// server, none is taken from elsewhere.
+pub fn of(
+    embedding: &Embedding,
+    server: &server::Provider,
+    api_key: Option<Secret>,
+    settings: &Settings,
+) -> Result<embed::Settings, Failure> {
     let variable = embedding.base_url_variable();
-    let base_url = embedding
-        .base_url()
-        .map(str::to_owned)
+    let of_config = embedding.base_url().map(str::to_owned);
+    let (is_of_config, is_of_server) = (of_config.is_some(), of_config.is_none() && server.has_own_address());
+    let base_url = of_config
+        .or_else(|| server.base_url.clone())
         .or_else(|| environment::text(variable?))
         .or_else(|| embedding.default_base_url().map(str::to_owned));
     // A configuration that names no provider that we know is told so by the embedder.
     let base_url = match (base_url, variable) {
         (None, Some(variable)) => {
-            let otherwise = "Name it in extra_options as api_base, or set";
+            let otherwise = "Name it as base_url of a foreign server, or set";
             return Err(missing("address", variable, otherwise));
         }
         (base_url, _) => base_url.unwrap_or_default(),
     };
-    let key_name = embedding.api_key_name();
-    let api_key = api_key.or_else(|| environment::secret(key_name.as_deref()?));
+    let key_name = embedding.api_key_name().filter(|_| !is_of_server);
+    let reference = server.api_key.as_ref().filter(|_| !is_of_config);
+    let api_key = match (api_key, reference) {
+        (Some(api_key), _) => Some(api_key),
+        (None, Some(reference)) => Some(environment::credential(reference, Step::Embedding, settings)?),
+        (None, None) => environment::secret(key_name.as_deref().unwrap_or_default()),
+    };
     if let Some(name) = key_name
         && api_key.is_none()
         && embedding.requires_api_key()
@@ -43,13 +59,20 @@ pub fn of(embedding: &Embedding, api_key: Option<Secret>, settings: &Settings) -
         api_version: embedding.api_version_variable().and_then(environment::text),
         timeout: settings.request_timeout,
         max_requests_in_flight: settings.max_requests_in_flight,
+        allowance: server.allowance,
         gates: embed::Gates::default(),
     })
 }
 
 /// The variable that a configuration cannot do without, where the environment of the server lacks it.
-pub fn missing_key(embedding: &Embedding) -> Option<String> {
-    let name = embedding.api_key_name().filter(|_| embedding.requires_api_key())?;
+pub fn missing_key(embedding: &Embedding, server: &server::Provider) -> Option<String> {
+    let of_config = embedding.base_url().is_some();
+    let name = match &server.api_key {
+        Some(Reference::Env(name)) if !of_config => name.clone(),
+        Some(Reference::File(_)) if !of_config => return None,
+        _ if server.has_own_address() && !of_config => return None,
+        _ => embedding.api_key_name().filter(|_| embedding.requires_api_key())?,
+    };
     environment::text(&name).is_none().then_some(name)
 }
 
@@ -87,6 +110,7 @@ fn usual_key(embedding: &Embedding) -> Option<String> {
             dimensions: *dimensions,
             api_key_name: None,
             extra_options: None,
+            server: None,
         }
         .api_key_name(),
     }

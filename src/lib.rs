@@ -18,6 +18,7 @@ mod index;
 mod key;
 mod latch;
 mod queue;
+mod server;
 mod settings;
 mod stash;
 mod statement;
@@ -33,7 +34,8 @@ pgrx::pg_module_magic!(name, version);
 // The install script is these files in this order.
 pgrx::extension_sql_file!("../sql/tables.sql", name = "tables", bootstrap);
 pgrx::extension_sql_file!("../sql/config.sql", name = "config", requires = ["tables"]);
-pgrx::extension_sql_file!("../sql/functions.sql", name = "functions", requires = ["config"]);
+pgrx::extension_sql_file!("../sql/servers.sql", name = "servers", requires = ["config"]);
+pgrx::extension_sql_file!("../sql/functions.sql", name = "functions", requires = ["servers"]);
 pgrx::extension_sql_file!("../sql/views.sql", name = "views", requires = ["functions"]);
 pgrx::extension_sql_file!("../sql/management.sql", name = "management", requires = ["views"]);
 pgrx::extension_sql_file!("../sql/verify.sql", name = "verify", requires = ["management"]);

@@ -23,6 +23,7 @@ static PARSER_PATH: GucSetting<Option<CString>> = GucSetting::<Option<CString>>:
 static ALLOW_HTTP: GucSetting<bool> = GucSetting::<bool>::new(false);
 static ALLOW_PRIVATE_ADDRESSES: GucSetting<bool> = GucSetting::<bool>::new(false);
 static FILE_DIRECTORIES: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
+static SECRET_DIRECTORY: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 static INDEXING_DEFAULT: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 static SCHEDULING_DEFAULT: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 static OPENAI_BASE_URL: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
@@ -47,6 +48,7 @@ pub struct Settings {
     pub allow_http: bool,
     pub allow_private_addresses: bool,
     pub file_directories: Vec<PathBuf>,
+    pub secret_directory: Option<PathBuf>,
 }
 
 /// The settings as they are now.
@@ -73,6 +75,7 @@ pub fn current() -> Settings {
             .filter(|directory| !directory.is_empty())
             .map(PathBuf::from)
             .collect(),
+        secret_directory: text(&SECRET_DIRECTORY).map(PathBuf::from),
     }
 }
 
@@ -272,6 +275,12 @@ pub fn init() {
         c"Directories below which file:// documents may be read, separated by commas; none when empty.",
         &FILE_DIRECTORIES,
         Suset,
+    );
+    string(
+        c"ai.secret_directory",
+        c"The directory below which foreign servers may name files with credentials (file:/path); none when empty.",
+        &SECRET_DIRECTORY,
+        Sighup,
     );
     string(
         c"ai.indexing_default",

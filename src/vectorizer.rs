@@ -1,9 +1,11 @@
 //! Making and dropping vectorizers.
 
+use ai_pipeline::config::Embedding;
 use pgrx::JsonB;
+use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
 
-use crate::endpoint;
+use crate::{endpoint, server};
 
 mod adopt;
 mod create;
@@ -23,11 +25,14 @@ pub use schedule::must_own;
 /// The variable that a vectorizer reads its key from, where the environment of the server lacks it.
 #[pg_extern(sql = false)]
 fn missing_key(vectorizer_id: i32) -> Option<String> {
-    let config: Option<JsonB> = crate::statement::row(
-        "SELECT config -> 'embedding' FROM ai._seen_vectorizer WHERE id = $1",
+    let (config, owner): (JsonB, Oid) = crate::statement::row(
+        "SELECT v.config -> 'embedding', c.relowner
+         FROM ai._seen_vectorizer v JOIN pg_class c ON c.oid = v.source WHERE v.id = $1",
         &[vectorizer_id.into()],
-        |row| row.get(1),
+        |row| Some((row.get(1)?, row.must(2))),
     )
-    .flatten();
-    endpoint::missing_key(&serde_json::from_value(config?.0).ok()?)
+    .flatten()?;
+    let embedding: Embedding = serde_json::from_value(config.0).ok()?;
+    let provider = server::provider(&embedding, owner).ok()?;
+    endpoint::missing_key(&embedding, &provider.options)
 }

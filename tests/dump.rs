@@ -248,7 +248,7 @@ fn dump_by_the_owner() {
     let cluster = &scene.cluster;
     cluster.execute("CREATE ROLE ann LOGIN");
     let old = dumped(&scene);
-    old.execute("ALTER SCHEMA app OWNER TO ann");
+    old.execute("GRANT USAGE ON FOREIGN SERVER ai_openai TO ann; ALTER SCHEMA app OWNER TO ann");
     old.execute("ALTER TABLE app.doc OWNER TO ann; ALTER TABLE app.news OWNER TO ann");
     old.execute("ALTER TABLE app.news_25 OWNER TO ann; ALTER TABLE app.news_26 OWNER TO ann");
     let embedded = embeddings(&old);

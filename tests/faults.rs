@@ -468,9 +468,10 @@ fn state_refused_row_fails_alone() {
 #[test]
 fn state_lost_privilege_pauses() {
     let scene = Scene::start();
-    scene
-        .cluster
-        .execute("CREATE ROLE owner; GRANT CREATE ON SCHEMA public TO owner; SET SESSION AUTHORIZATION owner");
+    scene.cluster.execute(
+        "CREATE ROLE owner; GRANT CREATE ON SCHEMA public TO owner; GRANT USAGE ON FOREIGN SERVER ai_openai TO owner;
+         SET SESSION AUTHORIZATION owner",
+    );
     create_notes(&scene.cluster, 6);
     scene
         .cluster

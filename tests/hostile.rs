@@ -13,6 +13,11 @@ const LAIR: &str = "
     CREATE ROLE mallory LOGIN;
     CREATE ROLE ann LOGIN;
     CREATE ROLE victim;
+    DO $$ BEGIN
+        IF EXISTS (SELECT FROM pg_extension WHERE extname = 'ai') THEN
+            GRANT USAGE ON FOREIGN SERVER ai_openai, ai_s3, ai_http, ai_file TO mallory, ann;
+        END IF;
+    END $$;
     CREATE SCHEMA m AUTHORIZATION mallory;
     CREATE SCHEMA a AUTHORIZATION ann;
     SET SESSION AUTHORIZATION mallory;
@@ -346,7 +351,7 @@ fn forgeries_are_denied() {
         "SELECT * FROM a.honest_embedding_store",
         "SELECT ai._refresh_triggers()",
         "SELECT ai._stop_indexer(1)",
-        "SELECT ai.openai_embed('m', 'text')",
+        "SELECT ai.voyageai_embed('m', 'text')",
         "SELECT ai.openai_embed('m', 'text', api_key_name => 'AWS_SECRET_ACCESS_KEY')",
         "SELECT ai.grant_vectorizer_usage('mallory')",
         "CREATE EVENT TRIGGER trap ON ddl_command_end EXECUTE FUNCTION m.trap()",
@@ -479,6 +484,9 @@ fn an_install_runs_nothing_that_was_there_before() {
     scene
         .cluster
         .execute("SET search_path = public, m; CREATE EXTENSION ai CASCADE; RESET search_path");
+    scene
+        .cluster
+        .execute("GRANT USAGE ON FOREIGN SERVER ai_openai TO mallory");
     vectorize(&scene, "mallory", "m", "doc");
     by(&scene, "mallory", "INSERT INTO m.doc VALUES (1, 'one')");
     scene

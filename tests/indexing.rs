@@ -272,7 +272,8 @@ fn what_a_failed_build_left_behind_is_replaced() {
 fn an_owner_who_may_not_build_it_is_told_and_it_is_tried_again() {
     let scene = scene();
     scene.cluster.execute(
-        "CREATE ROLE writer; CREATE SCHEMA library AUTHORIZATION writer; SET ROLE writer;
+        "CREATE ROLE writer; CREATE SCHEMA library AUTHORIZATION writer;
+         GRANT USAGE ON FOREIGN SERVER ai_openai TO writer; SET ROLE writer;
          CREATE TABLE library.note (id int PRIMARY KEY, body text); INSERT INTO library.note VALUES (1, 'One.');
          SELECT ai.create_vectorizer('library.note'::regclass, name => 'notes', loading => ai.loading_column('body'),
              embedding => ai.embedding_openai('text-embedding-3-small', 8), indexing => ai.indexing_none());
@@ -444,7 +445,8 @@ fn a_large_index_is_built_in_parallel_for_an_owner_who_cannot_log_in() {
             .setting("log_min_messages", "debug1")
     });
     scene.cluster.execute(
-        "CREATE ROLE writer NOLOGIN; CREATE SCHEMA library AUTHORIZATION writer; SET ROLE writer;
+        "CREATE ROLE writer NOLOGIN; CREATE SCHEMA library AUTHORIZATION writer;
+         GRANT USAGE ON FOREIGN SERVER ai_openai TO writer; SET ROLE writer;
          CREATE TABLE library.note (id int PRIMARY KEY, body text);
          INSERT INTO library.note SELECT n, 'Note ' || n FROM generate_series(1, 300) AS n;
          SELECT ai.create_vectorizer('library.note'::regclass, loading => ai.loading_column('body'),

@@ -840,9 +840,9 @@ fn state_standby_has_no_launcher() {
 #[test]
 fn hostile_settings_change_nothing() {
     let notes = Scene::start();
-    notes
-        .cluster
-        .execute("CREATE ROLE owner LOGIN; GRANT CREATE ON SCHEMA public TO owner");
+    notes.cluster.execute(
+        "CREATE ROLE owner LOGIN; GRANT CREATE ON SCHEMA public TO owner; GRANT USAGE ON FOREIGN SERVER ai_openai TO owner",
+    );
     notes
         .cluster
         .execute("CREATE ROLE nobody; CREATE SCHEMA trap; CREATE TABLE trap.note (id int, body text)");

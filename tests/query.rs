@@ -264,7 +264,7 @@ fn a_superuser_may_lead_a_session_to_another_server() {
 
     // Others follow where they are led, and lead nowhere.
     stage.cluster.execute(&format!(
-        "CREATE ROLE app; ALTER ROLE app SET ai.ollama_host = '{url}'; GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA ai TO app;
+        "CREATE ROLE app; ALTER ROLE app SET ai.ollama_host = '{url}'; GRANT USAGE ON FOREIGN SERVER ai_openai TO app;
          ALTER DATABASE postgres SET ai.openai_base_url = '{url}/v1'"
     ));
     let mut session = stage.session();

@@ -225,6 +225,23 @@ fn an_update_makes_what_a_fresh_install_makes() {
     old.execute("UPDATE app.doc SET body = 'free'; UPDATE app.news SET body = 'free'; TRUNCATE app.news_25");
 }
 
+/// Whoever has a vectorizer may go on, and with nothing that he did not use; pg_dump keeps that.
+#[test]
+fn owners_keep_the_servers_that_they_used() {
+    let scene = Scene::start();
+    let old = old_database(&scene);
+    old.execute("ALTER EVENT TRIGGER ai_after_ddl DISABLE");
+    old.execute("CREATE ROLE app; ALTER TABLE app.doc OWNER TO app; CREATE ROLE nobody");
+    old.execute("ALTER EVENT TRIGGER ai_after_ddl ENABLE");
+    old.execute("ALTER EXTENSION ai UPDATE");
+    let granted = "SELECT r.rolname, s.srvname FROM pg_foreign_server s, pg_roles r
+                   WHERE has_server_privilege(r.oid, s.oid, 'USAGE') AND r.rolname IN ('app', 'nobody')";
+    assert_eq!(old.rows(granted), [["app", "ai_openai"]]);
+    let dumped = dump(&scene.cluster, &old.value("SELECT current_database()"));
+    let grant = "GRANT ALL ON FOREIGN SERVER ai_openai TO app";
+    assert!(dumped.contains(grant), "{grant} is in the dump");
+}
+
 #[test]
 fn a_half_done_queue_is_finished_after_the_update() {
     let scene = Scene::start_with(|options| options.setting("ai.naptime", "1s").setting("ai.idle_timeout", "100ms"));

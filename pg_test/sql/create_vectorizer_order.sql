@@ -6,6 +6,7 @@
 BEGIN;
 CREATE ROLE regress_stranger;
 CREATE ROLE regress_owner;
+GRANT USAGE ON FOREIGN SERVER ai_openai TO regress_owner;
 CREATE SCHEMA s AUTHORIZATION regress_owner;
 GRANT USAGE ON SCHEMA s TO regress_stranger;
 CREATE TABLE s.doc (id int, body text);

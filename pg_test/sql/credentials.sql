@@ -5,6 +5,7 @@
 \set ECHO all
 BEGIN;
 CREATE ROLE regress_app;
+GRANT USAGE ON FOREIGN SERVER ai_openai, ai_s3 TO regress_app;
 CREATE SCHEMA app AUTHORIZATION regress_app;
 CREATE FUNCTION pg_temp.make(embedding jsonb, loading jsonb DEFAULT ai.loading_uri('uri')) RETURNS text LANGUAGE sql AS $$
     SELECT pg_temp.error_of(format('SELECT ai.create_vectorizer(''app.doc'', loading => %L, embedding => %L)', loading, embedding))

@@ -6,6 +6,7 @@
 BEGIN;
 CREATE ROLE regress_ann;
 CREATE ROLE regress_bob;
+GRANT USAGE ON FOREIGN SERVER ai_openai TO regress_ann, regress_bob;
 CREATE SCHEMA app;
 CREATE SCHEMA queues;
 GRANT ALL ON SCHEMA app, queues TO regress_ann, regress_bob;

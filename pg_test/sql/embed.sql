@@ -45,7 +45,7 @@ SELECT error FROM pg_temp.attempts(ARRAY['ai.vectorizer_embed(''doc'', ''text'')
 RESET ROLE;
 
 -- Who was told that he may call does not choose which key is sent where.
-GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA ai TO regress_caller;
+GRANT USAGE ON FOREIGN SERVER ai_openai, ai_ollama, ai_voyageai, ai_cohere, ai_azure, ai_mistral TO regress_caller;
 SET LOCAL ROLE regress_caller;
 SELECT * FROM pg_temp.attempts(ARRAY[
     'ai.openai_embed(''m'', ''text'', dimensions => 3)',

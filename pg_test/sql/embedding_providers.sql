@@ -38,6 +38,7 @@ SELECT pg_temp.with_embedding(ai.embedding_litellm('cohere/m', 3, NULL, '[]'));
 
 -- Where the credentials of the server go is for an administrator to say.
 CREATE ROLE regress_author;
+GRANT USAGE ON FOREIGN SERVER ai_openai, ai_ollama, ai_voyageai, ai_cohere TO regress_author;
 ALTER TABLE doc OWNER TO regress_author;
 GRANT CREATE ON SCHEMA public TO regress_author;
 SET LOCAL ROLE regress_author;

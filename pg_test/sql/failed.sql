@@ -5,6 +5,7 @@
 \set ECHO all
 BEGIN;
 CREATE ROLE ai_regress_author;
+GRANT USAGE ON FOREIGN SERVER ai_openai TO ai_regress_author;
 CREATE ROLE ai_regress_editor IN ROLE ai_regress_author;
 CREATE ROLE ai_regress_reader;
 CREATE ROLE ai_regress_watcher IN ROLE pg_monitor;

@@ -5,6 +5,7 @@
 \set ECHO all
 BEGIN;
 CREATE ROLE regress_hostile;
+GRANT USAGE ON FOREIGN SERVER ai_openai, ai_s3 TO regress_hostile;
 CREATE SCHEMA app AUTHORIZATION regress_hostile;
 ALTER SEQUENCE ai.vectorizer_id_seq RESTART 101;
 SET LOCAL ROLE regress_hostile;

@@ -8,6 +8,7 @@ CREATE ROLE regress_owner;
 CREATE ROLE regress_member ROLE regress_owner;
 CREATE ROLE regress_colleague IN ROLE regress_owner;
 CREATE ROLE regress_stranger;
+GRANT USAGE ON FOREIGN SERVER ai_openai TO regress_owner, regress_stranger, regress_member, regress_colleague;
 CREATE SCHEMA app AUTHORIZATION regress_owner;
 GRANT ALL ON SCHEMA app TO regress_stranger;
 SET LOCAL ROLE regress_owner;

@@ -7,6 +7,7 @@ BEGIN;
 CREATE ROLE regress_nobody;
 CREATE ROLE regress_one;
 CREATE ROLE regress_two;
+GRANT USAGE ON FOREIGN SERVER ai_openai TO regress_one, regress_two;
 CREATE ROLE regress_monitor IN ROLE pg_monitor;
 CREATE SCHEMA app;
 GRANT ALL ON SCHEMA app TO regress_one, regress_two;

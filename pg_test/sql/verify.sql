@@ -6,6 +6,7 @@
 \set ECHO all
 BEGIN;
 CREATE ROLE ai_regress_author;
+GRANT USAGE ON FOREIGN SERVER ai_openai TO ai_regress_author;
 CREATE ROLE ai_regress_reader;
 CREATE SCHEMA app AUTHORIZATION ai_regress_author;
 ALTER SEQUENCE ai.vectorizer_id_seq RESTART 101;

@@ -32,6 +32,9 @@ pub enum Loading {
         /// IAM role assumed for `s3://` documents.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         aws_role_arn: Option<String>,
+        /// The foreign server that documents come from; the default ones without it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        server: Option<String>,
     },
 }
 

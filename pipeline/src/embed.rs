@@ -51,8 +51,19 @@ pub struct Settings {
     pub timeout: Duration,
     /// Most requests at a time to the server, at least one; all its models together.
     pub max_requests_in_flight: usize,
+    /// What the server may be asked for.
+    pub allowance: Allowance,
     /// What is known of the servers. Embedders that share it share the limits of their servers.
     pub gates: Gates,
+}
+
+/// What an administrator allows a server to be asked for; what it says itself counts as well.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Allowance {
+    /// Requests in a minute.
+    pub requests_per_minute: Option<u32>,
+    /// Tokens in a minute, as far as they can be counted here.
+    pub tokens_per_minute: Option<u32>,
 }
 
 /// The vectors of the texts of one document.
@@ -256,7 +267,9 @@ impl Embedder {
         let (work, incoming) = mpsc::unbounded_channel();
         let address = client.url().origin().ascii_serialization();
         let most = settings.max_requests_in_flight;
-        let gate = settings.gates.of(&address, settings.api_key.as_ref(), most);
+        let gate = settings
+            .gates
+            .of(&address, settings.api_key.as_ref(), settings.allowance, most);
         let batcher = batch::Batcher::new(client, gate.clone());
         runtime.spawn(batcher.run(incoming));
         Ok(Embedder {

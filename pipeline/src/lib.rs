@@ -7,6 +7,7 @@
 pub mod budget;
 pub mod chunk;
 pub mod config;
+pub mod credential;
 pub mod embed;
 pub mod error;
 pub mod format;
@@ -17,5 +18,6 @@ pub mod parse;
 pub mod plan;
 pub mod retry;
 pub mod secret;
+pub mod server;
 pub mod uri;
 pub mod verify;

@@ -23,6 +23,7 @@ pub use self::tag::Tag;
 use crate::budget::{Budget, Reservation};
 use crate::error::{Class, Failure, Step};
 use crate::secret::Secret;
+use crate::server::{AllowedUrl, Source};
 use crate::uri::{self, Uri};
 
 /// A server that does not take the connection within this time is down or far behind a firewall.
@@ -49,6 +50,62 @@ pub struct Settings {
     pub file_directories: Vec<PathBuf>,
     /// Sent with each request to assume a role.
     pub external_id: Option<Secret>,
+    /// What foreign servers say beyond that.
+    pub servers: Servers,
+}
+
+/// What foreign servers say about the places of documents.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Servers {
+    /// Of `s3://`.
+    pub s3: Gate,
+    /// Of `http://` and `https://`.
+    pub http: Gate,
+    /// Of files.
+    pub file: Gate,
+}
+
+/// What a foreign server says about the documents of one scheme.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Gate {
+    /// They may be loaded, as it says.
+    Open(Source),
+    /// They may not.
+    Closed {
+        /// Why, for people.
+        reason: String,
+        /// What would help.
+        hint: Option<String>,
+    },
+}
+
+impl Default for Gate {
+    fn default() -> Gate {
+        Gate::Open(Source::default())
+    }
+}
+
+impl Gate {
+    fn source(&self) -> Result<&Source, Error> {
+        match self {
+            Gate::Open(source) => Ok(source),
+            Gate::Closed { reason, hint } => Err(Error::Forbidden {
+                reason: reason.clone(),
+                hint: hint.clone(),
+            }),
+        }
+    }
+
+    /// Refuses a place that is not allowed.
+    fn check(&self, location: &str, is_at: impl Fn(&AllowedUrl) -> bool) -> Result<&Source, Error> {
+        let source = self.source()?;
+        match &source.allowed_urls {
+            Some(allowed) if !allowed.iter().any(is_at) => Err(Error::NotAllowed {
+                location: location.to_owned(),
+            }),
+            _ => Ok(source),
+        }
+    }
 }
 
 /// What was behind a URI.
@@ -92,18 +149,19 @@ impl Loader {
     /// A loader that finds AWS credentials, region and endpoint as the SDK does: environment, shared files, web
     /// identity, container, instance metadata. Nothing is looked up before the first `s3://` document.
     pub fn new(settings: Settings) -> Loader {
-        let s3 = s3::Loader::ambient(settings.external_id.clone());
+        let s3 = s3::Loader::ambient(settings.external_id.clone(), settings.servers.s3.source().ok());
         Loader::assemble(settings, s3)
     }
 
     /// A loader for this AWS configuration; one without a credentials provider sends unsigned requests.
     pub fn with_aws(settings: Settings, aws: SdkConfig) -> Loader {
-        let s3 = s3::Loader::configured(aws, settings.external_id.clone());
+        let s3 = s3::Loader::configured(aws, settings.external_id.clone(), settings.servers.s3.source().ok());
         Loader::assemble(settings, s3)
     }
 
     fn assemble(settings: Settings, s3: s3::Loader) -> Loader {
-        let http = http::Loader::new(settings.allow_private);
+        let says_private = settings.servers.http.source().is_ok_and(|source| source.allow_private);
+        let http = http::Loader::new(settings.allow_private || says_private);
         Loader(Arc::new(Inner { settings, s3, http }))
     }
 
@@ -177,6 +235,8 @@ impl Loader {
                     key,
                     version_id,
                 } => {
+                    let Servers { s3: gate, .. } = &settings.servers;
+                    gate.check(&uri.to_string(), |allowed| allowed.has_object(bucket, key))?;
                     let object = s3::Object {
                         bucket,
                         key,
@@ -184,9 +244,29 @@ impl Loader {
                     };
                     s3.load(object, role_arn, known, limit, &uri.to_string()).await
                 }
-                Uri::Http(_) if !settings.http_enabled => Err(HttpError::Closed.into()),
-                Uri::Http(url) => http.load(url, known, limit).await,
-                Uri::File(path) => file::load(path, &settings.file_directories, known, limit).await,
+                Uri::Http(url) => {
+                    let gate = &settings.servers.http;
+                    if gate.source()?.allowed_urls.is_none() && !settings.http_enabled {
+                        return Err(HttpError::Closed.into());
+                    }
+                    // Also where a redirect leads.
+                    let check = |url: &url::Url| {
+                        let location = uri::without_query(url);
+                        gate.check(&location, |allowed| allowed.has_address(url)).map(drop)
+                    };
+                    http.load(url, &check, known, limit).await
+                }
+                Uri::File(path) => match &settings.servers.file.source()?.allowed_urls {
+                    None => file::load(path, &settings.file_directories, known, limit).await,
+                    Some(allowed) => {
+                        let directory = |url: &AllowedUrl| match url {
+                            AllowedUrl::File(path) => Some(path.clone()),
+                            AllowedUrl::S3 { .. } | AllowedUrl::Http(_) => None,
+                        };
+                        let directories: Vec<PathBuf> = allowed.iter().filter_map(directory).collect();
+                        file::load(path, &directories, known, limit).await
+                    }
+                },
             }
         };
         let loaded = tokio::time::timeout(settings.timeout, loading)
@@ -294,6 +374,20 @@ pub enum Error {
     /// Files of the server.
     #[error(transparent)]
     File(#[from] FileError),
+    /// The foreign server that it would come from is not for it.
+    #[error("{reason}")]
+    Forbidden {
+        /// Why.
+        reason: String,
+        /// What would help.
+        hint: Option<String>,
+    },
+    /// Not below any of the URLs that the foreign server allows.
+    #[error("document {location} is not at a place that its server allows")]
+    NotAllowed {
+        /// The document, or where a redirect led.
+        location: String,
+    },
     /// Above [`Settings::max_document_bytes`].
     #[error("document {location} is larger than {limit} bytes{}", size.map(|n| format!(": it has {n}")).unwrap_or_default())]
     TooLarge {
@@ -336,7 +430,7 @@ impl Error {
             Error::S3(error) => error.class(),
             Error::Http(error) => error.class(),
             Error::File(error) => error.class(),
-            Error::TooLarge { .. } => Class::Permanent,
+            Error::TooLarge { .. } | Error::Forbidden { .. } | Error::NotAllowed { .. } => Class::Permanent,
             Error::TimedOut { .. } | Error::Interrupted { .. } => Class::Transient,
         }
     }
@@ -348,6 +442,10 @@ impl Error {
             Error::S3(error) => error.hint(),
             Error::Http(error) => error.hint(),
             Error::File(error) => error.hint(),
+            Error::Forbidden { hint, .. } => hint.clone(),
+            Error::NotAllowed { .. } => {
+                Some("an administrator can allow it: ALTER SERVER ... OPTIONS (SET allowed_urls '...')".to_owned())
+            }
             Error::TooLarge { .. } => Some("raise ai.max_document_size, or split the document".to_owned()),
             Error::TimedOut { .. } | Error::Interrupted { .. } => None,
         }

@@ -19,6 +19,7 @@ const DEADLINE: Duration = Duration::from_secs(60);
 
 fn model(model: &str, dimensions: usize) -> config::Embedding {
     config::Embedding::Openai {
+        server: None,
         model: model.to_owned(),
         dimensions: dimensions as i32,
         user: Some("someone".to_owned()),
@@ -34,6 +35,7 @@ fn settings(provider: &Provider) -> Settings {
         api_key: Some(Secret::new(KEY.to_owned())),
         timeout: Duration::from_secs(20),
         max_requests_in_flight: 4,
+        allowance: ai_pipeline::embed::Allowance::default(),
         gates: ai_pipeline::embed::Gates::default(),
     }
 }

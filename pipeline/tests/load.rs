@@ -18,6 +18,7 @@ fn settings() -> Settings {
         allow_private: false,
         file_directories: vec![],
         external_id: None,
+        servers: ai_pipeline::load::Servers::default(),
     }
 }
 

@@ -26,6 +26,7 @@ fn settings() -> Settings {
         allow_private: false,
         file_directories: vec![],
         external_id: Some(Secret::new("tenant-7".to_owned())),
+        servers: ai_pipeline::load::Servers::default(),
     }
 }
 

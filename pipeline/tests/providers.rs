@@ -61,6 +61,7 @@ impl Subject {
             api_key: Some(Secret::new(KEY.to_owned())),
             timeout: Duration::from_secs(20),
             max_requests_in_flight: 4,
+            allowance: ai_pipeline::embed::Allowance::default(),
             gates: ai_pipeline::embed::Gates::default(),
         }
     }

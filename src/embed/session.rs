@@ -7,6 +7,7 @@ use ai_pipeline::config::Embedding;
 use ai_pipeline::embed::{Embedded, Embedder};
 use ai_pipeline::error::Failure;
 use ai_pipeline::secret::Secret;
+use ai_pipeline::server;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 
@@ -33,8 +34,8 @@ pub struct Provider {
 }
 
 impl Provider {
-    /// The vectors of `texts`, in their order. Raises what goes wrong.
-    pub fn embed(&self, texts: Vec<String>) -> Vec<Vec<f32>> {
+    /// The vectors of `texts`, in their order, from where `server` says. Raises what goes wrong.
+    pub fn embed(&self, server: &server::Provider, texts: Vec<String>) -> Vec<Vec<f32>> {
         if texts.is_empty() {
             return Vec::new();
         }
@@ -43,7 +44,7 @@ impl Provider {
                 let session = session.get_or_insert_with(Session::open);
                 session
                     .recall(self, &texts)
-                    .map_or_else(|| session.ask(self, texts), Ok)
+                    .map_or_else(|| session.ask(self, server, texts), Ok)
             })
             .unwrap_or_else(|failure| {
                 let (provider, model) = (self.embedding.provider(), self.embedding.model());
@@ -52,9 +53,13 @@ impl Provider {
     }
 }
 
+/// Provider, settings, address and key.
+type Place = (Provider, Settings, String, Option<Secret>);
+
 struct Session {
     bridge: Bridge<Answer>,
-    embedders: Vec<((Provider, Settings), Embedder)>,
+    /// By what they were made for: a key or an address that has changed since makes another.
+    embedders: Vec<(Place, Embedder)>,
     calls: u64,
     last: Option<Remembered>,
 }
@@ -90,14 +95,25 @@ impl Session {
         same.then(|| vec![last.vector.clone()])
     }
 
-    fn ask(&mut self, provider: &Provider, texts: Vec<String>) -> Result<Vec<Vec<f32>>, Failure> {
+    fn ask(
+        &mut self,
+        provider: &Provider,
+        server: &server::Provider,
+        texts: Vec<String>,
+    ) -> Result<Vec<Vec<f32>>, Failure> {
         self.last = None;
-        let place = (provider.clone(), settings::current());
+        let settings = settings::current();
+        let endpoint = endpoint::of(&provider.embedding, server, provider.api_key.clone(), &settings)?;
+        let place = (
+            provider.clone(),
+            settings,
+            endpoint.base_url.clone(),
+            endpoint.api_key.clone(),
+        );
         // Taken out while it works: if this call is cancelled it ends, and its requests with it.
         let embedder = match self.embedders.iter().position(|(known, _)| *known == place) {
             Some(position) => self.embedders.remove(position).1,
             None => {
-                let endpoint = endpoint::of(&provider.embedding, provider.api_key.clone(), &place.1)?;
                 let start = if provider.any_dimensions {
                     Embedder::of_any_length
                 } else {

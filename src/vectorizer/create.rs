@@ -18,7 +18,7 @@ use crate::key::PrimaryKey;
 use crate::statement::{self, qualified};
 use crate::transaction::{acting_as, acting_as_extension};
 use crate::worker::shared_memory;
-use crate::{endpoint, settings, worker};
+use crate::{endpoint, server, settings, worker};
 
 #[pg_extern(sql = false)]
 #[allow(clippy::too_many_arguments)]
@@ -165,8 +165,9 @@ pub(super) fn create(
         let message = format!("a vectorizer named {name} already exists.");
         raise(PgSqlErrorCode::ERRCODE_DUPLICATE_OBJECT, message, None);
     }
-    if !source.caller_is_superuser {
-        refuse_what_reaches_out(&loading, &embedding);
+    // What was adopted is there already: the worker says what its owner lacks.
+    if adopted.is_none() {
+        check_servers(&loading, &embedding, &source);
     }
     let (to, schemas) = match &destination {
         Destination::Table {
@@ -374,16 +375,12 @@ fn must_not_clash(columns: &[Column]) {
     }
 }
 
-/// The worker holds credentials of the server, and only an administrator says where they are used.
-fn refuse_what_reaches_out(loading: &Value, embedding: &Value) {
-    let Some(what) = reaches_out(loading, embedding) else {
-        return;
-    };
-    raise(
-        PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
-        format!("permission denied to choose {what}"),
-        Some("Only a superuser may say where the credentials of the server are used; have one create this vectorizer."),
-    );
+/// The worker holds credentials of the server: an administrator says where they are used, and who may use them.
+fn check_servers(loading: &Value, embedding: &Value, source: &Source) {
+    let read = |error: serde_json::Error| -> ! { invalid(format!("the configuration cannot be read: {error}")) };
+    let embedding = serde_json::from_value(embedding.clone()).unwrap_or_else(|error| read(error));
+    let loading = serde_json::from_value(loading.clone()).unwrap_or_else(|error| read(error));
+    server::check(&embedding, &loading, source.owner, source.caller_is_superuser);
 }
 
 /// Which choice of a configuration is for administrators, if one is.

@@ -43,14 +43,13 @@ pub fn loading(config: &Option<Value>, columns: &[Column]) -> Value {
     {
         invalid("invalid loading config, retries must be a non-negative integer");
     }
-    if let Some(role) = text(config, "aws_role_arn") {
-        // Partitions of AWS other than the first (aws-us-gov, aws-cn) have roles as well.
-        let parts: Vec<&str> = role.splitn(6, ':').collect();
-        let is_role = matches!(parts[..], ["arn", partition, "iam", _, _, name]
-            if partition.starts_with("aws") && name.starts_with("role/"));
-        if !is_role {
-            invalid("invalid loading config, aws_role_arn must match arn:aws:iam::*:role/*");
-        }
+    if let Some(role) = text(config, "aws_role_arn")
+        && !ai_pipeline::server::is_role(role)
+    {
+        invalid("invalid loading config, aws_role_arn must match arn:aws:iam::*:role/*");
+    }
+    if implementation == "column" && config.get("server").is_some() {
+        invalid("invalid loading config, a column is read from no server: server is for loading_uri");
     }
     let Some((_, kind)) = columns.iter().find(|(name, _)| name == column) else {
         invalid(format!("column_name in config does not exist in the table: {column}"))

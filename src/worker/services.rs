@@ -7,12 +7,14 @@ use std::time::SystemTime;
 
 use ai_pipeline::budget::{Budget, Reservation};
 use ai_pipeline::config::{Embedding, Loading, Parsing};
-use ai_pipeline::embed::{Embedder, Gates};
+use ai_pipeline::embed::{Allowance, Embedder, Gates};
 use ai_pipeline::error::{Class, Failure, Step};
 use ai_pipeline::format::python_text;
 use ai_pipeline::load::{self, Loader, Tag};
 use ai_pipeline::memory::{self, Fingerprint, Memory, Note};
 use ai_pipeline::parse::{self, Parser};
+use ai_pipeline::secret::Secret;
+use ai_pipeline::server::ExternalId;
 use bytes::Bytes;
 use serde_json::Value;
 
@@ -29,16 +31,29 @@ const LONG: usize = 256 * 1024;
 /// that they are compared with.
 const COST: u64 = 4;
 
+/// Embedders and loaders that are kept: what is configured anew, and keys that are replaced, leave one behind.
+const GREATEST_SERVICES: usize = 64;
+
+/// What an embedder was made for.
+#[derive(PartialEq)]
+struct Place {
+    embedding: Embedding,
+    base_url: String,
+    api_key: Option<Secret>,
+    allowance: Allowance,
+}
+
 /// Shared by all tasks of a worker, so that connections, credentials and limits are.
 pub struct Services {
-    loader: Loader,
+    /// One loader for all vectorizers with the same servers.
+    loaders: Vec<(load::Servers, Option<Secret>, Loader)>,
     parser: Parser,
     /// For documents and what is made of them.
     documents: Budget,
     /// For vectors. Another budget, because who waits for it holds some of the first.
     vectors: Budget,
-    /// One embedder for all vectorizers with the same provider, model and key.
-    embedders: Vec<(Embedding, Embedder)>,
+    /// One embedder for all vectorizers with the same provider, model, address and key.
+    embedders: Vec<(Place, Embedder)>,
     /// One limiter for all embedders with the same server.
     gates: Gates,
     settings: Settings,
@@ -47,14 +62,6 @@ pub struct Services {
 impl Services {
     /// Must be called inside the runtime.
     pub fn new(settings: &Settings) -> Services {
-        let loader = Loader::new(load::Settings {
-            max_document_bytes: settings.max_document_bytes,
-            timeout: settings.loading_timeout,
-            http_enabled: settings.allow_http,
-            allow_private: settings.allow_private_addresses,
-            file_directories: settings.file_directories.clone(),
-            external_id: environment::secret("AWS_ASSUME_ROLE_EXTERNAL_ID"),
-        });
         let limits = parse::Limits {
             timeout: settings.parser_timeout,
             memory_bytes: settings.parser_memory_bytes,
@@ -62,7 +69,7 @@ impl Services {
         };
         let parser = Parser::new(settings.parser_path.clone(), limits, settings.parser_processes);
         Services {
-            loader,
+            loaders: Vec::new(),
             parser,
             documents: Budget::new(settings.max_memory_bytes / 4 * 3),
             vectors: Budget::new(settings.max_memory_bytes / 4),
@@ -73,15 +80,63 @@ impl Services {
     }
 
     /// The embedder of a vectorizer. Must be called inside the runtime.
-    pub fn embedder(&mut self, embedding: &Embedding) -> Result<Embedder, Failure> {
-        if let Some((_, embedder)) = self.embedders.iter().find(|(known, _)| known == embedding) {
+    pub fn embedder(&mut self, vectorizer: &Vectorizer) -> Result<Embedder, Failure> {
+        let embedding = &vectorizer.config.embedding;
+        let provider = vectorizer.servers.provider.as_ref();
+        let provider = provider.map_err(|refusal| refusal.failure(Step::Embedding))?;
+        let mut endpoint = endpoint::of(embedding, &provider.options, None, &self.settings)?;
+        let place = Place {
+            embedding: embedding.clone(),
+            base_url: endpoint.base_url.clone(),
+            api_key: endpoint.api_key.clone(),
+            allowance: endpoint.allowance,
+        };
+        if let Some((_, embedder)) = self.embedders.iter().find(|(known, _)| *known == place) {
             return Ok(embedder.clone());
         }
-        let mut endpoint = endpoint::of(embedding, None, &self.settings)?;
         endpoint.gates = self.gates.clone();
         let embedder = Embedder::new(embedding, endpoint).map_err(Failure::from)?;
-        self.embedders.push((embedding.clone(), embedder.clone()));
+        if self.embedders.len() >= GREATEST_SERVICES {
+            self.embedders.remove(0);
+        }
+        self.embedders.push((place, embedder.clone()));
         Ok(embedder)
+    }
+
+    /// The loader of a vectorizer; `None` where its documents are in the column itself.
+    pub fn loader(&mut self, vectorizer: &Vectorizer) -> Result<Option<Loader>, Failure> {
+        let servers = vectorizer.servers.source.as_ref();
+        let Some(servers) = servers.map_err(|refusal| refusal.failure(Step::Loading))? else {
+            return Ok(None);
+        };
+        let settings = &self.settings;
+        let of_server = match &servers.s3 {
+            load::Gate::Open(source) => source.external_id.as_ref(),
+            load::Gate::Closed { .. } => None,
+        };
+        let external_id = match of_server {
+            Some(ExternalId::Value(value)) => Some(value.clone()),
+            Some(ExternalId::Reference(at)) => Some(environment::credential(at, Step::Loading, settings)?),
+            None => environment::secret("AWS_ASSUME_ROLE_EXTERNAL_ID"),
+        };
+        let same = |known: &&(load::Servers, Option<Secret>, Loader)| known.0 == *servers && known.1 == external_id;
+        if let Some((_, _, loader)) = self.loaders.iter().find(same) {
+            return Ok(Some(loader.clone()));
+        }
+        let loader = Loader::new(load::Settings {
+            max_document_bytes: settings.max_document_bytes,
+            timeout: settings.loading_timeout,
+            http_enabled: settings.allow_http,
+            allow_private: settings.allow_private_addresses,
+            file_directories: settings.file_directories.clone(),
+            external_id: external_id.clone(),
+            servers: servers.clone(),
+        });
+        if self.loaders.len() >= GREATEST_SERVICES {
+            self.loaders.remove(0);
+        }
+        self.loaders.push((servers.clone(), external_id, loader.clone()));
+        Ok(Some(loader))
     }
 
     /// Until when a provider wants to be left alone, if one does.
@@ -108,7 +163,7 @@ impl Services {
 
     /// The texts of a document, whatever is remembered of it.
     pub fn texts(
-        &self,
+        &mut self,
         vectorizer: &Arc<Vectorizer>,
         document: Option<Content>,
         columns: Value,
@@ -125,7 +180,7 @@ impl Services {
     /// The task that makes the texts of a document: load, parse, chunk, format. It goes no further than it must.
     /// `reservation` is that of a document that had to wait for memory before it was read.
     pub fn prepare(
-        &self,
+        &mut self,
         vectorizer: &Arc<Vectorizer>,
         document: Option<Content>,
         columns: Value,
@@ -140,8 +195,12 @@ impl Services {
                 reservation,
             })));
         };
+        let loader = match self.loader(vectorizer) {
+            Ok(loader) => loader,
+            Err(failure) => return Box::pin(std::future::ready(Err(failure))),
+        };
         let preparation = Preparation {
-            loader: self.loader.clone(),
+            loader,
             parser: self.parser.clone(),
             documents: self.documents.clone(),
             row: row(vectorizer, &columns),
@@ -166,7 +225,8 @@ pub enum Prepared {
 
 /// A document on its way to its texts.
 struct Preparation {
-    loader: Loader,
+    /// Of a vectorizer of URIs.
+    loader: Option<Loader>,
     parser: Parser,
     documents: Budget,
     vectorizer: Arc<Vectorizer>,
@@ -234,15 +294,17 @@ impl Preparation {
         known: Option<&Tag>,
         reservation: Option<Reservation>,
     ) -> Result<Option<(Source, Reservation)>, Failure> {
-        let body = match (&self.vectorizer.config.loading, document) {
-            (Loading::Column { .. }, Content::Text(text)) => Body::Text(text),
-            (Loading::Column { .. }, Content::Bytes(bytes)) => Body::Bytes(bytes.into()),
-            (Loading::Uri { aws_role_arn, .. }, Content::Text(uri)) => {
+        let body = match (&self.vectorizer.config.loading, &self.loader, document) {
+            (Loading::Uri { aws_role_arn, .. }, Some(loader), Content::Text(uri)) => {
                 let (documents, role) = (&self.documents, aws_role_arn.as_deref());
-                let loaded = self.loader.load_within(documents, COST, &uri, role, known).await?;
+                let loaded = loader.load_within(documents, COST, &uri, role, known).await?;
                 return Ok(loaded.map(|(document, reservation)| (Source::from(document), reservation)));
             }
-            (Loading::Uri { .. }, Content::Bytes(_)) => {
+            (_, None, Content::Text(text)) | (Loading::Column { .. }, _, Content::Text(text)) => Body::Text(text),
+            (_, None, Content::Bytes(bytes)) | (Loading::Column { .. }, _, Content::Bytes(bytes)) => {
+                Body::Bytes(bytes.into())
+            }
+            (Loading::Uri { .. }, Some(_), Content::Bytes(_)) => {
                 return Err(Failure {
                     step: Step::Loading,
                     class: Class::Configuration,

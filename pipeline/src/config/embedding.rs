@@ -37,6 +37,9 @@ pub enum Embedding {
         /// Another server than the default one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         base_url: Option<String>,
+        /// The foreign server that is asked; the default one of its type without it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        server: Option<String>,
     },
     /// Ollama's `/api/embed`.
     Ollama {
@@ -53,6 +56,9 @@ pub enum Embedding {
         /// How long the model stays loaded, as `5m`, or a number of seconds, `-1` for ever.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         keep_alive: Option<String>,
+        /// The foreign server that is asked; the default one of its type without it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        server: Option<String>,
     },
     /// Voyage AI.
     Voyageai {
@@ -71,6 +77,9 @@ pub enum Embedding {
         /// `float`, or nothing.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         output_dtype: Option<String>,
+        /// The foreign server that is asked; the default one of its type without it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        server: Option<String>,
     },
     /// A provider by LiteLLM's name of a model, `provider/model`. No LiteLLM is involved.
     Litellm {
@@ -84,6 +93,9 @@ pub enum Embedding {
         /// Arguments of LiteLLM's `embedding`; see [`Embedding::check`] for those that are understood.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         extra_options: Option<Value>,
+        /// The foreign server that is asked; the default one of its type without it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        server: Option<String>,
     },
 }
 
@@ -146,6 +158,34 @@ impl Embedding {
             Embedding::Voyageai { .. } => "voyageai",
             Embedding::Litellm { .. } => "litellm",
         }
+    }
+
+    /// The foreign server that was named.
+    pub fn server(&self) -> Option<&str> {
+        match self {
+            Embedding::Openai { server, .. }
+            | Embedding::Ollama { server, .. }
+            | Embedding::Voyageai { server, .. }
+            | Embedding::Litellm { server, .. } => server.as_deref(),
+        }
+    }
+
+    /// The type of the foreign servers that can be asked; `None` where the model names no provider that is known.
+    pub fn server_type(&self) -> Option<&'static str> {
+        Some(match self {
+            Embedding::Openai { .. } => "openai",
+            Embedding::Ollama { .. } => "ollama",
+            Embedding::Voyageai { .. } => "voyageai",
+            Embedding::Litellm { model, .. } => match split(model).ok()?.0.api {
+                Api::Openai => "openai",
+                Api::Azure => "azure",
+                Api::Mistral => "mistral",
+                Api::Ollama => "ollama",
+                Api::Voyageai => "voyageai",
+                Api::Cohere => "cohere",
+                Api::Huggingface => "huggingface",
+            },
+        })
     }
 
     /// The model, as it was configured: LiteLLM's with its prefix.

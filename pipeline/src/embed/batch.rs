@@ -173,13 +173,13 @@ impl Batcher {
         let answers = (ANSWER_BYTES / (client.dimensions().max(1) * size_of::<f32>())).max(1);
         Batcher {
             client: Arc::new(client),
-            gate,
-            is_full: false,
             limit: Size {
                 inputs: limits.inputs.min(answers),
-                tokens: limits.tokens,
+                tokens: limits.tokens.min(gate.greatest_tokens()),
                 bytes: REQUEST_BYTES,
             },
+            gate,
+            is_full: false,
             documents: HashMap::new(),
             next_document: 0,
             queue: VecDeque::new(),
@@ -267,7 +267,7 @@ impl Batcher {
             {
                 return Some(due);
             }
-            let pass = match self.gate.look(now) {
+            let pass = match self.gate.look(now, self.next_tokens()) {
                 Entry::Open(pass) => pass,
                 Entry::Paused(until) => return Some(until),
                 Entry::Full => {
@@ -294,13 +294,22 @@ impl Batcher {
 
     /// When the provider's budget allows the next request, if that is later than `now`.
     fn budget_due(&self, now: Instant) -> Option<Instant> {
-        let tokens = match self.ready.front() {
-            Some(batch) => batch.inputs.iter().map(|input| input.size.tokens).sum(),
-            None => self.queued.tokens.min(self.limit.tokens),
-        };
+        let tokens = self.next_tokens();
         let requests = self.request_budget.as_ref().map(|budget| budget.due(now, 1.0));
         let tokens = self.token_budget.as_ref().map(|budget| budget.due(now, tokens as f64));
         requests.max(tokens).filter(|due| *due > now)
+    }
+
+    /// Tokens of the next request.
+    fn next_tokens(&self) -> usize {
+        match self.ready.front() {
+            Some(batch) => batch.inputs.iter().map(|input| input.size.tokens).sum(),
+            None => {
+                // One that is longer goes alone.
+                let first = self.queue.front().map_or(0, |input| input.size.tokens);
+                self.queued.tokens.min(self.limit.tokens).max(first)
+            }
+        }
     }
 
     /// Until when the queue waits for more inputs; `None` when a request can be filled, or none is in flight.

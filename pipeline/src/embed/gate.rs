@@ -7,8 +7,9 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::Notify;
 use tokio::sync::futures::OwnedNotified;
 
-use super::Refusal;
 use super::limiter::Limiter;
+use super::quota::Budget;
+use super::{Allowance, Refusal};
 use crate::memory::Fingerprint;
 use crate::secret::Secret;
 
@@ -23,7 +24,8 @@ use crate::secret::Secret;
 pub struct Gates(Arc<Mutex<HashMap<Server, Gate>>>);
 
 /// An address, and by whom it is asked, because providers limit accounts: a fingerprint of the key, which need not be here.
-type Server = (String, Option<Fingerprint>);
+/// What it may be asked for is part of it, so that a change makes a gate of its own.
+type Server = (String, Option<Fingerprint>, Allowance);
 
 impl Gates {
     /// Whether no server was asked yet.
@@ -32,10 +34,11 @@ impl Gates {
     }
 
     /// The gate of a server, with room for `most` requests at a time. It keeps the room that it was made with.
-    pub(super) fn of(&self, address: &str, key: Option<&Secret>, most: usize) -> Gate {
+    pub(super) fn of(&self, address: &str, key: Option<&Secret>, allowance: Allowance, most: usize) -> Gate {
         let key = key.map(|key| Fingerprint::of(None, key.expose().as_bytes()));
-        let server = (address.to_owned(), key);
-        lock(&self.0).entry(server).or_insert_with(|| Gate::new(most)).clone()
+        let server = (address.to_owned(), key, allowance);
+        let gate = || Gate::new(allowance, most, Instant::now());
+        lock(&self.0).entry(server).or_insert_with(gate).clone()
     }
 }
 
@@ -51,6 +54,9 @@ pub(super) struct Gate {
 struct State {
     limiter: Limiter,
     throttle: Option<Throttle>,
+    /// What an administrator allows.
+    requests: Option<Budget>,
+    tokens: Option<Budget>,
 }
 
 /// Why a server is left alone.
@@ -87,23 +93,49 @@ impl Drop for Pass {
 }
 
 impl Gate {
-    fn new(most: usize) -> Gate {
+    fn new(allowance: Allowance, most: usize, now: Instant) -> Gate {
+        let budget = |limit: Option<u32>| limit.map(|limit| Budget::per_minute(limit, now));
         Gate {
             state: Arc::new(Mutex::new(State {
                 limiter: Limiter::new(most),
                 throttle: None,
+                requests: budget(allowance.requests_per_minute),
+                tokens: budget(allowance.tokens_per_minute),
             })),
             freed: Arc::default(),
         }
     }
 
-    /// Whether one more request may be sent.
-    pub fn look(&self, now: Instant) -> Entry {
-        let State { limiter, .. } = &mut *lock(&self.state);
+    /// Tokens that a request should not exceed.
+    pub fn greatest_tokens(&self) -> usize {
+        let state = lock(&self.state);
+        let greatest = state.tokens.as_ref().map(|budget| budget.capacity() as usize);
+        greatest.unwrap_or(usize::MAX)
+    }
+
+    /// Whether one more request may be sent, of so many tokens.
+    pub fn look(&self, now: Instant, of: usize) -> Entry {
+        let State {
+            limiter,
+            requests,
+            tokens,
+            ..
+        } = &mut *lock(&self.state);
         if let Some(until) = limiter.paused_until(now) {
             return Entry::Paused(until);
         }
+        let of = of as f64;
+        let due = requests.as_ref().map(|budget| budget.due(now, 1.0));
+        let due = due.max(tokens.as_ref().map(|budget| budget.due(now, of)));
+        if let Some(until) = due.filter(|due| *due > now) {
+            return Entry::Paused(until);
+        }
         if limiter.enter() {
+            for (budget, spent) in [(requests, 1.0), (tokens, of)] {
+                if let Some(budget) = budget {
+                    budget.owe(now, spent);
+                }
+            }
             Entry::Open(Pass(self.clone()))
         } else {
             Entry::Full
@@ -137,7 +169,7 @@ impl Gate {
         jitter: f64,
         refusal: Arc<Refusal>,
     ) -> Throttle {
-        let State { limiter, throttle } = &mut *lock(&self.state);
+        let State { limiter, throttle, .. } = &mut *lock(&self.state);
         let until = limiter.throttled(now, sent, told, jitter);
         let clock = clock + (until - now);
         throttle.insert(Throttle { refusal, until, clock }).clone()
@@ -158,18 +190,24 @@ mod tests {
         let gates = Gates::default();
         let now = Instant::now();
         let (key, other) = (Secret::new("key".to_owned()), Secret::new("other".to_owned()));
-        let first = gates.of("http://a", Some(&key), 1);
-        let Entry::Open(pass) = first.look(now) else {
+        let first = gates.of("http://a", Some(&key), Allowance::default(), 1);
+        let Entry::Open(pass) = first.look(now, 1) else {
             panic!("an empty gate is open")
         };
-        assert!(matches!(gates.of("http://a", Some(&key), 1).look(now), Entry::Full));
         assert!(matches!(
-            gates.of("http://a", Some(&other), 1).look(now),
+            gates.of("http://a", Some(&key), Allowance::default(), 1).look(now, 1),
+            Entry::Full
+        ));
+        assert!(matches!(
+            gates.of("http://a", Some(&other), Allowance::default(), 1).look(now, 1),
             Entry::Open(_)
         ));
-        assert!(matches!(gates.of("http://b", Some(&key), 1).look(now), Entry::Open(_)));
+        assert!(matches!(
+            gates.of("http://b", Some(&key), Allowance::default(), 1).look(now, 1),
+            Entry::Open(_)
+        ));
         drop(pass);
-        assert!(matches!(first.look(now), Entry::Open(_)));
+        assert!(matches!(first.look(now, 1), Entry::Open(_)));
     }
 
     #[test]
@@ -178,16 +216,44 @@ mod tests {
         let now = Instant::now();
         let told = Some(Duration::from_secs(1));
         let refusal = Arc::new(Refusal::new(429, b"{}", None, &[]));
-        let gate = gates.of("http://a", None, 4);
+        let gate = gates.of("http://a", None, Allowance::default(), 4);
         let until = gate.throttled((now, SystemTime::now()), now, told, 0.5, refusal).until;
-        assert!(matches!(gates.of("http://a", None, 4).look(now), Entry::Paused(at) if at == until));
-        assert!(matches!(gates.of("http://a", None, 4).look(until), Entry::Open(_)));
+        assert!(
+            matches!(gates.of("http://a", None, Allowance::default(), 4).look(now, 1), Entry::Paused(at) if at == until)
+        );
+        assert!(matches!(
+            gates.of("http://a", None, Allowance::default(), 4).look(until, 1),
+            Entry::Open(_)
+        ));
+    }
+
+    #[test]
+    fn what_an_administrator_allows_is_not_exceeded() {
+        let gates = Gates::default();
+        let now = Instant::now();
+        let allowance = Allowance {
+            requests_per_minute: Some(600),
+            tokens_per_minute: Some(100),
+        };
+        let gate = gates.of("http://a", None, allowance, 1000);
+        let now = now.max(Instant::now());
+        assert_eq!(gate.greatest_tokens(), 10);
+        assert!(matches!(gate.look(now, 10), Entry::Open(_)));
+        let Entry::Paused(until) = gate.look(now, 3) else {
+            panic!("the tokens are spent")
+        };
+        assert_eq!((until - now).as_secs(), 2, "three tokens, of ninety in a minute");
+        assert!(matches!(gate.look(until, 3), Entry::Open(_)));
+        assert!(matches!(
+            gates.of("http://a", None, Allowance::default(), 4).look(now, 1000),
+            Entry::Open(_)
+        ));
     }
 
     #[tokio::test]
     async fn who_waits_is_called_when_somebody_else_leaves() {
-        let gate = Gates::default().of("http://a", None, 1);
-        let Entry::Open(pass) = gate.look(Instant::now()) else {
+        let gate = Gates::default().of("http://a", None, Allowance::default(), 1);
+        let Entry::Open(pass) = gate.look(Instant::now(), 1) else {
             panic!("an empty gate is open")
         };
         let mut freed = std::pin::pin!(gate.freed());

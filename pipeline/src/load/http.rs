@@ -43,15 +43,23 @@ impl Loader {
         }
     }
 
-    /// One document of at most `limit` bytes, if it is not the one that `known` is the tag of. Redirects are followed here
+    /// One document of at most `limit` bytes, if it is not the one that `known` is the tag of; each address that is asked is
+    /// shown to `allowed` before. Redirects are followed here
     /// and not by the client, because the client hands an address that is written as a number to no resolver.
     ///
     /// A tag is the address's own: a redirect may lead to another document that goes by the same tag. So what comes by
     /// one has no tag, and only the first request is a conditional one.
-    pub(super) async fn load(&self, url: &Url, known: Option<&Tag>, limit: u64) -> Result<Loaded, super::Error> {
+    pub(super) async fn load(
+        &self,
+        url: &Url,
+        allowed: &(dyn Fn(&Url) -> Result<(), super::Error> + Sync),
+        known: Option<&Tag>,
+        limit: u64,
+    ) -> Result<Loaded, super::Error> {
         let client = self.client()?;
         let mut url = url.clone();
         for hop in 0..=GREATEST_REDIRECTS {
+            allowed(&url)?;
             self.check(&url)?;
             let mut request = client.get(url.clone());
             let etag = known.and_then(Tag::etag).filter(|_| hop == 0);
@@ -310,7 +318,7 @@ mod tests {
     async fn error(to: &'static str) -> super::super::Error {
         let url = redirecting(to).await;
         Loader::permitting(only_the_test_server)
-            .load(&url, None, 100)
+            .load(&url, &|_| Ok(()), None, 100)
             .await
             .unwrap_err()
     }

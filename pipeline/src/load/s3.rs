@@ -21,6 +21,7 @@ pub use self::error::{Caller, Error};
 use self::identity::{Credential, Identity, Provider};
 use super::{CONNECT_TIMEOUT, Document, Loaded, STALL_TIMEOUT, Tag, collect};
 use crate::secret::Secret;
+use crate::server::{Source, session_policy};
 
 /// Buckets whose region is remembered; a table that names more of them costs one more request each, not memory.
 const GREATEST_REGIONS: usize = 10_000;
@@ -32,6 +33,8 @@ const DEFAULT_REGION: &str = "us-east-1";
 /// to be elsewhere.
 pub(super) struct Loader {
     base: OnceCell<SdkConfig>,
+    /// What the foreign server says.
+    server: Source,
     external_id: Option<Secret>,
     /// By role; `None` is the server's own identity.
     identities: Mutex<HashMap<Option<String>, Arc<Identity>>>,
@@ -58,9 +61,10 @@ type Refusal = SdkError<GetObjectError>;
 
 impl Loader {
     /// Finds its configuration in the environment of the process, at the first use.
-    pub(super) fn ambient(external_id: Option<Secret>) -> Loader {
+    pub(super) fn ambient(external_id: Option<Secret>, server: Option<&Source>) -> Loader {
         Loader {
             base: OnceCell::new(),
+            server: server.cloned().unwrap_or_default(),
             external_id,
             identities: Mutex::default(),
             clients: Mutex::default(),
@@ -69,10 +73,10 @@ impl Loader {
     }
 
     /// Uses this configuration.
-    pub(super) fn configured(base: SdkConfig, external_id: Option<Secret>) -> Loader {
+    pub(super) fn configured(base: SdkConfig, external_id: Option<Secret>, server: Option<&Source>) -> Loader {
         Loader {
             base: OnceCell::new_with(Some(base)),
-            ..Loader::ambient(external_id)
+            ..Loader::ambient(external_id, server)
         }
     }
 
@@ -114,6 +118,7 @@ impl Loader {
         mut known: Option<&Tag>,
     ) -> Result<Option<GetObjectOutput>, Error> {
         let base = self.base.get_or_init(identity::ambient).await;
+        let role = role.or(self.server.role_arn.as_deref());
         let identity = self.identity(base, role);
         let (mut moved, mut renewed) = (false, false);
         loop {
@@ -165,14 +170,17 @@ impl Loader {
         let mut identities = self.identities.lock().unwrap_or_else(PoisonError::into_inner);
         let own = identities
             .entry(None)
-            .or_insert_with(|| Arc::new(Identity::own(base)))
+            .or_insert_with(|| Arc::new(Identity::own(base, self.server.anonymous)))
             .clone();
         let Some(arn) = role else {
             return own;
         };
         let assumed = identities.entry(Some(arn.to_owned()));
         assumed
-            .or_insert_with(|| Arc::new(Identity::assumed(base, own, arn, self.external_id.clone())))
+            .or_insert_with(|| {
+                let policy = session_policy(arn, self.server.allowed_urls.as_deref());
+                Arc::new(Identity::assumed(base, own, arn, self.external_id.clone(), policy))
+            })
             .clone()
     }
 
@@ -180,7 +188,7 @@ impl Loader {
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         clients
             .entry(key.clone())
-            .or_insert_with(|| make_client(base, identity, key))
+            .or_insert_with(|| make_client(base, identity, key, &self.server))
             .clone()
     }
 
@@ -190,8 +198,11 @@ impl Loader {
         match regions.get(bucket) {
             Some(region) => (region.clone(), true),
             None => (
-                base.region()
-                    .cloned()
+                self.server
+                    .region
+                    .clone()
+                    .map(Region::new)
+                    .or_else(|| base.region().cloned())
                     .unwrap_or_else(|| Region::from_static(DEFAULT_REGION)),
                 false,
             ),
@@ -207,14 +218,18 @@ impl Loader {
     }
 }
 
-fn make_client(base: &SdkConfig, identity: &Arc<Identity>, key: ClientKey) -> Client {
+fn make_client(base: &SdkConfig, identity: &Arc<Identity>, key: ClientKey, server: &Source) -> Client {
     let mut base = base.to_builder();
     // Taken away here and given back below: without one, the request of a public object goes out unsigned.
     base.set_credentials_provider(None);
     let base = base.build();
     let config = Builder::from(&base)
         .region(key.region)
-        .force_path_style(has_own_endpoint(&base))
+        .force_path_style(
+            server
+                .path_style
+                .unwrap_or_else(|| server.endpoint.is_some() || has_own_endpoint(&base)),
+        )
         // The queue retries, with a longer breath than a client in memory has.
         .retry_config(RetryConfig::disabled())
         .timeout_config(timeouts())
@@ -222,6 +237,10 @@ fn make_client(base: &SdkConfig, identity: &Arc<Identity>, key: ClientKey) -> Cl
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
         // `Identity` caches, and can be told that a token was refused.
         .identity_cache(IdentityCache::no_cache());
+    let config = match &server.endpoint {
+        Some(endpoint) => config.endpoint_url(endpoint),
+        None => config,
+    };
     let config = if key.anonymous {
         config.allow_no_auth()
     } else {

@@ -15,7 +15,7 @@ use crate::catalog::{self, Remembered, Vectorizer};
 use crate::queue::Content;
 use crate::worker::flight::{Event, Flight, Memory, Opening, Outcome, Stage};
 use crate::worker::shared_memory;
-use crate::{error, queue, stash, transaction};
+use crate::{error, queue, server, stash, transaction};
 
 /// Documents taken by one statement: enough to make it cheap, few enough that vectorizers take turns.
 const CLAIM: usize = 256;
@@ -100,11 +100,28 @@ impl Worker {
     }
 
     pub(super) fn claim_from(&mut self, index: usize, vectorizer: &Arc<Vectorizer>, limit: usize) {
+        // Privileges and options of its foreign servers may be others than when it was read.
+        let (config, owner) = (&vectorizer.config, vectorizer.owner);
+        match transaction::run(|| server::of(&config.embedding, &config.loading, owner)) {
+            Ok(servers) if servers == vectorizer.servers => (),
+            Ok(_) => {
+                self.reread = true;
+                return;
+            }
+            Err(aborted) => {
+                log!(
+                    "ai: cannot look at the servers of vectorizer {}: {}",
+                    vectorizer.name,
+                    aborted.message
+                );
+                self.stations[index].look_at = Some(Instant::now() + retry::backoff(1, rand::random()));
+                return;
+            }
+        }
         // A provider that cannot be asked is found out before a document is fetched for it.
-        if let Err(failure) = self
-            .bridge
-            .within(|| self.services.embedder(&vectorizer.config.embedding))
-        {
+        let (bridge, services) = (&self.bridge, &mut self.services);
+        let ready = bridge.within(|| services.embedder(vectorizer).and_then(|_| services.loader(vectorizer)));
+        if let Err(failure) = ready {
             self.pause_vectorizer(vectorizer, &failure);
             return;
         }
@@ -228,7 +245,7 @@ impl Worker {
     }
 
     pub(super) fn prepare(
-        &self,
+        &mut self,
         number: u64,
         vectorizer: &Arc<Vectorizer>,
         document: Option<Content>,

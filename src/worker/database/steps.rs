@@ -204,7 +204,7 @@ impl Worker {
             return Stage::Writing { draft, vectors };
         }
         let texts = draft.texts_of(&wanted);
-        let embedder = self.bridge.within(|| self.services.embedder(embedding));
+        let embedder = self.bridge.within(|| self.services.embedder(vectorizer));
         let (memory, size) = (self.services.vectors(), wanted.len() * vector_bytes(vectorizer));
         let task = self.bridge.spawn(async move {
             let vectors = match embedder {

@@ -63,12 +63,16 @@ struct Kept {
 enum Source {
     /// The provider of the SDK configuration, where it has one.
     Own(SdkConfig),
+    /// None, because an administrator wants it so.
+    Nobody,
     /// STS, asked with the credentials of `by`.
     Role {
         by: Arc<Identity>,
         sts: SdkConfig,
         arn: String,
         external_id: Option<Secret>,
+        /// What the role may do for us at most.
+        policy: Option<String>,
     },
 }
 
@@ -76,20 +80,31 @@ impl fmt::Debug for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Source::Own(_) => f.write_str("Own"),
+            Source::Nobody => f.write_str("Nobody"),
             Source::Role { arn, .. } => write!(f, "Role({arn})"),
         }
     }
 }
 
 impl Identity {
-    pub(super) fn own(base: &SdkConfig) -> Identity {
+    pub(super) fn own(base: &SdkConfig, anonymous: bool) -> Identity {
         Identity {
-            source: Source::Own(base.clone()),
+            source: if anonymous {
+                Source::Nobody
+            } else {
+                Source::Own(base.clone())
+            },
             kept: Mutex::default(),
         }
     }
 
-    pub(super) fn assumed(base: &SdkConfig, by: Arc<Identity>, arn: &str, external_id: Option<Secret>) -> Identity {
+    pub(super) fn assumed(
+        base: &SdkConfig,
+        by: Arc<Identity>,
+        arn: &str,
+        external_id: Option<Secret>,
+        policy: Option<String>,
+    ) -> Identity {
         let region = base.region().cloned().unwrap_or(Region::from_static(DEFAULT_REGION));
         let sts = base
             .to_builder()
@@ -103,6 +118,7 @@ impl Identity {
                 sts,
                 arn: arn.to_owned(),
                 external_id,
+                policy,
             },
             kept: Mutex::default(),
         }
@@ -157,7 +173,7 @@ impl Identity {
         match (&self.source, credential) {
             (Source::Role { arn, .. }, _) => Caller::Role(arn.clone()),
             (Source::Own(_), Credential::Some(credentials)) => Caller::key(credentials.access_key_id()),
-            (Source::Own(_), Credential::None) => Caller::Nobody,
+            (Source::Own(_), Credential::None) | (Source::Nobody, _) => Caller::Nobody,
         }
     }
 
@@ -171,19 +187,22 @@ impl Identity {
                     Err(other) => Err(error::of_provider(&other)),
                 },
             },
+            Source::Nobody => Ok(Credential::None),
             Source::Role {
                 by,
                 sts,
                 arn,
                 external_id,
+                policy,
             } => {
+                let limits = (external_id.as_ref(), policy.as_deref());
                 // Boxed because the type of this future contains that of the other identity's, which is the same.
                 let own = Box::pin(by.credential()).await?;
-                match assume(sts, by, &own, arn, external_id.as_ref()).await {
+                match assume(sts, by, &own, arn, limits).await {
                     Err(Error::Role { code, .. }) if error::EXPIRED.contains(&code.as_str()) => {
                         by.forget(&own).await;
                         let own = Box::pin(by.credential()).await?;
-                        assume(sts, by, &own, arn, external_id.as_ref()).await
+                        assume(sts, by, &own, arn, limits).await
                     }
                     answer => answer,
                 }
@@ -197,7 +216,7 @@ async fn assume(
     by: &Identity,
     own: &Credential,
     arn: &str,
-    external_id: Option<&Secret>,
+    (external_id, policy): (Option<&Secret>, Option<&str>),
 ) -> Result<Credential, Error> {
     let Credential::Some(credentials) = own else {
         return Err(Error::NoCredentials { role: arn.to_owned() });
@@ -210,6 +229,7 @@ async fn assume(
         .role_arn(arn)
         .role_session_name(SESSION_NAME)
         .set_external_id(external_id.map(|id| id.expose().to_owned()))
+        .set_policy(policy.map(str::to_owned))
         .send()
         .await
         .map_err(|refusal| error::of_role(arn, refusal, by.caller(own)))?;
