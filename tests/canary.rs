@@ -1,11 +1,14 @@
 //! Secrets are looked for wherever somebody could find them: the log at its most talkative, activity, statistics of
 //! statements, a dump, every catalogue and view that a role can read, the settings of the server.
 //!
-//! Canaries are a key of a provider and a secret of AWS in the environment of the server, a signature and a password in
+//! Canaries are a key of a provider and a secret of AWS in the environment of the server, a key in a file, a signature and a password in
 //! addresses that rows name, and the text of a document. The statements of this test never spell the last three: what a
 //! user writes into a statement, Postgres logs.
 
 mod support;
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 
 use provider::Behaviour;
 use support::{Answer, Cluster, DEADLINE, Scene, wait_until};
@@ -14,6 +17,8 @@ use support::{Answer, Cluster, DEADLINE, Scene, wait_until};
 const KEY: &str = "9fQzW7vKx3LmT2bR8nYcPd5H";
 /// Of AWS.
 const SECRET: &str = "wJ4tUnFM7xK0MDnGbPxRfiCYh3zQpLs8vTaE6yZk";
+/// Of a foreign server, in a file.
+const FILE_KEY: &str = "Zt5BrEw8pQd1MvXa7KcLu2Jh";
 /// In the query of an address.
 const SIGNATURE: &str = "c3b0a9f27d5e48168fa4d61c";
 /// In an address, before its host.
@@ -89,19 +94,20 @@ impl Search {
             found: Vec::new(),
             places: 0,
         };
-        let everything = [KEY, SECRET, SIGNATURE, PASSWORD, TEXT];
+        let everything = [KEY, SECRET, FILE_KEY, SIGNATURE, PASSWORD, TEXT];
         search.look("the log", &cluster.log(), &everything);
         search.relations(cluster, "nobody", &everything, &[]);
         search.relations(cluster, "watcher", &everything, &[]);
         // Rows and what is made of them are there for their owner.
         let data = [
             "public.doc",
+            "public.filed",
             "_vectorizer_q_",
             "_vectorizer_errors",
             "vectorizer_errors",
             "vectorizer_failed",
         ];
-        search.relations(cluster, "postgres", &[KEY, SECRET], &[]);
+        search.relations(cluster, "postgres", &[KEY, SECRET, FILE_KEY], &[]);
         let statistics = [&data[..], &["pg_stats", "pg_statistic"]].concat();
         search.relations(cluster, "postgres", &everything, &statistics);
         let errors = "SELECT message, details - 'primary_key' FROM ai._vectorizer_errors";
@@ -118,7 +124,11 @@ impl Search {
             let dump = dump.args(["-U", "postgres"]).args(arguments).output();
             let dump = dump.expect("pg_dump starts");
             assert!(dump.status.success(), "{}", String::from_utf8_lossy(&dump.stderr));
-            search.look("a dump", &String::from_utf8_lossy(&dump.stdout), &[KEY, SECRET]);
+            search.look(
+                "a dump",
+                &String::from_utf8_lossy(&dump.stdout),
+                &[KEY, SECRET, FILE_KEY],
+            );
         }
         search
     }
@@ -171,13 +181,70 @@ fn unspelled(text: &str) -> String {
     format!("reverse('{backwards}')")
 }
 
+/// A vectorizer whose foreign servers name a key in a file and a role: all goes wrong with them that can.
+fn ask_by_server(scene: &Scene) {
+    let cluster = &scene.cluster;
+    let key = cluster.write_secret("key", FILE_KEY);
+    let directory = key.parent().expect("it is in a folder").display();
+    cluster.execute(&format!("ALTER SYSTEM SET ai.secret_directory = '{directory}'"));
+    cluster.reload();
+    let role = "arn:aws:iam::123456789012:role/reader";
+    cluster.execute(&format!(
+        "CREATE SERVER filed TYPE 'openai' FOREIGN DATA WRAPPER ai_provider
+             OPTIONS (base_url '{provider}', api_key 'file:{file}');
+         CREATE SERVER tenant TYPE 's3' FOREIGN DATA WRAPPER ai_source
+             OPTIONS (role_arn '{role}', external_id 'file:{file}', allowed_urls '{bucket}');
+         CREATE USER MAPPING FOR PUBLIC SERVER filed OPTIONS (api_key 'file:{file}');
+         GRANT USAGE ON FOREIGN SERVER filed, tenant TO nobody;
+         CREATE TABLE filed (uri text PRIMARY KEY);
+         SELECT ai.create_vectorizer('filed', name => 'filed', loading => ai.loading_uri('uri', server => 'tenant'),
+             embedding => ai.embedding_openai('text-embedding-3-small', 8, server => 'filed'))",
+        provider = scene.provider.base_url(),
+        file = key.display(),
+        bucket = scene.s3.uri(""),
+    ));
+    let uri = scene.s3.put("filed.txt", TEXT);
+    let insert = |uri: &str| cluster.execute(&format!("INSERT INTO filed VALUES ({})", unspelled(uri)));
+    // A key that was echoed: the vectorizer pauses, and goes on with the next word of its servers.
+    scene.provider.behave(Behaviour::Unauthorized);
+    insert(&uri);
+    met(scene, "Error code: 401");
+    let count = "SELECT count(*) FROM filed_embedding_store";
+    cluster.wait_for("it is embedded with the key of the file", count, "1");
+    let used = scene.provider.seen();
+    assert!(used.iter().any(|request| request.api_key.as_deref() == Some(FILE_KEY)));
+    // The role is refused, and the answer says with which external id.
+    let refused = format!(
+        "<ErrorResponse><Error><Type>Sender</Type><Code>AccessDenied</Code>\
+         <Message>not with the external id {FILE_KEY}</Message></Error></ErrorResponse>"
+    );
+    scene.s3.answer("/", Answer::Say("403 Forbidden", refused));
+    cluster.execute("ALTER SERVER tenant OPTIONS (SET role_arn 'arn:aws:iam::123456789012:role/other')");
+    insert(&scene.s3.put("denied.txt", TEXT));
+    met(scene, "AccessDenied");
+    // Files that are no keys any more.
+    let unfit = [
+        (0o644, FILE_KEY.to_owned(), "is open to others"),
+        (0o600, format!("{FILE_KEY}\n{FILE_KEY}"), "cannot be sent"),
+        (0o600, FILE_KEY.repeat(4096), "larger than 64 KiB"),
+    ];
+    for (number, (mode, content, reason)) in unfit.into_iter().enumerate() {
+        cluster.write_secret("key", &content);
+        fs::set_permissions(&key, Permissions::from_mode(mode)).expect("a file of the test");
+        insert(&scene.s3.put(&format!("unfit-{number}.txt"), format!("{TEXT} {reason}")));
+        written_down(scene, reason);
+        cluster.write_secret("key", FILE_KEY);
+        met(scene, reason);
+    }
+}
+
 fn row(scene: &Scene, uri: &str) {
     let sql = format!("INSERT INTO doc VALUES ({})", unspelled(uri));
     scene.cluster.execute(&sql);
 }
 
-/// Waits until a reason has been written down. Then all is in order again.
-fn met(scene: &Scene, part: &str) {
+/// Waits until a reason has been written down.
+fn written_down(scene: &Scene, part: &str) {
     let reasons = "SELECT coalesce(string_agg(details ->> 'error_reason', E'\\n'), '') FROM ai._vectorizer_errors";
     wait_until(
         "the failure is written down",
@@ -185,9 +252,16 @@ fn met(scene: &Scene, part: &str) {
         || scene.cluster.value(reasons),
         |seen| seen.contains(part),
     );
+}
+
+/// Waits until a reason has been written down. Then all is in order again.
+fn met(scene: &Scene, part: &str) {
+    written_down(scene, part);
     scene.provider.behave(Behaviour::Well);
     scene.s3.heal();
-    scene.cluster.execute("SELECT ai.retry_vectorizer('docs')");
+    scene
+        .cluster
+        .execute("SELECT ai.retry_vectorizer(id) FROM ai.vectorizer");
     scene.cluster.wait_until_settled();
     // Let the vectorizer forget its pause, too.
     scene.cluster.reload();
@@ -309,6 +383,8 @@ fn no_secret_is_found_anywhere() {
     row(&scene, &scene.s3.put("long.txt", format!("{TEXT} long")));
     met(&scene, "SQLSTATE 23514");
 
+    ask_by_server(&scene);
+
     // And what sessions ask for.
     cluster.execute(CALL_ALL);
     let text = unspelled(TEXT);
@@ -323,10 +399,11 @@ fn no_secret_is_found_anywhere() {
         for call in [
             format!("ai.openai_embed('text-embedding-3-small', {text})"),
             format!("ai.vectorizer_embed('docs', {text})"),
+            format!("ai.vectorizer_embed('filed', {text})"),
             format!("ai.vectorizer_embed(ai.embedding_openai('text-embedding-3-small', 8), {text})"),
         ] {
             let (_, said) = cluster.refusal(&format!("SELECT {call}"));
-            assert_eq!(seen(&said, &[KEY, SECRET, TEXT]), [""; 0], "{call}: {said}");
+            assert_eq!(seen(&said, &[KEY, SECRET, FILE_KEY, TEXT]), [""; 0], "{call}: {said}");
         }
     }
     scene.provider.behave(Behaviour::Well);

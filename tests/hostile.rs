@@ -47,7 +47,7 @@ const LAIR: &str = "
     RESET SESSION AUTHORIZATION";
 
 /// Traps on a source {doc}, its destination {store} and its queue {queue}; the name of the trap is {trap}.
-const TRAPS: [(&str, &str); 13] = [
+const TRAPS: [(&str, &str); 14] = [
     (
         "other_role",
         "CREATE FUNCTION m.other_role() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -146,6 +146,27 @@ const TRAPS: [(&str, &str); 13] = [
         "domain",
         "CREATE DOMAIN m.trap AS text CHECK (m.strike('{trap}' || VALUE));
          ALTER TABLE {store} ADD trap m.trap DEFAULT 'x'",
+    ),
+    (
+        "cast",
+        "SELECT ai.drop_vectorizer('{trap}', drop_all => true);
+         DROP TABLE {doc};
+         CREATE TYPE m.kind AS ENUM ('n1', 'n2', 'n3');
+         CREATE FUNCTION m.kind_of(int) RETURNS m.kind LANGUAGE sql AS $$ SELECT ('n' || $1)::m.kind $$;
+         CREATE CAST (int AS m.kind) WITH FUNCTION m.kind_of(int) AS ASSIGNMENT;
+         CREATE FUNCTION m.kind_as_json(m.kind) RETURNS json LANGUAGE plpgsql AS $$
+             BEGIN PERFORM m.strike('{trap} to json'); RETURN pg_catalog.to_json(enum_out($1)::text); END $$;
+         CREATE CAST (m.kind AS json) WITH FUNCTION m.kind_as_json(m.kind);
+         CREATE FUNCTION m.kind_as_text(m.kind) RETURNS text LANGUAGE plpgsql AS $$
+             BEGIN PERFORM m.strike('{trap} to text'); RETURN enum_out($1)::text; END $$;
+         CREATE CAST (m.kind AS text) WITH FUNCTION m.kind_as_text(m.kind);
+         CREATE FUNCTION m.same_kind(m.kind, m.kind) RETURNS bool LANGUAGE plpgsql AS $$
+             BEGIN PERFORM m.strike('{trap} ='); RETURN enum_eq($1, $2); END $$;
+         CREATE OPERATOR m.= (LEFTARG = m.kind, RIGHTARG = m.kind, FUNCTION = m.same_kind);
+         CREATE TABLE {doc} (id m.kind PRIMARY KEY, body text, more m.kind DEFAULT 'n3');
+         SELECT ai.create_vectorizer('{doc}', name => '{trap}', loading => ai.loading_column('body'),
+             formatting => ai.formatting_python_template('$chunk $more'),
+             embedding => ai.embedding_openai('text-embedding-3-small', 4))",
     ),
     ("rule", "CREATE RULE trap AS ON INSERT TO {store} DO ALSO SELECT m.strike('{trap}')"),
     (
@@ -249,6 +270,7 @@ fn what_owners_left_in_the_way_runs_as_themselves() {
         "policy",
         "default",
         "generated0",
+        "cast to json",
         "rule",
         "queue",
     ] {
@@ -337,6 +359,10 @@ fn forgeries_are_denied() {
     let scene = lair();
     vectorize(&scene, "ann", "a", "honest");
     vectorize(&scene, "mallory", "m", "doc");
+    scene.cluster.execute(
+        "CREATE SERVER given TYPE 'openai' FOREIGN DATA WRAPPER ai_provider OPTIONS (api_key 'env:OPENAI_API_KEY');
+         GRANT USAGE ON FOREIGN DATA WRAPPER ai_provider TO mallory; ALTER SERVER given OWNER TO mallory",
+    );
     for sql in [
         "UPDATE ai._vectorizer SET source = 'a.honest'::regclass WHERE name = 'doc'",
         "UPDATE ai.vectorizer SET config = '{}'",
@@ -360,6 +386,20 @@ fn forgeries_are_denied() {
         "ALTER TABLE m.doc OWNER TO ann",
         "SET ai.allow_http = on",
         "SET ai.openai_base_url = 'http://example.com'",
+        "CREATE SERVER hers TYPE 'openai' FOREIGN DATA WRAPPER ai_provider
+             OPTIONS (base_url 'http://example.com', api_key 'env:AWS_SECRET_ACCESS_KEY')",
+        "ALTER SERVER ai_openai OPTIONS (ADD base_url 'http://example.com')",
+        "ALTER SERVER ai_openai OWNER TO mallory",
+        "ALTER FOREIGN DATA WRAPPER ai_provider NO VALIDATOR",
+        // Servers of others; and of her own, which she was given with its options and may not give others.
+        "CREATE USER MAPPING FOR mallory SERVER ai_openai OPTIONS (api_key 'env:AWS_SECRET_ACCESS_KEY')",
+        "CREATE USER MAPPING FOR mallory SERVER given OPTIONS (api_key 'env:AWS_SECRET_ACCESS_KEY')",
+        "ALTER SERVER given OPTIONS (ADD base_url 'http://example.com')",
+        "ALTER SERVER given OPTIONS (DROP api_key)",
+        "SELECT umoptions FROM pg_user_mapping",
+        "SELECT ai._servers_changed()",
+        "SELECT ai.create_vectorizer('m.doc', name => 'second', loading => ai.loading_column('body'),
+             embedding => ai.embedding_voyageai('voyage-3', 4))",
     ] {
         let statement = format!("SET SESSION AUTHORIZATION mallory; {sql}");
         let (code, said) = match scene.cluster.try_rows(&statement) {

@@ -4,7 +4,6 @@ mod support;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 
 use provider::Provider;
 use support::{DEADLINE, Scene, wait_until};
@@ -110,23 +109,53 @@ fn usage_that_is_lost_pauses_and_resumes_when_it_is_back() {
     wait_for_embedded(&scene, 3);
 }
 
-/// A file that only the server may read.
-fn write_secret(path: &Path, like: &Path, content: &str) {
-    fs::write(path, content).expect("the folder of the test can be written");
-    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).expect("its own file");
-    let owner = std::os::unix::fs::MetadataExt::uid(&fs::metadata(like).expect("the data folder is there"));
-    std::os::unix::fs::chown(path, Some(owner), None).expect("to the user of the server");
+#[test]
+fn what_a_server_allows_in_a_minute_is_waited_for_and_said() {
+    let (scene, own) = scene();
+    scene
+        .cluster
+        .execute("ALTER SERVER own OPTIONS (ADD requests_per_minute '2')");
+    // One may go at once; the next is due in a minute, which nobody waits for here.
+    add(&scene, 1);
+    wait_for_embedded(&scene, 1);
+    add(&scene, 2);
+    let reason = "SELECT coalesce(string_agg(reason, ' '), '') FROM ai.worker_status";
+    let reason = || scene.cluster.value(reason);
+    let said = "the limits of a foreign server (requests_per_minute, tokens_per_minute) are reached";
+    wait_until("it says why", DEADLINE, reason, |reason| reason.contains(said));
+    assert_eq!(own.counts().requests, 1);
+    // Whoever comes after the change is not held up by it, and what waits is not lost by a restart.
+    scene
+        .cluster
+        .execute("ALTER SERVER own OPTIONS (DROP requests_per_minute)");
+    add(&scene, 3);
+    wait_for_embedded(&scene, 2);
+    assert_eq!(own.counts().requests, 2);
+    let third = "SELECT count(*) FROM app.note_embedding_store WHERE id = 3";
+    assert_eq!(scene.cluster.value(third), "1");
+}
+
+#[test]
+fn a_server_that_got_another_name_pauses_its_vectorizers_until_it_has_its_own_again() {
+    let (scene, own) = scene();
+    add(&scene, 1);
+    wait_for_embedded(&scene, 1);
+    scene.cluster.wait_until_settled();
+    scene.cluster.execute("ALTER SERVER own RENAME TO theirs");
+    add(&scene, 2);
+    wait_for_pause(&scene, "the foreign server own does not exist");
+    assert_eq!(own.counts().requests, 1);
+    scene.cluster.execute("ALTER SERVER theirs RENAME TO own");
+    wait_for_embedded(&scene, 2);
+    wait_for_pause(&scene, "none");
 }
 
 #[test]
 fn a_key_in_a_file_is_read_anew_when_it_is_replaced() {
     let (mut scene, own) = scene();
-    let data = scene.cluster.data();
-    let directory = data.join("secrets");
-    fs::create_dir(&directory).expect("the data folder can be written");
-    let key = directory.join("key");
-    write_secret(&key, &data, "canary-first\n");
-    let (at, directory) = (key.display().to_string(), directory.display().to_string());
+    let key = scene.cluster.write_secret("key", "canary-first\n");
+    let at = key.display().to_string();
+    let directory = key.parent().expect("it is in a folder").display().to_string();
     scene
         .cluster
         .restart_with(|options| options.setting("ai.secret_directory", &directory));
@@ -136,8 +165,7 @@ fn a_key_in_a_file_is_read_anew_when_it_is_replaced() {
     add(&scene, 1);
     wait_for_embedded(&scene, 1);
     // As it is done by those who rotate keys: another file in its place.
-    let next = key.with_extension("next");
-    write_secret(&next, &data, "canary-second\n");
+    let next = scene.cluster.write_secret("next", "canary-second\n");
     fs::rename(&next, &key).expect("both are in one folder");
     add(&scene, 2);
     wait_for_embedded(&scene, 2);

@@ -311,4 +311,10 @@ impl Embedder {
     pub fn throttled_until(&self) -> Option<SystemTime> {
         self.gate.throttle(Instant::now()).map(|throttle| throttle.clock)
     }
+
+    /// How long requests wait because an administrator allows no more of them; `None` when they flow.
+    pub fn limited_for(&self) -> Option<Duration> {
+        let now = Instant::now();
+        self.gate.limited_until(now).map(|until| until - now)
+    }
 }

@@ -161,8 +161,8 @@ async fn another_role_is_another_identity() {
 
 #[tokio::test]
 async fn a_role_that_is_denied_stops_the_vectorizer_after_one_question() {
-    let denied =
-        "<ErrorResponse><Error><Code>AccessDenied</Code><Message>not authorized</Message></Error></ErrorResponse>";
+    let denied = "<ErrorResponse><Error><Code>AccessDenied</Code><Message>not authorized: token-0 for tenant-7</Message>\
+                  </Error></ErrorResponse>";
     let server = Server::start(move |_| answer("403 Forbidden", "", denied)).await;
     let loader = Loader::with_aws(settings(), aws(&server.url));
     for result in join_all((0..20).map(|_| load(&loader, Some(ROLE)))).await {
@@ -174,6 +174,15 @@ async fn a_role_that_is_denied_stops_the_vectorizer_after_one_question() {
         );
     }
     assert_eq!(server.requests().len(), 1, "no request without the role");
+}
+
+#[tokio::test]
+async fn a_server_that_repeats_secrets_is_not_repeated() {
+    let body = format!("<Error><Code>AccessDenied</Code><Message>not with {SECRET} (token-0), sorry</Message></Error>");
+    let server = Server::start(move |_| answer("403 Forbidden", "", &body)).await;
+    let loader = Loader::with_aws(settings(), aws(&server.url));
+    let (_, text) = shown(load(&loader, None).await.unwrap_err());
+    assert!(text.contains("not with *** *** sorry"), "{text}");
 }
 
 #[tokio::test]

@@ -285,12 +285,21 @@ impl Worker {
             _ => format!("loading and parsing {preparing}, embedding {embedding}, writing {writing} documents"),
         };
         let throttled = self.services.throttled_until().and_then(|until| until.elapsed().err());
-        let reason = throttled.map(|wait| {
+        let asked = throttled.map(|wait| {
             format!(
                 "the embedding provider asked for patience: throttled for another {} s",
                 wait.duration().as_secs()
             )
         });
+        let limited = || {
+            self.services.limited_for().map(|wait| {
+                format!(
+                    "the limits of a foreign server (requests_per_minute, tokens_per_minute) are reached for another {} s",
+                    wait.as_secs() + 1
+                )
+            })
+        };
+        let reason = asked.or_else(limited);
         shared_memory::worker_reports(
             self.database,
             &activity,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use ai_pipeline::budget::{Budget, Reservation};
 use ai_pipeline::config::{Embedding, Loading, Parsing};
@@ -143,6 +143,12 @@ impl Services {
     pub fn throttled_until(&self) -> Option<SystemTime> {
         let embedders = self.embedders.iter().map(|(_, embedder)| embedder);
         embedders.filter_map(Embedder::throttled_until).max()
+    }
+
+    /// How long an administrator's limits keep requests waiting, if they do.
+    pub fn limited_for(&self) -> Option<Duration> {
+        let embedders = self.embedders.iter().map(|(_, embedder)| embedder);
+        embedders.filter_map(Embedder::limited_for).max()
     }
 
     /// The budget of vectors.

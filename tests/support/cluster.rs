@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, Permissions};
 use std::ops::Deref;
-use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -178,6 +178,18 @@ impl Cluster {
     /// Stops the server in order and starts it again.
     pub fn restart(&mut self) {
         self.restart_with(|options| options);
+    }
+
+    /// Writes a file that only the server may read, into the folder `secrets` of its data. Returns where it is.
+    pub fn write_secret(&self, name: &str, content: &str) -> PathBuf {
+        let folder = self.data().join("secrets");
+        fs::create_dir_all(&folder).expect("the data folder can be written");
+        let file = folder.join(name);
+        fs::write(&file, content).expect("the folder can be written");
+        fs::set_permissions(&file, Permissions::from_mode(0o600)).expect("its own file");
+        let server = fs::metadata(self.data()).expect("the data folder is there").uid();
+        chown(&file, Some(server), None).expect("to the user of the server");
+        file
     }
 
     /// Has the processes read the configuration again, after `sql` (ALTER SYSTEM, ALTER DATABASE) has changed it.

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::{StatusCode, Url};
+use zeroize::Zeroizing;
 
 use super::address::endpoint;
 use super::protocol::{self, Fault, KeyHeader, Limits, Protocol, Request};
@@ -87,6 +88,7 @@ impl Client {
                 KeyHeader::Bearer => (AUTHORIZATION, format!("Bearer {}", key.expose())),
                 KeyHeader::ApiKey => (HeaderName::from_static("api-key"), key.expose().to_owned()),
             };
+            let text = Zeroizing::new(text);
             let mut value = HeaderValue::from_str(&text).map_err(|_| {
                 let reason = "the API key holds characters that cannot be sent, perhaps a line break".to_owned();
                 wrong(

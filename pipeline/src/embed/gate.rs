@@ -57,6 +57,8 @@ struct State {
     /// What an administrator allows.
     requests: Option<Budget>,
     tokens: Option<Budget>,
+    /// Until when that kept the last request waiting.
+    limited: Option<Instant>,
 }
 
 /// Why a server is left alone.
@@ -101,6 +103,7 @@ impl Gate {
                 throttle: None,
                 requests: budget(allowance.requests_per_minute),
                 tokens: budget(allowance.tokens_per_minute),
+                limited: None,
             })),
             freed: Arc::default(),
         }
@@ -119,6 +122,7 @@ impl Gate {
             limiter,
             requests,
             tokens,
+            limited,
             ..
         } = &mut *lock(&self.state);
         if let Some(until) = limiter.paused_until(now) {
@@ -128,6 +132,7 @@ impl Gate {
         let due = requests.as_ref().map(|budget| budget.due(now, 1.0));
         let due = due.max(tokens.as_ref().map(|budget| budget.due(now, of)));
         if let Some(until) = due.filter(|due| *due > now) {
+            *limited = Some(until);
             return Entry::Paused(until);
         }
         if limiter.enter() {
@@ -153,6 +158,11 @@ impl Gate {
             .throttle
             .clone()
             .filter(|throttle| throttle.until > now)
+    }
+
+    /// Until when an administrator's limits keep a request waiting, if they do.
+    pub fn limited_until(&self, now: Instant) -> Option<Instant> {
+        lock(&self.state).limited.filter(|until| *until > now)
     }
 
     /// See [`Limiter::succeeded`].
@@ -243,6 +253,10 @@ mod tests {
             panic!("the tokens are spent")
         };
         assert_eq!((until - now).as_secs(), 2, "three tokens, of ninety in a minute");
+        assert_eq!(
+            (gate.limited_until(now), gate.limited_until(until)),
+            (Some(until), None)
+        );
         assert!(matches!(gate.look(until, 3), Entry::Open(_)));
         assert!(matches!(
             gates.of("http://a", None, Allowance::default(), 4).look(now, 1000),

@@ -5,12 +5,12 @@ use std::fmt;
 
 use serde_json::{Value, json};
 
+use crate::secret;
+
 /// Longest message that is passed on, in characters.
 const GREATEST_MESSAGE: usize = 300;
 /// Longest `code` or `type`, in bytes.
 const GREATEST_WORD: usize = 64;
-/// A word that holds this many bytes of the key in a row is masked: providers show its beginning or end.
-const KEY_PART: usize = 6;
 /// A run of this many bytes in common with an input is a quotation …
 const QUOTATION: usize = 24;
 /// … and is found by comparing windows of this many bytes, all of the message with every eighth of the inputs.
@@ -134,13 +134,7 @@ fn clean(message: &str, key: Option<&str>, inputs: &[&str]) -> Option<String> {
 
 /// Whether a word may be a key: a part of ours, the usual prefix, or already half masked by the provider.
 fn shows_key(word: &str, key: Option<&str>) -> bool {
-    let part = |key: &str| {
-        let windows = key.as_bytes().windows(KEY_PART.min(key.len()).max(1));
-        windows
-            .into_iter()
-            .any(|window| word.as_bytes().windows(window.len()).any(|part| part == window))
-    };
-    word.contains("sk-") || word.contains("***") || key.is_some_and(part)
+    word.contains("sk-") || word.contains("***") || key.is_some_and(|key| secret::shows(word, key))
 }
 
 /// Whether a message repeats a longer part of an input.

@@ -161,6 +161,7 @@ impl Loader {
                     refusal,
                     elsewhere,
                     identity.caller(&credential),
+                    &credential.secrets(),
                 ));
             }
         }

@@ -14,6 +14,7 @@ use aws_sdk_sts::operation::assume_role_with_web_identity::AssumeRoleWithWebIden
 use super::super::{Tag, causes, retry_after};
 use super::{Object, Refusal};
 use crate::error::Class;
+use crate::secret::masked;
 
 /// Codes by which S3 and STS say that a token ran out.
 pub(super) const EXPIRED: [&str; 3] = ["ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"];
@@ -336,8 +337,14 @@ fn check_credentials(caller: &Caller) -> String {
     }
 }
 
-/// S3's answer in our words.
-pub(super) fn of_object(object: Object<'_>, refusal: Refusal, elsewhere: Option<String>, caller: Caller) -> Error {
+/// S3's answer in our words, without `secrets`.
+pub(super) fn of_object(
+    object: Object<'_>,
+    refusal: Refusal,
+    elsewhere: Option<String>,
+    caller: Caller,
+    secrets: &[&str],
+) -> Error {
     let (bucket, key) = (object.bucket.to_owned(), object.key.to_owned());
     match &refusal {
         SdkError::ConstructionFailure(_) => Error::Unsendable {
@@ -345,7 +352,7 @@ pub(super) fn of_object(object: Object<'_>, refusal: Refusal, elsewhere: Option<
             key,
             reason: causes(&refusal),
         },
-        _ => match Answer::of(&refusal) {
+        _ => match Answer::of(&refusal, secrets) {
             Some(Answer {
                 code,
                 message,
@@ -371,10 +378,10 @@ pub(super) fn of_object(object: Object<'_>, refusal: Refusal, elsewhere: Option<
     }
 }
 
-/// STS's answer in our words.
-pub(super) fn of_role(arn: &str, refusal: SdkError<AssumeRoleError>, caller: Caller) -> Error {
+/// STS's answer in our words, without `secrets`.
+pub(super) fn of_role(arn: &str, refusal: SdkError<AssumeRoleError>, caller: Caller, secrets: &[&str]) -> Error {
     let role = arn.to_owned();
-    match Answer::of(&refusal) {
+    match Answer::of(&refusal, secrets) {
         Some(Answer {
             code,
             message,
@@ -419,8 +426,8 @@ struct Answer {
 }
 
 impl Answer {
-    /// `None` when there was no answer at all.
-    fn of<E>(refusal: &SdkError<E, HttpResponse>) -> Option<Answer>
+    /// Without `secrets`, which servers that are not AWS may repeat. `None` when there was no answer at all.
+    fn of<E>(refusal: &SdkError<E, HttpResponse>, secrets: &[&str]) -> Option<Answer>
     where
         E: ProvideErrorMetadata,
     {
@@ -428,7 +435,8 @@ impl Answer {
         let status = response.status().as_u16();
         let code = refusal.code().map_or_else(|| status.to_string(), str::to_owned);
         let message = refusal.message().unwrap_or("the answer gives no reason");
-        let message = message.chars().take(GREATEST_MESSAGE).collect();
+        // Cut last, or half of a secret might be left at the end.
+        let message = masked(message, secrets).chars().take(GREATEST_MESSAGE).collect();
         let retry_after = response.headers().get("retry-after").and_then(retry_after);
         Some(Answer {
             code,

@@ -47,6 +47,22 @@ pub(super) enum Credential {
     None,
 }
 
+impl Credential {
+    /// What no message may show.
+    pub(super) fn secrets(&self) -> Vec<&str> {
+        match self {
+            Credential::Some(credentials) => {
+                let token = credentials.session_token();
+                [Some(credentials.secret_access_key()), token]
+                    .into_iter()
+                    .flatten()
+                    .collect()
+            }
+            Credential::None => Vec::new(),
+        }
+    }
+}
+
 /// A source of credentials with the last answer it gave.
 #[derive(Debug)]
 pub(super) struct Identity {
@@ -221,6 +237,8 @@ async fn assume(
     let Credential::Some(credentials) = own else {
         return Err(Error::NoCredentials { role: arn.to_owned() });
     };
+    let mut secrets = own.secrets();
+    secrets.extend(external_id.map(Secret::expose));
     let config = aws_sdk_sts::config::Builder::from(sts)
         .credentials_provider(credentials.clone())
         .build();
@@ -232,7 +250,7 @@ async fn assume(
         .set_policy(policy.map(str::to_owned))
         .send()
         .await
-        .map_err(|refusal| error::of_role(arn, refusal, by.caller(own)))?;
+        .map_err(|refusal| error::of_role(arn, refusal, by.caller(own), &secrets))?;
     let assumed = output.credentials.ok_or_else(|| Error::RoleUnreachable {
         role: arn.to_owned(),
         reason: "the answer holds no credentials".to_owned(),
