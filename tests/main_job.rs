@@ -84,8 +84,9 @@ fn view_and_store_have_pgais_columns() {
             "embedding vector(768) not null",
         ]
     );
+    // PostgreSQL 18 lists NOT NULL there, too.
     let constraints = "SELECT pg_get_constraintdef(oid) FROM pg_constraint
-                       WHERE conrelid = 'document_embeddings_store'::regclass ORDER BY 1";
+                       WHERE conrelid = 'document_embeddings_store'::regclass AND contype <> 'n' ORDER BY 1";
     assert_eq!(
         scene.cluster.column(constraints),
         ["PRIMARY KEY (embedding_uuid)", "UNIQUE (uri, chunk_seq)"]
