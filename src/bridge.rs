@@ -22,6 +22,9 @@ use crate::{error, latch};
 const SESSION_THREADS: usize = 1;
 /// The latch and the eventfd wake a session; nothing happens when this has passed.
 const SESSION_WAIT: Duration = Duration::from_secs(3600);
+/// Files and connections for which there is room in a process with threads before the kernel has to make more: as many as
+/// Postgres opens files (`max_files_per_process`).
+const DESCRIPTORS: i32 = 1024;
 /// How long a stop waits for tasks to notice.
 const SHUTDOWN: Duration = Duration::from_millis(100);
 
@@ -42,6 +45,7 @@ impl<Event: Send + 'static> Bridge<Event> {
     /// Starts threads that serve the network; once in a process. `capacity` bounds the results that wait for the main
     /// thread.
     pub fn open(threads: usize, capacity: usize) -> std::io::Result<Bridge<Event>> {
+        make_room_for_descriptors();
         let before = block_signals();
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(threads)
@@ -147,6 +151,13 @@ pub fn close() {
     if let Some(runtime) = RUNTIME.with(|slot| slot.borrow_mut().take()) {
         runtime.shutdown_timeout(SHUTDOWN);
     }
+}
+
+/// Has the kernel make its table of descriptors large. It starts with 64, and to make it larger beside other threads takes
+/// it 10 ms (it waits until no processor can be reading the old one), in the middle of the work of a process that has
+/// just come up. A limit of open files that forbids it leaves things as they are.
+fn make_room_for_descriptors() {
+    let _ = rustix::io::fcntl_dupfd_cloexec(std::io::stderr(), DESCRIPTORS - 1);
 }
 
 /// Blocks all signals of this thread: Postgres' handlers must run on the main thread only.

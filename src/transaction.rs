@@ -65,6 +65,30 @@ pub fn must_last() {
     unsafe { pg_sys::ForceSyncCommit() };
 }
 
+/// Runs a part of a transaction whose memory of Postgres (arguments of statements, and what they answer) is given back when
+/// it returns, and not only at the end of the transaction: for one that goes through a large document bit by bit.
+///
+/// What `work` returns must be Rust's own.
+pub fn in_its_own_memory<T>(work: impl FnOnce() -> T) -> T {
+    // SAFETY: on the main thread, in a transaction. An ERROR leaves the context to the end of the transaction, which also
+    // goes back to another one.
+    unsafe {
+        let before = pg_sys::CurrentMemoryContext;
+        let memory = pg_sys::AllocSetContextCreateExtended(
+            before,
+            c"ai portion".as_ptr(),
+            pg_sys::ALLOCSET_DEFAULT_MINSIZE as usize,
+            pg_sys::ALLOCSET_DEFAULT_INITSIZE as usize,
+            pg_sys::ALLOCSET_DEFAULT_MAXSIZE as usize,
+        );
+        pg_sys::MemoryContextSwitchTo(memory);
+        let value = work();
+        pg_sys::MemoryContextSwitchTo(before);
+        pg_sys::MemoryContextDelete(memory);
+        value
+    }
+}
+
 /// Runs a statement that manages transactions by itself (CREATE INDEX CONCURRENTLY), as a client's would be run: at top
 /// level, through a portal, which is what keeps its plan and its snapshots in order across the commits inside.
 ///

@@ -83,6 +83,9 @@ fn pin_settings() {
         (c"default_transaction_read_only", c"off"),
         (c"default_transaction_deferrable", c"off"),
         (c"session_replication_role", c"origin"),
+        // Kept plans are made with sequential scans disabled, which Postgres expresses as a vast cost: each of them that has no
+        // index to go by would be compiled, which takes 100 ms and more.
+        (c"jit", c"off"),
         // From here on as in sql/query/create_trigger_function.sql: what one writes down, the other must find.
         (c"TimeZone", c"UTC"),
         (c"DateStyle", c"ISO, YMD"),

@@ -901,6 +901,23 @@ fn hostile_settings_change_nothing() {
     assert_eq!(errors(&notes.cluster), [""; 0]);
 }
 
+/// To compile a plan takes a hundred times as long as what the worker does with it, and its plans look dear on purpose.
+#[test]
+fn worker_compiles_no_plans() {
+    let notes = Notes::start_with(|options| options.setting("jit_above_cost", "0"));
+    add(&notes.cluster, 1, "one");
+    wait_for_embedded(&notes.cluster, &["1:one"]);
+    let compiles = |pid: i32| {
+        let libraries = std::fs::read_to_string(format!("/proc/{pid}/maps")).unwrap();
+        libraries.contains("llvmjit")
+    };
+    // Where Postgres comes without a compiler, nobody has one.
+    let available = notes.cluster.value("SELECT pg_jit_available()") == "t";
+    let session: i32 = notes.cluster.value("SELECT pg_backend_pid()").parse().unwrap();
+    assert_eq!(compiles(session), available);
+    assert!(!compiles(notes.cluster.wait_for_worker()));
+}
+
 #[test]
 fn state_dropped_extension_ends_the_worker() {
     let notes = Notes::start_with(|options| options.setting("ai.idle_timeout", "1h"));

@@ -128,6 +128,8 @@ pub struct Draft {
     pub note: Note,
     /// Of a large document: the texts whose vectors are in the stash.
     pub stashed: Option<HashSet<Fingerprint>>,
+    /// How far `plan.embed` has been looked through: what is before is in the stash, or on its way there.
+    looked: usize,
     /// The texts that were too long for the model, as far as they have been embedded now.
     pub cut: Vec<usize>,
 }
@@ -142,6 +144,7 @@ impl Draft {
             plan,
             note,
             stashed: None,
+            looked: 0,
             cut: Vec::new(),
         }
     }
@@ -169,16 +172,21 @@ impl Draft {
     }
 
     /// The next chunks to embed, up to `most`: of a large document those that are not in the stash, and each text once.
-    pub fn next_wanted(&self, most: usize, embedding: &Embedding) -> Vec<usize> {
+    pub fn next_wanted(&mut self, most: usize, embedding: &Embedding) -> Vec<usize> {
         let Some(stashed) = &self.stashed else {
             return self.plan.embed.clone();
         };
-        let mut chosen = HashSet::new();
-        let new = self.plan.embed.iter().copied().filter(|&index| {
+        let (mut chosen, mut wanted) = (HashSet::new(), Vec::new());
+        while wanted.len() < most
+            && let Some(&index) = self.plan.embed.get(self.looked)
+        {
             let key = stash::key(embedding, &self.texts[index]);
-            !stashed.contains(&key) && chosen.insert(key)
-        });
-        new.take(most).collect()
+            if !stashed.contains(&key) && chosen.insert(key) {
+                wanted.push(index);
+            }
+            self.looked += 1;
+        }
+        wanted
     }
 }
 

@@ -196,9 +196,8 @@ impl Worker {
     }
 
     /// Has new texts of a document embedded, if there are any: all of them, or the next portion of a large document.
-    fn embed(&mut self, number: u64, vectorizer: &Vectorizer, draft: Draft) -> Stage {
-        let embedding = &vectorizer.config.embedding;
-        let wanted = draft.next_wanted(portion(vectorizer), embedding);
+    fn embed(&mut self, number: u64, vectorizer: &Vectorizer, mut draft: Draft) -> Stage {
+        let wanted = draft.next_wanted(portion(vectorizer), &vectorizer.config.embedding);
         if wanted.is_empty() {
             let vectors = Vec::new();
             return Stage::Writing { draft, vectors };
@@ -495,27 +494,30 @@ fn note(vectorizer: &Vectorizer, batch: &Batch, holds: &[Hold], again: &HashSet<
 
 /// Inserts the new chunks of a large document, whose vectors are in the stash, portion by portion.
 fn insert_stashed(vectorizer: &Vectorizer, item: &Item, draft: &Draft) {
-    for indexes in draft.plan.embed.chunks(portion(vectorizer)) {
-        let keys = draft.keys_of(indexes, &vectorizer.config.embedding);
-        let vectors = stash::take(vectorizer, item.number, &keys);
-        assert_eq!(
-            vectors.len(),
-            keys.len(),
-            "what was put aside in an earlier transaction is there"
-        );
-        let plan = Plan {
-            embed: indexes.to_vec(),
-            ..Plan::default()
-        };
-        let portion = Replacement {
-            number: item.number,
-            plan: &plan,
-            stored: &[],
-            texts: &draft.texts,
-            vectors: &vectors,
-        };
-        destination::replace(vectorizer, &[portion]);
-    }
+    let portions = draft.plan.embed.chunks(portion(vectorizer));
+    portions.for_each(|indexes| transaction::in_its_own_memory(|| insert_portion(vectorizer, item, draft, indexes)));
+}
+
+fn insert_portion(vectorizer: &Vectorizer, item: &Item, draft: &Draft, indexes: &[usize]) {
+    let keys = draft.keys_of(indexes, &vectorizer.config.embedding);
+    let vectors = stash::take(vectorizer, item.number, &keys);
+    assert_eq!(
+        vectors.len(),
+        keys.len(),
+        "what was put aside in an earlier transaction is there"
+    );
+    let plan = Plan {
+        embed: indexes.to_vec(),
+        ..Plan::default()
+    };
+    let portion = Replacement {
+        number: item.number,
+        plan: &plan,
+        stored: &[],
+        texts: &draft.texts,
+        vectors: &vectors,
+    };
+    destination::replace(vectorizer, &[portion]);
 }
 
 /// Vectors of a document that are in memory at a time. What has more is embedded portion by portion.
