@@ -1,5 +1,7 @@
 //! `ai.chunk_text` and `ai.chunk_text_recursively`: the chunkers of the worker, for a text at hand.
 
+use std::borrow::Cow;
+
 use ai_pipeline::chunk::{Error, Splitter};
 use ai_pipeline::config::Chunking;
 use pgrx::iter::TableIterator;
@@ -61,8 +63,9 @@ fn chunk_text_recursively(
 }
 
 fn chunks(input: Option<&str>, chunking: &Chunking) -> Chunks {
-    let cut = |input: &str| Splitter::new(chunking)?.split(input);
-    let chunks = input.map(cut).unwrap_or(Ok(Vec::new())).unwrap_or_else(|error: Error| {
+    let splitter = Splitter::new(chunking);
+    let cut = splitter.and_then(|splitter| splitter.split(input.unwrap_or_default()));
+    let chunks = cut.unwrap_or_else(|error: Error| {
         let hint = error.hint();
         raise(
             PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
@@ -70,5 +73,5 @@ fn chunks(input: Option<&str>, chunking: &Chunking) -> Chunks {
             hint.as_deref(),
         )
     });
-    TableIterator::new((0..).zip(chunks))
+    TableIterator::new((0..).zip(chunks.into_iter().map(Cow::into_owned).collect::<Vec<_>>()))
 }

@@ -1,8 +1,10 @@
 //! The chunks of documents in their destination: read, and replaced.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use ai_pipeline::plan::Plan;
+use ai_pipeline::texts::Texts;
 
 use crate::catalog::{DestinationStatements, Vectorizer};
 use crate::{statement, vector};
@@ -16,6 +18,7 @@ const CARGO: usize = 2 << 20;
 pub struct StoredChunk {
     pub uuid: String,
     pub seq: i32,
+    /// Until it has been compared.
     pub text: String,
 }
 
@@ -27,7 +30,7 @@ pub struct Replacement<'a> {
     /// What `plan` keeps and removes.
     pub stored: &'a [StoredChunk],
     /// All new texts.
-    pub texts: &'a [String],
+    pub texts: &'a Texts,
     /// Of the texts that `plan.embed` names, in its order.
     pub vectors: &'a [Vec<f32>],
 }
@@ -105,11 +108,11 @@ pub fn replace(vectorizer: &Vectorizer, replacements: &[Replacement]) {
 }
 
 fn insert(vectorizer: &Vectorizer, sql: &str, replacements: &[Replacement]) {
-    let new: Vec<(i64, i32, &str, &[f32])> = replacements
+    let new: Vec<(i64, i32, Cow<str>, &[f32])> = replacements
         .iter()
         .flat_map(|replacement| {
             std::iter::zip(&replacement.plan.embed, replacement.vectors).map(|(&index, vector)| {
-                let text = replacement.texts[index].as_str();
+                let text = replacement.texts.get(index);
                 (replacement.number, seq(index), text, vector.as_slice())
             })
         })
@@ -118,7 +121,7 @@ fn insert(vectorizer: &Vectorizer, sql: &str, replacements: &[Replacement]) {
     for cargo in new.chunks((CARGO / longest.max(1)).max(1)) {
         let numbers: Vec<i64> = cargo.iter().map(|chunk| chunk.0).collect();
         let seqs: Vec<i32> = cargo.iter().map(|chunk| chunk.1).collect();
-        let texts: Vec<&str> = cargo.iter().map(|chunk| chunk.2).collect();
+        let texts: Vec<&str> = cargo.iter().map(|chunk| chunk.2.as_ref()).collect();
         let vectors = vector::array(vectorizer.vector_type, cargo.iter().map(|chunk| Some(chunk.3)));
         statement::run(sql, &[numbers.into(), seqs.into(), texts.into(), vectors]);
     }

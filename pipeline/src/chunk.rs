@@ -7,6 +7,8 @@ mod pattern;
 mod semantic;
 mod separator;
 
+use std::borrow::Cow;
+
 use crate::config::Chunking;
 use crate::error::{Class, Failure, Step};
 use langchain::{Character, Limits, Recursive};
@@ -203,7 +205,7 @@ impl Splitter {
         Ok(Splitter(method))
     }
 
-    /// Cuts a text. A blank text gives no chunk; with [`Chunking::None`] too, where pgai would embed an empty string.
+    /// Cuts a text. Chunks that it holds as they are, are parts of it and no copies. A blank text gives no chunk; with [`Chunking::None`] too, where pgai would embed an empty string.
     ///
     /// The LangChain splitters trim what they merged, but give a piece that they could not cut any further as it is:
     /// longer than the size, or white space with a size of 1.
@@ -224,13 +226,13 @@ impl Splitter {
     /// assert_eq!(chunks, ["Hello there", ". How are you", "? I am fine", "! Thanks a lot,", "a lot, indeed", "."]);
     /// # Ok::<(), ai_pipeline::chunk::Error>(())
     /// ```
-    pub fn split(&self, text: &str) -> Result<Vec<String>, Error> {
+    pub fn split<'t>(&self, text: &'t str) -> Result<Vec<Cow<'t, str>>, Error> {
         match &self.0 {
             Method::Character(splitter) => splitter.split(text),
             Method::Recursive(splitter) => splitter.split(text),
             Method::Semantic(splitter) => Ok(splitter.split(text)),
             Method::Whole if langchain::strip(text).is_empty() => Ok(Vec::new()),
-            Method::Whole => Ok(vec![text.to_owned()]),
+            Method::Whole => Ok(vec![Cow::Borrowed(text)]),
         }
     }
 }
@@ -270,7 +272,8 @@ mod tests {
     }
 
     fn split(chunking: &Chunking, text: &str) -> Vec<String> {
-        Splitter::new(chunking).unwrap().split(text).unwrap()
+        let chunks = Splitter::new(chunking).unwrap().split(text).unwrap();
+        chunks.into_iter().map(Cow::into_owned).collect()
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod python;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 pub use python::python_text;
@@ -162,15 +163,53 @@ impl Template {
     ///
     /// [`Error::Unknown`] for a placeholder that `row` does not hold.
     pub fn render(&self, chunk: &str, row: &BTreeMap<String, String>) -> Result<String, Error> {
-        let mut text = String::with_capacity(chunk.len());
+        Ok(self.frame(row)?.around(chunk).into_owned())
+    }
+
+    /// Fills in all but the chunk: what all chunks of a row have in common.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Template::render`].
+    pub fn frame(&self, row: &BTreeMap<String, String>) -> Result<Frame, Error> {
+        let mut texts = vec![String::new()];
         for part in &self.0 {
-            text.push_str(match part {
+            let text = match part {
                 Part::Text(text) => text,
-                Part::Name(name) if name == CHUNK => chunk,
+                Part::Name(name) if name == CHUNK => {
+                    texts.push(String::new());
+                    continue;
+                }
                 Part::Name(name) => row.get(name).ok_or_else(|| Error::Unknown { name: name.clone() })?,
-            });
+            };
+            if let Some(last) = texts.last_mut() {
+                last.push_str(text);
+            }
         }
-        Ok(text)
+        Ok(Frame(texts))
+    }
+}
+
+/// A template for the chunks of one row. The default leaves them alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frame(
+    /// The chunk is put between one and the next, so there is one text more than places for it.
+    Vec<String>,
+);
+
+impl Default for Frame {
+    fn default() -> Frame {
+        Frame(vec![String::new(); 2])
+    }
+}
+
+impl Frame {
+    /// The text that is embedded for a chunk.
+    pub fn around<'t>(&self, chunk: &'t str) -> Cow<'t, str> {
+        match self.0.as_slice() {
+            [before, after] if before.is_empty() && after.is_empty() => Cow::Borrowed(chunk),
+            texts => Cow::Owned(texts.join(chunk)),
+        }
     }
 }
 

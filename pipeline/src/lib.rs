@@ -19,5 +19,6 @@ pub mod plan;
 pub mod retry;
 pub mod secret;
 pub mod server;
+pub mod texts;
 pub mod uri;
 pub mod verify;

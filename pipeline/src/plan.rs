@@ -20,18 +20,18 @@ pub struct Plan {
 ///
 /// ```
 /// use ai_pipeline::plan::compare;
-/// let plan = compare(&["intro", "old", "end"], &["intro", "new", "end"]);
+/// let plan = compare(&["intro", "old", "end"], ["intro", "new", "end"]);
 /// assert_eq!(plan.keep, [(0, 0), (2, 2)]);
 /// assert_eq!(plan.embed, [1]);
 /// assert_eq!(plan.remove, [1]);
 /// ```
-pub fn compare<S: AsRef<str>, N: AsRef<str>>(stored: &[S], new: &[N]) -> Plan {
+pub fn compare<S: AsRef<str>, N: AsRef<str>>(stored: &[S], new: impl IntoIterator<Item = N>) -> Plan {
     let mut by_text: HashMap<&str, std::collections::VecDeque<usize>> = HashMap::new();
     for (index, text) in stored.iter().enumerate() {
         by_text.entry(text.as_ref()).or_default().push_back(index);
     }
     let mut plan = Plan::default();
-    for (seq, text) in new.iter().enumerate() {
+    for (seq, text) in new.into_iter().enumerate() {
         match by_text.get_mut(text.as_ref()).and_then(|indexes| indexes.pop_front()) {
             Some(index) => plan.keep.push((index, seq)),
             None => plan.embed.push(seq),
@@ -50,7 +50,7 @@ mod tests {
 
     #[test]
     fn an_unchanged_document_costs_nothing() {
-        let plan = compare(&["a", "b", "a"], &["a", "b", "a"]);
+        let plan = compare(&["a", "b", "a"], ["a", "b", "a"]);
         assert_eq!(
             plan,
             Plan {
@@ -63,13 +63,13 @@ mod tests {
 
     #[test]
     fn a_new_document_is_embedded_whole_and_an_emptied_one_removed_whole() {
-        assert_eq!(compare(&NONE, &["a", "a"]).embed, [0, 1]);
-        assert_eq!(compare(&["a", "a"], &NONE).remove, [0, 1]);
+        assert_eq!(compare(&NONE, ["a", "a"]).embed, [0, 1]);
+        assert_eq!(compare(&["a", "a"], NONE).remove, [0, 1]);
     }
 
     #[test]
     fn a_paragraph_put_in_front_moves_the_others() {
-        let plan = compare(&["a", "b"], &["new", "a", "b"]);
+        let plan = compare(&["a", "b"], ["new", "a", "b"]);
         assert_eq!(plan.keep, [(0, 1), (1, 2)]);
         assert_eq!(plan.embed, [0]);
         assert!(plan.remove.is_empty());
@@ -77,7 +77,7 @@ mod tests {
 
     #[test]
     fn a_repeated_text_keeps_as_many_vectors_as_it_had() {
-        let plan = compare(&["a"], &["a", "a", "a"]);
+        let plan = compare(&["a"], ["a", "a", "a"]);
         assert_eq!(plan.keep, [(0, 0)]);
         assert_eq!(plan.embed, [1, 2]);
     }

@@ -10,6 +10,7 @@ use ai_pipeline::embed::Embedded;
 use ai_pipeline::error::Failure;
 use ai_pipeline::memory::{Fingerprint, Note};
 use ai_pipeline::plan::Plan;
+use ai_pipeline::texts::Texts;
 
 use serde_json::Value;
 
@@ -58,7 +59,7 @@ pub enum Stage {
     /// Loading, parsing, chunking and formatting, in a task.
     Preparing { _task: Task },
     /// Its texts are known and wait to be compared with the stored ones.
-    Comparing { texts: Vec<String>, note: Note },
+    Comparing { texts: Texts, note: Note },
     /// Some texts are new, and a task waits for the vectors of `wanted`.
     Embedding {
         draft: Draft,
@@ -121,7 +122,7 @@ pub enum Step {
 
 /// The new state of a document, compared with the stored one.
 pub struct Draft {
-    pub texts: Vec<String>,
+    pub texts: Texts,
     pub stored: Vec<StoredChunk>,
     pub plan: Plan,
     /// What is to be written down with it.
@@ -135,9 +136,12 @@ pub struct Draft {
 }
 
 impl Draft {
-    pub fn new(texts: Vec<String>, stored: Vec<StoredChunk>, note: Note) -> Draft {
+    pub fn new(texts: Texts, mut stored: Vec<StoredChunk>, note: Note) -> Draft {
         let old: Vec<&str> = stored.iter().map(|chunk| chunk.text.as_str()).collect();
-        let plan = ai_pipeline::plan::compare(&old, &texts);
+        let plan = ai_pipeline::plan::compare(&old, texts.iter());
+        for chunk in &mut stored {
+            chunk.text = String::new();
+        }
         Draft {
             texts,
             stored,
@@ -162,12 +166,13 @@ impl Draft {
 
     /// The texts of some chunks.
     pub fn texts_of(&self, indexes: &[usize]) -> Vec<String> {
-        indexes.iter().map(|&index| self.texts[index].clone()).collect()
+        let text = |&index: &usize| self.texts.get(index).into_owned();
+        indexes.iter().map(text).collect()
     }
 
     /// The keys in the stash of some chunks.
     pub fn keys_of(&self, indexes: &[usize], embedding: &Embedding) -> Vec<Fingerprint> {
-        let key = |&index: &usize| stash::key(embedding, &self.texts[index]);
+        let key = |&index: &usize| stash::key(embedding, &self.texts.get(index));
         indexes.iter().map(key).collect()
     }
 
@@ -180,7 +185,7 @@ impl Draft {
         while wanted.len() < most
             && let Some(&index) = self.plan.embed.get(self.looked)
         {
-            let key = stash::key(embedding, &self.texts[index]);
+            let key = stash::key(embedding, &self.texts.get(index));
             if !stashed.contains(&key) && chosen.insert(key) {
                 wanted.push(index);
             }

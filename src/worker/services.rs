@@ -1,5 +1,6 @@
 //! What the tasks work with: loader, parser and embedders, made of the settings and the server's environment.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use ai_pipeline::memory::{self, Fingerprint, Memory, Note};
 use ai_pipeline::parse::{self, Parser};
 use ai_pipeline::secret::Secret;
 use ai_pipeline::server::ExternalId;
+use ai_pipeline::texts::Texts;
 use bytes::Bytes;
 use serde_json::Value;
 
@@ -177,7 +179,7 @@ impl Services {
         let prepare = self.prepare(vectorizer, document, columns, None, None);
         async move {
             match prepare.await? {
-                Prepared::Texts { texts, .. } => Ok(texts),
+                Prepared::Texts { texts, .. } => Ok(texts.iter().map(Cow::into_owned).collect()),
                 Prepared::Unchanged { .. } => unreachable!("nothing is known that it could be unchanged from"),
             }
         }
@@ -196,7 +198,7 @@ impl Services {
         let Some(document) = document else {
             let note = Note::between(remembered.as_ref().map(|known| &known.memory), None);
             return Box::pin(std::future::ready(Ok(Prepared::Texts {
-                texts: Vec::new(),
+                texts: Texts::default(),
                 note,
                 reservation,
             })));
@@ -223,7 +225,7 @@ pub enum Prepared {
     Unchanged { note: Note },
     /// Its formatted chunks, and the memory that they take up.
     Texts {
-        texts: Vec<String>,
+        texts: Texts,
         note: Note,
         reservation: Option<Reservation>,
     },
@@ -275,9 +277,9 @@ impl Preparation {
         let text = source.text(&self.parser, config.parsing).await?;
         let (vectorizer, row) = (Arc::clone(&self.vectorizer), self.row);
         let texts = if text.len() < LONG {
-            texts(&vectorizer, &text, &row)?
+            texts(&vectorizer, text, &row)?
         } else {
-            blocking(move || texts(&vectorizer, &text, &row)).await??
+            blocking(move || texts(&vectorizer, text, &row)).await??
         };
         let memory = content.map(|content| Memory {
             tag,
@@ -418,10 +420,7 @@ fn row(vectorizer: &Vectorizer, columns: &Value) -> BTreeMap<String, String> {
 }
 
 /// What is embedded for a text: its chunks, each in the template.
-fn texts(vectorizer: &Vectorizer, text: &str, row: &BTreeMap<String, String>) -> Result<Vec<String>, Failure> {
-    let chunks = vectorizer.splitter.split(text)?;
-    chunks
-        .iter()
-        .map(|chunk| Ok(vectorizer.template.render(chunk, row)?))
-        .collect()
+fn texts(vectorizer: &Vectorizer, text: String, row: &BTreeMap<String, String>) -> Result<Texts, Failure> {
+    let frame = vectorizer.template.frame(row)?;
+    Ok(Texts::new(text, &vectorizer.splitter, frame)?)
 }

@@ -1,5 +1,6 @@
 //! Documents, and what the pipeline makes of them without a server: the reference for what the server stores.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use ai_pipeline::chunk::Splitter;
@@ -38,7 +39,8 @@ pub fn chunks(text: &str) -> Vec<String> {
         is_separator_regex: false,
     };
     let splitter = Splitter::new(&default).expect("the defaults can work");
-    splitter.split(text).expect("the separators are no expressions")
+    let chunks = splitter.split(text).expect("the separators are no expressions");
+    chunks.into_iter().map(Cow::into_owned).collect()
 }
 
 /// The vector that the provider gives for a text.

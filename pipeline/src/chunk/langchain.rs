@@ -3,6 +3,8 @@
 //! Pieces are byte ranges of the text with their length in code points, counted once. `tests/chunk.rs` holds the
 //! comparison with the original.
 
+use std::borrow::Cow;
+
 use super::Error;
 use super::separator::{Cut, Separator, pieces};
 
@@ -64,28 +66,31 @@ impl Joint<'_> {
     }
 
     /// Appends the pieces as one trimmed chunk, or nothing if that is blank.
-    fn emit(&self, text: &str, pieces: &[Piece], chunks: &mut Vec<String>) {
+    fn emit<'t>(&self, text: &'t str, pieces: &[Piece], chunks: &mut Vec<Cow<'t, str>>) {
         let (Some(first), Some(last)) = (pieces.first(), pieces.last()) else {
             return;
         };
-        let joined;
+        let held = &text[first.start..last.end];
         let chunk = match self {
-            Joint::Slice => &text[first.start..last.end],
+            Joint::Slice => Cow::Borrowed(strip(held)),
             Joint::Glue { text: glue, .. } => {
-                let mut buffer = String::with_capacity(last.end - first.start);
+                let mut joined = String::with_capacity(held.len());
                 for (index, piece) in pieces.iter().enumerate() {
                     if index > 0 {
-                        buffer.push_str(glue);
+                        joined.push_str(glue);
                     }
-                    buffer.push_str(&text[piece.start..piece.end]);
+                    joined.push_str(&text[piece.start..piece.end]);
                 }
-                joined = buffer;
-                &joined
+                // What was dropped between them is mostly what is put there.
+                if joined == held {
+                    Cow::Borrowed(strip(held))
+                } else {
+                    Cow::Owned(strip(&joined).to_owned())
+                }
             }
         };
-        let chunk = strip(chunk);
         if !chunk.is_empty() {
-            chunks.push(chunk.to_owned());
+            chunks.push(chunk);
         }
     }
 }
@@ -94,7 +99,7 @@ impl Joint<'_> {
 /// as many as the overlap holds and the next piece leaves room for.
 ///
 /// The window over `pieces` moves forward only, so the time is linear in the pieces and in what is written.
-fn merge(text: &str, pieces: &[Piece], joint: &Joint, limits: &Limits, chunks: &mut Vec<String>) {
+fn merge<'t>(text: &'t str, pieces: &[Piece], joint: &Joint, limits: &Limits, chunks: &mut Vec<Cow<'t, str>>) {
     let glue = joint.length();
     let mut first = 0;
     let mut total = 0;
@@ -143,7 +148,7 @@ impl Character {
         })
     }
 
-    pub fn split(&self, text: &str) -> Result<Vec<String>, Error> {
+    pub fn split<'t>(&self, text: &'t str) -> Result<Vec<Cow<'t, str>>, Error> {
         let cut = pieces(text, 0..text.len(), &self.separator, Cut::Drop)?.unwrap_or_default();
         let mut chunks = Vec::new();
         let joint = Joint::Glue {
@@ -188,7 +193,7 @@ impl Recursive {
         Ok(Recursive { limits, separators })
     }
 
-    pub fn split(&self, text: &str) -> Result<Vec<String>, Error> {
+    pub fn split<'t>(&self, text: &'t str) -> Result<Vec<Cow<'t, str>>, Error> {
         let mut chunks = Vec::new();
         // A stack of our own: each separator of the list can add a level, and the list has no bound.
         let mut levels = vec![self.cut(text, 0..text.len(), 0)?];
@@ -209,7 +214,7 @@ impl Recursive {
                 let left = level.separators;
                 levels.push(self.cut(text, long.start..long.end, left)?);
             } else {
-                chunks.push(text[long.start..long.end].to_owned());
+                chunks.push(Cow::Borrowed(&text[long.start..long.end]));
             }
         }
         Ok(chunks)

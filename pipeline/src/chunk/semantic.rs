@@ -1,5 +1,7 @@
 //! `chunking_text_splitter`: the crate text-splitter, which cuts at the largest semantic unit that fits.
 
+use std::borrow::Cow;
+
 use text_splitter::{ChunkConfig, ChunkSizer, MarkdownSplitter, TextSplitter};
 
 use super::langchain::Limits;
@@ -38,10 +40,10 @@ impl Semantic {
         })
     }
 
-    pub fn split(&self, text: &str) -> Vec<String> {
+    pub fn split<'t>(&self, text: &'t str) -> Vec<Cow<'t, str>> {
         match self {
-            Semantic::Text(splitter) => splitter.chunks(text).map(str::to_owned).collect(),
-            Semantic::Markdown(splitter) => splitter.chunks(text).map(str::to_owned).collect(),
+            Semantic::Text(splitter) => splitter.chunks(text).map(Cow::Borrowed).collect(),
+            Semantic::Markdown(splitter) => splitter.chunks(text).map(Cow::Borrowed).collect(),
         }
     }
 }

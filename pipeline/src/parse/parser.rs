@@ -89,7 +89,7 @@ impl Parser {
             },
         };
         if text::is_clean(&bytes) && needs_no_child(&bytes, &arguments)? {
-            let text = text::decode(&bytes)?;
+            let text = text::of_clean(bytes)?;
             return if text.len() as u64 > limits.text_bytes {
                 Err(self.too_much_text())
             } else {

@@ -1,5 +1,6 @@
 //! Bytes in some charset → text.
 
+use bytes::Bytes;
 use chardetng::{EncodingDetector, Iso2022JpDetection, Utf8Detection};
 use encoding_rs::Encoding;
 use file_format::FileFormat;
@@ -74,6 +75,19 @@ pub fn decode(bytes: &[u8]) -> Result<String, Error> {
     Ok(text)
 }
 
+/// The text of bytes that are clean (see [`is_clean`]): as by [`decode`], but the bytes become the text, where nobody else
+/// holds them, instead of being copied.
+///
+/// # Errors
+///
+/// Those of [`decode`].
+pub fn of_clean(bytes: Bytes) -> Result<String, Error> {
+    match Encoding::for_bom(&bytes) {
+        Some(_) => decode(&bytes),
+        None => String::from_utf8(bytes.into()).or_else(|error| decode(error.as_bytes())),
+    }
+}
+
 fn is_control(byte: u8) -> bool {
     matches!(byte, 0x00..=0x07 | 0x0E..=0x1A | 0x1C..=0x1F)
 }
@@ -128,6 +142,17 @@ mod tests {
         assert!(!is_binary(b"BM \xEF\xF0\xE8\xE2\xE5\xF2"));
         assert!(is_clean("naïve\r\n".as_bytes()));
         assert!(!is_clean(b"a\0b"));
+    }
+
+    #[test]
+    fn clean_bytes_become_the_text_that_decoding_makes_of_them() {
+        for text in ["naïve\r\n", "\u{feff}with a mark", ""] {
+            let bytes = Bytes::from(text.as_bytes().to_vec());
+            assert_eq!(of_clean(bytes.clone()).unwrap(), decode(&bytes).unwrap());
+        }
+        let bytes = Bytes::from(b"nobody else has it".to_vec());
+        let place = bytes.as_ptr();
+        assert_eq!(of_clean(bytes).unwrap().as_ptr(), place);
     }
 
     #[test]
