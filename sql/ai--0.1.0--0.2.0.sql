@@ -60,7 +60,7 @@ LANGUAGE sql STABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp A
     SELECT count(*) FILTER (WHERE t.tgenabled <> 'D') = CASE s.relkind WHEN 'p' THEN 2 ELSE 4 END
     FROM ai._seen_vectorizer v
     JOIN pg_class s ON s.oid = v.source
-    LEFT JOIN pg_trigger t ON t.tgrelid = v.source AND t.tgfoid = to_regproc(v.trigger_function) AND t.tgname <> v.trigger_name || '_replica'
+    LEFT JOIN pg_trigger t ON t.tgrelid = v.source AND t.tgfoid = to_regprocedure(v.trigger_function || '()') AND t.tgname <> v.trigger_name || '_replica'
     WHERE v.id = vectorizer_id
     GROUP BY s.relkind
 $$;
@@ -115,14 +115,15 @@ BEGIN
     ) OR EXISTS (
         SELECT FROM pg_event_trigger_ddl_commands() d
         JOIN pg_trigger t ON t.oid = d.objid
-        JOIN ai._vectorizer v ON v.source = t.tgrelid AND to_regproc(v.trigger_function) = t.tgfoid
+        JOIN ai._vectorizer v ON v.source = t.tgrelid AND to_regprocedure(v.trigger_function || '()') = t.tgfoid
         WHERE d.classid = 'pg_trigger'::regclass
     ) OR EXISTS (
         -- The function of a trigger was renamed or moved.
         SELECT FROM pg_event_trigger_ddl_commands() d
         JOIN pg_trigger t ON t.tgfoid = d.objid
         JOIN ai._vectorizer v ON v.source = t.tgrelid
-        WHERE d.classid = 'pg_proc'::regclass AND to_regproc(v.trigger_function) IS DISTINCT FROM t.tgfoid AND starts_with(t.tgname, v.trigger_name)
+        WHERE d.classid = 'pg_proc'::regclass AND to_regprocedure(v.trigger_function || '()') IS DISTINCT FROM t.tgfoid
+          AND starts_with(t.tgname, v.trigger_name)
     ) OR EXISTS (
         SELECT FROM pg_event_trigger_ddl_commands() d WHERE d.classid = 'pg_namespace'::regclass
     ) THEN
@@ -137,7 +138,10 @@ BEGIN
             SELECT c.relkind, c.oid::regclass::text, c.relowner FROM pg_class c
             WHERE c.oid IN (v.target, v.view, v.queue, v.queue_failed)
             UNION ALL
-            SELECT 'f', p.oid::regprocedure::text, p.proowner FROM pg_proc p WHERE p.oid = to_regproc(v.trigger_function)
+            -- By its name, which somebody else's function may have by now.
+            SELECT 'f', p.oid::regprocedure::text, p.proowner FROM pg_proc p
+            WHERE p.oid = to_regprocedure(v.trigger_function || '()')
+              AND p.proowner IN (SELECT q.relowner FROM pg_class q WHERE q.oid IN (v.queue, v.queue_failed))
         ) AS o (kind, name, owner)
         WHERE o.owner <> s.relowner
           AND v.source IN (SELECT d.objid FROM pg_event_trigger_ddl_commands() d WHERE d.classid = 'pg_class'::regclass)
@@ -185,7 +189,11 @@ BEGIN
         -- First the row: the drops below come by here again.
         DELETE FROM ai._vectorizer v WHERE v.id = vectorizer.id;
         PERFORM ai._stop_indexer(vectorizer.id);
-        SELECT p.oid INTO function FROM pg_proc p WHERE p.oid = to_regproc(vectorizer.trigger_function);
+        -- By its name, which somebody else's function may have by now.
+        SELECT p.oid INTO function FROM pg_proc p
+        WHERE p.oid = to_regprocedure(vectorizer.trigger_function || '()')
+          AND p.proowner IN (SELECT c.relowner FROM pg_class c
+                             WHERE c.oid IN (vectorizer.source, vectorizer.target, vectorizer.queue, vectorizer.queue_failed));
         IF function IS NOT NULL THEN
             EXECUTE format('DROP FUNCTION %s CASCADE', function);
         END IF;

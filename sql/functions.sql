@@ -180,7 +180,7 @@ LANGUAGE sql STABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp A
     SELECT count(*) FILTER (WHERE t.tgenabled <> 'D') = CASE s.relkind WHEN 'p' THEN 2 ELSE 4 END
     FROM ai._seen_vectorizer v
     JOIN pg_class s ON s.oid = v.source
-    LEFT JOIN pg_trigger t ON t.tgrelid = v.source AND t.tgfoid = to_regproc(v.trigger_function) AND t.tgname <> v.trigger_name || '_replica'
+    LEFT JOIN pg_trigger t ON t.tgrelid = v.source AND t.tgfoid = to_regprocedure(v.trigger_function || '()') AND t.tgname <> v.trigger_name || '_replica'
     WHERE v.id = vectorizer_id
     GROUP BY s.relkind
 $$;

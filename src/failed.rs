@@ -23,7 +23,7 @@ type FailedDocuments = TableIterator<
     'static,
     (
         name!(id, i32),
-        name!(primary_key, String),
+        name!(primary_key, Option<String>),
         name!(failure_step, String),
         name!(class, String),
         name!(reason, String),
@@ -41,6 +41,8 @@ struct Queues {
     source_pk: Value,
     queue: String,
     failed: String,
+    /// The caller may read the source, and so its keys.
+    may_read: bool,
 }
 
 impl Queues {
@@ -53,6 +55,7 @@ impl Queues {
             source_pk: row.must::<JsonB>(4).0,
             queue: row.must(5),
             failed: row.must(6),
+            may_read: row.must(7),
         })
     }
 
@@ -88,7 +91,7 @@ fn failed_documents() -> FailedDocuments {
         let mut cursor = Some(restricted_to(queues.owner, || Cursor::open(&sql)));
         let bits = std::iter::from_fn(move || {
             let open = cursor.take()?;
-            let rows = restricted_to(queues.owner, || open.fetch(ROWS, |row| document(queues.id, row)));
+            let rows = restricted_to(queues.owner, || open.fetch(ROWS, |row| document(&queues, row)));
             if rows.is_empty() {
                 open.close();
                 return None;
@@ -101,12 +104,21 @@ fn failed_documents() -> FailedDocuments {
     TableIterator::new(documents.flatten())
 }
 
-type FailedDocument = (i32, String, String, String, String, i32, TimestampWithTimeZone, bool);
+type FailedDocument = (
+    i32,
+    Option<String>,
+    String,
+    String,
+    String,
+    i32,
+    TimestampWithTimeZone,
+    bool,
+);
 
-fn document(id: i32, row: &Row) -> FailedDocument {
+fn document(queues: &Queues, row: &Row) -> FailedDocument {
     (
-        id,
-        row.must(1),
+        queues.id,
+        queues.may_read.then(|| row.must(1)),
         row.must(2),
         row.must(3),
         row.must(4),

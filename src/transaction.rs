@@ -188,23 +188,35 @@ fn aborted(cause: &CaughtError) -> Aborted {
 /// Runs `work` with the privileges of `role`.
 ///
 /// Not `SET ROLE`: a trigger of the role could `RESET` that and be whoever the worker is. What it left behind to be run
-/// later is run, or goes, before the way back: at commit it would run as the worker.
+/// later is run, or goes, before the way back: at commit it would run as the worker. In a session, whose user has cursors
+/// and temporary tables of his own, it may leave nothing.
 pub fn acting_as<T>(role: pg_sys::Oid, work: impl FnOnce() -> T) -> T {
+    if !OURS.get() {
+        put_nothing_off();
+        // SAFETY: a look at the role of the session.
+        let is_himself = unsafe { pg_sys::GetUserId() } == role;
+        return if is_himself { work() } else { restricted_to(role, work) };
+    }
     let switched = Identity::switch(role);
     let value = work();
-    if switched.deferrable {
-        leave_nothing_behind();
-    }
+    leave_nothing_behind();
     drop(switched);
     value
 }
 
+/// From now on all triggers of this transaction fire at once: those that are deferred cannot be, while somebody else acts
+/// who may leave nothing behind.
+///
+/// What its user has put off until now runs as a commit would run it. Neither as whoever acts next, nor as the function that
+/// we may have been called from, which is the extension's in event triggers: the code is the user's.
+fn put_nothing_off() {
+    // SAFETY: a look at the role of the session.
+    let user = Identity::switch(unsafe { pg_sys::GetOuterUserId() });
+    crate::statement::run("SET CONSTRAINTS ALL IMMEDIATE", &[]);
+    drop(user);
+}
+
 fn leave_nothing_behind() {
-    if !OURS.get() {
-        // In a session what its user's writes set off runs as that user in the end, with us or without.
-        crate::statement::run("SET CONSTRAINTS ALL IMMEDIATE", &[]);
-        return;
-    }
     // SAFETY: on the main thread, in a transaction of ours, between two statements and with no cursor of ours open.
     unsafe {
         // Not SET CONSTRAINTS ALL IMMEDIATE: what that fires can say SET CONSTRAINTS ALL DEFERRED and write again. This is
@@ -220,11 +232,10 @@ fn leave_nothing_behind() {
 /// Runs `work` with the privileges of `role` in a session that goes on as somebody else.
 ///
 /// What `role` wrote (operators, row security, triggers) may run, but can leave nothing behind that would run after the way
-/// back: no deferred trigger, no temporary table. So the deferred constraints of the session need not be checked early, as
-/// [`acting_as`] would have them.
+/// back: no deferred trigger, no cursor, no temporary table. Where it only reads: a write that fires a deferred trigger fails,
+/// but for [`acting_as`], which sees to it that there is none.
 pub fn restricted_to<T>(role: pg_sys::Oid, work: impl FnOnce() -> T) -> T {
-    let mut switched = Identity::switch(role);
-    switched.deferrable = false;
+    let switched = Identity::switch(role);
     // SAFETY: as in Identity::switch, which has the state to go back to.
     unsafe {
         let restricted = pg_sys::SECURITY_LOCAL_USERID_CHANGE | pg_sys::SECURITY_RESTRICTED_OPERATION;
@@ -238,8 +249,7 @@ pub fn restricted_to<T>(role: pg_sys::Oid, work: impl FnOnce() -> T) -> T {
 /// Runs `work` with the privileges of the extension's owner of last resort, for what only the extension may touch: its
 /// own tables. `work` must not run anything that a user wrote.
 pub fn acting_as_extension<T>(work: impl FnOnce() -> T) -> T {
-    let mut switched = Identity::switch(pg_sys::Oid::from(pg_sys::BOOTSTRAP_SUPERUSERID));
-    switched.deferrable = false;
+    let switched = Identity::switch(pg_sys::Oid::from(pg_sys::BOOTSTRAP_SUPERUSERID));
     let value = work();
     drop(switched);
     value
@@ -252,7 +262,6 @@ struct Identity {
     /// Settings that are changed from here on are what they were before on the way back: a `search_path` that a trigger has
     /// SET would hold for our own statements.
     settings: i32,
-    deferrable: bool,
 }
 
 impl Identity {
@@ -261,7 +270,6 @@ impl Identity {
             role: pg_sys::InvalidOid,
             context: 0,
             settings: 0,
-            deferrable: true,
         };
         // SAFETY: plain reads and writes of the process' identity; Drop restores it, and so does the end of a
         // (sub)transaction that fails.

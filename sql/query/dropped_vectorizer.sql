@@ -5,9 +5,9 @@ SELECT (SELECT c.oid::regclass::text FROM pg_class c WHERE c.oid = v.source),
        (SELECT c.oid::regclass::text FROM pg_class c WHERE c.oid = v.queue_failed),
        (SELECT c.oid::regclass::text FROM pg_class c WHERE c.oid = v.target),
        (SELECT c.oid::regclass::text FROM pg_class c WHERE c.oid = v.view),
-       (SELECT p.oid::regprocedure::text FROM pg_proc p WHERE p.oid = to_regproc(v.trigger_function)),
+       f.oid::regprocedure::text,
        ARRAY(SELECT format('%I ON %s', t.tgname, t.tgrelid::regclass) FROM pg_trigger t
-             WHERE t.tgfoid = to_regproc(v.trigger_function) AND t.tgparentid = 0 ORDER BY t.tgname),
+             WHERE t.tgfoid = f.oid AND t.tgparentid = 0 ORDER BY t.tgname),
        coalesce((SELECT pg_has_role(current_user, c.relowner, 'MEMBER')
                  FROM pg_class c WHERE c.oid IN (v.source, v.queue) ORDER BY c.oid = v.source DESC LIMIT 1), false)
            OR (SELECT rolsuper FROM pg_roles WHERE rolname = current_user),
@@ -17,4 +17,7 @@ SELECT (SELECT c.oid::regclass::text FROM pg_class c WHERE c.oid = v.source),
           AND a.attname = v.config #>> '{destination,embedding_column}'),
        v.source::oid
 FROM ai._seen_vectorizer v
+-- By its name, which somebody else's function may have by now.
+LEFT JOIN pg_proc f ON f.oid = to_regprocedure(v.trigger_function || '()')
+    AND f.proowner IN (SELECT c.relowner FROM pg_class c WHERE c.oid IN (v.source, v.target, v.queue, v.queue_failed))
 WHERE v.id = $1

@@ -6,4 +6,4 @@ JOIN pg_trigger t ON t.tgrelid = v.source AND t.tgname = v.trigger_name || '_tru
 JOIN pg_class s ON s.oid = t.tgrelid
 JOIN pg_proc p ON p.oid = t.tgfoid AND p.proowner = s.relowner
 JOIN pg_namespace n ON n.oid = p.pronamespace
-WHERE to_regproc(v.trigger_function) IS NULL
+WHERE to_regprocedure(v.trigger_function || '()') IS NULL

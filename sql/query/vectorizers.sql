@@ -34,12 +34,19 @@ SELECT v.id,
 FROM ai._vectorizer v
 LEFT JOIN pg_class s ON s.oid = v.source
 LEFT JOIN ai._vectorizer_state st ON st.id = v.id
+-- pgvector's own type, whatever the column is of: vectors are handed over in its form, and one of the owner's own types would
+-- read them, and what is behind them in memory, as something else.
 LEFT JOIN LATERAL (
     SELECT quote_ident(n.nspname) AS vector_schema, t.oid AS vector_type
-    FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid JOIN pg_namespace n ON n.oid = t.typnamespace
-    WHERE a.attrelid = coalesce(v.target, v.source)
-      AND a.attname = coalesce(v.config #>> '{destination,embedding_column}', 'embedding')
-      AND NOT a.attisdropped
+    FROM pg_extension e
+    JOIN pg_depend d ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid AND d.classid = 'pg_type'::regclass
+    JOIN pg_type t ON t.oid = d.objid AND t.typname = 'vector'
+    JOIN pg_namespace n ON n.oid = t.typnamespace
+    WHERE e.extname = 'vector'
+      AND EXISTS (SELECT FROM pg_attribute a
+                  WHERE a.attrelid = coalesce(v.target, v.source)
+                    AND a.attname = coalesce(v.config #>> '{destination,embedding_column}', 'embedding')
+                    AND NOT a.attisdropped)
 ) AS vector ON true
 WHERE $1 IS NULL OR v.id = $1
 ORDER BY v.id

@@ -9,6 +9,7 @@ use pgrx::prelude::*;
 
 use super::partitions::Partitions;
 use crate::catalog::{self, follow_names};
+use crate::error::raise;
 use crate::key::{In, PrimaryKey};
 use crate::statement::{self, fill, identifier};
 use crate::transaction::acting_as_extension;
@@ -133,11 +134,24 @@ fn define(create: &str, function: &str, body: &str) {
 
 /// Makes a function anew if it is not as it should be. Its owner stays. Most changes of a table leave it as it is, and
 /// take no lock here: tables of one vectorizer may be altered at the same time, as pg_restore does.
-fn make_anew(function: &str, is: &str, should_be: &str) {
-    if is != should_be {
-        define("CREATE OR REPLACE", function, should_be);
-        function_depends_on_extension(function);
+///
+/// Known by name and made as the extension: what is there now must be what was there, and not another function that somebody
+/// gave the name to meanwhile, nor a new one, which would run as the extension.
+fn make_anew(known: &Known, should_be: &str) {
+    if known.body == should_be {
+        return;
     }
+    define("CREATE OR REPLACE", &known.function, should_be);
+    let sql = "SELECT p.proowner FROM pg_proc p WHERE p.oid = to_regprocedure($1 || '()')";
+    let owner = statement::row(sql, &[known.function.as_str().into()], |row| row.must::<Oid>(1));
+    if owner != Some(known.function_owner) {
+        raise(
+            PgSqlErrorCode::ERRCODE_T_R_SERIALIZATION_FAILURE,
+            format!("the function {} was replaced at the same time", known.function),
+            Some("Try it again."),
+        );
+    }
+    function_depends_on_extension(&known.function);
 }
 
 /// Suffix of the name, event, and the rest of the definition. By statement there is a trigger each, because one with
@@ -253,6 +267,7 @@ struct Known {
     function: String,
     trigger: String,
     body: String,
+    function_owner: Oid,
     source_pk: serde_json::Value,
     partitioned: bool,
     deferrable: bool,
@@ -278,6 +293,7 @@ impl Known {
             owner: row.must(12),
             trigger: row.must(13),
             follows_replication: row.must(14),
+            function_owner: row.must(15),
         })
     }
 
@@ -304,7 +320,7 @@ pub fn refresh(source: Option<Oid>) {
         let Some(key) = PrimaryKey::current(vectorizer.source, &vectorizer.source_pk) else {
             // Whoever drops a column of the key must still be able to write to the table.
             let body = include_str!("../../sql/query/idle_trigger_body.sql");
-            acting_as_extension(|| make_anew(&vectorizer.function, &vectorizer.body, body));
+            acting_as_extension(|| make_anew(&vectorizer, body));
             continue;
         };
         let function = TriggerFunction {
@@ -322,7 +338,7 @@ pub fn refresh(source: Option<Oid>) {
             embedding_columns: &embedding_columns(vectorizer.source),
         };
         acting_as_extension(|| {
-            make_anew(&vectorizer.function, &vectorizer.body, &function.body());
+            make_anew(&vectorizer, &function.body());
             // Whatever stood in the way may be mended.
             let mended = include_str!("../../sql/query/mended.sql");
             statement::run(mended, &[vectorizer.id.into()]);

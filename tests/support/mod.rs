@@ -17,6 +17,7 @@
 pub mod cluster;
 pub mod database;
 pub mod documents;
+pub mod lair;
 pub mod process;
 pub mod proxy;
 pub mod s3;

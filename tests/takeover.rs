@@ -1,0 +1,233 @@
+//! Owners who try to become somebody else by way of what the extension makes and keeps for them: the functions of their
+//! triggers, the types of their columns, what their policies leave in the session of an administrator.
+
+mod support;
+
+use support::lair::{assert_only_mallory, by, lair, vectorize};
+use support::{DEADLINE, Scene, wait_until};
+
+/// Why the worker does nothing for a vectorizer.
+fn obstacle(scene: &Scene, name: &str) -> String {
+    let reason = "SELECT coalesce(reason, '') FROM ai.worker_status WHERE vectorizer = ";
+    scene.cluster.value(&format!("{reason}'{name}'"))
+}
+
+/// The extension makes trigger functions anew when a table is altered. It knows them by name.
+#[test]
+fn a_function_is_not_made_anew_in_the_place_of_another() {
+    let scene = lair();
+    by(
+        &scene,
+        "mallory",
+        "CREATE TABLE m.doc (id int PRIMARY KEY, body text);
+         SELECT ai.create_vectorizer('m.doc', name => 'doc', queue_schema => 'm', loading => ai.loading_column('body'),
+             embedding => ai.embedding_openai('text-embedding-3-small', 4));
+         -- The name stays somebody's, but no function of triggers.
+         CREATE FUNCTION m._vectorizer_src_trg_1(int) RETURNS int LANGUAGE sql AS 'SELECT 1';
+         DROP FUNCTION m._vectorizer_src_trg_1() CASCADE;
+         ALTER TABLE m.doc ADD more int;
+         CREATE TRIGGER trap BEFORE INSERT ON m._vectorizer_q_1 FOR EACH ROW EXECUTE FUNCTION m.spring('function')",
+    );
+    let made = "SELECT p.oid::regprocedure || ' of ' || pg_get_userbyid(p.proowner) FROM pg_proc p
+                WHERE p.pronamespace = 'm'::regnamespace AND pg_get_userbyid(p.proowner) <> 'mallory'";
+    assert_eq!(scene.cluster.column(made), [""; 0]);
+    // Where there is one, it runs as its owner.
+    let _ = scene.cluster.try_rows(
+        "SET SESSION AUTHORIZATION mallory;
+         CREATE TRIGGER run AFTER INSERT ON m.doc REFERENCING NEW TABLE AS new_rows
+             FOR EACH STATEMENT EXECUTE FUNCTION m._vectorizer_src_trg_1();
+         INSERT INTO m.doc VALUES (1, 'one')",
+    );
+    scene.cluster.execute("RESET SESSION AUTHORIZATION");
+    assert_only_mallory(&scene, "a function in the place of another");
+}
+
+/// Nor is a function of somebody else given to her, or dropped.
+#[test]
+fn a_function_of_another_owner_is_left_alone() {
+    let scene = lair();
+    scene
+        .cluster
+        .execute("CREATE SCHEMA shared; GRANT ALL ON SCHEMA shared TO mallory, ann");
+    by(
+        &scene,
+        "mallory",
+        "CREATE TABLE m.doc (id int PRIMARY KEY, body text);
+         SELECT ai.create_vectorizer('m.doc', name => 'doc', queue_schema => 'shared', loading => ai.loading_column('body'),
+             embedding => ai.embedding_openai('text-embedding-3-small', 4));
+         ALTER FUNCTION shared._vectorizer_src_trg_1() RENAME TO audit;
+         DROP FUNCTION shared.audit() CASCADE",
+    );
+    let ann = "CREATE FUNCTION shared.audit() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN RETURN NEW; END $$";
+    by(&scene, "ann", ann);
+    let function = || {
+        scene.cluster.column(
+            "SELECT pg_get_userbyid(proowner) || ':' || prosrc FROM pg_proc WHERE oid = to_regproc('shared.audit')",
+        )
+    };
+    let before = function();
+    by(&scene, "mallory", "ALTER TABLE m.doc ADD more int");
+    assert_eq!(function(), before, "after her table was altered");
+    by(
+        &scene,
+        "ann",
+        "CREATE TABLE a.log (id int); CREATE TRIGGER audit BEFORE INSERT ON a.log FOR EACH ROW EXECUTE FUNCTION shared.audit()",
+    );
+    let _ = scene
+        .cluster
+        .try_rows("SET SESSION AUTHORIZATION mallory; SELECT ai.drop_vectorizer('doc')");
+    scene.cluster.execute("RESET SESSION AUTHORIZATION");
+    let triggers = "SELECT tgname FROM pg_trigger WHERE tgrelid = 'a.log'::regclass";
+    assert_eq!(scene.cluster.column(triggers), ["audit"]);
+    by(&scene, "mallory", "DROP TABLE m.doc CASCADE");
+    assert_eq!(function(), before, "after her table was dropped");
+    assert_eq!(scene.cluster.column(triggers), ["audit"]);
+}
+
+/// An administrator makes a vectorizer on a table of hers, whose rows are read as her.
+#[test]
+fn what_is_left_in_the_session_of_an_administrator_does_not_run_as_him() {
+    let scene = lair();
+    by(
+        &scene,
+        "mallory",
+        "CREATE TABLE m.doc (id int PRIMARY KEY, body text);
+         INSERT INTO m.doc VALUES (1, 'one'), (2, 'two');
+         CREATE FUNCTION m.hold() RETURNS bool LANGUAGE plpgsql AS $$
+         BEGIN
+             EXECUTE 'DECLARE held CURSOR WITH HOLD FOR SELECT m.strike(''held_cursor'' || n) FROM generate_series(1, 3) AS n';
+             CREATE TEMP TABLE audit (what text);
+             GRANT ALL ON audit TO PUBLIC;
+             CREATE TRIGGER trap BEFORE INSERT ON audit FOR EACH ROW EXECUTE FUNCTION m.spring('temporary');
+             RETURN true;
+         EXCEPTION WHEN OTHERS THEN
+             RETURN true;
+         END $$;
+         ALTER TABLE m.doc ENABLE ROW LEVEL SECURITY;
+         ALTER TABLE m.doc FORCE ROW LEVEL SECURITY;
+         CREATE POLICY trap ON m.doc USING (m.hold())",
+    );
+    scene.cluster.execute(
+        "SELECT ai.create_vectorizer('m.doc', name => 'doc', loading => ai.loading_column('body'),
+             embedding => ai.embedding_openai('text-embedding-3-small', 4))",
+    );
+    assert_only_mallory(&scene, "what is held");
+    // His own table is not hidden by one of hers.
+    scene
+        .cluster
+        .execute("CREATE TABLE public.audit (what text); INSERT INTO audit VALUES ('his')");
+    assert_only_mallory(&scene, "what is temporary");
+    let embedded = "SELECT count(*) FROM m.doc_embedding_store";
+    scene.cluster.wait_for("her rows are embedded", embedded, "2");
+}
+
+/// The worker hands vectors over in the form of pgvector's type: another type would read them, and what is behind them, as
+/// something else.
+#[test]
+fn vectors_are_handed_over_as_what_they_are() {
+    let scene = lair();
+    for (number, base) in ["bytea", "path"].iter().enumerate() {
+        let name = format!("doc{number}");
+        vectorize(&scene, "mallory", "m", &name);
+        by(
+            &scene,
+            "mallory",
+            &format!(
+                "DROP DOMAIN IF EXISTS m.vector;
+                 CREATE DOMAIN m.vector AS {base};
+                 CREATE FUNCTION m.vector_dims(m.vector) RETURNS int LANGUAGE sql AS 'SELECT 4';
+                 DROP VIEW m.{name}_embedding;
+                 ALTER TABLE m.{name}_embedding_store ALTER embedding TYPE m.vector USING NULL;
+                 INSERT INTO m.{name} VALUES (1, 'one')"
+            ),
+        );
+        wait_until(
+            "the vectorizer stands still",
+            DEADLINE,
+            || {
+                (
+                    obstacle(&scene, &name),
+                    scene
+                        .cluster
+                        .value(&format!("SELECT count(*) FROM m.{name}_embedding_store")),
+                )
+            },
+            |(reason, written)| {
+                assert_eq!(written, "0", "as {base}");
+                !reason.is_empty()
+            },
+        );
+        by(
+            &scene,
+            "mallory",
+            &format!("DROP TABLE m.{name} CASCADE; DROP FUNCTION m.vector_dims"),
+        );
+    }
+    // A narrower type of pgvector's own takes them.
+    vectorize(&scene, "mallory", "m", "half");
+    by(
+        &scene,
+        "mallory",
+        "DROP VIEW m.half_embedding;
+         ALTER TABLE m.half_embedding_store ALTER embedding TYPE halfvec(4);
+         INSERT INTO m.half VALUES (1, 'one')",
+    );
+    let length = "SELECT coalesce(max(round(l2_norm(embedding)::numeric, 1)), 0) FROM m.half_embedding_store";
+    scene.cluster.wait_for("a vector of half the width", length, "1.0");
+}
+
+/// Primary keys may be signed addresses: who watches over the server and may not read the table does not see them.
+#[test]
+fn keys_of_failed_documents_are_for_who_may_read_the_table() {
+    let scene = lair();
+    scene.cluster.execute("GRANT pg_monitor TO victim");
+    by(
+        &scene,
+        "mallory",
+        "CREATE TABLE m.doc (uri text PRIMARY KEY);
+         SELECT ai.create_vectorizer('m.doc', name => 'doc', loading => ai.loading_uri('uri'),
+             embedding => ai.embedding_openai('text-embedding-3-small', 4));
+         INSERT INTO m.doc VALUES ('/canary')",
+    );
+    let failed = "SELECT count(*) FROM ai.vectorizer_failed";
+    scene.cluster.wait_for("it fails", failed, "1");
+    let asked = "SELECT primary_key::text IS NULL FROM ";
+    for place in ["ai.vectorizer_failed", "ai._failed_documents()"] {
+        let seen = scene
+            .cluster
+            .value(&format!("SET ROLE victim; {asked}{place}; RESET ROLE"));
+        assert_eq!(seen, "t", "{place}");
+        let seen = scene
+            .cluster
+            .value(&format!("SET ROLE mallory; {asked}{place}; RESET ROLE"));
+        assert_eq!(seen, "f", "{place}");
+    }
+}
+
+/// A trigger of hers that waits for the end of her transaction, in which the extension acts as somebody else.
+#[test]
+fn what_was_put_off_runs_as_who_put_it_off() {
+    let scene = lair();
+    scene.cluster.execute(
+        "CREATE TABLE public.part (id int PRIMARY KEY, body text) PARTITION BY RANGE (id);
+         CREATE TABLE public.part_1 PARTITION OF public.part FOR VALUES FROM (0) TO (10);
+         SELECT ai.create_vectorizer('public.part', name => 'part', loading => ai.loading_column('body'),
+             embedding => ai.embedding_openai('text-embedding-3-small', 4))",
+    );
+    by(
+        &scene,
+        "mallory",
+        "CREATE TABLE m.bait (id int);
+         CREATE CONSTRAINT TRIGGER trap AFTER INSERT ON m.bait DEFERRABLE INITIALLY DEFERRED
+             FOR EACH ROW EXECUTE FUNCTION m.spring('put off');
+         CREATE TABLE m.other (id int);
+         CREATE TRIGGER _vectorizer_src_trg_1_truncate AFTER TRUNCATE ON m.other EXECUTE FUNCTION m.spring('x');
+         BEGIN;
+         INSERT INTO m.bait VALUES (1);
+         -- As if a partition had lost it.
+         DROP TRIGGER _vectorizer_src_trg_1_truncate ON m.other;
+         COMMIT",
+    );
+    assert_only_mallory(&scene, "what was put off");
+    assert_eq!(scene.cluster.column("SELECT trap FROM m.struck"), ["put off"]);
+}
