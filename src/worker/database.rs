@@ -146,7 +146,7 @@ impl Worker {
             while let Some(event) = self.bridge.take() {
                 self.land(event);
             }
-            self.advance();
+            let more = self.advance();
             self.claim();
             self.watch_indexes();
             self.renew();
@@ -154,7 +154,9 @@ impl Worker {
             if self.is_idle() && self.leave() {
                 super::end(0);
             }
-            self.bridge.wait(self.pause());
+            if !more {
+                self.bridge.wait(self.pause());
+            }
         }
     }
 

@@ -76,12 +76,22 @@ impl Worker {
         self.flights.insert(event.flight, flight);
     }
 
-    /// Does the main thread's steps of all documents that wait for one: those of a vectorizer that wait for the same, many
-    /// in a transaction.
-    pub(super) fn advance(&mut self) {
-        for (step, numbers) in self.batches() {
+    /// Does the main thread's steps of documents that wait for one: those of a vectorizer that wait for the same, many in a
+    /// transaction. Whether more wait for theirs.
+    ///
+    /// What gives the network threads something to do comes first, and of what takes long (to write, above all) only one
+    /// batch, that of the oldest document: between two, others are claimed and compared. Otherwise all documents would be
+    /// written, and then all be at the provider, and one of the two would always be idle.
+    pub(super) fn advance(&mut self) -> bool {
+        let (quick, mut long): (Vec<_>, Vec<_>) = self
+            .batches()
+            .into_iter()
+            .partition(|(step, _)| matches!(step, Step::Read | Step::Compare));
+        let oldest = (0..long.len()).min_by_key(|&index| long[index].1.first().copied());
+        let next = oldest.map(|index| long.swap_remove(index));
+        for (step, numbers) in quick.into_iter().chain(next) {
             if crate::worker::must_end() {
-                return;
+                return false;
             }
             // A conflict over a table has put off the others of its vectorizer meanwhile.
             let now = Instant::now();
@@ -111,6 +121,7 @@ impl Worker {
             }
             self.last_busy = Instant::now();
         }
+        !long.is_empty()
     }
 
     /// Documents that wait for the main thread, those together that can share a transaction.
