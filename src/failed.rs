@@ -33,7 +33,7 @@ type FailedDocuments = TableIterator<
     ),
 >;
 
-/// Queue and failed queue of a vectorizer, quoted and with their schemas.
+/// Queue, failed queue and intake of a vectorizer, quoted and with their schemas.
 struct Queues {
     id: i32,
     owner: Oid,
@@ -41,6 +41,7 @@ struct Queues {
     source_pk: Value,
     queue: String,
     failed: String,
+    intake: String,
 }
 
 impl Queues {
@@ -53,6 +54,7 @@ impl Queues {
             source_pk: row.must::<JsonB>(4).0,
             queue: row.must(5),
             failed: row.must(6),
+            intake: row.must(7),
         })
     }
 
@@ -67,6 +69,8 @@ impl Queues {
         let values = [
             ("queue", self.queue.as_str()),
             ("failed", &self.failed),
+            ("intake", &self.intake),
+            ("failed_is_intake", &key.same(failed, ("i", In::Queue))),
             ("pk", &key.list("", In::Queue)),
             ("each_failed_pk", &key.list("f.", In::Queue)),
             ("primary_key", &object(key.labelled(item))),

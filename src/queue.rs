@@ -47,6 +47,25 @@ pub enum Content {
     Bytes(Vec<u8>),
 }
 
+/// What became of the changes that waited in the intake.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TakenIn {
+    /// There may be more of them.
+    pub more: bool,
+    /// A user's transaction was in the way of some.
+    pub left_behind: bool,
+}
+
+/// Moves up to `limit` changes from the intake to the queue.
+pub fn take_in(vectorizer: &Vectorizer, limit: usize) -> TakenIn {
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let taken = statement::row(&vectorizer.statements.take_in, &[limit.into()], |row| TakenIn {
+        more: row.must::<i64>(1) >= limit,
+        left_behind: row.must::<i64>(2) > 0,
+    });
+    taken.unwrap_or_default()
+}
+
 /// Takes up to `limit` documents; `suspects` are those that a process died with.
 pub fn claim(vectorizer: &Vectorizer, limit: usize, lease: i64, duration: Duration, suspects: bool) -> Vec<Item> {
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);

@@ -47,14 +47,15 @@ SELECT pg_temp.error_of(pg_temp.into_column($$ai.destination_column('vec_2')$$))
 -- With them a third, that writes chunks.
 ALTER SEQUENCE ai.vectorizer_id_seq RESTART 111;
 CREATE FUNCTION pg_temp.queued() RETURNS TABLE ("101" text, "102" text, "103" text) LANGUAGE sql AS $$
+    SELECT ai._take_in(id) FROM generate_series(101, 103) AS id;
     SELECT (SELECT string_agg(id || ' v' || version, ', ' ORDER BY id) FROM ai._vectorizer_q_101),
            (SELECT string_agg(id || ' v' || version, ', ' ORDER BY id) FROM ai._vectorizer_q_102),
            (SELECT string_agg(id || ' v' || version, ', ' ORDER BY id) FROM ai._vectorizer_q_103)
 $$;
 CREATE FUNCTION pg_temp.work() RETURNS void LANGUAGE sql AS $$
-    DELETE FROM ai._vectorizer_q_101;
-    DELETE FROM ai._vectorizer_q_102;
-    DELETE FROM ai._vectorizer_q_103;
+    DELETE FROM ai._vectorizer_q_101; DELETE FROM ai._vectorizer_intake_101;
+    DELETE FROM ai._vectorizer_q_102; DELETE FROM ai._vectorizer_intake_102;
+    DELETE FROM ai._vectorizer_q_103; DELETE FROM ai._vectorizer_intake_103;
 $$;
 INSERT INTO app.doc (id, body) VALUES (1, 'one'), (2, 'two');
 SELECT * FROM pg_temp.queued();

@@ -13,10 +13,11 @@ CREATE FUNCTION pg_temp.work() RETURNS void LANGUAGE sql AS $$
     DELETE FROM doc_embedding_store;
     INSERT INTO doc_embedding_store (id, chunk_seq, chunk, embedding)
     SELECT id, seq, coalesce(body, ''), '[1,0]' FROM doc, generate_series(0, 1) AS seq;
-    DELETE FROM ai._vectorizer_q_101;
+    DELETE FROM ai._vectorizer_q_101; DELETE FROM ai._vectorizer_intake_101;
     DELETE FROM ai._vectorizer_q_failed_101;
 $$;
 CREATE FUNCTION pg_temp.state() RETURNS TABLE (queued text, failed text, embedded text) LANGUAGE sql AS $$
+    SELECT ai._take_in(101);
     SELECT (SELECT string_agg(id || ' v' || version, ', ' ORDER BY id) FROM ai._vectorizer_q_101),
            (SELECT string_agg(id::text, ', ' ORDER BY id) FROM ai._vectorizer_q_failed_101),
            (SELECT string_agg(DISTINCT id::text, ', ') FROM doc_embedding_store)

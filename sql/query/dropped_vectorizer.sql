@@ -15,6 +15,7 @@ SELECT (SELECT c.oid::regclass::text FROM pg_class c WHERE c.oid = v.source),
        (SELECT a.attname::text FROM pg_attribute a
         WHERE a.attrelid = v.source AND NOT a.attisdropped
           AND a.attname = v.config #>> '{destination,embedding_column}'),
-       v.source::oid
+       v.source::oid,
+       (SELECT c.oid::regclass::text FROM pg_class c WHERE c.oid = v.intake)
 FROM ai._seen_vectorizer v
 WHERE v.id = $1

@@ -12,13 +12,17 @@ use pgrx::prelude::*;
 
 use super::{BUSY, Worker};
 use crate::catalog::{self, Remembered, Vectorizer};
-use crate::queue::Content;
+use crate::queue::{Content, TakenIn};
 use crate::worker::flight::{Event, Flight, Memory, Opening, Outcome, Stage};
 use crate::worker::shared_memory;
 use crate::{error, queue, server, stash, transaction};
 
 /// Documents taken by one statement: enough to make it cheap, few enough that vectorizers take turns.
 const CLAIM: usize = 256;
+/// Changes that are put into the queue by one statement: some milliseconds, which documents that are in the air have to wait.
+const TAKE_IN: usize = 5000;
+/// How long until the next try to put those into the queue that a user's transaction was in the way of.
+const BLOCKED: Duration = Duration::from_secs(1);
 /// However short the wait until something is due, there is a breath between two looks at the same queue.
 pub(super) const BREATH: Duration = Duration::from_millis(50);
 
@@ -126,21 +130,33 @@ impl Worker {
             return;
         }
         let (duration, alone) = (self.settings.lease_duration, self.flights.is_empty());
+        let takes_in = !std::mem::take(&mut self.stations[index].intake_is_blocked);
         let claimed = transaction::run(|| {
             // Whatever a document does to the server, and whatever synchronous_commit says, the attempt is counted.
             transaction::must_last();
             transaction::acting_as(vectorizer.owner, || {
                 let mut suspect = false;
+                let taken_in = if takes_in {
+                    queue::take_in(vectorizer, TAKE_IN)
+                } else {
+                    TakenIn {
+                        more: false,
+                        left_behind: true,
+                    }
+                };
                 let mut items = queue::claim(vectorizer, limit, rand::random(), duration, false);
                 if items.is_empty() && alone {
                     items = queue::claim(vectorizer, 1, rand::random(), duration, true);
                     suspect = !items.is_empty();
                 }
-                let due = if items.len() < limit {
+                let mut due = if items.len() < limit && !taken_in.more {
                     queue::next_due(vectorizer)
                 } else {
                     Some(Duration::ZERO)
                 };
+                if taken_in.left_behind {
+                    due = Some(due.map_or(BLOCKED, |due| due.min(BLOCKED)));
+                }
                 let remembered = catalog::memories(vectorizer, &items);
                 (items, remembered, suspect, due)
             })
@@ -151,6 +167,7 @@ impl Worker {
                 let more = items.len() == limit;
                 let wait = due.map(|wait| if more { wait } else { wait.max(BREATH) });
                 self.stations[index].look_at = wait.map(|wait| Instant::now() + wait);
+                self.stations[index].take_in_at = None;
                 let dry = items.is_empty() && due.is_none_or(|wait| wait > Duration::ZERO);
                 for item in items {
                     let remembered = remembered.remove(&item.number);
@@ -173,6 +190,8 @@ impl Worker {
                 }
             }
             Err(aborted) if error::is_lock_conflict(&aborted) => {
+                // Whatever was in the way: a document of the queue need not wait for a change of another.
+                self.stations[index].intake_is_blocked = takes_in;
                 self.stations[index].look_at = Some(Instant::now() + BUSY);
             }
             Err(aborted) => {
@@ -190,6 +209,35 @@ impl Worker {
                     }
                 }
             }
+        }
+    }
+
+    /// Puts what has changed into the queues that are not looked at now: paused ones, and those that are worked on at times.
+    /// The keys that the triggers append would be more than there are documents, in time.
+    pub(super) fn take_in(&mut self) {
+        let now = Instant::now();
+        for station in &mut self.stations {
+            if station.takes_in_at().is_none_or(|at| at > now) {
+                continue;
+            }
+            let vectorizer = &station.vectorizer;
+            let taken =
+                transaction::run(|| transaction::acting_as(vectorizer.owner, || queue::take_in(vectorizer, TAKE_IN)));
+            station.take_in_at = match taken {
+                Ok(TakenIn { more: true, .. }) => Some(now),
+                Ok(TakenIn { left_behind: true, .. }) => Some(now + BLOCKED),
+                Ok(TakenIn { .. }) => None,
+                Err(aborted) if error::is_lock_conflict(&aborted) => Some(now + BLOCKED),
+                // Whoever works on the queue next says so where users see it.
+                Err(aborted) => {
+                    log!(
+                        "ai: cannot take in what has changed for vectorizer {}: {}",
+                        vectorizer.name,
+                        aborted.message
+                    );
+                    None
+                }
+            };
         }
     }
 

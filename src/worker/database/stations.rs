@@ -15,6 +15,10 @@ pub(super) struct Station {
     pub(super) vectorizer: Arc<Vectorizer>,
     /// `None`: the queue is empty, and whoever fills it wakes us.
     pub(super) look_at: Option<Instant>,
+    /// When to put what waits in its intake into its queue, where the queue is not looked at meanwhile.
+    pub(super) take_in_at: Option<Instant>,
+    /// A user's transaction was in the way of that.
+    pub(super) intake_is_blocked: bool,
     /// Its configuration was at fault: nothing before this, then one document.
     pub(super) paused_until: Option<Instant>,
     /// Its queue is worked on at times only: `look_at` is the next one, and it works until the queue is dry.
@@ -27,6 +31,13 @@ pub(super) struct Station {
     pub(super) index_looked: Option<Instant>,
     /// It was there.
     pub(super) index_ready: bool,
+}
+
+impl Station {
+    /// When its intake is to be emptied by itself: whoever looks at its queue does it anyway.
+    pub(super) fn takes_in_at(&self) -> Option<Instant> {
+        self.take_in_at.filter(|_| self.at_times || self.paused_until.is_some())
+    }
 }
 
 impl Worker {
