@@ -128,7 +128,7 @@ impl PrimaryKey {
         if self.0.iter().all(|column| column.joins.0) || self.0.iter().all(|column| column.joins.1) {
             return self.same(left, right);
         }
-        let row = |(alias, table): (&str, In)| format!("ROW({})", self.list(&format!("{alias}."), table));
+        let row = |(alias, table): (&str, In)| format!("ROW({})::record", self.list(&format!("{alias}."), table));
         format!("{} OPERATOR(pg_catalog.*=) {}", row(left), row(right))
     }
 

@@ -83,15 +83,18 @@ SELECT * FROM pg_temp.queued();
 -- Dropping keeps the column, drop_all takes it with it; the others know.
 INSERT INTO app.doc (id, body) VALUES (1, 'one');
 SELECT ai.drop_vectorizer(102);
+SELECT ai._take_in(101), ai._take_in(103);
 DELETE FROM ai._vectorizer_q_101;
 DELETE FROM ai._vectorizer_q_103;
 SELECT column_name FROM information_schema.columns WHERE table_schema = 'app' AND table_name = 'doc' ORDER BY ordinal_position;
 -- The column is now like any other.
 UPDATE app.doc SET "Vec 1" = '[1,1]';
+SELECT ai._take_in(101), ai._take_in(103);
 SELECT (SELECT count(*) FROM ai._vectorizer_q_101) AS "101", (SELECT count(*) FROM ai._vectorizer_q_103) AS "103";
 SELECT ai.drop_vectorizer('app_doc_vec_2', drop_all => true);
 SELECT column_name FROM information_schema.columns WHERE table_schema = 'app' AND table_name = 'doc' ORDER BY ordinal_position;
 UPDATE app.doc SET body = 'two';
+SELECT ai._take_in(101);
 SELECT id, version FROM ai._vectorizer_q_101;
 -- if_not_exists finds it by its derived name.
 SELECT ai.create_vectorizer('app.doc', destination => ai.destination_column('Vec 1'), loading => ai.loading_column('body'),

@@ -122,7 +122,7 @@ impl Partitions<'_> {
                 }
                 None => (),
             }
-            for queue in [self.queue, self.failed] {
+            for queue in [self.queue, self.failed, self.intake] {
                 statement::run(&prune(quietly, queue, In::Queue), &[]);
             }
             gone

@@ -397,9 +397,9 @@ fn prune_vectorizer(vectorizer_id: i32) {
     }
     for vectorizer in Known::read(None, Some(vectorizer_id)) {
         if let Some(key) = PrimaryKey::current(vectorizer.source, &vectorizer.source_pk) {
-            vectorizer
-                .partitions(&key, vectorizer.intake.as_deref().unwrap_or_default())
-                .prune();
+            // One of version 0.1.0 has no intake yet, which its triggers could have written to.
+            let intake = vectorizer.intake.as_deref().unwrap_or(&vectorizer.queue);
+            vectorizer.partitions(&key, intake).prune();
         }
     }
 }
