@@ -67,6 +67,9 @@ pub enum Schedule {
 #[derive(Debug)]
 pub struct Statements {
     pub take_in: String,
+    pub lock_intake: String,
+    pub intake_is_empty: String,
+    pub empty_intake: String,
     pub claim: String,
     pub taken: String,
     pub read: String,
@@ -326,6 +329,7 @@ impl Statements {
             ("queue", &names.queue),
             ("failed", &names.failed),
             ("intake", &names.intake),
+            ("intake_literal", &statement::literal(&names.intake)),
             ("target", names.target.as_deref().unwrap_or_default()),
             ("embedding", &embedding),
             ("vector_schema", &names.vector_schema),
@@ -368,6 +372,9 @@ impl Statements {
         }
         Statements {
             take_in: of!("take_in"),
+            lock_intake: of!("lock_intake"),
+            intake_is_empty: of!("intake_is_empty"),
+            empty_intake: of!("empty_intake"),
             claim: of!("claim"),
             taken: of!("taken"),
             read: of!("read"),

@@ -232,7 +232,7 @@ impl Worker {
                     Schedule::Never => None,
                 },
                 take_in_at: Some(now),
-                intake_is_blocked: false,
+                intake_not_before: now,
                 at_times: vectorizer.schedule != Schedule::AtOnce,
                 paused_until: vectorizer.paused.map(|wait| now + wait),
                 has_notes: vectorizer.has_notes,

@@ -12,7 +12,7 @@ use pgrx::prelude::*;
 
 use super::{BUSY, Worker};
 use crate::catalog::{self, Remembered, Vectorizer};
-use crate::queue::{Content, TakenIn};
+use crate::queue::Content;
 use crate::worker::flight::{Event, Flight, Memory, Opening, Outcome, Stage};
 use crate::worker::shared_memory;
 use crate::{error, queue, server, stash, transaction};
@@ -130,44 +130,43 @@ impl Worker {
             return;
         }
         let (duration, alone) = (self.settings.lease_duration, self.flights.is_empty());
-        let takes_in = !std::mem::take(&mut self.stations[index].intake_is_blocked);
+        let wait = self.stations[index]
+            .intake_not_before
+            .saturating_duration_since(Instant::now());
+        let takes_in = wait.is_zero();
         let claimed = transaction::run(|| {
             // Whatever a document does to the server, and whatever synchronous_commit says, the attempt is counted.
             transaction::must_last();
             transaction::acting_as(vectorizer.owner, || {
                 let mut suspect = false;
-                let taken_in = if takes_in {
-                    queue::take_in(vectorizer, TAKE_IN)
-                } else {
-                    TakenIn {
-                        more: false,
-                        left_behind: true,
-                    }
-                };
+                let taken_in = takes_in.then(|| queue::take_in(vectorizer, TAKE_IN));
                 let mut items = queue::claim(vectorizer, limit, rand::random(), duration, false);
                 if items.is_empty() && alone {
                     items = queue::claim(vectorizer, 1, rand::random(), duration, true);
                     suspect = !items.is_empty();
                 }
-                let mut due = if items.len() < limit && !taken_in.more {
+                let mut due = if items.len() < limit && !taken_in.is_some_and(|taken| taken.more) {
                     queue::next_due(vectorizer)
                 } else {
                     Some(Duration::ZERO)
                 };
-                if taken_in.left_behind {
-                    due = Some(due.map_or(BLOCKED, |due| due.min(BLOCKED)));
+                if taken_in.is_none_or(|taken| taken.left_behind) {
+                    let again = if takes_in { BLOCKED } else { wait };
+                    due = Some(due.map_or(again, |due| due.min(again)));
                 }
                 let remembered = catalog::memories(vectorizer, &items);
-                (items, remembered, suspect, due)
+                (items, remembered, suspect, due, taken_in)
             })
         });
         match claimed {
-            Ok((items, mut remembered, suspect, due)) => {
+            Ok((items, mut remembered, suspect, due, taken_in)) => {
                 self.refused.remove(&vectorizer.id);
                 let more = items.len() == limit;
                 let wait = due.map(|wait| if more { wait } else { wait.max(BREATH) });
                 self.stations[index].look_at = wait.map(|wait| Instant::now() + wait);
-                self.stations[index].take_in_at = None;
+                if let Some(taken_in) = taken_in {
+                    self.stations[index].took_in(&taken_in);
+                }
                 let dry = items.is_empty() && due.is_none_or(|wait| wait > Duration::ZERO);
                 for item in items {
                     let remembered = remembered.remove(&item.number);
@@ -191,7 +190,9 @@ impl Worker {
             }
             Err(aborted) if error::is_lock_conflict(&aborted) => {
                 // Whatever was in the way: a document of the queue need not wait for a change of another.
-                self.stations[index].intake_is_blocked = takes_in;
+                if takes_in {
+                    self.stations[index].intake_not_before = Instant::now() + BLOCKED;
+                }
                 self.stations[index].look_at = Some(Instant::now() + BUSY);
             }
             Err(aborted) => {
@@ -220,24 +221,25 @@ impl Worker {
             if station.takes_in_at().is_none_or(|at| at > now) {
                 continue;
             }
-            let vectorizer = &station.vectorizer;
+            station.take_in_at = None;
+            let vectorizer = Arc::clone(&station.vectorizer);
             let taken =
-                transaction::run(|| transaction::acting_as(vectorizer.owner, || queue::take_in(vectorizer, TAKE_IN)));
-            station.take_in_at = match taken {
-                Ok(TakenIn { more: true, .. }) => Some(now),
-                Ok(TakenIn { left_behind: true, .. }) => Some(now + BLOCKED),
-                Ok(TakenIn { .. }) => None,
-                Err(aborted) if error::is_lock_conflict(&aborted) => Some(now + BLOCKED),
-                // Whoever works on the queue next says so where users see it.
-                Err(aborted) => {
-                    log!(
-                        "ai: cannot take in what has changed for vectorizer {}: {}",
-                        vectorizer.name,
-                        aborted.message
-                    );
-                    None
+                transaction::run(|| transaction::acting_as(vectorizer.owner, || queue::take_in(&vectorizer, TAKE_IN)));
+            match taken {
+                Ok(taken_in) => {
+                    station.took_in(&taken_in);
+                    if taken_in.more || taken_in.left_behind {
+                        station.take_in_at = Some(if taken_in.more { now } else { now + BLOCKED });
+                    }
                 }
-            };
+                Err(aborted) if error::is_lock_conflict(&aborted) => station.take_in_at = Some(now + BLOCKED),
+                // Whoever works on the queue next says so where users see it.
+                Err(aborted) => log!(
+                    "ai: cannot take in what has changed for vectorizer {}: {}",
+                    vectorizer.name,
+                    aborted.message
+                ),
+            }
         }
     }
 
