@@ -10,7 +10,8 @@ WITH change AS MATERIALIZED (
 ), known AS MATERIALIZED (
     SELECT q.item FROM changed k JOIN {queue} q ON {key_is_item} FOR UPDATE OF q SKIP LOCKED
 ), busy AS MATERIALIZED (
-    SELECT {key_pk} FROM changed k JOIN {queue} q ON {key_is_item} WHERE NOT EXISTS (SELECT FROM known n WHERE n.item = q.item)
+    -- By a hash, also where plans are made to follow indexes.
+    SELECT {key_pk} FROM changed k JOIN {queue} q ON {key_is_item} WHERE q.item NOT IN (SELECT n.item FROM known n)
 ), again AS (
     UPDATE {queue} q SET {changed} FROM known n WHERE q.item = n.item
 ), fresh AS (

@@ -19,8 +19,8 @@ use crate::{error, queue, server, stash, transaction};
 
 /// Documents taken by one statement: enough to make it cheap, few enough that vectorizers take turns.
 const CLAIM: usize = 256;
-/// Changes that are put into the queue by one statement: some milliseconds, which documents that are in the air have to wait.
-const TAKE_IN: usize = 5000;
+/// Changes that are put into the queue by one statement: some tens of milliseconds, which what is in the air has to wait.
+const TAKE_IN: usize = 2000;
 /// How long until the next try to put those into the queue that a user's transaction was in the way of.
 const BLOCKED: Duration = Duration::from_secs(1);
 /// However short the wait until something is due, there is a breath between two looks at the same queue.
@@ -206,7 +206,12 @@ impl Worker {
                             vectorizer.name,
                             failure.reason
                         );
-                        self.stations[index].look_at = Some(Instant::now() + retry::backoff(1, rand::random()));
+                        let again = Instant::now() + retry::backoff(1, rand::random());
+                        self.stations[index].look_at = Some(again);
+                        if takes_in {
+                            // A key that the queue refuses keeps no document of the queue waiting.
+                            self.stations[index].intake_not_before = again + BLOCKED;
+                        }
                     }
                 }
             }
