@@ -28,8 +28,8 @@ def prepare(session):
 
 def empty(session):
     """All tables and queues as new, so that no run finds the dead rows of the one before."""
-    queue = session.value("SELECT queue FROM ai._vectorizer")
-    session.query(f"TRUNCATE {', '.join(TABLES)}, by_row_queue; TRUNCATE {queue}")
+    queue, intake = session.query("SELECT queue, intake FROM ai._vectorizer")[0]
+    session.query(f"TRUNCATE {', '.join(TABLES)}, by_row_queue; TRUNCATE {queue}, {intake}")
 
 
 def microseconds(session, sql, rows):
@@ -58,8 +58,11 @@ STATEMENTS = (
 
 
 def wait_for_quiet(session):
-    """Autovacuum has looked at what was written."""
-    while session.value("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'autovacuum worker'") != "0":
+    """Autovacuum has looked at what was written, and the worker has put into the queue what the triggers wrote down."""
+    intake = session.value("SELECT intake FROM ai._vectorizer")
+    busy = f"""SELECT EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'autovacuum worker')
+        OR EXISTS (SELECT FROM {intake})"""
+    while session.value(busy) != "f":
         time.sleep(LOOK_EVERY)
 
 

@@ -32,6 +32,7 @@ BEGIN
         WHERE v.id = vectorizer.id;
         -- Nobody writes to the source from here on, so that nothing is missed between our triggers and pgai's.
         EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', vectorizer.source);
+        PERFORM ai._take_in(vectorizer.id);
         EXECUTE format('DELETE FROM pgai.%I',
             CASE vectorizer.queue_schema WHEN 'ai' THEN vectorizer.queue_table ELSE '_vectorizer_q_' || vectorizer.id END);
         EXECUTE format('INSERT INTO pgai.%I (%s) SELECT %s FROM %s',

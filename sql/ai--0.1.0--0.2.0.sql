@@ -21,12 +21,18 @@ ALTER TABLE ai._vectorizer ADD COLUMN partitions oid[] NOT NULL DEFAULT '{}';
 COMMENT ON COLUMN ai._vectorizer.partitions IS
     'The partitions of the source that have been dealt with: the rows of another are work.';
 
+-- Triggers write to a table of their own, and the worker fills the queue from it.
+
+ALTER TABLE ai._vectorizer ADD COLUMN intake regclass;
+COMMENT ON COLUMN ai._vectorizer.intake IS
+    'Where the triggers write down the keys of what has changed, for the worker to put into the queue. NULL in a row of version 0.1.0, until its triggers are made anew.';
+
 -- Who sees a vectorizer: whoever the owner of its source is, may SELECT from its queue (grant_to of ai.create_vectorizer),
 -- or may SELECT from the table above, which sees all (superusers, pg_monitor, ai.grant_vectorizer_usage). Postgres knows
 -- how to grant, show, dump and revoke each of them. Functions that run as their caller read this, not the table.
 CREATE VIEW ai._seen_vectorizer WITH (security_barrier) AS
 SELECT v.id, v.name, v.source, v.source_pk, v.queue, v.queue_failed, v.target, v.view, v.trigger_function, v.trigger_name,
-       v.config, v.disabled, v.partitions
+       v.config, v.disabled, v.partitions, v.intake
 FROM ai._vectorizer v
 LEFT JOIN pg_catalog.pg_class s ON s.oid OPERATOR(pg_catalog.=) v.source::pg_catalog.oid
 WHERE pg_catalog.has_table_privilege('ai._vectorizer'::pg_catalog.regclass, 'SELECT')
@@ -101,7 +107,7 @@ DECLARE
 BEGIN
     IF EXISTS (
         SELECT FROM pg_event_trigger_ddl_commands() d
-        JOIN ai._vectorizer v ON d.objid IN (v.source, v.target, v.view, v.queue, v.queue_failed)
+        JOIN ai._vectorizer v ON d.objid IN (v.source, v.target, v.view, v.queue, v.queue_failed, v.intake)
         WHERE d.classid = 'pg_class'::regclass
     ) OR EXISTS (
         -- A partition came or went.
@@ -136,7 +142,7 @@ BEGIN
         JOIN pg_class s ON s.oid = v.source
         CROSS JOIN LATERAL (
             SELECT c.relkind, c.oid::regclass::text, c.relowner FROM pg_class c
-            WHERE c.oid IN (v.target, v.view, v.queue, v.queue_failed)
+            WHERE c.oid IN (v.target, v.view, v.queue, v.queue_failed, v.intake)
             UNION ALL
             -- By its name, which somebody else's function may have by now.
             SELECT 'f', p.oid::regprocedure::text, p.proowner FROM pg_proc p
@@ -153,7 +159,7 @@ BEGIN
         SELECT c.oid::regclass::text AS name, s.relpersistence
         FROM ai._vectorizer v
         JOIN pg_class s ON s.oid = v.source
-        JOIN pg_class c ON c.oid IN (v.target, v.queue, v.queue_failed) AND c.relpersistence <> s.relpersistence
+        JOIN pg_class c ON c.oid IN (v.target, v.queue, v.queue_failed, v.intake) AND c.relpersistence <> s.relpersistence
         WHERE s.relkind = 'r'
           AND v.source IN (SELECT d.objid FROM pg_event_trigger_ddl_commands() d WHERE d.classid = 'pg_class'::regclass)
     LOOP
@@ -178,7 +184,7 @@ BEGIN
     FOR vectorizer IN
         SELECT v.*, bool_or(d.objid = v.source) AS source_gone
         FROM pg_event_trigger_dropped_objects() d
-        JOIN ai._vectorizer v ON d.objid IN (v.source, v.target, v.queue, v.queue_failed)
+        JOIN ai._vectorizer v ON d.objid IN (v.source, v.target, v.queue, v.queue_failed, v.intake)
         WHERE d.classid = 'pg_class'::regclass AND d.objsubid = 0
         GROUP BY v.id
         ORDER BY v.id
@@ -200,7 +206,7 @@ BEGIN
         -- Embeddings of a table that is gone are of no use; those of one that stays are kept, as ai.drop_vectorizer does.
         FOR relation IN
             SELECT c.oid FROM pg_class c
-            WHERE c.oid IN (vectorizer.queue, vectorizer.queue_failed)
+            WHERE c.oid IN (vectorizer.queue, vectorizer.queue_failed, vectorizer.intake)
                OR (vectorizer.source_gone AND c.oid = vectorizer.target)
         LOOP
             EXECUTE format('DROP TABLE %s CASCADE', relation);
@@ -610,11 +616,11 @@ COMMENT ON SERVER ai_file IS 'Files of the server, below the directories of ai.f
 COMMENT ON FUNCTION ai._wake_worker() IS
     'Wakes the background worker of this database when the transaction commits, for all queues.';
 
-CREATE FUNCTION ai._wake_worker(vectorizer_id int4) RETURNS void
+CREATE FUNCTION ai._wake_worker(vectorizer_id int4, intake regclass) RETURNS bool
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'wake_worker_for_wrapper';
-COMMENT ON FUNCTION ai._wake_worker(int4) IS
-    'Wakes the background worker for the queue of this vectorizer when the transaction commits. Called by the triggers on source tables.';
+COMMENT ON FUNCTION ai._wake_worker(int4, regclass) IS
+    'Wakes the background worker for this vectorizer when the transaction commits; false when the catalogue does not know it by this intake. Called by the triggers on source tables.';
 
 -- What logical replication brings.
 
@@ -887,6 +893,12 @@ $$;
 COMMENT ON FUNCTION ai._after_server_drop() IS 'Keeps foreign servers that vectorizers use.';
 REVOKE EXECUTE ON FUNCTION ai._after_server_drop() FROM PUBLIC;
 
+-- For those who read a queue that nobody works on.
+CREATE FUNCTION ai._take_in(vectorizer_id int4) RETURNS void
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'take_in_wrapper';
+COMMENT ON FUNCTION ai._take_in(int4) IS
+    'Puts what waits in the intake of a vectorizer into its queue, as the worker does before it takes documents. For its owner.';
 
 -- New objects and further changes come above this line.
 

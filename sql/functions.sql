@@ -54,11 +54,11 @@ LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS 'MO
 COMMENT ON FUNCTION ai._wake_worker() IS
     'Wakes the background worker of this database when the transaction commits, for all queues.';
 
-CREATE FUNCTION ai._wake_worker(vectorizer_id int4) RETURNS void
+CREATE FUNCTION ai._wake_worker(vectorizer_id int4, intake regclass) RETURNS bool
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'wake_worker_for_wrapper';
-COMMENT ON FUNCTION ai._wake_worker(int4) IS
-    'Wakes the background worker for the queue of this vectorizer when the transaction commits. Called by the triggers on source tables.';
+COMMENT ON FUNCTION ai._wake_worker(int4, regclass) IS
+    'Wakes the background worker for this vectorizer when the transaction commits; false when the catalogue does not know it by this intake. Called by the triggers on source tables.';
 
 CREATE FUNCTION ai._refresh_triggers() RETURNS void
 LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
@@ -139,6 +139,13 @@ LANGUAGE c STABLE STRICT PARALLEL RESTRICTED SET search_path = pg_catalog, pg_te
 AS 'MODULE_PATHNAME', 'count_queue_wrapper';
 COMMENT ON FUNCTION ai._count_queue(int4, bool) IS
     'The work of ai.vectorizer_queue_pending: reads the queue as its owner, so that nothing of the owner runs as the caller.';
+
+-- For those who read a queue that nobody works on.
+CREATE FUNCTION ai._take_in(vectorizer_id int4) RETURNS void
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'take_in_wrapper';
+COMMENT ON FUNCTION ai._take_in(int4) IS
+    'Puts what waits in the intake of a vectorizer into its queue, as the worker does before it takes documents. For its owner.';
 
 -- Who may read the queue may count it, as with pgai.
 CREATE FUNCTION ai.vectorizer_queue_pending(vectorizer_id int4, exact_count bool DEFAULT false) RETURNS int8

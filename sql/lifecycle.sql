@@ -31,7 +31,7 @@ DECLARE
 BEGIN
     IF EXISTS (
         SELECT FROM pg_event_trigger_ddl_commands() d
-        JOIN ai._vectorizer v ON d.objid IN (v.source, v.target, v.view, v.queue, v.queue_failed)
+        JOIN ai._vectorizer v ON d.objid IN (v.source, v.target, v.view, v.queue, v.queue_failed, v.intake)
         WHERE d.classid = 'pg_class'::regclass
     ) OR EXISTS (
         -- A partition came or went.
@@ -66,7 +66,7 @@ BEGIN
         JOIN pg_class s ON s.oid = v.source
         CROSS JOIN LATERAL (
             SELECT c.relkind, c.oid::regclass::text, c.relowner FROM pg_class c
-            WHERE c.oid IN (v.target, v.view, v.queue, v.queue_failed)
+            WHERE c.oid IN (v.target, v.view, v.queue, v.queue_failed, v.intake)
             UNION ALL
             -- By its name, which somebody else's function may have by now.
             SELECT 'f', p.oid::regprocedure::text, p.proowner FROM pg_proc p
@@ -83,7 +83,7 @@ BEGIN
         SELECT c.oid::regclass::text AS name, s.relpersistence
         FROM ai._vectorizer v
         JOIN pg_class s ON s.oid = v.source
-        JOIN pg_class c ON c.oid IN (v.target, v.queue, v.queue_failed) AND c.relpersistence <> s.relpersistence
+        JOIN pg_class c ON c.oid IN (v.target, v.queue, v.queue_failed, v.intake) AND c.relpersistence <> s.relpersistence
         WHERE s.relkind = 'r'
           AND v.source IN (SELECT d.objid FROM pg_event_trigger_ddl_commands() d WHERE d.classid = 'pg_class'::regclass)
     LOOP
@@ -115,7 +115,7 @@ BEGIN
     FOR vectorizer IN
         SELECT v.*, bool_or(d.objid = v.source) AS source_gone
         FROM pg_event_trigger_dropped_objects() d
-        JOIN ai._vectorizer v ON d.objid IN (v.source, v.target, v.queue, v.queue_failed)
+        JOIN ai._vectorizer v ON d.objid IN (v.source, v.target, v.queue, v.queue_failed, v.intake)
         WHERE d.classid = 'pg_class'::regclass AND d.objsubid = 0
         GROUP BY v.id
         ORDER BY v.id
@@ -137,7 +137,7 @@ BEGIN
         -- Embeddings of a table that is gone are of no use; those of one that stays are kept, as ai.drop_vectorizer does.
         FOR relation IN
             SELECT c.oid FROM pg_class c
-            WHERE c.oid IN (vectorizer.queue, vectorizer.queue_failed)
+            WHERE c.oid IN (vectorizer.queue, vectorizer.queue_failed, vectorizer.intake)
                OR (vectorizer.source_gone AND c.oid = vectorizer.target)
         LOOP
             EXECUTE format('DROP TABLE %s CASCADE', relation);

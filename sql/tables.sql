@@ -51,7 +51,8 @@ CREATE TABLE ai._vectorizer (
     disabled bool NOT NULL DEFAULT false,
     columns jsonb NOT NULL DEFAULT '{}',
     place text NOT NULL DEFAULT '',
-    partitions oid[] NOT NULL DEFAULT '{}'
+    partitions oid[] NOT NULL DEFAULT '{}',
+    intake regclass
 );
 COMMENT ON TABLE ai._vectorizer IS
     'One row per vectorizer, by OID, so that renaming a table breaks nothing. The view ai.vectorizer shows it by name.';
@@ -59,6 +60,8 @@ COMMENT ON COLUMN ai._vectorizer.columns IS
     'The numbers of the columns of the source that config names: a rename is followed by them.';
 COMMENT ON COLUMN ai._vectorizer.partitions IS
     'The partitions of the source that have been dealt with: the rows of another are work.';
+COMMENT ON COLUMN ai._vectorizer.intake IS
+    'Where the triggers write down the keys of what has changed, for the worker to put into the queue. NULL in a row of version 0.1.0, until its triggers are made anew.';
 COMMENT ON COLUMN ai._vectorizer.place IS
     'Where the numbers of columns hold: cluster, database and OID of the source. In a row that was restored they are found by name again.';
 COMMENT ON SEQUENCE ai.vectorizer_id_seq IS 'The ids of vectorizers. Calls that fail use one up.';
@@ -149,7 +152,7 @@ COMMENT ON COLUMN ai._vectorizer_document.chunks IS
 -- how to grant, show, dump and revoke each of them. Functions that run as their caller read this, not the table.
 CREATE VIEW ai._seen_vectorizer WITH (security_barrier) AS
 SELECT v.id, v.name, v.source, v.source_pk, v.queue, v.queue_failed, v.target, v.view, v.trigger_function, v.trigger_name,
-       v.config, v.disabled, v.partitions
+       v.config, v.disabled, v.partitions, v.intake
 FROM ai._vectorizer v
 LEFT JOIN pg_catalog.pg_class s ON s.oid OPERATOR(pg_catalog.=) v.source::pg_catalog.oid
 WHERE pg_catalog.has_table_privilege('ai._vectorizer'::pg_catalog.regclass, 'SELECT')

@@ -15,7 +15,9 @@ use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
 use serde_json::{Value, json};
 
-pub use memory::{Remembered, forget_all_documents, forget_documents, memories, remember, remembers_documents};
+pub use memory::{
+    Remembered, forget_all_documents, forget_documents, memories, remember, remember_again, remembers_documents,
+};
 pub use names::follow_names;
 
 use crate::error::raise;
@@ -56,11 +58,18 @@ pub enum Schedule {
     AtOnce,
     /// After this long, until it runs dry.
     In(Duration),
+    /// Not before somebody asks for it. What changes meanwhile is put into the queue all the same: a row that changes a
+    /// thousand times waits there once.
+    Never,
 }
 
 /// The statements of sql/query for the tables of one vectorizer.
 #[derive(Debug)]
 pub struct Statements {
+    pub take_in: String,
+    pub lock_intake: String,
+    pub intake_is_empty: String,
+    pub empty_intake: String,
     pub claim: String,
     pub taken: String,
     pub read: String,
@@ -150,10 +159,11 @@ pub fn vectorizers() -> Vec<Result<Vectorizer, Unusable>> {
         let id: i32 = row.must("id");
         // What was asked for by name is done, also for one that is stopped.
         let asked = row.get::<f64>("runs_in").is_some_and(|seconds| seconds <= 0.0);
-        if row.must::<bool>("disabled") && !asked {
+        let stopped = row.must::<bool>("disabled") && !asked;
+        let read = read(row, false).transpose()?;
+        if stopped && read.is_err() {
             return None;
         }
-        let read = read(row, false).transpose()?;
         Some(read.map_err(|reason| Unusable {
             id,
             failure: Failure {
@@ -182,11 +192,13 @@ fn read(row: &statement::Row, any: bool) -> Result<Option<Vectorizer>, String> {
     let runs_in = row
         .get("runs_in")
         .map(|seconds: f64| Duration::from_secs_f64(seconds.clamp(0.0, 86_400.0)));
+    let is_asked = runs_in.is_some_and(|wait| wait.is_zero());
     let schedule = match (&config.scheduling, runs_in) {
-        (_, Some(wait)) if row.must::<bool>("disabled") => Schedule::In(wait),
+        (_, Some(wait)) if row.must::<bool>("disabled") && is_asked => Schedule::In(wait),
+        _ if row.must::<bool>("disabled") && !any => Schedule::Never,
         (Scheduling::Default, _) => Schedule::AtOnce,
         (Scheduling::None | Scheduling::Timescaledb { .. }, Some(wait)) => Schedule::In(wait),
-        (Scheduling::None | Scheduling::Timescaledb { .. }, None) if !any => return Ok(None),
+        (Scheduling::None | Scheduling::Timescaledb { .. }, None) if !any => Schedule::Never,
         (Scheduling::None | Scheduling::Timescaledb { .. }, None) => Schedule::AtOnce,
     };
     let owner: Oid = row.get("relowner").ok_or("its source table does not exist any more")?;
@@ -228,6 +240,7 @@ fn read(row: &statement::Row, any: bool) -> Result<Option<Vectorizer>, String> {
         failed: row
             .get("failed_name")
             .ok_or("its failed queue does not exist any more")?,
+        intake: row.get("intake_name").ok_or("its intake does not exist any more")?,
         target: row.get("target_name"),
         vector_schema,
     };
@@ -240,7 +253,7 @@ fn read(row: &statement::Row, any: bool) -> Result<Option<Vectorizer>, String> {
         row.must("id"),
         &config,
         &destination,
-        &names.queue,
+        (&names.queue, &names.intake),
         &names.vector_schema,
     );
     let statements = Statements::new(
@@ -276,6 +289,7 @@ struct Names {
     source: String,
     queue: String,
     failed: String,
+    intake: String,
     target: Option<String>,
     vector_schema: String,
 }
@@ -314,6 +328,8 @@ impl Statements {
             ("source", names.source.as_str()),
             ("queue", &names.queue),
             ("failed", &names.failed),
+            ("intake", &names.intake),
+            ("intake_literal", &statement::literal(&names.intake)),
             ("target", names.target.as_deref().unwrap_or_default()),
             ("embedding", &embedding),
             ("vector_schema", &names.vector_schema),
@@ -328,6 +344,12 @@ impl Statements {
             ("failed_key", &object(&key.labelled(("f", In::Queue)))),
             ("each_target_pk", &key.list("t.", In::Target)),
             ("key_pk", &key.list("k.", In::Queue)),
+            ("intake_pk", &key.list("i.", In::Queue)),
+            ("key_is_item", &key.same(("k", In::Queue), item)),
+            ("key_is_busy", &key.same(("k", In::Queue), ("b", In::Queue))),
+            ("source_is_intake", &key.same(("s", In::Source), ("i", In::Queue))),
+            ("target_is_intake", &key.same(("t", In::Target), ("i", In::Queue))),
+            ("failed_is_intake", &key.same(("f", In::Queue), ("i", In::Queue))),
             ("queued_from_named", &key.renamed("named.k")),
             ("changed", include_str!("../sql/query/changed.sql").trim_end()),
             ("pk", &key.list("", In::Queue)),
@@ -349,6 +371,10 @@ impl Statements {
             };
         }
         Statements {
+            take_in: of!("take_in"),
+            lock_intake: of!("lock_intake"),
+            intake_is_empty: of!("intake_is_empty"),
+            empty_intake: of!("empty_intake"),
             claim: of!("claim"),
             taken: of!("taken"),
             read: of!("read"),

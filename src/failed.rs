@@ -33,7 +33,7 @@ type FailedDocuments = TableIterator<
     ),
 >;
 
-/// Queue and failed queue of a vectorizer, quoted and with their schemas.
+/// Queue, failed queue and intake of a vectorizer, quoted and with their schemas.
 struct Queues {
     id: i32,
     owner: Oid,
@@ -43,6 +43,7 @@ struct Queues {
     failed: String,
     /// The caller may read the source, and so its keys.
     may_read: bool,
+    intake: String,
 }
 
 impl Queues {
@@ -56,6 +57,7 @@ impl Queues {
             queue: row.must(5),
             failed: row.must(6),
             may_read: row.must(7),
+            intake: row.must(8),
         })
     }
 
@@ -70,6 +72,8 @@ impl Queues {
         let values = [
             ("queue", self.queue.as_str()),
             ("failed", &self.failed),
+            ("intake", &self.intake),
+            ("failed_is_intake", &key.same(failed, ("i", In::Queue))),
             ("pk", &key.list("", In::Queue)),
             ("each_failed_pk", &key.list("f.", In::Queue)),
             ("primary_key", &object(key.labelled(item))),

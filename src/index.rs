@@ -53,12 +53,12 @@ pub enum Verdict {
 }
 
 impl VectorIndex {
-    /// `None` when no index is wanted. `queue` is quoted and with its schema.
+    /// `None` when no index is wanted. `queue` and `intake` are quoted and with their schemas.
     pub fn new(
         id: i32,
         config: &Config,
         destination: &DestinationNames,
-        queue: &str,
+        (queue, intake): (&str, &str),
         vector_schema: &str,
     ) -> Option<VectorIndex> {
         let (method, opclass, min_rows, when_empty, options) = match &config.indexing {
@@ -119,6 +119,7 @@ impl VectorIndex {
             ("destination", destination.name),
             ("schema", destination.schema),
             ("queue", queue),
+            ("intake", intake),
             ("index", &name),
             ("method", method),
             ("column", &identifier(column)),

@@ -14,7 +14,7 @@ use crate::statement::{self, identifier};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum In {
     Source,
-    /// The queue and the failed queue.
+    /// The queue, the failed queue and the intake.
     Queue,
     Target,
 }
@@ -31,6 +31,9 @@ struct Column {
     /// The operator that its index calls equality, wherever its type comes from.
     #[serde(default)]
     equals: String,
+    /// Tables can be joined by that operator through hashes, and by merging.
+    #[serde(default)]
+    joins: (bool, bool),
 }
 
 impl Column {
@@ -66,6 +69,7 @@ impl PrimaryKey {
                 queued,
                 stored: name,
                 equals: String::new(),
+                joins: (false, false),
             }
         });
         PrimaryKey(columns.collect()).with_equality(source)
@@ -83,11 +87,12 @@ impl PrimaryKey {
 
     fn with_equality(mut self, source: Oid) -> PrimaryKey {
         let sql = include_str!("../sql/query/equality.sql");
-        let operators = statement::rows(sql, &[source.into()], |row| (row.must(1), row.must(2)));
-        let operators: BTreeMap<String, String> = operators.into_iter().collect();
+        let operator = |row: &statement::Row| (row.must(2), (row.must(3), row.must(4)));
+        let operators = statement::rows(sql, &[source.into()], |row| (row.must(1), operator(row)));
+        let mut operators: BTreeMap<String, (String, (bool, bool))> = operators.into_iter().collect();
         for column in &mut self.0 {
-            let known = operators.get(&column.source);
-            column.equals = known.cloned().unwrap_or_else(|| "OPERATOR(pg_catalog.=)".to_owned());
+            let plain = || ("OPERATOR(pg_catalog.=)".to_owned(), (false, false));
+            (column.equals, column.joins) = operators.remove(&column.source).unwrap_or_else(plain);
         }
         self
     }
@@ -115,6 +120,22 @@ impl PrimaryKey {
             format!("{left}.{name} {} {right}.{other}", column.equals)
         });
         pairs.collect::<Vec<_>>().join(" AND ")
+    }
+
+    /// Like [`Self::same`], by which tables of any size are joined without comparing each row with each. Where the operators
+    /// cannot do that, it is true of keys that are the same byte for byte.
+    pub fn same_at_once(&self, left: (&str, In), right: (&str, In)) -> String {
+        if self.0.iter().all(|column| column.joins.0) || self.0.iter().all(|column| column.joins.1) {
+            return self.same(left, right);
+        }
+        let row = |(alias, table): (&str, In)| format!("ROW({})::record", self.list(&format!("{alias}."), table));
+        format!("{} OPERATOR(pg_catalog.*=) {}", row(left), row(right))
+    }
+
+    /// Whether a row of an outer join is missing.
+    pub fn is_missing(&self, (alias, table): (&str, In)) -> String {
+        let first = self.0.first().map(|column| column.name(table));
+        format!("{alias}.{} IS NULL", first.unwrap_or_default())
     }
 
     /// `'a', q.a, 'b', q.b`: the names of the source and the values of a row, for people.

@@ -3,7 +3,7 @@
 //! All of them run in the caller's transaction, as the owner of the vectorizer.
 
 use std::collections::{HashMap, HashSet};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ai_pipeline::error::Failure;
 use pgrx::JsonB;
@@ -45,6 +45,52 @@ pub struct Item {
 pub enum Content {
     Text(String),
     Bytes(Vec<u8>),
+}
+
+/// What became of the changes that waited in the intake.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TakenIn {
+    /// There may be more of them.
+    pub more: bool,
+    /// A user's transaction was in the way of some.
+    pub left_behind: bool,
+    /// All of it was read, to find little: dead rows that an old snapshot somewhere keeps.
+    pub is_full_of_dead: bool,
+    /// How long it took, less what the changes were worth.
+    pub wasted: Duration,
+}
+
+/// What an intake may weigh that has nothing in it.
+const DEAD: i64 = 4 << 20;
+/// What it takes to put a change into the queue, generously.
+const PER_CHANGE: Duration = Duration::from_micros(100);
+
+/// Moves up to `limit` changes from the intake to the queue.
+pub fn take_in(vectorizer: &Vectorizer, limit: usize) -> TakenIn {
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let began = Instant::now();
+    let taken = statement::row(&vectorizer.statements.take_in, &[limit.into()], |row| {
+        let (changes, behind, size): (i64, i64, i64) = (row.must(1), row.must(2), row.must(3));
+        let worth = PER_CHANGE * u32::try_from(changes).unwrap_or(u32::MAX);
+        TakenIn {
+            more: changes >= limit,
+            left_behind: behind > 0,
+            is_full_of_dead: changes < limit && behind == 0 && size > DEAD,
+            wasted: began.elapsed().saturating_sub(worth),
+        }
+    });
+    taken.unwrap_or_default()
+}
+
+/// Has an intake begin anew, without its dead rows, where nobody is writing to it; an old snapshot keeps VACUUM from that.
+///
+/// # Errors
+/// Raised where somebody is.
+pub fn empty_intake(vectorizer: &Vectorizer) {
+    statement::run(&vectorizer.statements.lock_intake, &[]);
+    if statement::row(&vectorizer.statements.intake_is_empty, &[], |row| row.must(1)) == Some(true) {
+        statement::run(&vectorizer.statements.empty_intake, &[]);
+    }
 }
 
 /// Takes up to `limit` documents; `suspects` are those that a process died with.

@@ -3,12 +3,16 @@
 //! A queue belongs to the owner of its source, who may have put policies on it. They must not run as whoever looks at a
 //! view, so the queue is read as its owner.
 
+use pgrx::JsonB;
 use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
 
 use crate::error::raise;
+use crate::key::{In, PrimaryKey};
 use crate::statement::{self, fill};
-use crate::transaction::restricted_to;
+use crate::transaction::{acting_as_extension, restricted_to};
+use crate::vectorizer::must_own;
+use crate::{catalog, queue};
 
 /// Counting stops here, unless the exact number is asked for.
 const CAP: i64 = 10_000;
@@ -20,6 +24,10 @@ struct Queue {
     owner: Oid,
     allowed: bool,
     sound: bool,
+    source: Oid,
+    source_pk: JsonB,
+    /// `None` when it is none that can be read; its owner made something else of it.
+    intake: Option<String>,
 }
 
 impl Queue {
@@ -32,7 +40,23 @@ impl Queue {
             owner: row.must(3),
             allowed: row.must(4),
             sound: row.must(5),
+            source: row.must(6),
+            source_pk: row.must(7),
+            intake: row.get(8),
         })
+    }
+
+    /// A statement about queue and intake; `None` when their keys cannot be told.
+    fn fill(&self, sql: &str) -> Option<String> {
+        let key = PrimaryKey::current(self.source, &self.source_pk.0)?;
+        let intake = ("i", In::Queue);
+        let values = [
+            ("queue", self.qualified.as_str()),
+            ("intake", self.intake.as_deref()?),
+            ("intake_pk", &key.list("i.", In::Queue)),
+            ("intake_is_item", &key.same(intake, ("q", In::Queue))),
+        ];
+        Some(fill(sql, &values))
     }
 }
 
@@ -51,10 +75,7 @@ fn count_queue(vectorizer_id: i32, exact: bool) -> Option<i64> {
     if !queue.sound {
         return None;
     }
-    let sql = fill(
-        include_str!("../sql/query/count_pending.sql"),
-        &[("queue", &queue.qualified)],
-    );
+    let sql = queue.fill(include_str!("../sql/query/count_pending.sql"))?;
     // One more than the cap is enough to know that it is passed.
     let most = if exact { i64::MAX } else { CAP + 1 };
     let count = restricted_to(queue.owner, || {
@@ -63,10 +84,19 @@ fn count_queue(vectorizer_id: i32, exact: bool) -> Option<i64> {
     count.map(|count| if !exact && count > CAP { i64::MAX } else { count })
 }
 
+/// Puts what waits in the intake of a vectorizer into its queue, as its worker does. Only for its owner.
+#[pg_extern(sql = false)]
+fn take_in(vectorizer_id: i32) {
+    must_own(vectorizer_id);
+    if let Some(Ok(vectorizer)) = acting_as_extension(|| catalog::vectorizer(vectorizer_id)) {
+        restricted_to(vectorizer.owner, || queue::take_in(&vectorizer, usize::MAX));
+    }
+}
+
 /// Until when all documents of a queue wait; nothing when there is one that does not, or the caller may not look.
 #[pg_extern(sql = false)]
 fn waiting(vectorizer_id: i32) -> Option<String> {
     let queue = Queue::of(vectorizer_id).filter(|queue| queue.allowed && queue.sound)?;
-    let sql = fill(include_str!("../sql/query/waiting.sql"), &[("queue", &queue.qualified)]);
+    let sql = queue.fill(include_str!("../sql/query/waiting.sql"))?;
     restricted_to(queue.owner, || statement::look_up(&sql, &[], |row| row.must(1)))
 }

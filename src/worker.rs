@@ -1,12 +1,15 @@
 //! The processes: a launcher for the server, a worker per database on demand.
 
+use std::cell::RefCell;
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use pgrx::bgworkers::{BackgroundWorkerBuilder, BgWorkerStartTime};
-use pgrx::pg_sys;
+use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 
 use crate::latch::{must_end, wait};
+use crate::{statement, transaction};
 
 mod database;
 mod flight;
@@ -142,10 +145,27 @@ fn wake_worker() {
     shared_memory::wake_at_commit();
 }
 
-/// Wakes the worker of this database when the transaction commits, for the queue of a vectorizer.
+thread_local! {
+    /// Vectorizers that this session has found in the catalogue, by their intakes. Where one goes, so do its triggers.
+    static KNOWN: RefCell<HashSet<(i32, Oid)>> = RefCell::default();
+}
+
+/// Wakes the worker of this database when the transaction commits, for a vectorizer; whether the catalogue knows it by
+/// that intake.
 #[pg_extern(sql = false)]
-fn wake_worker_for(vectorizer_id: i32) {
+fn wake_worker_for(vectorizer_id: i32, intake: Oid) -> bool {
     shared_memory::wake_for_at_commit(vectorizer_id);
+    let named = (vectorizer_id, intake);
+    if KNOWN.with_borrow(|known| known.contains(&named)) {
+        return true;
+    }
+    let sql = include_str!("../sql/query/knows_vectorizer.sql");
+    let knows = || statement::row(sql, &[vectorizer_id.into(), intake.into()], |row| row.must(1));
+    let is_known = transaction::acting_as_extension(knows) == Some(true);
+    if is_known {
+        KNOWN.with_borrow_mut(|known| known.insert(named));
+    }
+    is_known
 }
 
 /// Ends the build of the index of a vectorizer that is being dropped.

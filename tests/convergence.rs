@@ -585,7 +585,9 @@ impl Storm {
         let number = |sql: &str| self.column(sql)[0].parse().expect("it is a number");
         Size {
             worker,
-            queues: number("SELECT sum(pg_total_relation_size(queue))::bigint FROM ai._vectorizer"),
+            queues: number(
+                "SELECT sum(pg_total_relation_size(queue) + pg_total_relation_size(intake))::bigint FROM ai._vectorizer",
+            ),
             notes: number(
                 "SELECT (SELECT count(*) FROM ai.vectorizer_failed) + (SELECT count(*) FROM ai.vectorizer_errors)",
             ),

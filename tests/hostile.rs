@@ -9,8 +9,8 @@ use provider::Behaviour;
 use support::lair::{LAIR, assert_only_mallory, by, lair, vectorize};
 use support::{DEADLINE, Scene, wait_until};
 
-/// Traps on a source {doc}, its destination {store} and its queue {queue}; the name of the trap is {trap}.
-const TRAPS: [(&str, &str); 14] = [
+/// Traps on a source {doc}, its destination {store}, its queue {queue} and its intake {intake}; the name of the trap is {trap}.
+const TRAPS: [(&str, &str); 15] = [
     (
         "other_role",
         "CREATE FUNCTION m.other_role() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -138,6 +138,12 @@ const TRAPS: [(&str, &str); 14] = [
          CREATE CONSTRAINT TRIGGER late AFTER UPDATE OR DELETE ON {queue} DEFERRABLE INITIALLY DEFERRED
              FOR EACH ROW EXECUTE FUNCTION m.spring('{trap}')",
     ),
+    (
+        "intake",
+        "CREATE TRIGGER trap BEFORE INSERT OR DELETE ON {intake} FOR EACH ROW EXECUTE FUNCTION m.spring('{trap}');
+         CREATE CONSTRAINT TRIGGER late AFTER DELETE ON {intake} DEFERRABLE INITIALLY DEFERRED
+             FOR EACH ROW EXECUTE FUNCTION m.spring('{trap}')",
+    ),
 ];
 
 #[test]
@@ -161,10 +167,12 @@ fn what_owners_left_in_the_way_runs_as_themselves() {
     for (number, (trap, sql)) in TRAPS.into_iter().enumerate() {
         vectorize(&scene, "mallory", "m", trap);
         let queue = format!("SELECT queue_schema || '.' || queue_table FROM ai.vectorizer WHERE name = '{trap}'");
+        let intake = format!("SELECT intake FROM ai._vectorizer WHERE name = '{trap}'");
         let sql = sql
             .replace("{doc}", &format!("m.{trap}"))
             .replace("{store}", &format!("m.{trap}_embedding_store"))
             .replace("{queue}", &scene.cluster.value(&queue))
+            .replace("{intake}", &scene.cluster.value(&intake))
             .replace("{trap}", trap);
         by(&scene, "mallory", &sql);
         // One that succeeds, one that fails, and one more; then a round for the honest.
@@ -201,6 +209,7 @@ fn what_owners_left_in_the_way_runs_as_themselves() {
         "cast to json",
         "rule",
         "queue",
+        "intake",
     ] {
         assert!(
             sprung.iter().any(|seen| seen == trap),
@@ -412,7 +421,7 @@ fn privileges_and_owners_are_followed() {
     by(&scene, "ann", "INSERT INTO m.doc VALUES (2, 'two')");
     scene.cluster.wait_for("the new owner is served", embedded, "2");
     let owners = "SELECT DISTINCT pg_get_userbyid(c.relowner) FROM ai._vectorizer v
-        JOIN pg_class c ON c.oid IN (v.source, v.target, v.view, v.queue, v.queue_failed)";
+        JOIN pg_class c ON c.oid IN (v.source, v.target, v.view, v.queue, v.queue_failed, v.intake)";
     assert_eq!(scene.cluster.column(owners), ["ann"]);
     let (code, _) = scene
         .cluster

@@ -47,14 +47,15 @@ SELECT pg_temp.error_of(pg_temp.into_column($$ai.destination_column('vec_2')$$))
 -- With them a third, that writes chunks.
 ALTER SEQUENCE ai.vectorizer_id_seq RESTART 111;
 CREATE FUNCTION pg_temp.queued() RETURNS TABLE ("101" text, "102" text, "103" text) LANGUAGE sql AS $$
+    SELECT ai._take_in(id) FROM generate_series(101, 103) AS id;
     SELECT (SELECT string_agg(id || ' v' || version, ', ' ORDER BY id) FROM ai._vectorizer_q_101),
            (SELECT string_agg(id || ' v' || version, ', ' ORDER BY id) FROM ai._vectorizer_q_102),
            (SELECT string_agg(id || ' v' || version, ', ' ORDER BY id) FROM ai._vectorizer_q_103)
 $$;
 CREATE FUNCTION pg_temp.work() RETURNS void LANGUAGE sql AS $$
-    DELETE FROM ai._vectorizer_q_101;
-    DELETE FROM ai._vectorizer_q_102;
-    DELETE FROM ai._vectorizer_q_103;
+    DELETE FROM ai._vectorizer_q_101; DELETE FROM ai._vectorizer_intake_101;
+    DELETE FROM ai._vectorizer_q_102; DELETE FROM ai._vectorizer_intake_102;
+    DELETE FROM ai._vectorizer_q_103; DELETE FROM ai._vectorizer_intake_103;
 $$;
 INSERT INTO app.doc (id, body) VALUES (1, 'one'), (2, 'two');
 SELECT * FROM pg_temp.queued();
@@ -82,15 +83,18 @@ SELECT * FROM pg_temp.queued();
 -- Dropping keeps the column, drop_all takes it with it; the others know.
 INSERT INTO app.doc (id, body) VALUES (1, 'one');
 SELECT ai.drop_vectorizer(102);
+SELECT ai._take_in(101), ai._take_in(103);
 DELETE FROM ai._vectorizer_q_101;
 DELETE FROM ai._vectorizer_q_103;
 SELECT column_name FROM information_schema.columns WHERE table_schema = 'app' AND table_name = 'doc' ORDER BY ordinal_position;
 -- The column is now like any other.
 UPDATE app.doc SET "Vec 1" = '[1,1]';
+SELECT ai._take_in(101), ai._take_in(103);
 SELECT (SELECT count(*) FROM ai._vectorizer_q_101) AS "101", (SELECT count(*) FROM ai._vectorizer_q_103) AS "103";
 SELECT ai.drop_vectorizer('app_doc_vec_2', drop_all => true);
 SELECT column_name FROM information_schema.columns WHERE table_schema = 'app' AND table_name = 'doc' ORDER BY ordinal_position;
 UPDATE app.doc SET body = 'two';
+SELECT ai._take_in(101);
 SELECT id, version FROM ai._vectorizer_q_101;
 -- if_not_exists finds it by its derived name.
 SELECT ai.create_vectorizer('app.doc', destination => ai.destination_column('Vec 1'), loading => ai.loading_column('body'),

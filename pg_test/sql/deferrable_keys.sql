@@ -18,6 +18,7 @@ BEGIN
     SET CONSTRAINTS ALL IMMEDIATE;
     DELETE FROM app.doc; DELETE FROM app.part;
     INSERT INTO app.doc VALUES (1, 'old'), (2, 'old'); INSERT INTO app.part VALUES (1, 'old'), (2, 'old');
+    PERFORM ai._take_in(101), ai._take_in(102);
     DELETE FROM ai._vectorizer_q_101; DELETE FROM ai._vectorizer_q_102;
     INSERT INTO app.doc_embedding_store SELECT gen_random_uuid(), id, 0, 'text', '[1,0]' FROM app.doc;
     INSERT INTO app.part_embedding_store SELECT gen_random_uuid(), id, 0, 'text', '[1,0]' FROM app.part;
@@ -27,6 +28,7 @@ BEGIN
         EXECUTE format(statement, 'app.part');
     END LOOP;
     SET CONSTRAINTS ALL IMMEDIATE;
+    PERFORM ai._take_in(101), ai._take_in(102);
     RETURN QUERY SELECT (SELECT string_agg(id::text, ', ' ORDER BY id) FROM ai._vectorizer_q_101),
                         (SELECT string_agg(id::text, ', ' ORDER BY id) FROM app.doc_embedding_store),
                         (SELECT string_agg(id::text, ', ' ORDER BY id) FROM ai._vectorizer_q_102),

@@ -27,7 +27,7 @@ $$;
 -- What there is of the two.
 CREATE FUNCTION pg_temp.remains() RETURNS TABLE (relations text, functions text, triggers text, vectorizers text, notes int8) LANGUAGE sql AS $$
     SELECT (SELECT string_agg(c.oid::regclass::text, ', ' ORDER BY c.oid::regclass::text COLLATE "C") FROM pg_class c
-            WHERE relkind IN ('r', 'v') AND (relnamespace = ANY (ARRAY[to_regnamespace('app'), to_regnamespace('queues')]::oid[]) OR relname LIKE '\_vectorizer\_q\_%')),
+            WHERE relkind IN ('r', 'v') AND (relnamespace = ANY (ARRAY[to_regnamespace('app'), to_regnamespace('queues')]::oid[]) OR relname LIKE '\_vectorizer\_q\_%' OR relname LIKE '\_vectorizer\_intake\_%')),
            (SELECT string_agg(proname, ', ' ORDER BY proname) FROM pg_proc WHERE proname LIKE '\_vectorizer\_src\_trg%'),
            (SELECT string_agg(tgname, ', ' ORDER BY tgname) FROM pg_trigger WHERE tgname LIKE '\_vectorizer\_src\_trg%'),
            (SELECT string_agg(id || ' ' || name, ', ' ORDER BY id) FROM ai.vectorizer),
@@ -62,8 +62,10 @@ ROLLBACK TO made;
 SELECT pg_temp.error_of('DROP TABLE app.doc_embedding_store');
 DROP TABLE app.doc_embedding_store CASCADE;
 SELECT * FROM pg_temp.remains();
+SELECT ai._take_in(102);
 DELETE FROM queues._vectorizer_q_102;
 UPDATE app.doc SET body = 'two';
+SELECT ai._take_in(102);
 SELECT tenant, id FROM queues._vectorizer_q_102;
 ROLLBACK TO made;
 -- A queue.
@@ -120,7 +122,7 @@ ROLLBACK TO made;
 -- Roles: their tables with all that belongs to them, or to another's hands.
 REASSIGN OWNED BY regress_ann TO regress_bob;
 SELECT c.oid::regclass, relowner::regrole FROM pg_class c
-WHERE relkind IN ('r', 'v') AND (relnamespace IN ('app'::regnamespace, 'queues'::regnamespace) OR relname LIKE '\_vectorizer\_q\_%') ORDER BY 1;
+WHERE relkind IN ('r', 'v') AND (relnamespace IN ('app'::regnamespace, 'queues'::regnamespace) OR relname LIKE '\_vectorizer\_q\_%' OR relname LIKE '\_vectorizer\_intake\_%') ORDER BY 1;
 SELECT proname, proowner::regrole FROM pg_proc WHERE proname LIKE '\_vectorizer\_src\_trg%' ORDER BY 1;
 SET ROLE regress_bob;
 UPDATE app.doc SET body = 'bob';
@@ -132,7 +134,7 @@ ROLLBACK TO made;
 -- Only the source to other hands: what belongs to it goes along.
 ALTER TABLE app.doc OWNER TO regress_bob;
 SELECT c.oid::regclass, relowner::regrole FROM pg_class c
-WHERE relkind IN ('r', 'v') AND (relnamespace IN ('app'::regnamespace, 'queues'::regnamespace) OR relname LIKE '\_vectorizer\_q\_%') ORDER BY 1;
+WHERE relkind IN ('r', 'v') AND (relnamespace IN ('app'::regnamespace, 'queues'::regnamespace) OR relname LIKE '\_vectorizer\_q\_%' OR relname LIKE '\_vectorizer\_intake\_%') ORDER BY 1;
 SET ROLE regress_bob;
 UPDATE app.doc SET body = 'bob';
 RESET ROLE;

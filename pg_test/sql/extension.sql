@@ -46,6 +46,7 @@ DROP VIEW app.doc_embedding, app.parts_embedding;
 DROP TABLE app.doc_embedding_store, app.parts_embedding_store;
 SELECT pg_temp.make();
 INSERT INTO app.doc VALUES (3, 'three');
+SELECT ai._take_in(101);
 SELECT id FROM ai._vectorizer_q_101;
 ROLLBACK TO made;
 -- With what depends on it.

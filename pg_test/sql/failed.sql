@@ -20,6 +20,7 @@ CREATE TABLE app.doc (class text, "Key 2" numeric, body text, PRIMARY KEY (class
 SELECT ai.create_vectorizer('app.doc', name => 'docs', loading => ai.loading_column('body'),
     embedding => ai.embedding_openai('m', 2), scheduling => ai.scheduling_none());
 CREATE FUNCTION pg_temp.fail() RETURNS void LANGUAGE sql AS $$
+    SELECT ai._take_in(102);
     DELETE FROM ai._vectorizer_q_102;
     DELETE FROM ai._vectorizer_q_failed_102;
     INSERT INTO ai._vectorizer_q_failed_102 (pk_class, "Key 2", failure_step, class, reason, attempts)
@@ -34,6 +35,7 @@ CREATE FUNCTION pg_temp.fail() RETURNS void LANGUAGE sql AS $$
            ('w', 4, 2, 0, NULL, NULL, NULL, 2)
 $$;
 CREATE FUNCTION pg_temp.queued() RETURNS TABLE (key text, "Key 2" numeric, attempts int, crashes int, waits bool, leased bool) LANGUAGE sql AS $$
+    SELECT ai._take_in(102);
     SELECT pk_class, q."Key 2", q.attempts, q.crashes, loading_retry_after IS NOT NULL, lease IS NOT NULL FROM ai._vectorizer_q_102 q ORDER BY 1, 2
 $$;
 SELECT pg_temp.fail();

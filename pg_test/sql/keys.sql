@@ -32,6 +32,7 @@ BEGIN
     EXECUTE format('DELETE FROM %s', vectorizer.queue);
     UPDATE "Odd Schema".doc SET body = body || '!' WHERE body = 'one';
     UPDATE "Odd Schema".doc SET body = body;
+    PERFORM ai._take_in(made);
     EXECUTE format('SELECT count(*) FROM %s', vectorizer.queue) INTO updated;
     EXECUTE format('SELECT count(*), count(body) FROM %s', vectorizer.view) INTO chunks, joined;
     DELETE FROM "Odd Schema".doc WHERE body = 'one!';

@@ -25,11 +25,13 @@ SELECT tgrelid::regclass, tgname, tgtype & 1 AS by_row FROM pg_trigger WHERE tgn
 CREATE FUNCTION pg_temp.work() RETURNS void LANGUAGE sql AS $$
     DELETE FROM app.doc_embedding_store;
     INSERT INTO app.doc_embedding_store (year, id, chunk_seq, chunk, embedding) SELECT year, id, 0, 'text', '[1,0]' FROM app.doc;
+    SELECT ai._take_in(id) FROM generate_series(101, 102) AS id;
     DELETE FROM ai._vectorizer_q_101;
     DELETE FROM ai._vectorizer_q_failed_101;
     DELETE FROM ai._vectorizer_q_102;
 $$;
 CREATE FUNCTION pg_temp.state() RETURNS TABLE (queued text, failed text, embedded text, queued_for_column text) LANGUAGE sql AS $$
+    SELECT ai._take_in(id) FROM generate_series(101, 102) AS id;
     SELECT (SELECT string_agg(format('%s/%s v%s', year, id, version), ', ' ORDER BY year, id) FROM ai._vectorizer_q_101),
            (SELECT string_agg(format('%s/%s', year, id), ', ' ORDER BY year, id) FROM ai._vectorizer_q_failed_101),
            (SELECT string_agg(format('%s/%s', year, id), ', ' ORDER BY year, id) FROM app.doc_embedding_store),

@@ -19,6 +19,7 @@ CREATE FUNCTION pg_temp.work() RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     target regclass = (SELECT target_table FROM ai.vectorizer_status WHERE id = 101);
 BEGIN
+    PERFORM ai._take_in(101), ai._take_in(102);
     EXECUTE format('DELETE FROM %s', target);
     EXECUTE format('INSERT INTO %s VALUES (gen_random_uuid(), 1, 1, 0, ''text'', ''[1,0]'')', target);
     EXECUTE (SELECT format('DELETE FROM %I.%I', queue_schema, queue_table) FROM ai.vectorizer WHERE id = 101);
@@ -34,8 +35,10 @@ DECLARE
 BEGIN
     PERFORM pg_temp.work();
     EXECUTE change;
+    PERFORM ai._take_in(101), ai._take_in(102);
     EXECUTE counts INTO changed;
     EXECUTE removal;
+    PERFORM ai._take_in(101), ai._take_in(102);
     EXECUTE counts INTO removed;
     RETURN NEXT;
     RAISE EXCEPTION USING ERRCODE = 'OK000', MESSAGE = changed || '; ' || removed;

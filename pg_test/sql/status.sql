@@ -27,6 +27,7 @@ ALTER VIEW "Odd Schema".emb RENAME TO chunks;
 SELECT source_table, target_table, view, pending_items FROM ai.vectorizer_status WHERE id = 101;
 SELECT source_schema, source_table FROM ai.vectorizer WHERE id = 101;
 UPDATE moved.docs SET body = 'changed';
+SELECT ai._take_in(101);
 SELECT id, version FROM ai._vectorizer_q_101 ORDER BY id;
 
 -- The count: exact, or up to a cap.

@@ -13,10 +13,11 @@ CREATE FUNCTION pg_temp.work() RETURNS void LANGUAGE sql AS $$
     DELETE FROM doc_embedding_store;
     INSERT INTO doc_embedding_store (id, chunk_seq, chunk, embedding)
     SELECT id, seq, coalesce(body, ''), '[1,0]' FROM doc, generate_series(0, 1) AS seq;
-    DELETE FROM ai._vectorizer_q_101;
+    DELETE FROM ai._vectorizer_q_101; DELETE FROM ai._vectorizer_intake_101;
     DELETE FROM ai._vectorizer_q_failed_101;
 $$;
 CREATE FUNCTION pg_temp.state() RETURNS TABLE (queued text, failed text, embedded text) LANGUAGE sql AS $$
+    SELECT ai._take_in(101);
     SELECT (SELECT string_agg(id || ' v' || version, ', ' ORDER BY id) FROM ai._vectorizer_q_101),
            (SELECT string_agg(id::text, ', ' ORDER BY id) FROM ai._vectorizer_q_failed_101),
            (SELECT string_agg(DISTINCT id::text, ', ') FROM doc_embedding_store)
@@ -37,6 +38,7 @@ SELECT DISTINCT backfill, attempts, crashes, loading_retries, loading_retry_afte
 -- A change counts the version up; the place in the queue stays.
 SELECT pg_temp.work();
 UPDATE doc SET body = body || '!' WHERE id IN (1, 2);
+SELECT ai._take_in(101);
 UPDATE doc SET updated_at = '2026-01-01' WHERE id = 1;
 SELECT * FROM pg_temp.state();
 -- No change is no work: same values, no row, columns whose types have no equality operator.
@@ -46,6 +48,7 @@ UPDATE doc SET body = 'nobody' WHERE id = 99;
 UPDATE doc SET json = '{"a": 1}' WHERE id = 1;
 SELECT * FROM pg_temp.state();
 UPDATE doc SET json = '{"a":1}' WHERE id = 1;
+SELECT ai._take_in(101);
 UPDATE doc SET place = '(2,2)' WHERE id = 1;
 UPDATE doc SET body = NULL WHERE id = 2;
 SELECT * FROM pg_temp.state();
@@ -57,6 +60,7 @@ SELECT * FROM pg_temp.state();
 -- DELETE takes the chunks away at once, and the row out of the queue and the failed queue.
 SELECT pg_temp.work();
 UPDATE doc SET body = 'again' WHERE id IN (5, 6);
+SELECT ai._take_in(101);
 INSERT INTO ai._vectorizer_q_failed_101 (id) VALUES (5), (6);
 DELETE FROM doc WHERE id IN (4, 5);
 SELECT * FROM pg_temp.state();
@@ -131,11 +135,14 @@ SELECT * FROM pg_temp.state();
 
 -- A row that is being worked on keeps its lease and its attempts; its version tells that it changed.
 UPDATE doc SET body = 'v' WHERE id = 3;
+SELECT ai._take_in(101);
 UPDATE ai._vectorizer_q_101 SET lease = 7, attempts = 2, crashes = 1 WHERE id = 3;
 UPDATE doc SET body = 'w' WHERE id = 3;
+SELECT ai._take_in(101);
 SELECT version, lease, attempts, crashes FROM ai._vectorizer_q_101 WHERE id = 3;
 -- One that waits starts anew.
 UPDATE ai._vectorizer_q_101 SET lease = NULL, loading_retries = 3, loading_retry_after = '2100-01-01' WHERE id = 3;
 UPDATE doc SET body = 'x' WHERE id = 3;
+SELECT ai._take_in(101);
 SELECT version, lease, attempts, crashes, loading_retries, loading_retry_after FROM ai._vectorizer_q_101 WHERE id = 3;
 ROLLBACK;

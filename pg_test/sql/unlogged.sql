@@ -12,12 +12,13 @@ SELECT ai.create_vectorizer('app.doc', destination => ai.destination_column('vec
     chunking => ai.chunking_none(), scheduling => ai.scheduling_none());
 CREATE VIEW pg_temp.persistence AS
 SELECT oid::regclass AS relation, relpersistence FROM pg_class
-WHERE relkind IN ('r', 'S') AND (relnamespace = 'app'::regnamespace OR relname LIKE '\_vectorizer\_q\_%') ORDER BY oid::regclass::text;
+WHERE relkind IN ('r', 'S') AND (relnamespace = 'app'::regnamespace OR relname LIKE '\_vectorizer\_q\_%' OR relname LIKE '\_vectorizer\_intake\_%') ORDER BY oid::regclass::text;
 INSERT INTO app.doc VALUES (1, 'one');
 SELECT * FROM pg_temp.persistence;
 ALTER TABLE app.doc SET LOGGED;
 SELECT * FROM pg_temp.persistence WHERE relpersistence <> 'p';
 ALTER TABLE app.doc SET UNLOGGED;
 SELECT * FROM pg_temp.persistence WHERE relpersistence <> 'u';
+SELECT ai._take_in(101);
 SELECT id FROM ai._vectorizer_q_101;
 ROLLBACK;

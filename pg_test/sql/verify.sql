@@ -21,6 +21,7 @@ INSERT INTO app.doc
 SELECT i + 0.10, timestamptz '2026-01-01 12:00:00.123456+00', 'alpha beta gamma delta', 't' || i FROM generate_series(1, 12) i;
 -- All wait.
 SELECT primary_key ->> 'created_at' AS key, chunk_seq, problem, detail FROM ai.verify_vectorizer('docs') ORDER BY (primary_key ->> 'created_at')::numeric LIMIT 2;
+SELECT ai._take_in(101);
 DELETE FROM ai._vectorizer_q_101;
 -- Nothing is there.
 SELECT primary_key ->> 'created_at' AS key, chunk_seq, problem, detail FROM ai.verify_vectorizer('docs') ORDER BY (primary_key ->> 'created_at')::numeric LIMIT 2;
@@ -52,8 +53,10 @@ UPDATE app.doc_embedding_store SET embedding = NULL WHERE created_at = 7.1 AND c
 UPDATE app.doc_embedding_store SET embedding = '[1,2,3]' WHERE created_at = 7.1 AND chunk_seq = 1;
 INSERT INTO app.doc_embedding_store (created_at, "Key 2", chunk_seq, chunk, embedding) VALUES (12345678901234567890.10, 'infinity', 0, 'lost', '[1,2]'), (12345678901234567890.10, 'infinity', 1, 'lost', '[1,2]');
 UPDATE app.doc SET title = 'new' WHERE created_at = 8.1;
+SELECT ai._take_in(101);
 DELETE FROM ai._vectorizer_q_101;
 UPDATE app.doc SET body = NULL WHERE created_at = 9.1;
+SELECT ai._take_in(101);
 DELETE FROM ai._vectorizer_q_101;
 INSERT INTO ai._vectorizer_q_failed_101 (pk_created_at, "Key 2", failure_step, class, reason) SELECT created_at, "Key 2", 'loading', 'permanent', 'there is no such thing' FROM app.doc WHERE created_at = 10.1;
 INSERT INTO ai._vectorizer_q_failed_101 (pk_created_at, "Key 2", failure_step, class, reason) VALUES (77, 'infinity', 'loading', 'permanent', 'gone');
@@ -61,9 +64,11 @@ UPDATE app.doc SET title = 't11' || '' , body = body || ' ' WHERE created_at = 1
 INSERT INTO ai._vectorizer_q_101 (pk_created_at, "Key 2") VALUES (88, 'infinity');
 CREATE TEMP TABLE found AS SELECT * FROM ai.verify_vectorizer('docs');
 SELECT primary_key ->> 'created_at' AS key, chunk_seq, problem, detail FROM found ORDER BY (primary_key ->> 'created_at')::numeric, 2, 3;
+SELECT ai._take_in(101);
 SELECT count(*) FROM ai._vectorizer_q_101;
 -- What is wrong is enqueued, under its exact key, also when nobody reads to the end.
 SELECT problem IS NOT NULL AS found FROM (SELECT (ai.verify_vectorizer('docs', repair => true)).problem LIMIT 1) AS first;
+SELECT ai._take_in(101);
 SELECT pk_created_at, "Key 2" AT TIME ZONE 'UTC' AS key_2, version FROM ai._vectorizer_q_101 ORDER BY 1;
 SELECT DISTINCT problem FROM ai.verify_vectorizer('docs') ORDER BY 1;
 -- Who may.
@@ -92,9 +97,11 @@ SELECT ai.create_vectorizer('app.note', name => 'notes', destination => ai.desti
     embedding => ai.embedding_openai('m', 2), chunking => ai.chunking_none(), scheduling => ai.scheduling_none());
 INSERT INTO app.note (id, body) VALUES (1, 'one'), (2, 'two'), (3, ''), (4, ''), (5, NULL), (6, 'six');
 UPDATE app.note SET vec = '[1,2]' WHERE id IN (1, 4);
+SELECT ai._take_in(102);
 DELETE FROM ai._vectorizer_q_102;
 INSERT INTO ai._vectorizer_q_102 (id) VALUES (6);
 SELECT * FROM ai.verify_vectorizer('notes') ORDER BY primary_key ->> 'id';
 SELECT count(*) FROM ai.verify_vectorizer('notes', true);
+SELECT ai._take_in(102);
 SELECT id, version FROM ai._vectorizer_q_102 ORDER BY 1;
 ROLLBACK;

@@ -15,7 +15,8 @@ SELECT (SELECT c.oid::regclass::text FROM pg_class c WHERE c.oid = v.source),
        (SELECT a.attname::text FROM pg_attribute a
         WHERE a.attrelid = v.source AND NOT a.attisdropped
           AND a.attname = v.config #>> '{destination,embedding_column}'),
-       v.source::oid
+       v.source::oid,
+       (SELECT c.oid::regclass::text FROM pg_class c WHERE c.oid = v.intake)
 FROM ai._seen_vectorizer v
 -- By its name, which somebody else's function may have by now.
 LEFT JOIN pg_proc f ON f.oid = to_regprocedure(v.trigger_function || '()')

@@ -1,6 +1,5 @@
 -- Queues the documents with the primary keys $1, as objects of the names in the source.
-INSERT INTO {queue} AS q ({pk})
+INSERT INTO {intake} ({pk})
 SELECT {key_pk}
 FROM jsonb_array_elements($1::jsonb) AS named (k)
 CROSS JOIN LATERAL jsonb_populate_record(NULL::{queue}, jsonb_build_object({queued_from_named})) AS k
-ON CONFLICT ({pk}) DO UPDATE SET {changed}

@@ -1,1 +1,1 @@
-INSERT INTO {queue} AS q ({pk}) SELECT {source_pk} FROM {rows} ON CONFLICT ({pk}) DO UPDATE SET {changed}
+INSERT INTO {intake} ({pk}) SELECT {source_pk} FROM {rows}

@@ -1,3 +1,4 @@
 SELECT {failed_key}::text, f.failure_step, f.class, f.reason, f.attempts, f.created_at,
-       EXISTS (SELECT FROM {queue} q WHERE {failed_is_item}) AS queued
+       EXISTS (SELECT FROM {queue} q WHERE {failed_is_item})
+           OR EXISTS (SELECT FROM {intake} i WHERE {failed_is_intake}) AS queued
 FROM {failed} f

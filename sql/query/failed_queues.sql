@@ -5,9 +5,11 @@ SELECT v.id, s.relowner, v.source::oid, v.source_pk,
        (SELECT format('%I.%I', n.nspname, c.relname)
         FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = v.queue_failed) AS failed_name,
        -- Keys are data of the table, and may be signed addresses.
-       has_table_privilege(v.source::oid, 'SELECT')
+       has_table_privilege(v.source::oid, 'SELECT'),
+       (SELECT format('%I.%I', n.nspname, c.relname)
+        FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = v.intake) AS intake_name
 FROM ai._seen_vectorizer v
 JOIN pg_class s ON s.oid = v.source
 WHERE (pg_has_role(s.relowner, 'USAGE') OR has_table_privilege('ai._vectorizer', 'SELECT'))
-  AND (SELECT count(*) FROM pg_class c WHERE c.oid IN (v.queue, v.queue_failed)) = 2
+  AND (SELECT count(*) FROM pg_class c WHERE c.oid IN (v.queue, v.queue_failed, v.intake)) = 3
 ORDER BY v.id

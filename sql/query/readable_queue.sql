@@ -7,7 +7,12 @@ SELECT format('%I.%I', n.nspname, c.relname), c.relname::text, c.relowner,
            AND (SELECT count(*) FROM pg_attribute a
                 WHERE a.attrelid = c.oid AND NOT a.attisdropped
                   AND (a.attname, a.atttypid) IN (('lease', 'int8'::regtype), ('attempts', 'int4'::regtype),
-                                                  ('loading_retry_after', 'timestamptz'::regtype))) = 3
+                                                  ('loading_retry_after', 'timestamptz'::regtype))) = 3,
+       v.source::oid, v.source_pk,
+       (SELECT format('%I.%I', m.nspname, i.relname)
+        FROM pg_class i JOIN pg_namespace m ON m.oid = i.relnamespace
+        WHERE i.oid = v.intake AND i.relkind = 'r' AND NOT i.relforcerowsecurity
+          AND has_table_privilege(i.relowner, i.oid, 'SELECT') AND has_schema_privilege(i.relowner, m.oid, 'USAGE'))
 FROM ai._seen_vectorizer v
 JOIN pg_class c ON c.oid = v.queue
 JOIN pg_namespace n ON n.oid = c.relnamespace

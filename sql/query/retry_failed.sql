@@ -1,10 +1,11 @@
 -- Documents of the failed queue (the one of the key $1, those of the class $2; NULL: all) are queued again. Their failed
 -- rows go when they are embedded.
-INSERT INTO {queue} ({pk})
+INSERT INTO {intake} ({pk})
 SELECT {each_failed_pk}
 FROM {failed} f
 WHERE ($1 IS NULL OR EXISTS (
           SELECT FROM jsonb_populate_record(NULL::{queue}, jsonb_build_object({queued_from_named})) AS k
           WHERE {key_is_failed}))
   AND ($2 IS NULL OR f.class = $2)
-ON CONFLICT DO NOTHING
+  AND NOT EXISTS (SELECT FROM {queue} q WHERE {failed_is_item})
+  AND NOT EXISTS (SELECT FROM {intake} i WHERE {failed_is_intake})

@@ -1,6 +1,7 @@
 -- By row, for a partitioned source, because a statement trigger of the parent does not see statements on its partitions;
 -- and for what logical replication applies, which fires no statement triggers. Otherwise as in trigger_body.sql.
 DECLARE
+    changed bool := TG_OP IN ('INSERT', 'UPDATE');
     queued bool;
     embedded bool;
 BEGIN
@@ -21,25 +22,30 @@ BEGIN
     END IF;
     IF TG_OP = 'DELETE' OR (TG_OP = 'UPDATE' AND NOT ({new_is_old})) THEN
         {remove_deleted}
-        embedded := {was_embedded};
-        DELETE FROM {queue} q WHERE {queue_is_old}{gone};
-        queued := FOUND;
-        DELETE FROM {failed} q WHERE {queue_is_old}{gone};
-        IF FOUND OR queued OR ai._has_cuts({id}) THEN
-            PERFORM ai._forget_errors({id}, jsonb_build_array({old_key}));
-        END IF;
-        IF embedded AND ai._remembers_documents({id}) THEN
-            PERFORM ai._forget_documents({id}, ARRAY[({old_key})::text]);
+        embedded := {deleted_was_embedded};
+        IF current_setting('transaction_isolation') <> 'read committed' THEN
+            -- Others may have written what this transaction does not see: the worker clears away what it leaves.
+            INSERT INTO {intake} ({pk}) VALUES ({old_pk});
+            changed := true;
+        ELSE
+            DELETE FROM {queue} q WHERE {queue_is_old}{gone};
+            queued := FOUND;
+            DELETE FROM {failed} q WHERE {queue_is_old}{gone};
+            IF FOUND OR queued OR ai._has_cuts({id}) THEN
+                PERFORM ai._forget_errors({id}, jsonb_build_array({old_key}));
+            END IF;
+            IF embedded AND ai._remembers_documents({id}) THEN
+                PERFORM ai._forget_documents({id}, ARRAY[({old_key})::text]);
+            END IF;
         END IF;
     END IF;
     IF TG_OP IN ('INSERT', 'UPDATE') THEN
-        INSERT INTO {queue} AS q ({pk}) VALUES ({new_pk}) ON CONFLICT ({pk}) DO UPDATE SET {changed};
-        PERFORM ai._wake_worker({id});
-        -- A dump that was restored by somebody who may not write to the catalogue.
-        IF NOT EXISTS (SELECT FROM ai._vectorizer v WHERE v.id = {id} AND v.queue = {queue_literal}::regclass) THEN
-            RAISE WARNING 'the vectorizer of table % is not in the catalogue: nothing is embedded', {source_literal}::regclass
-                USING HINT = 'Restore the dump as superuser, or drop the function of this trigger and make the vectorizer anew.';
-        END IF;
+        INSERT INTO {intake} ({pk}) VALUES ({new_pk});
+    END IF;
+    -- A dump that was restored by somebody who may not write to the catalogue.
+    IF changed AND NOT ai._wake_worker({id}, {intake_literal}::regclass) THEN
+        RAISE WARNING 'the vectorizer of table % is not in the catalogue: nothing is embedded', {source_literal}::regclass
+            USING HINT = 'Restore the dump as superuser, or drop the function of this trigger and make the vectorizer anew.';
     END IF;
     RETURN NULL;
 END

@@ -8,7 +8,9 @@ SELECT v.id, v.source, v.source::text, v.queue::text, v.queue_failed::text, v.ta
        EXISTS (SELECT FROM pg_constraint k WHERE k.conrelid = v.source AND k.contype = 'p' AND k.condeferrable),
        c.relowner, v.trigger_name::text,
        EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = v.source AND t.tgname = v.trigger_name || '_replica'),
-       p.proowner
+       p.proowner,
+       v.intake::text,
+       (SELECT s.nspname::text FROM pg_namespace s WHERE s.oid = q.relnamespace)
 FROM ai._seen_vectorizer v
 JOIN pg_class c ON c.oid = v.source
 JOIN pg_class q ON q.oid = v.queue
@@ -17,5 +19,6 @@ JOIN pg_proc p ON p.oid = to_regprocedure(v.trigger_function || '()')
 JOIN pg_namespace n ON n.oid = p.pronamespace
 WHERE ($1 IS NULL OR v.source = $1) AND ($2 IS NULL OR v.id = $2)
   AND EXISTS (SELECT FROM pg_class f WHERE f.oid = v.queue_failed)
+  AND (v.intake IS NULL OR EXISTS (SELECT FROM pg_class i WHERE i.oid = v.intake))
   AND (v.target IS NULL OR EXISTS (SELECT FROM pg_class t WHERE t.oid = v.target))
 ORDER BY v.id

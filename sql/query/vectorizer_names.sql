@@ -10,7 +10,7 @@ SELECT v.id, v.name::text, v.config, v.source_pk, v.columns, v.place, format('%s
         FROM pg_class t JOIN pg_namespace tn ON tn.oid = t.relnamespace WHERE t.oid = v.target),
        (SELECT jsonb_build_object('view_schema', wn.nspname, 'view_name', w.relname)
         FROM pg_class w JOIN pg_namespace wn ON wn.oid = w.relnamespace WHERE w.oid = v.view),
-       v.queue::oid, v.queue_failed::oid
+       v.queue::oid, v.queue_failed::oid, v.intake::oid
 FROM ai._vectorizer v CROSS JOIN cluster
 WHERE (SELECT count(*) FROM pg_class c WHERE c.oid IN (v.source, v.queue, v.queue_failed)) = 3
 ORDER BY v.id

@@ -4,5 +4,6 @@ SELECT format('all documents wait, the next one until %s: %s', date_trunc('secon
 FROM ONLY {queue} q
 WHERE NOT EXISTS (
     SELECT FROM ONLY {queue} w WHERE w.lease IS NOT NULL OR w.loading_retry_after IS NULL OR w.loading_retry_after <= now())
+  AND NOT EXISTS (SELECT FROM ONLY {intake})
 ORDER BY q.loading_retry_after
 LIMIT 1

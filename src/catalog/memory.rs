@@ -51,6 +51,16 @@ pub fn memories(vectorizer: &Vectorizer, items: &[Item]) -> HashMap<i64, Remembe
 
 /// Writes down what is to be remembered of documents, by their primary keys.
 pub fn remember(id: i32, documents: &[(&str, &Memory)]) {
+    write_down(include_str!("../../sql/query/remember.sql"), id, documents);
+}
+
+/// Like [`remember`], of documents that were remembered and not looked into: what has been forgotten meanwhile stays
+/// forgotten.
+pub fn remember_again(id: i32, documents: &[(&str, &Memory)]) {
+    write_down(include_str!("../../sql/query/remember_again.sql"), id, documents);
+}
+
+fn write_down(sql: &str, id: i32, documents: &[(&str, &Memory)]) {
     let keys: Vec<&str> = documents.iter().map(|(key, _)| *key).collect();
     let tags: Vec<Option<&str>> = documents
         .iter()
@@ -63,7 +73,7 @@ pub fn remember(id: i32, documents: &[(&str, &Memory)]) {
         .map(|(_, memory)| i32::try_from(memory.chunks).unwrap_or(i32::MAX))
         .collect();
     statement::run(
-        include_str!("../../sql/query/remember.sql"),
+        sql,
         &[
             id.into(),
             keys.into(),

@@ -33,7 +33,7 @@ pub fn follow_names() {
     struct Known {
         id: i32,
         name: String,
-        queues: [Oid; 2],
+        queues: [Option<Oid>; 3],
         kept: Names,
         here: String,
         attributes: BTreeMap<String, i64>,
@@ -53,7 +53,7 @@ pub fn follow_names() {
     let known = statement::rows(include_str!("../../sql/query/vectorizer_names.sql"), &[], |row| Known {
         id: row.must(1),
         name: row.must(2),
-        queues: [row.must(11), row.must(12)],
+        queues: [row.get(11), row.get(12), row.get(13)],
         kept: Names {
             config: row.must::<JsonB>(3).0,
             source_pk: row.must::<JsonB>(4).0,
@@ -97,7 +97,7 @@ pub fn follow_names() {
             ],
         );
         if moved && written > 0 {
-            vectorizer.queues.into_iter().for_each(goes_with_extension);
+            vectorizer.queues.into_iter().flatten().for_each(goes_with_extension);
         }
     }
 }

@@ -9,7 +9,7 @@ use pgrx::prelude::*;
 use serde_json::{Value, json};
 
 use super::names::{self, QUEUE_COLUMNS, TARGET_COLUMNS};
-use super::objects::{DestinationObjects, Objects, Source};
+use super::objects::{DestinationObjects, Objects, Source, intake_name};
 use super::validate::{self, Column};
 use super::{indexing, schedule, triggers};
 use crate::catalog::{self, follow_names};
@@ -138,6 +138,7 @@ pub(super) fn create(
     if !runs_twice {
         must_be_free(&queue_schema, &queue_table, "an alternate queue_table");
         must_be_free(&queue_schema, &failed_table, "an alternate queue_schema");
+        must_be_free(&queue_schema, &intake_name(id), "an alternate queue_schema");
     }
 
     let columns = columns(source.oid);
@@ -228,6 +229,7 @@ pub(super) fn create(
         id,
         queue: qualified(&queue_schema, &queue_table),
         failed: qualified(&queue_schema, &failed_table),
+        intake: qualified(&queue_schema, &intake_name(id)),
         destination: to,
         function: qualified(&queue_schema, &format!("_vectorizer_src_trg_{id}")),
         trigger: format!("_vectorizer_src_trg_{id}"),
@@ -254,6 +256,7 @@ pub(super) fn create(
                 objects.function.as_str().into(),
                 objects.trigger.as_str().into(),
                 JsonB(config).into(),
+                objects.intake.as_str().into(),
             ],
         );
         follow_names();

@@ -40,7 +40,7 @@ fn drop_vectorizer(vectorizer_id: i32, drop_all: bool) {
     let remains = statement::row(sql, &[vectorizer_id.into()], |row| Remains {
         source: row.get(1),
         source_oid: row.get(12),
-        tables: vec![row.get(3), row.get(4)],
+        tables: vec![row.get(3), row.get(4), row.get(13)],
         target: row.get(5),
         view: row.get(6),
         function: row.get(7),

@@ -9,7 +9,7 @@ use super::triggers::{self, TriggerFunction};
 use super::validate::Column;
 use crate::error::raise;
 use crate::key::{In, PrimaryKey};
-use crate::statement::{self, fill, identifier};
+use crate::statement::{self, fill, identifier, qualified};
 use crate::transaction::acting_as_extension;
 
 /// The source table, as far as it matters here.
@@ -52,6 +52,7 @@ pub struct Objects {
     pub id: i32,
     pub queue: String,
     pub failed: String,
+    pub intake: String,
     pub destination: DestinationObjects,
     pub function: String,
     /// Stem of the names of the triggers.
@@ -133,6 +134,7 @@ impl Objects {
             ("unlogged", source.persistence()),
             ("queue", self.queue.as_str()),
             ("failed", &self.failed),
+            ("intake", &self.intake),
             ("pk", &key.list("", In::Queue)),
             ("pk_definitions", &key.definitions(In::Queue, &types)),
         ];
@@ -150,6 +152,7 @@ impl Objects {
             source_name: &source.name,
             queue: &self.queue,
             failed: &self.failed,
+            intake: &self.intake,
             target: self.target(),
             key,
             partitioned: source.partitioned,
@@ -162,11 +165,13 @@ impl Objects {
             make(include_str!("../../sql/query/create_queue_index.sql"));
             make(include_str!("../../sql/query/create_retry_index.sql"));
             make(include_str!("../../sql/query/create_failed.sql"));
+            make(include_str!("../../sql/query/create_intake.sql"));
             function.create();
             let revoke = format!("REVOKE EXECUTE ON FUNCTION {}() FROM PUBLIC", self.function);
             statement::run(&revoke, &[]);
             source.give("TABLE", &self.queue);
             source.give("TABLE", &self.failed);
+            source.give("TABLE", &self.intake);
             source.give("FUNCTION", &format!("{}()", self.function));
         };
         if self.in_extension {
@@ -182,6 +187,7 @@ impl Objects {
                 owner: source.owner,
                 queue: &self.queue,
                 failed: &self.failed,
+                intake: &self.intake,
                 target: self.target(),
                 function: &self.function,
                 trigger: &self.trigger,
@@ -197,6 +203,7 @@ impl Objects {
         });
         table_depends_on_extension(&self.queue);
         table_depends_on_extension(&self.failed);
+        table_depends_on_extension(&self.intake);
     }
 
     /// Puts the rows that are there into the queue, behind all that change from now on.
@@ -245,6 +252,31 @@ impl Objects {
         grant("SELECT, INSERT, UPDATE, DELETE", &self.queue);
         grant("SELECT, INSERT, UPDATE, DELETE", &self.failed);
     }
+}
+
+/// How the intake of a vectorizer is called.
+pub fn intake_name(id: i32) -> String {
+    format!("_vectorizer_intake_{id}")
+}
+
+/// Makes the intake of a vectorizer of version 0.1.0, which had none; its name, quoted and with its schema.
+pub fn create_missing_intake(id: i32, source: Oid, schema: &str, key: &PrimaryKey) -> String {
+    let intake = qualified(schema, &intake_name(id));
+    let source = super::create::read_source(source).expect("a vectorizer whose functions are made anew has a source");
+    let values = [
+        ("unlogged", source.persistence()),
+        ("intake", intake.as_str()),
+        ("pk_definitions", &key.definitions(In::Queue, &key_types(&source))),
+    ];
+    acting_as_extension(|| {
+        let create = fill(include_str!("../../sql/query/create_intake.sql"), &values);
+        statement::run(&create, &[]);
+        source.give("TABLE", &intake);
+        let sql = "UPDATE ai._vectorizer SET intake = $2::regclass WHERE id = $1";
+        statement::run(sql, &[id.into(), intake.as_str().into()]);
+        table_depends_on_extension(&intake);
+    });
+    intake
 }
 
 /// `vector(n)`, with its schema.

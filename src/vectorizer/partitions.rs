@@ -16,6 +16,7 @@ pub struct Partitions<'a> {
     pub owner: Oid,
     pub queue: &'a str,
     pub failed: &'a str,
+    pub intake: &'a str,
     pub target: Option<&'a str>,
     pub function: &'a str,
     /// Stem of the names of the triggers.
@@ -83,10 +84,9 @@ impl Partitions<'_> {
     fn enqueue(&self, rows: &str) {
         let values = [
             ("rows", rows),
-            ("queue", self.queue),
+            ("intake", self.intake),
             ("pk", &self.key.list("", In::Queue)),
             ("source_pk", &self.key.list("s.", In::Source)),
-            ("changed", include_str!("../../sql/query/changed.sql").trim_end()),
         ];
         statement::run(
             &fill(include_str!("../../sql/query/enqueue_partition.sql"), &values),
@@ -122,7 +122,7 @@ impl Partitions<'_> {
                 }
                 None => (),
             }
-            for queue in [self.queue, self.failed] {
+            for queue in [self.queue, self.failed, self.intake] {
                 statement::run(&prune(quietly, queue, In::Queue), &[]);
             }
             gone

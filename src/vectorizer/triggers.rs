@@ -7,6 +7,7 @@ use pgrx::JsonB;
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 
+use super::objects;
 use super::partitions::Partitions;
 use crate::catalog::{self, follow_names};
 use crate::error::raise;
@@ -23,6 +24,7 @@ pub struct TriggerFunction<'a> {
     pub source_name: &'a str,
     pub queue: &'a str,
     pub failed: &'a str,
+    pub intake: &'a str,
     /// `None`: the vectors go into a column of the source.
     pub target: Option<&'a str>,
     pub key: &'a PrimaryKey,
@@ -69,15 +71,38 @@ impl TriggerFunction<'_> {
         } else {
             String::new()
         };
-        let remove = |condition: &str| match (self.target, is_by_row) {
+        let queue_is_old = key.same(queued, old);
+        let old_key = format!("jsonb_build_object({})", key.labelled(old));
+        let renamed = format!(" AND NOT EXISTS (SELECT FROM new_rows n WHERE {new_is_old})");
+        let of_renamed = |what: &str| statement::literal(&format!("{what}{gone}{renamed}"));
+        let from_target = |target| format!("DELETE FROM {target} t USING old_rows o WHERE {target_is_old}");
+        let remove_deleted = match (self.target, is_by_row) {
             (None, _) => String::new(),
             (Some(target), true) => format!("DELETE FROM {target} t WHERE {target_is_old}{gone};"),
-            (Some(target), false) => {
-                format!("DELETE FROM {target} t USING old_rows o WHERE {target_is_old}{gone}{condition};")
-            }
+            (Some(target), false) => format!("{}{gone};", from_target(target)),
         };
-        let renamed = format!(" AND NOT EXISTS (SELECT FROM new_rows n WHERE {new_is_old})");
-        let emptied = [self.target, Some(self.queue), Some(self.failed)];
+        let remove_renamed = self
+            .target
+            .map(|target| format!("EXECUTE {};", of_renamed(&from_target(target))));
+        let from_queue = |queue| of_renamed(&format!("DELETE FROM {queue} q USING old_rows o WHERE {queue_is_old}"));
+        // Not all in one array, which has a greatest size: a key may be some hundred kilobytes long.
+        let forget_renamed = |function: &str, aggregate: &str, key: &str| {
+            statement::literal(&format!(
+                "SELECT ai.{function}({}, r.keys)
+                 FROM (SELECT {aggregate}(k.key) AS keys
+                       FROM (SELECT {key} AS key, (row_number() OVER ()) / 100 AS part FROM old_rows o
+                             WHERE true{renamed}) AS k
+                       GROUP BY k.part) AS r",
+                self.id
+            ))
+        };
+        let append_renamed = format!(
+            "INSERT INTO {} ({}) SELECT {} FROM old_rows o WHERE true{renamed}",
+            self.intake,
+            key.list("", In::Queue),
+            key.list("o.", In::Source)
+        );
+        let emptied = [self.target, Some(self.queue), Some(self.failed), Some(self.intake)];
         let emptied: Vec<&str> = emptied.into_iter().flatten().collect();
         fill(
             template,
@@ -86,22 +111,43 @@ impl TriggerFunction<'_> {
                 ("id", &self.id.to_string()),
                 ("emptied", &emptied.join(", ")),
                 ("queue", self.queue),
-                ("queue_literal", &statement::literal(self.queue)),
+                ("intake", self.intake),
+                ("intake_literal", &statement::literal(self.intake)),
                 ("source_literal", &statement::literal(self.source_name)),
                 ("failed", self.failed),
                 ("pk", &key.list("", In::Queue)),
                 ("new_pk", &key.list(&format!("{}.", new.0), In::Source)),
-                ("queue_is_old", &key.same(queued, old)),
+                ("old_pk", &key.list(&format!("{}.", old.0), In::Source)),
+                ("queue_is_old", &queue_is_old),
+                ("new_is_missing", &key.is_missing(new)),
+                ("new_is_old_at_once", &key.same_at_once(new, old)),
                 ("new_is_old", &new_is_old),
                 ("gone", &gone),
-                ("old_key", &format!("jsonb_build_object({})", key.labelled(old))),
-                ("remove_deleted", &remove("")),
-                ("remove_renamed", &remove(&renamed)),
+                ("old_key", &old_key),
+                ("remove_deleted", &remove_deleted),
+                ("remove_renamed", &remove_renamed.unwrap_or_default()),
+                ("append_renamed", &statement::literal(&append_renamed)),
+                ("unqueue_renamed", &from_queue(self.queue)),
+                ("unfail_renamed", &from_queue(self.failed)),
+                (
+                    "forget_errors_of_renamed",
+                    &forget_renamed("_forget_errors", "jsonb_agg", &old_key),
+                ),
+                (
+                    "forget_renamed",
+                    &forget_renamed("_forget_documents", "array_agg", &format!("({old_key})::text")),
+                ),
                 // In a column the vector goes with its row: nothing was removed that could tell.
-                ("was_embedded", if self.target.is_some() { "FOUND" } else { "true" }),
+                (
+                    "was_embedded",
+                    if self.target.is_some() { "removed > 0" } else { "true" },
+                ),
+                (
+                    "deleted_was_embedded",
+                    if self.target.is_some() { "FOUND" } else { "true" },
+                ),
                 ("old_row", &self.row(old.0)),
                 ("new_row", &self.row(new.0)),
-                ("changed", include_str!("../../sql/query/changed.sql").trim_end()),
             ],
         )
     }
@@ -263,6 +309,9 @@ struct Known {
     owner: Oid,
     queue: String,
     failed: String,
+    /// `None`: made by version 0.1.0.
+    intake: Option<String>,
+    queue_schema: String,
     target: Option<String>,
     function: String,
     trigger: String,
@@ -294,10 +343,12 @@ impl Known {
             trigger: row.must(13),
             follows_replication: row.must(14),
             function_owner: row.must(15),
+            intake: row.get(16),
+            queue_schema: row.must(17),
         })
     }
 
-    fn partitions<'a>(&'a self, key: &'a PrimaryKey) -> Partitions<'a> {
+    fn partitions<'a>(&'a self, key: &'a PrimaryKey, intake: &'a str) -> Partitions<'a> {
         Partitions {
             id: self.id,
             source: self.source,
@@ -305,6 +356,7 @@ impl Known {
             owner: self.owner,
             queue: &self.queue,
             failed: &self.failed,
+            intake,
             target: self.target.as_deref(),
             function: &self.function,
             trigger: &self.trigger,
@@ -323,6 +375,8 @@ pub fn refresh(source: Option<Oid>) {
             acting_as_extension(|| make_anew(&vectorizer, body));
             continue;
         };
+        let made = || objects::create_missing_intake(vectorizer.id, vectorizer.source, &vectorizer.queue_schema, &key);
+        let intake = vectorizer.intake.clone().unwrap_or_else(made);
         let function = TriggerFunction {
             id: vectorizer.id,
             function: &vectorizer.function,
@@ -330,6 +384,7 @@ pub fn refresh(source: Option<Oid>) {
             source_name: &vectorizer.source_name,
             queue: &vectorizer.queue,
             failed: &vectorizer.failed,
+            intake: &intake,
             target: vectorizer.target.as_deref(),
             key: &key,
             partitioned: vectorizer.partitioned,
@@ -344,7 +399,7 @@ pub fn refresh(source: Option<Oid>) {
             statement::run(mended, &[vectorizer.id.into()]);
         });
         if vectorizer.partitioned {
-            vectorizer.partitions(&key).follow(true);
+            vectorizer.partitions(&key, &intake).follow(true);
         }
     }
 }
@@ -358,7 +413,9 @@ fn prune_vectorizer(vectorizer_id: i32) {
     }
     for vectorizer in Known::read(None, Some(vectorizer_id)) {
         if let Some(key) = PrimaryKey::current(vectorizer.source, &vectorizer.source_pk) {
-            vectorizer.partitions(&key).prune();
+            // One of version 0.1.0 has no intake yet, which its triggers could have written to.
+            let intake = vectorizer.intake.as_deref().unwrap_or(&vectorizer.queue);
+            vectorizer.partitions(&key, intake).prune();
         }
     }
 }

@@ -148,6 +148,7 @@ impl Worker {
             }
             let more = self.advance();
             self.claim();
+            self.take_in();
             self.watch_indexes();
             self.renew();
             self.report();
@@ -190,9 +191,12 @@ impl Worker {
             self.polled = now;
         }
         // A database may have hundreds of queues: those that nobody has filled are not looked at.
-        for station in self.stations.iter_mut().filter(|station| !station.at_times) {
+        for station in self.stations.iter_mut() {
             if wanted.has(station.vectorizer.id) {
-                station.look_at = Some(now);
+                station.take_in_at = Some(now);
+                if !station.at_times {
+                    station.look_at = Some(now);
+                }
             }
         }
     }
@@ -224,14 +228,21 @@ impl Worker {
         self.stations = vectorizers
             .into_iter()
             .map(|vectorizer| Station {
-                look_at: Some(match vectorizer.schedule {
-                    Schedule::AtOnce => now,
-                    Schedule::In(wait) => now + wait,
-                }),
+                look_at: match vectorizer.schedule {
+                    Schedule::AtOnce => Some(now),
+                    Schedule::In(wait) => Some(now + wait),
+                    Schedule::Never => None,
+                },
+                take_in_at: Some(now),
+                intake_not_before: now,
                 at_times: vectorizer.schedule != Schedule::AtOnce,
                 paused_until: vectorizer.paused.map(|wait| now + wait),
                 has_notes: vectorizer.has_notes,
-                index_look_at: vectorizer.index.as_ref().map(|_| now),
+                index_look_at: vectorizer
+                    .index
+                    .as_ref()
+                    .filter(|_| vectorizer.schedule != Schedule::Never)
+                    .map(|_| now),
                 index_looked: None,
                 index_ready: false,
                 vectorizer: Arc::new(vectorizer),
@@ -320,7 +331,8 @@ impl Worker {
                 (look, _) => look,
             });
         let indexes = self.stations.iter().filter_map(|station| station.index_look_at);
-        queues.chain(indexes).min()
+        let intakes = self.stations.iter().filter_map(Station::takes_in_at);
+        queues.chain(indexes).chain(intakes).min()
     }
 
     fn is_idle(&self) -> bool {
@@ -334,7 +346,11 @@ impl Worker {
     /// Publishes when the next document is due; false when there is new work after all.
     fn leave(&self) -> bool {
         let naptime = Instant::now() + settings::naptime();
-        let due = (!self.stations.is_empty()).then(|| self.next_due().map_or(naptime, |due| due.min(naptime)));
+        let served = self
+            .stations
+            .iter()
+            .any(|station| station.vectorizer.schedule != Schedule::Never);
+        let due = served.then(|| self.next_due().map_or(naptime, |due| due.min(naptime)));
         let due = due.map_or(0, |due| {
             let wait = due.saturating_duration_since(Instant::now());
             shared_memory::now() + i64::try_from(wait.as_micros()).unwrap_or(i64::MAX / 2)

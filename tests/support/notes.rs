@@ -109,6 +109,8 @@ pub fn wait_for_embedded(database: &Database, expected: &[&str]) {
 /// What the queue knows of a note; `None` when it is not in it.
 #[track_caller]
 pub fn queued(database: &Database, id: u32, columns: &str) -> Option<Vec<String>> {
+    // What has just changed is on its way there.
+    database.execute("SELECT ai._take_in(1)");
     let mut rows = database.rows(&format!("SELECT {columns} FROM ai._vectorizer_q_1 WHERE id = {id}"));
     rows.pop()
 }

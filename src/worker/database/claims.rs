@@ -19,6 +19,10 @@ use crate::{error, queue, server, stash, transaction};
 
 /// Documents taken by one statement: enough to make it cheap, few enough that vectorizers take turns.
 const CLAIM: usize = 256;
+/// Changes that are put into the queue by one statement: some tens of milliseconds, which what is in the air has to wait.
+const TAKE_IN: usize = 2000;
+/// How long until the next try to put those into the queue that a user's transaction was in the way of.
+const BLOCKED: Duration = Duration::from_secs(1);
 /// However short the wait until something is due, there is a breath between two looks at the same queue.
 pub(super) const BREATH: Duration = Duration::from_millis(50);
 
@@ -126,31 +130,43 @@ impl Worker {
             return;
         }
         let (duration, alone) = (self.settings.lease_duration, self.flights.is_empty());
+        let wait = self.stations[index]
+            .intake_not_before
+            .saturating_duration_since(Instant::now());
+        let takes_in = wait.is_zero();
         let claimed = transaction::run(|| {
             // Whatever a document does to the server, and whatever synchronous_commit says, the attempt is counted.
             transaction::must_last();
             transaction::acting_as(vectorizer.owner, || {
                 let mut suspect = false;
+                let taken_in = takes_in.then(|| queue::take_in(vectorizer, TAKE_IN));
                 let mut items = queue::claim(vectorizer, limit, rand::random(), duration, false);
                 if items.is_empty() && alone {
                     items = queue::claim(vectorizer, 1, rand::random(), duration, true);
                     suspect = !items.is_empty();
                 }
-                let due = if items.len() < limit {
+                let mut due = if items.len() < limit && !taken_in.is_some_and(|taken| taken.more) {
                     queue::next_due(vectorizer)
                 } else {
                     Some(Duration::ZERO)
                 };
+                if taken_in.is_none_or(|taken| taken.left_behind) {
+                    let again = if takes_in { BLOCKED } else { wait };
+                    due = Some(due.map_or(again, |due| due.min(again)));
+                }
                 let remembered = catalog::memories(vectorizer, &items);
-                (items, remembered, suspect, due)
+                (items, remembered, suspect, due, taken_in)
             })
         });
         match claimed {
-            Ok((items, mut remembered, suspect, due)) => {
+            Ok((items, mut remembered, suspect, due, taken_in)) => {
                 self.refused.remove(&vectorizer.id);
                 let more = items.len() == limit;
                 let wait = due.map(|wait| if more { wait } else { wait.max(BREATH) });
                 self.stations[index].look_at = wait.map(|wait| Instant::now() + wait);
+                if let Some(taken_in) = taken_in {
+                    self.stations[index].took_in(&taken_in);
+                }
                 let dry = items.is_empty() && due.is_none_or(|wait| wait > Duration::ZERO);
                 for item in items {
                     let remembered = remembered.remove(&item.number);
@@ -173,6 +189,10 @@ impl Worker {
                 }
             }
             Err(aborted) if error::is_lock_conflict(&aborted) => {
+                // Whatever was in the way: a document of the queue need not wait for a change of another.
+                if takes_in {
+                    self.stations[index].intake_not_before = Instant::now() + BLOCKED;
+                }
                 self.stations[index].look_at = Some(Instant::now() + BUSY);
             }
             Err(aborted) => {
@@ -186,9 +206,44 @@ impl Worker {
                             vectorizer.name,
                             failure.reason
                         );
-                        self.stations[index].look_at = Some(Instant::now() + retry::backoff(1, rand::random()));
+                        let again = Instant::now() + retry::backoff(1, rand::random());
+                        self.stations[index].look_at = Some(again);
+                        if takes_in {
+                            // A key that the queue refuses keeps no document of the queue waiting.
+                            self.stations[index].intake_not_before = again + BLOCKED;
+                        }
                     }
                 }
+            }
+        }
+    }
+
+    /// Puts what has changed into the queues that are not looked at now: paused ones, and those that are worked on at times.
+    /// The keys that the triggers append would be more than there are documents, in time.
+    pub(super) fn take_in(&mut self) {
+        let now = Instant::now();
+        for station in &mut self.stations {
+            if station.takes_in_at().is_none_or(|at| at > now) {
+                continue;
+            }
+            station.take_in_at = None;
+            let vectorizer = Arc::clone(&station.vectorizer);
+            let taken =
+                transaction::run(|| transaction::acting_as(vectorizer.owner, || queue::take_in(&vectorizer, TAKE_IN)));
+            match taken {
+                Ok(taken_in) => {
+                    station.took_in(&taken_in);
+                    if taken_in.more || taken_in.left_behind {
+                        station.take_in_at = Some(if taken_in.more { now } else { now + BLOCKED });
+                    }
+                }
+                Err(aborted) if error::is_lock_conflict(&aborted) => station.take_in_at = Some(now + BLOCKED),
+                // Whoever works on the queue next says so where users see it.
+                Err(aborted) => log!(
+                    "ai: cannot take in what has changed for vectorizer {}: {}",
+                    vectorizer.name,
+                    aborted.message
+                ),
             }
         }
     }

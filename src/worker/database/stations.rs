@@ -8,13 +8,21 @@ use pgrx::prelude::*;
 
 use super::Worker;
 use crate::catalog::{self, Vectorizer};
-use crate::{settings, transaction};
+use crate::queue::TakenIn;
+use crate::{queue, settings, transaction};
+
+/// What it may take to find nothing in an intake before it is read more rarely.
+const IN_VAIN: Duration = Duration::from_millis(20);
 
 /// A vectorizer and when to look at its queue.
 pub(super) struct Station {
     pub(super) vectorizer: Arc<Vectorizer>,
     /// `None`: the queue is empty, and whoever fills it wakes us.
     pub(super) look_at: Option<Instant>,
+    /// When to put what waits in its intake into its queue, where the queue is not looked at meanwhile.
+    pub(super) take_in_at: Option<Instant>,
+    /// Not before this: a user's transaction was in the way, or it took long to find little.
+    pub(super) intake_not_before: Instant,
     /// Its configuration was at fault: nothing before this, then one document.
     pub(super) paused_until: Option<Instant>,
     /// Its queue is worked on at times only: `look_at` is the next one, and it works until the queue is dry.
@@ -27,6 +35,27 @@ pub(super) struct Station {
     pub(super) index_looked: Option<Instant>,
     /// It was there.
     pub(super) index_ready: bool,
+}
+
+impl Station {
+    /// When its intake is to be emptied by itself: whoever looks at its queue does it anyway.
+    pub(super) fn takes_in_at(&self) -> Option<Instant> {
+        let at = self.take_in_at.filter(|_| self.at_times || self.paused_until.is_some());
+        at.map(|at| at.max(self.intake_not_before))
+    }
+
+    /// Its intake was emptied into its queue.
+    pub(super) fn took_in(&mut self, taken_in: &TakenIn) {
+        self.take_in_at = None;
+        let vectorizer = &self.vectorizer;
+        let emptied = taken_in.is_full_of_dead
+            && transaction::run(|| transaction::acting_as(vectorizer.owner, || queue::empty_intake(vectorizer)))
+                .is_ok();
+        // A tenth of the time, whatever has to be read in vain.
+        if taken_in.wasted > IN_VAIN && !emptied {
+            self.intake_not_before = Instant::now() + 9 * taken_in.wasted.min(Duration::from_secs(10));
+        }
+    }
 }
 
 impl Worker {

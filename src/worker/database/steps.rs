@@ -479,7 +479,7 @@ fn write(vectorizer: &Vectorizer, batch: &Batch, has_notes: bool) -> Vec<Hold> {
 /// Writes down what is to be remembered of documents that have just been written, in the same transaction: a memory must
 /// never say more than the destination.
 fn note(vectorizer: &Vectorizer, batch: &Batch, holds: &[Hold], again: &HashSet<i64>) {
-    let (mut remember, mut forget) = (Vec::new(), Vec::new());
+    let (mut written, mut unchanged, mut forget) = (Vec::new(), Vec::new(), Vec::new());
     for ((_, flight), hold) in std::iter::zip(batch, holds) {
         let again = again.contains(&flight.item.number);
         let note = match (&flight.stage, hold) {
@@ -492,13 +492,19 @@ fn note(vectorizer: &Vectorizer, batch: &Batch, holds: &[Hold], again: &HashSet<
             _ => &Note::Keep,
         };
         match note {
-            Note::Remember(memory) => remember.push((flight.item.key.as_str(), memory)),
+            Note::Remember(memory) if matches!(flight.stage, Stage::Finishing { .. }) => {
+                unchanged.push((flight.item.key.as_str(), memory));
+            }
+            Note::Remember(memory) => written.push((flight.item.key.as_str(), memory)),
             Note::Forget if flight.remembered => forget.push(flight.item.key.as_str()),
             Note::Keep | Note::Forget => (),
         }
     }
-    if !remember.is_empty() {
-        catalog::remember(vectorizer.id, &remember);
+    if !written.is_empty() {
+        catalog::remember(vectorizer.id, &written);
+    }
+    if !unchanged.is_empty() {
+        catalog::remember_again(vectorizer.id, &unchanged);
     }
     catalog::forget_documents(vectorizer.id, &forget);
 }
