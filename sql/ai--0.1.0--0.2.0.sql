@@ -135,7 +135,22 @@ BEGIN
     ) THEN
         PERFORM ai._refresh_triggers();
     END IF;
-    -- Whoever gets the source gets what belongs to it: the worker reads and writes as the owner of the source.
+    -- Whoever gets the source gets what belongs to it: the worker reads and writes as the owner of the source. But not a view
+    -- that was made to read other tables: it would read them as the new owner, for whom the old one has let look.
+    FOR stray IN
+        SELECT v.id, v.view::text AS name
+        FROM ai._vectorizer v
+        JOIN pg_class s ON s.oid = v.source
+        JOIN pg_class c ON c.oid = v.view AND c.relowner <> s.relowner
+        WHERE v.source IN (SELECT d.objid FROM pg_event_trigger_ddl_commands() d WHERE d.classid = 'pg_class'::regclass)
+          AND EXISTS (
+            SELECT FROM pg_rewrite r
+            JOIN pg_depend p ON p.classid = 'pg_rewrite'::regclass AND p.objid = r.oid AND p.refclassid = 'pg_class'::regclass
+            WHERE r.ev_class = c.oid AND p.refobjid NOT IN (c.oid, v.source, v.target))
+    LOOP
+        RAISE WARNING 'the view % reads other tables than its vectorizer: it stays with its owner', stray.name;
+        UPDATE ai._vectorizer v SET view = NULL WHERE v.id = stray.id;
+    END LOOP;
     FOR stray IN
         SELECT CASE o.kind WHEN 'v' THEN 'VIEW' WHEN 'f' THEN 'FUNCTION' ELSE 'TABLE' END AS kind, o.name, s.relowner
         FROM ai._vectorizer v
@@ -900,6 +915,25 @@ AS 'MODULE_PATHNAME', 'take_in_wrapper';
 COMMENT ON FUNCTION ai._take_in(int4) IS
     'Puts what waits in the intake of a vectorizer into its queue, as the worker does before it takes documents. For its owner.';
 
+-- A role that drops the mapping that was made for it would be given the key of others: dropping is writing options, too.
+-- Not SECURITY DEFINER: it asks who drops.
+CREATE FUNCTION ai._after_mapping_drop() RETURNS event_trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF NOT (SELECT r.rolsuper FROM pg_roles r WHERE r.rolname = current_user) AND EXISTS (
+        SELECT FROM pg_event_trigger_dropped_objects() d
+        JOIN pg_foreign_server s ON s.srvname = d.address_args[1]
+        JOIN pg_foreign_data_wrapper w ON w.oid = s.srvfdw
+        WHERE d.object_type = 'user mapping' AND w.fdwname IN ('ai_provider', 'ai_source'))
+    THEN
+        RAISE EXCEPTION 'permission denied to drop user mappings of foreign servers of ai'
+            USING ERRCODE = 'insufficient_privilege', HINT = 'Only a superuser may say where the credentials of the server are used.';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION ai._after_mapping_drop() IS 'Keeps user mappings, which only superusers write.';
+REVOKE EXECUTE ON FUNCTION ai._after_mapping_drop() FROM PUBLIC;
+
 -- New objects and further changes come above this line.
 
 -- Vectorizers that there are get the triggers and functions of this version. What was in a partition that has left meanwhile
@@ -924,3 +958,7 @@ CREATE EVENT TRIGGER ai_after_server_drop ON sql_drop
     WHEN TAG IN ('DROP SERVER', 'DROP FOREIGN DATA WRAPPER', 'DROP OWNED')
     EXECUTE FUNCTION ai._after_server_drop();
 COMMENT ON EVENT TRIGGER ai_after_server_drop IS 'Keeps foreign servers that vectorizers use.';
+CREATE EVENT TRIGGER ai_after_mapping_drop ON sql_drop
+    WHEN TAG IN ('DROP USER MAPPING', 'DROP OWNED')
+    EXECUTE FUNCTION ai._after_mapping_drop();
+COMMENT ON EVENT TRIGGER ai_after_mapping_drop IS 'Keeps user mappings, which only superusers write.';

@@ -231,3 +231,110 @@ fn what_was_put_off_runs_as_who_put_it_off() {
     assert_only_mallory(&scene, "what was put off");
     assert_eq!(scene.cluster.column("SELECT trap FROM m.struck"), ["put off"]);
 }
+
+/// Locks of a session outlive the transaction: the worker's session is not hers.
+#[test]
+fn advisory_locks_do_not_stay_with_the_worker() {
+    let scene = lair();
+    vectorize(&scene, "mallory", "m", "doc");
+    by(
+        &scene,
+        "mallory",
+        "CREATE FUNCTION m.hold() RETURNS trigger LANGUAGE plpgsql AS $$
+         BEGIN
+             PERFORM pg_advisory_lock(NEW.id);
+             IF NEW.id = 2 THEN
+                 RAISE EXCEPTION 'and out';
+             END IF;
+             RETURN NEW;
+         END $$;
+         CREATE TRIGGER trap BEFORE INSERT ON m.doc_embedding_store FOR EACH ROW EXECUTE FUNCTION m.hold();
+         INSERT INTO m.doc VALUES (1, 'one');
+         INSERT INTO m.doc VALUES (2, 'two')",
+    );
+    let done = "SELECT (SELECT count(*) FROM m.doc_embedding_store) + (SELECT count(*) FROM ai.vectorizer_errors)";
+    scene.cluster.wait_for("one is written, the other is not", done, "2");
+    let locks = "SELECT objid::text FROM pg_locks WHERE locktype = 'advisory'";
+    wait_until(
+        "no lock is held",
+        DEADLINE,
+        || scene.cluster.column(locks),
+        Vec::is_empty,
+    );
+    assert!(
+        scene.cluster.worker().is_some(),
+        "the worker has not left, which would have ended them as well"
+    );
+}
+
+/// A table of hers is given to ann, and what the extension keeps beside it goes along. Not what she made of it.
+#[test]
+fn a_view_that_reads_more_is_not_handed_over() {
+    let scene = lair();
+    vectorize(&scene, "mallory", "m", "doc");
+    vectorize(&scene, "mallory", "m", "fine");
+    by(
+        &scene,
+        "ann",
+        "CREATE TABLE a.secret (body text); INSERT INTO a.secret VALUES ('canary')",
+    );
+    scene
+        .cluster
+        .execute("GRANT USAGE ON SCHEMA a TO mallory; GRANT ALL ON SCHEMA m TO ann");
+    by(
+        &scene,
+        "mallory",
+        "CREATE OR REPLACE VIEW m.doc_embedding AS
+             SELECT t.embedding_uuid, t.chunk_seq, t.chunk, t.embedding, t.id, s.body
+             FROM a.secret s LEFT JOIN m.doc_embedding_store t ON true;
+         GRANT SELECT ON m.doc_embedding, m.fine_embedding TO PUBLIC",
+    );
+    scene
+        .cluster
+        .execute("ALTER TABLE m.doc OWNER TO ann; ALTER TABLE m.fine OWNER TO ann");
+    let owners = "SELECT relname || ' of ' || pg_get_userbyid(relowner) FROM pg_class
+                  WHERE relkind = 'v' AND relnamespace = 'm'::regnamespace ORDER BY 1";
+    assert_eq!(
+        scene.cluster.column(owners),
+        ["doc_embedding of mallory", "fine_embedding of ann"]
+    );
+    let (code, _) = scene
+        .cluster
+        .refusal("SET SESSION AUTHORIZATION mallory; SELECT body FROM m.doc_embedding");
+    assert_eq!(code, "42501");
+    scene.cluster.execute("RESET SESSION AUTHORIZATION");
+    by(&scene, "ann", "INSERT INTO m.doc VALUES (1, 'one')");
+    let embedded = "SELECT count(*) FROM m.doc_embedding_store";
+    scene.cluster.wait_for("the table works on", embedded, "1");
+}
+
+/// The key that was made for a role stays: without it, it would use that of the server.
+#[test]
+fn a_role_does_not_drop_the_key_that_was_made_for_it() {
+    let scene = lair();
+    scene.cluster.execute(
+        "CREATE SERVER given TYPE 'openai' FOREIGN DATA WRAPPER ai_provider OPTIONS (api_key 'env:OPENAI_API_KEY');
+         GRANT USAGE ON FOREIGN SERVER given TO mallory;
+         CREATE USER MAPPING FOR mallory SERVER given OPTIONS (api_key 'env:HER_KEY')",
+    );
+    for sql in ["DROP USER MAPPING FOR mallory SERVER given", "DROP OWNED BY mallory"] {
+        let (code, said) = scene
+            .cluster
+            .refusal(&format!("SET SESSION AUTHORIZATION mallory; {sql}"));
+        assert_eq!(code, "42501", "{sql}: {said}");
+        scene.cluster.execute("RESET SESSION AUTHORIZATION");
+    }
+    // What is not of the extension is hers to drop, and a superuser drops all.
+    scene.cluster.execute(
+        "CREATE FOREIGN DATA WRAPPER other; CREATE SERVER other FOREIGN DATA WRAPPER other;
+         GRANT USAGE ON FOREIGN SERVER other TO mallory",
+    );
+    by(
+        &scene,
+        "mallory",
+        "CREATE USER MAPPING FOR mallory SERVER other; DROP USER MAPPING FOR mallory SERVER other",
+    );
+    scene
+        .cluster
+        .execute("DROP USER MAPPING FOR mallory SERVER given; DROP OWNED BY mallory");
+}

@@ -72,10 +72,12 @@ impl AllowedUrl {
         }
     }
 
-    /// Whether an object is at or below it.
+    /// Whether an object is at or below it. To S3 a `..` in a key is a name like any other; to servers and proxies that
+    /// keep buckets in the path it may be the way up.
     pub fn has_object(&self, in_bucket: &str, key: &str) -> bool {
+        let climbs = key.split('/').any(|part| part == "..");
         match self {
-            AllowedUrl::S3 { bucket, prefix } => bucket == in_bucket && is_below(key, prefix),
+            AllowedUrl::S3 { bucket, prefix } => bucket == in_bucket && !climbs && is_below(key, prefix),
             AllowedUrl::Http(_) | AllowedUrl::File(_) => false,
         }
     }
@@ -169,6 +171,9 @@ mod tests {
             ("s3://docs/public", "docs", "public-not/a.pdf", false),
             ("s3://docs/public", "docs", "private/a.pdf", false),
             ("s3://docs/public", "other", "public/a.pdf", false),
+            ("s3://docs/public", "docs", "public/../private/a.pdf", false),
+            ("s3://docs", "docs", "../other/a.pdf", false),
+            ("s3://docs", "docs", "a..b/..c.pdf", true),
         ] {
             assert_eq!(allowed(url).has_object(bucket, key), fits, "{url} {bucket} {key}");
         }
