@@ -7,9 +7,7 @@ mod support;
 mod notes;
 #[path = "support/tls.rs"]
 mod tls;
-
 use std::time::{Duration, Instant};
-
 use notes::*;
 use provider::{Behaviour, Provider};
 use support::scene::API_KEY;
@@ -18,21 +16,10 @@ use tls::Tls;
 
 /// Long enough to do something to a document while it is with the provider.
 const SLOW: Behaviour = Behaviour::Slow(Duration::from_secs(1));
-const NONE: [&str; 0] = [];
 
 /// A worker that stays.
 fn patient(options: Options) -> Options {
     options.setting("ai.idle_timeout", "1h")
-}
-
-#[track_caller]
-fn wait_for_errors(database: &Database, expected: &[&str]) {
-    wait_until(
-        "the error rows",
-        DEADLINE,
-        || errors(database),
-        |errors| errors == expected,
-    );
 }
 
 #[track_caller]
@@ -43,34 +30,6 @@ fn wait_for_failed(database: &Database, expected: &[&str]) {
         || failed(database),
         |failed| failed == expected,
     );
-}
-
-/// Waits until the worker has nothing in flight.
-#[track_caller]
-fn wait_for_landing(database: &Database) {
-    let flying = "SELECT coalesce(sum(in_flight), 0) FROM ai.worker_status WHERE process = 'worker'";
-    database.wait_for("nothing is in flight", flying, "0");
-}
-
-/// What is in the way of the vectorizer of the notes.
-fn obstacle(database: &Database) -> String {
-    database.value("SELECT reason FROM ai.worker_status WHERE process = 'vectorizer' AND vectorizer LIKE '%note%'")
-}
-
-/// Ends the wait of a pause: as if its half minute had passed.
-#[track_caller]
-fn let_pause_end(database: &Database) {
-    wait_for_no_worker(database);
-    database.execute("UPDATE ai._vectorizer_state SET retry_at = now()");
-    database.execute("SELECT ai._wake_worker()");
-}
-
-/// Notes 1 to `number`, at once.
-#[track_caller]
-fn add_many(database: &Database, number: u32) {
-    database.execute(&format!(
-        "INSERT INTO note SELECT i, 'note ' || i FROM generate_series(1, {number}) i"
-    ));
 }
 
 /// One item, and the last state of the row.
@@ -465,33 +424,6 @@ fn state_refused_row_fails_alone() {
     assert!(!notes.cluster.log().contains("confidential"));
 }
 
-/// A table of an ordinary role, which takes a privilege from itself and gives it back.
-#[test]
-fn state_lost_privilege_pauses() {
-    let scene = Scene::start();
-    scene.cluster.execute(
-        "CREATE ROLE owner; GRANT CREATE ON SCHEMA public TO owner; GRANT USAGE ON FOREIGN SERVER ai_openai TO owner;
-         SET SESSION AUTHORIZATION owner",
-    );
-    create_notes(&scene.cluster, 6);
-    scene
-        .cluster
-        .execute("RESET SESSION AUTHORIZATION; REVOKE INSERT ON note_embedding_store FROM owner");
-    add_many(&scene.cluster, 3);
-    wait_for_errors(&scene.cluster, &["all:writing:configuration:1"]);
-    let reason = obstacle(&scene.cluster);
-    assert!(
-        reason.contains("permission denied for table note_embedding_store"),
-        "{reason}"
-    );
-    assert_eq!(failed(&scene.cluster), NONE);
-    scene.cluster.execute("GRANT INSERT ON note_embedding_store TO owner");
-    scene.cluster.reload();
-    wait_for_embedded(&scene.cluster, &["1:note 1", "2:note 2", "3:note 3"]);
-    assert_eq!(errors(&scene.cluster), NONE);
-    assert_eq!(obstacle(&scene.cluster), "NULL");
-}
-
 /// A user's transaction has a row of the source: the others do not wait for it, and the worker waits for no lock. What was
 /// read of a row that is being changed is written, and then the change is.
 #[test]
@@ -531,15 +463,6 @@ fn state_locked_row_is_not_waited_for() {
         wait_for_embedded(&notes.cluster, &["1:note 1", &second, "3:note 3"]);
         assert_eq!(errors(&notes.cluster), NONE);
     }
-}
-
-/// Another vectorizer in the same database, over a table of its own.
-fn create_memos(database: &Database, embedding: &str) {
-    database.execute("CREATE TABLE memo (id int PRIMARY KEY, body text)");
-    database.execute(&format!(
-        "SELECT ai.create_vectorizer('memo'::regclass, loading => ai.loading_column('body'), chunking => ai.chunking_none(),
-                                     embedding => {embedding})"
-    ));
 }
 
 /// The tables of one vectorizer are locked; the other one works.
@@ -607,114 +530,6 @@ fn state_dropped_vectorizer_ends_its_flights() {
         .wait_for("the other one works", "SELECT count(*) FROM memo_embedding_store", "1");
     assert_eq!(notes.cluster.worker(), worker);
     assert_eq!(embedded(&notes.cluster), NONE);
-}
-
-/// Many documents meet the fault, and one row says so.
-#[test]
-fn state_configuration_pauses_the_vectorizer() {
-    for fault in [Behaviour::Unauthorized, Behaviour::NotFound, Behaviour::WrongSize] {
-        let notes = Notes::start();
-        notes.provider.behave(fault);
-        add_many(&notes.cluster, 30);
-        wait_for_errors(&notes.cluster, &["all:embedding:configuration:1"]);
-        wait_for_landing(&notes.cluster);
-        let queue = "SELECT count(*), sum(attempts), count(lease) FROM ai._vectorizer_q_1";
-        assert_eq!(notes.cluster.rows(queue), [["30", "0", "0"]]);
-        assert_eq!(errors(&notes.cluster), ["all:embedding:configuration:1"]);
-        let reason = obstacle(&notes.cluster);
-        assert!(reason.starts_with("paused until "), "{reason}");
-        assert_eq!(failed(&notes.cluster), NONE);
-    }
-}
-
-/// An object that would be paid for is not even asked for; other vectorizers work.
-#[test]
-fn state_missing_key_fetches_nothing() {
-    let scene = Scene::start();
-    let uri = scene.s3.put("a.txt", "Some text.");
-    scene.create_document_table();
-    scene.insert_documents(&[&uri]);
-    scene.cluster.execute(
-        "SELECT ai.create_vectorizer('document'::regclass, loading => ai.loading_uri('uri'),
-                embedding => ai.embedding_openai('text-embedding-3-small', 8, api_key_name => 'NO_SUCH_KEY'))",
-    );
-    let said = "SELECT message, details::text FROM ai.vectorizer_errors";
-    let rows = wait_until(
-        "an error row",
-        DEADLINE,
-        || scene.cluster.rows(said),
-        |rows| rows.len() == 1,
-    );
-    assert!(rows[0].iter().any(|text| text.contains("NO_SUCH_KEY")), "{rows:?}");
-    create_memos(&scene.cluster, EMBEDDING);
-    scene.cluster.execute("INSERT INTO memo VALUES (1, 'memo')");
-    scene
-        .cluster
-        .wait_for("the other one works", "SELECT count(*) FROM memo_embedding_store", "1");
-    assert_eq!(scene.s3.gets("a.txt"), 0);
-}
-
-fn paused(fault: Behaviour) -> Notes {
-    let notes = Notes::start_with(|options| options.setting("ai.idle_timeout", "100ms"));
-    notes.provider.behave(fault);
-    add_many(&notes.cluster, 3);
-    wait_for_errors(&notes.cluster, &["all:embedding:configuration:1"]);
-    // What was sent together with the first must not be taken for an answer to what comes next.
-    wait_for_landing(&notes.cluster);
-    notes
-}
-
-/// One document finds out, then the others follow.
-#[test]
-fn state_probe_resumes_the_vectorizer() {
-    let notes = paused(Behaviour::Unauthorized);
-    notes.provider.behave(Behaviour::Well);
-    let before = notes.provider.seen().len();
-    let_pause_end(&notes.cluster);
-    wait_for_embedded(&notes.cluster, &["1:note 1", "2:note 2", "3:note 3"]);
-    assert_eq!(notes.provider.seen()[before].texts.len(), 1);
-    assert_eq!(errors(&notes.cluster), NONE);
-    assert_eq!(obstacle(&notes.cluster), "NULL");
-    assert_eq!(notes.cluster.value("SELECT count(*) FROM ai._vectorizer_state"), "0");
-}
-
-#[test]
-fn state_second_pause_is_longer() {
-    let notes = paused(Behaviour::Unauthorized);
-    let pause =
-        "SELECT pauses, retry_at - now() BETWEEN interval '20 seconds' * pauses AND interval '30 seconds' * pauses
-                 FROM ai._vectorizer_state";
-    assert_eq!(notes.cluster.rows(pause), [["1", "t"]]);
-    let requests = notes.provider.counts().requests;
-    let_pause_end(&notes.cluster);
-    wait_until(
-        "it is paused again",
-        DEADLINE,
-        || notes.cluster.rows(pause),
-        |rows| rows == &[["2", "t"]],
-    );
-    assert_eq!(notes.provider.counts().requests, requests + 1);
-    assert_eq!(errors(&notes.cluster), ["all:embedding:configuration:2"]);
-}
-
-#[test]
-fn state_probe_passes_over_a_bad_document() {
-    let notes = paused(Behaviour::Unauthorized);
-    notes.provider.behave(Behaviour::RejectInput("note 1".to_owned()));
-    let_pause_end(&notes.cluster);
-    wait_for_embedded(&notes.cluster, &["2:note 2", "3:note 3"]);
-    assert_eq!(failed(&notes.cluster), ["1:permanent"]);
-    assert_eq!(errors(&notes.cluster), ["1:embedding:permanent:1"]);
-}
-
-#[test]
-fn state_reload_ends_a_pause() {
-    let notes = paused(Behaviour::WrongSize);
-    notes.provider.behave(Behaviour::Well);
-    notes.cluster.reload();
-    notes.cluster.execute("SELECT ai._wake_worker()");
-    wait_for_embedded(&notes.cluster, &["1:note 1", "2:note 2", "3:note 3"]);
-    assert_eq!(errors(&notes.cluster), NONE);
 }
 
 /// The object is gone for a while; its chunks stay.
@@ -808,73 +623,6 @@ fn key_is_never_seen() {
         }
     }
     assert!(!notes.cluster.log().contains(API_KEY));
-}
-
-/// S3 and provider by HTTPS, from an authority that the server is told of.
-#[test]
-fn https_is_spoken() {
-    let scene = over_https(|tls, options| options.env("SSL_CERT_FILE", tls.authority().to_str().unwrap()));
-    let uri = scene.s3.put("a.txt", "Some text.");
-    scene.create_documents(&[&uri]);
-    wait_until(
-        "embedded",
-        DEADLINE,
-        || scene.chunks(&uri),
-        |chunks| chunks == &["Some text."],
-    );
-}
-
-/// Without that, each of both says what is wrong, and nothing is sent.
-#[test]
-fn unknown_authority_is_refused() {
-    let scene = over_https(|_, options| options);
-    let uri = scene.s3.put("a.txt", "Some text.");
-    scene.create_documents(&[&uri]);
-    create_notes(&scene.cluster, 6);
-    add(&scene.cluster, 1, "one");
-    let said =
-        "SELECT step || ': ' || message || ' ' || coalesce(details::text, '') FROM ai.vectorizer_errors ORDER BY 1";
-    let said = wait_until(
-        "both have said it",
-        DEADLINE,
-        || scene.cluster.column(said),
-        |said| said.len() == 2,
-    );
-    for (said, step) in said.iter().zip(["embedding", "loading"]) {
-        assert!(
-            said.starts_with(step) && said.to_lowercase().contains("certificate"),
-            "{said}"
-        );
-    }
-    assert_eq!(scene.provider.counts().requests, 0);
-    assert_eq!(scene.s3.requests().len(), 0);
-}
-
-struct Https {
-    scene: Scene,
-    _tls: Tls,
-}
-
-impl std::ops::Deref for Https {
-    type Target = Scene;
-
-    fn deref(&self) -> &Scene {
-        &self.scene
-    }
-}
-
-fn over_https(change: impl FnOnce(&Tls, Options) -> Options) -> Https {
-    let (s3, provider) = (S3::start(), Provider::start());
-    let tls = Tls::start(&[&s3.url(), &provider.base_url()]);
-    let options = s3
-        .environment(Options::default())
-        .env("AWS_ENDPOINT_URL", tls.url(0))
-        .env("OPENAI_API_KEY", API_KEY)
-        .env("OPENAI_BASE_URL", format!("{}/v1", tls.url(1)));
-    let cluster = Cluster::start(change(&tls, options));
-    cluster.execute("CREATE EXTENSION ai CASCADE");
-    let scene = Scene { cluster, s3, provider };
-    Https { scene, _tls: tls }
 }
 
 /// A row that changes at the very moment when it is taken: whatever the worker has read, it must not pass for the new

@@ -172,3 +172,68 @@ pub fn kill(cluster: &Cluster, pid: i32) {
 pub fn lines(cluster: &Cluster, text: &str) -> usize {
     cluster.log().lines().filter(|line| line.contains(text)).count()
 }
+
+/// What keeps the launcher or the worker of a database from working.
+pub fn reason(cluster: &Cluster, process: &str) -> String {
+    let sql = format!("SELECT string_agg(reason, '; ') FROM ai.worker_status WHERE process = '{process}'");
+    cluster.value(&sql)
+}
+
+#[track_caller]
+pub fn wait_for_reason(cluster: &Cluster, process: &str, part: &str) {
+    wait_until(
+        &format!("the {process} gives a reason with: {part}"),
+        DEADLINE,
+        || reason(cluster, process),
+        |reason| reason.contains(part),
+    );
+}
+
+pub const NONE: [&str; 0] = [];
+
+#[track_caller]
+pub fn wait_for_errors(database: &Database, expected: &[&str]) {
+    wait_until(
+        "the error rows",
+        DEADLINE,
+        || errors(database),
+        |errors| errors == expected,
+    );
+}
+
+/// Waits until the worker has nothing in flight.
+#[track_caller]
+pub fn wait_for_landing(database: &Database) {
+    let flying = "SELECT coalesce(sum(in_flight), 0) FROM ai.worker_status WHERE process = 'worker'";
+    database.wait_for("nothing is in flight", flying, "0");
+}
+
+/// Notes 1 to `number`, at once.
+#[track_caller]
+pub fn add_many(database: &Database, number: u32) {
+    database.execute(&format!(
+        "INSERT INTO note SELECT i, 'note ' || i FROM generate_series(1, {number}) i"
+    ));
+}
+
+/// Another vectorizer in the same database, over a table of its own.
+pub fn create_memos(database: &Database, embedding: &str) {
+    database.execute("CREATE TABLE memo (id int PRIMARY KEY, body text)");
+    database.execute(&format!(
+        "SELECT ai.create_vectorizer('memo'::regclass, loading => ai.loading_column('body'), chunking => ai.chunking_none(),
+                                     embedding => {embedding})"
+    ));
+}
+
+/// What is in the way of the vectorizer of the notes.
+pub fn obstacle(database: &Database) -> String {
+    database.value("SELECT reason FROM ai.worker_status WHERE process = 'vectorizer' AND vectorizer LIKE '%note%'")
+}
+
+/// What is wrong with the embeddings of a vectorizer.
+#[track_caller]
+pub fn verified(database: &Database, name: &str) -> Vec<Vec<String>> {
+    database.rows(&format!(
+        "SELECT primary_key, problem, detail FROM ai.verify_vectorizer('{name}')"
+    ))
+}

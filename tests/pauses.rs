@@ -1,0 +1,157 @@
+//! A vectorizer that cannot work at all stands still, says why, and goes on by itself once that is mended.
+
+mod support;
+
+#[path = "support/notes.rs"]
+mod notes;
+#[path = "support/tls.rs"]
+mod tls;
+use std::time::{Duration, Instant};
+use notes::*;
+use provider::{Behaviour, Provider};
+use support::scene::API_KEY;
+use support::{Answer, Cluster, DEADLINE, Database, Options, S3, Scene, wait_until};
+use tls::Tls;
+
+/// Ends the wait of a pause: as if its half minute had passed.
+#[track_caller]
+fn let_pause_end(database: &Database) {
+    wait_for_no_worker(database);
+    database.execute("UPDATE ai._vectorizer_state SET retry_at = now()");
+    database.execute("SELECT ai._wake_worker()");
+}
+
+/// A table of an ordinary role, which takes a privilege from itself and gives it back.
+#[test]
+fn state_lost_privilege_pauses() {
+    let scene = Scene::start();
+    scene.cluster.execute(
+        "CREATE ROLE owner; GRANT CREATE ON SCHEMA public TO owner; GRANT USAGE ON FOREIGN SERVER ai_openai TO owner;
+         SET SESSION AUTHORIZATION owner",
+    );
+    create_notes(&scene.cluster, 6);
+    scene
+        .cluster
+        .execute("RESET SESSION AUTHORIZATION; REVOKE INSERT ON note_embedding_store FROM owner");
+    add_many(&scene.cluster, 3);
+    wait_for_errors(&scene.cluster, &["all:writing:configuration:1"]);
+    let reason = obstacle(&scene.cluster);
+    assert!(
+        reason.contains("permission denied for table note_embedding_store"),
+        "{reason}"
+    );
+    assert_eq!(failed(&scene.cluster), NONE);
+    scene.cluster.execute("GRANT INSERT ON note_embedding_store TO owner");
+    scene.cluster.reload();
+    wait_for_embedded(&scene.cluster, &["1:note 1", "2:note 2", "3:note 3"]);
+    assert_eq!(errors(&scene.cluster), NONE);
+    assert_eq!(obstacle(&scene.cluster), "NULL");
+}
+
+/// Many documents meet the fault, and one row says so.
+#[test]
+fn state_configuration_pauses_the_vectorizer() {
+    for fault in [Behaviour::Unauthorized, Behaviour::NotFound, Behaviour::WrongSize] {
+        let notes = Notes::start();
+        notes.provider.behave(fault);
+        add_many(&notes.cluster, 30);
+        wait_for_errors(&notes.cluster, &["all:embedding:configuration:1"]);
+        wait_for_landing(&notes.cluster);
+        let queue = "SELECT count(*), sum(attempts), count(lease) FROM ai._vectorizer_q_1";
+        assert_eq!(notes.cluster.rows(queue), [["30", "0", "0"]]);
+        assert_eq!(errors(&notes.cluster), ["all:embedding:configuration:1"]);
+        let reason = obstacle(&notes.cluster);
+        assert!(reason.starts_with("paused until "), "{reason}");
+        assert_eq!(failed(&notes.cluster), NONE);
+    }
+}
+
+/// An object that would be paid for is not even asked for; other vectorizers work.
+#[test]
+fn state_missing_key_fetches_nothing() {
+    let scene = Scene::start();
+    let uri = scene.s3.put("a.txt", "Some text.");
+    scene.create_document_table();
+    scene.insert_documents(&[&uri]);
+    scene.cluster.execute(
+        "SELECT ai.create_vectorizer('document'::regclass, loading => ai.loading_uri('uri'),
+                embedding => ai.embedding_openai('text-embedding-3-small', 8, api_key_name => 'NO_SUCH_KEY'))",
+    );
+    let said = "SELECT message, details::text FROM ai.vectorizer_errors";
+    let rows = wait_until(
+        "an error row",
+        DEADLINE,
+        || scene.cluster.rows(said),
+        |rows| rows.len() == 1,
+    );
+    assert!(rows[0].iter().any(|text| text.contains("NO_SUCH_KEY")), "{rows:?}");
+    create_memos(&scene.cluster, EMBEDDING);
+    scene.cluster.execute("INSERT INTO memo VALUES (1, 'memo')");
+    scene
+        .cluster
+        .wait_for("the other one works", "SELECT count(*) FROM memo_embedding_store", "1");
+    assert_eq!(scene.s3.gets("a.txt"), 0);
+}
+
+fn paused(fault: Behaviour) -> Notes {
+    let notes = Notes::start_with(|options| options.setting("ai.idle_timeout", "100ms"));
+    notes.provider.behave(fault);
+    add_many(&notes.cluster, 3);
+    wait_for_errors(&notes.cluster, &["all:embedding:configuration:1"]);
+    // What was sent together with the first must not be taken for an answer to what comes next.
+    wait_for_landing(&notes.cluster);
+    notes
+}
+
+/// One document finds out, then the others follow.
+#[test]
+fn state_probe_resumes_the_vectorizer() {
+    let notes = paused(Behaviour::Unauthorized);
+    notes.provider.behave(Behaviour::Well);
+    let before = notes.provider.seen().len();
+    let_pause_end(&notes.cluster);
+    wait_for_embedded(&notes.cluster, &["1:note 1", "2:note 2", "3:note 3"]);
+    assert_eq!(notes.provider.seen()[before].texts.len(), 1);
+    assert_eq!(errors(&notes.cluster), NONE);
+    assert_eq!(obstacle(&notes.cluster), "NULL");
+    assert_eq!(notes.cluster.value("SELECT count(*) FROM ai._vectorizer_state"), "0");
+}
+
+#[test]
+fn state_second_pause_is_longer() {
+    let notes = paused(Behaviour::Unauthorized);
+    let pause =
+        "SELECT pauses, retry_at - now() BETWEEN interval '20 seconds' * pauses AND interval '30 seconds' * pauses
+                 FROM ai._vectorizer_state";
+    assert_eq!(notes.cluster.rows(pause), [["1", "t"]]);
+    let requests = notes.provider.counts().requests;
+    let_pause_end(&notes.cluster);
+    wait_until(
+        "it is paused again",
+        DEADLINE,
+        || notes.cluster.rows(pause),
+        |rows| rows == &[["2", "t"]],
+    );
+    assert_eq!(notes.provider.counts().requests, requests + 1);
+    assert_eq!(errors(&notes.cluster), ["all:embedding:configuration:2"]);
+}
+
+#[test]
+fn state_probe_passes_over_a_bad_document() {
+    let notes = paused(Behaviour::Unauthorized);
+    notes.provider.behave(Behaviour::RejectInput("note 1".to_owned()));
+    let_pause_end(&notes.cluster);
+    wait_for_embedded(&notes.cluster, &["2:note 2", "3:note 3"]);
+    assert_eq!(failed(&notes.cluster), ["1:permanent"]);
+    assert_eq!(errors(&notes.cluster), ["1:embedding:permanent:1"]);
+}
+
+#[test]
+fn state_reload_ends_a_pause() {
+    let notes = paused(Behaviour::WrongSize);
+    notes.provider.behave(Behaviour::Well);
+    notes.cluster.reload();
+    notes.cluster.execute("SELECT ai._wake_worker()");
+    wait_for_embedded(&notes.cluster, &["1:note 1", "2:note 2", "3:note 3"]);
+    assert_eq!(errors(&notes.cluster), NONE);
+}
