@@ -152,7 +152,8 @@ mod tests {
         }
         let bytes = Bytes::from(b"nobody else has it".to_vec());
         let place = bytes.as_ptr();
-        assert_eq!(of_clean(bytes).unwrap().as_ptr(), place);
+        let text = of_clean(bytes).unwrap();
+        assert_eq!(text.as_ptr(), place);
     }
 
     #[test]
