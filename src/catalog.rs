@@ -68,7 +68,7 @@ pub enum Schedule {
 pub struct Statements {
     pub take_in: String,
     pub lock_intake: String,
-    pub intake_is_empty: String,
+    pub intake: String,
     pub empty_intake: String,
     pub claim: String,
     pub taken: String,
@@ -373,7 +373,7 @@ impl Statements {
         Statements {
             take_in: of!("take_in"),
             lock_intake: of!("lock_intake"),
-            intake_is_empty: of!("intake_is_empty"),
+            intake: of!("intake"),
             empty_intake: of!("empty_intake"),
             claim: of!("claim"),
             taken: of!("taken"),

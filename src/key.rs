@@ -91,7 +91,8 @@ impl PrimaryKey {
         let operators = statement::rows(sql, &[source.into()], |row| (row.must(1), operator(row)));
         let mut operators: BTreeMap<String, (String, (bool, bool))> = operators.into_iter().collect();
         for column in &mut self.0 {
-            let plain = || ("OPERATOR(pg_catalog.=)".to_owned(), (false, false));
+            // Before pg_restore has made the key: what follows from it must not change with that.
+            let plain = || ("OPERATOR(pg_catalog.=)".to_owned(), (true, true));
             (column.equals, column.joins) = operators.remove(&column.source).unwrap_or_else(plain);
         }
         self

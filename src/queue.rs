@@ -56,7 +56,7 @@ pub struct TakenIn {
     pub left_behind: bool,
     /// All of it was read, to find little: dead rows that an old snapshot somewhere keeps.
     pub is_full_of_dead: bool,
-    /// How long it took, less what the changes were worth.
+    /// How long a large one was read for, less what the changes were worth.
     pub wasted: Duration,
 }
 
@@ -67,19 +67,38 @@ const PER_CHANGE: Duration = Duration::from_micros(100);
 
 /// Moves up to `limit` changes from the intake to the queue.
 pub fn take_in(vectorizer: &Vectorizer, limit: usize) -> TakenIn {
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let began = Instant::now();
+    let (some, size) = intake(vectorizer);
+    let is_large = size > DEAD;
+    if !some {
+        return TakenIn {
+            is_full_of_dead: is_large,
+            wasted: if is_large { began.elapsed() } else { Duration::ZERO },
+            ..TakenIn::default()
+        };
+    }
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let taken = statement::row(&vectorizer.statements.take_in, &[limit.into()], |row| {
-        let (changes, behind, size): (i64, i64, i64) = (row.must(1), row.must(2), row.must(3));
+        let (changes, behind): (i64, i64) = (row.must(1), row.must(2));
         let worth = PER_CHANGE * u32::try_from(changes).unwrap_or(u32::MAX);
         TakenIn {
             more: changes >= limit,
             left_behind: behind > 0,
-            is_full_of_dead: changes < limit && behind == 0 && size > DEAD,
-            wasted: began.elapsed().saturating_sub(worth),
+            is_full_of_dead: is_large && changes < limit && behind == 0,
+            wasted: if is_large {
+                began.elapsed().saturating_sub(worth)
+            } else {
+                Duration::ZERO
+            },
         }
     });
     taken.unwrap_or_default()
+}
+
+/// Whether something waits in the intake, and what it weighs in bytes.
+fn intake(vectorizer: &Vectorizer) -> (bool, i64) {
+    let looked = statement::row(&vectorizer.statements.intake, &[], |row| (row.must(1), row.must(2)));
+    looked.expect("a statement without FROM answers with one row")
 }
 
 /// Has an intake begin anew, without its dead rows, where nobody is writing to it; an old snapshot keeps VACUUM from that.
@@ -88,7 +107,7 @@ pub fn take_in(vectorizer: &Vectorizer, limit: usize) -> TakenIn {
 /// Raised where somebody is.
 pub fn empty_intake(vectorizer: &Vectorizer) {
     statement::run(&vectorizer.statements.lock_intake, &[]);
-    if statement::row(&vectorizer.statements.intake_is_empty, &[], |row| row.must(1)) == Some(true) {
+    if !intake(vectorizer).0 {
         statement::run(&vectorizer.statements.empty_intake, &[]);
     }
 }

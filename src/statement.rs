@@ -84,9 +84,10 @@ impl Drop for Plan {
 
 /// While it lives, statements are planned to follow indexes from row to row. That is how every kept statement is meant: it
 /// names some rows of a table of any size, and the planner, who has not seen how many, takes a small table for one that
-/// stays small. Only plans are made so, nothing is executed: triggers and functions of users have plans of their own.
+/// stays small. A scan that has to be (of an intake, which has no index) is so dear then that it would be compiled, for a
+/// second: it is not. Only plans are made so, nothing is executed: triggers and functions of users have plans of their own.
 struct ByIndexes {
-    before: (bool, bool, bool),
+    before: (bool, bool, bool, bool),
 }
 
 impl ByIndexes {
@@ -97,10 +98,12 @@ impl ByIndexes {
                 pg_sys::enable_seqscan,
                 pg_sys::enable_hashjoin,
                 pg_sys::enable_mergejoin,
+                pg_sys::jit_enabled,
             );
             pg_sys::enable_seqscan = false;
             pg_sys::enable_hashjoin = false;
             pg_sys::enable_mergejoin = false;
+            pg_sys::jit_enabled = false;
             ByIndexes { before }
         }
     }
@@ -114,6 +117,7 @@ impl Drop for ByIndexes {
                 pg_sys::enable_seqscan,
                 pg_sys::enable_hashjoin,
                 pg_sys::enable_mergejoin,
+                pg_sys::jit_enabled,
             ) = self.before;
         }
     }

@@ -133,7 +133,10 @@ fn very_long_keys_are_deleted_together() {
     let insert = "INSERT INTO doc SELECT i || repeat('x', 215000), 'text' FROM generate_series(1, 1300) i";
     let note = "INSERT INTO ai._vectorizer_errors (id, step, class, primary_key)
                 SELECT 1, 'loading', 'transient', jsonb_build_object('key', key) FROM doc ORDER BY key LIMIT 250";
+    let queued = "SELECT count(*) FROM ai._vectorizer_q_1
+                  WHERE NOT EXISTS (SELECT FROM ai._vectorizer_intake_1)";
     cluster.execute(insert);
+    cluster.wait_for("all are in the queue", queued, "1300");
     cluster.execute(note);
     assert_eq!(
         cluster.value("SELECT sum(length(key)) > 256 * 1024 * 1024 FROM doc"),
@@ -144,10 +147,11 @@ fn very_long_keys_are_deleted_together() {
     assert_eq!(cluster.value("SELECT count(*) FROM ai._vectorizer_q_1"), "0");
     // Rows that get other keys, in more than one portion.
     cluster.execute("INSERT INTO doc SELECT i, 'text' FROM generate_series(1, 1000) i");
+    cluster.wait_for("all are in the queue", queued, "1000");
     cluster.execute(note);
     cluster.execute("UPDATE doc SET key = 'new ' || key");
     assert_eq!(cluster.value("SELECT count(*) FROM ai._vectorizer_errors"), "0");
-    assert_eq!(cluster.value("SELECT count(*) FROM ai._vectorizer_q_1"), "1000");
+    cluster.wait_for("the new keys are there instead", queued, "1000");
 }
 
 /// How often the queues were read, by the numbers of their vectorizers: those that were.

@@ -75,7 +75,9 @@ fn without_a_schedule_the_queue_waits_until_somebody_asks() {
     assert_left_alone(&scene, 2, 0);
     scene.cluster.execute("SELECT ai.execute_vectorizer('note')");
     wait_for(&scene, 2);
-    // Once is once.
+    // Once is once: until the queue is dry.
+    let runs = "SELECT count(*) FROM ai._vectorizer_run";
+    scene.cluster.wait_for("the run has ended", runs, "0");
     add(&scene, 3);
     assert_left_alone(&scene, 1, 2);
     scene.cluster.execute("SELECT ai.execute_vectorizer(1)");

@@ -1,7 +1,7 @@
 -- Moves up to $1 changes from the intake to the queue: a key that is new there becomes a document, one that is there has
 -- changed. A document whose row in the queue is locked stays behind for the next time: a user's transaction that is about
--- to delete it may take long. How many changes there were, how many of them stayed behind, and how many bytes are read to
--- find them, the dead included. (`item` is where a change stands: no column of a key is called so here.)
+-- to delete it may take long. How many changes there were, and how many of them stayed behind. (`item` is where a change
+-- stands: no column of a key is called so here.)
 WITH change AS MATERIALIZED (
     SELECT i.ctid AS item, {intake_pk} FROM {intake} i LIMIT $1 FOR UPDATE SKIP LOCKED
 ), changed AS MATERIALIZED (
@@ -26,5 +26,4 @@ WITH change AS MATERIALIZED (
     WHERE i.ctid = k.item AND NOT EXISTS (SELECT FROM busy b WHERE {key_is_busy})
     RETURNING true
 )
-SELECT (SELECT count(*) FROM change), (SELECT count(*) FROM change) - (SELECT count(*) FROM taken),
-       pg_relation_size({intake_literal}::regclass)
+SELECT (SELECT count(*) FROM change), (SELECT count(*) FROM change) - (SELECT count(*) FROM taken)
