@@ -338,3 +338,35 @@ fn a_role_does_not_drop_the_key_that_was_made_for_it() {
         .cluster
         .execute("DROP USER MAPPING FOR mallory SERVER given; DROP OWNED BY mallory");
 }
+
+/// An administrator takes over a vectorizer of pgai, whose queue was hers.
+#[test]
+fn what_is_adopted_runs_as_its_owner() {
+    let scene = lair();
+    by(
+        &scene,
+        "mallory",
+        "CREATE DOMAIN m.number AS int;
+         CREATE TABLE m.doc (id m.number PRIMARY KEY, body text);
+         SELECT ai.create_vectorizer('m.doc', name => 'doc', loading => ai.loading_column('body'),
+             embedding => ai.embedding_openai('text-embedding-3-small', 4));
+         INSERT INTO m.doc VALUES (1, 'one')",
+    );
+    scene.cluster.execute(
+        "CREATE TABLE public.kept AS SELECT source_pk, config FROM ai._vectorizer;
+         SELECT ai.drop_vectorizer('doc')",
+    );
+    by(
+        &scene,
+        "mallory",
+        "ALTER DOMAIN m.number ADD CHECK (m.strike('domain ' || VALUE));
+         CREATE VIEW m.queue AS SELECT id, now() AS queued_at FROM m.doc WHERE m.strike('view ' || id)",
+    );
+    scene.cluster.execute(
+        "SELECT ai._adopt_vectorizer(7, 'doc', 'm.doc', config, false, 'ai', '_vectorizer_q_7', 'm.queue', NULL) FROM public.kept",
+    );
+    assert_only_mallory(&scene, "an adoption");
+    let embedded = "SELECT count(*) FROM m.doc_embedding_store";
+    scene.cluster.wait_for("what waited is embedded", embedded, "1");
+    assert_only_mallory(&scene, "an adoption");
+}
