@@ -253,9 +253,29 @@ pub fn restricted_to<T>(role: pg_sys::Oid, work: impl FnOnce() -> T) -> T {
 /// own tables. `work` must not run anything that a user wrote.
 pub fn acting_as_extension<T>(work: impl FnOnce() -> T) -> T {
     let switched = Identity::switch(pg_sys::Oid::from(pg_sys::BOOTSTRAP_SUPERUSERID));
+    pin_search_path();
     let value = work();
     drop(switched);
     value
+}
+
+/// While this identity lasts, names without a schema are Postgres' own: also within [`acting_as`], whose role may have SET
+/// another search_path, with operators of its own on it.
+fn pin_search_path() {
+    // SAFETY: on the main thread; GUC_ACTION_SAVE is for the nesting level that Identity::switch has just begun, and what
+    // the SET clause of a function does.
+    unsafe {
+        pg_sys::set_config_option(
+            c"search_path".as_ptr(),
+            c"pg_catalog, pg_temp".as_ptr(),
+            pg_sys::GucContext::PGC_SUSET,
+            pg_sys::GucSource::PGC_S_SESSION,
+            pg_sys::GucAction::GUC_ACTION_SAVE,
+            true,
+            0,
+            false,
+        );
+    }
 }
 
 /// Who the process was before it acted as somebody else. Goes back when dropped, also by unwinding.

@@ -370,3 +370,30 @@ fn what_is_adopted_runs_as_its_owner() {
     scene.cluster.wait_for("what waited is embedded", embedded, "1");
     assert_only_mallory(&scene, "an adoption");
 }
+
+/// The extension reads what it put aside of a large document between the portions that the owner's triggers see.
+#[test]
+fn operators_of_an_owner_are_not_those_of_the_extension() {
+    let scene = lair();
+    by(
+        &scene,
+        "mallory",
+        "CREATE FUNCTION m.same(int, int) RETURNS bool LANGUAGE plpgsql AS $$
+             BEGIN PERFORM m.strike('= of int'); RETURN $1 OPERATOR(pg_catalog.=) $2; END $$;
+         CREATE OPERATOR m.= (LEFTARG = int, RIGHTARG = int, FUNCTION = m.same);
+         CREATE FUNCTION m.same(bigint, bigint) RETURNS bool LANGUAGE plpgsql AS $$
+             BEGIN PERFORM m.strike('= of bigint'); RETURN $1 OPERATOR(pg_catalog.=) $2; END $$;
+         CREATE OPERATOR m.= (LEFTARG = bigint, RIGHTARG = bigint, FUNCTION = m.same);
+         CREATE FUNCTION m.lead() RETURNS trigger LANGUAGE plpgsql AS $$
+             BEGIN PERFORM pg_catalog.set_config('search_path', 'm, pg_catalog', false); RETURN NEW; END $$;
+         CREATE TABLE m.doc (id int PRIMARY KEY, body text);
+         SELECT ai.create_vectorizer('m.doc', name => 'doc', loading => ai.loading_column('body'),
+             chunking => ai.chunking_character_text_splitter(1, 0, E'\\n'),
+             embedding => ai.embedding_openai('text-embedding-3-large', 3072));
+         CREATE TRIGGER trap BEFORE INSERT ON m.doc_embedding_store FOR EACH ROW EXECUTE FUNCTION m.lead();
+         INSERT INTO m.doc SELECT 1, string_agg('line ' || i, E'\\n') FROM generate_series(1, 800) i",
+    );
+    let embedded = "SELECT count(*) FROM m.doc_embedding_store";
+    scene.cluster.wait_for("three portions are written", embedded, "800");
+    assert_only_mallory(&scene, "her operators");
+}
