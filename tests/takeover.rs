@@ -397,3 +397,42 @@ fn operators_of_an_owner_are_not_those_of_the_extension() {
     scene.cluster.wait_for("three portions are written", embedded, "800");
     assert_only_mallory(&scene, "her operators");
 }
+
+/// The same in the worker, where her trigger alters tables, and the extension acts as others on that account.
+#[test]
+fn what_was_put_off_in_the_worker_runs_as_who_put_it_off() {
+    let scene = lair();
+    scene.cluster.execute(
+        "CREATE TABLE public.part (id int PRIMARY KEY, body text) PARTITION BY RANGE (id);
+         CREATE TABLE public.part_1 PARTITION OF public.part FOR VALUES FROM (0) TO (10);
+         SELECT ai.create_vectorizer('public.part', name => 'part', loading => ai.loading_column('body'),
+             embedding => ai.embedding_openai('text-embedding-3-small', 4))",
+    );
+    vectorize(&scene, "mallory", "m", "doc");
+    by(
+        &scene,
+        "mallory",
+        "CREATE TABLE m.bait (id int);
+         CREATE CONSTRAINT TRIGGER trap AFTER INSERT ON m.bait DEFERRABLE INITIALLY DEFERRED
+             FOR EACH ROW EXECUTE FUNCTION m.spring('put off');
+         CREATE TABLE m.other (id int PRIMARY KEY, body text);
+         CREATE TRIGGER _vectorizer_src_trg_1_truncate AFTER TRUNCATE ON m.other EXECUTE FUNCTION m.spring('x');
+         CREATE FUNCTION m.alter() RETURNS trigger LANGUAGE plpgsql AS $$
+         BEGIN
+             INSERT INTO m.bait VALUES (1);
+             DROP TRIGGER _vectorizer_src_trg_1_truncate ON m.other;
+             PERFORM ai.create_vectorizer('m.other', name => 'other', loading => ai.loading_column('body'),
+                 embedding => ai.embedding_openai('text-embedding-3-small', 4));
+             RETURN NEW;
+         END $$;
+         CREATE TRIGGER trap BEFORE INSERT ON m.doc_embedding_store FOR EACH ROW EXECUTE FUNCTION m.alter();
+         INSERT INTO m.doc VALUES (1, 'one')",
+    );
+    let embedded = "SELECT count(*) FROM m.doc_embedding_store";
+    scene.cluster.wait_for("her row is embedded", embedded, "1");
+    assert_only_mallory(&scene, "what was put off in the worker");
+    assert_eq!(scene.cluster.column("SELECT trap FROM m.struck"), ["put off"]);
+    by(&scene, "mallory", "INSERT INTO m.other VALUES (1, 'one')");
+    let embedded = "SELECT count(*) FROM m.other_embedding_store";
+    scene.cluster.wait_for("what her trigger made works", embedded, "1");
+}
