@@ -20,6 +20,8 @@ pub struct Aborted {
 thread_local! {
     /// The transaction was begun here, and not by a user.
     static OURS: Cell<bool> = const { Cell::new(false) };
+    /// Whose code it runs at present, if anybody's.
+    static ACTING: Cell<Option<pg_sys::Oid>> = const { Cell::new(None) };
 }
 
 /// Runs `work` in a transaction of its own: committed when it returns, rolled back when it raises.
@@ -34,6 +36,7 @@ pub fn run<T>(work: impl FnOnce() -> T) -> Result<T, Aborted> {
             pg_sys::PushActiveSnapshot(pg_sys::GetTransactionSnapshot());
         }
         OURS.set(true);
+        ACTING.set(None);
         let value = work();
         OURS.set(false);
         // SAFETY: pairs with the two calls above.
@@ -47,6 +50,7 @@ pub fn run<T>(work: impl FnOnce() -> T) -> Result<T, Aborted> {
     .catch_others(|cause| Err(aborted(&cause)))
     .execute();
     OURS.set(false);
+    ACTING.set(None);
     if committed.is_err() {
         // SAFETY: the transaction failed and is still ours to end; this also gives back locks, snapshots and the role.
         unsafe { pg_sys::AbortCurrentTransaction() };
@@ -192,17 +196,20 @@ fn aborted(cause: &CaughtError) -> Aborted {
 ///
 /// Not `SET ROLE`: a trigger of the role could `RESET` that and be whoever the worker is. What it left behind to be run
 /// later is run, or goes, before the way back: at commit it would run as the worker. In a session, whose user has cursors
-/// and temporary tables of his own, it may leave nothing.
+/// and temporary tables of his own, it may leave nothing; nor where a trigger that the worker has fired alters a table, and
+/// the extension acts on that account.
 pub fn acting_as<T>(role: pg_sys::Oid, work: impl FnOnce() -> T) -> T {
-    if !OURS.get() {
+    if !OURS.get() || ACTING.get().is_some() {
         put_nothing_off();
         // SAFETY: a look at the role of the session.
         let is_himself = unsafe { pg_sys::GetUserId() } == role;
         return if is_himself { work() } else { restricted_to(role, work) };
     }
     let switched = Identity::switch(role);
+    ACTING.set(Some(role));
     let value = work();
     leave_nothing_behind();
+    ACTING.set(None);
     drop(switched);
     value
 }
@@ -214,7 +221,8 @@ pub fn acting_as<T>(role: pg_sys::Oid, work: impl FnOnce() -> T) -> T {
 /// we may have been called from, which is the extension's in event triggers: the code is the user's.
 fn put_nothing_off() {
     // SAFETY: a look at the role of the session.
-    let user = Identity::switch(unsafe { pg_sys::GetOuterUserId() });
+    let user = ACTING.get().unwrap_or_else(|| unsafe { pg_sys::GetOuterUserId() });
+    let user = Identity::switch(user);
     crate::statement::run("SET CONSTRAINTS ALL IMMEDIATE", &[]);
     drop(user);
 }
@@ -253,9 +261,29 @@ pub fn restricted_to<T>(role: pg_sys::Oid, work: impl FnOnce() -> T) -> T {
 /// own tables. `work` must not run anything that a user wrote.
 pub fn acting_as_extension<T>(work: impl FnOnce() -> T) -> T {
     let switched = Identity::switch(pg_sys::Oid::from(pg_sys::BOOTSTRAP_SUPERUSERID));
+    pin_search_path();
     let value = work();
     drop(switched);
     value
+}
+
+/// While this identity lasts, names without a schema are Postgres' own: also within [`acting_as`], whose role may have SET
+/// another search_path, with operators of its own on it.
+fn pin_search_path() {
+    // SAFETY: on the main thread; GUC_ACTION_SAVE is for the nesting level that Identity::switch has just begun, and what
+    // the SET clause of a function does.
+    unsafe {
+        pg_sys::set_config_option(
+            c"search_path".as_ptr(),
+            c"pg_catalog, pg_temp".as_ptr(),
+            pg_sys::GucContext::PGC_SUSET,
+            pg_sys::GucSource::PGC_S_SESSION,
+            pg_sys::GucAction::GUC_ACTION_SAVE,
+            true,
+            0,
+            false,
+        );
+    }
 }
 
 /// Who the process was before it acted as somebody else. Goes back when dropped, also by unwinding.

@@ -338,3 +338,101 @@ fn a_role_does_not_drop_the_key_that_was_made_for_it() {
         .cluster
         .execute("DROP USER MAPPING FOR mallory SERVER given; DROP OWNED BY mallory");
 }
+
+/// An administrator takes over a vectorizer of pgai, whose queue was hers.
+#[test]
+fn what_is_adopted_runs_as_its_owner() {
+    let scene = lair();
+    by(
+        &scene,
+        "mallory",
+        "CREATE DOMAIN m.number AS int;
+         CREATE TABLE m.doc (id m.number PRIMARY KEY, body text);
+         SELECT ai.create_vectorizer('m.doc', name => 'doc', loading => ai.loading_column('body'),
+             embedding => ai.embedding_openai('text-embedding-3-small', 4));
+         INSERT INTO m.doc VALUES (1, 'one')",
+    );
+    scene.cluster.execute(
+        "CREATE TABLE public.kept AS SELECT source_pk, config FROM ai._vectorizer;
+         SELECT ai.drop_vectorizer('doc')",
+    );
+    by(
+        &scene,
+        "mallory",
+        "ALTER DOMAIN m.number ADD CHECK (m.strike('domain ' || VALUE));
+         CREATE VIEW m.queue AS SELECT id, now() AS queued_at FROM m.doc WHERE m.strike('view ' || id)",
+    );
+    scene.cluster.execute(
+        "SELECT ai._adopt_vectorizer(7, 'doc', 'm.doc', config, false, 'ai', '_vectorizer_q_7', 'm.queue', NULL) FROM public.kept",
+    );
+    assert_only_mallory(&scene, "an adoption");
+    let embedded = "SELECT count(*) FROM m.doc_embedding_store";
+    scene.cluster.wait_for("what waited is embedded", embedded, "1");
+    assert_only_mallory(&scene, "an adoption");
+}
+
+/// The extension reads what it put aside of a large document between the portions that the owner's triggers see.
+#[test]
+fn operators_of_an_owner_are_not_those_of_the_extension() {
+    let scene = lair();
+    by(
+        &scene,
+        "mallory",
+        "CREATE FUNCTION m.same(int, int) RETURNS bool LANGUAGE plpgsql AS $$
+             BEGIN PERFORM m.strike('= of int'); RETURN $1 OPERATOR(pg_catalog.=) $2; END $$;
+         CREATE OPERATOR m.= (LEFTARG = int, RIGHTARG = int, FUNCTION = m.same);
+         CREATE FUNCTION m.same(bigint, bigint) RETURNS bool LANGUAGE plpgsql AS $$
+             BEGIN PERFORM m.strike('= of bigint'); RETURN $1 OPERATOR(pg_catalog.=) $2; END $$;
+         CREATE OPERATOR m.= (LEFTARG = bigint, RIGHTARG = bigint, FUNCTION = m.same);
+         CREATE FUNCTION m.lead() RETURNS trigger LANGUAGE plpgsql AS $$
+             BEGIN PERFORM pg_catalog.set_config('search_path', 'm, pg_catalog', false); RETURN NEW; END $$;
+         CREATE TABLE m.doc (id int PRIMARY KEY, body text);
+         SELECT ai.create_vectorizer('m.doc', name => 'doc', loading => ai.loading_column('body'),
+             chunking => ai.chunking_character_text_splitter(1, 0, E'\\n'),
+             embedding => ai.embedding_openai('text-embedding-3-large', 3072));
+         CREATE TRIGGER trap BEFORE INSERT ON m.doc_embedding_store FOR EACH ROW EXECUTE FUNCTION m.lead();
+         INSERT INTO m.doc SELECT 1, string_agg('line ' || i, E'\\n') FROM generate_series(1, 800) i",
+    );
+    let embedded = "SELECT count(*) FROM m.doc_embedding_store";
+    scene.cluster.wait_for("three portions are written", embedded, "800");
+    assert_only_mallory(&scene, "her operators");
+}
+
+/// The same in the worker, where her trigger alters tables, and the extension acts as others on that account.
+#[test]
+fn what_was_put_off_in_the_worker_runs_as_who_put_it_off() {
+    let scene = lair();
+    scene.cluster.execute(
+        "CREATE TABLE public.part (id int PRIMARY KEY, body text) PARTITION BY RANGE (id);
+         CREATE TABLE public.part_1 PARTITION OF public.part FOR VALUES FROM (0) TO (10);
+         SELECT ai.create_vectorizer('public.part', name => 'part', loading => ai.loading_column('body'),
+             embedding => ai.embedding_openai('text-embedding-3-small', 4))",
+    );
+    vectorize(&scene, "mallory", "m", "doc");
+    by(
+        &scene,
+        "mallory",
+        "CREATE TABLE m.bait (id int);
+         CREATE CONSTRAINT TRIGGER trap AFTER INSERT ON m.bait DEFERRABLE INITIALLY DEFERRED
+             FOR EACH ROW EXECUTE FUNCTION m.spring('put off');
+         CREATE TABLE m.other (id int PRIMARY KEY, body text);
+         CREATE TRIGGER _vectorizer_src_trg_1_truncate AFTER TRUNCATE ON m.other EXECUTE FUNCTION m.spring('x');
+         CREATE FUNCTION m.alter() RETURNS trigger LANGUAGE plpgsql AS $$
+         BEGIN
+             INSERT INTO m.bait VALUES (1);
+             DROP TRIGGER _vectorizer_src_trg_1_truncate ON m.other;
+             PERFORM ai.create_vectorizer('m.other', name => 'other', loading => ai.loading_column('body'),
+                 embedding => ai.embedding_openai('text-embedding-3-small', 4));
+             RETURN NEW;
+         END $$;
+         CREATE TRIGGER trap BEFORE INSERT ON m.doc_embedding_store FOR EACH ROW EXECUTE FUNCTION m.alter();
+         INSERT INTO m.doc VALUES (1, 'one')",
+    );
+    let embedded = "SELECT count(*) FROM m.doc_embedding_store";
+    scene.cluster.wait_for("her row is embedded", embedded, "1");
+    assert_only_mallory(&scene, "what was put off in the worker");
+    assert_eq!(scene.cluster.column("SELECT trap FROM m.struck"), ["put off"]);
+    by(&scene, "mallory", "INSERT INTO m.other VALUES (1, 'one')");
+    let embedded = "SELECT count(*) FROM m.other_embedding_store";
+    scene.cluster.wait_for("what her trigger made works", embedded, "1");
+}

@@ -10,6 +10,7 @@ use super::create;
 use crate::error::{invalid, raise};
 use crate::key::In;
 use crate::statement::{self, fill, qualified};
+use crate::transaction::acting_as;
 
 /// Makes the vectorizer of a row of pgai's catalogue, without embedding anything again. What waited in pgai's queues
 /// (quoted names with schemas) waits in ours; pgai's triggers are gone already.
@@ -70,7 +71,12 @@ fn adopt_vectorizer(
             ("pk", &pk),
             ("old_pk", &old_pk),
         ];
-        statement::run(&fill(template, &values), &[]);
+        // As the owner of the source: types of his key, and casts of what he made of pgai's queue, run on the way.
+        let readable = include_str!("../../sql/query/let_read.sql");
+        for grant in statement::rows(readable, &[old.into(), found.owner.into()], |row| row.must::<String>(1)) {
+            statement::run(&grant, &[]);
+        }
+        acting_as(found.owner, || statement::run(&fill(template, &values), &[]));
     };
     carry(include_str!("../../sql/query/adopt_queue.sql"), &old_queue);
     if let Some(old_failed) = &old_failed {
