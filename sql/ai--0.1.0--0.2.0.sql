@@ -934,6 +934,10 @@ $$;
 COMMENT ON FUNCTION ai._after_mapping_drop() IS 'Keeps user mappings, which only superusers write.';
 REVOKE EXECUTE ON FUNCTION ai._after_mapping_drop() FROM PUBLIC;
 
+CREATE FUNCTION ai._is_writing() RETURNS bool
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'is_writing_wrapper';
+COMMENT ON FUNCTION ai._is_writing() IS 'Whether the update that fires a trigger is that of the worker, which writes a vector.';
+
 -- New objects and further changes come above this line.
 
 -- Vectorizers that there are get the triggers and functions of this version. What was in a partition that has left meanwhile

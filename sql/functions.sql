@@ -86,6 +86,10 @@ COMMENT ON FUNCTION ai._forget_documents(int4, text[]) IS
     'Forgets what was remembered of the documents with these primary keys, in JSON (NULL: of all), so that they are loaded anew. Called by the triggers on source tables.';
 
 -- Spares the triggers the making of keys that nobody remembers.
+CREATE FUNCTION ai._is_writing() RETURNS bool
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'is_writing_wrapper';
+COMMENT ON FUNCTION ai._is_writing() IS 'Whether the update that fires a trigger is that of the worker, which writes a vector.';
+
 CREATE FUNCTION ai._remembers_documents(vectorizer_id int4) RETURNS bool
 LANGUAGE sql STABLE STRICT SECURITY DEFINER PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
     SELECT EXISTS (SELECT FROM ai._vectorizer_document d WHERE d.id = vectorizer_id)

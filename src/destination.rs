@@ -1,10 +1,12 @@
 //! The chunks of documents in their destination: read, and replaced.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::collections::HashMap;
 
 use ai_pipeline::plan::Plan;
 use ai_pipeline::texts::Texts;
+use pgrx::prelude::*;
 
 use crate::catalog::{DestinationStatements, Vectorizer};
 use crate::{statement, vector};
@@ -132,10 +134,36 @@ fn set(vectorizer: &Vectorizer, sql: &str, replacements: &[Replacement]) {
     let vectors = replacements
         .iter()
         .map(|replacement| replacement.vectors.first().map(Vec::as_slice));
-    // Tells the triggers on the source that this update is ours.
-    statement::run("SELECT set_config('ai.writing', 'on', true)", &[]);
+    let _writing = Writing::begin();
     statement::run(sql, &[numbers.into(), vector::array(vectorizer.vector_type, vectors)]);
-    statement::run("SELECT set_config('ai.writing', 'off', true)", &[]);
+}
+
+thread_local! {
+    /// See [`Writing`].
+    static IS_WRITING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// While vectors are written into a column of the source: its triggers ask. Not a setting, which anybody could set to have
+/// changes of his own overlooked.
+struct Writing;
+
+impl Writing {
+    fn begin() -> Writing {
+        IS_WRITING.set(true);
+        Writing
+    }
+}
+
+impl Drop for Writing {
+    fn drop(&mut self) {
+        IS_WRITING.set(false);
+    }
+}
+
+/// Whether the update that fires a trigger is the worker's.
+#[pg_extern(sql = false)]
+fn is_writing() -> bool {
+    IS_WRITING.get()
 }
 
 fn seq(seq: usize) -> i32 {

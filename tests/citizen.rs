@@ -7,7 +7,7 @@ mod notes;
 
 use notes::*;
 use provider::Behaviour;
-use support::{Cluster, DEADLINE, Database, Options, Scene, Stop, wait_until};
+use support::{Cluster, DEADLINE, Database, Scene, Stop, wait_until};
 
 /// Postgres gives others five seconds to leave; the provider would take a minute.
 #[test]

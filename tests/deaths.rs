@@ -7,10 +7,11 @@ mod support;
 mod notes;
 
 use std::time::Duration;
+
 use notes::*;
 use provider::Behaviour;
 use rustix::process::Signal;
-use support::{Answer, Cluster, DEADLINE, Database, Options, Scene, Stop, process, wait_until};
+use support::{Answer, DEADLINE, Scene, Stop, process, wait_until};
 
 /// The worker comes back after the 5 seconds of a first back-off.
 #[test]

@@ -5,14 +5,13 @@ mod support;
 
 #[path = "support/notes.rs"]
 mod notes;
-#[path = "support/tls.rs"]
-mod tls;
+
 use std::time::{Duration, Instant};
+
 use notes::*;
-use provider::{Behaviour, Provider};
+use provider::Behaviour;
 use support::scene::API_KEY;
-use support::{Answer, Cluster, DEADLINE, Database, Options, S3, Scene, wait_until};
-use tls::Tls;
+use support::{Answer, DEADLINE, Database, Options, Scene, wait_until};
 
 /// Long enough to do something to a document while it is with the provider.
 const SLOW: Behaviour = Behaviour::Slow(Duration::from_secs(1));

@@ -6,11 +6,11 @@ mod support;
 mod notes;
 #[path = "support/tls.rs"]
 mod tls;
-use std::time::{Duration, Instant};
+
 use notes::*;
-use provider::{Behaviour, Provider};
+use provider::Provider;
 use support::scene::API_KEY;
-use support::{Answer, Cluster, DEADLINE, Database, Options, S3, Scene, wait_until};
+use support::{Cluster, DEADLINE, Options, S3, Scene, wait_until};
 use tls::Tls;
 
 /// S3 and provider by HTTPS, from an authority that the server is told of.

@@ -130,7 +130,7 @@ fn an_edited_paragraph_costs_the_chunks_it_touches() {
     assert_eq!(inputs(&scene), before.len() as u64);
     paragraphs[17].push_str(" And one word more.");
     let new = paragraphs.join("\n\n");
-    let minimum = plan::compare(&before, &texts(&new)).embed.len();
+    let minimum = plan::compare(&before, texts(&new)).embed.len();
     assert!((1..5).contains(&minimum), "{minimum}");
     scene.s3.put("long.md", new.as_str());
     settle(&scene, TOUCH);

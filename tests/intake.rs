@@ -44,6 +44,19 @@ fn go_on(notes: &Notes) {
     notes.cluster.execute("SELECT ai.enable_vectorizer_schedule(1)");
 }
 
+/// Whoever may write to a table could else write what is never embedded.
+#[test]
+fn no_setting_of_a_session_hides_a_change() {
+    let notes = Notes::start();
+    add(&notes.cluster, 1, "one");
+    wait_for_embedded(&notes.cluster, &["1:one"]);
+    // By this name version 0.1.0 told its own updates from others.
+    notes
+        .cluster
+        .execute("SET ai.writing = 'on'; UPDATE note SET body = 'two' WHERE id = 1; RESET ai.writing");
+    wait_for_embedded(&notes.cluster, &["1:two"]);
+}
+
 /// The worker takes documents after the writer's transaction has begun to see the tables as they were.
 #[test]
 fn writers_of_every_isolation_level_write_what_was_just_taken() {

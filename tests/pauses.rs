@@ -4,14 +4,10 @@ mod support;
 
 #[path = "support/notes.rs"]
 mod notes;
-#[path = "support/tls.rs"]
-mod tls;
-use std::time::{Duration, Instant};
+
 use notes::*;
-use provider::{Behaviour, Provider};
-use support::scene::API_KEY;
-use support::{Answer, Cluster, DEADLINE, Database, Options, S3, Scene, wait_until};
-use tls::Tls;
+use provider::Behaviour;
+use support::{DEADLINE, Database, Scene, wait_until};
 
 /// Ends the wait of a pause: as if its half minute had passed.
 #[track_caller]

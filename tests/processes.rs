@@ -7,10 +7,10 @@ mod support;
 mod notes;
 
 use std::time::Duration;
+
 use notes::*;
 use provider::Behaviour;
-use rustix::process::Signal;
-use support::{Answer, Cluster, DEADLINE, Database, Options, Scene, Stop, process, wait_until};
+use support::{Cluster, DEADLINE, Options, Scene, Stop, wait_until};
 
 /// A worker that leaves at once when it has nothing to do.
 fn short_lived(options: Options) -> Options {
@@ -23,14 +23,6 @@ fn starts(cluster: &Cluster, database: &str) -> usize {
         cluster,
         &format!("starting background worker process \"ai worker {database}"),
     )
-}
-
-/// A first note, and then a worker that has left: from here on, whoever starts one has a reason of its own.
-#[track_caller]
-fn idle(database: &Database) {
-    add(database, 0, "first");
-    wait_for_embedded(database, &["0:first"]);
-    wait_for_no_worker(database);
 }
 
 /// No query, lock or snapshot of a worker that waits for the provider is in anybody's way.

@@ -6,8 +6,7 @@ mod support;
 mod notes;
 
 use notes::*;
-use provider::Behaviour;
-use support::{Cluster, DEADLINE, Database, Options, Scene, Stop, wait_until};
+use support::{Cluster, DEADLINE, Database, Options, Scene, wait_until};
 
 /// Two databases of a cluster, one of which replicates `doc` of the other.
 struct Replicated<'a> {

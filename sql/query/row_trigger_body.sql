@@ -16,7 +16,7 @@ BEGIN
         RETURN NULL;
     END IF;
     IF TG_OP = 'UPDATE' THEN
-        IF current_setting('ai.writing', true) = 'on' OR record_image_eq({old_row}, {new_row}) THEN
+        IF ai._is_writing() OR record_image_eq({old_row}, {new_row}) THEN
             RETURN NULL;
         END IF;
     END IF;

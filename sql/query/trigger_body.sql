@@ -18,7 +18,7 @@ BEGIN
         changed := FOUND;
     ELSIF TG_OP = 'UPDATE' THEN
         -- The worker writes vectors into columns of the source: no news.
-        IF current_setting('ai.writing', true) = 'on' THEN
+        IF ai._is_writing() THEN
             RETURN NULL;
         END IF;
         -- Rows that differ, byte for byte (not every type has an equality operator), and keys that are no more. A full join is

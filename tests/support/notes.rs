@@ -237,3 +237,11 @@ pub fn verified(database: &Database, name: &str) -> Vec<Vec<String>> {
         "SELECT primary_key, problem, detail FROM ai.verify_vectorizer('{name}')"
     ))
 }
+
+/// A first note, and then a worker that has left: from here on, whoever starts one has a reason of its own.
+#[track_caller]
+pub fn idle(database: &Database) {
+    add(database, 0, "first");
+    wait_for_embedded(database, &["0:first"]);
+    wait_for_no_worker(database);
+}
