@@ -227,8 +227,11 @@ fn two_hundred_vectorizers_share_one_process() {
     wait_until("the reads are counted", DEADLINE, changed, |changed| {
         changed.contains(&7) && changed.contains(&150)
     });
-    // A look at the others would have come before, or in the second after.
-    cluster.execute("SELECT pg_sleep(2)");
+    // A look at the others would have come before this one, and be counted with it.
+    let seventh = || reads(cluster).into_iter().find(|queue| queue.0 == 7);
+    let so_far = seventh();
+    cluster.execute("INSERT INTO doc_7 VALUES (4, 'fourth')");
+    wait_until("the next read is counted, too", DEADLINE, seventh, |now| *now != so_far);
     assert_eq!(changed(), [7, 150]);
     assert_eq!(cluster.worker(), Some(worker));
 
@@ -237,7 +240,7 @@ fn two_hundred_vectorizers_share_one_process() {
         .map(|number| format!("INSERT INTO doc_{number} VALUES (3, 'third of {number}')"))
         .collect();
     cluster.execute(&inserts.join(";"));
-    let all = (2 * NUMBER + 2).to_string();
+    let all = (2 * NUMBER + 3).to_string();
     wait_until("all are embedded", DEADLINE, || count(cluster), |seen| *seen == all);
     assert_eq!(cluster.worker(), Some(worker));
     assert_eq!(cluster.value(processes), "2");
