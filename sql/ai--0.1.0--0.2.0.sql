@@ -103,35 +103,41 @@ COMMENT ON FUNCTION ai._obstacle(int4, bool, text, text, timestamptz, timestampt
 CREATE OR REPLACE FUNCTION ai._after_ddl() RETURNS event_trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
+    altered int4;
     stray record;
 BEGIN
-    IF EXISTS (
-        SELECT FROM pg_event_trigger_ddl_commands() d
+    -- Of those that it concerns: whoever alters tables of his own should not have the others tried again.
+    FOR altered IN
+        SELECT v.id FROM pg_event_trigger_ddl_commands() d
         JOIN ai._vectorizer v ON d.objid IN (v.source, v.target, v.view, v.queue, v.queue_failed, v.intake)
         WHERE d.classid = 'pg_class'::regclass
-    ) OR EXISTS (
+        UNION
         -- A partition came or went.
-        SELECT FROM pg_event_trigger_ddl_commands() d
+        SELECT v.id FROM pg_event_trigger_ddl_commands() d
         JOIN ai._vectorizer v ON v.source = pg_partition_root(d.objid::regclass)
         WHERE d.classid = 'pg_class'::regclass
-    ) OR EXISTS (
-        -- pg_restore --data-only --disable-triggers has put rows into it.
-        SELECT FROM pg_event_trigger_ddl_commands() d
-        WHERE d.classid = 'pg_class'::regclass AND d.objid = 'ai._vectorizer'::regclass
-    ) OR EXISTS (
-        SELECT FROM pg_event_trigger_ddl_commands() d
+        UNION
+        SELECT v.id FROM pg_event_trigger_ddl_commands() d
         JOIN pg_trigger t ON t.oid = d.objid
         JOIN ai._vectorizer v ON v.source = t.tgrelid AND to_regprocedure(v.trigger_function || '()') = t.tgfoid
         WHERE d.classid = 'pg_trigger'::regclass
-    ) OR EXISTS (
+        UNION
         -- The function of a trigger was renamed or moved.
-        SELECT FROM pg_event_trigger_ddl_commands() d
+        SELECT v.id FROM pg_event_trigger_ddl_commands() d
         JOIN pg_trigger t ON t.tgfoid = d.objid
         JOIN ai._vectorizer v ON v.source = t.tgrelid
         WHERE d.classid = 'pg_proc'::regclass AND to_regprocedure(v.trigger_function || '()') IS DISTINCT FROM t.tgfoid
           AND starts_with(t.tgname, v.trigger_name)
-    ) OR EXISTS (
-        SELECT FROM pg_event_trigger_ddl_commands() d WHERE d.classid = 'pg_namespace'::regclass
+        ORDER BY 1
+    LOOP
+        PERFORM ai._refresh_vectorizer(altered);
+    END LOOP;
+    IF EXISTS (
+        SELECT FROM pg_event_trigger_ddl_commands() d
+        -- The name of a schema is in the functions of all whose tables, types or operators are in it. And
+        -- pg_restore --data-only --disable-triggers has put rows into the catalogue.
+        WHERE d.classid = 'pg_namespace'::regclass
+           OR d.classid = 'pg_class'::regclass AND d.objid = 'ai._vectorizer'::regclass
     ) THEN
         PERFORM ai._refresh_triggers();
     END IF;
@@ -933,6 +939,11 @@ END
 $$;
 COMMENT ON FUNCTION ai._after_mapping_drop() IS 'Keeps user mappings, which only superusers write.';
 REVOKE EXECUTE ON FUNCTION ai._after_mapping_drop() FROM PUBLIC;
+
+CREATE FUNCTION ai._refresh_vectorizer(vectorizer_id int4) RETURNS void
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'refresh_vectorizer_wrapper';
+COMMENT ON FUNCTION ai._refresh_vectorizer(int4) IS 'Makes the trigger function of an altered vectorizer anew, and tries it again.';
+REVOKE EXECUTE ON FUNCTION ai._refresh_vectorizer(int4) FROM PUBLIC;
 
 CREATE FUNCTION ai._is_writing() RETURNS bool
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'is_writing_wrapper';

@@ -151,3 +151,33 @@ fn state_reload_ends_a_pause() {
     wait_for_embedded(&notes.cluster, &["1:note 1", "2:note 2", "3:note 3"]);
     assert_eq!(errors(&notes.cluster), NONE);
 }
+
+/// Nobody else would take back what is written down.
+#[test]
+fn nothing_left_to_try_ends_a_pause() {
+    let notes = paused(Behaviour::Unauthorized);
+    let asked = notes.provider.counts().requests;
+    notes.cluster.execute("DELETE FROM note");
+    let_pause_end(&notes.cluster);
+    wait_for_errors(&notes.cluster, &NONE);
+    let pauses = "SELECT count(*) FROM ai._vectorizer_state";
+    notes.cluster.wait_for("it is not paused any more", pauses, "0");
+    assert_eq!(notes.provider.counts().requests, asked);
+}
+
+/// Whoever alters tables of his own would else have the provider asked again for everybody else, and again.
+#[test]
+fn altering_another_table_ends_no_pause() {
+    let notes = paused(Behaviour::Unauthorized);
+    create_memos(&notes.cluster, EMBEDDING);
+    let resumes = "SELECT coalesce((SELECT retry_at::text FROM ai._vectorizer_state WHERE id = 1), 'at once')";
+    let resumes = || notes.cluster.value(resumes);
+    let before = resumes();
+    notes
+        .cluster
+        .execute("ALTER TABLE memo ADD more int; CREATE SCHEMA attic; ALTER SCHEMA attic RENAME TO cellar");
+    assert_eq!(resumes(), before);
+    // That of its own table does: it may be what was wrong.
+    notes.cluster.execute("ALTER TABLE note ADD more int");
+    wait_until("it is tried again", DEADLINE, resumes, |now| *now != before);
+}

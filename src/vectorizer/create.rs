@@ -264,7 +264,7 @@ pub(super) fn create(
     });
     if objects.target().is_none() {
         // The other vectorizers of this table learn that the new column is no news.
-        triggers::refresh(Some(source.oid));
+        triggers::refresh(source.oid);
     }
     if enqueue_existing != Some(false) {
         acting_as(source.owner, || objects.enqueue_existing(&source, &key));

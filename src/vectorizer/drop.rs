@@ -100,9 +100,9 @@ fn drop_vectorizer(vectorizer_id: i32, drop_all: bool) {
             statement::run(&format!("ALTER TABLE {source} DROP COLUMN {}", identifier(column)), &[]);
         }
     }
-    if remains.column.is_some() {
+    if let (Some(_), Some(source)) = (&remains.column, remains.source_oid) {
         // The other vectorizers of this table learn that its vectors are now like any other value.
-        triggers::refresh(remains.source_oid);
+        triggers::refresh(source);
     }
     shared_memory::catalogue_changed_at_commit();
 }

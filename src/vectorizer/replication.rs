@@ -42,5 +42,5 @@ fn follow_replication(vectorizer_id: i32, follow: bool) {
         }
     });
     // The event trigger has done it, unless event triggers are off.
-    triggers::refresh(Some(watched.source));
+    triggers::refresh(watched.source);
 }

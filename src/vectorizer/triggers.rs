@@ -183,9 +183,9 @@ fn define(create: &str, function: &str, body: &str) {
 ///
 /// Known by name and made as the extension: what is there now must be what was there, and not another function that somebody
 /// gave the name to meanwhile, nor a new one, which would run as the extension.
-fn make_anew(known: &Known, should_be: &str) {
+fn make_anew(known: &Known, should_be: &str) -> bool {
     if known.body == should_be {
-        return;
+        return false;
     }
     define("CREATE OR REPLACE", &known.function, should_be);
     let sql = "SELECT p.proowner FROM pg_proc p WHERE p.oid = to_regprocedure($1 || '()')";
@@ -198,6 +198,7 @@ fn make_anew(known: &Known, should_be: &str) {
         );
     }
     function_depends_on_extension(&known.function);
+    true
 }
 
 /// Suffix of the name, event, and the rest of the definition. By statement there is a trigger each, because one with
@@ -365,14 +366,20 @@ impl Known {
     }
 }
 
-/// Makes the trigger functions of a source (`None`: of all) anew, after a rename or a change of columns.
-pub fn refresh(source: Option<Oid>) {
+/// Makes the trigger functions of a source anew, after a rename or a change of columns.
+pub fn refresh(source: Oid) {
+    make_all_anew(Some(source), None);
+}
+
+/// Makes the trigger functions of a source, of a vectorizer, or of all anew. Where one was named, it was altered.
+fn make_all_anew(source: Option<Oid>, vectorizer_id: Option<i32>) {
+    let was_altered = source.is_some() || vectorizer_id.is_some();
     acting_as_extension(follow_names);
-    for vectorizer in Known::read(source, None) {
+    for vectorizer in Known::read(source, vectorizer_id) {
         let Some(key) = PrimaryKey::current(vectorizer.source, &vectorizer.source_pk) else {
             // Whoever drops a column of the key must still be able to write to the table.
             let body = include_str!("../../sql/query/idle_trigger_body.sql");
-            acting_as_extension(|| make_anew(&vectorizer, body));
+            acting_as_extension(|| _ = make_anew(&vectorizer, body));
             continue;
         };
         let made = || objects::create_missing_intake(vectorizer.id, vectorizer.source, &vectorizer.queue_schema, &key);
@@ -393,10 +400,12 @@ pub fn refresh(source: Option<Oid>) {
             embedding_columns: &embedding_columns(vectorizer.source),
         };
         acting_as_extension(|| {
-            make_anew(&vectorizer, &function.body());
-            // Whatever stood in the way may be mended.
-            let mended = include_str!("../../sql/query/mended.sql");
-            statement::run(mended, &[vectorizer.id.into()]);
+            let is_another = make_anew(&vectorizer, &function.body());
+            // Whatever stood in the way may be mended; not where something else was altered, which may be another's.
+            if is_another || was_altered {
+                let mended = include_str!("../../sql/query/mended.sql");
+                statement::run(mended, &[vectorizer.id.into()]);
+            }
         });
         if vectorizer.partitioned {
             vectorizer.partitions(&key, &intake).follow(true);
@@ -444,13 +453,22 @@ fn forget_documents(vectorizer_id: i32, keys: Option<Vec<String>>) {
     }
 }
 
-/// For the event trigger, when a table or a schema was altered, and for the scripts that update the extension.
+/// For the event trigger, when a schema was altered, and for the scripts that update the extension.
 #[pg_extern(sql = false)]
 fn refresh_triggers() {
     catalog::must_fit();
     // The functions are the vectorizers': a script may not touch what is not the extension's, and would take what is new.
     let _script = OutsideScript::leave();
-    refresh(None);
+    make_all_anew(None, None);
+    shared_memory::catalogue_changed_at_commit();
+}
+
+/// For the event trigger, when a table, a view, a trigger or a function of a vectorizer was altered.
+#[pg_extern(sql = false)]
+fn refresh_vectorizer(vectorizer_id: i32) {
+    catalog::must_fit();
+    let _script = OutsideScript::leave();
+    make_all_anew(None, Some(vectorizer_id));
     shared_memory::catalogue_changed_at_commit();
 }
 

@@ -173,17 +173,14 @@ impl Worker {
                     self.take_off(vectorizer, item, remembered, suspect);
                 }
                 let mine = |flight: &Flight| flight.vectorizer.id == vectorizer.id;
-                if dry && due.is_none() && !self.flights.values().any(mine) {
+                let is_over = dry && !self.flights.values().any(mine);
+                if is_over && due.is_none() {
+                    self.end_pause(index);
                     self.look_after_index(index);
                 }
                 if self.stations[index].at_times {
                     self.stations[index].look_at = Some(Instant::now() + BREATH);
-                    if dry
-                        && !self
-                            .flights
-                            .values()
-                            .any(|flight| flight.vectorizer.id == vectorizer.id)
-                    {
+                    if is_over {
                         self.end_run(index, vectorizer.id);
                     }
                 }

@@ -59,6 +59,23 @@ impl Station {
 }
 
 impl Worker {
+    /// Ends the pause of a vectorizer that has nothing left to try: nobody else would take back what is written down.
+    pub(super) fn end_pause(&mut self, index: usize) {
+        let station = &mut self.stations[index];
+        if station.paused_until.is_none() {
+            return;
+        }
+        let id = station.vectorizer.id;
+        match transaction::run(|| catalog::resume(id)) {
+            Ok(()) => station.paused_until = None,
+            Err(aborted) => log!(
+                "ai: cannot note that vectorizer {} is not paused any more: {}",
+                station.vectorizer.name,
+                aborted.message
+            ),
+        }
+    }
+
     /// Stops a vectorizer whose configuration is at fault; one error row, whatever the number of documents.
     pub(super) fn pause_vectorizer(&mut self, vectorizer: &Vectorizer, failure: &Failure) {
         let Some(station) = self.station(vectorizer.id) else {
