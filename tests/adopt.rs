@@ -82,7 +82,9 @@ fn an_adopted_database_embeds_nothing_again() {
         ))
     };
     let shape: Vec<Vec<String>> = views.iter().map(|view| columns(view)).collect();
-    let config = "SELECT id, name, source_schema, source_table, source_pk, trigger_name, queue_schema, queue_table,
+    // The columns of a key are in no certain order in pgai: each has its number.
+    let config = "SELECT id, name, source_schema, source_table,
+                         (SELECT jsonb_agg(k ORDER BY k) FROM jsonb_array_elements(source_pk) k), trigger_name, queue_schema, queue_table,
                          queue_failed_table, disabled, config - 'version' - 'scheduling'
                   FROM ai.vectorizer ORDER BY id";
     let vectorizers = shop.rows(config);

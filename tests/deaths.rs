@@ -257,15 +257,7 @@ fn state_suspect_flies_alone() {
         .cluster
         .execute("INSERT INTO note SELECT i, 'note ' || i FROM generate_series(1, 4) i");
     // The first is sent alone, and the others together behind it.
-    let texts = || {
-        notes
-            .provider
-            .seen()
-            .iter()
-            .map(|request| request.texts.len())
-            .sum::<usize>()
-    };
-    wait_until("all are with the provider", DEADLINE, texts, |texts| *texts == 4);
+    notes.wait_for_texts(4);
     let before = notes.provider.seen().len();
     notes.provider.behave(Behaviour::Slow(Duration::from_millis(300)));
     notes.cluster.kill_worker();
@@ -291,15 +283,7 @@ fn state_suspect_changed_is_innocent() {
     notes
         .cluster
         .execute("INSERT INTO note SELECT i, 'note ' || i FROM generate_series(1, 3) i");
-    let texts = || {
-        notes
-            .provider
-            .seen()
-            .iter()
-            .map(|request| request.texts.len())
-            .sum::<usize>()
-    };
-    wait_until("all are with the provider", DEADLINE, texts, |texts| *texts == 3);
+    notes.wait_for_texts(3);
     notes.cluster.kill_worker();
     // One of them flies alone; the others lie in the queue.
     notes.wait_for_requests_in_flight(1);

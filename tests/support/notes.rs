@@ -24,6 +24,19 @@ impl Deref for Notes {
 }
 
 impl Notes {
+    /// Waits until so many texts have been with the provider.
+    #[track_caller]
+    pub fn wait_for_texts(&self, number: usize) {
+        let texts = || {
+            self.provider
+                .seen()
+                .iter()
+                .map(|request| request.texts.len())
+                .sum::<usize>()
+        };
+        wait_until("all are with the provider", DEADLINE, texts, |texts| *texts == number);
+    }
+
     /// With the usual settings and six retries.
     pub fn start() -> Notes {
         Notes::start_with(|options| options)
