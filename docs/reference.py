@@ -44,6 +44,7 @@ CONTEXTS = {
 }
 # What the functions raise: name in the sources, SQLSTATE, what it says.
 CODES = {
+    "WARNING": ("01000", "A warning: a dump was restored without its catalogue, and rows that are written are not embedded."),
     "INVALID_PARAMETER_VALUE": ("22023", "An argument or a configuration makes no sense."),
     "INVALID_NAME": ("42602", "A column that a template uses was renamed to what a template cannot name."),
     "CHECK_VIOLATION": ("23514", "The name of a vectorizer has letters that names of vectorizers do not have."),
@@ -59,16 +60,22 @@ CODES = {
     "DATATYPE_MISMATCH": ("42804", "A column that is there already does not fit the vectors."),
     "FEATURE_NOT_SUPPORTED": ("0A000", "A kind of table, or a situation, that vectorizers cannot work with."),
     "OBJECT_NOT_IN_PREREQUISITE_STATE": (
-        "55000", "A provider refuses the key or the model; as a warning: the library is not in `shared_preload_libraries`."),
+        "55000", "A provider refuses the key or the model; the intake of a vectorizer was altered by a transaction that has written to its source; as a warning: the library is not in `shared_preload_libraries`."),
     "NULL_VALUE_NOT_ALLOWED": ("22004", "An argument that is needed is NULL."),
     "PROGRAM_LIMIT_EXCEEDED": ("54000", "A vector is longer than pgvector allows."),
     "CONNECTION_EXCEPTION": ("08000", "A provider cannot be reached, or is out of order. Try again."),
     "CONFIGURATION_LIMIT_EXCEEDED": ("53400", "A provider has had too many requests. Try again later."),
+    "E_R_I_E_TRIGGER_PROTOCOL_VIOLATED": ("39P01", "`ai._append_change` was made the function of a trigger of another kind."),
     "EXTERNAL_ROUTINE_EXCEPTION": ("38000", "The answer of a provider makes no sense."),
     "INSUFFICIENT_RESOURCES": ("53000", "No thread for the network could be started."),
 }
 # What the sources name because others raise it.
 FOREIGN_CODES = {"LOCK_NOT_AVAILABLE", "T_R_DEADLOCK_DETECTED", "T_R_SERIALIZATION_FAILURE"}
+
+
+def condition(name):
+    """Its name in PL/pgSQL; the sources write a class before some."""
+    return name.lower().removeprefix("e_r_i_e_")
 
 
 def codes():
@@ -83,7 +90,7 @@ def codes():
     if raised != set(CODES):
         missing, gone = sorted(raised - set(CODES)), sorted(set(CODES) - raised)
         raise Failure(f"CODES of docs/reference.py lacks {missing} and has {gone} in vain")
-    rows = "".join(f"| `{state}` | `{name.lower()}` | {text} |\n" for name, (state, text) in sorted(CODES.items(), key=lambda row: row[1]))
+    rows = "".join(f"| `{state}` | `{condition(name)}` | {text} |\n" for name, (state, text) in sorted(CODES.items(), key=lambda row: row[1]))
     return f"## SQLSTATEs\n\n| code | condition | when |\n|---|---|---|\n{rows}"
 
 

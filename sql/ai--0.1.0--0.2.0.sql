@@ -61,12 +61,18 @@ COMMENT ON FUNCTION ai._prune_vectorizer(int4) IS
 
 -- A vectorizer that has lost its triggers says so.
 
+CREATE FUNCTION ai._append_change() RETURNS trigger LANGUAGE c AS 'MODULE_PATHNAME', 'append_change';
+COMMENT ON FUNCTION ai._append_change() IS
+    'The trigger by row on the source of the vectorizer that is its argument: writes down the primary key of a row that is new or has changed.';
+
 CREATE FUNCTION ai._is_watched(vectorizer_id int4) RETURNS bool
 LANGUAGE sql STABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT count(*) FILTER (WHERE t.tgenabled <> 'D') = CASE s.relkind WHEN 'p' THEN 2 ELSE 4 END
+    SELECT count(*) FILTER (WHERE t.tgenabled <> 'D') = CASE s.relkind WHEN 'p' THEN 2 ELSE 3 END
     FROM ai._seen_vectorizer v
     JOIN pg_class s ON s.oid = v.source
-    LEFT JOIN pg_trigger t ON t.tgrelid = v.source AND t.tgfoid = to_regprocedure(v.trigger_function || '()') AND t.tgname <> v.trigger_name || '_replica'
+    LEFT JOIN pg_trigger t ON t.tgrelid = v.source
+        AND (t.tgfoid = to_regprocedure(v.trigger_function || '()') AND t.tgname <> v.trigger_name || '_replica'
+             OR t.tgfoid = 'ai._append_change'::regproc AND t.tgname = v.trigger_name)
     WHERE v.id = vectorizer_id
     GROUP BY s.relkind
 $$;
@@ -119,7 +125,9 @@ BEGIN
         UNION
         SELECT v.id FROM pg_event_trigger_ddl_commands() d
         JOIN pg_trigger t ON t.oid = d.objid
-        JOIN ai._vectorizer v ON v.source = t.tgrelid AND to_regprocedure(v.trigger_function || '()') = t.tgfoid
+        JOIN ai._vectorizer v ON v.source = t.tgrelid
+            AND (t.tgfoid = to_regprocedure(v.trigger_function || '()')
+                 OR t.tgfoid = 'ai._append_change'::regproc AND t.tgname = v.trigger_name)
         WHERE d.classid = 'pg_trigger'::regclass
         UNION
         -- The function of a trigger was renamed or moved.
@@ -224,6 +232,11 @@ BEGIN
         IF function IS NOT NULL THEN
             EXECUTE format('DROP FUNCTION %s CASCADE', function);
         END IF;
+        IF EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = vectorizer.source AND t.tgname = vectorizer.trigger_name
+                   AND t.tgfoid = 'ai._append_change'::regproc)
+        THEN
+            EXECUTE format('DROP TRIGGER %I ON %s', vectorizer.trigger_name, vectorizer.source::regclass);
+        END IF;
         -- Embeddings of a table that is gone are of no use; those of one that stays are kept, as ai.drop_vectorizer does.
         FOR relation IN
             SELECT c.oid FROM pg_class c
@@ -247,8 +260,7 @@ BEGIN
     FOR lost IN
         SELECT DISTINCT v.id, v.name
         FROM pg_event_trigger_dropped_objects() d
-        JOIN ai._vectorizer v ON d.address_names[3] IN (v.trigger_name, v.trigger_name || '_insert', v.trigger_name || '_delete',
-                                                        v.trigger_name || '_truncate')
+        JOIN ai._vectorizer v ON d.address_names[3] IN (v.trigger_name, v.trigger_name || '_delete', v.trigger_name || '_truncate')
         JOIN pg_class s ON s.oid = v.source AND s.relname = d.address_names[2]
         JOIN pg_namespace n ON n.oid = s.relnamespace AND n.nspname = d.address_names[1]
         WHERE d.object_type = 'trigger'
@@ -948,6 +960,9 @@ REVOKE EXECUTE ON FUNCTION ai._refresh_vectorizer(int4) FROM PUBLIC;
 CREATE FUNCTION ai._is_writing() RETURNS bool
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'is_writing_wrapper';
 COMMENT ON FUNCTION ai._is_writing() IS 'Whether the update that fires a trigger is that of the worker, which writes a vector.';
+
+ALTER TABLE ai._vectorizer_errors REPLICA IDENTITY FULL;
+ALTER TABLE ai._vectorizer_document REPLICA IDENTITY FULL;
 
 -- New objects and further changes come above this line.
 

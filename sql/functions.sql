@@ -60,6 +60,12 @@ AS 'MODULE_PATHNAME', 'wake_worker_for_wrapper';
 COMMENT ON FUNCTION ai._wake_worker(int4, regclass) IS
     'Wakes the background worker for this vectorizer when the transaction commits; false when the catalogue does not know it by this intake. Called by the triggers on source tables.';
 
+-- Without a SET clause, which would cost more than all it does: it runs for each row, and calls nothing by name. Whoever
+-- restores a dump makes triggers of it; one that is not on the source of its vectorizer does nothing.
+CREATE FUNCTION ai._append_change() RETURNS trigger LANGUAGE c AS 'MODULE_PATHNAME', 'append_change';
+COMMENT ON FUNCTION ai._append_change() IS
+    'The trigger by row on the source of the vectorizer that is its argument: writes down the primary key of a row that is new or has changed.';
+
 CREATE FUNCTION ai._refresh_triggers() RETURNS void
 LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'refresh_triggers_wrapper';
@@ -193,10 +199,12 @@ COMMENT ON FUNCTION ai.vectorizer_queue_pending(text, bool) IS
 -- A table that is being restored has no triggers yet: work has to wait for them, and for the rows that come before them.
 CREATE FUNCTION ai._is_watched(vectorizer_id int4) RETURNS bool
 LANGUAGE sql STABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT count(*) FILTER (WHERE t.tgenabled <> 'D') = CASE s.relkind WHEN 'p' THEN 2 ELSE 4 END
+    SELECT count(*) FILTER (WHERE t.tgenabled <> 'D') = CASE s.relkind WHEN 'p' THEN 2 ELSE 3 END
     FROM ai._seen_vectorizer v
     JOIN pg_class s ON s.oid = v.source
-    LEFT JOIN pg_trigger t ON t.tgrelid = v.source AND t.tgfoid = to_regprocedure(v.trigger_function || '()') AND t.tgname <> v.trigger_name || '_replica'
+    LEFT JOIN pg_trigger t ON t.tgrelid = v.source
+        AND (t.tgfoid = to_regprocedure(v.trigger_function || '()') AND t.tgname <> v.trigger_name || '_replica'
+             OR t.tgfoid = 'ai._append_change'::regproc AND t.tgname = v.trigger_name)
     WHERE v.id = vectorizer_id
     GROUP BY s.relkind
 $$;

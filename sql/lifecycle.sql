@@ -43,7 +43,9 @@ BEGIN
         UNION
         SELECT v.id FROM pg_event_trigger_ddl_commands() d
         JOIN pg_trigger t ON t.oid = d.objid
-        JOIN ai._vectorizer v ON v.source = t.tgrelid AND to_regprocedure(v.trigger_function || '()') = t.tgfoid
+        JOIN ai._vectorizer v ON v.source = t.tgrelid
+            AND (t.tgfoid = to_regprocedure(v.trigger_function || '()')
+                 OR t.tgfoid = 'ai._append_change'::regproc AND t.tgname = v.trigger_name)
         WHERE d.classid = 'pg_trigger'::regclass
         UNION
         -- The function of a trigger was renamed or moved.
@@ -155,6 +157,11 @@ BEGIN
         IF function IS NOT NULL THEN
             EXECUTE format('DROP FUNCTION %s CASCADE', function);
         END IF;
+        IF EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = vectorizer.source AND t.tgname = vectorizer.trigger_name
+                   AND t.tgfoid = 'ai._append_change'::regproc)
+        THEN
+            EXECUTE format('DROP TRIGGER %I ON %s', vectorizer.trigger_name, vectorizer.source::regclass);
+        END IF;
         -- Embeddings of a table that is gone are of no use; those of one that stays are kept, as ai.drop_vectorizer does.
         FOR relation IN
             SELECT c.oid FROM pg_class c
@@ -178,8 +185,7 @@ BEGIN
     FOR lost IN
         SELECT DISTINCT v.id, v.name
         FROM pg_event_trigger_dropped_objects() d
-        JOIN ai._vectorizer v ON d.address_names[3] IN (v.trigger_name, v.trigger_name || '_insert', v.trigger_name || '_delete',
-                                                        v.trigger_name || '_truncate')
+        JOIN ai._vectorizer v ON d.address_names[3] IN (v.trigger_name, v.trigger_name || '_delete', v.trigger_name || '_truncate')
         JOIN pg_class s ON s.oid = v.source AND s.relname = d.address_names[2]
         JOIN pg_namespace n ON n.oid = s.relnamespace AND n.nspname = d.address_names[1]
         WHERE d.object_type = 'trigger'

@@ -123,6 +123,8 @@ CREATE UNIQUE INDEX _vectorizer_errors_key
 CREATE INDEX _vectorizer_errors_recorded ON ai._vectorizer_errors (id, recorded);
 -- For the triggers on source tables, which ask with each DELETE.
 CREATE INDEX _vectorizer_errors_cut ON ai._vectorizer_errors (id) WHERE class = 'cut';
+-- A publication FOR ALL TABLES has it, too, and refuses to delete what it could not name.
+ALTER TABLE ai._vectorizer_errors REPLICA IDENTITY FULL;
 COMMENT ON TABLE ai._vectorizer_errors IS
     'What fails at present: one row per document and step with a counter. A row goes when its document is embedded.';
 
@@ -137,6 +139,7 @@ CREATE TABLE ai._vectorizer_document (
     chunks int NOT NULL
 ) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_insert_scale_factor = 0.1);
 CREATE UNIQUE INDEX _vectorizer_document_key ON ai._vectorizer_document (id, md5(primary_key::text));
+ALTER TABLE ai._vectorizer_document REPLICA IDENTITY FULL;
 COMMENT ON TABLE ai._vectorizer_document IS
     'What is remembered of documents that are embedded, so that unchanged ones are neither downloaded nor cut again. A row that is missing costs time, nothing else.';
 COMMENT ON COLUMN ai._vectorizer_document.tag IS

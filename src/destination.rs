@@ -162,7 +162,7 @@ impl Drop for Writing {
 
 /// Whether the update that fires a trigger is the worker's.
 #[pg_extern(sql = false)]
-fn is_writing() -> bool {
+pub fn is_writing() -> bool {
     IS_WRITING.get()
 }
 

@@ -31,9 +31,6 @@ struct Column {
     /// The operator that its index calls equality, wherever its type comes from.
     #[serde(default)]
     equals: String,
-    /// Tables can be joined by that operator through hashes, and by merging.
-    #[serde(default)]
-    joins: (bool, bool),
 }
 
 impl Column {
@@ -69,7 +66,6 @@ impl PrimaryKey {
                 queued,
                 stored: name,
                 equals: String::new(),
-                joins: (false, false),
             }
         });
         PrimaryKey(columns.collect()).with_equality(source)
@@ -87,13 +83,12 @@ impl PrimaryKey {
 
     fn with_equality(mut self, source: Oid) -> PrimaryKey {
         let sql = include_str!("../sql/query/equality.sql");
-        let operator = |row: &statement::Row| (row.must(2), (row.must(3), row.must(4)));
-        let operators = statement::rows(sql, &[source.into()], |row| (row.must(1), operator(row)));
-        let mut operators: BTreeMap<String, (String, (bool, bool))> = operators.into_iter().collect();
+        let operators = statement::rows(sql, &[source.into()], |row| (row.must(1), row.must(2)));
+        let mut operators: BTreeMap<String, String> = operators.into_iter().collect();
         for column in &mut self.0 {
             // Before pg_restore has made the key: what follows from it must not change with that.
-            let plain = || ("OPERATOR(pg_catalog.=)".to_owned(), (true, true));
-            (column.equals, column.joins) = operators.remove(&column.source).unwrap_or_else(plain);
+            let plain = || "OPERATOR(pg_catalog.=)".to_owned();
+            column.equals = operators.remove(&column.source).unwrap_or_else(plain);
         }
         self
     }
@@ -121,22 +116,6 @@ impl PrimaryKey {
             format!("{left}.{name} {} {right}.{other}", column.equals)
         });
         pairs.collect::<Vec<_>>().join(" AND ")
-    }
-
-    /// Like [`Self::same`], by which tables of any size are joined without comparing each row with each. Where the operators
-    /// cannot do that, it is true of keys that are the same byte for byte.
-    pub fn same_at_once(&self, left: (&str, In), right: (&str, In)) -> String {
-        if self.0.iter().all(|column| column.joins.0) || self.0.iter().all(|column| column.joins.1) {
-            return self.same(left, right);
-        }
-        let row = |(alias, table): (&str, In)| format!("ROW({})::record", self.list(&format!("{alias}."), table));
-        format!("{} OPERATOR(pg_catalog.*=) {}", row(left), row(right))
-    }
-
-    /// Whether a row of an outer join is missing.
-    pub fn is_missing(&self, (alias, table): (&str, In)) -> String {
-        let first = self.0.first().map(|column| column.name(table));
-        format!("{alias}.{} IS NULL", first.unwrap_or_default())
     }
 
     /// `'a', q.a, 'b', q.b`: the names of the source and the values of a row, for people.

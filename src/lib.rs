@@ -15,6 +15,7 @@ mod environment;
 mod error;
 mod failed;
 mod index;
+mod intake;
 mod key;
 mod latch;
 mod queue;

@@ -16,7 +16,7 @@ mod objects;
 mod partitions;
 mod replication;
 mod schedule;
-mod triggers;
+pub mod triggers;
 pub mod validate;
 
 pub use drop::missing;

@@ -12,7 +12,7 @@ use crate::key::{In, PrimaryKey};
 use crate::statement::{self, fill};
 use crate::transaction::{acting_as_extension, restricted_to};
 use crate::vectorizer::must_own;
-use crate::{catalog, queue};
+use crate::{catalog, intake, queue};
 
 /// Counting stops here, unless the exact number is asked for.
 const CAP: i64 = 10_000;
@@ -76,6 +76,8 @@ fn count_queue(vectorizer_id: i32, exact: bool) -> Option<i64> {
         return None;
     }
     let sql = queue.fill(include_str!("../sql/query/count_pending.sql"))?;
+    // Also what the caller himself has just written.
+    intake::append_so_far();
     // One more than the cap is enough to know that it is passed.
     let most = if exact { i64::MAX } else { CAP + 1 };
     let count = restricted_to(queue.owner, || {
@@ -88,6 +90,7 @@ fn count_queue(vectorizer_id: i32, exact: bool) -> Option<i64> {
 #[pg_extern(sql = false)]
 fn take_in(vectorizer_id: i32) {
     must_own(vectorizer_id);
+    intake::append_so_far();
     if let Some(Ok(vectorizer)) = acting_as_extension(|| catalog::vectorizer(vectorizer_id)) {
         restricted_to(vectorizer.owner, || queue::take_in(&vectorizer, usize::MAX));
     }

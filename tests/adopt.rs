@@ -202,8 +202,10 @@ fn owners_and_grants_stay() {
                                 'work_queues.\"Pages waiting\"'::regclass)";
     assert_eq!(shop.column(owners), ["page_owner"]);
     assert_eq!(
-        shop.column("SELECT DISTINCT tgfoid::regproc FROM pg_trigger WHERE tgrelid = 'site.\"Page\"'::regclass"),
-        ["work_queues._vectorizer_src_trg_2"]
+        shop.column(
+            "SELECT DISTINCT tgfoid::regproc::text FROM pg_trigger WHERE tgrelid = 'site.\"Page\"'::regclass ORDER BY 1"
+        ),
+        ["ai._append_change", "work_queues._vectorizer_src_trg_2"]
     );
     let (code, _) = shop.refusal(
         "SET ROLE page_owner;

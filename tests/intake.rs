@@ -242,3 +242,166 @@ fn an_old_snapshot_keeps_no_dead_rows_in_the_intake() {
     notes.cluster.execute("UPDATE note SET body = 'two'");
     wait_for_embedded(&notes.cluster, &["1:two"]);
 }
+
+/// What a writer does between `BEGIN` and the last statement, and which documents have changed then.
+#[test]
+fn what_is_rolled_back_is_no_change_and_what_is_committed_is_one() {
+    let notes = Notes::start();
+    stop_work(&notes);
+    let fails = "BEGIN PERFORM 1 / 0; EXCEPTION WHEN division_by_zero THEN NULL; END";
+    for (writes, changed) in [
+        ("INSERT INTO note VALUES (1, 'a')", "1"),
+        ("SAVEPOINT s; INSERT INTO note VALUES (2, 'a'); RELEASE s", "2"),
+        ("SAVEPOINT s; INSERT INTO note VALUES (3, 'a'); ROLLBACK TO s", ""),
+        // The child's end, good or bad, is not the parent's.
+        ("INSERT INTO note VALUES (4, 'a'); SAVEPOINT s; INSERT INTO note VALUES (5, 'a'); ROLLBACK TO s", "4"),
+        ("SAVEPOINT s; INSERT INTO note VALUES (6, 'a'); SAVEPOINT t; INSERT INTO note VALUES (7, 'a'); RELEASE t; ROLLBACK TO s", ""),
+        ("SAVEPOINT s; INSERT INTO note VALUES (8, 'a'); RELEASE s; SAVEPOINT s; SAVEPOINT t; INSERT INTO note VALUES (9, 'a'); RELEASE t; RELEASE s", "8, 9"),
+        // So many that they do not wait for the commit.
+        ("INSERT INTO note SELECT i, 'a' FROM generate_series(1000, 100999) i; SAVEPOINT s;
+          INSERT INTO note SELECT i, 'a' FROM generate_series(200000, 299999) i; ROLLBACK TO s; DELETE FROM note WHERE id > 1000", "1000"),
+        (&format!("DO $$BEGIN INSERT INTO note VALUES (10, 'a'); {fails}; INSERT INTO note VALUES (11, 'a'); END$$"), "10, 11"),
+        ("INSERT INTO note VALUES (12, 'a'); DELETE FROM note WHERE id = 12", ""),
+        ("UPDATE note SET body = body", ""),
+        ("UPDATE note SET body = 'b' WHERE id < 3", "1, 2"),
+        ("UPDATE note SET id = 20 WHERE id = 4", "20"),
+        ("INSERT INTO note VALUES (1, 'c'), (30, 'c') ON CONFLICT (id) DO UPDATE SET body = excluded.body", "1, 30"),
+        ("INSERT INTO note VALUES (1, 'd') ON CONFLICT DO NOTHING", ""),
+        ("COPY (SELECT 40, 'a') TO '/dev/null'; MERGE INTO note n USING (VALUES (30, 'e'), (31, 'e')) AS v (id, body) ON n.id = v.id
+          WHEN MATCHED THEN UPDATE SET body = v.body WHEN NOT MATCHED THEN INSERT VALUES (v.id, v.body)", "30, 31"),
+        ("TRUNCATE note; INSERT INTO note VALUES (1, 'f')", "1"),
+    ] {
+        notes.cluster.wait_for(
+            "what came before is in the queue",
+            "SELECT count(*) FROM ai._vectorizer_intake_1",
+            "0",
+        );
+        notes.cluster.execute("TRUNCATE ai._vectorizer_q_1");
+        notes.cluster.execute(&format!("BEGIN; {writes}; COMMIT"));
+        notes.cluster.wait_for(
+            writes,
+            "SELECT coalesce(string_agg(q.id::text, ', ' ORDER BY q.id), '') FROM ai._vectorizer_q_1 q JOIN note USING (id)
+             WHERE NOT EXISTS (SELECT FROM ai._vectorizer_intake_1)",
+            changed,
+        );
+    }
+}
+
+/// Keys are appended past the executor where the intake is as it was made, and else as its owner would.
+#[test]
+fn whatever_the_owner_makes_of_the_intake_is_heeded() {
+    let notes = Notes::start();
+    stop_work(&notes);
+    let intake = "ai._vectorizer_intake_1";
+    let appended = |id: i32| {
+        notes.cluster.value(&format!(
+            "BEGIN; INSERT INTO note VALUES ({id}, 'a'); SELECT ai.vectorizer_queue_pending(1); ROLLBACK"
+        ))
+    };
+    assert_eq!(appended(1), "1");
+    notes.cluster.execute(&format!("CREATE INDEX by_id ON {intake} (id)"));
+    assert_eq!(appended(1), "1");
+    assert_eq!(
+        notes.cluster.value(&format!(
+            "BEGIN; INSERT INTO note VALUES (1, 'a'); SET LOCAL enable_seqscan = off; SELECT id FROM {intake} WHERE id = 1; ROLLBACK"
+        )),
+        "1",
+        "the index knows it"
+    );
+    notes.cluster.execute("DROP INDEX ai.by_id");
+    notes
+        .cluster
+        .execute(&format!("ALTER TABLE {intake} ADD CONSTRAINT small CHECK (id < 100)"));
+    assert_eq!(appended(1), "1");
+    assert_eq!(notes.cluster.refusal("INSERT INTO note VALUES (100, 'a')").0, "23514");
+    notes
+        .cluster
+        .execute(&format!("ALTER TABLE {intake} DROP CONSTRAINT small"));
+    notes
+        .cluster
+        .execute(&format!("ALTER TABLE {intake} ALTER id TYPE int8"));
+    assert_eq!(appended(100), "1");
+    notes
+        .cluster
+        .execute(&format!("ALTER TABLE {intake} ALTER id TYPE int4"));
+    // Postgres remembers an index until VACUUM comes by.
+    notes.cluster.execute(&format!("VACUUM {intake}"));
+    // In the transaction that has written, too: better no commit than a row without its index entry.
+    let refused = notes.cluster.refusal(&format!(
+        "BEGIN; INSERT INTO note VALUES (1, 'a'); CREATE INDEX by_id ON {intake} (id); COMMIT"
+    ));
+    assert_eq!(refused.0, "55000");
+    go_on(&notes);
+    add(&notes.cluster, 7, "seven");
+    wait_for_embedded(&notes.cluster, &["7:seven"]);
+}
+
+/// The trigger's function may be called by anybody, and its argument may be anything.
+#[test]
+fn the_trigger_of_another_table_tells_nothing() {
+    let notes = Notes::start();
+    stop_work(&notes);
+    notes.cluster.execute(
+        "CREATE TABLE other (id int PRIMARY KEY, body text);
+         CREATE TRIGGER t AFTER INSERT OR UPDATE ON other FOR EACH ROW EXECUTE FUNCTION ai._append_change(1);
+         CREATE TRIGGER u AFTER INSERT OR UPDATE ON other FOR EACH ROW EXECUTE FUNCTION ai._append_change('one', 'two');
+         CREATE TRIGGER v AFTER INSERT OR UPDATE ON other FOR EACH ROW EXECUTE FUNCTION ai._append_change()",
+    );
+    notes
+        .cluster
+        .execute("INSERT INTO other VALUES (5, 'five'); UPDATE other SET id = 6");
+    assert_eq!(notes.cluster.value("SELECT ai.vectorizer_queue_pending(1)"), "0");
+    for (kind, each) in [
+        ("BEFORE INSERT", "ROW"),
+        ("AFTER DELETE", "ROW"),
+        ("AFTER INSERT", "STATEMENT"),
+    ] {
+        notes.cluster.execute(&format!(
+            "CREATE TRIGGER w {kind} ON other FOR EACH {each} EXECUTE FUNCTION ai._append_change(1)"
+        ));
+        let refused = notes
+            .cluster
+            .refusal("INSERT INTO other VALUES (7, ''); DELETE FROM other");
+        assert_eq!(refused.0, "39P01", "{kind} {each}");
+        notes.cluster.execute("DROP TRIGGER w ON other");
+    }
+}
+
+/// Values that are stored elsewhere, compressed, or of fixed length.
+#[test]
+fn keys_and_values_of_every_kind_are_compared_and_appended() {
+    let notes = Notes::start();
+    notes.cluster.execute(
+        "CREATE TABLE kind (a text, b uuid, c name, d numeric, e bool, body text, more text,
+             PRIMARY KEY (a, b, c, d, e));
+         ALTER TABLE kind ALTER more SET STORAGE EXTERNAL;
+         INSERT INTO kind VALUES
+             ('short', '00000000-0000-0000-0000-000000000001', 'n', 1.50, true, 'one', repeat('m', 5000)),
+             (repeat('long', 600), '00000000-0000-0000-0000-000000000002', 'm', 12345678901234567890.5, false, 'two', repeat('x', 100000));
+         SELECT ai.create_vectorizer('kind', loading => ai.loading_column('body'), scheduling => ai.scheduling_none(),
+             embedding => ai.embedding_ollama('m', 8, base_url => 'http://127.0.0.1:1'))",
+    );
+    let changed = |update: &str| {
+        notes.cluster.value(&format!(
+            "BEGIN; TRUNCATE ai._vectorizer_intake_2, ai._vectorizer_q_2; {update};
+             DO $$BEGIN PERFORM ai.vectorizer_queue_pending(2); END$$;
+             SELECT count(*) || ' of ' || count(k) FROM ai._vectorizer_intake_2 LEFT JOIN kind k USING (a, b, c, d, e); ROLLBACK"
+        ))
+    };
+    assert_eq!(changed("UPDATE kind SET body = body, more = more"), "0 of 0");
+    assert_eq!(changed("UPDATE kind SET body = 'new'"), "2 of 2");
+    assert_eq!(changed("UPDATE kind SET more = repeat('m', 5000) WHERE e"), "0 of 0");
+    assert_eq!(changed("UPDATE kind SET more = repeat('m', 4999) || 'n'"), "2 of 2");
+    assert_eq!(changed("UPDATE kind SET more = NULL"), "2 of 2");
+    assert_eq!(changed("UPDATE kind SET d = 1.5 WHERE e"), "1 of 1");
+    assert_eq!(changed("UPDATE kind SET c = 'other'"), "2 of 2");
+    assert_eq!(
+        changed("INSERT INTO kind SELECT a || i, b, c, d, e, body, more FROM kind, generate_series(1, 400) i"),
+        "800 of 800"
+    );
+    assert_eq!(
+        changed("ALTER TABLE kind DROP body CASCADE; UPDATE kind SET more = 'n'"),
+        "2 of 2"
+    );
+    assert_eq!(changed("ALTER TABLE kind ADD x int; UPDATE kind SET x = 1"), "2 of 2");
+}

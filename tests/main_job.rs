@@ -197,7 +197,7 @@ fn an_update_that_changes_nothing_enqueues_nothing() {
     // In one transaction, before any worker can take the row.
     let queued = |update: &str| {
         scene.cluster.value(&format!(
-            "BEGIN; {update}; SELECT count(*) FROM ai._vectorizer_intake_1; ROLLBACK"
+            "BEGIN; {update}; SELECT ai.vectorizer_queue_pending(1); ROLLBACK"
         ))
     };
     assert_eq!(queued("UPDATE document SET updated_at = updated_at, uri = uri"), "0");

@@ -6,6 +6,7 @@ mod support;
 mod notes;
 
 use notes::*;
+use provider::Behaviour;
 use support::{Cluster, DEADLINE, Database, Options, Scene, wait_until};
 
 /// Two databases of a cluster, one of which replicates `doc` of the other.
@@ -112,8 +113,8 @@ fn replicated_rows_are_embedded_if_asked_for() {
     here.wait_for(&["2:deux", "4:three", "5:own", "9:neun"]);
     let triggers = "SELECT string_agg(tgname || ' ' || tgenabled::text, ', ' ORDER BY tgname) FROM pg_trigger
                     WHERE tgrelid = 'doc'::regclass AND NOT tgisinternal";
-    let followed = "_vectorizer_src_trg_1 O, _vectorizer_src_trg_1_delete O, _vectorizer_src_trg_1_insert O, \
-                    _vectorizer_src_trg_1_replica R, _vectorizer_src_trg_1_truncate A";
+    let followed = "_vectorizer_src_trg_1 O, _vectorizer_src_trg_1_delete O, _vectorizer_src_trg_1_replica R, \
+                    _vectorizer_src_trg_1_truncate A";
     assert_eq!(to.value(triggers), followed);
 
     // It is dumped and restored with the rest.
@@ -209,4 +210,28 @@ fn only_the_owner_has_replication_followed() {
             "must be owner of the source table of vectorizer 1".to_owned()
         )
     );
+}
+
+/// It publishes the tables of the extension as well, and Postgres refuses to delete rows that it could not name.
+#[test]
+fn a_publication_of_all_tables_is_in_nobodys_way() {
+    let notes = Notes::start_with(with_replication);
+    notes.cluster.execute("CREATE PUBLICATION everything FOR ALL TABLES");
+    add(&notes.cluster, 1, "one");
+    add(&notes.cluster, 2, "two");
+    wait_for_embedded(&notes.cluster, &["1:one", "2:two"]);
+    notes.provider.behave(Behaviour::RejectInput("bad".to_owned()));
+    notes.cluster.execute("UPDATE note SET body = 'bad' WHERE id = 1");
+    notes
+        .cluster
+        .wait_for("it has failed", "SELECT count(*) FROM ai.vectorizer_failed", "1");
+    notes.cluster.execute("UPDATE note SET body = 'good' WHERE id = 1");
+    notes.cluster.execute("UPDATE note SET id = 3 WHERE id = 2");
+    wait_for_embedded(&notes.cluster, &["1:good", "3:two"]);
+    notes
+        .cluster
+        .wait_for("its error is gone", "SELECT count(*) FROM ai.vectorizer_errors", "0");
+    notes.cluster.execute("DELETE FROM note WHERE id = 3; TRUNCATE note");
+    wait_for_embedded(&notes.cluster, &[]);
+    notes.cluster.execute("SELECT ai.drop_vectorizer(1, drop_all => true)");
 }

@@ -7,7 +7,9 @@ SELECT (SELECT c.oid::regclass::text FROM pg_class c WHERE c.oid = v.source),
        (SELECT c.oid::regclass::text FROM pg_class c WHERE c.oid = v.view),
        f.oid::regprocedure::text,
        ARRAY(SELECT format('%I ON %s', t.tgname, t.tgrelid::regclass) FROM pg_trigger t
-             WHERE t.tgfoid = f.oid AND t.tgparentid = 0 ORDER BY t.tgname),
+             WHERE t.tgparentid = 0
+               AND (t.tgfoid = f.oid OR t.tgrelid = v.source AND t.tgname = v.trigger_name AND t.tgfoid = 'ai._append_change'::regproc)
+             ORDER BY t.tgname),
        coalesce((SELECT pg_has_role(current_user, c.relowner, 'MEMBER')
                  FROM pg_class c WHERE c.oid IN (v.source, v.queue) ORDER BY c.oid = v.source DESC LIMIT 1), false)
            OR (SELECT rolsuper FROM pg_roles WHERE rolname = current_user),

@@ -1,6 +1,5 @@
--- The equality operators of a primary key by column: those that its index goes by, wherever its types come from; and whether
--- tables can be hashed or merged by them.
-SELECT a.attname::text, format('OPERATOR(%I.%s)', n.nspname, o.oprname), o.oprcanhash, o.oprcanmerge
+-- The equality operators of a primary key by column: those that its index goes by, wherever its types come from.
+SELECT a.attname::text, format('OPERATOR(%I.%s)', n.nspname, o.oprname)
 FROM pg_index i
 CROSS JOIN LATERAL unnest(i.indkey::int2[], i.indclass::oid[]) AS k (attnum, opclass)
 JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum

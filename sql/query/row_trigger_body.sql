@@ -1,5 +1,6 @@
--- By row, for a partitioned source, because a statement trigger of the parent does not see statements on its partitions;
--- and for what logical replication applies, which fires no statement triggers. Otherwise as in trigger_body.sql.
+-- By row: for a partitioned source, because a statement trigger of the parent does not see statements on its partitions; for
+-- what logical replication applies, which fires no statement triggers; and for what ai._append_change leaves to it, rows with
+-- another key above all. Otherwise as in trigger_body.sql.
 DECLARE
     changed bool := TG_OP IN ('INSERT', 'UPDATE');
     queued bool;

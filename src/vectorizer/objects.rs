@@ -156,7 +156,6 @@ impl Objects {
             target: self.target(),
             key,
             partitioned: source.partitioned,
-            follows_replication: false,
             deferrable: source.deferrable,
             embedding_columns: &embedding_columns,
         };
@@ -166,6 +165,7 @@ impl Objects {
             make(include_str!("../../sql/query/create_retry_index.sql"));
             make(include_str!("../../sql/query/create_failed.sql"));
             make(include_str!("../../sql/query/create_intake.sql"));
+            make(include_str!("../../sql/query/name_all_of_intake.sql"));
             function.create();
             let revoke = format!("REVOKE EXECUTE ON FUNCTION {}() FROM PUBLIC", self.function);
             statement::run(&revoke, &[]);
@@ -195,7 +195,7 @@ impl Objects {
             };
             partitions.follow(false);
         }
-        triggers::create(&source.name, &self.trigger, &self.function, source.partitioned);
+        triggers::create(self.id, &source.name, &self.trigger, &self.function, source.partitioned);
         // They call functions of the extension: where it goes, writes to the source must not fail.
         acting_as_extension(|| {
             triggers::function_depends_on_extension(&self.function);
@@ -269,8 +269,12 @@ pub fn create_missing_intake(id: i32, source: Oid, schema: &str, key: &PrimaryKe
         ("pk_definitions", &key.definitions(In::Queue, &key_types(&source))),
     ];
     acting_as_extension(|| {
-        let create = fill(include_str!("../../sql/query/create_intake.sql"), &values);
-        statement::run(&create, &[]);
+        for template in [
+            include_str!("../../sql/query/create_intake.sql"),
+            include_str!("../../sql/query/name_all_of_intake.sql"),
+        ] {
+            statement::run(&fill(template, &values), &[]);
+        }
         source.give("TABLE", &intake);
         let sql = "UPDATE ai._vectorizer SET intake = $2::regclass WHERE id = $1";
         statement::run(sql, &[id.into(), intake.as_str().into()]);

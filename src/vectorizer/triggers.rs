@@ -11,6 +11,7 @@ use super::objects;
 use super::partitions::Partitions;
 use crate::catalog::{self, follow_names};
 use crate::error::raise;
+use crate::intake;
 use crate::key::{In, PrimaryKey};
 use crate::statement::{self, fill, identifier};
 use crate::transaction::acting_as_extension;
@@ -29,8 +30,6 @@ pub struct TriggerFunction<'a> {
     pub target: Option<&'a str>,
     pub key: &'a PrimaryKey,
     pub partitioned: bool,
-    /// Whether there is a trigger by row for what logical replication applies, beside those by statement.
-    pub follows_replication: bool,
     /// Whether its constraint may be checked late.
     pub deferrable: bool,
     /// Columns of the source that hold vectors of ours: their changes are no news.
@@ -39,30 +38,19 @@ pub struct TriggerFunction<'a> {
 
 impl TriggerFunction<'_> {
     fn body(&self) -> String {
-        let statement = include_str!("../../sql/query/trigger_body.sql");
-        let row = include_str!("../../sql/query/row_trigger_body.sql");
-        match (self.partitioned, self.follows_replication) {
+        let row = self.fill(include_str!("../../sql/query/row_trigger_body.sql"), true, "");
+        if self.partitioned {
             // A column of the source may be called found, or old.
-            (true, _) => format!("#variable_conflict use_column\n{}", self.fill(row, true, "")),
-            (false, false) => self.fill(statement, false, ""),
-            (false, true) => {
-                let row = self.fill(row, true, "");
-                let by_row = format!("IF TG_LEVEL = 'ROW' THEN\n{};\nEND IF;", row.trim_end());
-                self.fill(statement, false, &by_row)
-            }
+            return format!("#variable_conflict use_column\n{row}");
         }
+        self.fill(include_str!("../../sql/query/trigger_body.sql"), false, row.trim_end())
     }
 
     fn fill(&self, template: &str, is_by_row: bool, by_row: &str) -> String {
         let key = self.key;
-        let (old, new, queued) = (("o", In::Source), ("n", In::Source), ("q", In::Queue));
-        let (old, new) = if is_by_row {
-            (("old", old.1), ("new", new.1))
-        } else {
-            (old, new)
-        };
+        let (old, new) = if is_by_row { ("old", "new") } else { ("o", "n") };
+        let (old, new, queued) = ((old, In::Source), (new, In::Source), ("q", In::Queue));
         let target_is_old = key.same(("t", In::Target), old);
-        let new_is_old = key.same(new, old);
         // Two rows may share a key of a deferrable constraint until it is checked: one of them may have left, and the other
         // may be the news.
         let gone = if self.deferrable {
@@ -71,37 +59,11 @@ impl TriggerFunction<'_> {
         } else {
             String::new()
         };
-        let queue_is_old = key.same(queued, old);
-        let old_key = format!("jsonb_build_object({})", key.labelled(old));
-        let renamed = format!(" AND NOT EXISTS (SELECT FROM new_rows n WHERE {new_is_old})");
-        let of_renamed = |what: &str| statement::literal(&format!("{what}{gone}{renamed}"));
-        let from_target = |target| format!("DELETE FROM {target} t USING old_rows o WHERE {target_is_old}");
         let remove_deleted = match (self.target, is_by_row) {
             (None, _) => String::new(),
             (Some(target), true) => format!("DELETE FROM {target} t WHERE {target_is_old}{gone};"),
-            (Some(target), false) => format!("{}{gone};", from_target(target)),
+            (Some(target), false) => format!("DELETE FROM {target} t USING old_rows o WHERE {target_is_old}{gone};"),
         };
-        let remove_renamed = self
-            .target
-            .map(|target| format!("EXECUTE {};", of_renamed(&from_target(target))));
-        let from_queue = |queue| of_renamed(&format!("DELETE FROM {queue} q USING old_rows o WHERE {queue_is_old}"));
-        // Not all in one array, which has a greatest size: a key may be some hundred kilobytes long.
-        let forget_renamed = |function: &str, aggregate: &str, key: &str| {
-            statement::literal(&format!(
-                "SELECT ai.{function}({}, r.keys)
-                 FROM (SELECT {aggregate}(k.key) AS keys
-                       FROM (SELECT {key} AS key, (row_number() OVER ()) / 100 AS part FROM old_rows o
-                             WHERE true{renamed}) AS k
-                       GROUP BY k.part) AS r",
-                self.id
-            ))
-        };
-        let append_renamed = format!(
-            "INSERT INTO {} ({}) SELECT {} FROM old_rows o WHERE true{renamed}",
-            self.intake,
-            key.list("", In::Queue),
-            key.list("o.", In::Source)
-        );
         let emptied = [self.target, Some(self.queue), Some(self.failed), Some(self.intake)];
         let emptied: Vec<&str> = emptied.into_iter().flatten().collect();
         fill(
@@ -118,30 +80,12 @@ impl TriggerFunction<'_> {
                 ("pk", &key.list("", In::Queue)),
                 ("new_pk", &key.list(&format!("{}.", new.0), In::Source)),
                 ("old_pk", &key.list(&format!("{}.", old.0), In::Source)),
-                ("queue_is_old", &queue_is_old),
-                ("new_is_missing", &key.is_missing(new)),
-                ("new_is_old_at_once", &key.same_at_once(new, old)),
-                ("new_is_old", &new_is_old),
+                ("queue_is_old", &key.same(queued, old)),
+                ("new_is_old", &key.same(new, old)),
                 ("gone", &gone),
-                ("old_key", &old_key),
+                ("old_key", &format!("jsonb_build_object({})", key.labelled(old))),
                 ("remove_deleted", &remove_deleted),
-                ("remove_renamed", &remove_renamed.unwrap_or_default()),
-                ("append_renamed", &statement::literal(&append_renamed)),
-                ("unqueue_renamed", &from_queue(self.queue)),
-                ("unfail_renamed", &from_queue(self.failed)),
-                (
-                    "forget_errors_of_renamed",
-                    &forget_renamed("_forget_errors", "jsonb_agg", &old_key),
-                ),
-                (
-                    "forget_renamed",
-                    &forget_renamed("_forget_documents", "array_agg", &format!("({old_key})::text")),
-                ),
                 // In a column the vector goes with its row: nothing was removed that could tell.
-                (
-                    "was_embedded",
-                    if self.target.is_some() { "removed > 0" } else { "true" },
-                ),
                 (
                     "deleted_was_embedded",
                     if self.target.is_some() { "FOUND" } else { "true" },
@@ -201,42 +145,73 @@ fn make_anew(known: &Known, should_be: &str) -> bool {
     true
 }
 
-/// Suffix of the name, event, and the rest of the definition. By statement there is a trigger each, because one with
-/// transition tables serves a single event.
-const BY_STATEMENT: [(&str, &str, &str); 4] = [
-    (
-        "_insert",
-        "INSERT",
-        "REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT",
-    ),
-    (
-        "",
-        "UPDATE",
-        "REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT",
-    ),
-    (
-        "_delete",
-        "DELETE",
-        "REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT",
-    ),
-    ("_truncate", "TRUNCATE", "FOR EACH STATEMENT"),
-];
-const BY_ROW: [(&str, &str, &str); 2] = [
-    ("", "INSERT OR UPDATE OR DELETE", "FOR EACH ROW"),
-    ("_truncate", "TRUNCATE", "FOR EACH STATEMENT"),
-];
+/// Suffix of the name of the trigger by statement that calls the function of the vectorizer, also on behalf of
+/// `ai._append_change`.
+pub const BY_FUNCTION: &str = "_delete";
 
-fn kinds(partitioned: bool) -> &'static [(&'static str, &'static str, &'static str)] {
-    if partitioned { &BY_ROW } else { &BY_STATEMENT }
+/// A trigger of a source.
+struct Trigger {
+    /// What is behind the stem in its name.
+    suffix: &'static str,
+    event: &'static str,
+    each: &'static str,
+    /// It calls `ai._append_change`, and not the function of the vectorizer.
+    appends: bool,
+}
+
+const PLAIN: [Trigger; 3] = [
+    Trigger {
+        suffix: "",
+        event: "INSERT OR UPDATE",
+        each: "FOR EACH ROW",
+        appends: true,
+    },
+    Trigger {
+        suffix: BY_FUNCTION,
+        event: "DELETE",
+        each: "REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT",
+        appends: false,
+    },
+    ON_TRUNCATE,
+];
+/// A trigger by statement of the parent does not see statements on its partitions.
+const PARTITIONED: [Trigger; 2] = [
+    Trigger {
+        suffix: "",
+        event: "INSERT OR UPDATE OR DELETE",
+        each: "FOR EACH ROW",
+        appends: false,
+    },
+    ON_TRUNCATE,
+];
+const ON_TRUNCATE: Trigger = Trigger {
+    suffix: "_truncate",
+    event: "TRUNCATE",
+    each: "FOR EACH STATEMENT",
+    appends: false,
+};
+
+fn kinds(partitioned: bool) -> &'static [Trigger] {
+    if partitioned { &PARTITIONED } else { &PLAIN }
 }
 
 /// Puts the triggers on the source.
-pub fn create(source: &str, stem: &str, function: &str, partitioned: bool) {
-    for (suffix, event, kind) in kinds(partitioned) {
-        let name = identifier(&format!("{stem}{suffix}"));
-        let sql = format!("CREATE TRIGGER {name} AFTER {event} ON {source} {kind} EXECUTE FUNCTION {function}()");
-        statement::run(&sql, &[]);
+pub fn create(id: i32, source: &str, stem: &str, function: &str, partitioned: bool) {
+    for trigger in kinds(partitioned) {
+        create_one(trigger, id, source, stem, function);
     }
+}
+
+fn create_one(trigger: &Trigger, id: i32, source: &str, stem: &str, function: &str) {
+    let name = identifier(&format!("{stem}{}", trigger.suffix));
+    let (event, each) = (trigger.event, trigger.each);
+    let call = if trigger.appends {
+        format!("ai._append_change({id})")
+    } else {
+        format!("{function}()")
+    };
+    let sql = format!("CREATE TRIGGER {name} AFTER {event} ON {source} {each} EXECUTE FUNCTION {call}");
+    statement::run(&sql, &[]);
 }
 
 /// The function goes with the extension. To be said again of one that was made anew: Postgres forgets it.
@@ -246,8 +221,8 @@ pub fn function_depends_on_extension(function: &str) {
 
 /// The triggers go with the extension.
 pub fn depend_on_extension(source: &str, stem: &str, partitioned: bool) {
-    for (suffix, ..) in kinds(partitioned) {
-        let name = identifier(&format!("{stem}{suffix}"));
+    for trigger in kinds(partitioned) {
+        let name = identifier(&format!("{stem}{}", trigger.suffix));
         statement::run(
             &format!("ALTER TRIGGER {name} ON {source} DEPENDS ON EXTENSION ai"),
             &[],
@@ -349,6 +324,36 @@ impl Known {
         })
     }
 
+    /// Version 0.1.0 had triggers by statement for what is new or has changed, which knew the rows from transition tables.
+    /// A dump of it brings them one after the other: they are replaced when both are there.
+    fn replace_old_triggers(&self) {
+        let sql = include_str!("../../sql/query/old_triggers.sql");
+        let old = statement::rows(sql, &[self.source.into(), self.id.into()], |row| {
+            (row.must::<String>(1), row.must::<bool>(2))
+        });
+        if old.len() < 2 {
+            return;
+        }
+        // That they are lost need not be told.
+        statement::run("SET LOCAL client_min_messages = warning", &[]);
+        for (trigger, _) in &old {
+            statement::run(&format!("DROP TRIGGER {trigger} ON {}", self.source_name), &[]);
+        }
+        let trigger = &PLAIN[0];
+        create_one(trigger, self.id, &self.source_name, &self.trigger, &self.function);
+        let name = identifier(&format!("{}{}", self.trigger, trigger.suffix));
+        let mut changes = vec![format!(
+            "ALTER TRIGGER {name} ON {} DEPENDS ON EXTENSION ai",
+            self.source_name
+        )];
+        if old.iter().any(|(_, is_disabled)| *is_disabled) {
+            changes.push(format!("ALTER TABLE {} DISABLE TRIGGER {name}", self.source_name));
+        }
+        for sql in changes {
+            statement::run(&sql, &[]);
+        }
+    }
+
     fn partitions<'a>(&'a self, key: &'a PrimaryKey, intake: &'a str) -> Partitions<'a> {
         Partitions {
             id: self.id,
@@ -395,12 +400,12 @@ fn make_all_anew(source: Option<Oid>, vectorizer_id: Option<i32>) {
             target: vectorizer.target.as_deref(),
             key: &key,
             partitioned: vectorizer.partitioned,
-            follows_replication: vectorizer.follows_replication,
             deferrable: vectorizer.deferrable,
             embedding_columns: &embedding_columns(vectorizer.source),
         };
         acting_as_extension(|| {
             let is_another = make_anew(&vectorizer, &function.body());
+            vectorizer.replace_old_triggers();
             // Whatever stood in the way may be mended; not where something else was altered, which may be another's.
             if is_another || was_altered {
                 let mended = include_str!("../../sql/query/mended.sql");
@@ -499,5 +504,6 @@ fn catalogue_changed<'a>(
     _trigger: &'a PgTrigger<'a>,
 ) -> Result<Option<PgHeapTuple<'a, impl WhoAllocated>>, std::convert::Infallible> {
     shared_memory::catalogue_changed_at_commit();
+    intake::catalogue_changed();
     Ok(None::<PgHeapTuple<'a, AllocatedByPostgres>>)
 }

@@ -19,6 +19,7 @@ use ai_pipeline::server::ExternalId;
 use ai_pipeline::texts::Texts;
 use bytes::Bytes;
 use serde_json::Value;
+use tokio::sync::Semaphore;
 
 use crate::catalog::{Remembered, Vectorizer};
 use crate::queue::Content;
@@ -32,6 +33,10 @@ const LONG: usize = 256 * 1024;
 /// Memory for a document, in its sizes: the bytes, the text, the chunks with what they have in common, and the stored ones
 /// that they are compared with.
 const COST: u64 = 4;
+
+/// Documents that are downloaded at the same time. Each takes a descriptor, of which a process has 1,024 where nobody has raised
+/// the limit, and Postgres takes some hundred for files.
+const DOWNLOADS: usize = 256;
 
 /// Embedders and loaders that are kept: what is configured anew, and keys that are replaced, leave one behind.
 const GREATEST_SERVICES: usize = 64;
@@ -49,6 +54,7 @@ struct Place {
 pub struct Services {
     /// One loader for all vectorizers with the same servers.
     loaders: Vec<(load::Servers, Option<Secret>, Loader)>,
+    downloads: Arc<Semaphore>,
     parser: Parser,
     /// For documents and what is made of them.
     documents: Budget,
@@ -72,6 +78,7 @@ impl Services {
         let parser = Parser::new(settings.parser_path.clone(), limits, settings.parser_processes);
         Services {
             loaders: Vec::new(),
+            downloads: Arc::new(Semaphore::new(DOWNLOADS)),
             parser,
             documents: Budget::new(settings.max_memory_bytes / 4 * 3),
             vectors: Budget::new(settings.max_memory_bytes / 4),
@@ -209,6 +216,7 @@ impl Services {
         };
         let preparation = Preparation {
             loader,
+            downloads: Arc::clone(&self.downloads),
             parser: self.parser.clone(),
             documents: self.documents.clone(),
             row: row(vectorizer, &columns),
@@ -235,6 +243,7 @@ pub enum Prepared {
 struct Preparation {
     /// Of a vectorizer of URIs.
     loader: Option<Loader>,
+    downloads: Arc<Semaphore>,
     parser: Parser,
     documents: Budget,
     vectorizer: Arc<Vectorizer>,
@@ -304,6 +313,7 @@ impl Preparation {
     ) -> Result<Option<(Source, Reservation)>, Failure> {
         let body = match (&self.vectorizer.config.loading, &self.loader, document) {
             (Loading::Uri { aws_role_arn, .. }, Some(loader), Content::Text(uri)) => {
+                let _download = self.downloads.acquire().await.expect("the semaphore is never closed");
                 let (documents, role) = (&self.documents, aws_role_arn.as_deref());
                 let loaded = loader.load_within(documents, COST, &uri, role, known).await?;
                 return Ok(loaded.map(|(document, reservation)| (Source::from(document), reservation)));

@@ -1,0 +1,660 @@
+//! The trigger by row of a source: it writes down which documents have changed.
+//!
+//! It runs for every row that anybody writes, so it does next to nothing: it puts the key aside, and the keys are appended to
+//! the intake many at a time, past the executor, the last of them when the transaction commits. What is rare (another key,
+//! an intake of another shape) is left to the PL/pgSQL function of the vectorizer.
+//!
+//! A key that was put aside in a subtransaction is appended by it, before it commits at the latest, and goes with it when it
+//! is rolled back: never by a child, which could be rolled back alone.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, HashSet};
+use std::ffi::{CStr, c_void};
+use std::rc::Rc;
+
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::pg_sys::{self, Datum, Oid};
+use pgrx::prelude::*;
+use pgrx::{JsonB, PgTupleDesc, varlena};
+
+use crate::destination;
+use crate::error::raise;
+use crate::key::{In, PrimaryKey};
+use crate::statement;
+use crate::transaction::acting_as_extension;
+use crate::vectorizer::triggers;
+use crate::worker::shared_memory;
+
+/// Words of keys that one transaction keeps to itself, for one vectorizer: half a megabyte.
+const WORDS: usize = 64 * 1024;
+/// The number of a transaction among its subtransactions: Postgres' `TopSubTransactionId`.
+const TOP: pg_sys::SubTransactionId = 1;
+/// Rows that are appended by one call.
+const ROWS: usize = 256;
+
+/// A column of a key, or one that is compared.
+#[derive(Clone, Copy, Debug)]
+struct Column {
+    /// From 1.
+    number: i16,
+    by_value: bool,
+    /// In bytes; -1 for a varlena.
+    length: i16,
+    type_: Oid,
+    modifier: i32,
+}
+
+impl Column {
+    fn of(attribute: &pg_sys::FormData_pg_attribute) -> Column {
+        Column {
+            number: attribute.attnum,
+            by_value: attribute.attbyval,
+            length: attribute.attlen,
+            type_: attribute.atttypid,
+            modifier: attribute.atttypmod,
+        }
+    }
+
+    /// The value of a row; `None` for NULL.
+    ///
+    /// # Safety
+    /// The slot holds a row of the source, and its attributes have been taken apart as far as this one.
+    unsafe fn value(&self, slot: *mut pg_sys::TupleTableSlot) -> Option<Datum> {
+        let index = self.number as usize - 1;
+        // SAFETY: by the caller.
+        unsafe { (!*(*slot).tts_isnull.add(index)).then(|| *(*slot).tts_values.add(index)) }
+    }
+
+    /// Whether two values are the same byte for byte. That takes no operator, which not every type has.
+    ///
+    /// # Safety
+    /// Both are values of this column.
+    unsafe fn is_same(&self, left: Option<Datum>, right: Option<Datum>) -> bool {
+        let (Some(left), Some(right)) = (left, right) else {
+            return left.is_none() && right.is_none();
+        };
+        if self.by_value {
+            return left == right;
+        }
+        // SAFETY: values that are not passed by value are addresses, of as many bytes as their type has.
+        unsafe {
+            if let Ok(length) = usize::try_from(self.length) {
+                return bytes(left.cast_mut_ptr(), length) == bytes(right.cast_mut_ptr(), length);
+            }
+            let [left, right] = [left, right].map(|value| value.cast_mut_ptr::<pg_sys::varlena>());
+            let [whole_left, whole_right] = [left, right].map(|value| bytes(value.cast(), varlena::varsize_any(value)));
+            if whole_left == whole_right && !varlena::varatt_is_1b_e(left) {
+                return true;
+            }
+            // A value that stays where it is stored is the same in both rows, and need not be fetched.
+            if whole_left == whole_right && varlena::vartag_1b_e(left) == pg_sys::vartag_external::VARTAG_ONDISK as u8 {
+                return true;
+            }
+            let [left, right] = [left, right].map(|value| pg_sys::pg_detoast_datum_packed(value));
+            varlena::varlena_to_byte_slice(left) == varlena::varlena_to_byte_slice(right)
+        }
+    }
+
+    /// Puts a value behind the words of a key.
+    ///
+    /// # Safety
+    /// It is a value of this column.
+    unsafe fn put_aside(&self, value: Datum, words: &mut Vec<u64>) {
+        if self.by_value {
+            words.push(value.value() as u64);
+            return;
+        }
+        // SAFETY: as in `is_same`. What is stored elsewhere is fetched: the intake must not refer to it.
+        let value = unsafe {
+            let mut address: *mut u8 = value.cast_mut_ptr();
+            if self.length < 0 && varlena::varatt_is_1b_e(address.cast()) {
+                address = pg_sys::pg_detoast_datum(address.cast()).cast();
+            }
+            let length = usize::try_from(self.length).unwrap_or_else(|_| varlena::varsize_any(address.cast()));
+            bytes(address, length)
+        };
+        words.push(value.len() as u64);
+        words.extend(value.chunks(size_of::<u64>()).map(|part| {
+            let mut word = [0; size_of::<u64>()];
+            word[..part.len()].copy_from_slice(part);
+            u64::from_ne_bytes(word)
+        }));
+    }
+
+    /// The value that the first of these words are, and the words behind them. It is valid as long as they are.
+    fn take<'a>(&self, words: &'a [u64]) -> (Datum, &'a [u64]) {
+        let (first, rest) = words.split_first().expect("a key has all its columns");
+        if self.by_value {
+            return (Datum::from(*first as usize), rest);
+        }
+        let value = Datum::from(rest.as_ptr());
+        (value, &rest[(*first as usize).div_ceil(size_of::<u64>())..])
+    }
+}
+
+/// # Safety
+/// There are as many bytes at that address, and they live as long as they are looked at.
+unsafe fn bytes<'a>(address: *mut u8, length: usize) -> &'a [u8] {
+    // SAFETY: by the caller.
+    unsafe { std::slice::from_raw_parts(address, length) }
+}
+
+/// The way from a trigger of a source to an intake. Kept until one of its tables or the catalogue changes.
+struct Route {
+    vectorizer: i32,
+    intake: Oid,
+    /// The columns of the key in the source, each with the number that it has in the intake.
+    key: Vec<(Column, i16)>,
+    /// The columns of the source whose changes are news.
+    compared: Vec<Column>,
+    /// Attributes of a row of the source that have to be taken apart for the key.
+    taken_apart: i16,
+    /// Of the trigger that calls the vectorizer's own function.
+    by_row: String,
+    /// Rows can be appended past the executor.
+    is_plain: bool,
+}
+
+impl Route {
+    /// Asks the catalogue; `None` when it does not know this vectorizer, or another source for it.
+    ///
+    /// # Safety
+    /// `source` is open.
+    unsafe fn find(vectorizer: i32, source: pg_sys::Relation) -> Option<Route> {
+        // SAFETY: by the caller.
+        let (id, owner) = unsafe { ((*source).rd_id, (*(*source).rd_rel).relowner) };
+        let found = acting_as_extension(|| {
+            // Whatever changes from here on is heard of.
+            let catalogue = "SELECT 'ai._vectorizer'::pg_catalog.regclass::pg_catalog.oid";
+            let catalogue = statement::row(catalogue, &[], |row| row.must::<Oid>(1))?;
+            WATCHED.with_borrow_mut(|watched| watched.extend([catalogue, id]));
+            let sql = include_str!("../sql/query/route.sql");
+            let known = statement::row(sql, &[vectorizer.into(), id.into()], |row| {
+                (row.must::<Oid>(1), row.must::<JsonB>(2).0, row.must::<String>(3))
+            });
+            let (intake, source_pk, stem) = known?;
+            let key = PrimaryKey::current(id, &source_pk);
+            Some((intake, key, stem, triggers::embedding_columns(id)))
+        });
+        let (intake, key, stem, vectors) = found?;
+        WATCHED.with_borrow_mut(|watched| watched.insert(intake));
+        // SAFETY: the descriptor is looked at while the relation is open.
+        let columns = unsafe { PgTupleDesc::from_pg_unchecked((*source).rd_att) };
+        let live = || columns.iter().filter(|attribute| !attribute.attisdropped);
+        // SAFETY: the lock is kept to the end of the transaction.
+        let relation = unsafe { pg_sys::try_table_open(intake, pg_sys::RowExclusiveLock as i32) };
+        if relation.is_null() {
+            return None;
+        }
+        // SAFETY: just opened.
+        let appended = unsafe { PgTupleDesc::from_pg_unchecked((*relation).rd_att) };
+        let pair = |(here, there): (String, String)| {
+            let here = live().find(|attribute| attribute.name() == here)?;
+            let there = appended.iter().find(|attribute| attribute.name() == there)?;
+            Some((Column::of(here), there.attnum))
+        };
+        // Whoever has dropped a column of the key must still be able to write to the table.
+        let names = key.map(|key| key.names(In::Source).into_iter().zip(key.names(In::Queue)));
+        let key = names.and_then(|names| names.map(pair).collect::<Option<Vec<_>>>());
+        let mut route = Route {
+            vectorizer,
+            intake,
+            compared: live()
+                .filter(|attribute| !vectors.iter().any(|vector| vector == attribute.name()))
+                .map(Column::of)
+                .collect(),
+            taken_apart: key.iter().flatten().map(|(column, _)| column.number).max().unwrap_or(0),
+            is_plain: key.is_some(),
+            key: key.unwrap_or_default(),
+            by_row: format!("{stem}{}", triggers::BY_FUNCTION),
+        };
+        // SAFETY: open, and closed here; the lock stays.
+        unsafe {
+            route.is_plain &= route.fits(relation) && (*(*relation).rd_rel).relowner == owner;
+            pg_sys::table_close(relation, pg_sys::NoLock as i32);
+        }
+        Some(route)
+    }
+
+    /// Whether the intake is what it was made: a table with the columns of the key and nothing else about it. Its owner may
+    /// have put anything on it, which only the executor heeds.
+    ///
+    /// # Safety
+    /// `intake` is open.
+    unsafe fn fits(&self, intake: pg_sys::Relation) -> bool {
+        // SAFETY: by the caller. The descriptor is looked at while the relation is open.
+        let (about, constraints, columns) = unsafe {
+            let columns = (*intake).rd_att;
+            (
+                &*(*intake).rd_rel,
+                (*columns).constr,
+                PgTupleDesc::from_pg_unchecked(columns),
+            )
+        };
+        let is_bare = about.relkind as u8 == pg_sys::RELKIND_RELATION
+            && about.relam == pg_sys::HEAP_TABLE_AM_OID
+            && !(about.relhasindex || about.relhasrules || about.relhastriggers || about.relrowsecurity)
+            // SAFETY: of an open relation.
+            && (constraints.is_null() || unsafe { (*constraints).num_check == 0 && (*constraints).num_defval == 0 });
+        is_bare
+            && columns.iter().all(|attribute| {
+                let of_the_key = self.key.iter().find(|(_, number)| *number == attribute.attnum);
+                match of_the_key {
+                    Some((column, _)) => {
+                        !attribute.attisdropped
+                            && (column.type_, column.modifier) == (attribute.atttypid, attribute.atttypmod)
+                            && column.length >= -1
+                    }
+                    None => attribute.attisdropped,
+                }
+            })
+    }
+
+    /// The key of a row, put behind the words of other keys; false when a part of it is NULL.
+    ///
+    /// # Safety
+    /// The slot holds a row of the source.
+    unsafe fn put_aside(&self, slot: *mut pg_sys::TupleTableSlot, words: &mut Vec<u64>) -> bool {
+        let before = words.len();
+        // SAFETY: by the caller.
+        unsafe { take_apart(slot, self.taken_apart) };
+        for (column, _) in &self.key {
+            // SAFETY: taken apart as far as the last column of the key.
+            match unsafe { column.value(slot) } {
+                // SAFETY: a value of this column.
+                Some(value) => unsafe { column.put_aside(value, words) },
+                None => {
+                    words.truncate(before);
+                    return false;
+                }
+            }
+        }
+        true
+    }
+}
+
+/// # Safety
+/// The slot holds a row.
+unsafe fn take_apart(slot: *mut pg_sys::TupleTableSlot, attributes: i16) {
+    // SAFETY: by the caller.
+    unsafe {
+        if (*slot).tts_nvalid < attributes {
+            pg_sys::slot_getsomeattrs_int(slot, attributes.into());
+        }
+    }
+}
+
+/// Keys that are not in the intake yet.
+struct PutAside {
+    subtransaction: pg_sys::SubTransactionId,
+    route: Rc<Route>,
+    words: Vec<u64>,
+    rows: usize,
+}
+
+impl PutAside {
+    /// Appends them. Errors are those of a full disk, and of an intake that was altered since.
+    fn append(self) {
+        let route = &self.route;
+        // SAFETY: on the main thread, in a transaction; what is opened and made here is closed, and an ERROR ends the
+        // transaction, which gives it back. The values point into `self.words`.
+        unsafe {
+            let intake = pg_sys::try_table_open(route.intake, pg_sys::RowExclusiveLock as i32);
+            if intake.is_null() {
+                // Dropped in this very transaction, and the vectorizer with it.
+                return;
+            }
+            if !route.fits(intake) {
+                raise(
+                    PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                    format!(
+                        "the intake of vectorizer {} was altered in the transaction that has written to its source",
+                        route.vectorizer
+                    ),
+                    Some("Alter it in a transaction of its own."),
+                );
+            }
+            let columns = (*intake).rd_att;
+            let memory = pg_sys::AllocSetContextCreateExtended(
+                pg_sys::CurrentMemoryContext,
+                c"ai intake".as_ptr(),
+                pg_sys::ALLOCSET_DEFAULT_MINSIZE as usize,
+                pg_sys::ALLOCSET_DEFAULT_INITSIZE as usize,
+                pg_sys::ALLOCSET_DEFAULT_MAXSIZE as usize,
+            );
+            let mut slots: Vec<_> = (0..self.rows.min(ROWS))
+                .map(|_| pg_sys::MakeSingleTupleTableSlot(columns, &raw const pg_sys::TTSOpsHeapTuple))
+                .collect();
+            let before = pg_sys::MemoryContextSwitchTo(memory);
+            let command = pg_sys::GetCurrentCommandId(true);
+            let mut values = vec![Datum::from(0usize); (*columns).natts as usize];
+            let mut nulls = vec![true; values.len()];
+            let mut words = self.words.as_slice();
+            let mut rows = self.rows;
+            while rows > 0 {
+                let some = rows.min(ROWS);
+                for slot in &slots[..some] {
+                    for (column, number) in &route.key {
+                        let index = *number as usize - 1;
+                        (values[index], words) = column.take(words);
+                        nulls[index] = false;
+                    }
+                    let row = pg_sys::heap_form_tuple(columns, values.as_mut_ptr(), nulls.as_mut_ptr());
+                    pg_sys::ExecStoreHeapTuple(row, *slot, false);
+                }
+                pg_sys::heap_multi_insert(
+                    intake,
+                    slots.as_mut_ptr(),
+                    some as i32,
+                    command,
+                    0,
+                    std::ptr::null_mut(),
+                );
+                pg_sys::MemoryContextReset(memory);
+                rows -= some;
+            }
+            pg_sys::MemoryContextSwitchTo(before);
+            for slot in slots {
+                pg_sys::ExecDropSingleTupleTableSlot(slot);
+            }
+            pg_sys::MemoryContextDelete(memory);
+            pg_sys::table_close(intake, pg_sys::NoLock as i32);
+        }
+        shared_memory::wake_for_at_commit(route.vectorizer);
+    }
+}
+
+thread_local! {
+    /// The routes of this session, by the trigger.
+    static ROUTES: RefCell<HashMap<Oid, Rc<Route>>> = RefCell::default();
+    /// The tables that they depend on.
+    static WATCHED: RefCell<HashSet<Oid>> = RefCell::default();
+    /// One of them has changed.
+    static IS_STALE: Cell<bool> = const { Cell::new(false) };
+    /// Keys of this transaction, once per subtransaction that is open and route.
+    static PUT_ASIDE: RefCell<Vec<PutAside>> = const { RefCell::new(Vec::new()) };
+    /// Room for the key of a row.
+    static KEY: Cell<Vec<u64>> = const { Cell::new(Vec::new()) };
+    /// Triggers of this transaction that lead nowhere.
+    static ASTRAY: RefCell<HashSet<Oid>> = RefCell::default();
+    static IS_REGISTERED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Sees to it that keys are appended and routes forgotten in time. Once in a session, whether the library was preloaded or
+/// not.
+fn register() {
+    if IS_REGISTERED.replace(true) {
+        return;
+    }
+    // SAFETY: the callbacks live as long as the library, which is never unloaded.
+    unsafe {
+        pg_sys::RegisterXactCallback(Some(at_transaction_end), std::ptr::null_mut());
+        pg_sys::RegisterSubXactCallback(Some(at_subtransaction_end), std::ptr::null_mut());
+        pg_sys::CacheRegisterRelcacheCallback(Some(table_changed), Datum::from(0usize));
+    }
+}
+
+#[pg_guard]
+unsafe extern "C-unwind" fn at_transaction_end(event: pg_sys::XactEvent::Type, _argument: *mut c_void) {
+    use pg_sys::XactEvent::*;
+    match event {
+        XACT_EVENT_PRE_COMMIT | XACT_EVENT_PRE_PREPARE => append_all(TOP),
+        XACT_EVENT_COMMIT | XACT_EVENT_PREPARE | XACT_EVENT_ABORT => {
+            PUT_ASIDE.take();
+            ASTRAY.take();
+        }
+        _ => (),
+    }
+}
+
+#[pg_guard]
+unsafe extern "C-unwind" fn at_subtransaction_end(
+    event: pg_sys::SubXactEvent::Type,
+    mine: pg_sys::SubTransactionId,
+    _parent: pg_sys::SubTransactionId,
+    _argument: *mut c_void,
+) {
+    use pg_sys::SubXactEvent::*;
+    match event {
+        SUBXACT_EVENT_PRE_COMMIT_SUB => append_all(mine),
+        SUBXACT_EVENT_ABORT_SUB => _ = taken_from(mine),
+        _ => (),
+    }
+}
+
+/// What a (sub)transaction has put aside.
+fn taken_from(subtransaction: pg_sys::SubTransactionId) -> Vec<PutAside> {
+    let is_of_it = |put_aside: &mut PutAside| put_aside.subtransaction == subtransaction;
+    PUT_ASIDE.with_borrow_mut(|all| all.extract_if(.., is_of_it).collect())
+}
+
+/// Appends what the running (sub)transaction has put aside. It is about to commit: deferred triggers have fired, and nothing
+/// is added any more.
+fn append_all(subtransaction: pg_sys::SubTransactionId) {
+    let all = taken_from(subtransaction);
+    if all.is_empty() {
+        return;
+    }
+    // SAFETY: none of its statements is running: it may have no snapshot.
+    unsafe { pg_sys::PushActiveSnapshot(pg_sys::GetTransactionSnapshot()) };
+    for put_aside in all {
+        put_aside.append();
+    }
+    // SAFETY: pairs with the above.
+    unsafe { pg_sys::PopActiveSnapshot() };
+}
+
+/// Appends what the running (sub)transaction has put aside so far, so that its next statement sees it in the intake. What its
+/// parents have put aside is not its to append.
+pub fn append_so_far() {
+    // SAFETY: a look at the state of this process.
+    for put_aside in taken_from(unsafe { pg_sys::GetCurrentSubTransactionId() }) {
+        put_aside.append();
+    }
+}
+
+#[pg_guard]
+unsafe extern "C-unwind" fn table_changed(_argument: Datum, table: Oid) {
+    // While the set is written to, it may be this table that is put in.
+    let concerned = |watched: &HashSet<Oid>| table == pg_sys::InvalidOid || watched.contains(&table);
+    if WATCHED.with(|watched| watched.try_borrow().map_or(true, |watched| concerned(&watched))) {
+        IS_STALE.set(true);
+    }
+}
+
+/// The catalogue of vectorizers was written to: all sessions forget their routes when that commits, and this one now.
+pub fn catalogue_changed() {
+    let catalogue = "SELECT 'ai._vectorizer'::pg_catalog.regclass::pg_catalog.oid";
+    if let Some(catalogue) = statement::row(catalogue, &[], |row| row.must::<Oid>(1)) {
+        // SAFETY: a table that exists.
+        unsafe { pg_sys::CacheInvalidateRelcacheByRelid(catalogue) };
+    }
+}
+
+/// What became of a row.
+#[derive(Clone, Copy, PartialEq)]
+enum Taken {
+    /// Its key was put aside.
+    Aside,
+    /// It has no key that could be: the executor will say why.
+    Not,
+    /// The route leads elsewhere by now.
+    Astray,
+}
+
+/// Puts the key of a row aside.
+///
+/// # Safety
+/// The slot holds a row of the source.
+unsafe fn put_aside(route: &Rc<Route>, slot: *mut pg_sys::TupleTableSlot) -> Taken {
+    // What may raise comes first: a subtransaction that fails must not take along what is its parent's.
+    let mut key = KEY.take();
+    key.clear();
+    // SAFETY: by the caller.
+    if !unsafe { route.put_aside(slot, &mut key) } {
+        return Taken::Not;
+    }
+    // SAFETY: a look at the state of this process.
+    let subtransaction = unsafe { pg_sys::GetCurrentSubTransactionId() };
+    let mine = |put_aside: &PutAside| put_aside.subtransaction == subtransaction && Rc::ptr_eq(&put_aside.route, route);
+    let known = PUT_ASIDE.with_borrow(|all| all.iter().rposition(mine));
+    if known.is_none() {
+        // Whoever wants to alter the intake waits for our commit.
+        // SAFETY: in a transaction. The table may be gone, which is found out when it is opened.
+        unsafe { pg_sys::LockRelationOid(route.intake, pg_sys::RowExclusiveLock as i32) };
+        // Whoever had it locked before us may have altered it.
+        if IS_STALE.get() {
+            return Taken::Astray;
+        }
+    }
+    let full = PUT_ASIDE.with_borrow_mut(|all| {
+        let index = known.unwrap_or_else(|| {
+            all.push(PutAside {
+                subtransaction,
+                route: Rc::clone(route),
+                words: Vec::new(),
+                rows: 0,
+            });
+            all.len() - 1
+        });
+        all[index].words.extend_from_slice(&key);
+        all[index].rows += 1;
+        (all[index].words.len() >= WORDS).then(|| all.remove(index))
+    });
+    KEY.set(key);
+    if let Some(full) = full {
+        full.append();
+    }
+    Taken::Aside
+}
+
+#[doc(hidden)]
+#[unsafe(no_mangle)]
+pub extern "C" fn pg_finfo_append_change() -> &'static pg_sys::Pg_finfo_record {
+    const VERSION_1: pg_sys::Pg_finfo_record = pg_sys::Pg_finfo_record { api_version: 1 };
+    &VERSION_1
+}
+
+/// The trigger `ai._append_change(vectorizer)`: after INSERT OR UPDATE, for each row. Not by way of `#[pg_trigger]`, which
+/// copies what it is told of the row.
+///
+/// # Safety
+/// Called by Postgres.
+#[pg_guard]
+#[unsafe(no_mangle)]
+pub unsafe extern "C-unwind" fn append_change(call: pg_sys::FunctionCallInfo) -> Datum {
+    let nothing = Datum::from(0usize);
+    // SAFETY: how Postgres calls a trigger function; anything else is refused before it is looked at.
+    unsafe {
+        let context = (*call).context;
+        let fired = context.cast::<pg_sys::TriggerData>();
+        let by_row = pg_sys::TRIGGER_EVENT_ROW | pg_sys::TRIGGER_EVENT_AFTER;
+        let is_ours = !context.is_null()
+            && (*context).type_ == pg_sys::NodeTag::T_TriggerData
+            && (*fired).tg_event & (pg_sys::TRIGGER_EVENT_ROW | pg_sys::TRIGGER_EVENT_TIMINGMASK) == by_row;
+        let event = is_ours.then(|| (*fired).tg_event & pg_sys::TRIGGER_EVENT_OPMASK);
+        let (old, new) = match event {
+            Some(pg_sys::TRIGGER_EVENT_INSERT) => (None, (*fired).tg_trigslot),
+            Some(pg_sys::TRIGGER_EVENT_UPDATE) => (Some((*fired).tg_trigslot), (*fired).tg_newslot),
+            _ => raise(
+                PgSqlErrorCode::ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED,
+                "ai._append_change is the function of a trigger AFTER INSERT OR UPDATE FOR EACH ROW".to_owned(),
+                None,
+            ),
+        };
+        // The worker writes vectors into columns of the source: no news.
+        if old.is_some() && destination::is_writing() {
+            return nothing;
+        }
+        while let Some(route) = route(fired) {
+            let mut same_key = true;
+            if let Some(old) = old {
+                let all = (*(*new).tts_tupleDescriptor).natts as i16;
+                take_apart(old, all);
+                take_apart(new, all);
+                let same = |column: &Column| column.is_same(column.value(old), column.value(new));
+                if route.compared.iter().all(same) {
+                    break;
+                }
+                same_key = route.key.iter().all(|(column, _)| same(column));
+            }
+            let taken = if route.is_plain && same_key {
+                put_aside(&route, new)
+            } else {
+                Taken::Not
+            };
+            if taken == Taken::Not {
+                call_function(&route, fired);
+            }
+            if taken != Taken::Astray {
+                break;
+            }
+        }
+    }
+    nothing
+}
+
+/// # Safety
+/// `fired` is that of a trigger that has fired.
+unsafe fn route(fired: *mut pg_sys::TriggerData) -> Option<Rc<Route>> {
+    if IS_STALE.take() {
+        ROUTES.take();
+        WATCHED.take();
+    }
+    // SAFETY: by the caller.
+    let (trigger, source) = unsafe { (&*(*fired).tg_trigger, (*fired).tg_relation) };
+    let known = ROUTES.with_borrow(|routes| routes.get(&trigger.tgoid).cloned());
+    if known.is_some() || ASTRAY.with_borrow(|astray| astray.contains(&trigger.tgoid)) {
+        return known;
+    }
+    register();
+    // SAFETY: the arguments are as many texts as the catalogue says.
+    let vectorizer = (trigger.tgnargs == 1)
+        .then(|| unsafe { CStr::from_ptr(*trigger.tgargs) })
+        .and_then(|argument| argument.to_str().ok()?.parse().ok());
+    // SAFETY: open, as long as the trigger is at work.
+    let found = vectorizer.and_then(|vectorizer: i32| unsafe { Route::find(vectorizer, source) });
+    let Some(found) = found.map(Rc::new) else {
+        ASTRAY.with_borrow_mut(|astray| astray.insert(trigger.tgoid));
+        // SAFETY: a text of the trigger, and an open relation.
+        let (trigger, source) = unsafe { (CStr::from_ptr(trigger.tgname).to_string_lossy(), (*source).rd_id) };
+        let name = "SELECT $1::pg_catalog.regclass::pg_catalog.text";
+        let source = acting_as_extension(|| statement::row(name, &[source.into()], |row| row.must::<String>(1)));
+        let source = source.unwrap_or_default();
+        let message = format!("the vectorizer of table {source} is not in the catalogue: nothing is embedded");
+        let hint =
+            format!("Restore the dump as superuser, or drop the trigger {trigger} and make the vectorizer anew.");
+        ErrorReport::new(PgSqlErrorCode::ERRCODE_WARNING, message, "ai")
+            .set_hint(hint)
+            .report(PgLogLevel::WARNING);
+        return None;
+    };
+    ROUTES.with_borrow_mut(|routes| routes.insert(trigger.tgoid, Rc::clone(&found)));
+    Some(found)
+}
+
+/// Has the vectorizer's own function do it, which its other triggers call: as if it had been called by this one.
+///
+/// # Safety
+/// `fired` is that of a trigger that has fired.
+unsafe fn call_function(route: &Route, fired: *mut pg_sys::TriggerData) {
+    // SAFETY: the triggers of an open relation; Postgres would call the function the same way.
+    unsafe {
+        let all = &*(*(*fired).tg_relation).trigdesc;
+        let all = std::slice::from_raw_parts(all.triggers, all.numtriggers as usize);
+        let named = |trigger: &&pg_sys::Trigger| CStr::from_ptr(trigger.tgname).to_str() == Ok(&route.by_row);
+        // Without it the vectorizer stands still, as `ai.worker_status` says.
+        let Some(trigger) = all.iter().find(named) else {
+            return;
+        };
+        let mut function = pg_sys::FmgrInfo::default();
+        pg_sys::fmgr_info(trigger.tgfoid, &mut function);
+        let mut call = pg_sys::FunctionCallInfoBaseData {
+            flinfo: &mut function,
+            context: fired.cast(),
+            ..Default::default()
+        };
+        let address = function.fn_addr.expect("a function that was looked up has an address");
+        pg_sys::ffi::pg_guard_ffi_boundary(|| address(&mut call));
+    }
+}
