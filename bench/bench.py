@@ -41,8 +41,13 @@ def wait_until_empty(session, queue, at_most=None):
     """Returns the moment at which nothing was left to do, or at which `at_most` seconds were over."""
     began = changed = time.monotonic()
     seen = None
+    is_empty = f"NOT EXISTS (SELECT FROM {queue})"
+    # What the trigger has written down comes into the queue by and by; pgai has no such table.
+    intake = session.value(f"SELECT to_regclass('{queue.replace('_vectorizer_q_', '_vectorizer_intake_')}')")
+    if intake and intake != queue:
+        is_empty += f" AND NOT EXISTS (SELECT FROM {intake})"
     while True:
-        if session.value(f"SELECT NOT EXISTS (SELECT FROM {queue})") == "t":
+        if session.value(f"SELECT {is_empty}") == "t":
             return time.perf_counter()
         time.sleep(LOOK_EVERY)
         now = time.monotonic()

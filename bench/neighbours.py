@@ -8,9 +8,9 @@ import text_rows
 from cluster import Failure, clean_environment
 from figures import Figure
 
-SCALE, CLIENTS, SECONDS = 10, 4, 15
+SCALE, CLIENTS, SECONDS = 10, 4, 10
 # More than can be embedded while pgbench runs.
-ROWS = 30_000
+ROWS = 80_000
 
 
 def pgbench(bench, *arguments):
