@@ -1,4 +1,4 @@
-"""`make bench`: measures an optimised build against the aims and writes bench/RESULTS.md.
+"""`make bench`: measures an optimised build against the aims and writes bench/RESULTS.md (with a peer, bench/RESULTS-pgai.md).
 
     CASE="1 3"   only these cases
     PEER=pgai    cases 1 to 4 with pgai as well, in the same run
@@ -106,6 +106,7 @@ def main():
         server.data = folder / "data"
         bench = Bench(server, provider, objects, times, folder)
         figures = []
+        name = "RESULTS-pgai.md" if with_peer else "RESULTS.md"
         for number in cases:
             case = importlib.import_module(CASES[number])
             print(f"\n--- case {number}: {case.__doc__.strip().splitlines()[0].removeprefix(f'Case {number}: ')}", flush=True)
@@ -116,9 +117,9 @@ def main():
                 figures += peer.run(number, bench, ours)
             print(f"    {time.monotonic() - begun:.0f} s", flush=True)
             # After each, so that a long run that is ended early leaves what it found.
-            results.write(BENCH / "RESULTS.md", server, with_settings, times, load, figures)
+            results.write(BENCH / name, server, with_settings, times, load, figures)
         print("\n" + plain(figures))
-        print(f"\nbench/RESULTS.md is written; it took {time.monotonic() - started:.0f} s")
+        print(f"\nbench/{name} is written; it took {time.monotonic() - started:.0f} s")
 
 
 def ended(number, _frame):
