@@ -11,9 +11,8 @@ use pgrx::prelude::*;
 use crate::catalog::{DestinationStatements, Vectorizer};
 use crate::{statement, vector};
 
-/// Vectors that one statement carries, in bytes: below Postgres' least useful `work_mem`, so that nothing goes by way of
-/// the disk.
-const CARGO: usize = 2 << 20;
+/// Vectors that one statement carries, in bytes. They are in memory a second time, as its argument.
+const CARGO: usize = 4 << 20;
 
 /// A chunk as it is stored.
 #[derive(Debug)]
@@ -124,7 +123,8 @@ fn insert(vectorizer: &Vectorizer, sql: &str, replacements: &[Replacement]) {
         let numbers: Vec<i64> = cargo.iter().map(|chunk| chunk.0).collect();
         let seqs: Vec<i32> = cargo.iter().map(|chunk| chunk.1).collect();
         let texts: Vec<&str> = cargo.iter().map(|chunk| chunk.2.as_ref()).collect();
-        let vectors = vector::array(vectorizer.vector_type, cargo.iter().map(|chunk| Some(chunk.3)));
+        let vectors: Vec<Option<&[f32]>> = cargo.iter().map(|chunk| Some(chunk.3)).collect();
+        let vectors = vector::array(vectorizer.vector_type, &vectors);
         statement::run(sql, &[numbers.into(), seqs.into(), texts.into(), vectors]);
     }
 }
@@ -134,8 +134,9 @@ fn set(vectorizer: &Vectorizer, sql: &str, replacements: &[Replacement]) {
     let vectors = replacements
         .iter()
         .map(|replacement| replacement.vectors.first().map(Vec::as_slice));
+    let vectors = vector::array(vectorizer.vector_type, &vectors.collect::<Vec<_>>());
     let _writing = Writing::begin();
-    statement::run(sql, &[numbers.into(), vector::array(vectorizer.vector_type, vectors)]);
+    statement::run(sql, &[numbers.into(), vectors]);
 }
 
 thread_local! {

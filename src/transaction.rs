@@ -72,6 +72,43 @@ pub fn must_last() {
     unsafe { pg_sys::ForceSyncCommit() };
 }
 
+/// Has the commit of the running transaction not wait for the disk, nor for standbys: others see it at once, Postgres' WAL
+/// writer brings it to the disk meanwhile, and [`Lag::end`] waits for that.
+pub fn may_lag() {
+    // SAFETY: on the main thread, in a transaction, which ends the setting.
+    unsafe {
+        pg_sys::set_config_option(
+            c"synchronous_commit".as_ptr(),
+            c"off".as_ptr(),
+            pg_sys::GucContext::PGC_USERSET,
+            pg_sys::GucSource::PGC_S_SESSION,
+            pg_sys::GucAction::GUC_ACTION_LOCAL,
+            true,
+            0,
+            false,
+        );
+    }
+}
+
+/// A commit that may not be on the disk yet: the place in the write-ahead log where it ends.
+#[derive(Clone, Copy, Debug)]
+pub struct Lag(pg_sys::XLogRecPtr);
+
+impl Lag {
+    /// Of the last transaction; `None` where `synchronous_commit` says that nobody waits for that.
+    pub fn of_last_commit() -> Option<Lag> {
+        // SAFETY: variables of this process.
+        let (end, level) = unsafe { (pg_sys::XactLastCommitEnd, pg_sys::synchronous_commit) };
+        (level > pg_sys::SyncCommitLevel::SYNCHRONOUS_COMMIT_OFF as i32).then_some(Lag(end))
+    }
+
+    /// Waits until it is on the disk; writes it there, if nobody else has.
+    pub fn end(self) {
+        // SAFETY: on the main thread, between two transactions.
+        unsafe { pg_sys::XLogFlush(self.0) };
+    }
+}
+
 /// Runs a part of a transaction whose memory of Postgres (arguments of statements, and what they answer) is given back when
 /// it returns, and not only at the end of the transaction: for one that goes through a large document bit by bit.
 ///

@@ -32,50 +32,77 @@ impl IntoDatum for Vector {
 
 /// A value of the type `vector` in the current memory of Postgres.
 fn datum(numbers: &[f32]) -> pg_sys::Datum {
+    let bytes = size(numbers);
+    // SAFETY: as much memory as a value takes. palloc aligns for any of its parts.
+    unsafe {
+        let place = pg_sys::palloc(bytes);
+        write(numbers, bytes, place.cast());
+        pg_sys::Datum::from(place)
+    }
+}
+
+/// Bytes of a value of the type `vector`.
+fn size(numbers: &[f32]) -> usize {
     let dimensions = numbers.len();
     if dimensions > GREATEST_DIMENSIONS {
         let message = format!("vector cannot have more than {GREATEST_DIMENSIONS} dimensions, got {dimensions}");
         raise(PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED, message, None);
     }
-    let bytes = HEADER + size_of_val(numbers);
-    // SAFETY: `struct Vector` of pgvector's src/vector.h, which is what its tables hold on disk and so stays: a varlena
-    // header, int16 dimensions, an int16 that is 0, and the numbers. palloc aligns for any of them.
+    HEADER + size_of_val(numbers)
+}
+
+/// Writes a value: `struct Vector` of pgvector's src/vector.h, which is what its tables hold on disk and so stays. A varlena
+/// header, int16 dimensions, an int16 that is 0, and the numbers.
+///
+/// # Safety
+/// `place` is aligned as an integer, and has room for `bytes`, the [`size`] of the vector.
+unsafe fn write(numbers: &[f32], bytes: usize, place: *mut u8) {
+    // SAFETY: by the caller.
     unsafe {
-        let place = pg_sys::palloc(bytes);
         pgrx::set_varsize_4b(place.cast(), bytes as i32);
-        place.byte_add(4).cast::<i16>().write(dimensions as i16);
+        place.byte_add(4).cast::<i16>().write(numbers.len() as i16);
         place.byte_add(6).cast::<i16>().write(0);
         let copy = place.byte_add(HEADER).cast::<f32>();
-        copy.copy_from_nonoverlapping(numbers.as_ptr(), dimensions);
-        pg_sys::Datum::from(place)
+        copy.copy_from_nonoverlapping(numbers.as_ptr(), numbers.len());
     }
 }
 
 /// Vectors as one argument of a statement: an array of the type `vector`, whose oid is `kind` in this database.
-pub fn array<'a>(kind: pg_sys::Oid, vectors: impl Iterator<Item = Option<&'a [f32]>>) -> DatumWithOid<'static> {
-    let (mut values, mut nulls): (Vec<pg_sys::Datum>, Vec<bool>) = vectors
-        .map(|numbers| (numbers.map_or(pg_sys::Datum::from(0), datum), numbers.is_none()))
-        .unzip();
-    let mut length = values.len() as i32;
-    let mut first = 1;
-    // SAFETY: as many values as flags; a vector is of variable length, by reference, and aligned as an integer. Postgres
-    // copies them, and frees the copies with the transaction.
+///
+/// Written in place: Postgres' own way (`construct_md_array`) is to copy values that were made before, and the worker spends
+/// most of its time on moving these.
+pub fn array(kind: pg_sys::Oid, vectors: &[Option<&[f32]>]) -> DatumWithOid<'static> {
+    let sizes: Vec<usize> = vectors.iter().map(|numbers| numbers.map_or(0, size)).collect();
+    let nulls = vectors.iter().any(Option::is_none);
+    // `ArrayType` of Postgres' utils/array.h, one length and one lower bound; where there are NULLs a bit for each value,
+    // set for those that are not, up to where the first may begin.
+    let head = size_of::<pg_sys::ArrayType>() + 2 * size_of::<i32>();
+    let bitmap = if nulls { vectors.len().div_ceil(8) } else { 0 };
+    let data = (head + bitmap).next_multiple_of(pg_sys::MAXIMUM_ALIGNOF as usize);
+    let bytes = data + sizes.iter().sum::<usize>();
+    // SAFETY: memory of the size that is written to: a header as Postgres reads it, then the values. A vector is aligned as an
+    // integer and as long as several of them, so each begins where the one before ends.
     unsafe {
-        let array = pg_sys::construct_md_array(
-            values.as_mut_ptr(),
-            nulls.as_mut_ptr(),
-            1,
-            &mut length,
-            &mut first,
-            kind,
-            -1,
-            false,
-            b'i' as std::ffi::c_char,
-        );
-        for (value, _) in std::iter::zip(values, nulls).filter(|(_, null)| !null) {
-            pg_sys::pfree(value.cast_mut_ptr());
+        let place = pg_sys::palloc(bytes).cast::<u8>();
+        place.write_bytes(0, data);
+        pgrx::set_varsize_4b(place.cast(), bytes as i32);
+        let array = &mut *place.cast::<pg_sys::ArrayType>();
+        array.ndim = 1;
+        array.dataoffset = if nulls { data as i32 } else { 0 };
+        array.elemtype = kind;
+        let length_and_first = place.add(size_of::<pg_sys::ArrayType>()).cast::<i32>();
+        length_and_first.write(vectors.len() as i32);
+        length_and_first.add(1).write(1);
+        let mut next = place.add(data);
+        for (index, (numbers, bytes)) in std::iter::zip(vectors, sizes).enumerate() {
+            let Some(numbers) = numbers else { continue };
+            if nulls {
+                *place.add(head + index / 8) |= 1 << (index % 8);
+            }
+            write(numbers, bytes, next);
+            next = next.add(bytes);
         }
-        DatumWithOid::new(pg_sys::Datum::from(array), pg_sys::get_array_type(kind))
+        DatumWithOid::new(pg_sys::Datum::from(place), pg_sys::get_array_type(kind))
     }
 }
 

@@ -24,7 +24,8 @@ use super::shared_memory;
 use crate::bridge::{self, Bridge};
 use crate::catalog::{self, Schedule};
 use crate::settings::{self, Settings};
-use crate::{statement, transaction};
+use crate::statement;
+use crate::transaction::{self, Lag};
 
 /// Threads that serve the network. Two keep a busy provider and a busy S3 from waiting for each other's TLS.
 const THREADS: usize = 2;
@@ -77,6 +78,9 @@ pub struct Worker {
     stations: Vec<Station>,
     flights: BTreeMap<u64, Flight>,
     next_flight: u64,
+    /// The last commit that may not be on the disk yet. What it wrote was in flight when documents were last claimed, which
+    /// waits for the disk: a crash of the server costs no more than what may be in flight.
+    lag: Option<Lag>,
     /// The station whose turn it is.
     turn: usize,
     last_busy: Instant,
@@ -118,6 +122,7 @@ impl Worker {
             stations: Vec::new(),
             flights: BTreeMap::new(),
             next_flight: 0,
+            lag: None,
             turn: 0,
             last_busy: Instant::now(),
             renewed: Instant::now(),
@@ -147,6 +152,10 @@ impl Worker {
                 self.land(event);
             }
             let more = self.advance();
+            // While there is something to write, Postgres' WAL writer writes to the disk beside us.
+            if !more && let Some(lag) = self.lag.take() {
+                lag.end();
+            }
             self.claim();
             self.take_in();
             self.watch_indexes();

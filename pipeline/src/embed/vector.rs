@@ -2,8 +2,7 @@
 
 use std::fmt;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD as BASE64;
+use base64_simd::STANDARD as BASE64;
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
@@ -12,7 +11,8 @@ pub(super) struct Vector(pub Vec<f32>);
 
 impl<'de> Deserialize<'de> for Vector {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Vector, D::Error> {
-        deserializer.deserialize_any(VectorVisitor)
+        // Not as text, which would be looked through for UTF-8: base64 says what it may hold.
+        deserializer.deserialize_bytes(VectorVisitor)
     }
 }
 
@@ -25,8 +25,8 @@ impl<'de> Visitor<'de> for VectorVisitor {
         f.write_str("base64 of floats, or a list of numbers")
     }
 
-    fn visit_str<E: serde::de::Error>(self, base64: &str) -> Result<Vector, E> {
-        let bytes = BASE64.decode(base64).map_err(|_| E::custom("not base64"))?;
+    fn visit_bytes<E: serde::de::Error>(self, base64: &[u8]) -> Result<Vector, E> {
+        let bytes = BASE64.decode_to_vec(base64).map_err(|_| E::custom("not base64"))?;
         let (numbers, rest) = bytes.as_chunks::<4>();
         if !rest.is_empty() {
             return Err(E::custom("not a whole number of floats"));

@@ -15,7 +15,7 @@ use super::{BUSY, Worker};
 use crate::catalog::{self, Vectorizer};
 use crate::destination::Replacement;
 use crate::queue::{self, Hold, Item};
-use crate::transaction::Aborted;
+use crate::transaction::{Aborted, Lag};
 use crate::worker::flight::{Draft, Event, Flight, Memory, Outcome, Stage, Step};
 use crate::worker::services::Prepared;
 use crate::{destination, error, stash, transaction};
@@ -266,8 +266,15 @@ impl Worker {
     /// Writes documents, those that have changed, and takes them off the queue.
     fn write(&mut self, vectorizer: &Arc<Vectorizer>, batch: Batch) {
         let has_notes = self.station(vectorizer.id).is_some_and(|station| station.has_notes);
-        let holds = match transaction::run(|| write(vectorizer, &batch, has_notes)) {
-            Ok(holds) => holds,
+        let written = transaction::run(|| {
+            transaction::may_lag();
+            write(vectorizer, &batch, has_notes)
+        });
+        let holds = match written {
+            Ok(holds) => {
+                self.lag = Lag::of_last_commit();
+                holds
+            }
             // One document that the database refuses must not hold up the others.
             Err(aborted) if batch.len() > 1 && !error::is_lock_conflict(&aborted) => {
                 for one in batch {
