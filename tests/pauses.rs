@@ -181,3 +181,60 @@ fn altering_another_table_ends_no_pause() {
     notes.cluster.execute("ALTER TABLE note ADD more int");
     wait_until("it is tried again", DEADLINE, resumes, |now| *now != before);
 }
+
+/// Faults that nobody mends: whatever is tried again, and however often, the rows that say so stay as many as they are, and the
+/// log of the server says nothing new.
+#[test]
+fn faults_that_stay_fill_neither_tables_nor_the_log() {
+    const ROUNDS: usize = 6;
+    const DOCUMENTS: u32 = 20;
+    let faults = [
+        // Of the configuration, of the provider, and of each document.
+        (Behaviour::Unauthorized, "1"),
+        (Behaviour::ServerError, "20"),
+        (Behaviour::RejectInput("note".to_owned()), "20"),
+    ];
+    for (fault, rows) in faults {
+        let scene = Scene::start();
+        create_notes(&scene.cluster, 0);
+        let what = format!("{fault:?}");
+        scene.provider.behave(fault);
+        add_many(&scene.cluster, DOCUMENTS);
+        let said = "SELECT count(*), coalesce(sum(pg_column_size(e)), 0) FROM ai.vectorizer_errors e";
+        let (mut asked, mut seen) = (0, Vec::new());
+        for round in 0..ROUNDS {
+            let told = wait_until(
+                "the fault is met and noted again",
+                DEADLINE,
+                || {
+                    let held = scene.cluster.value("SELECT count(lease) FROM ai._vectorizer_q_1");
+                    (
+                        scene.cluster.rows(said).swap_remove(0),
+                        held,
+                        scene.provider.counts().requests,
+                    )
+                },
+                |(told, held, requests)| told[0] == rows && held == "0" && *requests > asked,
+            );
+            asked = told.2;
+            wait_for_landing(&scene.cluster);
+            // But for what Postgres says of each reload.
+            let log = scene.cluster.log();
+            let log = log.lines().filter(|line| !line.contains(" postmaster[")).count();
+            seen.push((told.0[1].parse::<f64>().unwrap(), log));
+            if round + 1 < ROUNDS {
+                // A reload ends a pause, and the others are asked for.
+                scene
+                    .cluster
+                    .execute("SELECT ai.retry_vectorizer(1); UPDATE note SET body = body || '!'");
+                scene.cluster.reload();
+            }
+        }
+        let (size, log) = seen[0];
+        for (later, longer) in &seen[1..] {
+            assert_eq!(*longer, log, "{what}: {}", scene.cluster.log());
+            // The reason of one may be longer than that of another.
+            assert!(*later < size * 1.5, "{what}: {seen:?}");
+        }
+    }
+}

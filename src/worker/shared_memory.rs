@@ -166,6 +166,8 @@ impl State {
 thread_local! {
     /// What the transaction that is open will have to tell the worker at its commit.
     static AT_COMMIT: Cell<Wish> = const { Cell::new(Wish::NOTHING) };
+    /// It has committed, and tells it in a moment.
+    static COMMITTED: Cell<Wish> = const { Cell::new(Wish::NOTHING) };
 }
 
 #[derive(Clone, Copy)]
@@ -185,9 +187,10 @@ impl Wish {
 /// Asks for the memory; only while the postmaster loads the library.
 pub fn init() {
     pg_shmem_init!(STATE);
-    // SAFETY: callback and hook live as long as the library, which is never unloaded; nobody else runs in the postmaster.
+    // SAFETY: callbacks and hook live as long as the library, which is never unloaded; nobody else runs in the postmaster.
     unsafe {
         pg_sys::RegisterXactCallback(Some(at_transaction_end), std::ptr::null_mut());
+        pg_sys::RegisterResourceReleaseCallback(Some(at_release), std::ptr::null_mut());
         HOOK_BEFORE = pg_sys::object_access_hook;
         pg_sys::object_access_hook = Some(at_access);
     }
@@ -258,15 +261,30 @@ unsafe extern "C-unwind" fn at_transaction_end(event: pg_sys::XactEvent::Type, _
     use pg_sys::XactEvent::*;
     match event {
         XACT_EVENT_COMMIT => {
-            let wish = AT_COMMIT.with(|pending| pending.replace(Wish::NOTHING));
-            if !wish.work.is_none() && is_available() {
-                // SAFETY: set for the life of a backend.
-                wake(unsafe { pg_sys::MyDatabaseId }, wish);
-            }
+            COMMITTED.set(AT_COMMIT.replace(Wish::NOTHING));
         }
         // A prepared transaction is committed by anybody, anywhere: the launcher's slow poll finds its rows.
         XACT_EVENT_ABORT | XACT_EVENT_PREPARE => AT_COMMIT.with(|pending| pending.set(Wish::NOTHING)),
         _ => (),
+    }
+}
+
+/// Wakes the worker after the locks of the transaction are gone, and not at XACT_EVENT_COMMIT: at that moment what it has done
+/// can be seen, but others have not been told that their caches are stale, and a worker that came at once could still find
+/// refused what has just been granted.
+#[pg_guard]
+unsafe extern "C-unwind" fn at_release(
+    phase: pg_sys::ResourceReleasePhase::Type,
+    _is_commit: bool,
+    is_top_level: bool,
+    _argument: *mut c_void,
+) {
+    if is_top_level && phase == pg_sys::ResourceReleasePhase::RESOURCE_RELEASE_AFTER_LOCKS {
+        let wish = COMMITTED.replace(Wish::NOTHING);
+        if !wish.work.is_none() && is_available() {
+            // SAFETY: set for the life of a backend.
+            wake(unsafe { pg_sys::MyDatabaseId }, wish);
+        }
     }
 }
 
