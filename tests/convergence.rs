@@ -15,8 +15,12 @@ use rustix::process::{Pid, Signal, kill_process};
 use support::scene::API_KEY;
 use support::{Answer, Cluster, DEADLINE, Options, S3, Scene, Stop, database, wait_until};
 
-/// Documents of the worker in flight: what one death may cost.
+/// Documents of the worker in flight in a storm: what one death may cost.
 const IN_FLIGHT: u64 = 4;
+/// The same in a soak, whose worker should have all hands full.
+const IN_FLIGHT_OF_SOAK: u64 = 512;
+/// Rows that are there at the beginning of a round of a soak, in each of two tables.
+const ROWS_OF_SOAK: u64 = 10_000;
 /// Chunks of a document, at most.
 const PARAGRAPHS: u64 = 3;
 const LEASE: Duration = Duration::from_secs(2);
@@ -56,6 +60,8 @@ struct Storm {
     counter: u64,
     /// Rows that one event concerns, at most.
     rows: u64,
+    /// Documents of the worker in flight, at most.
+    in_flight: u64,
     /// Objects as they should be in the end, also those that are missing at present.
     objects: BTreeMap<String, Vec<String>>,
     /// Inputs that the changes so far were worth.
@@ -69,7 +75,7 @@ struct Storm {
 }
 
 impl Storm {
-    fn new(seed: u64, rows: u64) -> Storm {
+    fn new(seed: u64, rows: u64, in_flight: u64) -> Storm {
         println!("CONVERGENCE_SEED={seed}");
         let provider = Provider::start_with(provider::Options {
             forget_requests: true,
@@ -86,7 +92,7 @@ impl Storm {
             .setting("ai.idle_timeout", "500ms")
             .setting("ai.request_timeout", "1s")
             .setting("ai.loading_timeout", "1s")
-            .setting("ai.max_documents_in_flight", IN_FLIGHT.to_string());
+            .setting("ai.max_documents_in_flight", in_flight.to_string());
         let cluster = Cluster::start(options);
         cluster.execute("CREATE EXTENSION ai CASCADE");
         let chunks = "chunking => ai.chunking_character_text_splitter(60, 0, E'\\n\\n', false), formatting => ai.formatting_python_template('$chunk')";
@@ -106,6 +112,7 @@ impl Storm {
             dice: Dice(seed),
             counter: 0,
             rows,
+            in_flight,
             objects: BTreeMap::new(),
             due: 0,
             losses: 0,
@@ -517,7 +524,7 @@ impl Storm {
 
     /// After a storm: what was in flight at each loss may have been paid for twice, and nothing else.
     fn check_price(&self) {
-        let (inputs, most) = (self.inputs(), self.due + self.losses * IN_FLIGHT * PARAGRAPHS);
+        let (inputs, most) = (self.inputs(), self.due + self.losses * self.in_flight * PARAGRAPHS);
         println!(
             "seed {}: {inputs} inputs for changes worth {}, {} losses, {:?}",
             self.seed, self.due, self.losses, self.events
@@ -547,7 +554,7 @@ impl Storm {
 }
 
 fn weather(seed: u64) {
-    let mut storm = Storm::new(seed, 3);
+    let mut storm = Storm::new(seed, 3, IN_FLIGHT);
     storm.rage(|events| events == 100);
     storm.calm_down();
     storm.check();
@@ -600,7 +607,7 @@ impl Storm {
         let mut sizes: Vec<Size> = Vec::new();
         loop {
             for table in ["note", "tag"] {
-                self.fill(table, if minutes > 0 { 2000 } else { 100 });
+                self.fill(table, if minutes > 0 { ROWS_OF_SOAK } else { 100 });
             }
             self.rage(|events| events == if minutes > 0 { 200 } else { 40 });
             let size = self.size();
@@ -644,7 +651,7 @@ impl Storm {
 fn a_soak_stays_flat() {
     let minutes = std::env::var("SOAK_MINUTES").map_or(0, |minutes| minutes.parse().expect("SOAK_MINUTES is a number"));
     if minutes > 0 || wanted().is_none() {
-        Storm::new(wanted().unwrap_or(3), 20).soak(minutes);
+        Storm::new(wanted().unwrap_or(3), 20, IN_FLIGHT_OF_SOAK).soak(minutes);
     }
 }
 

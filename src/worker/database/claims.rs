@@ -67,9 +67,9 @@ impl Worker {
 
     /// Takes documents while there is room for them, one vectorizer after the other.
     pub(super) fn claim(&mut self) {
-        let stations = self.stations.len();
+        let (stations, first) = (self.stations.len(), self.turn);
         for step in 0..stations {
-            let index = (self.turn + step) % stations;
+            let index = (first + step) % stations;
             let room = self.settings.max_documents_in_flight.saturating_sub(self.flights.len());
             if room == 0 || !self.services.has_room() || self.flights.values().any(|flight| flight.suspect) {
                 return;
@@ -96,10 +96,9 @@ impl Worker {
             };
             if limit > 0 {
                 self.claim_from(index, &vectorizer, limit);
+                // Also when it has taken all the room there was: the others come first where the next one is free.
+                self.turn = (index + 1) % stations;
             }
-        }
-        if stations > 0 {
-            self.turn = (self.turn + 1) % stations;
         }
     }
 
