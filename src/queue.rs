@@ -38,6 +38,8 @@ pub struct Item {
     pub size: Option<u64>,
     /// The columns that the template names.
     pub columns: Value,
+    /// It was there when the vectorizer was made, and can wait for what was written since.
+    pub can_wait: bool,
 }
 
 /// The value of a document column.
@@ -138,6 +140,7 @@ pub fn claim(vectorizer: &Vectorizer, limit: usize, lease: i64, duration: Durati
             document: row.get(6).map(Content::Text).or_else(|| row.get(7).map(Content::Bytes)),
             size: row.get::<i64>(8).map(i64::unsigned_abs),
             columns: row.must::<JsonB>(9).0,
+            can_wait: row.must(10),
         }
     })
 }

@@ -290,7 +290,20 @@ impl Embedder {
     /// # Errors
     /// See [`Error`]. A short pause that the provider asked for is waited out here; a long one is
     /// [`Error::Throttled`].
-    pub async fn embed(&self, mut texts: Vec<String>) -> Result<Embedded, Error> {
+    pub async fn embed(&self, texts: Vec<String>) -> Result<Embedded, Error> {
+        self.ask(texts, false).await
+    }
+
+    /// [`Embedder::embed`] for a document that nobody waits for: texts of [`Embedder::embed`] that come after it go to the
+    /// provider before what was not sent yet.
+    ///
+    /// # Errors
+    /// Those of [`Embedder::embed`].
+    pub async fn embed_behind(&self, texts: Vec<String>) -> Result<Embedded, Error> {
+        self.ask(texts, true).await
+    }
+
+    async fn ask(&self, mut texts: Vec<String>, can_wait: bool) -> Result<Embedded, Error> {
         if let Some(index) = texts.iter().position(String::is_empty) {
             return Err(Error::Empty { index, of: texts.len() });
         }
@@ -302,7 +315,12 @@ impl Embedder {
         let cut = texts.iter_mut().enumerate().filter_map(was_cut).collect();
         let (reply, vectors) = oneshot::channel();
         self.work
-            .send(batch::Work { texts, cut, reply })
+            .send(batch::Work {
+                texts,
+                cut,
+                can_wait,
+                reply,
+            })
             .map_err(|_| Error::Stopped)?;
         vectors.await.unwrap_or(Err(Error::Stopped))
     }

@@ -352,6 +352,40 @@ async fn many_small_documents_share_few_requests() {
 }
 
 #[tokio::test]
+async fn documents_that_can_wait_go_behind_those_that_came_later() {
+    let provider = Provider::start();
+    let settings = Settings {
+        max_requests_in_flight: 1,
+        ..settings(&provider)
+    };
+    let embedder = Embedder::new(&model("some-model", DIMENSIONS), settings).unwrap();
+    provider.behave_times(1, Behaviour::Slow(Duration::from_millis(300)));
+    let first = tokio::spawn({
+        let embedder = embedder.clone();
+        async move { embedder.embed(texts(1, "first")).await }
+    });
+    until(|| provider.counts().in_flight == 1).await;
+    // More than a request takes, and then some that somebody waits for. Polled in this order.
+    let old = (0..3).map(|number| texts(1000, &format!("old{number}")));
+    let old = join_all(old.map(|texts| embedder.embed_behind(texts)));
+    let new = join_all((0..2).map(|number| embedder.embed(texts(2, &format!("new{number}")))));
+    let both = futures_util::future::join(old, new);
+    let (old, new) = in_time(both).await;
+    first.await.unwrap().unwrap();
+    assert!(old.iter().chain(&new).all(Result::is_ok));
+    let sent: Vec<String> = provider
+        .seen()
+        .into_iter()
+        .skip(1)
+        .flat_map(|request| request.texts)
+        .collect();
+    let named = |name: &str| texts(2, name);
+    assert_eq!(sent[..4], [named("new0"), named("new1")].concat());
+    assert_eq!(sent[4], "old0 number0");
+    assert_eq!(sent.len(), 3004);
+}
+
+#[tokio::test]
 async fn an_idle_embedder_does_not_wait_for_company() {
     let provider = Provider::start();
     let embedder = embedder(&provider);

@@ -4,7 +4,7 @@
 SELECT q.item, q.version, q.attempts, ({primary_key})::text AS primary_key, s.tableoid IS NOT NULL AS found,
        CASE WHEN {document_size} <= $2 THEN {document_text} END AS document_text,
        CASE WHEN {document_size} <= $2 THEN {document_bytes} END AS document_bytes,
-       {document_size}::bigint AS size, {row} AS columns
+       {document_size}::bigint AS size, {row} AS columns, q.backfill
 FROM {queue} q
 LEFT JOIN {source} s ON {source_is_item}
 WHERE q.item = ANY ($1)

@@ -43,6 +43,8 @@ pub(super) struct Work {
     pub texts: Vec<String>,
     /// Those of them that were cut already.
     pub cut: Vec<usize>,
+    /// Others may go first, whenever they come.
+    pub can_wait: bool,
     pub reply: oneshot::Sender<Result<Embedded, Error>>,
 }
 
@@ -58,6 +60,7 @@ struct Document {
 struct Input {
     document: u64,
     index: usize,
+    can_wait: bool,
     texts: Arc<Vec<String>>,
     size: Size,
 }
@@ -212,7 +215,13 @@ impl Batcher {
         }
     }
 
-    fn admit(&mut self, Work { texts, cut, reply }: Work) {
+    fn admit(&mut self, work: Work) {
+        let Work {
+            texts,
+            cut,
+            can_wait,
+            reply,
+        } = work;
         let now = Instant::now();
         if let Some(Throttle { refusal, until, clock }) = self.gate.throttle(now)
             && until - now > GREATEST_PAUSE
@@ -223,15 +232,19 @@ impl Batcher {
         let document = self.next_document;
         self.next_document += 1;
         let texts = Arc::new(texts);
+        let mut place = self.place_in_queue(can_wait);
         for (index, text) in texts.iter().enumerate() {
             let size = Size::of(text);
             self.queued.add(size);
-            self.queue.push_back(Input {
+            let input = Input {
                 document,
                 index,
+                can_wait,
                 texts: texts.clone(),
                 size,
-            });
+            };
+            self.queue.insert(place, input);
+            place += 1;
         }
         let missing = texts.len();
         self.documents.insert(
@@ -244,6 +257,16 @@ impl Batcher {
                 reply,
             },
         );
+    }
+
+    /// Where the inputs of a document belong in the queue: behind all others, or before those that can wait.
+    fn place_in_queue(&self, can_wait: bool) -> usize {
+        let end = self.queue.len();
+        // Mostly all of them are of one kind, and nothing has to be looked for.
+        if can_wait || self.queue.back().is_none_or(|last| !last.can_wait) {
+            return end;
+        }
+        self.queue.iter().position(|input| input.can_wait).unwrap_or(end)
     }
 
     /// Sends what may be sent. Returns when there will be more to do, if that is a matter of time.

@@ -192,7 +192,7 @@ impl Worker {
                 if draft.plan.embed.len() > portion(vectorizer) {
                     draft.stashed = Some(self.stashed(vectorizer, &flight.item));
                 }
-                flight.stage = self.embed(number, vectorizer, draft);
+                flight.stage = self.embed(number, &flight.item, vectorizer, draft);
             }
             self.flights.insert(number, flight);
         }
@@ -207,7 +207,7 @@ impl Worker {
     }
 
     /// Has new texts of a document embedded, if there are any: all of them, or the next portion of a large document.
-    fn embed(&mut self, number: u64, vectorizer: &Vectorizer, mut draft: Draft) -> Stage {
+    fn embed(&mut self, number: u64, item: &Item, vectorizer: &Vectorizer, mut draft: Draft) -> Stage {
         let wanted = draft.next_wanted(portion(vectorizer), &vectorizer.config.embedding);
         if wanted.is_empty() {
             let vectors = Vec::new();
@@ -216,11 +216,16 @@ impl Worker {
         let texts = draft.texts_of(&wanted);
         let embedder = self.bridge.within(|| self.services.embedder(vectorizer));
         let (memory, size) = (self.services.vectors(), wanted.len() * vector_bytes(vectorizer));
+        let can_wait = item.can_wait;
         let task = self.bridge.spawn(async move {
             let vectors = match embedder {
                 Ok(embedder) => {
                     let reservation = memory.reserve(size as u64).await;
-                    let embedded = embedder.embed(texts).await;
+                    let embedded = if can_wait {
+                        embedder.embed_behind(texts).await
+                    } else {
+                        embedder.embed(texts).await
+                    };
                     embedded.map(|embedded| (embedded, reservation)).map_err(Failure::from)
                 }
                 Err(failure) => Err(failure),
@@ -253,7 +258,7 @@ impl Worker {
                 draft.stashed.get_or_insert_default().extend(keys);
                 drop(vectors);
                 flight.memory.vectors = None;
-                flight.stage = self.embed(number, &vectorizer, draft);
+                flight.stage = self.embed(number, &flight.item, &vectorizer, draft);
                 self.flights.insert(number, flight);
             }
             Err(aborted) => {
