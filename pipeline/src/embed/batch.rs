@@ -232,7 +232,7 @@ impl Batcher {
         let document = self.next_document;
         self.next_document += 1;
         let texts = Arc::new(texts);
-        let mut place = self.place_in_queue(can_wait);
+        let first = self.place_in_queue(can_wait);
         for (index, text) in texts.iter().enumerate() {
             let size = Size::of(text);
             self.queued.add(size);
@@ -243,8 +243,7 @@ impl Batcher {
                 texts: texts.clone(),
                 size,
             };
-            self.queue.insert(place, input);
-            place += 1;
+            self.queue.insert(first + index, input);
         }
         let missing = texts.len();
         self.documents.insert(
