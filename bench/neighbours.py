@@ -10,7 +10,7 @@ from figures import Figure
 
 SCALE, CLIENTS, SECONDS = 10, 4, 10
 # More than can be embedded while pgbench runs.
-ROWS = 80_000
+ROWS = 120_000
 
 
 def pgbench(bench, *arguments):
