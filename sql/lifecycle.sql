@@ -27,11 +27,12 @@ CREATE TRIGGER forget_vectorizer AFTER DELETE ON ai._vectorizer
 CREATE FUNCTION ai._after_ddl() RETURNS event_trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    altered int4;
+    concerned int4[];
+    everywhere bool;
     stray record;
 BEGIN
     -- Of those that it concerns: whoever alters tables of his own should not have the others tried again.
-    FOR altered IN
+    concerned := ARRAY(
         SELECT v.id FROM pg_event_trigger_ddl_commands() d
         JOIN ai._vectorizer v ON d.objid IN (v.source, v.target, v.view, v.queue, v.queue_failed, v.intake)
         WHERE d.classid = 'pg_class'::regclass
@@ -55,16 +56,20 @@ BEGIN
         WHERE d.classid = 'pg_proc'::regclass AND to_regprocedure(v.trigger_function || '()') IS DISTINCT FROM t.tgfoid
           AND starts_with(t.tgname, v.trigger_name)
         ORDER BY 1
-    LOOP
-        PERFORM ai._refresh_vectorizer(altered);
-    END LOOP;
-    IF EXISTS (
+    );
+    everywhere := EXISTS (
         SELECT FROM pg_event_trigger_ddl_commands() d
         -- The name of a schema is in the functions of all whose tables, types or operators are in it. And
         -- pg_restore --data-only --disable-triggers has put rows into the catalogue.
         WHERE d.classid = 'pg_namespace'::regclass
            OR d.classid = 'pg_class'::regclass AND d.objid = 'ai._vectorizer'::regclass
-    ) THEN
+    );
+    -- Most of what a database is told concerns no vectorizer, and should not wait for what follows.
+    IF concerned = '{}' AND NOT everywhere THEN
+        RETURN;
+    END IF;
+    PERFORM ai._refresh_vectorizer(c.id) FROM unnest(concerned) AS c (id);
+    IF everywhere THEN
         PERFORM ai._refresh_triggers();
     END IF;
     -- Whoever gets the source gets what belongs to it: the worker reads and writes as the owner of the source. But not a view

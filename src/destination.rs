@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::cell::Cell;
 use std::collections::HashMap;
 
-use ai_pipeline::plan::Plan;
+use ai_pipeline::plan::{Digest, Plan};
 use ai_pipeline::texts::Texts;
 use pgrx::prelude::*;
 
@@ -19,8 +19,8 @@ const CARGO: usize = 4 << 20;
 pub struct StoredChunk {
     pub uuid: String,
     pub seq: i32,
-    /// Until it has been compared.
-    pub text: String,
+    /// Of its text, which may be long: nobody has reserved memory for what a document was before.
+    pub text: Digest,
 }
 
 /// What the chunks of a document turn into.
@@ -45,7 +45,7 @@ pub fn chunks(vectorizer: &Vectorizer, numbers: Vec<i64>) -> HashMap<i64, Vec<St
             let chunk = StoredChunk {
                 uuid: row.must(2),
                 seq: row.must(3),
-                text: row.must(4),
+                text: Digest::stored(&row.must::<Vec<u8>>(4)).expect("a SHA-256 has 32 bytes"),
             };
             (row.must::<i64>(1), chunk)
         });

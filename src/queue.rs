@@ -114,14 +114,23 @@ pub fn empty_intake(vectorizer: &Vectorizer) {
     }
 }
 
-/// Takes up to `limit` documents; `suspects` are those that a process died with.
-pub fn claim(vectorizer: &Vectorizer, limit: usize, lease: i64, duration: Duration, suspects: bool) -> Vec<Item> {
+/// Takes up to `limit` documents, none of those that are `held` under these leases; `suspects` are those that a process
+/// died with.
+pub fn claim(
+    vectorizer: &Vectorizer,
+    limit: usize,
+    lease: i64,
+    duration: Duration,
+    suspects: bool,
+    held: &[i64],
+) -> Vec<Item> {
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let arguments = [
         limit.into(),
         lease.into(),
         duration.as_secs_f64().into(),
         suspects.into(),
+        held.to_vec().into(),
     ];
     let taken: Vec<i64> = statement::rows(&vectorizer.statements.claim, &arguments, |row| row.must(1));
     if taken.is_empty() {

@@ -81,6 +81,9 @@ fn pin_settings() {
         (c"role", c"none"),
         (c"search_path", c"pg_catalog, pg_temp"),
         (c"statement_timeout", c"0"),
+        // It ends the process, and not the statement.
+        #[cfg(any(feature = "pg17", feature = "pg18"))]
+        (c"transaction_timeout", c"0"),
         (c"idle_in_transaction_session_timeout", c"0"),
         (c"default_transaction_isolation", c"read committed"),
         (c"default_transaction_read_only", c"off"),

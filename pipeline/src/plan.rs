@@ -1,6 +1,32 @@
 //! Which stored chunks of a document keep their vectors, and which texts have to be embedded.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
+use std::hash::Hash;
+
+use sha2::{Digest as _, Sha256};
+
+/// What a text is told from others by where it would take too much room: its SHA-256, as Postgres' `sha256` makes it of the
+/// text in UTF-8.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Digest([u8; 32]);
+
+impl Digest {
+    /// Of a text.
+    ///
+    /// ```
+    /// use ai_pipeline::plan::Digest;
+    /// assert_eq!(Digest::of("a"), Digest::of("a"));
+    /// assert_ne!(Digest::of("a"), Digest::of("b"));
+    /// ```
+    pub fn of(text: &str) -> Digest {
+        Digest(Sha256::digest(text).into())
+    }
+
+    /// One that Postgres made; `None` when it has another length than 32 bytes.
+    pub fn stored(bytes: &[u8]) -> Option<Digest> {
+        bytes.try_into().ok().map(Digest)
+    }
+}
 
 /// What is to be done to turn the stored chunks of one document into the new ones.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -13,7 +39,7 @@ pub struct Plan {
     pub remove: Vec<usize>,
 }
 
-/// Compares the stored texts of a document with the new ones.
+/// Compares the stored texts of a document with the new ones: the texts themselves, or their digests.
 ///
 /// A stored chunk serves one new chunk of the same text; where a text occurs several times, the occurrences are paired
 /// in order, so an unchanged document yields a plan that changes nothing.
@@ -25,14 +51,14 @@ pub struct Plan {
 /// assert_eq!(plan.embed, [1]);
 /// assert_eq!(plan.remove, [1]);
 /// ```
-pub fn compare<S: AsRef<str>, N: AsRef<str>>(stored: &[S], new: impl IntoIterator<Item = N>) -> Plan {
-    let mut by_text: HashMap<&str, std::collections::VecDeque<usize>> = HashMap::new();
+pub fn compare<T: Eq + Hash>(stored: &[T], new: impl IntoIterator<Item = T>) -> Plan {
+    let mut by_text: HashMap<&T, VecDeque<usize>> = HashMap::new();
     for (index, text) in stored.iter().enumerate() {
-        by_text.entry(text.as_ref()).or_default().push_back(index);
+        by_text.entry(text).or_default().push_back(index);
     }
     let mut plan = Plan::default();
     for (seq, text) in new.into_iter().enumerate() {
-        match by_text.get_mut(text.as_ref()).and_then(|indexes| indexes.pop_front()) {
+        match by_text.get_mut(&text).and_then(|indexes| indexes.pop_front()) {
             Some(index) => plan.keep.push((index, seq)),
             None => plan.embed.push(seq),
         }

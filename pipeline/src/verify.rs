@@ -80,7 +80,7 @@ pub fn differences(expected: &[String], stored: &[Stored], dimensions: usize) ->
         }];
     }
     let texts: Vec<&str> = stored.iter().map(|chunk| chunk.text.as_str()).collect();
-    let plan = plan::compare(&texts, expected);
+    let plan = plan::compare(&texts, expected.iter().map(String::as_str));
     let number = |seq: usize| i32::try_from(seq).unwrap_or(i32::MAX);
     let mut found = Vec::new();
     let mut add = |seq: i32, problem: Problem, detail: String| {

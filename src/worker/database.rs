@@ -156,10 +156,11 @@ impl Worker {
             if !more && let Some(lag) = self.lag.take() {
                 lag.end();
             }
+            // First: after a long step, what is in our hands must not pass for what nobody holds.
+            self.renew();
             self.claim();
             self.take_in();
             self.watch_indexes();
-            self.renew();
             self.report();
             if self.is_idle() && self.leave() {
                 super::end(0);

@@ -9,7 +9,7 @@ use ai_pipeline::config::Embedding;
 use ai_pipeline::embed::Embedded;
 use ai_pipeline::error::Failure;
 use ai_pipeline::memory::{Fingerprint, Note};
-use ai_pipeline::plan::Plan;
+use ai_pipeline::plan::{self, Digest, Plan};
 use ai_pipeline::texts::Texts;
 
 use serde_json::Value;
@@ -136,12 +136,17 @@ pub struct Draft {
 }
 
 impl Draft {
-    pub fn new(texts: Texts, mut stored: Vec<StoredChunk>, note: Note) -> Draft {
-        let old: Vec<&str> = stored.iter().map(|chunk| chunk.text.as_str()).collect();
-        let plan = ai_pipeline::plan::compare(&old, texts.iter());
-        for chunk in &mut stored {
-            chunk.text = String::new();
-        }
+    pub fn new(texts: Texts, stored: Vec<StoredChunk>, note: Note) -> Draft {
+        let plan = if stored.is_empty() {
+            // There is nothing to compare with: no text needs a digest.
+            Plan {
+                embed: (0..texts.len()).collect(),
+                ..Plan::default()
+            }
+        } else {
+            let old: Vec<Digest> = stored.iter().map(|chunk| chunk.text).collect();
+            plan::compare(&old, texts.iter().map(|text| Digest::of(&text)))
+        };
         Draft {
             texts,
             stored,

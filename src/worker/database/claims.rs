@@ -133,15 +133,16 @@ impl Worker {
             .intake_not_before
             .saturating_duration_since(Instant::now());
         let takes_in = wait.is_zero();
+        let held = self.leases_of(vectorizer.id);
         let claimed = transaction::run(|| {
             // Whatever a document does to the server, and whatever synchronous_commit says, the attempt is counted.
             transaction::must_last();
             transaction::acting_as(vectorizer.owner, || {
                 let mut suspect = false;
                 let taken_in = takes_in.then(|| queue::take_in(vectorizer, TAKE_IN));
-                let mut items = queue::claim(vectorizer, limit, rand::random(), duration, false);
+                let mut items = queue::claim(vectorizer, limit, rand::random(), duration, false, &held);
                 if items.is_empty() && alone {
-                    items = queue::claim(vectorizer, 1, rand::random(), duration, true);
+                    items = queue::claim(vectorizer, 1, rand::random(), duration, true, &held);
                     suspect = !items.is_empty();
                 }
                 let mut due = if items.len() < limit && !taken_in.is_some_and(|taken| taken.more) {
@@ -315,22 +316,32 @@ impl Worker {
         Stage::Preparing { _task: task }
     }
 
+    /// The leases under which documents of a vectorizer are in flight; those that were taken together share one.
+    fn leases_of(&self, vectorizer: i32) -> Vec<i64> {
+        let mine = self
+            .flights
+            .values()
+            .filter(|flight| flight.vectorizer.id == vectorizer);
+        let held: HashSet<i64> = mine.map(|flight| flight.item.lease).collect();
+        held.into_iter().collect()
+    }
+
     /// Tells the queues that their documents are in good hands.
     pub(super) fn renew(&mut self) {
         if self.renewed.elapsed() < self.settings.lease_duration / 3 {
             return;
         }
         self.renewed = Instant::now();
-        let mut leases: HashMap<i32, (Arc<Vectorizer>, HashSet<i64>)> = HashMap::new();
-        for flight in self.flights.values() {
-            let held = leases.entry(flight.vectorizer.id);
-            let held = held.or_insert_with(|| (Arc::clone(&flight.vectorizer), HashSet::new()));
-            held.1.insert(flight.item.lease);
-        }
-        for (vectorizer, held) in leases.into_values() {
+        let flown = self
+            .flights
+            .values()
+            .map(|flight| (flight.vectorizer.id, &flight.vectorizer));
+        let flown: HashMap<i32, Arc<Vectorizer>> = flown.map(|(id, vectorizer)| (id, Arc::clone(vectorizer))).collect();
+        for (id, vectorizer) in flown {
+            let held = self.leases_of(id);
             let renewed = transaction::run(|| {
                 transaction::acting_as(vectorizer.owner, || {
-                    queue::renew(&vectorizer, held.into_iter().collect(), self.settings.lease_duration);
+                    queue::renew(&vectorizer, held, self.settings.lease_duration);
                 });
             });
             if let Err(aborted) = renewed {
