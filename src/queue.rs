@@ -114,29 +114,44 @@ pub fn empty_intake(vectorizer: &Vectorizer) {
     }
 }
 
-/// Takes up to `limit` documents, none of those that are `held` under these leases; `suspects` are those that a process
-/// died with.
+/// Of how many documents that a process died with one may be the cause.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Suspicion {
+    /// No process died with them.
+    None,
+    /// One did, and all that it had in its hands is suspected.
+    Group,
+    /// More than one did.
+    Strong,
+}
+
+/// Takes up to `limit` documents that are under such a suspicion, none of those that are `held` under these leases: their
+/// places in the queue.
 pub fn claim(
     vectorizer: &Vectorizer,
     limit: usize,
     lease: i64,
     duration: Duration,
-    suspects: bool,
+    suspicion: Suspicion,
     held: &[i64],
-) -> Vec<Item> {
+) -> Vec<i64> {
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let arguments = [
         limit.into(),
         lease.into(),
         duration.as_secs_f64().into(),
-        suspects.into(),
+        (suspicion as i32).into(),
         held.to_vec().into(),
     ];
-    let taken: Vec<i64> = statement::rows(&vectorizer.statements.claim, &arguments, |row| row.must(1));
-    if taken.is_empty() {
-        return Vec::new();
-    }
-    statement::rows(&vectorizer.statements.taken, &[taken.into(), LARGE.into()], |row| {
+    statement::rows(&vectorizer.statements.claim, &arguments, |row| row.must(1))
+}
+
+/// What documents hold that were taken under this lease.
+///
+/// Not in the transaction that takes them: where one of their rows cannot be read, the others go on, and it has been taken.
+pub fn taken(vectorizer: &Vectorizer, numbers: &[i64], lease: i64) -> Vec<Item> {
+    let arguments = [numbers.to_vec().into(), LARGE.into()];
+    statement::rows(&vectorizer.statements.taken, &arguments, |row| {
         let key: String = row.must(4);
         Item {
             number: row.must(1),
@@ -152,6 +167,34 @@ pub fn claim(
             can_wait: row.must(10),
         }
     })
+}
+
+/// A document that was taken under this lease and whose row cannot be read, without anything of its row; `None` when it is
+/// gone.
+pub fn taken_blindly(vectorizer: &Vectorizer, number: i64, lease: i64) -> Option<Item> {
+    let arguments = [number.into(), lease.into()];
+    statement::row(&vectorizer.statements.taken_blindly, &arguments, |row| {
+        let key: String = row.must(3);
+        Item {
+            number,
+            lease,
+            version: row.must(1),
+            attempts: row.must::<i32>(2).unsigned_abs(),
+            primary_key: serde_json::from_str(&key).unwrap_or_else(|_| Value::from(key.as_str())),
+            key,
+            found: true,
+            document: None,
+            size: None,
+            columns: Value::Null,
+            can_wait: row.must(4),
+        }
+    })
+}
+
+/// Gives documents back that were taken under this lease and not looked at.
+pub fn untake(vectorizer: &Vectorizer, numbers: &[i64], lease: i64) {
+    let arguments = [lease.into(), numbers.to_vec().into()];
+    statement::run(&vectorizer.statements.untake, &arguments);
 }
 
 /// The document of a row that was too large to be read when it was taken; `None` when the row is gone.
@@ -174,16 +217,17 @@ pub fn renew(vectorizer: &Vectorizer, leases: Vec<i64>, duration: Duration) {
     );
 }
 
-/// Gives back what an earlier worker had taken; `last_exit` in Postgres' microseconds decides what that costs.
-pub fn rescue(vectorizer: &Vectorizer, last_exit: i64) -> usize {
-    statement::run(&vectorizer.statements.rescue, &[last_exit.into()])
+/// Gives back what an earlier worker had taken. What it had taken since `killed`, in Postgres' microseconds, is under
+/// suspicion: it was killed.
+pub fn rescue(vectorizer: &Vectorizer, killed: Option<i64>) -> usize {
+    statement::run(&vectorizer.statements.rescue, &[killed.into()])
 }
 
-/// Documents that `crashes` processes died with: number and primary key.
-pub fn quarantine(vectorizer: &Vectorizer, crashes: u32) -> Vec<(i64, Value)> {
+/// Documents that processes died with: number, primary key, and whether it were `crashes` of them.
+pub fn suspects(vectorizer: &Vectorizer, crashes: u32) -> Vec<(i64, Value, bool)> {
     let crashes = i32::try_from(crashes).unwrap_or(i32::MAX);
-    statement::rows(&vectorizer.statements.quarantine, &[crashes.into()], |row| {
-        (row.must(1), row.must::<JsonB>(2).0)
+    statement::rows(&vectorizer.statements.suspects, &[crashes.into()], |row| {
+        (row.must(1), row.must::<JsonB>(2).0, row.must(3))
     })
 }
 

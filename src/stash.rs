@@ -1,4 +1,5 @@
-//! Vectors of documents that are too large to be embedded in one go, put aside until all of them are there.
+//! Vectors that are put aside: of documents that are too large to be embedded in one go, until all of them are there, and of
+//! those that a lock or a fault of the database keeps from being written.
 //!
 //! They keep the memory of the worker flat, and what has been paid for is not paid for again when the rest fails.
 
@@ -21,11 +22,16 @@ pub fn key(embedding: &Embedding, text: &str) -> Fingerprint {
     Fingerprint::of(Some(&model), text.as_bytes())
 }
 
-/// The keys of the texts of a document whose vectors are there.
-pub fn keys(vectorizer: &Vectorizer, item: i64) -> HashSet<Fingerprint> {
+/// Which of the documents have vectors here, and the keys of their texts.
+pub fn keys(vectorizer: &Vectorizer, items: Vec<i64>) -> HashMap<i64, HashSet<Fingerprint>> {
     let sql = include_str!("../sql/query/stashed_keys.sql");
-    let keys = statement::rows(sql, &[vectorizer.id.into(), item.into()], |row| row.must::<Vec<u8>>(1));
-    keys.iter().filter_map(|key| Fingerprint::remembered(key)).collect()
+    let arguments = [vectorizer.id.into(), items.into()];
+    let stashed = statement::rows(sql, &arguments, |row| (row.must::<i64>(1), row.must::<Vec<u8>>(2)));
+    let mut keys: HashMap<i64, HashSet<Fingerprint>> = HashMap::new();
+    for (item, key) in stashed {
+        keys.entry(item).or_default().extend(Fingerprint::remembered(&key));
+    }
+    keys
 }
 
 /// Puts vectors aside, under the keys of their texts.

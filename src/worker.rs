@@ -15,6 +15,7 @@ mod database;
 mod flight;
 mod indexer;
 mod launcher;
+mod lives;
 pub mod services;
 pub mod shared_memory;
 mod status;
@@ -35,6 +36,7 @@ pub fn init() {
     }
     PRELOADED.store(true, Ordering::Relaxed);
     shared_memory::init();
+    lives::init();
     if upgrading {
         return;
     }
@@ -54,10 +56,8 @@ pub fn is_preloaded() -> bool {
 }
 
 unsafe extern "C-unwind" {
-    /// Postgres' own handler of SIGTERM: it interrupts SPI, which pgrx's handler does not. Declared here because the
-    /// generated binding of the same name is a wrapper of another type.
-    fn die(signal: std::ffi::c_int);
-    /// Postgres' own handler of SIGHUP.
+    /// Postgres' own handler of SIGHUP. Declared here because the generated binding of the same name is a wrapper of another
+    /// type.
     fn SignalHandlerForConfigReload(signal: std::ffi::c_int);
 }
 
@@ -69,7 +69,8 @@ fn receive_signals() {
         use pg_sys::pqsignal;
         #[cfg(feature = "pg18")]
         use pg_sys::pqsignal_be as pqsignal;
-        pqsignal(pg_sys::SIGTERM as i32, Some(die));
+        pqsignal(pg_sys::SIGTERM as i32, Some(lives::sent_away));
+        pqsignal(pg_sys::SIGQUIT as i32, Some(lives::goes_down_with_the_server));
         pqsignal(pg_sys::SIGHUP as i32, Some(SignalHandlerForConfigReload));
         pg_sys::BackgroundWorkerUnblockSignals();
     }
@@ -133,6 +134,7 @@ fn reload_configuration() -> bool {
 /// Ends the process by way of its exit handlers. Anything but 0 is noted in the server log; for the launcher, 0 would mean
 /// never again.
 fn end(code: i32) -> ! {
+    lives::end();
     // SAFETY: the one way for a background worker to end.
     unsafe { pg_sys::proc_exit(code) };
     // The bindings of 18 do not say that it never returns.

@@ -248,25 +248,70 @@ fn state_killed_worker_makes_a_suspect() {
     assert_eq!(errors(&notes.cluster), [""; 0]);
 }
 
+/// A crash of the server ends the worker in the middle of its work; what it had in its hands was not the cause.
+#[test]
+fn state_crash_of_another_charges_nobody() {
+    let notes = Notes::start();
+    notes.provider.behave(Behaviour::Hang);
+    add(&notes.cluster, 1, "one");
+    for _ in 0..2 {
+        notes.wait_for_requests_in_flight(1);
+        let session: i32 = notes.cluster.value("SELECT pg_backend_pid()").parse().unwrap();
+        kill(&notes.cluster, session);
+        notes.wait_for_requests_in_flight(1);
+        wait_for_queued(&notes.cluster, 1, "attempts, crashes, lease IS NULL", &["1", "0", "f"]);
+    }
+    assert_eq!(errors(&notes.cluster), [""; 0]);
+    // And its own is found out all the same.
+    notes.cluster.kill_worker();
+    notes.wait_for_requests_in_flight(1);
+    wait_for_queued(&notes.cluster, 1, "attempts, crashes, lease IS NULL", &["1", "1", "f"]);
+}
+
+/// Leases come along with a copy; whose they were died in no process of the copy's.
+#[test]
+fn state_copied_lease_charges_nobody() {
+    let notes = Notes::start();
+    let other = notes.another_database("other");
+    notes.provider.behave(Behaviour::Hang);
+    add(&other, 1, "one");
+    notes.wait_for_requests_in_flight(1);
+    other.disconnect();
+    notes.cluster.execute("CREATE DATABASE copy TEMPLATE other");
+    let copy = notes.cluster.database("copy");
+    wait_until(
+        "both are worked on",
+        DEADLINE,
+        || notes.provider.counts().in_flight,
+        |now| *now == 2,
+    );
+    for database in [&other, &copy] {
+        wait_for_queued(database, 1, "attempts, crashes, lease IS NULL", &["1", "0", "f"]);
+    }
+}
+
 /// Slow enough that two of them would be seen together.
 #[test]
 fn state_suspect_flies_alone() {
     let notes = Notes::start();
     notes.provider.behave(Behaviour::Hang);
-    notes
-        .cluster
-        .execute("INSERT INTO note SELECT i, 'note ' || i FROM generate_series(1, 4) i");
+    add_many(&notes.cluster, 4);
     // The first is sent alone, and the others together behind it.
     notes.wait_for_texts(4);
+    notes.cluster.kill_worker();
+    // Those of one death are in it together, and nobody else is.
+    notes.wait_for_texts(8);
+    add(&notes.cluster, 5, "note 5");
+    wait_for_queued(&notes.cluster, 5, "attempts, crashes, lease IS NULL", &["0", "0", "t"]);
     let before = notes.provider.seen().len();
     notes.provider.behave(Behaviour::Slow(Duration::from_millis(300)));
     notes.cluster.kill_worker();
     let chunks = "SELECT count(*) FROM note_embedding_store";
-    notes.cluster.wait_for("all are embedded", chunks, "4");
+    notes.cluster.wait_for("all are embedded", chunks, "5");
     notes.cluster.wait_until_settled();
     let seen = notes.provider.seen();
     let requests: Vec<usize> = seen[before..].iter().map(|request| request.texts.len()).collect();
-    assert_eq!(requests, [1; 4]);
+    assert_eq!(requests, [1; 5]);
     for pair in seen[before..].windows(2) {
         assert!(
             pair[1].at - pair[0].at >= Duration::from_millis(300),
@@ -275,19 +320,37 @@ fn state_suspect_flies_alone() {
     }
 }
 
+/// However much there is to do otherwise, their turn comes.
+#[test]
+fn suspects_have_their_turn() {
+    let notes = Notes::start_with(|options| options.setting("ai.max_documents_in_flight", "4"));
+    create_memos(&notes.cluster, EMBEDDING);
+    notes.provider.behave(Behaviour::Hang);
+    notes.cluster.execute("INSERT INTO memo VALUES (1, 'one')");
+    notes.wait_for_requests_in_flight(1);
+    add_many(&notes.cluster, 5000);
+    notes.provider.behave(Behaviour::Slow(Duration::from_millis(50)));
+    notes.cluster.kill_worker();
+    let there = "SELECT count(*) FROM memo_embedding_store";
+    notes.cluster.wait_for("the suspect is embedded", there, "1");
+    let others = "SELECT count(*) FROM note_embedding_store";
+    let others: u32 = notes.cluster.value(others).parse().unwrap();
+    assert!((1..5000).contains(&others), "after {others} of the others");
+}
+
 /// What changed since may be harmless now: it is taken together with others.
 #[test]
 fn state_suspect_changed_is_innocent() {
     let notes = Notes::start();
     notes.provider.behave(Behaviour::Hang);
-    notes
-        .cluster
-        .execute("INSERT INTO note SELECT i, 'note ' || i FROM generate_series(1, 3) i");
+    add_many(&notes.cluster, 3);
     notes.wait_for_texts(3);
+    notes.cluster.kill_worker();
+    notes.wait_for_texts(6);
     notes.cluster.kill_worker();
     // One of them flies alone; the others lie in the queue.
     notes.wait_for_requests_in_flight(1);
-    wait_for_queued(&notes.cluster, 3, "crashes, lease IS NULL", &["1", "t"]);
+    wait_for_queued(&notes.cluster, 3, "crashes, lease IS NULL", &["2", "t"]);
     notes.cluster.execute("UPDATE note SET body = 'three' WHERE id = 3");
     wait_for_queued(&notes.cluster, 3, "crashes, version", &["0", "2"]);
     notes.cluster.execute(&format!(
@@ -298,6 +361,30 @@ fn state_suspect_changed_is_innocent() {
     notes.provider.behave(Behaviour::Well);
     notes.cluster.reload();
     wait_for_embedded(&notes.cluster, &["1:note 1", "2:note 2", "3:three"]);
+}
+
+/// A worker that was stopped for longer than its lease, and whose document nobody has taken meanwhile, has it still: it does
+/// not pass for one that nobody holds.
+#[test]
+fn sleeping_worker_pays_once() {
+    let notes = Notes::start_with(|options| {
+        options
+            .setting("ai.lease_duration", "2s")
+            .setting("ai.idle_timeout", "1h")
+    });
+    notes.provider.behave(Behaviour::Slow(Duration::from_secs(6)));
+    add(&notes.cluster, 1, "one");
+    notes.wait_for_requests_in_flight(1);
+    let worker = notes.cluster.wait_for_worker();
+    process::signal(worker, Signal::STOP);
+    add(&notes.cluster, 2, "two");
+    let expired = "SELECT count(*) FROM ai._vectorizer_q_1 WHERE lease_expires_at < now()";
+    notes.cluster.wait_for("the lease has run out", expired, "1");
+    process::signal(worker, Signal::CONT);
+    notes.wait_for_texts(2);
+    notes.provider.behave(Behaviour::Well);
+    wait_for_embedded(&notes.cluster, &["1:one", "2:two"]);
+    assert_eq!(notes.provider.counts().inputs, 2);
 }
 
 /// A worker that was stopped for longer than its lease wakes up and finds its document in other hands: it writes nothing.

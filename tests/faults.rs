@@ -491,6 +491,113 @@ fn state_locked_table_is_not_waited_for() {
     }
 }
 
+/// However many documents wait for a table that is locked: others have room, and what was paid for is kept.
+#[test]
+fn state_locked_table_leaves_room_for_others() {
+    let notes = Notes::start_with(|options| options.setting("ai.max_documents_in_flight", "4"));
+    create_memos(&notes.cluster, EMBEDDING);
+    let mut user = notes.cluster.connect().unwrap();
+    user.batch_execute("BEGIN; LOCK TABLE note_embedding_store IN EXCLUSIVE MODE")
+        .unwrap();
+    add_many(&notes.cluster, 10);
+    notes.wait_for_texts(3);
+    for id in 1..=5 {
+        notes
+            .cluster
+            .execute(&format!("INSERT INTO memo VALUES ({id}, 'memo')"));
+        let there = format!("SELECT count(*) FROM memo_embedding_store WHERE id = {id}");
+        notes.cluster.wait_for("the memo is embedded", &there, "1");
+    }
+    // They are given back, their vectors are kept, and one at a time finds out whether the table is free.
+    let put_aside = "SELECT count(DISTINCT item) >= 3 FROM ai._vectorizer_stash";
+    notes.cluster.wait_for("vectors are put aside", put_aside, "t");
+    notes.cluster.wait_for(
+        "one of them is tried again",
+        "SELECT count(*) FROM ai._vectorizer_q_1 WHERE lease IS NOT NULL",
+        "1",
+    );
+    let before = notes.provider.counts().inputs;
+    user.batch_execute("COMMIT").unwrap();
+    notes.cluster.wait_until_settled();
+    wait_for_no_worker(&notes.cluster);
+    let right = "SELECT count(*) FROM note n JOIN note_embedding_store s ON s.id = n.id AND s.chunk = n.body";
+    assert_eq!(notes.cluster.value(right), "10");
+    assert!(before < 15, "{before} inputs");
+    assert_eq!(notes.provider.counts().inputs, 10 + 5, "each was paid for once");
+    assert_eq!(errors(&notes.cluster), NONE);
+    assert_eq!(notes.cluster.value("SELECT count(*) FROM ai._vectorizer_stash"), "0");
+}
+
+/// The same for a vector in a column of the source, of whose rows a user has locked some.
+#[test]
+fn state_locked_row_keeps_its_vector() {
+    let notes = Notes::start();
+    notes
+        .cluster
+        .execute("CREATE TABLE card (id int PRIMARY KEY, body text)");
+    notes.cluster.execute(&format!(
+        "SELECT ai.create_vectorizer('card'::regclass, loading => ai.loading_column('body'), chunking => ai.chunking_none(),
+             embedding => {EMBEDDING}, destination => ai.destination_column('vector'))"
+    ));
+    notes.provider.behave(Behaviour::Slow(Duration::from_secs(2)));
+    notes.cluster.execute("INSERT INTO card VALUES (1, 'one'), (2, 'two')");
+    notes.wait_for_requests_in_flight(1);
+    let mut user = notes.cluster.connect().unwrap();
+    user.batch_execute("BEGIN; SELECT FROM card WHERE id = 1 FOR UPDATE")
+        .unwrap();
+    let written = "SELECT count(*) FROM card WHERE vector IS NOT NULL";
+    notes.cluster.wait_for("the other is written", written, "1");
+    let put_aside = "SELECT count(*) FROM ai._vectorizer_stash";
+    notes.cluster.wait_for("its vector is put aside", put_aside, "1");
+    user.batch_execute("COMMIT").unwrap();
+    notes.cluster.execute("SELECT ai.retry_vectorizer(2)");
+    notes.cluster.wait_for("it is written", written, "2");
+    notes.cluster.wait_until_settled();
+    assert_eq!(notes.provider.counts().inputs, 2, "each was paid for once");
+    assert_eq!(notes.cluster.value(put_aside), "0");
+}
+
+/// What the database cannot take for a while is not paid for again.
+#[test]
+fn state_refused_for_a_moment_is_paid_for_once() {
+    let notes = Notes::start();
+    notes.cluster.execute(
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
+         $$ BEGIN RAISE EXCEPTION 'no space left' USING ERRCODE = 'disk_full'; END $$;
+         CREATE TRIGGER refuse BEFORE INSERT ON note_embedding_store FOR EACH ROW EXECUTE FUNCTION refuse()",
+    );
+    add(&notes.cluster, 1, "one");
+    wait_for_errors(&notes.cluster, &["1:writing:transient:1"]);
+    notes.cluster.execute("DROP TRIGGER refuse ON note_embedding_store");
+    wait_for_embedded(&notes.cluster, &["1:one"]);
+    assert_eq!(notes.provider.counts().inputs, 1);
+    assert_eq!(errors(&notes.cluster), NONE);
+}
+
+/// A row that the database itself cannot read is one row.
+#[test]
+fn state_unreadable_row_fails_alone() {
+    let notes = Notes::start();
+    notes
+        .cluster
+        .execute("CREATE TABLE page (id int PRIMARY KEY, body text, meta json, more jsonb)");
+    notes.cluster.execute(&format!(
+        "SELECT ai.create_vectorizer('page'::regclass, loading => ai.loading_column('body'), chunking => ai.chunking_none(),
+             formatting => ai.formatting_python_template('$meta $more $chunk'), embedding => {EMBEDDING})"
+    ));
+    notes.cluster.execute(
+        r#"INSERT INTO page VALUES (1, 'one', '1', '1'), (2, 'two', '{"a": "\u0000"}', '1'), (3, 'three', '1', '{"x": 1e400}'),
+                                   (4, 'four', '1', '1')"#,
+    );
+    let failed = "SELECT string_agg(id::text, ' ' ORDER BY id) FROM ai._vectorizer_q_failed_2";
+    notes.cluster.wait_for("those are given up", failed, "2 3");
+    notes.cluster.wait_until_settled();
+    let written = "SELECT string_agg(id::text, ' ' ORDER BY id) FROM page_embedding_store";
+    assert_eq!(notes.cluster.value(written), "1 4");
+    let said = "SELECT string_agg(primary_key ->> 'id' || ':' || step, ' ' ORDER BY primary_key ->> 'id') FROM ai.vectorizer_errors";
+    assert_eq!(notes.cluster.value(said), "2:loading 3:loading");
+}
+
 /// Somebody else has the document by the time its vectors arrive.
 #[test]
 fn state_lost_lease_writes_nothing() {

@@ -151,15 +151,6 @@ pub fn after_exit(orderly: bool, failures: u32, lived: i64, now: i64) -> (u32, i
     )
 }
 
-/// Whether the process that held a lease died of it, or was merely sent away.
-///
-/// All times in microseconds of one clock: when the lease was taken, when this postmaster started, and when a worker of
-/// this database last went through its exit handlers (0 when none did since shared memory was made, which a crash of any
-/// backend makes anew). A process that was killed runs no handlers; a server that was stopped is no fault of a document.
-pub fn died_holding(lease_taken: i64, postmaster_start: i64, last_orderly_exit: i64) -> bool {
-    lease_taken >= postmaster_start && last_orderly_exit < lease_taken
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -211,16 +202,5 @@ mod tests {
     fn an_orderly_exit_clears_the_account_and_a_long_life_most_of_it() {
         assert_eq!(after_exit(true, 7, 0, 42), (0, 42));
         assert_eq!(after_exit(false, 7, HEALTHY, 0), (1, FIRST_BACKOFF));
-    }
-
-    #[test]
-    fn only_a_process_that_ran_no_exit_handler_died_of_its_document() {
-        assert!(
-            died_holding(200, 100, 0),
-            "killed: shared memory is new, no exit is known"
-        );
-        assert!(!died_holding(200, 100, 250), "sent away after it took the lease");
-        assert!(died_holding(300, 100, 250), "an older worker's exit excuses nothing");
-        assert!(!died_holding(50, 100, 0), "the whole server was stopped in between");
     }
 }

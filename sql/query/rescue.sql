@@ -1,6 +1,5 @@
--- Gives back what a worker that is gone had taken. Whether the attempt counts is decided by $1, the last time (in
--- Postgres' microseconds) that a worker of this database ran its exit handlers: a process that was killed ran none, and a server that has been stopped
--- since is no fault of the document (see ai_pipeline::launch::died_holding, which the tests hold this against).
+-- Gives back what a worker that is gone had taken. The attempt does not count; but where that worker was killed, which it was
+-- if $1 says when it began (in Postgres' microseconds), each of the documents that it took may have been the cause.
 UPDATE {queue} q
 SET lease = NULL,
     lease_taken_at = NULL,
@@ -9,8 +8,8 @@ SET lease = NULL,
     attempts = q.attempts - 1
 FROM (
     SELECT l.item,
-           l.lease_taken_at >= pg_postmaster_start_time()
-               AND timestamptz '2000-01-01 00:00:00+00' + $1 * interval '1 microsecond' < l.lease_taken_at AS died
+           $1 IS NOT NULL
+               AND l.lease_taken_at >= timestamptz '2000-01-01 00:00:00+00' + $1 * interval '1 microsecond' AS died
     FROM {queue} l
     WHERE l.lease IS NOT NULL
     FOR UPDATE SKIP LOCKED

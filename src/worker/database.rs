@@ -31,6 +31,8 @@ use crate::transaction::{self, Lag};
 const THREADS: usize = 2;
 /// A user's lock was in the way of a write: how long until the next try.
 const BUSY: Duration = Duration::from_millis(200);
+/// For how long a document that a lock keeps from being written stays in the worker's hands.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// How old what a working worker says about itself may be: a provider's wish for patience wakes nobody here.
 const REPORT: Duration = Duration::from_secs(1);
 /// How long a lock of a table (TRUNCATE, ALTER TABLE) may hold up a transaction of ours.
@@ -87,6 +89,10 @@ pub struct Worker {
     renewed: Instant,
     /// When all queues were last looked at, whether somebody woke us or not.
     polled: Instant,
+    /// Vectorizers with documents that a process died with.
+    suspects: HashSet<i32>,
+    /// When such a document was last in flight.
+    suspects_flew: Instant,
     /// Vectorizers whose statements the database refused, until one is done: what they name may just have been altered.
     refused: HashSet<i32>,
     /// Read the vectorizers anew at the next turn.
@@ -127,6 +133,8 @@ impl Worker {
             last_busy: Instant::now(),
             renewed: Instant::now(),
             polled: Instant::now(),
+            suspects: HashSet::new(),
+            suspects_flew: Instant::now(),
             refused: HashSet::new(),
             reread: false,
             looked_around: Instant::now(),
@@ -152,6 +160,7 @@ impl Worker {
                 self.land(event);
             }
             let more = self.advance();
+            self.give_back();
             // While there is something to write, Postgres' WAL writer writes to the disk beside us.
             if !more && let Some(lag) = self.lag.take() {
                 lag.end();
@@ -247,6 +256,8 @@ impl Worker {
                 intake_not_before: now,
                 at_times: vectorizer.schedule != Schedule::AtOnce,
                 paused_until: vectorizer.paused.map(|wait| now + wait),
+                conflict_at: None,
+                is_held_up: false,
                 has_notes: vectorizer.has_notes,
                 index_look_at: vectorizer
                     .index
@@ -348,6 +359,8 @@ impl Worker {
     fn is_idle(&self) -> bool {
         let soon = Instant::now() + self.settings.idle_timeout;
         self.flights.is_empty()
+            // Another worker would not know that one at a time is enough.
+            && !self.stations.iter().any(|station| station.is_held_up)
             && self.indexer_look_at.is_none()
             && self.next_due().is_none_or(|due| due > soon)
             && (self.stations.is_empty() || self.last_busy.elapsed() >= self.settings.idle_timeout)

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ai_pipeline::budget::Reservation;
 use ai_pipeline::config::Embedding;
@@ -28,6 +28,8 @@ pub struct Flight {
     pub stage: Stage,
     /// The main thread leaves it alone until then: a lock of a user was in the way.
     pub not_before: Instant,
+    /// Since when one has been.
+    pub put_off: Option<Instant>,
     /// Claimed because a process died with it: flies alone.
     pub suspect: bool,
     /// Something was remembered of it.
@@ -44,6 +46,12 @@ pub struct Memory {
 }
 
 impl Flight {
+    /// A lock of a user is in the way: the main thread looks again after `pause`.
+    pub fn wait_for_a_lock(&mut self, now: Instant, pause: Duration) {
+        self.not_before = now + pause;
+        self.put_off.get_or_insert(now);
+    }
+
     /// Some of its texts were longer than the model takes.
     pub fn was_cut(&self) -> bool {
         matches!(&self.stage, Stage::Writing { draft, .. } if !draft.cut.is_empty())
@@ -100,6 +108,17 @@ impl Stage {
         }
     }
 
+    /// Vectors that would be paid for again if it were given up now, and the chunks that they are of. Not those of a document
+    /// whose texts were cut: nobody else knows of that.
+    pub fn unwritten(&self) -> Option<(&Draft, &[Vec<f32>])> {
+        match self {
+            Stage::Writing { draft, vectors } if draft.stashed.is_none() && draft.cut.is_empty() => {
+                (!vectors.is_empty()).then_some((draft, vectors))
+            }
+            _ => None,
+        }
+    }
+
     /// Chunks that the next step writes.
     pub fn new_chunks(&self) -> usize {
         match self {
@@ -127,7 +146,7 @@ pub struct Draft {
     pub plan: Plan,
     /// What is to be written down with it.
     pub note: Note,
-    /// Of a large document: the texts whose vectors are in the stash.
+    /// Of a large document, and of one that has been here before: the texts whose vectors are in the stash.
     pub stashed: Option<HashSet<Fingerprint>>,
     /// How far `plan.embed` has been looked through: what is before is in the stash, or on its way there.
     looked: usize,

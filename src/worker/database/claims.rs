@@ -9,16 +9,24 @@ use ai_pipeline::config::Processing;
 use ai_pipeline::error::{Class, Failure, Step};
 use ai_pipeline::retry;
 use pgrx::prelude::*;
+use serde_json::Value;
 
+use super::stations::Station;
 use super::{BUSY, Worker};
 use crate::catalog::{self, Remembered, Vectorizer};
-use crate::queue::Content;
+use crate::queue::{Content, Suspicion};
+use crate::transaction::Aborted;
 use crate::worker::flight::{Event, Flight, Memory, Opening, Outcome, Stage};
-use crate::worker::shared_memory;
+use crate::worker::lives;
 use crate::{error, queue, server, stash, transaction};
 
 /// Documents taken by one statement: enough to make it cheap, few enough that vectorizers take turns.
 const CLAIM: usize = 256;
+/// Suspects of one death that fly together. It takes three deaths to be found guilty, and from the second on they fly alone: a
+/// group of innocents with a guilty one among them is none the worse for it.
+const SUSPECTS: usize = 16;
+/// For how long others fly before suspects have their turn.
+const OTHERS: Duration = Duration::from_secs(5);
 /// Changes that are put into the queue by one statement: some tens of milliseconds, which what is in the air has to wait.
 const TAKE_IN: usize = 2000;
 /// How long until the next try to put those into the queue that a user's transaction was in the way of.
@@ -29,23 +37,23 @@ pub(super) const BREATH: Duration = Duration::from_millis(50);
 impl Worker {
     /// Gives back what an earlier worker of this database held, and moves aside what killed three of them.
     pub(super) fn rescue(&mut self) {
-        let mut last_exit = 0;
-        shared_memory::change(self.database, |slot| last_exit = slot.last_exit);
+        let killed = lives::begin(self.database);
         for station in &self.stations {
             let vectorizer = &station.vectorizer;
             let rescued = transaction::run(|| {
-                let quarantined = transaction::acting_as(vectorizer.owner, || {
-                    queue::rescue(vectorizer, last_exit);
-                    queue::quarantine(vectorizer, retry::CRASH_ATTEMPTS)
-                        .into_iter()
-                        .filter(|(number, _)| {
-                            let lease = rand::random();
-                            queue::lease(vectorizer, *number, lease)
-                                && queue::give_up(vectorizer, *number, lease, None, &quarantine_failure())
-                        })
-                        .collect::<Vec<_>>()
+                let (quarantined, suspects) = transaction::acting_as(vectorizer.owner, || {
+                    queue::rescue(vectorizer, killed);
+                    let found = queue::suspects(vectorizer, retry::CRASH_ATTEMPTS);
+                    let (guilty, suspects): (Vec<_>, Vec<_>) = found.into_iter().partition(|(.., guilty)| *guilty);
+                    let give_up = |(number, ..): &(i64, Value, bool)| {
+                        let lease = rand::random();
+                        queue::lease(vectorizer, *number, lease)
+                            && queue::give_up(vectorizer, *number, lease, None, &quarantine_failure())
+                    };
+                    let quarantined: Vec<_> = guilty.into_iter().filter(give_up).collect();
+                    (quarantined, !suspects.is_empty())
                 });
-                for (_, primary_key) in &quarantined {
+                for (_, primary_key, _) in &quarantined {
                     catalog::record_error(
                         vectorizer.id,
                         Some(&vectorizer.config),
@@ -54,19 +62,42 @@ impl Worker {
                     );
                 }
                 stash::sweep(vectorizer);
+                suspects
             });
-            if let Err(aborted) = rescued {
-                log!(
+            match rescued {
+                Ok(true) => {
+                    self.suspects.insert(vectorizer.id);
+                }
+                Ok(false) => (),
+                Err(aborted) => log!(
                     "ai: cannot give back the documents of vectorizer {}: {}",
                     vectorizer.name,
                     aborted.message
-                );
+                ),
             }
         }
     }
 
     /// Takes documents while there is room for them, one vectorizer after the other.
+    ///
+    /// Suspects fly without others, which a death would make suspects, too. Where there is always something else to do, it
+    /// waits for them from time to time.
     pub(super) fn claim(&mut self) {
+        if self.flights.values().any(|flight| flight.suspect) {
+            self.suspects_flew = Instant::now();
+            return;
+        }
+        let now = Instant::now();
+        let may_fly = |station: &Station| {
+            let looks = station.look_at.is_some_and(|at| at <= now);
+            looks
+                && station.paused_until.is_none_or(|until| until <= now)
+                && self.suspects.contains(&station.vectorizer.id)
+        };
+        let is_their_turn = self.suspects_flew.elapsed() >= OTHERS && self.stations.iter().any(may_fly);
+        if is_their_turn && !self.flights.is_empty() {
+            return;
+        }
         let (stations, first) = (self.stations.len(), self.turn);
         for step in 0..stations {
             let index = (first + step) % stations;
@@ -74,8 +105,10 @@ impl Worker {
             if room == 0 || !self.services.has_room() || self.flights.values().any(|flight| flight.suspect) {
                 return;
             }
-            let now = Instant::now();
             let station = &self.stations[index];
+            if is_their_turn && !self.suspects.contains(&station.vectorizer.id) {
+                continue;
+            }
             if station.look_at.is_none_or(|at| at > now) || station.paused_until.is_some_and(|until| until > now) {
                 continue;
             }
@@ -85,24 +118,28 @@ impl Worker {
                 .values()
                 .filter(|flight| flight.vectorizer.id == vectorizer.id)
                 .count();
-            let limit = if station.paused_until.is_some() {
-                // A pause ends when one document succeeds.
+            let limit = if station.paused_until.is_some() || station.is_held_up {
+                // Both end when one document succeeds.
                 1usize.saturating_sub(mine)
+            } else if mine > 0 && station.is_in_the_way(now) {
+                // What is written to is locked: more would only wait with the others.
+                0
             } else {
                 share(&vectorizer.config.processing)
+                    .min(fair_share(stations, mine + room))
                     .saturating_sub(mine)
                     .min(room)
                     .min(CLAIM)
             };
             if limit > 0 {
-                self.claim_from(index, &vectorizer, limit);
+                self.claim_from(index, &vectorizer, limit, is_their_turn);
                 // Also when it has taken all the room there was: the others come first where the next one is free.
                 self.turn = (index + 1) % stations;
             }
         }
     }
 
-    pub(super) fn claim_from(&mut self, index: usize, vectorizer: &Arc<Vectorizer>, limit: usize) {
+    fn claim_from(&mut self, index: usize, vectorizer: &Arc<Vectorizer>, limit: usize, suspects_first: bool) {
         // Privileges and options of its foreign servers may be others than when it was read.
         let (config, owner) = (&vectorizer.config, vectorizer.owner);
         match transaction::run(|| server::of(&config.embedding, &config.loading, owner)) {
@@ -133,19 +170,31 @@ impl Worker {
             .intake_not_before
             .saturating_duration_since(Instant::now());
         let takes_in = wait.is_zero();
-        let held = self.leases_of(vectorizer.id);
+        let (lease, held) = (rand::random(), self.leases_of(vectorizer.id));
         let claimed = transaction::run(|| {
             // Whatever a document does to the server, and whatever synchronous_commit says, the attempt is counted.
             transaction::must_last();
             transaction::acting_as(vectorizer.owner, || {
-                let mut suspect = false;
                 let taken_in = takes_in.then(|| queue::take_in(vectorizer, TAKE_IN));
-                let mut items = queue::claim(vectorizer, limit, rand::random(), duration, false, &held);
-                if items.is_empty() && alone {
-                    items = queue::claim(vectorizer, 1, rand::random(), duration, true, &held);
-                    suspect = !items.is_empty();
+                let claim = |limit, suspicion| queue::claim(vectorizer, limit, lease, duration, suspicion, &held);
+                let claim_suspects = || match claim(limit.min(SUSPECTS), Suspicion::Group) {
+                    numbers if numbers.is_empty() => claim(1, Suspicion::Strong),
+                    numbers => numbers,
+                };
+                let mut numbers = if alone && suspects_first {
+                    claim_suspects()
+                } else {
+                    Vec::new()
+                };
+                let mut suspect = !numbers.is_empty();
+                if numbers.is_empty() {
+                    numbers = claim(limit, Suspicion::None);
                 }
-                let mut due = if items.len() < limit && !taken_in.is_some_and(|taken| taken.more) {
+                if numbers.is_empty() && alone && !suspects_first {
+                    numbers = claim_suspects();
+                    suspect = !numbers.is_empty();
+                }
+                let mut due = if numbers.len() < limit && !taken_in.is_some_and(|taken| taken.more) {
                     queue::next_due(vectorizer)
                 } else {
                     Some(Duration::ZERO)
@@ -154,27 +203,36 @@ impl Worker {
                     let again = if takes_in { BLOCKED } else { wait };
                     due = Some(due.map_or(again, |due| due.min(again)));
                 }
-                let remembered = catalog::memories(vectorizer, &items);
-                (items, remembered, suspect, due, taken_in)
+                (numbers, suspect, due, taken_in)
             })
         });
         match claimed {
-            Ok((items, mut remembered, suspect, due, taken_in)) => {
-                self.refused.remove(&vectorizer.id);
-                let more = items.len() == limit;
+            Ok((numbers, suspect, due, taken_in)) => {
+                if suspects_first && !suspect {
+                    self.suspects.remove(&vectorizer.id);
+                }
+                let more = numbers.len() == limit;
                 let wait = due.map(|wait| if more { wait } else { wait.max(BREATH) });
                 self.stations[index].look_at = wait.map(|wait| Instant::now() + wait);
                 if let Some(taken_in) = taken_in {
                     self.stations[index].took_in(&taken_in);
                 }
-                let dry = items.is_empty() && due.is_none_or(|wait| wait > Duration::ZERO);
-                for item in items {
-                    let remembered = remembered.remove(&item.number);
-                    self.take_off(vectorizer, item, remembered, suspect);
+                let dry = numbers.is_empty() && due.is_none_or(|wait| wait > Duration::ZERO);
+                if numbers.is_empty() {
+                    self.refused.remove(&vectorizer.id);
+                } else if let Err((aborted, rest)) = self.take_off(vectorizer, &numbers, lease, suspect) {
+                    self.untake(vectorizer, &rest, lease);
+                    self.refused_claim(index, vectorizer, &aborted, false);
+                    if error::is_lock_conflict(&aborted) {
+                        // To take documents and give them back is more than a look.
+                        self.stations[index].look_at = Some(Instant::now() + BLOCKED);
+                    }
+                    return;
                 }
                 let mine = |flight: &Flight| flight.vectorizer.id == vectorizer.id;
                 let is_over = dry && !self.flights.values().any(mine);
                 if is_over && due.is_none() {
+                    self.stations[index].is_held_up = false;
                     self.end_pause(index);
                     self.look_after_index(index);
                 }
@@ -185,33 +243,50 @@ impl Worker {
                     }
                 }
             }
-            Err(aborted) if error::is_lock_conflict(&aborted) => {
-                // Whatever was in the way: a document of the queue need not wait for a change of another.
+            Err(aborted) => self.refused_claim(index, vectorizer, &aborted, takes_in),
+        }
+    }
+
+    /// The database did not let us take documents, or what has changed.
+    fn refused_claim(&mut self, index: usize, vectorizer: &Arc<Vectorizer>, aborted: &Aborted, takes_in: bool) {
+        if error::is_lock_conflict(aborted) {
+            // Whatever was in the way: a document of the queue need not wait for a change of another.
+            if takes_in {
+                self.stations[index].intake_not_before = Instant::now() + BLOCKED;
+            }
+            self.stations[index].look_at = Some(Instant::now() + BUSY);
+            return;
+        }
+        let failure = error::from_database(aborted, Step::Loading);
+        match failure.class {
+            Class::Configuration if self.may_be_stale(vectorizer.id, &failure) => (),
+            Class::Configuration => self.pause_vectorizer(vectorizer, &failure),
+            Class::Transient | Class::Throttled { .. } | Class::Permanent | Class::Unknown => {
+                log!(
+                    "ai: cannot take documents of vectorizer {}: {}",
+                    vectorizer.name,
+                    failure.reason
+                );
+                let again = Instant::now() + retry::backoff(1, rand::random());
+                self.stations[index].look_at = Some(again);
                 if takes_in {
-                    self.stations[index].intake_not_before = Instant::now() + BLOCKED;
-                }
-                self.stations[index].look_at = Some(Instant::now() + BUSY);
-            }
-            Err(aborted) => {
-                let failure = error::from_database(&aborted, Step::Loading);
-                match failure.class {
-                    Class::Configuration if self.may_be_stale(vectorizer.id, &failure) => (),
-                    Class::Configuration => self.pause_vectorizer(vectorizer, &failure),
-                    Class::Transient | Class::Throttled { .. } | Class::Permanent | Class::Unknown => {
-                        log!(
-                            "ai: cannot take documents of vectorizer {}: {}",
-                            vectorizer.name,
-                            failure.reason
-                        );
-                        let again = Instant::now() + retry::backoff(1, rand::random());
-                        self.stations[index].look_at = Some(again);
-                        if takes_in {
-                            // A key that the queue refuses keeps no document of the queue waiting.
-                            self.stations[index].intake_not_before = again + BLOCKED;
-                        }
-                    }
+                    // A key that the queue refuses keeps no document of the queue waiting.
+                    self.stations[index].intake_not_before = again + BLOCKED;
                 }
             }
+        }
+    }
+
+    /// Gives documents back that were taken under a lease, if the database lets us; else the lease runs out.
+    fn untake(&self, vectorizer: &Vectorizer, numbers: &[i64], lease: i64) {
+        let untake = || queue::untake(vectorizer, numbers, lease);
+        let untaken = transaction::run(|| transaction::acting_as(vectorizer.owner, untake));
+        if let Err(aborted) = untaken {
+            log!(
+                "ai: cannot give back documents of vectorizer {}: {}",
+                vectorizer.name,
+                aborted.message
+            );
         }
     }
 
@@ -256,7 +331,69 @@ impl Worker {
         };
     }
 
+    /// Reads documents that were taken and has their tasks begin. One whose row cannot be read has failed by itself.
+    ///
+    /// # Errors
+    /// What was in the way, for a reason that is not theirs, and those that are not in flight because of it.
     fn take_off(
+        &mut self,
+        vectorizer: &Arc<Vectorizer>,
+        numbers: &[i64],
+        lease: i64,
+        suspect: bool,
+    ) -> Result<(), (Aborted, Vec<i64>)> {
+        let read = |numbers: &[i64]| {
+            transaction::run(|| {
+                transaction::acting_as(vectorizer.owner, || {
+                    let items = queue::taken(vectorizer, numbers, lease);
+                    let remembered = catalog::memories(vectorizer, &items);
+                    (items, remembered)
+                })
+            })
+        };
+        let of_a_row = |aborted: &Aborted| {
+            let class = error::from_database(aborted, Step::Loading).class;
+            !error::is_lock_conflict(aborted) && matches!(class, Class::Permanent | Class::Unknown)
+        };
+        match read(numbers) {
+            Ok((items, remembered)) => self.begin_all(vectorizer, items, remembered, suspect),
+            Err(aborted) if of_a_row(&aborted) => {
+                for (index, &number) in numbers.iter().enumerate() {
+                    let rest = |aborted| (aborted, numbers[index..].to_vec());
+                    match read(&[number]) {
+                        Ok((items, remembered)) => self.begin_all(vectorizer, items, remembered, suspect),
+                        Err(aborted) if of_a_row(&aborted) => {
+                            let failure = error::from_database(&aborted, Step::Loading);
+                            let blindly = || queue::taken_blindly(vectorizer, number, lease);
+                            let item = transaction::run(|| transaction::acting_as(vectorizer.owner, blindly));
+                            if let Some(item) = item.map_err(rest)? {
+                                self.fly(vectorizer, item, Stage::Settling { failure }, suspect, false);
+                            }
+                        }
+                        Err(aborted) => return Err(rest(aborted)),
+                    }
+                }
+            }
+            Err(aborted) => return Err((aborted, numbers.to_vec())),
+        }
+        self.refused.remove(&vectorizer.id);
+        Ok(())
+    }
+
+    fn begin_all(
+        &mut self,
+        vectorizer: &Arc<Vectorizer>,
+        items: Vec<queue::Item>,
+        mut remembered: HashMap<i64, Remembered>,
+        suspect: bool,
+    ) {
+        for item in items {
+            let remembered = remembered.remove(&item.number);
+            self.begin(vectorizer, item, remembered, suspect);
+        }
+    }
+
+    fn begin(
         &mut self,
         vectorizer: &Arc<Vectorizer>,
         mut item: queue::Item,
@@ -264,23 +401,29 @@ impl Worker {
         suspect: bool,
     ) {
         let number = self.next_flight;
-        self.next_flight += 1;
         let document = if item.found { item.document.take() } else { None };
         let (columns, is_remembered) = (std::mem::take(&mut item.columns), remembered.is_some());
         let stage = match (&document, item.size.filter(|_| item.found)) {
             (None, Some(size)) => self.queue_for_memory(number, size, Opening { columns, remembered }),
             _ => self.prepare(number, vectorizer, document, Opening { columns, remembered }, None),
         };
+        self.fly(vectorizer, item, stage, suspect, is_remembered);
+    }
+
+    /// From now on the document is in flight, under the next number.
+    fn fly(&mut self, vectorizer: &Arc<Vectorizer>, item: queue::Item, stage: Stage, suspect: bool, remembered: bool) {
         let flight = Flight {
             vectorizer: Arc::clone(vectorizer),
             item,
             stage,
             not_before: Instant::now(),
+            put_off: None,
             suspect,
-            remembered: is_remembered,
+            remembered,
             memory: Memory::default(),
         };
-        self.flights.insert(number, flight);
+        self.flights.insert(self.next_flight, flight);
+        self.next_flight += 1;
         self.last_busy = Instant::now();
     }
 
@@ -367,6 +510,16 @@ fn share(processing: &Processing) -> usize {
         (batch, concurrency) => batch.unwrap_or(1).saturating_mul(concurrency.unwrap_or(1)).max(1),
     }
 }
+
+/// How many of the places that nobody else has, `places`, one of several vectorizers may take: three quarters. However long its
+/// documents stay in the air (a provider that hangs, a table that is locked), there is always a place for another's.
+fn fair_share(vectorizers: usize, places: usize) -> usize {
+    match vectorizers {
+        0 | 1 => places,
+        _ => (places * 3 / 4).max(1),
+    }
+}
+
 fn quarantine_failure() -> Failure {
     Failure {
         step: Step::Parsing,

@@ -14,6 +14,9 @@ use crate::{queue, settings, transaction};
 /// What it may take to find nothing in an intake before it is read more rarely.
 const IN_VAIN: Duration = Duration::from_millis(20);
 
+/// How long a conflict over a lock is taken for one that lasts.
+const IN_THE_WAY: Duration = Duration::from_secs(1);
+
 /// A vectorizer and when to look at its queue.
 pub(super) struct Station {
     pub(super) vectorizer: Arc<Vectorizer>,
@@ -25,6 +28,10 @@ pub(super) struct Station {
     pub(super) intake_not_before: Instant,
     /// Its configuration was at fault: nothing before this, then one document.
     pub(super) paused_until: Option<Instant>,
+    /// When a lock of a user was last in the way of its documents.
+    pub(super) conflict_at: Option<Instant>,
+    /// For so long that they were given back: one at a time, until one is written.
+    pub(super) is_held_up: bool,
     /// Its queue is worked on at times only: `look_at` is the next one, and it works until the queue is dry.
     pub(super) at_times: bool,
     /// Something is written down about it, to be taken back when documents succeed.
@@ -38,6 +45,12 @@ pub(super) struct Station {
 }
 
 impl Station {
+    /// Whether a lock of a user is in the way of its documents, as far as is known.
+    pub(super) fn is_in_the_way(&self, now: Instant) -> bool {
+        self.conflict_at
+            .is_some_and(|at| now.saturating_duration_since(at) < IN_THE_WAY)
+    }
+
     /// When its intake is to be emptied by itself: whoever looks at its queue does it anyway.
     pub(super) fn takes_in_at(&self) -> Option<Instant> {
         let at = self.take_in_at.filter(|_| self.at_times || self.paused_until.is_some());

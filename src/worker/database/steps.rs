@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ai_pipeline::embed::Embedded;
-use ai_pipeline::error::{self as pipeline, Failure};
-use ai_pipeline::memory::{Fingerprint, Note};
+use ai_pipeline::error::{self as pipeline, Class, Failure};
+use ai_pipeline::memory::Note;
 use ai_pipeline::plan::Plan;
 use ai_pipeline::retry::{self, Decision};
 use pgrx::prelude::*;
 
-use super::{BUSY, Worker};
-use crate::catalog::{self, Vectorizer};
+use super::{BUSY, PATIENCE, Worker};
+use crate::catalog::{self, DestinationStatements, Vectorizer};
 use crate::destination::Replacement;
 use crate::queue::{self, Hold, Item};
 use crate::transaction::{Aborted, Lag};
@@ -25,6 +25,9 @@ use crate::{destination, error, stash, transaction};
 const BATCH: usize = 128;
 /// The same for the chunks that are written.
 const BATCH_CHUNKS: usize = 384;
+
+/// How long until the next try of a document whose row a user has kept locked for long; a change of it ends the wait.
+const LONG: Duration = Duration::from_secs(30);
 
 /// Vectors of one document that are in memory at a time, in bytes: some requests' worth.
 const PORTION: usize = 4 << 20;
@@ -40,6 +43,7 @@ impl Worker {
         let Some(mut flight) = self.flights.remove(&event.flight) else {
             return;
         };
+        flight.put_off = None;
         flight.stage = match (event.outcome, flight.stage) {
             (Outcome::Reserved(reservation), Stage::Queueing { opening, .. }) => {
                 Stage::Reading { opening, reservation }
@@ -178,32 +182,35 @@ impl Worker {
 
     /// What remains to be done once the new texts are known: embed some, or only write.
     fn compare(&mut self, vectorizer: &Arc<Vectorizer>, batch: Batch) {
-        let numbers = batch.iter().map(|(_, flight)| flight.item.number).collect();
-        let stored =
-            transaction::run(|| transaction::acting_as(vectorizer.owner, || destination::chunks(vectorizer, numbers)));
-        let mut stored = match stored {
-            Ok(stored) => stored,
+        let numbers: Vec<i64> = batch.iter().map(|(_, flight)| flight.item.number).collect();
+        let known = transaction::run(|| {
+            let stashed = stash::keys(vectorizer, numbers.clone());
+            let chunks = || destination::chunks(vectorizer, numbers);
+            (transaction::acting_as(vectorizer.owner, chunks), stashed)
+        });
+        let (mut stored, mut stashed) = match known {
+            Ok(known) => known,
+            // One document whose chunks cannot be read must not hold up the others.
+            Err(aborted) if batch.len() > 1 && !error::is_lock_conflict(&aborted) => {
+                for one in batch {
+                    self.compare(vectorizer, vec![one]);
+                }
+                return;
+            }
             Err(aborted) => return self.refused(vectorizer, &aborted, batch),
         };
         for (number, mut flight) in batch {
             if let Stage::Comparing { texts, note } = flight.stage {
                 let stored = stored.remove(&flight.item.number).unwrap_or_default();
                 let mut draft = Draft::new(texts, stored, note);
+                draft.stashed = stashed.remove(&flight.item.number);
                 if draft.plan.embed.len() > portion(vectorizer) {
-                    draft.stashed = Some(self.stashed(vectorizer, &flight.item));
+                    draft.stashed.get_or_insert_default();
                 }
                 flight.stage = self.embed(number, &flight.item, vectorizer, draft);
             }
             self.flights.insert(number, flight);
         }
-    }
-
-    /// What is in the stash of a large document, from an earlier try.
-    fn stashed(&self, vectorizer: &Vectorizer, item: &Item) -> HashSet<Fingerprint> {
-        transaction::run(|| stash::keys(vectorizer, item.number)).unwrap_or_else(|aborted| {
-            log!("ai: cannot look what was put aside of a document: {}", aborted.message);
-            HashSet::new()
-        })
     }
 
     /// Has new texts of a document embedded, if there are any: all of them, or the next portion of a large document.
@@ -293,11 +300,13 @@ impl Worker {
             && let Some(station) = self.station_mut(vectorizer.id)
         {
             station.paused_until = None;
+            station.conflict_at = None;
+            station.is_held_up = false;
             station.has_notes |= batch.iter().any(|(_, flight)| flight.was_cut());
         }
         for ((number, mut flight), hold) in std::iter::zip(batch, holds) {
             if hold == Hold::Busy {
-                flight.not_before = Instant::now() + BUSY;
+                flight.wait_for_a_lock(Instant::now(), BUSY);
                 self.flights.insert(number, flight);
             }
         }
@@ -306,15 +315,19 @@ impl Worker {
 
     /// The database did not do a step: later, if a lock was in the way, else the documents have failed.
     fn refused(&mut self, vectorizer: &Vectorizer, aborted: &Aborted, batch: Batch) {
-        let later = Instant::now() + BUSY;
-        let failure = if error::is_lock_conflict(aborted) {
+        let now = Instant::now();
+        let in_the_way = error::is_lock_conflict(aborted);
+        let failure = if in_the_way {
+            if let Some(station) = self.station_mut(vectorizer.id) {
+                station.conflict_at = Some(now);
+            }
             // Whoever locks a table is in the way of all its documents: the lock is not waited for with each of them.
-            for flight in self
-                .flights
-                .values_mut()
-                .filter(|flight| flight.vectorizer.id == vectorizer.id)
-            {
-                flight.not_before = flight.not_before.max(later);
+            let others = self.flights.values_mut();
+            for flight in others.filter(|flight| flight.vectorizer.id == vectorizer.id) {
+                flight.not_before = flight.not_before.max(now + BUSY);
+                if flight.stage.next_step().is_some() {
+                    flight.put_off.get_or_insert(now);
+                }
             }
             None
         } else {
@@ -322,6 +335,16 @@ impl Worker {
             let stale = self.may_be_stale(vectorizer.id, &failure);
             (!stale).then_some(failure)
         };
+        if failure.as_ref().is_some_and(|failure| failure.class != Class::Permanent)
+            // Whatever keeps the document from being written may keep its vectors from being put aside.
+            && let Err(aborted) = transaction::run(|| put_aside(vectorizer, &batch))
+        {
+            log!(
+                "ai: cannot put vectors of vectorizer {} aside: {}",
+                vectorizer.name,
+                aborted.message
+            );
+        }
         for (number, mut flight) in batch {
             match &failure {
                 Some(failure) => {
@@ -329,9 +352,60 @@ impl Worker {
                         failure: failure.clone(),
                     }
                 }
-                None => flight.not_before = later,
+                None if in_the_way => flight.wait_for_a_lock(now, BUSY),
+                None => flight.not_before = now + BUSY,
             }
             self.flights.insert(number, flight);
+        }
+    }
+
+    /// Gives documents back that a lock of a user has kept from being written for long: the places and the memory that they
+    /// take are others', too. Their vectors wait in the stash.
+    pub(super) fn give_back(&mut self) {
+        let now = Instant::now();
+        let long = |flight: &Flight| {
+            let since = flight.put_off.filter(|_| flight.stage.next_step().is_some());
+            let has_unknown_cuts = matches!(&flight.stage, Stage::Writing { draft, .. } if !draft.cut.is_empty());
+            !has_unknown_cuts && since.is_some_and(|since| now.saturating_duration_since(since) >= PATIENCE)
+        };
+        let mut held_up: HashMap<i32, Vec<u64>> = HashMap::new();
+        for (&number, flight) in self.flights.iter().filter(|(_, flight)| long(flight)) {
+            held_up.entry(flight.vectorizer.id).or_default().push(number);
+        }
+        for numbers in held_up.values().flat_map(|numbers| numbers.chunks(BATCH)) {
+            let remove = |number: &u64| self.flights.remove(number).map(|flight| (*number, flight));
+            let batch: Batch = numbers.iter().filter_map(remove).collect();
+            let Some(vectorizer) = batch.first().map(|(_, flight)| Arc::clone(&flight.vectorizer)) else {
+                continue;
+            };
+            let is_in_the_way = self
+                .station(vectorizer.id)
+                .is_some_and(|station| station.is_in_the_way(now));
+            // One at a time finds out when a table is free again. Of rows that a user has locked, each has to.
+            let after = if is_in_the_way { PATIENCE } else { LONG };
+            let given_back = transaction::run(|| {
+                put_aside(&vectorizer, &batch);
+                transaction::acting_as(vectorizer.owner, || {
+                    for (_, flight) in &batch {
+                        queue::release(&vectorizer, &flight.item, after, false);
+                    }
+                });
+            });
+            if given_back.is_err() {
+                // The queue is locked, too: they stay.
+                for (number, mut flight) in batch {
+                    flight.put_off = Some(now);
+                    self.flights.insert(number, flight);
+                }
+                continue;
+            }
+            if let Some(station) = self.station_mut(vectorizer.id) {
+                station.is_held_up |= is_in_the_way;
+                if station.is_held_up {
+                    station.look_at = Some(now + PATIENCE);
+                }
+            }
+            self.look_again(vectorizer.id, after);
         }
     }
 
@@ -381,7 +455,7 @@ impl Worker {
         }
         match settled {
             Ok(Hold::Busy) => {
-                flight.not_before = Instant::now() + BUSY;
+                flight.wait_for_a_lock(Instant::now(), BUSY);
                 self.flights.insert(number, flight);
                 return;
             }
@@ -403,6 +477,9 @@ impl Worker {
                 );
             }
         }
+        if flight.suspect {
+            self.suspects.insert(vectorizer.id);
+        }
         match decision {
             Decision::Again { after, counted: true } => self.look_again(vectorizer.id, after),
             // Throttled: no document of this vectorizer fares better before then.
@@ -413,6 +490,16 @@ impl Worker {
             }
             Decision::Pause => self.pause_vectorizer(vectorizer, &failure),
             Decision::GiveUp => self.look_again(vectorizer.id, Duration::ZERO),
+        }
+    }
+}
+
+/// Puts vectors aside that wait to be written.
+fn put_aside(vectorizer: &Vectorizer, batch: &Batch) {
+    for (_, flight) in batch {
+        if let Some((draft, vectors)) = flight.stage.unwritten() {
+            let keys = draft.keys_of(&draft.plan.embed, &vectorizer.config.embedding);
+            stash::put(vectorizer, flight.item.number, &keys, vectors);
         }
     }
 }
@@ -429,6 +516,13 @@ fn write(vectorizer: &Vectorizer, batch: &Batch, has_notes: bool) -> Vec<Hold> {
         };
         let ours = std::iter::zip(batch, &holds).filter(|(_, hold)| **hold == Hold::Ours);
         let replacements = ours.filter_map(|((_, flight), _)| match &flight.stage {
+            // A column is written once, with its vector from the stash.
+            Stage::Writing { draft, .. }
+                if draft.stashed.is_some()
+                    && matches!(vectorizer.statements.destination, DestinationStatements::Column { .. }) =>
+            {
+                None
+            }
             Stage::Writing { draft, vectors } => Some(Replacement {
                 number: flight.item.number,
                 plan: &draft.plan,

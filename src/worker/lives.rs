@@ -1,0 +1,110 @@
+//! How the workers of this server ended, remembered across a crash of it.
+//!
+//! A document that takes its process with it must be found out, and those that were merely in its hands, or in those of a
+//! neighbour, must not be blamed. A worker that is killed cannot say so, and what others say of themselves in Postgres' shared
+//! memory is lost with it: a crash of any backend ends all processes and makes that memory anew. The postmaster goes on, and
+//! with it a piece of memory that it shares with all that it starts.
+//!
+//! It ends with the server, and knows nothing of another one: what a primary's worker, or that of a database that was copied,
+//! had in its hands is nobody's fault here.
+
+use std::cell::Cell;
+use std::ffi::c_int;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicPtr, AtomicU32, Ordering};
+
+use pgrx::pg_sys;
+
+/// Databases whose workers are remembered. One more finds no place: its documents are blamed for nothing.
+const PLACES: usize = 512;
+
+/// The last worker of a database. All zeros: none.
+struct Life {
+    database: AtomicU32,
+    /// When it began, in Postgres' microseconds.
+    began: AtomicI64,
+    /// It left, or was sent away.
+    is_over: AtomicBool,
+}
+
+/// Where they are; null in a process of a server that was not told to load the library.
+static LIVES: AtomicPtr<Life> = AtomicPtr::new(std::ptr::null_mut());
+
+thread_local! {
+    /// The life of this process, once it has begun.
+    static MINE: Cell<Option<&'static Life>> = const { Cell::new(None) };
+}
+
+/// Makes the memory; in the postmaster, while it loads the library.
+pub fn init() {
+    // SAFETY: new memory, of pages that are zero. It is never given back.
+    let memory = unsafe {
+        libc::mmap(
+            std::ptr::null_mut(),
+            PLACES * size_of::<Life>(),
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_SHARED | libc::MAP_ANONYMOUS,
+            -1,
+            0,
+        )
+    };
+    if memory != libc::MAP_FAILED {
+        LIVES.store(memory.cast(), Ordering::Release);
+    }
+}
+
+fn lives() -> &'static [Life] {
+    match LIVES.load(Ordering::Acquire) {
+        lives if lives.is_null() => &[],
+        // SAFETY: as many as there is memory for, which is never given back; a Life of zeros is one.
+        lives => unsafe { std::slice::from_raw_parts(lives, PLACES) },
+    }
+}
+
+/// The only worker of a database begins to work. When the one before it began, if that was killed: what was in its hands is
+/// under suspicion.
+pub fn begin(database: pg_sys::Oid) -> Option<i64> {
+    let number = database.to_u32();
+    let known = |life: &&Life| life.database.load(Ordering::Acquire) == number;
+    // A place is taken once: a database that finds it gone takes the next.
+    let taken = |life: &&Life| {
+        let none = pg_sys::InvalidOid.to_u32();
+        let free = life
+            .database
+            .compare_exchange(none, number, Ordering::AcqRel, Ordering::Acquire);
+        free.is_ok()
+    };
+    let life = lives().iter().find(known).or_else(|| lives().iter().find(taken))?;
+    let before = life.began.swap(super::shared_memory::now(), Ordering::AcqRel);
+    let was_over = life.is_over.swap(false, Ordering::AcqRel);
+    MINE.set(Some(life));
+    (before != 0 && !was_over).then_some(before)
+}
+
+/// This process leaves, or is sent away: whatever it has in its hands did not end it. Does no more than a signal handler may.
+pub fn end() {
+    if let Some(life) = MINE.get() {
+        life.is_over.store(true, Ordering::Release);
+    }
+}
+
+unsafe extern "C-unwind" {
+    /// Postgres' own handler of SIGTERM: it interrupts SPI, which pgrx's handler does not. Declared here because the
+    /// generated binding of the same name is a wrapper of another type.
+    fn die(signal: c_int);
+    /// Postgres' own handler of SIGQUIT: another process has crashed.
+    fn SignalHandlerForCrashExit(signal: c_int);
+}
+
+/// SIGTERM: somebody sends this process away.
+pub unsafe extern "C-unwind" fn sent_away(signal: c_int) {
+    end();
+    // SAFETY: what Postgres would have called.
+    unsafe { die(signal) };
+}
+
+/// SIGQUIT: the server crashes, and somebody else was the cause.
+pub unsafe extern "C-unwind" fn goes_down_with_the_server(signal: c_int) {
+    end();
+    // SAFETY: what Postgres would have called.
+    unsafe { SignalHandlerForCrashExit(signal) };
+}
