@@ -574,6 +574,24 @@ fn state_refused_for_a_moment_is_paid_for_once() {
     assert_eq!(errors(&notes.cluster), NONE);
 }
 
+/// A key that the queue does not take says so, once, and is in nobody's way.
+#[test]
+fn state_refused_change_is_noted_once() {
+    let notes = Notes::start();
+    notes
+        .cluster
+        .execute("ALTER TABLE ai._vectorizer_q_1 ADD CONSTRAINT small CHECK (id < 5)");
+    add(&notes.cluster, 5, "five");
+    let noted = "SELECT count(*) FROM ai.vectorizer_errors WHERE primary_key IS NULL AND class = 'permanent' AND occurrences >= 2";
+    notes.cluster.wait_for("it is noted", noted, "1");
+    assert_eq!(lines(&notes.cluster, "cannot take documents"), 1);
+    notes
+        .cluster
+        .execute("ALTER TABLE ai._vectorizer_q_1 DROP CONSTRAINT small");
+    wait_for_embedded(&notes.cluster, &["5:five"]);
+    wait_for_errors(&notes.cluster, &NONE);
+}
+
 /// A row that the database itself cannot read is one row.
 #[test]
 fn state_unreadable_row_fails_alone() {

@@ -256,6 +256,7 @@ impl Worker {
                 intake_not_before: now,
                 at_times: vectorizer.schedule != Schedule::AtOnce,
                 paused_until: vectorizer.paused.map(|wait| now + wait),
+                refusals: 0,
                 conflict_at: None,
                 is_held_up: false,
                 has_notes: vectorizer.has_notes,

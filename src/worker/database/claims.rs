@@ -29,6 +29,8 @@ const SUSPECTS: usize = 16;
 const OTHERS: Duration = Duration::from_secs(5);
 /// Changes that are put into the queue by one statement: some tens of milliseconds, which what is in the air has to wait.
 const TAKE_IN: usize = 2000;
+/// After so many refusals in a row, the wait until the next try does not grow any more: a minute.
+const MOST_REFUSALS: u32 = 6;
 /// How long until the next try to put those into the queue that a user's transaction was in the way of.
 const BLOCKED: Duration = Duration::from_secs(1);
 /// However short the wait until something is due, there is a breath between two looks at the same queue.
@@ -208,6 +210,9 @@ impl Worker {
         });
         match claimed {
             Ok((numbers, suspect, due, taken_in)) => {
+                if takes_in {
+                    self.stations[index].refusals = 0;
+                }
                 if suspects_first && !suspect {
                     self.suspects.remove(&vectorizer.id);
                 }
@@ -262,16 +267,29 @@ impl Worker {
             Class::Configuration if self.may_be_stale(vectorizer.id, &failure) => (),
             Class::Configuration => self.pause_vectorizer(vectorizer, &failure),
             Class::Transient | Class::Throttled { .. } | Class::Permanent | Class::Unknown => {
-                log!(
-                    "ai: cannot take documents of vectorizer {}: {}",
-                    vectorizer.name,
-                    failure.reason
-                );
-                let again = Instant::now() + retry::backoff(1, rand::random());
-                self.stations[index].look_at = Some(again);
+                let station = &mut self.stations[index];
+                if station.refusals == 0 {
+                    log!(
+                        "ai: cannot take documents of vectorizer {}: {}",
+                        vectorizer.name,
+                        failure.reason
+                    );
+                }
+                station.refusals = (station.refusals + 1).min(MOST_REFUSALS);
+                station.has_notes = true;
+                let again = Instant::now() + retry::backoff(station.refusals, rand::random());
+                station.look_at = Some(again);
                 if takes_in {
                     // A key that the queue refuses keeps no document of the queue waiting.
-                    self.stations[index].intake_not_before = again + BLOCKED;
+                    station.intake_not_before = again + BLOCKED;
+                }
+                let note = || catalog::record_error(vectorizer.id, Some(&vectorizer.config), None, &failure);
+                if let Err(aborted) = transaction::run(note) {
+                    log!(
+                        "ai: cannot note what keeps vectorizer {} from working: {}",
+                        vectorizer.name,
+                        aborted.message
+                    );
                 }
             }
         }

@@ -28,6 +28,8 @@ pub(super) struct Station {
     pub(super) intake_not_before: Instant,
     /// Its configuration was at fault: nothing before this, then one document.
     pub(super) paused_until: Option<Instant>,
+    /// How often in a row the database has refused to have its documents taken, for another reason than a lock.
+    pub(super) refusals: u32,
     /// When a lock of a user was last in the way of its documents.
     pub(super) conflict_at: Option<Instant>,
     /// For so long that they were given back: one at a time, until one is written.
