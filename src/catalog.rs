@@ -481,6 +481,15 @@ pub fn record_error(id: i32, config: Option<&Config>, primary_key: Option<&Value
     );
 }
 
+/// How often in a row a step of a document has failed, as its error row says: it goes when the document succeeds.
+pub fn failures(id: i32, step: Step, primary_key: &Value) -> u32 {
+    let arguments = [id.into(), step.to_string().into(), JsonB(primary_key.clone()).into()];
+    let failures = statement::row(include_str!("../sql/query/failures.sql"), &arguments, |row| {
+        row.must::<i64>(1)
+    });
+    failures.map_or(0, |failures| u32::try_from(failures).unwrap_or(u32::MAX))
+}
+
 /// A document (or the vectorizer) is well again: what was written down about it goes. Returns the chunks that were noted
 /// as cut: those that keep their vectors have to be noted again.
 pub fn forgive(id: i32, primary_key: Option<&Value>) -> Vec<i64> {

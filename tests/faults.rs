@@ -574,6 +574,24 @@ fn state_refused_for_a_moment_is_paid_for_once() {
     assert_eq!(errors(&notes.cluster), NONE);
 }
 
+/// What went wrong with the provider leaves the other steps their tries.
+#[test]
+fn state_each_step_has_its_tries() {
+    let notes = Notes::start_with_retries(1);
+    notes.cluster.execute(
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
+         $$ BEGIN RAISE EXCEPTION 'no space left' USING ERRCODE = 'disk_full'; END $$;
+         CREATE TRIGGER refuse BEFORE INSERT ON note_embedding_store FOR EACH ROW EXECUTE FUNCTION refuse()",
+    );
+    notes.provider.behave_times(2, Behaviour::ServerError);
+    add(&notes.cluster, 1, "one");
+    wait_for_errors(&notes.cluster, &["1:embedding:transient:2", "1:writing:transient:1"]);
+    assert_eq!(failed(&notes.cluster), NONE);
+    // The second failure of the same step is one too many.
+    wait_for_failed(&notes.cluster, &["1:transient"]);
+    assert_eq!(notes.provider.counts().inputs, 1);
+}
+
 /// A key that the queue does not take says so, once, and is in nobody's way.
 #[test]
 fn state_refused_change_is_noted_once() {

@@ -417,7 +417,14 @@ impl Worker {
         let (vectorizer, item, failure) = (Arc::clone(&flight.vectorizer), &flight.item, failure.clone());
         let vectorizer = &*vectorizer;
         let retries = retry::retries(failure.step, vectorizer.config.loading.retries());
-        let decision = retry::after_failure(failure.class, item.attempts, retries, rand::random());
+        // Each step has tries of its own: an outage of the provider leaves a document its second try at loading.
+        let failures = match item.attempts {
+            0 | 1 => 0,
+            _ => transaction::run(|| catalog::failures(vectorizer.id, failure.step, &item.primary_key))
+                .unwrap_or(u32::MAX),
+        };
+        let attempts = item.attempts.min(failures.saturating_add(1));
+        let decision = retry::after_failure(failure.class, attempts, retries, rand::random());
         let settled = transaction::run(|| {
             let (hold, note) = transaction::acting_as(vectorizer.owner, || {
                 let hold = queue::hold_item(vectorizer, item);
