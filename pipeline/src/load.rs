@@ -34,6 +34,9 @@ const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Room that a document gets at first, in bytes: most are smaller, and four hundred of these fit the usual budget.
 const EXPECTED_BYTES: u64 = 128 * 1024;
+/// A document of unknown size that has filled its room gets so many times as much: nothing but what came says how large it
+/// is. The price is that it is downloaded several times, of which all but the last are a third more than its size at most.
+const GROWTH: u64 = 4;
 
 /// What may be loaded, and how much patience it gets.
 #[derive(Clone, Debug)]
@@ -196,6 +199,7 @@ impl Loader {
         role_arn: Option<&str>,
         known: Option<&Tag>,
     ) -> Result<Option<(Document, Reservation)>, Error> {
+        let most = self.0.settings.max_document_bytes;
         let mut room = EXPECTED_BYTES;
         loop {
             let mut reservation = budget.reserve(room.saturating_mul(cost)).await;
@@ -205,7 +209,9 @@ impl Loader {
                     reservation.shrink(cost.saturating_mul(document.bytes.len() as u64));
                     return Ok(Some((document, reservation)));
                 }
-                Loaded::Larger { size } => room = size.unwrap_or(self.0.settings.max_document_bytes),
+                // A size is believed once: what announces a little more each time would be asked for ever.
+                Loaded::Larger { size: Some(size) } if room == EXPECTED_BYTES => room = size,
+                Loaded::Larger { .. } => room = room.saturating_mul(GROWTH).min(most),
             }
         }
     }

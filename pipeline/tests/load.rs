@@ -435,3 +435,61 @@ async fn memory_is_reserved_before_a_document_is_downloaded() {
         .unwrap_err();
     assert!(matches!(error, Error::TooLarge { limit: 1_000_000, .. }), "{error}");
 }
+
+/// What `state` gives once it gives something.
+async fn wait_for<T>(what: &str, state: impl Fn() -> Option<T>) -> T {
+    let start = std::time::Instant::now();
+    loop {
+        if let Some(value) = state() {
+            return value;
+        }
+        assert!(start.elapsed() < Duration::from_secs(30), "{what} did not happen");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// A page of 200 kB whose size nobody announced may have any size. As much as the budget has is not taken for it.
+#[tokio::test]
+async fn pages_of_unknown_size_are_downloaded_side_by_side() {
+    let page = format!("HTTP/1.1 200 OK\r\n\r\n{}", "x".repeat(200_000)).into_bytes();
+    let server = Server::start(move |_| Reply::Stall(page.clone())).await;
+    let loader = Loader::new(Settings {
+        http_enabled: true,
+        allow_private: true,
+        max_document_bytes: 64 << 20,
+        ..settings()
+    });
+    let budget = Budget::new(192 << 20);
+    for name in ["a", "b"] {
+        let (loader, budget, uri) = (loader.clone(), budget.clone(), format!("{}/{name}", server.url));
+        tokio::spawn(async move {
+            let _ = loader.load_within(&budget, 4, &uri, None, None).await;
+        });
+    }
+    wait_for("the second request for each page", || {
+        let requests = server.requests();
+        let asked = |target: &str| requests.iter().filter(|request| request.target == target).count();
+        (asked("/a") == 2 && asked("/b") == 2).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_page_that_grows_from_request_to_request_is_soon_given_room() {
+    let asked = std::sync::atomic::AtomicUsize::new(0);
+    let server = Server::start(move |_| {
+        let before = asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        answer("200 OK", "", &"x".repeat(128 * 1024 + 1 + before))
+    })
+    .await;
+    let loader = Loader::new(Settings {
+        http_enabled: true,
+        allow_private: true,
+        max_document_bytes: 128 * 1024 + 20,
+        ..settings()
+    });
+    let budget = Budget::new(192 << 20);
+    let loaded = loader.load_within(&budget, 4, &server.url, None, None).await.unwrap();
+    assert_eq!(loaded.unwrap().0.bytes.len(), 128 * 1024 + 3);
+    assert_eq!(server.requests().len(), 3);
+}
