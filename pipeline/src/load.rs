@@ -15,6 +15,7 @@ use std::time::Duration;
 use aws_config::SdkConfig;
 use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt};
+use tokio::sync::Semaphore;
 
 pub use self::file::Error as FileError;
 pub use self::http::Error as HttpError;
@@ -185,6 +186,9 @@ impl Loader {
     /// The same within a budget: memory for the document, and for `cost` times its size in all, is reserved before it is
     /// downloaded. A document of which a download shows that it needs more is asked for again when there is room.
     ///
+    /// At most so many documents are downloaded at a time as there are `places`. One that waits for more memory than most
+    /// need has none of them: it may wait long.
+    ///
     /// The reservation is for what the document is turned into, and is to be kept with that. `None` when it is the one that
     /// `known` is the tag of.
     ///
@@ -195,14 +199,22 @@ impl Loader {
         &self,
         budget: &Budget,
         cost: u64,
+        places: &Semaphore,
         uri: &str,
         role_arn: Option<&str>,
         known: Option<&Tag>,
     ) -> Result<Option<(Document, Reservation)>, Error> {
+        let place = async || places.acquire().await.expect("the semaphore is never closed");
         let most = self.0.settings.max_document_bytes;
         let mut room = EXPECTED_BYTES;
+        // Documents that wait for their first download are many, and should have no memory yet.
+        let mut first = Some(place().await);
         loop {
             let mut reservation = budget.reserve(room.saturating_mul(cost)).await;
+            let _place = match first.take() {
+                Some(place) => place,
+                None => place().await,
+            };
             match self.load_if_changed(uri, role_arn, known, room).await? {
                 Loaded::Unchanged => return Ok(None),
                 Loaded::Document(document) => {

@@ -9,6 +9,7 @@ use ai_pipeline::budget::Budget;
 use ai_pipeline::error::Class;
 use ai_pipeline::load::{Error, FileError, HttpError, Loaded, Loader, Settings, Tag};
 use load_server::{Reply, Server, answer};
+use tokio::sync::Semaphore;
 
 fn settings() -> Settings {
     Settings {
@@ -421,7 +422,10 @@ async fn memory_is_reserved_before_a_document_is_downloaded() {
     let at = |name: &str| folder.path().join(name).display().to_string();
     for (name, size, others) in [("small", 1_000, 860_000), ("large", 400_000, 70_000)] {
         std::fs::write(folder.path().join(name), "x".repeat(size)).unwrap();
-        let loaded = loader.load_within(&budget, 2, &at(name), None, None).await.unwrap();
+        let loaded = loader
+            .load_within(&budget, 2, &Semaphore::new(1), &at(name), None, None)
+            .await
+            .unwrap();
         let (document, reservation) = loaded.unwrap();
         assert_eq!(document.bytes.len(), size);
         let rest = tokio::time::timeout(Duration::ZERO, budget.reserve(others)).await;
@@ -430,7 +434,7 @@ async fn memory_is_reserved_before_a_document_is_downloaded() {
     }
     std::fs::write(folder.path().join("giant"), "x".repeat(1_000_001)).unwrap();
     let error = loader
-        .load_within(&budget, 2, &at("giant"), None, None)
+        .load_within(&budget, 2, &Semaphore::new(1), &at("giant"), None, None)
         .await
         .unwrap_err();
     assert!(matches!(error, Error::TooLarge { limit: 1_000_000, .. }), "{error}");
@@ -463,7 +467,9 @@ async fn pages_of_unknown_size_are_downloaded_side_by_side() {
     for name in ["a", "b"] {
         let (loader, budget, uri) = (loader.clone(), budget.clone(), format!("{}/{name}", server.url));
         tokio::spawn(async move {
-            let _ = loader.load_within(&budget, 4, &uri, None, None).await;
+            let _ = loader
+                .load_within(&budget, 4, &Semaphore::new(1), &uri, None, None)
+                .await;
         });
     }
     wait_for("the second request for each page", || {
@@ -489,7 +495,40 @@ async fn a_page_that_grows_from_request_to_request_is_soon_given_room() {
         ..settings()
     });
     let budget = Budget::new(192 << 20);
-    let loaded = loader.load_within(&budget, 4, &server.url, None, None).await.unwrap();
+    let loaded = loader
+        .load_within(&budget, 4, &Semaphore::new(1), &server.url, None, None)
+        .await
+        .unwrap();
     assert_eq!(loaded.unwrap().0.bytes.len(), 128 * 1024 + 3);
     assert_eq!(server.requests().len(), 3);
+}
+
+/// Who waits for much memory may wait long, and keeps nobody from downloading meanwhile.
+#[tokio::test]
+async fn a_document_that_waits_for_memory_leaves_its_place_to_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let loader = Loader::new(Settings {
+        file_directories: vec![folder.path().to_owned()],
+        max_document_bytes: 64 << 20,
+        ..settings()
+    });
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    std::fs::write(folder.path().join("large"), "x".repeat(600_000)).unwrap();
+    std::fs::write(folder.path().join("small"), "x").unwrap();
+    let (budget, places) = (Budget::new(8 << 20), Semaphore::new(1));
+    let all = budget.reserve(u64::MAX).await;
+    let large_at = at("large");
+    let mut large = std::pin::pin!(loader.load_within(&budget, 4, &places, &large_at, None, None));
+    let small_at = at("small");
+    let small = loader.load_within(&budget, 4, &places, &small_at, None, None);
+    let small = tokio::time::timeout(Duration::from_secs(30), small);
+    let small = tokio::select! {
+        biased;
+        _ = &mut large => panic!("there is no memory for it"),
+        small = small => small.expect("the only place is free"),
+    };
+    assert_eq!(small.unwrap().unwrap().0.bytes, "x");
+    drop(all);
+    let (document, _) = large.await.unwrap().unwrap();
+    assert_eq!(document.bytes.len(), 600_000);
 }

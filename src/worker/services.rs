@@ -313,9 +313,10 @@ impl Preparation {
     ) -> Result<Option<(Source, Reservation)>, Failure> {
         let body = match (&self.vectorizer.config.loading, &self.loader, document) {
             (Loading::Uri { aws_role_arn, .. }, Some(loader), Content::Text(uri)) => {
-                let _download = self.downloads.acquire().await.expect("the semaphore is never closed");
                 let (documents, role) = (&self.documents, aws_role_arn.as_deref());
-                let loaded = loader.load_within(documents, COST, &uri, role, known).await?;
+                let loaded = loader
+                    .load_within(documents, COST, &self.downloads, &uri, role, known)
+                    .await?;
                 return Ok(loaded.map(|(document, reservation)| (Source::from(document), reservation)));
             }
             (_, None, Content::Text(text)) | (Loading::Column { .. }, _, Content::Text(text)) => Body::Text(text),
