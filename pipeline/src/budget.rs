@@ -37,6 +37,8 @@ pub struct Budget {
     kept: Arc<Semaphore>,
     /// The place of a giant in the line for `common`. One at a time: who came after others of them need not wait for all.
     giants: Arc<Semaphore>,
+    /// The place in that line of one that can wait.
+    behind: Arc<Semaphore>,
     /// What `common` has if nobody has anything.
     most: u32,
     small: u32,
@@ -58,6 +60,7 @@ impl Budget {
             common: semaphore(most),
             kept: semaphore(kept),
             giants: semaphore(1),
+            behind: semaphore(1),
             most,
             small: (kept / SMALL).max(ALWAYS_SMALL).min(kept),
             giant: units / GIANT,
@@ -76,6 +79,13 @@ impl Budget {
             permit = acquire(&self.common, wanted) => permit,
             permit = acquire(&self.kept, wanted) => permit,
         })
+    }
+
+    /// [`Budget::reserve`] for a document that nobody waits for: of what is kept for small ones it gets nothing, and before
+    /// others that come after it, at most one that can wait is served.
+    pub async fn reserve_behind(&self, bytes: u64) -> Reservation {
+        let _turn = acquire(&self.behind, 1).await;
+        self.stand_in_line(units(bytes)).await
     }
 
     async fn stand_in_line(&self, wanted: u32) -> Reservation {
@@ -189,5 +199,26 @@ mod tests {
         assert!(other.is_some());
         drop((second, other));
         assert!(now(third).await.is_some());
+    }
+
+    #[tokio::test]
+    async fn who_can_wait_leaves_room_for_others_and_queues_behind_them() {
+        let budget = Budget::new(100 * MIB);
+        let first = budget.reserve_behind(60 * MIB).await;
+        let mut behind: Vec<_> = (0..10).map(|_| Box::pin(budget.reserve_behind(20 * MIB))).collect();
+        let second = now(behind.remove(0)).await;
+        assert!(second.is_some());
+        for reserved in &mut behind {
+            assert!(now(reserved.as_mut()).await.is_none(), "some is kept for others");
+        }
+        assert!(now(budget.reserve(MIB)).await.is_some(), "a small one does not wait");
+        let mut fresh = pin!(budget.reserve(20 * MIB));
+        assert!(now(fresh.as_mut()).await.is_none());
+        drop((first, second));
+        // One of those that can wait was in line already, the others come after it.
+        let third = now(behind.remove(0)).await;
+        let fresh = now(fresh).await;
+        assert!(third.is_some() && fresh.is_some());
+        assert!(now(behind.remove(0)).await.is_some());
     }
 }
