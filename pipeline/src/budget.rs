@@ -104,6 +104,11 @@ impl Budget {
 }
 
 impl Reservation {
+    /// How many bytes it is for: no fewer than were asked for, but of what is larger than the budget.
+    pub fn bytes(&self) -> u64 {
+        self.0.num_permits() as u64 * UNIT
+    }
+
     /// Gives back what is above so many bytes.
     pub fn shrink(&mut self, bytes: u64) {
         let surplus = self.0.num_permits().saturating_sub(units(bytes) as usize);

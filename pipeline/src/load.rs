@@ -34,7 +34,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Room that a document gets at first, in bytes: most are smaller, and four hundred of these fit the usual budget.
-const EXPECTED_BYTES: u64 = 128 * 1024;
+pub const EXPECTED_BYTES: u64 = 128 * 1024;
 /// A document of unknown size that has filled its room gets so many times as much: nothing but what came says how large it
 /// is. The price is that it is downloaded several times, of which all but the last are a third more than its size at most.
 const GROWTH: u64 = 4;
@@ -189,7 +189,8 @@ impl Loader {
     /// At most so many documents are downloaded at a time as there are `places`. One that waits for more memory than most
     /// need has none of them: it may wait long.
     ///
-    /// The reservation is for what the document is turned into, and is to be kept with that. `None` when it is the one that
+    /// The reservation is for what the document is turned into, and is to be kept with that; a small document has that of
+    /// [`EXPECTED_BYTES`], as it may have more text than bytes. `None` when it is the one that
     /// `known` is the tag of.
     ///
     /// # Errors
@@ -218,7 +219,8 @@ impl Loader {
             match self.load_if_changed(uri, role_arn, known, room).await? {
                 Loaded::Unchanged => return Ok(None),
                 Loaded::Document(document) => {
-                    reservation.shrink(cost.saturating_mul(document.bytes.len() as u64));
+                    let size = (document.bytes.len() as u64).max(EXPECTED_BYTES);
+                    reservation.shrink(cost.saturating_mul(size));
                     return Ok(Some((document, reservation)));
                 }
                 // A size is believed once: what announces a little more each time would be asked for ever.

@@ -420,7 +420,7 @@ async fn memory_is_reserved_before_a_document_is_downloaded() {
     let loader = Loader::new(settings);
     let budget = Budget::new(1_000_000);
     let at = |name: &str| folder.path().join(name).display().to_string();
-    for (name, size, others) in [("small", 1_000, 860_000), ("large", 400_000, 70_000)] {
+    for (name, size, others) in [("small", 1_000, 610_000), ("large", 400_000, 70_000)] {
         std::fs::write(folder.path().join(name), "x".repeat(size)).unwrap();
         let loaded = loader
             .load_within(&budget, 2, &Semaphore::new(1), &at(name), None, None)
@@ -429,7 +429,10 @@ async fn memory_is_reserved_before_a_document_is_downloaded() {
         let (document, reservation) = loaded.unwrap();
         assert_eq!(document.bytes.len(), size);
         let rest = tokio::time::timeout(Duration::ZERO, budget.reserve(others)).await;
-        assert!(rest.is_ok(), "{name} keeps twice its size and no more");
+        assert!(
+            rest.is_ok(),
+            "{name} keeps twice its size, or that of most documents, and no more"
+        );
         drop((rest, reservation));
     }
     std::fs::write(folder.path().join("giant"), "x".repeat(1_000_001)).unwrap();
