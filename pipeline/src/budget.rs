@@ -6,6 +6,14 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// What is counted: a kibibyte, so that a count of memory fits a semaphore's.
 const UNIT: u64 = 1024;
+/// The part of a budget that is kept for small ones: while giants have, or wait for, all the rest, the others go on.
+const KEPT: u32 = 8;
+/// What is small: so many find room in what is kept.
+const SMALL: u32 = 8;
+/// And this is small in any budget that keeps as much, or nobody would be in a small budget, in units.
+const ALWAYS_SMALL: u32 = 1024;
+/// Who needs more than this part of a budget is a giant.
+const GIANT: u32 = 4;
 
 /// Bytes to be reserved before they are used. Clones share them.
 ///
@@ -15,17 +23,26 @@ const UNIT: u64 = 1024;
 /// use ai_pipeline::budget::Budget;
 /// # let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
 /// # runtime.block_on(async {
-/// let budget = Budget::new(1 << 20);
-/// let all = budget.reserve(5 << 20).await;
-/// assert!(budget.is_exhausted());
-/// drop(all);
+/// let budget = Budget::new(64 << 20);
+/// let giant = budget.reserve(256 << 20).await;
+/// let small = budget.reserve(1 << 20).await;
 /// assert!(!budget.is_exhausted());
 /// # });
 /// ```
 #[derive(Clone, Debug)]
 pub struct Budget {
-    free: Arc<Semaphore>,
-    units: u32,
+    /// For all.
+    common: Arc<Semaphore>,
+    /// For small ones.
+    kept: Arc<Semaphore>,
+    /// The place of a giant in the line for `common`. One at a time: who came after others of them need not wait for all.
+    giants: Arc<Semaphore>,
+    /// The place in that line of one that can wait.
+    behind: Arc<Semaphore>,
+    /// What `common` has if nobody has anything.
+    most: u32,
+    small: u32,
+    giant: u32,
 }
 
 /// A part of a [`Budget`], given back when it is dropped.
@@ -36,27 +53,62 @@ impl Budget {
     /// Of so many bytes; at least one kibibyte.
     pub fn new(bytes: u64) -> Budget {
         let units = units(bytes).min(Semaphore::MAX_PERMITS as u32);
+        let kept = units / KEPT;
+        let most = units - kept;
+        let semaphore = |permits: u32| Arc::new(Semaphore::new(permits as usize));
         Budget {
-            free: Arc::new(Semaphore::new(units as usize)),
-            units,
+            common: semaphore(most),
+            kept: semaphore(kept),
+            giants: semaphore(1),
+            behind: semaphore(1),
+            most,
+            small: (kept / SMALL).max(ALWAYS_SMALL).min(kept),
+            giant: units / GIANT,
         }
     }
 
     /// Waits until so many bytes are free; first come, first served. What is larger than the whole budget gets all of it:
-    /// it is alone then.
+    /// it is alone then, but for small ones.
     pub async fn reserve(&self, bytes: u64) -> Reservation {
-        let units = units(bytes).min(self.units);
-        let permit = Arc::clone(&self.free).acquire_many_owned(units).await;
-        Reservation(permit.expect("the semaphore is never closed"))
+        let wanted = units(bytes);
+        if wanted > self.small {
+            return self.stand_in_line(wanted).await;
+        }
+        Reservation(tokio::select! {
+            biased;
+            permit = acquire(&self.common, wanted) => permit,
+            permit = acquire(&self.kept, wanted) => permit,
+        })
     }
 
-    /// Whether nothing is left: who needs memory now has to wait.
+    /// [`Budget::reserve`] for a document that nobody waits for: of what is kept for small ones it gets nothing, and before
+    /// others that come after it, at most one that can wait is served.
+    pub async fn reserve_behind(&self, bytes: u64) -> Reservation {
+        let _turn = acquire(&self.behind, 1).await;
+        self.stand_in_line(units(bytes)).await
+    }
+
+    async fn stand_in_line(&self, wanted: u32) -> Reservation {
+        let _turn = if wanted > self.giant {
+            Some(acquire(&self.giants, 1).await)
+        } else {
+            None
+        };
+        Reservation(acquire(&self.common, wanted.min(self.most)).await)
+    }
+
+    /// Whether nothing is left: even who needs little memory now has to wait.
     pub fn is_exhausted(&self) -> bool {
-        self.free.available_permits() == 0
+        self.common.available_permits() == 0 && self.kept.available_permits() == 0
     }
 }
 
 impl Reservation {
+    /// How many bytes it is for: no fewer than were asked for, but of what is larger than the budget.
+    pub fn bytes(&self) -> u64 {
+        self.0.num_permits() as u64 * UNIT
+    }
+
     /// Gives back what is above so many bytes.
     pub fn shrink(&mut self, bytes: u64) {
         let surplus = self.0.num_permits().saturating_sub(units(bytes) as usize);
@@ -68,34 +120,110 @@ fn units(bytes: u64) -> u32 {
     u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX).max(1)
 }
 
+async fn acquire(semaphore: &Arc<Semaphore>, units: u32) -> OwnedSemaphorePermit {
+    let permit = Arc::clone(semaphore).acquire_many_owned(units).await;
+    permit.expect("the semaphore is never closed")
+}
+
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+    use std::time::Duration;
+
     use super::*;
+
+    const MIB: u64 = 1 << 20;
+
+    /// What is there without waiting for it.
+    async fn now<T>(reserved: impl Future<Output = T>) -> Option<T> {
+        tokio::time::timeout(Duration::ZERO, reserved).await.ok()
+    }
 
     #[tokio::test]
     async fn what_is_shrunk_is_free_for_others() {
-        let budget = Budget::new(100 * UNIT);
-        let mut first = budget.reserve(90 * UNIT).await;
-        let mut second = std::pin::pin!(budget.reserve(40 * UNIT));
-        let now = tokio::time::timeout(std::time::Duration::ZERO, second.as_mut()).await;
-        assert!(now.is_err(), "there is no room for both");
-        first.shrink(60 * UNIT);
-        second.await;
-        assert!(!budget.is_exhausted());
+        let budget = Budget::new(100 * MIB);
+        let mut first = budget.reserve(80 * MIB).await;
+        let mut second = pin!(budget.reserve(40 * MIB));
+        assert!(now(second.as_mut()).await.is_none(), "there is no room for both");
+        first.shrink(40 * MIB);
+        assert!(now(second).await.is_some());
     }
 
     #[tokio::test]
     async fn a_giant_waits_for_everybody_and_then_has_all() {
-        let budget = Budget::new(100 * UNIT);
-        let small = budget.reserve(1).await;
-        let mut giant = std::pin::pin!(budget.reserve(u64::MAX));
-        let now = tokio::time::timeout(std::time::Duration::ZERO, giant.as_mut()).await;
+        let budget = Budget::new(100 * MIB);
+        let other = budget.reserve(1).await;
+        let mut giant = pin!(budget.reserve(u64::MAX));
+        assert!(now(giant.as_mut()).await.is_none(), "it would not be alone");
+        drop(other);
+        let giant = now(giant).await;
+        assert!(giant.is_some());
+        assert!(now(budget.reserve(2 * MIB)).await.is_none(), "it is alone");
+        drop(giant);
+        assert!(now(budget.reserve(2 * MIB)).await.is_some());
+    }
+
+    #[tokio::test]
+    async fn small_ones_pass_giants() {
+        let budget = Budget::new(100 * MIB);
+        let first = budget.reserve(u64::MAX).await;
+        let mut second = pin!(budget.reserve(u64::MAX));
+        assert!(now(second.as_mut()).await.is_none());
+        assert!(!budget.is_exhausted(), "small ones need not wait");
+        let mut small = Vec::new();
+        while let Some(reservation) = now(budget.reserve(MIB)).await {
+            small.push(reservation);
+        }
+        assert_eq!(small.len(), 12);
+        let mut last = pin!(budget.reserve(MIB));
+        assert!(now(last.as_mut()).await.is_none());
+        assert!(budget.is_exhausted(), "what is free is kept for the first in line");
+        small.pop();
+        assert!(now(last).await.is_some(), "it is given what comes free");
+        drop((first, small));
+        assert!(now(second).await.is_some());
+    }
+
+    #[tokio::test]
+    async fn one_giant_is_in_line_at_a_time() {
+        let budget = Budget::new(100 * MIB);
+        let first = budget.reserve(u64::MAX).await;
+        let (mut second, mut third) = (pin!(budget.reserve(50 * MIB)), pin!(budget.reserve(50 * MIB)));
+        let mut other = pin!(budget.reserve(20 * MIB));
+        assert!(now(second.as_mut()).await.is_none());
+        assert!(now(third.as_mut()).await.is_none());
+        assert!(now(other.as_mut()).await.is_none());
+        drop(first);
+        let second = now(second).await;
+        assert!(second.is_some());
         assert!(
-            now.is_err() && budget.is_exhausted(),
-            "what is free is kept for the first in line"
+            now(third.as_mut()).await.is_none(),
+            "it is behind one that came after it"
         );
-        drop(small);
-        drop(giant.await);
-        assert!(!budget.is_exhausted());
+        let other = now(other).await;
+        assert!(other.is_some());
+        drop((second, other));
+        assert!(now(third).await.is_some());
+    }
+
+    #[tokio::test]
+    async fn who_can_wait_leaves_room_for_others_and_queues_behind_them() {
+        let budget = Budget::new(100 * MIB);
+        let first = budget.reserve_behind(60 * MIB).await;
+        let mut behind: Vec<_> = (0..10).map(|_| Box::pin(budget.reserve_behind(20 * MIB))).collect();
+        let second = now(behind.remove(0)).await;
+        assert!(second.is_some());
+        for reserved in &mut behind {
+            assert!(now(reserved.as_mut()).await.is_none(), "some is kept for others");
+        }
+        assert!(now(budget.reserve(MIB)).await.is_some(), "a small one does not wait");
+        let mut fresh = pin!(budget.reserve(20 * MIB));
+        assert!(now(fresh.as_mut()).await.is_none());
+        drop((first, second));
+        // One of those that can wait was in line already, the others come after it.
+        let third = now(behind.remove(0)).await;
+        let fresh = now(fresh).await;
+        assert!(third.is_some() && fresh.is_some());
+        assert!(now(behind.remove(0)).await.is_some());
     }
 }

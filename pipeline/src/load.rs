@@ -15,6 +15,7 @@ use std::time::Duration;
 use aws_config::SdkConfig;
 use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt};
+use tokio::sync::Semaphore;
 
 pub use self::file::Error as FileError;
 pub use self::http::Error as HttpError;
@@ -33,7 +34,10 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Room that a document gets at first, in bytes: most are smaller, and four hundred of these fit the usual budget.
-const EXPECTED_BYTES: u64 = 128 * 1024;
+pub const EXPECTED_BYTES: u64 = 128 * 1024;
+/// A document of unknown size that has filled its room gets so many times as much: nothing but what came says how large it
+/// is. The price is that it is downloaded several times, of which all but the last are a third more than its size at most.
+const GROWTH: u64 = 4;
 
 /// What may be loaded, and how much patience it gets.
 #[derive(Clone, Debug)]
@@ -182,7 +186,11 @@ impl Loader {
     /// The same within a budget: memory for the document, and for `cost` times its size in all, is reserved before it is
     /// downloaded. A document of which a download shows that it needs more is asked for again when there is room.
     ///
-    /// The reservation is for what the document is turned into, and is to be kept with that. `None` when it is the one that
+    /// At most so many documents are downloaded at a time as there are `places`. One that waits for more memory than most
+    /// need has none of them: it may wait long.
+    ///
+    /// The reservation is for what the document is turned into, and is to be kept with that; a small document has that of
+    /// [`EXPECTED_BYTES`], as it may have more text than bytes. `None` when it is the one that
     /// `known` is the tag of.
     ///
     /// # Errors
@@ -192,20 +200,32 @@ impl Loader {
         &self,
         budget: &Budget,
         cost: u64,
+        places: &Semaphore,
         uri: &str,
         role_arn: Option<&str>,
         known: Option<&Tag>,
     ) -> Result<Option<(Document, Reservation)>, Error> {
+        let place = async || places.acquire().await.expect("the semaphore is never closed");
+        let most = self.0.settings.max_document_bytes;
         let mut room = EXPECTED_BYTES;
+        // Documents that wait for their first download are many, and should have no memory yet.
+        let mut first = Some(place().await);
         loop {
             let mut reservation = budget.reserve(room.saturating_mul(cost)).await;
+            let _place = match first.take() {
+                Some(place) => place,
+                None => place().await,
+            };
             match self.load_if_changed(uri, role_arn, known, room).await? {
                 Loaded::Unchanged => return Ok(None),
                 Loaded::Document(document) => {
-                    reservation.shrink(cost.saturating_mul(document.bytes.len() as u64));
+                    let size = (document.bytes.len() as u64).max(EXPECTED_BYTES);
+                    reservation.shrink(cost.saturating_mul(size));
                     return Ok(Some((document, reservation)));
                 }
-                Loaded::Larger { size } => room = size.unwrap_or(self.0.settings.max_document_bytes),
+                // A size is believed once: what announces a little more each time would be asked for ever.
+                Loaded::Larger { size: Some(size) } if room == EXPECTED_BYTES => room = size,
+                Loaded::Larger { .. } => room = room.saturating_mul(GROWTH).min(most),
             }
         }
     }

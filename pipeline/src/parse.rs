@@ -16,7 +16,7 @@ mod text;
 
 pub use detect::detect;
 pub use error::Error;
-pub use parser::{Limits, Parser};
+pub use parser::{Limits, Parsed, Parser};
 
 /// A format of documents that can be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

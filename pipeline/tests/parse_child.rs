@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use ai_pipeline::budget::Budget;
 use ai_pipeline::config::Parsing;
 use ai_pipeline::error::Class;
-use ai_pipeline::parse::{Error, Limits, Parser};
+use ai_pipeline::parse::{Error, Limits, Parsed, Parser};
 use bytes::Bytes;
 use nix::sys::signal::{SigSet, Signal};
 
@@ -152,6 +153,64 @@ async fn endless_output_is_cut_and_endless_complaints_are_not_kept() {
         run("complains_for_ever.sh", SHORT).await,
         Err(Error::TookTooLong { limit: SHORT.timeout })
     );
+}
+
+/// A document may have much more text than bytes: what there is no room for is not kept, and the document is given back.
+#[tokio::test]
+async fn a_text_that_there_is_no_room_for_is_measured() {
+    let parser = script("writes_much.sh", LIMITS);
+    let bytes = document(Path::new("x"), 10);
+    let parse = async |room| {
+        let parsed = parser.parse_up_to(room, bytes.clone(), None, None, Parsing::Auto).await;
+        parsed.unwrap()
+    };
+    let length = 600_000;
+    let longer = Parsed::Longer {
+        bytes: bytes.clone(),
+        length,
+    };
+    assert_eq!(parse(1).await, longer);
+    assert_eq!(parse(length - 1).await, longer);
+    for room in [length, u64::MAX] {
+        let text = match parse(room).await {
+            Parsed::Text(text) => text,
+            longer @ Parsed::Longer { .. } => panic!("{longer:?}"),
+        };
+        assert_eq!(text.len() as u64, length);
+    }
+    let endless = script("writes_for_ever.sh", LIMITS);
+    let error = endless.parse_up_to(1, bytes, None, None, Parsing::Auto).await;
+    assert_eq!(
+        error,
+        Err(Error::TooMuchText {
+            limit: LIMITS.text_bytes
+        })
+    );
+}
+
+/// A document of a few bytes may have a long text, which takes memory as a long document does.
+#[tokio::test]
+async fn memory_is_reserved_for_the_text() {
+    const COST: u64 = 4;
+    let budget = Budget::new(4_000_000);
+    let others = async |bytes| {
+        let others = tokio::time::timeout(Duration::ZERO, budget.reserve(bytes)).await;
+        others.is_ok()
+    };
+    // What is over after the text, and what is not: an eighth is for small ones.
+    for (program, over, not_over) in [
+        ("writes_much.sh", 1_050_000, 1_150_000),
+        ("does_not_listen.sh", 3_500_000, 3_501_000),
+    ] {
+        let reservation = budget.reserve(COST * 100_000).await;
+        let parser = script(program, LIMITS);
+        let bytes = document(Path::new("x"), 10);
+        let parsed = parser.parse_within(&budget, COST, reservation, bytes, None, None, Parsing::Auto);
+        let (text, reservation) = parsed.await.unwrap();
+        assert!(!others(not_over).await, "{program}: {} bytes of text", text.len());
+        assert!(others(over).await, "{program}: {} bytes of text", text.len());
+        drop(reservation);
+    }
 }
 
 #[tokio::test]

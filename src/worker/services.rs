@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use ai_pipeline::budget::{Budget, Reservation};
-use ai_pipeline::config::{Embedding, Loading, Parsing};
+use ai_pipeline::config::{Embedding, Loading};
 use ai_pipeline::embed::{Allowance, Embedder, Gates};
 use ai_pipeline::error::{Class, Failure, Step};
 use ai_pipeline::format::python_text;
@@ -283,7 +283,7 @@ impl Preparation {
                 note: Note::between(Some(known), Some(memory)),
             });
         }
-        let text = source.text(&self.parser, config.parsing).await?;
+        let (text, reservation) = self.text(source, reservation).await?;
         let (vectorizer, row) = (Arc::clone(&self.vectorizer), self.row);
         let texts = if text.len() < LONG {
             texts(&vectorizer, text, &row)?
@@ -313,9 +313,10 @@ impl Preparation {
     ) -> Result<Option<(Source, Reservation)>, Failure> {
         let body = match (&self.vectorizer.config.loading, &self.loader, document) {
             (Loading::Uri { aws_role_arn, .. }, Some(loader), Content::Text(uri)) => {
-                let _download = self.downloads.acquire().await.expect("the semaphore is never closed");
                 let (documents, role) = (&self.documents, aws_role_arn.as_deref());
-                let loaded = loader.load_within(documents, COST, &uri, role, known).await?;
+                let loaded = loader
+                    .load_within(documents, COST, &self.downloads, &uri, role, known)
+                    .await?;
                 return Ok(loaded.map(|(document, reservation)| (Source::from(document), reservation)));
             }
             (_, None, Content::Text(text)) | (Loading::Column { .. }, _, Content::Text(text)) => Body::Text(text),
@@ -333,7 +334,7 @@ impl Preparation {
         };
         let reservation = match reservation {
             Some(reservation) => reservation,
-            None => self.documents.reserve(COST * body.as_bytes().len() as u64).await,
+            None => self.documents.reserve(COST * body.room()).await,
         };
         let source = Source {
             body,
@@ -342,6 +343,20 @@ impl Preparation {
             tag: None,
         };
         Ok(Some((source, reservation)))
+    }
+
+    /// The text of a document, and memory for what is made of it.
+    async fn text(&self, source: Source, reservation: Reservation) -> Result<(String, Reservation), Failure> {
+        let bytes = match source.body {
+            Body::Text(text) => return Ok((text, reservation)),
+            Body::Bytes(bytes) => bytes,
+        };
+        let (name, media_type) = (source.name.as_deref(), source.media_type.as_deref());
+        let parsing = self.vectorizer.config.parsing;
+        let parsed = self
+            .parser
+            .parse_within(&self.documents, COST, reservation, bytes, name, media_type, parsing);
+        Ok(parsed.await?)
     }
 }
 
@@ -377,6 +392,15 @@ impl Body {
         }
     }
 
+    /// Bytes that it is taken to have when memory is reserved for it: as few may become a longer text.
+    fn room(&self) -> u64 {
+        let size = self.as_bytes().len() as u64;
+        match self {
+            Body::Text(_) => size,
+            Body::Bytes(_) => size.max(load::EXPECTED_BYTES),
+        }
+    }
+
     /// Of a text; bytes have to become one first.
     fn text_length(&self) -> Option<usize> {
         match self {
@@ -396,16 +420,6 @@ impl Source {
             Ok(hash(self))
         } else {
             blocking(move || hash(self)).await
-        }
-    }
-
-    async fn text(self, parser: &Parser, parsing: Parsing) -> Result<String, Failure> {
-        match self.body {
-            Body::Text(text) => Ok(text),
-            Body::Bytes(bytes) => {
-                let (name, media_type) = (self.name.as_deref(), self.media_type.as_deref());
-                Ok(parser.parse(bytes, name, media_type, parsing).await?)
-            }
         }
     }
 }

@@ -15,6 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::child::{Arguments, REFUSED, Report, TOO_LARGE};
 use super::{Error, confine, detect, text};
+use crate::budget::{Budget, Reservation};
 use crate::config::Parsing;
 use crate::error::Class;
 
@@ -74,8 +75,66 @@ impl Parser {
         media_type: Option<&str>,
         how: Parsing,
     ) -> Result<String, Error> {
+        match self.parse_up_to(u64::MAX, bytes, name, media_type, how).await? {
+            Parsed::Text(text) => Ok(text),
+            Parsed::Longer { .. } => unreachable!("there is room for all"),
+        }
+    }
+
+    /// The same within a budget, of which `reservation` is for `cost` times the size of the document or more. A document
+    /// that turns out to have more text than that has room for is parsed again when there is room.
+    ///
+    /// The reservation that comes back is for what the text is turned into, and is to be kept with that.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Parser::parse`].
+    #[allow(clippy::too_many_arguments)]
+    pub async fn parse_within(
+        &self,
+        budget: &Budget,
+        cost: u64,
+        mut reservation: Reservation,
+        mut bytes: Bytes,
+        name: Option<&str>,
+        media_type: Option<&str>,
+        how: Parsing,
+    ) -> Result<(String, Reservation), Error> {
+        // A document that is larger than the budget could not reserve all that it needs.
+        let mut room = (reservation.bytes() / cost.max(1)).max(bytes.len() as u64);
+        loop {
+            match self.parse_up_to(room, bytes, name, media_type, how).await? {
+                Parsed::Text(text) => {
+                    reservation.shrink(cost.saturating_mul(text.len() as u64));
+                    return Ok((text, reservation));
+                }
+                Parsed::Longer { bytes: again, length } => {
+                    bytes = again;
+                    room = length;
+                    // Two that keep what they have and wait for more could wait for each other. The bytes stay: of a
+                    // document with more text than bytes they are the smaller part.
+                    drop(reservation);
+                    reservation = budget.reserve(cost.saturating_mul(length)).await;
+                }
+            }
+        }
+    }
+
+    /// [`Parser::parse`] where there is room for a text of so many bytes only: of a longer one no more is kept than that.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Parser::parse`].
+    pub async fn parse_up_to(
+        &self,
+        room: u64,
+        bytes: Bytes,
+        name: Option<&str>,
+        media_type: Option<&str>,
+        how: Parsing,
+    ) -> Result<Parsed, Error> {
         if bytes.is_empty() {
-            return Ok(String::new());
+            return Ok(Parsed::Text(String::new()));
         }
         let limits = &self.0.limits;
         let arguments = Arguments {
@@ -91,25 +150,46 @@ impl Parser {
         if text::is_clean(&bytes) && needs_no_child(&bytes, &arguments)? {
             let text = text::of_clean(bytes)?;
             return if text.len() as u64 > limits.text_bytes {
-                Err(self.too_much_text())
+                Err(self.0.too_much_text())
             } else {
-                Ok(text)
+                // It takes no more than the bytes did, which are gone.
+                Ok(Parsed::Text(text))
             };
         }
         let places = Arc::clone(&self.0.places);
         let place = places.acquire_owned().await.expect("the semaphore is never closed");
         let child = self.0.start(&arguments)?;
         let (answer, answered) = oneshot::channel();
-        tokio::spawn(watch(Arc::clone(&self.0), child, bytes, place, answer));
+        tokio::spawn(watch(Arc::clone(&self.0), child, bytes.clone(), room, place, answer));
         // Nothing is sent only where the runtime ends, which ends this future too.
-        answered
+        let text = answered
             .await
-            .unwrap_or_else(|_| Err(crashed("nobody watched it to its end")))
+            .unwrap_or_else(|_| Err(crashed("nobody watched it to its end")))?;
+        Ok(match text {
+            Text::Whole(text) => Parsed::Text(text),
+            Text::Longer { length } => Parsed::Longer { bytes, length },
+        })
     }
+}
 
-    fn too_much_text(&self) -> Error {
-        self.0.too_much_text()
-    }
+/// What became of a document within the room for its text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Parsed {
+    /// Its text.
+    Text(String),
+    /// Its text has more bytes than there was room for, and was thrown away.
+    Longer {
+        /// The document, to be parsed again when there is room.
+        bytes: Bytes,
+        /// Bytes of the text.
+        length: u64,
+    },
+}
+
+/// The text of a document as a child wrote it.
+enum Text {
+    Whole(String),
+    Longer { length: u64 },
 }
 
 /// Sees a child to its end, whatever becomes of the future that wanted its text: a `Child` that is dropped alive would be
@@ -119,11 +199,12 @@ async fn watch(
     inner: Arc<Inner>,
     mut child: Child,
     bytes: Bytes,
+    room: u64,
     place: OwnedSemaphorePermit,
-    mut answer: oneshot::Sender<Result<String, Error>>,
+    mut answer: oneshot::Sender<Result<Text, Error>>,
 ) {
     let outcome = tokio::select! {
-        outcome = inner.talk(&mut child, &bytes) => outcome.and_then(|answer| inner.judge(answer)),
+        outcome = inner.talk(&mut child, &bytes, room) => outcome.and_then(|answer| inner.judge(answer)),
         () = tokio::time::sleep(inner.limits.timeout) => Err(Error::TookTooLong { limit: inner.limits.timeout }),
         () = answer.closed() => Err(crashed("nobody wants its text any more")),
     };
@@ -160,7 +241,7 @@ impl Inner {
     }
 
     /// Writes the document and reads the answer at the same time, as either side of a full pipe waits for the other.
-    async fn talk(&self, child: &mut Child, bytes: &[u8]) -> Result<Answer, Error> {
+    async fn talk(&self, child: &mut Child, bytes: &[u8], room: u64) -> Result<Answer, Error> {
         let (mut stdin, stdout, stderr) = match (child.stdin.take(), child.stdout.take(), child.stderr.take()) {
             (Some(stdin), Some(stdout), Some(stderr)) => (stdin, stdout, stderr),
             _ => return Err(crashed("it has no pipes")),
@@ -172,8 +253,8 @@ impl Inner {
             Ok(())
         };
         let text = async {
-            let text = read_at_most(stdout, self.limits.text_bytes).await?;
-            text.ok_or_else(|| self.too_much_text())
+            let output = read_within(stdout, room, self.limits.text_bytes).await?;
+            output.ok_or_else(|| self.too_much_text())
         };
         let report = async {
             let mut stderr = stderr;
@@ -189,13 +270,16 @@ impl Inner {
         Ok(Answer { status, text, report })
     }
 
-    fn judge(&self, answer: Answer) -> Result<String, Error> {
+    fn judge(&self, answer: Answer) -> Result<Text, Error> {
         let Answer { status, text, report } = answer;
         let limits = &self.limits;
         match (status.code(), status.signal()) {
-            (Some(0), _) => match String::from_utf8(text) {
-                Ok(text) if !text.contains('\0') => Ok(text),
-                _ => Err(crashed("its answer is not text")),
+            (Some(0), _) => match text {
+                Output::Longer { length } => Ok(Text::Longer { length }),
+                Output::Whole(text) => match String::from_utf8(text) {
+                    Ok(text) if !text.contains('\0') => Ok(Text::Whole(text)),
+                    _ => Err(crashed("its answer is not text")),
+                },
             },
             (Some(code), _) if code == i32::from(REFUSED) => {
                 let report: Report = serde_json::from_slice(&report).map_err(|_| crashed("its report is broken"))?;
@@ -241,7 +325,7 @@ impl Inner {
 /// What a child that ended by itself left behind.
 struct Answer {
     status: ExitStatus,
-    text: Vec<u8>,
+    text: Output,
     report: Vec<u8>,
 }
 
@@ -258,10 +342,26 @@ fn needs_no_child(bytes: &[u8], arguments: &Arguments) -> Result<bool, Error> {
     Ok(format != super::Format::Pdf)
 }
 
-/// All there is to read, or nothing where it is more than `limit` bytes.
-async fn read_at_most(stream: impl AsyncRead + Unpin, limit: u64) -> Result<Option<Vec<u8>>, Error> {
+/// What a child wrote.
+enum Output {
+    Whole(Vec<u8>),
+    Longer { length: u64 },
+}
+
+/// All there is to read, or its length where that is more than `room` bytes; nothing where it is more than `limit`.
+async fn read_within(mut stream: impl AsyncRead + Unpin, room: u64, limit: u64) -> Result<Option<Output>, Error> {
+    let broken = |_| crashed("its pipe broke");
     let mut bytes = Vec::new();
-    let read = stream.take(limit.saturating_add(1)).read_to_end(&mut bytes).await;
-    let read = read.map_err(|_| crashed("its pipe broke"))?;
-    Ok((read as u64 <= limit).then_some(bytes))
+    let mut kept = (&mut stream).take(room.min(limit).saturating_add(1));
+    let read = kept.read_to_end(&mut bytes).await.map_err(broken)? as u64;
+    if read <= room.min(limit) {
+        return Ok(Some(Output::Whole(bytes)));
+    }
+    drop(bytes);
+    let mut rest = stream.take(limit.saturating_add(1).saturating_sub(read));
+    let length = read
+        + tokio::io::copy(&mut rest, &mut tokio::io::sink())
+            .await
+            .map_err(broken)?;
+    Ok((length <= limit).then_some(Output::Longer { length }))
 }

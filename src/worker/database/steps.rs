@@ -227,11 +227,12 @@ impl Worker {
         let task = self.bridge.spawn(async move {
             let vectors = match embedder {
                 Ok(embedder) => {
-                    let reservation = memory.reserve(size as u64).await;
-                    let embedded = if can_wait {
-                        embedder.embed_behind(texts).await
+                    let (embedded, reservation) = if can_wait {
+                        let reservation = memory.reserve_behind(size as u64).await;
+                        (embedder.embed_behind(texts).await, reservation)
                     } else {
-                        embedder.embed(texts).await
+                        let reservation = memory.reserve(size as u64).await;
+                        (embedder.embed(texts).await, reservation)
                     };
                     embedded.map(|embedded| (embedded, reservation)).map_err(Failure::from)
                 }
