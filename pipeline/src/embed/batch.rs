@@ -4,7 +4,7 @@
 //! failed. Inputs wait in `queue`; what a provider sent back (429, or a rejected request that is cut in half to find the
 //! bad input) waits in `ready`, already in the form of requests, and goes first.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant, SystemTime};
@@ -14,6 +14,7 @@ use tokio::task::{Id, JoinError, JoinSet};
 
 use super::client::{Client, Trouble};
 use super::gate::{Entry, Gate, Pass, Throttle};
+use super::patience::{GREATEST_PAUSE, waits};
 use super::quota::{Budget, Quota};
 use super::{Embedded, Error, Refusal, tokens};
 
@@ -26,10 +27,6 @@ const ANSWER_BYTES: usize = 4 * 1024 * 1024;
 /// How long inputs wait for company while other requests are in flight. Ten times less than a typical answer takes, and
 /// long enough that no more than 50 requests leave per second, OpenAI's lowest paid limit (3,000 per minute).
 const LINGER: Duration = Duration::from_millis(20);
-/// Pauses up to this long are waited out here. Longer ones are given back to the callers, who hold leases.
-const GREATEST_PAUSE: Duration = Duration::from_secs(20);
-/// A document that was throttled again and again for this long is given back, too.
-const GREATEST_STAY: Duration = Duration::from_secs(60);
 /// No request is held back longer than this because of what the provider's headers say is left of its limits: gateways
 /// send nonsense in them, and a 429 still says what is true.
 const GREATEST_HOLD: Duration = Duration::from_secs(5);
@@ -161,6 +158,8 @@ pub(super) struct Batcher {
     ready: VecDeque<Batch>,
     requests: JoinSet<Outcome>,
     in_flight: HashMap<Id, InFlight>,
+    /// When vectors last came.
+    answered: Option<Instant>,
     /// Requests and tokens that the provider will take, as far as it says.
     request_budget: Option<Budget>,
     token_budget: Option<Budget>,
@@ -188,6 +187,7 @@ impl Batcher {
             ready: VecDeque::new(),
             requests: JoinSet::new(),
             in_flight: HashMap::new(),
+            answered: None,
             request_budget: None,
             token_budget: None,
             held_since: None,
@@ -272,7 +272,9 @@ impl Batcher {
     fn dispatch(&mut self, now: Instant) -> Option<Instant> {
         self.is_full = false;
         while !self.ready.is_empty() || !self.queue.is_empty() {
-            if let Some(Throttle { until, .. }) = self.gate.throttle(now) {
+            if let Some(throttle) = self.gate.throttle(now) {
+                let until = throttle.until;
+                self.give_back(now, throttle);
                 return Some(until);
             }
             if let Some(due) = self.budget_due(now) {
@@ -407,6 +409,7 @@ impl Batcher {
         match outcome {
             Ok((vectors, quota)) => {
                 self.learn(quota);
+                self.answered = Some(Instant::now());
                 self.gate.succeeded();
                 if let Some(search) = batch.search {
                     search.accepted.store(true, Ordering::Relaxed);
@@ -491,29 +494,45 @@ impl Batcher {
     }
 
     fn throttle(&mut self, batch: Batch, sent: Instant, refusal: Arc<Refusal>, told: Option<Duration>) {
-        let now = Instant::now();
-        let clocks = (now, SystemTime::now());
-        let Throttle { refusal, until, clock } = self.gate.throttled(clocks, sent, told, rand::random(), refusal);
-        let error = Error::Throttled { refusal, until: clock };
+        let clocks = (Instant::now(), SystemTime::now());
+        self.gate.throttled(clocks, sent, told, rand::random(), refusal);
         if batch.search.is_some() || batch.cut {
             self.ready.push_front(batch);
         } else {
             // Filled anew, in case a smaller request is asked for.
             self.put_back(batch.inputs);
         }
-        if until - now > GREATEST_PAUSE {
-            let ready = self.ready.drain(..).flat_map(|batch| batch.inputs);
-            let waiting: Vec<Input> = ready.chain(self.queue.drain(..)).collect();
-            self.queued = Size::default();
-            self.fail_all(&waiting, &error);
+    }
+
+    /// Gives back the documents that do not wait for the end of a pause. Those that have inputs in flight are decided on
+    /// when these are answered: their vectors would be paid for in vain.
+    fn give_back(&mut self, now: Instant, Throttle { refusal, until, clock }: Throttle) {
+        let answered = self.answered;
+        let tired = |(number, document): (&u64, &Document)| {
+            let answered = answered.filter(|_| document.missing < document.vectors.len());
+            let waits = waits(now, until, document.since, answered) && !document.reply.is_closed();
+            (!waits).then_some(*number)
+        };
+        let tired: Vec<u64> = self.documents.iter().filter_map(tired).collect();
+        if tired.is_empty() {
             return;
         }
-        // What is left of their batches is dropped when those are taken up again.
-        let tired = |(_, document): &(&u64, &Document)| until.duration_since(document.since) > GREATEST_STAY;
-        let tired: Vec<u64> = self.documents.iter().filter(tired).map(|(number, _)| *number).collect();
-        tired
-            .into_iter()
-            .for_each(|document| self.fail(document, error.clone()));
+        let requests = self.in_flight.values();
+        let sent: HashSet<u64> = requests
+            .flat_map(|request| request.batch.inputs.iter().map(|input| input.document))
+            .collect();
+        let error = Error::Throttled { refusal, until: clock };
+        for document in tired.into_iter().filter(|document| !sent.contains(document)) {
+            self.fail(document, error.clone());
+        }
+        // Now, and not when they are taken up again: their texts are in memory until then.
+        let documents = &self.documents;
+        let is_there = |input: &Input| documents.contains_key(&input.document);
+        self.ready.iter_mut().for_each(|batch| batch.inputs.retain(is_there));
+        self.ready.retain(|batch| !batch.inputs.is_empty());
+        self.queue.retain(is_there);
+        self.queued = Size::default();
+        self.queue.iter().for_each(|input| self.queued.add(input.size));
     }
 
     /// A request was too large: later ones have half its size at most. Unless one input makes up most of it: then that
@@ -583,3 +602,6 @@ impl Batcher {
         });
     }
 }
+
+#[cfg(test)]
+mod tests;

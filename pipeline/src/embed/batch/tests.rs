@@ -1,0 +1,114 @@
+//! The batcher driven by hand: no pause is waited for, the time is what the test says.
+
+use provider::{Behaviour, Provider};
+
+use super::*;
+use crate::config;
+use crate::embed::{Allowance, Gates, Settings};
+
+type Answer = oneshot::Receiver<Result<Embedded, Error>>;
+
+const PAUSE: Duration = Duration::from_secs(40);
+const THROTTLED: Behaviour = Behaviour::TooManyRequests {
+    retry_after: Some(PAUSE),
+};
+
+/// A batcher that asks for two texts at a time, in so many requests.
+fn batcher(provider: &Provider, most: usize) -> Batcher {
+    let config = config::Embedding::Openai {
+        server: None,
+        model: "text-embedding-3-small".to_owned(),
+        dimensions: 8,
+        user: None,
+        api_key_name: "OPENAI_API_KEY".to_owned(),
+        base_url: None,
+    };
+    let settings = Settings {
+        base_url: provider.base_url(),
+        api_version: None,
+        api_key: None,
+        timeout: Duration::from_secs(20),
+        max_requests_in_flight: most,
+        allowance: Allowance::default(),
+        gates: Gates::default(),
+    };
+    let client = Client::new(&config, &settings, false).unwrap();
+    let gate = settings.gates.of("server", None, settings.allowance, most);
+    let mut batcher = Batcher::new(client, gate);
+    batcher.limit.inputs = 2;
+    batcher
+}
+
+fn admit(batcher: &mut Batcher, name: &str, count: usize) -> Answer {
+    let (reply, answer) = oneshot::channel();
+    batcher.admit(Work {
+        texts: (0..count).map(|number| format!("{name} number{number}")).collect(),
+        cut: Vec::new(),
+        can_wait: false,
+        reply,
+    });
+    answer
+}
+
+/// Waits for one answer and sends what may be sent then, as if all of this was so much later.
+async fn answered(batcher: &mut Batcher, later: Duration) {
+    let next = tokio::time::timeout(Duration::from_secs(20), batcher.requests.join_next_with_id());
+    let finished = next
+        .await
+        .expect("the provider answers")
+        .expect("a request is in flight");
+    batcher.finish(finished);
+    batcher.dispatch(Instant::now() + later);
+}
+
+#[tokio::test]
+async fn vectors_that_are_there_wait_for_the_end_of_a_pause() {
+    let provider = Provider::start();
+    provider.behave_times(1, Behaviour::Well);
+    provider.behave_times(1, THROTTLED);
+    let mut batcher = batcher(&provider, 1);
+    let mut paid = admit(&mut batcher, "paid", 6);
+    let mut unpaid = admit(&mut batcher, "unpaid", 2);
+    batcher.dispatch(Instant::now());
+    answered(&mut batcher, Duration::ZERO).await;
+    answered(&mut batcher, Duration::ZERO).await;
+    assert!(matches!(unpaid.try_recv(), Ok(Err(Error::Throttled { .. }))));
+    assert_eq!((batcher.queue.len(), batcher.queued.inputs), (4, 4));
+    assert!(paid.try_recv().is_err(), "it waits");
+    batcher.dispatch(Instant::now() + PAUSE);
+    answered(&mut batcher, PAUSE).await;
+    answered(&mut batcher, PAUSE).await;
+    assert_eq!(paid.try_recv().unwrap().unwrap().vectors.len(), 6);
+    assert_eq!(provider.counts().inputs, 6, "each is paid for once");
+}
+
+#[tokio::test]
+async fn inputs_in_flight_are_not_paid_for_in_vain() {
+    let provider = Provider::start();
+    provider.behave_times(1, THROTTLED);
+    provider.behave_times(1, Behaviour::Slow(Duration::from_millis(200)));
+    let mut batcher = batcher(&provider, 2);
+    let mut answer = admit(&mut batcher, "a", 4);
+    batcher.dispatch(Instant::now());
+    answered(&mut batcher, Duration::ZERO).await;
+    answered(&mut batcher, Duration::ZERO).await;
+    assert!(answer.try_recv().is_err(), "it waits");
+    batcher.dispatch(Instant::now() + PAUSE);
+    answered(&mut batcher, PAUSE).await;
+    assert_eq!(answer.try_recv().unwrap().unwrap().vectors.len(), 4);
+    assert_eq!(provider.counts().inputs, 4, "each is paid for once");
+}
+
+#[tokio::test]
+async fn a_burst_of_refusals_gives_back_who_has_nothing_yet() {
+    let provider = Provider::start();
+    provider.behave(THROTTLED);
+    let mut batcher = batcher(&provider, 2);
+    let mut answer = admit(&mut batcher, "a", 10);
+    batcher.dispatch(Instant::now());
+    answered(&mut batcher, Duration::ZERO).await;
+    assert!(answer.try_recv().is_err(), "the other request may be answered yet");
+    answered(&mut batcher, Duration::ZERO).await;
+    assert!(matches!(answer.try_recv(), Ok(Err(Error::Throttled { .. }))));
+    assert!(batcher.documents.is_empty() && batcher.queue.is_empty());
+}
