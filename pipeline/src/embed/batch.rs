@@ -271,13 +271,18 @@ impl Batcher {
     /// Sends what may be sent. Returns when there will be more to do, if that is a matter of time.
     fn dispatch(&mut self, now: Instant) -> Option<Instant> {
         self.is_full = false;
-        while !self.ready.is_empty() || !self.queue.is_empty() {
+        loop {
+            self.skip_unwanted();
+            if self.ready.is_empty() && self.queue.is_empty() {
+                break;
+            }
             if let Some(throttle) = self.gate.throttle(now) {
                 let until = throttle.until;
                 self.give_back(now, throttle);
                 return Some(until);
             }
-            if let Some(due) = self.budget_due(now) {
+            let tokens = self.next_tokens();
+            if let Some(due) = self.budget_due(now, tokens) {
                 let held_since = *self.held_since.get_or_insert(now);
                 let due = due.min(held_since + GREATEST_HOLD);
                 if due > now {
@@ -289,7 +294,7 @@ impl Batcher {
             {
                 return Some(due);
             }
-            let pass = match self.gate.look(now, self.next_tokens()) {
+            let pass = match self.gate.look(now, tokens) {
                 Entry::Open(pass) => pass,
                 Entry::Paused(until) => return Some(until),
                 Entry::Full => {
@@ -298,10 +303,7 @@ impl Batcher {
                 }
             };
             let batch = match self.ready.pop_front() {
-                Some(mut batch) => {
-                    batch.inputs.retain(|input| self.is_wanted(input));
-                    batch
-                }
+                Some(batch) => batch,
                 None => Batch {
                     inputs: self.fill(),
                     search: None,
@@ -314,24 +316,45 @@ impl Batcher {
         None
     }
 
-    /// When the provider's budget allows the next request, if that is later than `now`.
-    fn budget_due(&self, now: Instant) -> Option<Instant> {
-        let tokens = self.next_tokens();
+    /// When the provider's budget allows a request of so many tokens, if that is later than `now`.
+    fn budget_due(&self, now: Instant, tokens: usize) -> Option<Instant> {
         let requests = self.request_budget.as_ref().map(|budget| budget.due(now, 1.0));
         let tokens = self.token_budget.as_ref().map(|budget| budget.due(now, tokens as f64));
         requests.max(tokens).filter(|due| *due > now)
     }
 
-    /// Tokens of the next request.
-    fn next_tokens(&self) -> usize {
-        match self.ready.front() {
-            Some(batch) => batch.inputs.iter().map(|input| input.size.tokens).sum(),
-            None => {
-                // One that is longer goes alone.
-                let first = self.queue.front().map_or(0, |input| input.size.tokens);
-                self.queued.tokens.min(self.limit.tokens).max(first)
+    /// Drops what nobody wants any more and is the next to be sent: the next request holds something then.
+    fn skip_unwanted(&mut self) {
+        while let Some(mut batch) = self.ready.pop_front() {
+            batch.inputs.retain(|input| self.is_wanted(input));
+            if !batch.inputs.is_empty() {
+                self.ready.push_front(batch);
+                break;
             }
         }
+        while let Some(input) = self.queue.pop_front() {
+            if self.is_wanted(&input) {
+                self.queue.push_front(input);
+                break;
+            }
+            self.queued.remove(input.size);
+        }
+    }
+
+    /// Tokens of the next request. What is charged is never corrected, so that it is no use to guess.
+    fn next_tokens(&self) -> usize {
+        if let Some(batch) = self.ready.front() {
+            return batch.inputs.iter().map(|input| input.size.tokens).sum();
+        }
+        let mut size = Size::default();
+        // As `fill` does.
+        for input in self.queue.iter().filter(|input| self.wants(input)) {
+            if size.inputs > 0 && !size.fits(input.size, self.limit) {
+                break;
+            }
+            size.add(input.size);
+        }
+        size.tokens
     }
 
     /// Until when the queue waits for more inputs; `None` when a request can be filled, or none is in flight.
@@ -363,16 +386,19 @@ impl Batcher {
         inputs
     }
 
-    /// Whether its document has neither failed nor been given up by its caller; the latter is forgotten here.
+    /// Whether its document has neither failed nor been given up by its caller.
+    fn wants(&self, input: &Input) -> bool {
+        let document = self.documents.get(&input.document);
+        document.is_some_and(|document| !document.reply.is_closed())
+    }
+
+    /// The same; a document that was given up is forgotten.
     fn is_wanted(&mut self, input: &Input) -> bool {
-        let Some(document) = self.documents.get(&input.document) else {
-            return false;
-        };
-        if document.reply.is_closed() {
+        let is_wanted = self.wants(input);
+        if !is_wanted {
             self.documents.remove(&input.document);
-            return false;
         }
-        true
+        is_wanted
     }
 
     fn send(&mut self, batch: Batch, pass: Pass, now: Instant) {

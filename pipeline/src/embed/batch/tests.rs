@@ -15,6 +15,10 @@ const THROTTLED: Behaviour = Behaviour::TooManyRequests {
 
 /// A batcher that asks for two texts at a time, in so many requests.
 fn batcher(provider: &Provider, most: usize) -> Batcher {
+    batcher_that_may(provider, most, Allowance::default())
+}
+
+fn batcher_that_may(provider: &Provider, most: usize, allowance: Allowance) -> Batcher {
     let config = config::Embedding::Openai {
         server: None,
         model: "text-embedding-3-small".to_owned(),
@@ -29,11 +33,11 @@ fn batcher(provider: &Provider, most: usize) -> Batcher {
         api_key: None,
         timeout: Duration::from_secs(20),
         max_requests_in_flight: most,
-        allowance: Allowance::default(),
+        allowance,
         gates: Gates::default(),
     };
     let client = Client::new(&config, &settings, false).unwrap();
-    let gate = settings.gates.of("server", None, settings.allowance, most);
+    let gate = settings.gates.of("server", None, allowance, most);
     let mut batcher = Batcher::new(client, gate);
     batcher.limit.inputs = 2;
     batcher
@@ -111,4 +115,35 @@ async fn a_burst_of_refusals_gives_back_who_has_nothing_yet() {
     answered(&mut batcher, Duration::ZERO).await;
     assert!(matches!(answer.try_recv(), Ok(Err(Error::Throttled { .. }))));
     assert!(batcher.documents.is_empty() && batcher.queue.is_empty());
+}
+
+#[tokio::test]
+async fn a_request_is_charged_for_what_it_holds() {
+    let provider = Provider::start();
+    // 200 tokens may be spent at once: twice as much as all the texts have.
+    let allowance = Allowance {
+        requests_per_minute: None,
+        tokens_per_minute: Some(2000),
+    };
+    let mut batcher = batcher_that_may(&provider, 8, allowance);
+    let _answer = admit(&mut batcher, "a", 20);
+    assert!(batcher.queued.tokens <= 100, "{:?}", batcher.queued);
+    batcher.dispatch(Instant::now());
+    assert_eq!(batcher.in_flight.len(), 8);
+}
+
+#[tokio::test]
+async fn what_nobody_wants_any_more_is_not_charged() {
+    let provider = Provider::start();
+    // One request may be sent at once.
+    let allowance = Allowance {
+        requests_per_minute: Some(10),
+        tokens_per_minute: None,
+    };
+    let mut batcher = batcher_that_may(&provider, 8, allowance);
+    drop(admit(&mut batcher, "unwanted", 2));
+    batcher.dispatch(Instant::now());
+    let _answer = admit(&mut batcher, "wanted", 2);
+    batcher.dispatch(Instant::now());
+    assert_eq!(batcher.in_flight.len(), 1);
 }
