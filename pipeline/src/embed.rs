@@ -18,6 +18,7 @@ mod patience;
 mod protocol;
 mod quota;
 mod refusal;
+mod size;
 mod tokens;
 mod vector;
 mod voyageai;

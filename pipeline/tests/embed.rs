@@ -493,6 +493,39 @@ async fn a_server_with_smaller_requests_is_learnt() {
 }
 
 #[tokio::test]
+async fn a_server_that_takes_larger_requests_again_gets_them() {
+    let provider = Provider::start();
+    provider.behave(Behaviour::AtMost(64));
+    let embedder = embedder(&provider);
+    // Sixteen full requests of texts of one length: halved again and again, they are full ones of 64.
+    let texts: Vec<String> = (10_000..10_000 + 16 * 2048)
+        .map(|number| format!("number{number}"))
+        .collect();
+    in_time(embedder.embed(texts.clone())).await.unwrap();
+    let failed = provider.counts().failed_requests;
+    // Five halvings and a try or two, each by all that are in flight together.
+    assert!(failed < 60, "{failed}");
+    let full = provider
+        .seen()
+        .iter()
+        .rev()
+        .take(50)
+        .filter(|request| request.texts.len() == 64)
+        .count();
+    assert!(full > 40, "a try that is refused has no consequences: {full}");
+    provider.behave(Behaviour::Well);
+    in_time(embedder.embed(texts)).await.unwrap();
+    let largest = provider
+        .seen()
+        .iter()
+        .map(|request| request.texts.len())
+        .rev()
+        .take(100)
+        .max();
+    assert!(largest.unwrap() >= 128, "{largest:?}");
+}
+
+#[tokio::test]
 async fn a_server_without_base64_is_learnt() {
     let provider = Provider::start();
     let refusal = r#"{"error":{"message":"unsupported value","param":"encoding_format"}}"#;
@@ -531,6 +564,30 @@ async fn a_short_pause_is_waited_out() {
     let seen = provider.seen();
     assert!(seen[1].at - seen[0].at >= PAUSE, "{:?}", seen[1].at - seen[0].at);
     assert!(seen.len() <= 3);
+}
+
+#[tokio::test]
+async fn a_server_that_is_busy_is_left_alone_as_long_as_it_says() {
+    const PAUSE: Duration = Duration::from_secs(1);
+    let provider = Provider::start();
+    let embedder = embedder(&provider);
+    provider.behave_times(
+        1,
+        Behaviour::Answer {
+            status: 503,
+            headers: vec![("retry-after".to_owned(), "1".to_owned())],
+            body: "<html>".to_owned(),
+        },
+    );
+    let error = in_time(embedder.embed(texts(1, "a"))).await.unwrap_err();
+    assert_eq!(
+        error.class(),
+        Class::Transient,
+        "it counts, as a server may be busy for ever"
+    );
+    in_time(embedder.embed(texts(1, "a"))).await.unwrap();
+    let seen = provider.seen();
+    assert!(seen[1].at - seen[0].at >= PAUSE, "{:?}", seen[1].at - seen[0].at);
 }
 
 #[tokio::test]

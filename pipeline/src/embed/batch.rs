@@ -16,12 +16,11 @@ use super::client::{Client, Trouble};
 use super::gate::{Entry, Gate, Pass, Throttle};
 use super::patience::{GREATEST_PAUSE, waits};
 use super::quota::{Budget, Quota};
-use super::{Embedded, Error, Refusal, tokens};
+use super::size::{Most, Size};
+use super::{Embedded, Error, Refusal};
 
 /// Most bytes of inputs in a request, as JSON: gateways in front of models refuse bodies of more than a few MB.
 const REQUEST_BYTES: usize = 4 * 1024 * 1024;
-/// Bytes that JSON adds to each input.
-const INPUT_BYTES: usize = 3;
 /// Most bytes of vectors in an answer, which is in memory whole, in two forms for a moment.
 const ANSWER_BYTES: usize = 4 * 1024 * 1024;
 /// How long inputs wait for company while other requests are in flight. Ten times less than a typical answer takes, and
@@ -68,50 +67,6 @@ impl Input {
     }
 }
 
-/// Of one input, of a request, or of the queue.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Size {
-    inputs: usize,
-    tokens: usize,
-    bytes: usize,
-}
-
-impl Size {
-    fn of(text: &str) -> Size {
-        // Control characters become \u0000, quotes and backslashes two bytes. Counted in two goes over the text, which compilers make
-        // wide instructions of.
-        let control = text.bytes().filter(|byte| *byte < 0x20).count();
-        let quoted = text.bytes().filter(|byte| matches!(byte, b'"' | b'\\')).count();
-        Size {
-            inputs: 1,
-            tokens: tokens::estimate(text),
-            bytes: text.len() + 5 * control + quoted + INPUT_BYTES,
-        }
-    }
-
-    fn add(&mut self, other: Size) {
-        self.inputs += other.inputs;
-        self.tokens += other.tokens;
-        self.bytes += other.bytes;
-    }
-
-    fn remove(&mut self, other: Size) {
-        self.inputs -= other.inputs;
-        self.tokens -= other.tokens;
-        self.bytes -= other.bytes;
-    }
-
-    fn reaches(&self, limit: Size) -> bool {
-        self.inputs >= limit.inputs || self.tokens >= limit.tokens || self.bytes >= limit.bytes
-    }
-
-    fn fits(&self, more: Size, limit: Size) -> bool {
-        self.inputs + more.inputs <= limit.inputs
-            && self.tokens + more.tokens <= limit.tokens
-            && self.bytes + more.bytes <= limit.bytes
-    }
-}
-
 /// The inputs of a request.
 struct Batch {
     inputs: Vec<Input>,
@@ -119,6 +74,14 @@ struct Batch {
     search: Option<Arc<Search>>,
     /// The provider shall cut it to what the model takes. Only for a single input, so that it is known which was cut.
     cut: bool,
+}
+
+impl Batch {
+    fn size(&self) -> Size {
+        let mut size = Size::default();
+        self.inputs.iter().for_each(|input| size.add(input.size));
+        size
+    }
 }
 
 /// What became of the parts of a rejected request.
@@ -149,8 +112,8 @@ pub(super) struct Batcher {
     gate: Gate,
     /// The last request had to wait because as many as may be are at the server.
     is_full: bool,
-    /// Most of a request; smaller once the provider said so.
-    limit: Size,
+    /// Of a request.
+    most: Most,
     documents: HashMap<u64, Document>,
     next_document: u64,
     queue: VecDeque<Input>,
@@ -173,11 +136,11 @@ impl Batcher {
         let answers = (ANSWER_BYTES / (client.dimensions().max(1) * size_of::<f32>())).max(1);
         Batcher {
             client: Arc::new(client),
-            limit: Size {
+            most: Most::new(Size {
                 inputs: limits.inputs.min(answers),
                 tokens: limits.tokens.min(gate.greatest_tokens()),
                 bytes: REQUEST_BYTES,
-            },
+            }),
             gate,
             is_full: false,
             documents: HashMap::new(),
@@ -344,12 +307,12 @@ impl Batcher {
     /// Tokens of the next request. What is charged is never corrected, so that it is no use to guess.
     fn next_tokens(&self) -> usize {
         if let Some(batch) = self.ready.front() {
-            return batch.inputs.iter().map(|input| input.size.tokens).sum();
+            return batch.size().tokens;
         }
-        let mut size = Size::default();
+        let (mut size, most) = (Size::default(), self.most.get());
         // As `fill` does.
         for input in self.queue.iter().filter(|input| self.wants(input)) {
-            if size.inputs > 0 && !size.fits(input.size, self.limit) {
+            if size.inputs > 0 && !size.fits(input.size, most) {
                 break;
             }
             size.add(input.size);
@@ -359,7 +322,7 @@ impl Batcher {
 
     /// Until when the queue waits for more inputs; `None` when a request can be filled, or none is in flight.
     fn company_due(&self) -> Option<Instant> {
-        if self.requests.is_empty() || self.queued.reaches(self.limit) {
+        if self.requests.is_empty() || self.queued.reaches(self.most.get()) {
             return None;
         }
         let oldest = self.documents.get(&self.queue.front()?.document)?;
@@ -369,13 +332,13 @@ impl Batcher {
     /// Takes a request's worth of inputs off the queue: at least one, however large.
     fn fill(&mut self) -> Vec<Input> {
         let mut inputs: Vec<Input> = Vec::new();
-        let mut size = Size::default();
+        let (mut size, most) = (Size::default(), self.most.get());
         while let Some(next) = self.queue.pop_front() {
             if !self.is_wanted(&next) {
                 self.queued.remove(next.size);
                 continue;
             }
-            if !inputs.is_empty() && !size.fits(next.size, self.limit) {
+            if !inputs.is_empty() && !size.fits(next.size, most) {
                 self.queue.push_front(next);
                 break;
             }
@@ -409,7 +372,7 @@ impl Batcher {
             budget.spend(now, 1.0);
         }
         if let Some(budget) = &mut self.token_budget {
-            budget.spend(now, batch.inputs.iter().map(|input| input.size.tokens as f64).sum());
+            budget.spend(now, batch.size().tokens as f64);
         }
         self.held_since = None;
         let client = self.client.clone();
@@ -437,18 +400,31 @@ impl Batcher {
                 self.learn(quota);
                 self.answered = Some(Instant::now());
                 self.gate.succeeded();
+                self.most.succeeded();
                 if let Some(search) = batch.search {
                     search.accepted.store(true, Ordering::Relaxed);
                 }
                 std::iter::zip(batch.inputs, vectors).for_each(|(input, vector)| self.place(&input, vector, batch.cut));
             }
-            Err(Trouble::Failed(error)) => self.fail_all(&batch.inputs, &error),
+            Err(Trouble::Failed(error)) => {
+                self.slow_down(&batch, sent, &error);
+                self.fail_all(&batch.inputs, &error);
+            }
+            Err(Trouble::Busy { refusal, retry_after }) => {
+                let clocks = (Instant::now(), SystemTime::now());
+                self.gate
+                    .throttled(clocks, sent, Some(retry_after), rand::random(), refusal.clone());
+                self.fail_all(&batch.inputs, &Error::Server(refusal));
+            }
             Err(Trouble::Throttled {
                 refusal,
                 retry_after,
                 quota,
             }) => {
                 self.learn(quota);
+                if quota.tokens.is_none() && self.gate.is_stuck(Instant::now()) {
+                    self.most.too_slow(Instant::now(), sent, batch.size().tokens);
+                }
                 self.throttle(batch, sent, refusal, retry_after);
             }
             Err(Trouble::TooLarge(refusal)) if !alone => self.shrink(batch, &refusal),
@@ -474,8 +450,22 @@ impl Batcher {
         }
         if let Some(level) = quota.tokens {
             self.token_budget = Some(Budget::new(level, now));
-            // A request of more than the whole budget would never be let in, and one of all of it only when nothing else is.
-            self.limit.tokens = self.limit.tokens.min((level.limit / 2.0) as usize).max(1);
+            self.most.show_budget(level.limit);
+        }
+    }
+
+    /// A server that cannot keep up is asked for less at a time, or it goes on doing work whose answers come too late.
+    fn slow_down(&mut self, batch: &Batch, sent: Instant, error: &Error) {
+        let now = Instant::now();
+        match error {
+            Error::TimedOut { .. } => {
+                self.gate.overloaded(now, sent);
+                let beside = self.in_flight.values().map(|request| request.batch.size().tokens);
+                let tokens = beside.fold(batch.size().tokens, usize::max);
+                self.most.too_slow(now, sent, tokens);
+            }
+            Error::Server(_) | Error::Connection { .. } => self.gate.overloaded(now, sent),
+            _ => {}
         }
     }
 
@@ -561,20 +551,15 @@ impl Batcher {
         self.queue.iter().for_each(|input| self.queued.add(input.size));
     }
 
-    /// A request was too large: later ones have half its size at most. Unless one input makes up most of it: then that
-    /// one is to blame, and is found as a rejected one is.
+    /// A request was too large: later ones are smaller. Unless one input makes up most of it: then that one is to blame, and
+    /// is found as a rejected one is.
     fn shrink(&mut self, batch: Batch, refusal: &Refusal) {
-        let mut size = Size::default();
-        batch.inputs.iter().for_each(|input| size.add(input.size));
+        let size = batch.size();
         if batch.inputs.iter().any(|input| input.size.bytes > size.bytes / 2) {
             self.halve(batch);
             return;
         }
-        self.limit.inputs = self.limit.inputs.min(size.inputs.div_ceil(2));
-        if !refusal.is("array_above_max_length") {
-            self.limit.tokens = self.limit.tokens.min(size.tokens.div_ceil(2));
-            self.limit.bytes = self.limit.bytes.min(size.bytes.div_ceil(2));
-        }
+        self.most.refused(size, refusal.is("array_above_max_length"));
         self.put_back(batch.inputs);
     }
 

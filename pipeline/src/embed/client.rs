@@ -14,7 +14,9 @@ use super::protocol::{self, Fault, KeyHeader, Limits, Protocol, Request};
 use super::quota::Quota;
 use super::{Error, Refusal, Settings};
 use crate::config;
+use crate::retry::GREATEST_DELAY;
 use crate::secret::Secret;
+
 /// A connection that takes longer than this will not come; the rest of the time-out is for the answer.
 const GREATEST_CONNECT_TIME: Duration = Duration::from_secs(10);
 /// Most bytes of an answer per dimension (a float as text) and per vector, and for all the rest. More is not read.
@@ -32,6 +34,11 @@ pub(super) enum Trouble {
         refusal: Arc<Refusal>,
         retry_after: Option<Duration>,
         quota: Quota,
+    },
+    /// 503 with a time: the documents of the request fail, and others wait for so long.
+    Busy {
+        refusal: Arc<Refusal>,
+        retry_after: Duration,
     },
     /// One or more of the inputs are not acceptable.
     Rejected(Arc<Refusal>),
@@ -326,6 +333,13 @@ impl Client {
             ),
             413 => Trouble::TooLarge(refusal),
             400 | 422 => Trouble::Rejected(refusal),
+            503 => match retry_after(headers, SystemTime::now()) {
+                Some(told) => Trouble::Busy {
+                    refusal,
+                    retry_after: told.min(GREATEST_DELAY),
+                },
+                None => Trouble::Failed(Error::Server(refusal)),
+            },
             // 424: Text Embeddings Inference, when its model failed.
             408 | 409 | 424 | 425 | 500.. => Trouble::Failed(Error::Server(refusal)),
             _ => Trouble::Failed(Error::Answer(refusal.to_string())),
