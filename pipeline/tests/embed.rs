@@ -386,6 +386,51 @@ async fn documents_that_can_wait_go_behind_those_that_came_later() {
 }
 
 #[tokio::test]
+async fn documents_that_can_wait_go_behind_others_also_when_they_are_sent_again() {
+    let provider = Provider::start_with(provider::Options {
+        latency: Duration::from_millis(300),
+        ..provider::Options::default()
+    })
+    .unwrap();
+    provider.behave_times(
+        1,
+        Behaviour::TooManyRequests {
+            retry_after: Some(Duration::from_millis(500)),
+        },
+    );
+    let settings = Settings {
+        max_requests_in_flight: 1,
+        ..settings(&provider)
+    };
+    let embedder = Embedder::new(&model("some-model", DIMENSIONS), settings).unwrap();
+    let ask = |name: &'static str, can_wait: bool| {
+        let embedder = embedder.clone();
+        tokio::spawn(async move {
+            if can_wait {
+                embedder.embed_behind(texts(2, name)).await
+            } else {
+                embedder.embed(texts(2, name)).await
+            }
+        })
+    };
+    let old = ask("old", true);
+    until(|| provider.counts().in_flight == 1).await;
+    let new = ask("new", false);
+    until(|| embedder.throttled_until().is_some()).await;
+    let newer = ask("newer", false);
+    for answer in [old, new, newer] {
+        in_time(answer).await.unwrap().unwrap();
+    }
+    let sent: Vec<String> = provider
+        .seen()
+        .into_iter()
+        .skip(1)
+        .flat_map(|request| request.texts)
+        .collect();
+    assert_eq!(sent, [texts(2, "new"), texts(2, "newer"), texts(2, "old")].concat());
+}
+
+#[tokio::test]
 async fn an_idle_embedder_does_not_wait_for_company() {
     let provider = Provider::start();
     let embedder = embedder(&provider);

@@ -223,12 +223,16 @@ impl Batcher {
 
     /// Where the inputs of a document belong in the queue: behind all others, or before those that can wait.
     fn place_in_queue(&self, can_wait: bool) -> usize {
-        let end = self.queue.len();
-        // Mostly all of them are of one kind, and nothing has to be looked for.
-        if can_wait || self.queue.back().is_none_or(|last| !last.can_wait) {
-            return end;
+        if can_wait {
+            self.queue.len()
+        } else {
+            self.first_that_can_wait()
         }
-        self.queue.iter().position(|input| input.can_wait).unwrap_or(end)
+    }
+
+    /// The queue has first what somebody waits for, then what can wait.
+    fn first_that_can_wait(&self) -> usize {
+        self.queue.partition_point(|input| !input.can_wait)
     }
 
     /// Sends what may be sent. Returns when there will be more to do, if that is a matter of time.
@@ -563,11 +567,14 @@ impl Batcher {
         self.put_back(batch.inputs);
     }
 
+    /// To the front of the queue, each before those of its kind.
     fn put_back(&mut self, inputs: Vec<Input>) {
-        for input in inputs.into_iter().rev() {
-            self.queued.add(input.size);
-            self.queue.push_front(input);
-        }
+        inputs.iter().for_each(|input| self.queued.add(input.size));
+        let (waiting, others): (Vec<Input>, Vec<Input>) = inputs.into_iter().partition(|input| input.can_wait);
+        let mut behind = self.queue.split_off(self.first_that_can_wait());
+        self.queue.extend(waiting);
+        self.queue.append(&mut behind);
+        others.into_iter().rev().for_each(|input| self.queue.push_front(input));
     }
 
     /// Goes on looking for the bad inputs of a rejected request, or gives up.
