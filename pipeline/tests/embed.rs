@@ -295,6 +295,19 @@ async fn a_failed_request_is_sent_again_only_if_it_was_cut_before_an_answer() {
 }
 
 #[tokio::test]
+async fn a_request_that_is_cut_after_a_while_may_have_been_paid_for() {
+    let provider = Provider::start_with(provider::Options {
+        latency: Duration::from_millis(1500),
+        ..provider::Options::default()
+    })
+    .unwrap();
+    provider.behave(Behaviour::Close);
+    let error = in_time(embedder(&provider).embed(texts(1, "a"))).await.unwrap_err();
+    assert!(matches!(error, Error::Connection { .. }), "{error}");
+    assert_eq!(provider.counts().requests, 1);
+}
+
+#[tokio::test]
 async fn nobody_listening_is_transient_and_a_missing_key_has_a_hint() {
     let gone = Provider::start();
     let settings_of_gone = settings(&gone);
