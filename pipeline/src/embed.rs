@@ -14,9 +14,11 @@ mod limiter;
 mod mistral;
 mod ollama;
 mod openai;
+mod patience;
 mod protocol;
 mod quota;
 mod refusal;
+mod size;
 mod tokens;
 mod vector;
 mod voyageai;
@@ -289,7 +291,8 @@ impl Embedder {
     ///
     /// # Errors
     /// See [`Error`]. A short pause that the provider asked for is waited out here; a long one is
-    /// [`Error::Throttled`].
+    /// [`Error::Throttled`], unless some of the vectors are there already: then a quarter of an hour is waited out, because
+    /// they would be paid for again.
     pub async fn embed(&self, texts: Vec<String>) -> Result<Embedded, Error> {
         self.ask(texts, false).await
     }

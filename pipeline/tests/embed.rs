@@ -295,6 +295,19 @@ async fn a_failed_request_is_sent_again_only_if_it_was_cut_before_an_answer() {
 }
 
 #[tokio::test]
+async fn a_request_that_is_cut_after_a_while_may_have_been_paid_for() {
+    let provider = Provider::start_with(provider::Options {
+        latency: Duration::from_millis(1500),
+        ..provider::Options::default()
+    })
+    .unwrap();
+    provider.behave(Behaviour::Close);
+    let error = in_time(embedder(&provider).embed(texts(1, "a"))).await.unwrap_err();
+    assert!(matches!(error, Error::Connection { .. }), "{error}");
+    assert_eq!(provider.counts().requests, 1);
+}
+
+#[tokio::test]
 async fn nobody_listening_is_transient_and_a_missing_key_has_a_hint() {
     let gone = Provider::start();
     let settings_of_gone = settings(&gone);
@@ -383,6 +396,51 @@ async fn documents_that_can_wait_go_behind_those_that_came_later() {
     assert_eq!(sent[..4], [named("new0"), named("new1")].concat());
     assert_eq!(sent[4], "old0 number0");
     assert_eq!(sent.len(), 3004);
+}
+
+#[tokio::test]
+async fn documents_that_can_wait_go_behind_others_also_when_they_are_sent_again() {
+    let provider = Provider::start_with(provider::Options {
+        latency: Duration::from_millis(300),
+        ..provider::Options::default()
+    })
+    .unwrap();
+    provider.behave_times(
+        1,
+        Behaviour::TooManyRequests {
+            retry_after: Some(Duration::from_millis(500)),
+        },
+    );
+    let settings = Settings {
+        max_requests_in_flight: 1,
+        ..settings(&provider)
+    };
+    let embedder = Embedder::new(&model("some-model", DIMENSIONS), settings).unwrap();
+    let ask = |name: &'static str, can_wait: bool| {
+        let embedder = embedder.clone();
+        tokio::spawn(async move {
+            if can_wait {
+                embedder.embed_behind(texts(2, name)).await
+            } else {
+                embedder.embed(texts(2, name)).await
+            }
+        })
+    };
+    let old = ask("old", true);
+    until(|| provider.counts().in_flight == 1).await;
+    let new = ask("new", false);
+    until(|| embedder.throttled_until().is_some()).await;
+    let newer = ask("newer", false);
+    for answer in [old, new, newer] {
+        in_time(answer).await.unwrap().unwrap();
+    }
+    let sent: Vec<String> = provider
+        .seen()
+        .into_iter()
+        .skip(1)
+        .flat_map(|request| request.texts)
+        .collect();
+    assert_eq!(sent, [texts(2, "new"), texts(2, "newer"), texts(2, "old")].concat());
 }
 
 #[tokio::test]
@@ -493,6 +551,39 @@ async fn a_server_with_smaller_requests_is_learnt() {
 }
 
 #[tokio::test]
+async fn a_server_that_takes_larger_requests_again_gets_them() {
+    let provider = Provider::start();
+    provider.behave(Behaviour::AtMost(64));
+    let embedder = embedder(&provider);
+    // Sixteen full requests of texts of one length: halved again and again, they are full ones of 64.
+    let texts: Vec<String> = (10_000..10_000 + 16 * 2048)
+        .map(|number| format!("number{number}"))
+        .collect();
+    in_time(embedder.embed(texts.clone())).await.unwrap();
+    let failed = provider.counts().failed_requests;
+    // Five halvings and a try or two, each by all that are in flight together.
+    assert!(failed < 60, "{failed}");
+    let full = provider
+        .seen()
+        .iter()
+        .rev()
+        .take(50)
+        .filter(|request| request.texts.len() == 64)
+        .count();
+    assert!(full > 40, "a try that is refused has no consequences: {full}");
+    provider.behave(Behaviour::Well);
+    in_time(embedder.embed(texts)).await.unwrap();
+    let largest = provider
+        .seen()
+        .iter()
+        .map(|request| request.texts.len())
+        .rev()
+        .take(100)
+        .max();
+    assert!(largest.unwrap() >= 128, "{largest:?}");
+}
+
+#[tokio::test]
 async fn a_server_without_base64_is_learnt() {
     let provider = Provider::start();
     let refusal = r#"{"error":{"message":"unsupported value","param":"encoding_format"}}"#;
@@ -531,6 +622,30 @@ async fn a_short_pause_is_waited_out() {
     let seen = provider.seen();
     assert!(seen[1].at - seen[0].at >= PAUSE, "{:?}", seen[1].at - seen[0].at);
     assert!(seen.len() <= 3);
+}
+
+#[tokio::test]
+async fn a_server_that_is_busy_is_left_alone_as_long_as_it_says() {
+    const PAUSE: Duration = Duration::from_secs(1);
+    let provider = Provider::start();
+    let embedder = embedder(&provider);
+    provider.behave_times(
+        1,
+        Behaviour::Answer {
+            status: 503,
+            headers: vec![("retry-after".to_owned(), "1".to_owned())],
+            body: "<html>".to_owned(),
+        },
+    );
+    let error = in_time(embedder.embed(texts(1, "a"))).await.unwrap_err();
+    assert_eq!(
+        error.class(),
+        Class::Transient,
+        "it counts, as a server may be busy for ever"
+    );
+    in_time(embedder.embed(texts(1, "a"))).await.unwrap();
+    let seen = provider.seen();
+    assert!(seen[1].at - seen[0].at >= PAUSE, "{:?}", seen[1].at - seen[0].at);
 }
 
 #[tokio::test]

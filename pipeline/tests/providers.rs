@@ -365,6 +365,26 @@ async fn answers_that_make_no_sense_are_refused() {
     }
 }
 
+/// As TEI writes numbers that JSON does not have.
+#[tokio::test]
+async fn a_vector_with_null_fails_its_document_and_no_other() {
+    let provider = Provider::start();
+    let config = json!({ "implementation": "litellm", "model": "huggingface/some/model", "dimensions": 2 });
+    let subject = Subject::new(Api::Huggingface, config.clone(), "", json!({}), 32);
+    let config = serde_json::from_value(config).unwrap();
+    let embedder = Embedder::new(&config, subject.settings(&provider)).unwrap();
+    provider.behave(Behaviour::Answer {
+        status: 200,
+        headers: Vec::new(),
+        body: "[[0.5, null], [0.5, 0.25]]".to_owned(),
+    });
+    let [bad, good] = ["bad", "good"].map(|text| embedder.embed(vec![text.to_owned()]));
+    let (bad, good) = in_time(futures_util::future::join(bad, good)).await;
+    assert_eq!(good.unwrap().vectors, [[0.5, 0.25]]);
+    let error = bad.unwrap_err();
+    assert_eq!(error.class(), Class::Unknown, "{error}");
+}
+
 #[tokio::test]
 async fn refusals_have_their_class_and_show_no_key() {
     let provider = Provider::start();

@@ -4,7 +4,7 @@
 //! failed. Inputs wait in `queue`; what a provider sent back (429, or a rejected request that is cut in half to find the
 //! bad input) waits in `ready`, already in the form of requests, and goes first.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant, SystemTime};
@@ -14,22 +14,18 @@ use tokio::task::{Id, JoinError, JoinSet};
 
 use super::client::{Client, Trouble};
 use super::gate::{Entry, Gate, Pass, Throttle};
+use super::patience::{GREATEST_PAUSE, waits};
 use super::quota::{Budget, Quota};
-use super::{Embedded, Error, Refusal, tokens};
+use super::size::{Most, Size};
+use super::{Embedded, Error, Refusal};
 
 /// Most bytes of inputs in a request, as JSON: gateways in front of models refuse bodies of more than a few MB.
 const REQUEST_BYTES: usize = 4 * 1024 * 1024;
-/// Bytes that JSON adds to each input.
-const INPUT_BYTES: usize = 3;
 /// Most bytes of vectors in an answer, which is in memory whole, in two forms for a moment.
 const ANSWER_BYTES: usize = 4 * 1024 * 1024;
 /// How long inputs wait for company while other requests are in flight. Ten times less than a typical answer takes, and
 /// long enough that no more than 50 requests leave per second, OpenAI's lowest paid limit (3,000 per minute).
 const LINGER: Duration = Duration::from_millis(20);
-/// Pauses up to this long are waited out here. Longer ones are given back to the callers, who hold leases.
-const GREATEST_PAUSE: Duration = Duration::from_secs(20);
-/// A document that was throttled again and again for this long is given back, too.
-const GREATEST_STAY: Duration = Duration::from_secs(60);
 /// No request is held back longer than this because of what the provider's headers say is left of its limits: gateways
 /// send nonsense in them, and a 429 still says what is true.
 const GREATEST_HOLD: Duration = Duration::from_secs(5);
@@ -71,50 +67,6 @@ impl Input {
     }
 }
 
-/// Of one input, of a request, or of the queue.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Size {
-    inputs: usize,
-    tokens: usize,
-    bytes: usize,
-}
-
-impl Size {
-    fn of(text: &str) -> Size {
-        // Control characters become \u0000, quotes and backslashes two bytes. Counted in two goes over the text, which compilers make
-        // wide instructions of.
-        let control = text.bytes().filter(|byte| *byte < 0x20).count();
-        let quoted = text.bytes().filter(|byte| matches!(byte, b'"' | b'\\')).count();
-        Size {
-            inputs: 1,
-            tokens: tokens::estimate(text),
-            bytes: text.len() + 5 * control + quoted + INPUT_BYTES,
-        }
-    }
-
-    fn add(&mut self, other: Size) {
-        self.inputs += other.inputs;
-        self.tokens += other.tokens;
-        self.bytes += other.bytes;
-    }
-
-    fn remove(&mut self, other: Size) {
-        self.inputs -= other.inputs;
-        self.tokens -= other.tokens;
-        self.bytes -= other.bytes;
-    }
-
-    fn reaches(&self, limit: Size) -> bool {
-        self.inputs >= limit.inputs || self.tokens >= limit.tokens || self.bytes >= limit.bytes
-    }
-
-    fn fits(&self, more: Size, limit: Size) -> bool {
-        self.inputs + more.inputs <= limit.inputs
-            && self.tokens + more.tokens <= limit.tokens
-            && self.bytes + more.bytes <= limit.bytes
-    }
-}
-
 /// The inputs of a request.
 struct Batch {
     inputs: Vec<Input>,
@@ -122,6 +74,14 @@ struct Batch {
     search: Option<Arc<Search>>,
     /// The provider shall cut it to what the model takes. Only for a single input, so that it is known which was cut.
     cut: bool,
+}
+
+impl Batch {
+    fn size(&self) -> Size {
+        let mut size = Size::default();
+        self.inputs.iter().for_each(|input| size.add(input.size));
+        size
+    }
 }
 
 /// What became of the parts of a rejected request.
@@ -152,8 +112,8 @@ pub(super) struct Batcher {
     gate: Gate,
     /// The last request had to wait because as many as may be are at the server.
     is_full: bool,
-    /// Most of a request; smaller once the provider said so.
-    limit: Size,
+    /// Of a request.
+    most: Most,
     documents: HashMap<u64, Document>,
     next_document: u64,
     queue: VecDeque<Input>,
@@ -161,6 +121,8 @@ pub(super) struct Batcher {
     ready: VecDeque<Batch>,
     requests: JoinSet<Outcome>,
     in_flight: HashMap<Id, InFlight>,
+    /// When vectors last came.
+    answered: Option<Instant>,
     /// Requests and tokens that the provider will take, as far as it says.
     request_budget: Option<Budget>,
     token_budget: Option<Budget>,
@@ -174,11 +136,11 @@ impl Batcher {
         let answers = (ANSWER_BYTES / (client.dimensions().max(1) * size_of::<f32>())).max(1);
         Batcher {
             client: Arc::new(client),
-            limit: Size {
+            most: Most::new(Size {
                 inputs: limits.inputs.min(answers),
                 tokens: limits.tokens.min(gate.greatest_tokens()),
                 bytes: REQUEST_BYTES,
-            },
+            }),
             gate,
             is_full: false,
             documents: HashMap::new(),
@@ -188,6 +150,7 @@ impl Batcher {
             ready: VecDeque::new(),
             requests: JoinSet::new(),
             in_flight: HashMap::new(),
+            answered: None,
             request_budget: None,
             token_budget: None,
             held_since: None,
@@ -260,22 +223,33 @@ impl Batcher {
 
     /// Where the inputs of a document belong in the queue: behind all others, or before those that can wait.
     fn place_in_queue(&self, can_wait: bool) -> usize {
-        let end = self.queue.len();
-        // Mostly all of them are of one kind, and nothing has to be looked for.
-        if can_wait || self.queue.back().is_none_or(|last| !last.can_wait) {
-            return end;
+        if can_wait {
+            self.queue.len()
+        } else {
+            self.first_that_can_wait()
         }
-        self.queue.iter().position(|input| input.can_wait).unwrap_or(end)
+    }
+
+    /// The queue has first what somebody waits for, then what can wait.
+    fn first_that_can_wait(&self) -> usize {
+        self.queue.partition_point(|input| !input.can_wait)
     }
 
     /// Sends what may be sent. Returns when there will be more to do, if that is a matter of time.
     fn dispatch(&mut self, now: Instant) -> Option<Instant> {
         self.is_full = false;
-        while !self.ready.is_empty() || !self.queue.is_empty() {
-            if let Some(Throttle { until, .. }) = self.gate.throttle(now) {
+        loop {
+            self.skip_unwanted();
+            if self.ready.is_empty() && self.queue.is_empty() {
+                break;
+            }
+            if let Some(throttle) = self.gate.throttle(now) {
+                let until = throttle.until;
+                self.give_back(now, throttle);
                 return Some(until);
             }
-            if let Some(due) = self.budget_due(now) {
+            let tokens = self.next_tokens();
+            if let Some(due) = self.budget_due(now, tokens) {
                 let held_since = *self.held_since.get_or_insert(now);
                 let due = due.min(held_since + GREATEST_HOLD);
                 if due > now {
@@ -287,7 +261,7 @@ impl Batcher {
             {
                 return Some(due);
             }
-            let pass = match self.gate.look(now, self.next_tokens()) {
+            let pass = match self.gate.look(now, tokens) {
                 Entry::Open(pass) => pass,
                 Entry::Paused(until) => return Some(until),
                 Entry::Full => {
@@ -296,10 +270,7 @@ impl Batcher {
                 }
             };
             let batch = match self.ready.pop_front() {
-                Some(mut batch) => {
-                    batch.inputs.retain(|input| self.is_wanted(input));
-                    batch
-                }
+                Some(batch) => batch,
                 None => Batch {
                     inputs: self.fill(),
                     search: None,
@@ -312,29 +283,50 @@ impl Batcher {
         None
     }
 
-    /// When the provider's budget allows the next request, if that is later than `now`.
-    fn budget_due(&self, now: Instant) -> Option<Instant> {
-        let tokens = self.next_tokens();
+    /// When the provider's budget allows a request of so many tokens, if that is later than `now`.
+    fn budget_due(&self, now: Instant, tokens: usize) -> Option<Instant> {
         let requests = self.request_budget.as_ref().map(|budget| budget.due(now, 1.0));
         let tokens = self.token_budget.as_ref().map(|budget| budget.due(now, tokens as f64));
         requests.max(tokens).filter(|due| *due > now)
     }
 
-    /// Tokens of the next request.
-    fn next_tokens(&self) -> usize {
-        match self.ready.front() {
-            Some(batch) => batch.inputs.iter().map(|input| input.size.tokens).sum(),
-            None => {
-                // One that is longer goes alone.
-                let first = self.queue.front().map_or(0, |input| input.size.tokens);
-                self.queued.tokens.min(self.limit.tokens).max(first)
+    /// Drops what nobody wants any more and is the next to be sent: the next request holds something then.
+    fn skip_unwanted(&mut self) {
+        while let Some(mut batch) = self.ready.pop_front() {
+            batch.inputs.retain(|input| self.is_wanted(input));
+            if !batch.inputs.is_empty() {
+                self.ready.push_front(batch);
+                break;
             }
         }
+        while let Some(input) = self.queue.pop_front() {
+            if self.is_wanted(&input) {
+                self.queue.push_front(input);
+                break;
+            }
+            self.queued.remove(input.size);
+        }
+    }
+
+    /// Tokens of the next request. What is charged is never corrected, so that it is no use to guess.
+    fn next_tokens(&self) -> usize {
+        if let Some(batch) = self.ready.front() {
+            return batch.size().tokens;
+        }
+        let (mut size, most) = (Size::default(), self.most.get());
+        // As `fill` does.
+        for input in self.queue.iter().filter(|input| self.wants(input)) {
+            if size.inputs > 0 && !size.fits(input.size, most) {
+                break;
+            }
+            size.add(input.size);
+        }
+        size.tokens
     }
 
     /// Until when the queue waits for more inputs; `None` when a request can be filled, or none is in flight.
     fn company_due(&self) -> Option<Instant> {
-        if self.requests.is_empty() || self.queued.reaches(self.limit) {
+        if self.requests.is_empty() || self.queued.reaches(self.most.get()) {
             return None;
         }
         let oldest = self.documents.get(&self.queue.front()?.document)?;
@@ -344,13 +336,13 @@ impl Batcher {
     /// Takes a request's worth of inputs off the queue: at least one, however large.
     fn fill(&mut self) -> Vec<Input> {
         let mut inputs: Vec<Input> = Vec::new();
-        let mut size = Size::default();
+        let (mut size, most) = (Size::default(), self.most.get());
         while let Some(next) = self.queue.pop_front() {
             if !self.is_wanted(&next) {
                 self.queued.remove(next.size);
                 continue;
             }
-            if !inputs.is_empty() && !size.fits(next.size, self.limit) {
+            if !inputs.is_empty() && !size.fits(next.size, most) {
                 self.queue.push_front(next);
                 break;
             }
@@ -361,16 +353,19 @@ impl Batcher {
         inputs
     }
 
-    /// Whether its document has neither failed nor been given up by its caller; the latter is forgotten here.
+    /// Whether its document has neither failed nor been given up by its caller.
+    fn wants(&self, input: &Input) -> bool {
+        let document = self.documents.get(&input.document);
+        document.is_some_and(|document| !document.reply.is_closed())
+    }
+
+    /// The same; a document that was given up is forgotten.
     fn is_wanted(&mut self, input: &Input) -> bool {
-        let Some(document) = self.documents.get(&input.document) else {
-            return false;
-        };
-        if document.reply.is_closed() {
+        let is_wanted = self.wants(input);
+        if !is_wanted {
             self.documents.remove(&input.document);
-            return false;
         }
-        true
+        is_wanted
     }
 
     fn send(&mut self, batch: Batch, pass: Pass, now: Instant) {
@@ -381,7 +376,7 @@ impl Batcher {
             budget.spend(now, 1.0);
         }
         if let Some(budget) = &mut self.token_budget {
-            budget.spend(now, batch.inputs.iter().map(|input| input.size.tokens as f64).sum());
+            budget.spend(now, batch.size().tokens as f64);
         }
         self.held_since = None;
         let client = self.client.clone();
@@ -407,19 +402,33 @@ impl Batcher {
         match outcome {
             Ok((vectors, quota)) => {
                 self.learn(quota);
+                self.answered = Some(Instant::now());
                 self.gate.succeeded();
+                self.most.succeeded();
                 if let Some(search) = batch.search {
                     search.accepted.store(true, Ordering::Relaxed);
                 }
                 std::iter::zip(batch.inputs, vectors).for_each(|(input, vector)| self.place(&input, vector, batch.cut));
             }
-            Err(Trouble::Failed(error)) => self.fail_all(&batch.inputs, &error),
+            Err(Trouble::Failed(error)) => {
+                self.slow_down(&batch, sent, &error);
+                self.fail_all(&batch.inputs, &error);
+            }
+            Err(Trouble::Busy { refusal, retry_after }) => {
+                let clocks = (Instant::now(), SystemTime::now());
+                self.gate
+                    .throttled(clocks, sent, Some(retry_after), rand::random(), refusal.clone());
+                self.fail_all(&batch.inputs, &Error::Server(refusal));
+            }
             Err(Trouble::Throttled {
                 refusal,
                 retry_after,
                 quota,
             }) => {
                 self.learn(quota);
+                if quota.tokens.is_none() && self.gate.is_stuck(Instant::now()) {
+                    self.most.too_slow(Instant::now(), sent, batch.size().tokens);
+                }
                 self.throttle(batch, sent, refusal, retry_after);
             }
             Err(Trouble::TooLarge(refusal)) if !alone => self.shrink(batch, &refusal),
@@ -445,8 +454,22 @@ impl Batcher {
         }
         if let Some(level) = quota.tokens {
             self.token_budget = Some(Budget::new(level, now));
-            // A request of more than the whole budget would never be let in, and one of all of it only when nothing else is.
-            self.limit.tokens = self.limit.tokens.min((level.limit / 2.0) as usize).max(1);
+            self.most.show_budget(level.limit);
+        }
+    }
+
+    /// A server that cannot keep up is asked for less at a time, or it goes on doing work whose answers come too late.
+    fn slow_down(&mut self, batch: &Batch, sent: Instant, error: &Error) {
+        let now = Instant::now();
+        match error {
+            Error::TimedOut { .. } => {
+                self.gate.overloaded(now, sent);
+                let beside = self.in_flight.values().map(|request| request.batch.size().tokens);
+                let tokens = beside.fold(batch.size().tokens, usize::max);
+                self.most.too_slow(now, sent, tokens);
+            }
+            Error::Server(_) | Error::Connection { .. } => self.gate.overloaded(now, sent),
+            _ => {}
         }
     }
 
@@ -491,53 +514,67 @@ impl Batcher {
     }
 
     fn throttle(&mut self, batch: Batch, sent: Instant, refusal: Arc<Refusal>, told: Option<Duration>) {
-        let now = Instant::now();
-        let clocks = (now, SystemTime::now());
-        let Throttle { refusal, until, clock } = self.gate.throttled(clocks, sent, told, rand::random(), refusal);
-        let error = Error::Throttled { refusal, until: clock };
+        let clocks = (Instant::now(), SystemTime::now());
+        self.gate.throttled(clocks, sent, told, rand::random(), refusal);
         if batch.search.is_some() || batch.cut {
             self.ready.push_front(batch);
         } else {
             // Filled anew, in case a smaller request is asked for.
             self.put_back(batch.inputs);
         }
-        if until - now > GREATEST_PAUSE {
-            let ready = self.ready.drain(..).flat_map(|batch| batch.inputs);
-            let waiting: Vec<Input> = ready.chain(self.queue.drain(..)).collect();
-            self.queued = Size::default();
-            self.fail_all(&waiting, &error);
-            return;
-        }
-        // What is left of their batches is dropped when those are taken up again.
-        let tired = |(_, document): &(&u64, &Document)| until.duration_since(document.since) > GREATEST_STAY;
-        let tired: Vec<u64> = self.documents.iter().filter(tired).map(|(number, _)| *number).collect();
-        tired
-            .into_iter()
-            .for_each(|document| self.fail(document, error.clone()));
     }
 
-    /// A request was too large: later ones have half its size at most. Unless one input makes up most of it: then that
-    /// one is to blame, and is found as a rejected one is.
+    /// Gives back the documents that do not wait for the end of a pause. Those that have inputs in flight are decided on
+    /// when these are answered: their vectors would be paid for in vain.
+    fn give_back(&mut self, now: Instant, Throttle { refusal, until, clock }: Throttle) {
+        let answered = self.answered;
+        let tired = |(number, document): (&u64, &Document)| {
+            let answered = answered.filter(|_| document.missing < document.vectors.len());
+            let waits = waits(now, until, document.since, answered) && !document.reply.is_closed();
+            (!waits).then_some(*number)
+        };
+        let tired: Vec<u64> = self.documents.iter().filter_map(tired).collect();
+        if tired.is_empty() {
+            return;
+        }
+        let requests = self.in_flight.values();
+        let sent: HashSet<u64> = requests
+            .flat_map(|request| request.batch.inputs.iter().map(|input| input.document))
+            .collect();
+        let error = Error::Throttled { refusal, until: clock };
+        for document in tired.into_iter().filter(|document| !sent.contains(document)) {
+            self.fail(document, error.clone());
+        }
+        // Now, and not when they are taken up again: their texts are in memory until then.
+        let documents = &self.documents;
+        let is_there = |input: &Input| documents.contains_key(&input.document);
+        self.ready.iter_mut().for_each(|batch| batch.inputs.retain(is_there));
+        self.ready.retain(|batch| !batch.inputs.is_empty());
+        self.queue.retain(is_there);
+        self.queued = Size::default();
+        self.queue.iter().for_each(|input| self.queued.add(input.size));
+    }
+
+    /// A request was too large: later ones are smaller. Unless one input makes up most of it: then that one is to blame, and
+    /// is found as a rejected one is.
     fn shrink(&mut self, batch: Batch, refusal: &Refusal) {
-        let mut size = Size::default();
-        batch.inputs.iter().for_each(|input| size.add(input.size));
+        let size = batch.size();
         if batch.inputs.iter().any(|input| input.size.bytes > size.bytes / 2) {
             self.halve(batch);
             return;
         }
-        self.limit.inputs = self.limit.inputs.min(size.inputs.div_ceil(2));
-        if !refusal.is("array_above_max_length") {
-            self.limit.tokens = self.limit.tokens.min(size.tokens.div_ceil(2));
-            self.limit.bytes = self.limit.bytes.min(size.bytes.div_ceil(2));
-        }
+        self.most.refused(size, refusal.is("array_above_max_length"));
         self.put_back(batch.inputs);
     }
 
+    /// To the front of the queue, each before those of its kind.
     fn put_back(&mut self, inputs: Vec<Input>) {
-        for input in inputs.into_iter().rev() {
-            self.queued.add(input.size);
-            self.queue.push_front(input);
-        }
+        inputs.iter().for_each(|input| self.queued.add(input.size));
+        let (waiting, others): (Vec<Input>, Vec<Input>) = inputs.into_iter().partition(|input| input.can_wait);
+        let mut behind = self.queue.split_off(self.first_that_can_wait());
+        self.queue.extend(waiting);
+        self.queue.append(&mut behind);
+        others.into_iter().rev().for_each(|input| self.queue.push_front(input));
     }
 
     /// Goes on looking for the bad inputs of a rejected request, or gives up.
@@ -583,3 +620,6 @@ impl Batcher {
         });
     }
 }
+
+#[cfg(test)]
+mod tests;

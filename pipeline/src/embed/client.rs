@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
@@ -14,9 +14,13 @@ use super::protocol::{self, Fault, KeyHeader, Limits, Protocol, Request};
 use super::quota::Quota;
 use super::{Error, Refusal, Settings};
 use crate::config;
+use crate::retry::GREATEST_DELAY;
 use crate::secret::Secret;
+
 /// A connection that takes longer than this will not come; the rest of the time-out is for the answer.
 const GREATEST_CONNECT_TIME: Duration = Duration::from_secs(10);
+/// A connection that was lost later than this after the request was sent may have been lost with an answer that is paid for.
+const GREATEST_TIME_TO_RESEND: Duration = Duration::from_secs(1);
 /// Most bytes of an answer per dimension (a float as text) and per vector, and for all the rest. More is not read.
 const ANSWER_BYTES_PER_NUMBER: usize = 32;
 const ANSWER_BYTES_PER_VECTOR: usize = 1024;
@@ -32,6 +36,11 @@ pub(super) enum Trouble {
         refusal: Arc<Refusal>,
         retry_after: Option<Duration>,
         quota: Quota,
+    },
+    /// 503 with a time: the documents of the request fail, and others wait for so long.
+    Busy {
+        refusal: Arc<Refusal>,
+        retry_after: Duration,
     },
     /// One or more of the inputs are not acceptable.
     Rejected(Arc<Refusal>),
@@ -168,10 +177,18 @@ impl Client {
     async fn ask(&self, request: Request<'_>) -> Result<(Vec<Vec<f32>>, Quota), Trouble> {
         let texts = request.texts;
         let body = Bytes::from(self.protocol.write(&request));
+        let sent = Instant::now();
         let response = match self.send(body.clone()).await {
             // The server closed an idle connection just as it was taken for this request, or went away before it said
             // anything: nothing was answered, so nothing was paid for, and a second try usually ends well.
-            Err(error) if error.is_request() && !error.is_connect() && !error.is_timeout() => self.send(body).await,
+            Err(error)
+                if error.is_request()
+                    && !error.is_connect()
+                    && !error.is_timeout()
+                    && sent.elapsed() < GREATEST_TIME_TO_RESEND =>
+            {
+                self.send(body).await
+            }
             sent => sent,
         };
         let mut response = response.map_err(|error| self.lost(&error))?;
@@ -326,6 +343,13 @@ impl Client {
             ),
             413 => Trouble::TooLarge(refusal),
             400 | 422 => Trouble::Rejected(refusal),
+            503 => match retry_after(headers, SystemTime::now()) {
+                Some(told) => Trouble::Busy {
+                    refusal,
+                    retry_after: told.min(GREATEST_DELAY),
+                },
+                None => Trouble::Failed(Error::Server(refusal)),
+            },
             // 424: Text Embeddings Inference, when its model failed.
             408 | 409 | 424 | 425 | 500.. => Trouble::Failed(Error::Server(refusal)),
             _ => Trouble::Failed(Error::Answer(refusal.to_string())),

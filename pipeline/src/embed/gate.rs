@@ -170,6 +170,16 @@ impl Gate {
         lock(&self.state).limiter.succeeded();
     }
 
+    /// See [`Limiter::overloaded`].
+    pub fn overloaded(&self, now: Instant, sent: Instant) {
+        lock(&self.state).limiter.overloaded(now, sent);
+    }
+
+    /// See [`Limiter::is_stuck`].
+    pub fn is_stuck(&self, now: Instant) -> bool {
+        lock(&self.state).limiter.is_stuck(now)
+    }
+
     /// See [`Limiter::throttled`]. Both clocks say `now`.
     pub fn throttled(
         &self,

@@ -1,4 +1,4 @@
-//! How fast a provider may be asked: a pure state machine over 429 answers and successes.
+//! How fast a provider may be asked: a pure state machine over 429 answers, failures and successes.
 
 use std::time::{Duration, Instant};
 
@@ -23,9 +23,11 @@ pub(super) struct Limiter {
     /// Successes since `allowed` last changed.
     successes: usize,
     paused_until: Option<Instant>,
-    /// When the last 429 was taken into account: requests sent before it say nothing new.
+    /// When the last 429 or failure was taken into account: requests sent before it say nothing new.
     reacted: Option<Instant>,
+    /// 429s without a success between them, and when the first came.
     in_a_row: u32,
+    throttled_since: Option<Instant>,
 }
 
 impl Limiter {
@@ -40,6 +42,7 @@ impl Limiter {
             paused_until: None,
             reacted: None,
             in_a_row: 0,
+            throttled_since: None,
         }
     }
 
@@ -68,6 +71,7 @@ impl Limiter {
     /// linear growth, so that the limit is approached again slowly.
     pub fn succeeded(&mut self) {
         self.in_a_row = 0;
+        self.throttled_since = None;
         self.successes += 1;
         if self.successes >= self.allowed && self.allowed < self.most {
             self.allowed += 1;
@@ -81,11 +85,9 @@ impl Limiter {
     /// Of requests that were in flight together, the first halves what is allowed, the others can only lengthen the
     /// pause.
     pub fn throttled(&mut self, now: Instant, sent: Instant, told: Option<Duration>, jitter: f64) -> Instant {
-        if self.reacted.is_none_or(|reacted| sent >= reacted) {
-            self.reacted = Some(now);
+        self.throttled_since.get_or_insert(now);
+        if self.halve(now, sent) {
             self.in_a_row = self.in_a_row.saturating_add(1);
-            self.allowed = (self.allowed / 2).max(1);
-            self.successes = 0;
         }
         let pause = match told {
             Some(told) => told.clamp(LEAST_PAUSE, GREATEST_THROTTLE),
@@ -98,6 +100,30 @@ impl Limiter {
         let until = self.paused_until.map_or(now + pause, |paused| paused.max(now + pause));
         self.paused_until = Some(until);
         until
+    }
+
+    /// A request that was sent at `sent` was answered too late, with a failure of the server, or not at all: fewer may be in
+    /// flight, once for those that were in flight together. Without a pause, as nobody asked for one.
+    pub fn overloaded(&mut self, now: Instant, sent: Instant) {
+        self.halve(now, sent);
+    }
+
+    /// Whether this is the first to be heard of the requests that were in flight together, and what is allowed was halved.
+    fn halve(&mut self, now: Instant, sent: Instant) -> bool {
+        let is_first = self.reacted.is_none_or(|reacted| sent >= reacted);
+        if is_first {
+            self.reacted = Some(now);
+            self.allowed = (self.allowed / 2).max(1);
+            self.successes = 0;
+        }
+        is_first
+    }
+
+    /// Whether requests were refused for so long, though they went one at a time, that a budget of a minute is full again:
+    /// then it is not their number that is too much.
+    pub fn is_stuck(&self, now: Instant) -> bool {
+        let waited = |since| now.saturating_duration_since(since) >= GREATEST_UNTOLD_PAUSE;
+        self.allowed == 1 && self.throttled_since.is_some_and(waited)
     }
 }
 
@@ -136,6 +162,33 @@ mod tests {
             limiter.throttled(now + step * SECOND, now + step * SECOND, None, 0.5);
         }
         assert!(limiter.has_room(0), "never less than one request");
+    }
+
+    #[test]
+    fn failures_halve_what_is_allowed_and_stop_nothing() {
+        let now = Instant::now();
+        let mut limiter = Limiter::new(8);
+        (0..8).for_each(|_| limiter.overloaded(now, now - SECOND));
+        assert_eq!(limiter.paused_until(now), None);
+        assert!(limiter.has_room(3) && !limiter.has_room(4));
+        limiter.throttled(now, now - SECOND, Some(SECOND), 0.5);
+        assert!(limiter.has_room(3), "a 429 of the same burst says nothing new");
+        limiter.overloaded(now, now);
+        assert!(!limiter.has_room(2));
+    }
+
+    #[test]
+    fn who_is_refused_alone_for_a_minute_is_stuck() {
+        let now = Instant::now();
+        let minute = 60 * SECOND;
+        for (most, is_stuck) in [(1, true), (2, true), (8, false)] {
+            let mut limiter = Limiter::new(most);
+            limiter.throttled(now, now, None, 0.5);
+            assert!(!limiter.is_stuck(now + minute - SECOND));
+            assert_eq!(limiter.is_stuck(now + minute), is_stuck, "{most}");
+            limiter.succeeded();
+            assert!(!limiter.is_stuck(now + minute));
+        }
     }
 
     #[test]
