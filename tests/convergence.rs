@@ -10,6 +10,8 @@ mod support;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use postgres::fallible_iterator::FallibleIterator;
+use provider::vectors::Vocabulary;
 use provider::{Behaviour, Provider};
 use rustix::process::{Pid, Signal, kill_process};
 use support::scene::API_KEY;
@@ -21,6 +23,8 @@ const IN_FLIGHT: u64 = 4;
 const IN_FLIGHT_OF_SOAK: u64 = 512;
 /// Rows that are there at the beginning of a round of a soak, in each of two tables.
 const ROWS_OF_SOAK: u64 = 10_000;
+/// Enough for each text to have a vector of its own.
+const DIMENSIONS: usize = 32;
 /// Chunks of a document, at most.
 const PARAGRAPHS: u64 = 3;
 const LEASE: Duration = Duration::from_secs(2);
@@ -96,7 +100,7 @@ impl Storm {
         let cluster = Cluster::start(options);
         cluster.execute("CREATE EXTENSION ai CASCADE");
         let chunks = "chunking => ai.chunking_character_text_splitter(60, 0, E'\\n\\n', false), formatting => ai.formatting_python_template('$chunk')";
-        let embedding = "embedding => ai.embedding_openai('text-embedding-3-small', 8)";
+        let embedding = format!("embedding => ai.embedding_openai('text-embedding-3-small', {DIMENSIONS})");
         cluster.execute(&format!(
             "CREATE TABLE object (id int PRIMARY KEY, uri text NOT NULL, touched int NOT NULL DEFAULT 0);
              CREATE TABLE note (id int PRIMARY KEY, body text, touched int NOT NULL DEFAULT 0);
@@ -516,6 +520,30 @@ impl Storm {
         assert_eq!(cluster.column(strays), Vec::<String>::new(), "seed {}", self.seed);
         let left = "SELECT e::text FROM ai.vectorizer_errors e";
         assert_eq!(cluster.column(left), Vec::<String>::new(), "seed {}", self.seed);
+        self.check_vectors();
+    }
+
+    /// Each vector is that of the text beside it: `ai.verify_vectorizer` asks no provider.
+    fn check_vectors(&self) {
+        let vocabulary = Vocabulary::default();
+        let mut client = self.scene.cluster.connect().expect("the server takes connections");
+        let stored = "SELECT 'object ' || id || ', chunk ' || chunk_seq, chunk, embedding::text FROM object_embedding_store
+                      UNION ALL SELECT 'note ' || id || ', chunk ' || chunk_seq, chunk, embedding::text FROM note_embedding_store
+                      UNION ALL SELECT 'tag ' || id, body, vector::text FROM tag WHERE vector IS NOT NULL";
+        let none: [&str; 0] = [];
+        // Row by row: a soak has many.
+        let mut rows = client.query_raw(stored, none).expect("the tables can be read");
+        while let Some(row) = rows.next().expect("the tables can be read") {
+            let (place, text, vector): (&str, &str, &str) = (row.get(0), row.get(1), row.get(2));
+            let numbers = vector.trim_matches(['[', ']']).split(',').map(str::parse);
+            let vector: Vec<f32> = numbers.collect::<Result<_, _>>().expect("a vector holds numbers");
+            let wrong = vector != vocabulary.embed(text, DIMENSIONS);
+            assert!(
+                !wrong,
+                "seed {}, {place}: not the vector of {text:?}: {vector:?}",
+                self.seed
+            );
+        }
     }
 
     fn inputs(&self) -> u64 {
