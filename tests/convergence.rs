@@ -7,7 +7,8 @@
 
 mod support;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt::{Display, Formatter};
 use std::time::{Duration, Instant};
 
 use postgres::fallible_iterator::FallibleIterator;
@@ -17,7 +18,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use support::scene::API_KEY;
 use support::{Answer, Cluster, DEADLINE, Options, S3, Scene, Stop, database, wait_until};
 
-/// Documents of the worker in flight in a storm: what one death may cost.
+/// Documents of the worker in flight in a storm.
 const IN_FLIGHT: u64 = 4;
 /// The same in a soak, whose worker should have all hands full.
 const IN_FLIGHT_OF_SOAK: u64 = 512;
@@ -28,6 +29,10 @@ const DIMENSIONS: usize = 32;
 /// Chunks of a document, at most.
 const PARAGRAPHS: u64 = 3;
 const LEASE: Duration = Duration::from_secs(2);
+/// How long a worker is stopped.
+const STOP: Duration = Duration::from_millis(LEASE.as_millis() as u64 + 500);
+/// After that the WAL writer has everything on the disk: three times its delay, and time to write.
+const ON_DISK: Duration = Duration::from_secs(1);
 /// The tables: objects in S3, texts in a column, and vectors in the source.
 const TABLES: [&str; 3] = ["object", "note", "tag"];
 /// Of the provider: long enough for a row to change while it is there.
@@ -53,6 +58,65 @@ impl Dice {
     }
 }
 
+/// What disturbs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Disturbance {
+    Provider,
+    S3,
+    Switch,
+    Lock,
+    /// SIGTERM for the worker.
+    Terminate,
+    /// SIGKILL for the worker.
+    Kill,
+    /// SIGSTOP for the worker, until its leases have run out.
+    Stop,
+    /// A restart of the server, as after a power cut.
+    Immediate,
+    /// A restart of the server, in order.
+    Fast,
+}
+
+impl Disturbance {
+    const ALL: [Disturbance; 9] = [
+        Disturbance::Provider,
+        Disturbance::S3,
+        Disturbance::Switch,
+        Disturbance::Lock,
+        Disturbance::Terminate,
+        Disturbance::Kill,
+        Disturbance::Stop,
+        Disturbance::Immediate,
+        Disturbance::Fast,
+    ];
+
+    fn name(self) -> &'static str {
+        match self {
+            Disturbance::Provider => "faults of the provider",
+            Disturbance::S3 => "faults of S3",
+            Disturbance::Switch => "switches",
+            Disturbance::Lock => "locks",
+            Disturbance::Terminate => "SIGTERM",
+            Disturbance::Kill => "SIGKILL",
+            Disturbance::Stop => "SIGSTOP past the lease",
+            Disturbance::Immediate => "immediate restarts",
+            Disturbance::Fast => "fast restarts",
+        }
+    }
+
+    /// Ends or stops the worker, for which there has to be one.
+    fn is_for_a_process(self) -> bool {
+        match self {
+            Disturbance::Provider | Disturbance::S3 | Disturbance::Switch | Disturbance::Lock => false,
+            Disturbance::Terminate
+            | Disturbance::Kill
+            | Disturbance::Stop
+            | Disturbance::Immediate
+            | Disturbance::Fast => true,
+        }
+    }
+}
+
 const WORKER: &str =
     "SELECT pid FROM pg_stat_activity WHERE backend_type = 'ai worker' AND datname = current_database()";
 
@@ -64,15 +128,19 @@ struct Storm {
     counter: u64,
     /// Rows that one event concerns, at most.
     rows: u64,
-    /// Documents of the worker in flight, at most.
-    in_flight: u64,
     /// Objects as they should be in the end, also those that are missing at present.
     objects: BTreeMap<String, Vec<String>>,
     /// Inputs that the changes so far were worth.
     due: u64,
-    /// Events after which what was in flight is paid for again.
-    losses: u64,
+    /// Inputs that were in flight when something put an end to it, and are paid for again.
+    lost: u64,
+    /// Inputs paid for, as of late.
+    paid: VecDeque<(Instant, u64)>,
+    /// The provider's inputs, and what changes were worth and losses cost, at the last look.
+    priced: Price,
     stopped: Option<(Pid, Instant)>,
+    /// Disturbances that have to come before chance decides.
+    deck: Vec<Disturbance>,
     events: BTreeMap<&'static str, u64>,
     /// Private memory of the worker since the last look, at most.
     worker_peak: u64,
@@ -116,11 +184,13 @@ impl Storm {
             dice: Dice(seed),
             counter: 0,
             rows,
-            in_flight,
             objects: BTreeMap::new(),
             due: 0,
-            losses: 0,
+            lost: 0,
+            paid: VecDeque::new(),
+            priced: Price::default(),
             stopped: None,
+            deck: Vec::new(),
             events: BTreeMap::new(),
             worker_peak: 0,
         }
@@ -172,8 +242,27 @@ impl Storm {
 
     fn paragraphs(&mut self) -> Vec<String> {
         let number = 1 + self.dice.roll(PARAGRAPHS);
-        self.due += number;
         (0..number).map(|_| self.paragraph()).collect()
+    }
+
+    /// Inputs that a document is worth: the text of a tag is not cut.
+    fn worth(table: &str, paragraphs: &[String]) -> u64 {
+        if table == "tag" { 1 } else { paragraphs.len() as u64 }
+    }
+
+    /// Paragraphs of a row that is embedded anew.
+    fn worth_of_row(&self, table: &str, id: &str) -> u64 {
+        let text = if table == "object" { "uri" } else { "body" };
+        let texts = self.column(&format!("SELECT {text} FROM {table} WHERE id = {id} AND {text} <> ''"));
+        let Some(text) = texts.first() else { return 0 };
+        match table {
+            "object" => {
+                let key = text.rsplit('/').next().and_then(|key| self.objects.get(key));
+                key.map_or(PARAGRAPHS, |paragraphs| paragraphs.len() as u64)
+            }
+            "note" => text.split("\n\n").count() as u64,
+            _ => 1,
+        }
     }
 
     fn some_id(&mut self, table: &str) -> Option<String> {
@@ -200,6 +289,7 @@ impl Storm {
         for _ in 0..=self.dice.roll(self.rows) {
             let id = self.next();
             let paragraphs = self.paragraphs();
+            self.due += Storm::worth(table, &paragraphs);
             let value = match table {
                 "object" => {
                     let key = format!("{id}.txt");
@@ -219,7 +309,7 @@ impl Storm {
             ("object", 0) => {
                 // The address of another object, or the same.
                 let Some(key) = self.some_object() else { return };
-                self.due += PARAGRAPHS;
+                self.due += self.objects[&key].len() as u64;
                 let uri = self.scene.s3.uri(&key);
                 self.sql(&format!("UPDATE object SET uri = '{uri}' WHERE id = {id}"));
             }
@@ -238,7 +328,11 @@ impl Storm {
                 let body = match self.dice.roll(6) {
                     0 => "NULL".to_owned(),
                     1 => "''".to_owned(),
-                    _ => format!("'{}'", self.paragraphs().join("\n\n")),
+                    _ => {
+                        let paragraphs = self.paragraphs();
+                        self.due += Storm::worth(table, &paragraphs);
+                        format!("'{}'", paragraphs.join("\n\n"))
+                    }
                 };
                 self.sql(&format!("UPDATE {table} SET body = {body} WHERE id = {id}"));
             }
@@ -258,8 +352,8 @@ impl Storm {
             self.due += rows;
         } else {
             let paragraphs = self.paragraphs();
+            self.due += rows * paragraphs.len() as u64;
             self.objects.insert(key.clone(), paragraphs);
-            self.due += rows * PARAGRAPHS;
         }
         self.put(&key);
         self.sql(&format!("UPDATE object SET touched = touched + 1 WHERE uri = '{uri}'"));
@@ -275,7 +369,7 @@ impl Storm {
             14..=15 => {
                 let Some(id) = self.some_id(table) else { return };
                 let new = self.next();
-                self.due += PARAGRAPHS;
+                self.due += self.worth_of_row(table, &id);
                 self.sql(&format!("UPDATE {table} SET id = {new} WHERE id = {id}"));
             }
             16..=17 => {
@@ -284,49 +378,127 @@ impl Storm {
             }
             18 if self.dice.roll(2) == 0 => {
                 // What never happened, and what happened all at once.
-                let (id, other) = (self.next(), self.next());
+                let (id, other, paragraph) = (self.next(), self.next(), self.paragraph());
                 self.sql(&format!(
                     "BEGIN; UPDATE note SET body = 'no' WHERE id % 2 = 0; INSERT INTO note VALUES ({id}, 'no'); ROLLBACK"
                 ));
-                self.due += 2;
+                self.due += 1;
                 self.sql(&format!(
-                    "BEGIN; INSERT INTO note VALUES ({other}, 'yes {other}'); UPDATE note SET body = 'yes, {other}' WHERE id = {other}; COMMIT"
+                    "BEGIN; INSERT INTO note VALUES ({other}, 'no'); UPDATE note SET body = '{paragraph}' WHERE id = {other}; COMMIT"
                 ));
             }
-            19 if self.dice.roll(4) == 0 => self.sql(&format!("TRUNCATE {table}")),
+            19 if self.dice.roll(4) == 0 => self.truncate(table),
             _ => self.insert_and_change(),
+        }
+    }
+
+    /// Rows that nobody has looked at yet cost nothing when they go.
+    fn truncate(&mut self, table: &str) {
+        let (vectorizer, unseen) = match table {
+            "note" => (2, "id NOT IN (SELECT id FROM note_embedding_store)"),
+            "tag" => (3, "vector IS NULL"),
+            _ => return self.sql(&format!("TRUNCATE {table}")),
+        };
+        let waits = format!(
+            "(SELECT id FROM ai._vectorizer_intake_{vectorizer}
+              UNION ALL SELECT id FROM ai._vectorizer_q_{vectorizer} WHERE lease IS NULL)"
+        );
+        // Nothing is taken that the lock keeps from being read.
+        let rows = self.column(&format!(
+            "BEGIN; LOCK TABLE {table};
+             SELECT body FROM {table} WHERE body <> '' AND {unseen} AND id IN {waits} AND id NOT IN
+                 (SELECT id FROM ai._vectorizer_q_{vectorizer} WHERE lease IS NOT NULL);
+             TRUNCATE {table}; COMMIT"
+        ));
+        for body in rows {
+            let paragraphs: Vec<String> = body.split("\n\n").map(str::to_owned).collect();
+            self.due -= Storm::worth(table, &paragraphs);
         }
     }
 
     /// Changes of a row that come while the worker is at the one before.
     fn insert_and_change(&mut self) {
         let (id, table) = (self.next(), self.dice.pick(&["note", "tag"]).unwrap_or("note"));
-        self.sql(&format!("INSERT INTO {table} (id, body) VALUES ({id}, 'first')"));
+        let first = self.paragraph();
+        self.sql(&format!("INSERT INTO {table} (id, body) VALUES ({id}, '{first}')"));
         self.due += 1;
         for _ in 0..=self.dice.roll(2) {
             std::thread::sleep(Duration::from_millis(self.dice.roll(2 * BREATH_MS)));
-            let body = self.paragraphs().join("\n\n");
+            let paragraphs = self.paragraphs();
+            self.due += Storm::worth(table, &paragraphs);
+            let body = paragraphs.join("\n\n");
             self.sql(&format!("UPDATE {table} SET body = '{body}' WHERE id = {id}"));
         }
     }
 
-    /// An event of the other kind.
+    /// An event of the other kind. A worker that is stopped stays so until its leases have run out.
     fn disturb(&mut self) {
-        let (name, lost) = match self.dice.roll(24) {
-            0..=9 => self.disturb_provider(),
-            10..=13 => self.disturb_s3(),
-            14..=16 => self.disturb_switch(),
-            17..=18 => self.signal("SIGTERM", Signal::TERM),
-            19 if self.dice.roll(3) == 0 => self.signal("SIGKILL", Signal::KILL),
-            20 if self.dice.roll(3) == 0 => self.restart(),
-            21..=22 if self.stopped.is_none() => self.signal("SIGSTOP", Signal::STOP),
-            _ => self.hold_a_lock(),
-        };
-        self.losses += u64::from(lost);
-        *self.events.entry(name).or_default() += 1;
+        let stopped = self.stopped.is_some();
+        let card = self.deck.iter().rposition(|card| !(stopped && card.is_for_a_process()));
+        let card = card.map(|at| self.deck.remove(at));
+        let disturbance = card.unwrap_or_else(|| self.any_disturbance());
+        if !self.happens(disturbance) {
+            // Later, then.
+            card.into_iter().for_each(|card| self.deck.insert(0, card));
+        }
     }
 
-    fn disturb_provider(&mut self) -> (&'static str, bool) {
+    fn any_disturbance(&mut self) -> Disturbance {
+        let drawn = match self.dice.roll(24) {
+            0..=9 => Disturbance::Provider,
+            10..=13 => Disturbance::S3,
+            14..=16 => Disturbance::Switch,
+            17..=18 => Disturbance::Terminate,
+            19 if self.dice.roll(3) == 0 => Disturbance::Kill,
+            20 if self.dice.roll(6) == 0 => Disturbance::Immediate,
+            20 if self.dice.roll(5) == 0 => Disturbance::Fast,
+            21..=22 => Disturbance::Stop,
+            _ => Disturbance::Lock,
+        };
+        if drawn.is_for_a_process() && self.stopped.is_some() {
+            return Disturbance::Lock;
+        }
+        drawn
+    }
+
+    /// Whether it could be done.
+    fn happens(&mut self, disturbance: Disturbance) -> bool {
+        if disturbance.is_for_a_process() {
+            // So that there is a worker, and something in its hands.
+            self.insert("note");
+        }
+        let done = match disturbance {
+            Disturbance::Provider => self.disturb_provider(),
+            Disturbance::S3 => self.disturb_s3(),
+            Disturbance::Switch => self.disturb_switch(),
+            Disturbance::Lock => self.hold_a_lock(),
+            Disturbance::Terminate => self.signal(Signal::TERM),
+            Disturbance::Kill => self.signal(Signal::KILL),
+            Disturbance::Stop => self.signal(Signal::STOP),
+            Disturbance::Immediate => self.restart(Stop::Immediate),
+            Disturbance::Fast => self.restart(Stop::Fast),
+        };
+        // Whether a stop lasts long enough is seen later.
+        if done.is_some() && disturbance != Disturbance::Stop {
+            self.count(disturbance);
+        }
+        self.lost += done.unwrap_or(0);
+        done.is_some()
+    }
+
+    fn count(&mut self, disturbance: Disturbance) {
+        *self.events.entry(disturbance.name()).or_default() += 1;
+    }
+
+    /// The kinds in random order: each comes at least once.
+    fn shuffle(&mut self, mut kinds: Vec<Disturbance>) {
+        while let Some(card) = self.dice.pick(&kinds) {
+            kinds.retain(|kind| *kind != card);
+            self.deck.push(card);
+        }
+    }
+
+    fn disturb_provider(&mut self) -> Option<u64> {
         let faults = [
             Behaviour::ServerError,
             Behaviour::Hang,
@@ -351,22 +523,19 @@ impl Storm {
         ];
         let fault = self.dice.pick(&faults).expect("there are faults");
         let times = 1 + usize::try_from(self.dice.roll(3)).unwrap_or(0);
-        // An answer that came, but of no use, was paid for.
-        let lost = matches!(
-            fault,
-            Behaviour::TooFew | Behaviour::WrongSize | Behaviour::NotFinite | Behaviour::Rubbish | Behaviour::HalfJson
-        );
+        // The provider itself counts what was paid for and of no use.
         self.scene.provider.behave_times(times, fault);
-        ("faults of the provider", lost)
+        Some(0)
     }
 
-    fn disturb_s3(&mut self) -> (&'static str, bool) {
+    fn disturb_s3(&mut self) -> Option<u64> {
         if self.dice.roll(3) == 0 {
             self.scene.s3.heal();
         }
-        let Some(key) = self.some_object() else {
-            return ("nothing", false);
-        };
+        if self.objects.is_empty() {
+            self.insert("object");
+        }
+        let key = self.some_object()?;
         match self.dice.roll(4) {
             0 => self.scene.s3.answer(&key, Answer::Hang),
             1 => self.scene.s3.answer(&key, Answer::Say("503 Slow Down", String::new())),
@@ -375,39 +544,57 @@ impl Storm {
         }
         let uri = self.scene.s3.uri(&key);
         self.sql(&format!("UPDATE object SET touched = touched + 1 WHERE uri = '{uri}'"));
-        ("faults of S3", false)
+        Some(0)
     }
 
     /// Whoever disables a vectorizer gives up what is in flight.
-    fn disturb_switch(&mut self) -> (&'static str, bool) {
+    fn disturb_switch(&mut self) -> Option<u64> {
         let table = self.dice.pick(&TABLES).unwrap_or("note");
         let to = self.dice.pick(&["disable", "enable"]).unwrap_or("enable");
+        let before = self.in_flight();
         self.sql(&format!("SELECT ai.{to}_vectorizer_schedule('{table}')"));
-        ("switches", to == "disable")
+        // What was taken before the worker heard of it is lost, too.
+        Some(if to == "disable" { before + self.in_flight() } else { 0 })
     }
 
-    fn signal(&mut self, name: &'static str, signal: Signal) -> (&'static str, bool) {
-        let Some(pid) = self.column(WORKER).first().and_then(|pid| pid.parse().ok()) else {
-            return ("nothing", false);
-        };
+    fn signal(&mut self, signal: Signal) -> Option<u64> {
+        let lost = self.at_stake(signal == Signal::KILL);
+        let pid = self.column(WORKER).first()?.parse().ok()?;
         // A process that has just left feels nothing.
-        let Some(process) = Pid::from_raw(pid).filter(|process| kill_process(*process, signal).is_ok()) else {
-            return ("nothing", false);
-        };
+        let process = Pid::from_raw(pid).filter(|process| kill_process(*process, signal).is_ok())?;
         if signal == Signal::STOP {
             self.stopped = Some((process, Instant::now()));
             // By somebody else: it may have stopped with locks in its hands, for which the next statement waits.
             std::thread::spawn(move || {
-                std::thread::sleep(LEASE + Duration::from_millis(500));
+                std::thread::sleep(STOP);
                 let _ = kill_process(process, Signal::CONT);
             });
-        } else {
-            let _ = kill_process(process, Signal::CONT);
-            self.stopped = None;
-            // Ends the back-off after an early end.
-            self.sql("SELECT pg_reload_conf()");
+            // Its requests are answered all the same.
+            return Some(self.in_flight());
         }
-        (name, true)
+        let _ = kill_process(process, Signal::CONT);
+        self.stopped = None;
+        // Ends the back-off after an early end.
+        self.sql("SELECT pg_reload_conf()");
+        Some(lost)
+    }
+
+    /// Inputs that the documents in flight are worth, at most.
+    fn in_flight(&self) -> u64 {
+        let seen = self.column(&format!(
+            "SELECT (SELECT {PARAGRAPHS} * count(*) FROM ai._vectorizer_q_1 WHERE lease IS NOT NULL)
+                  + (SELECT coalesce(sum(CASE WHEN body LIKE 'Row %' THEN 1 ELSE {PARAGRAPHS} END), 0)
+                     FROM ai._vectorizer_q_2 JOIN note USING (id) WHERE lease IS NOT NULL)
+                  + (SELECT count(*) FROM ai._vectorizer_q_3 WHERE lease IS NOT NULL)"
+        ));
+        seen[0].parse().expect("it is a number")
+    }
+
+    /// Inputs that are paid for again, at most, when the worker ends now. A crash of the server also takes what is not on the
+    /// disk yet: of the last moment, as the WAL writer sees to it.
+    fn at_stake(&self, crash: bool) -> u64 {
+        let recent = self.paid.front().map_or(0, |(_, inputs)| self.inputs() - inputs);
+        self.in_flight() + if crash { recent } else { 0 }
     }
 
     /// Lets a stopped worker go on before its time.
@@ -417,19 +604,16 @@ impl Storm {
         }
     }
 
-    fn restart(&mut self) -> (&'static str, bool) {
+    fn restart(&mut self, how: Stop) -> Option<u64> {
         self.go_on();
-        let how = self
-            .dice
-            .pick(&[Stop::Immediate, Stop::Fast])
-            .unwrap_or(Stop::Immediate);
+        let lost = self.at_stake(matches!(how, Stop::Immediate));
         self.scene.cluster.stop(how);
         self.scene.cluster.start_again();
-        ("restarts", true)
+        Some(lost)
     }
 
     /// A user's transaction that takes its time.
-    fn hold_a_lock(&mut self) -> (&'static str, bool) {
+    fn hold_a_lock(&mut self) -> Option<u64> {
         let table = self.dice.pick(&TABLES).unwrap_or("note");
         let lock = match self.dice.roll(3) {
             0 => format!("LOCK TABLE {table}"),
@@ -440,12 +624,15 @@ impl Storm {
         self.sql(&format!(
             "BEGIN; {lock}; SELECT pg_sleep({milliseconds} / 1000.0); COMMIT"
         ));
-        ("locks", false)
+        Some(0)
     }
 
-    fn rage(&mut self, until: impl Fn(u64) -> bool) {
+    /// So many events, and more until each kind of disturbance has come.
+    fn rage(&mut self, least: u64) {
+        let (started, before) = (Instant::now(), self.events.clone());
+        self.shuffle(Disturbance::ALL.to_vec());
         let mut events = 0;
-        while !until(events) {
+        while events < least || !self.deck.is_empty() || self.stopped.is_some() {
             if self.dice.roll(4) == 0 {
                 self.disturb();
             } else {
@@ -454,9 +641,31 @@ impl Storm {
             if events % 10 == 0 {
                 self.worker_peak = self.worker_peak.max(self.worker_memory());
             }
-            self.stopped.take_if(|(_, since)| since.elapsed() > LEASE * 2);
+            if self.stopped.take_if(|(_, since)| since.elapsed() > STOP).is_some() {
+                self.count(Disturbance::Stop);
+            }
+            let (now, inputs) = (Instant::now(), self.inputs());
+            self.paid.push_back((now, inputs));
+            while self.paid.get(1).is_some_and(|(at, _)| now - *at > ON_DISK) {
+                self.paid.pop_front();
+            }
             std::thread::sleep(Duration::from_millis(self.dice.roll(BREATH_MS)));
             events += 1;
+            assert!(
+                events < least || started.elapsed() < DEADLINE * 2,
+                "seed {}: {:?} did not come about",
+                self.seed,
+                self.deck
+            );
+        }
+        for kind in Disturbance::ALL {
+            let times = |events: &BTreeMap<&str, u64>| events.get(kind.name()).copied().unwrap_or(0);
+            assert!(
+                times(&self.events) > times(&before),
+                "seed {}: no {}",
+                self.seed,
+                kind.name()
+            );
         }
     }
 
@@ -550,14 +759,24 @@ impl Storm {
         self.scene.provider.counts().inputs
     }
 
-    /// After a storm: what was in flight at each loss may have been paid for twice, and nothing else.
-    fn check_price(&self) {
-        let (inputs, most) = (self.inputs(), self.due + self.losses * self.in_flight * PARAGRAPHS);
-        println!(
-            "seed {}: {inputs} inputs for changes worth {}, {} losses, {:?}",
-            self.seed, self.due, self.losses, self.events
-        );
-        assert!(inputs <= most, "seed {}: {inputs} inputs, {most} at most", self.seed);
+    fn price(&self) -> Price {
+        let counts = self.scene.provider.counts();
+        Price {
+            inputs: counts.inputs,
+            due: self.due,
+            lost: self.lost,
+            spoilt: counts.spoilt_inputs,
+        }
+    }
+
+    /// After a storm: what was in flight at each loss may have been paid for twice, what the provider spoilt was, and nothing
+    /// else. The storms of a soak are looked at together.
+    fn check_price(&mut self) {
+        let (all, before) = (self.price(), std::mem::take(&mut self.priced));
+        self.priced = all;
+        println!("seed {}: {}; {:?}", self.seed, all.since(before), self.events);
+        println!("seed {}, in all: {all}", self.seed);
+        assert!(all.inputs <= all.most(), "seed {}: {} at most", self.seed, all.most());
     }
 
     /// Without any disturbance the changes cost what they are worth, and touching all rows costs nothing.
@@ -581,9 +800,54 @@ impl Storm {
     }
 }
 
+/// What a storm costs, in inputs of the provider.
+#[derive(Clone, Copy, Default)]
+struct Price {
+    /// That were paid for.
+    inputs: u64,
+    /// That the changes so far were worth.
+    due: u64,
+    /// In flight when something put an end to it, at most.
+    lost: u64,
+    /// That the provider answered, but not as it should have.
+    spoilt: u64,
+}
+
+impl Price {
+    fn since(self, before: Price) -> Price {
+        Price {
+            inputs: self.inputs - before.inputs,
+            // Rows of earlier rounds may have gone unseen.
+            due: self.due.saturating_sub(before.due),
+            lost: self.lost - before.lost,
+            spoilt: self.spoilt - before.spoilt,
+        }
+    }
+
+    fn most(self) -> u64 {
+        self.due + self.lost + self.spoilt
+    }
+}
+
+impl Display for Price {
+    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+        let Price {
+            inputs,
+            due,
+            lost,
+            spoilt,
+        } = self;
+        let ratio = *inputs as f64 / (*due).max(1) as f64;
+        write!(
+            f,
+            "{inputs} inputs for changes worth {due} ({ratio:.2}), {lost} lost at most, {spoilt} spoilt"
+        )
+    }
+}
+
 fn weather(seed: u64) {
     let mut storm = Storm::new(seed, 3, IN_FLIGHT);
-    storm.rage(|events| events == 100);
+    storm.rage(100);
     storm.calm_down();
     storm.check();
     storm.check_price();
@@ -637,7 +901,7 @@ impl Storm {
             for table in ["note", "tag"] {
                 self.fill(table, if minutes > 0 { ROWS_OF_SOAK } else { 100 });
             }
-            self.rage(|events| events == if minutes > 0 { 200 } else { 40 });
+            self.rage(if minutes > 0 { 200 } else { 40 });
             let size = self.size();
             self.calm_down();
             self.check();
