@@ -9,6 +9,7 @@ mod support;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt::{Display, Formatter};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use postgres::fallible_iterator::FallibleIterator;
@@ -22,8 +23,6 @@ use support::{Answer, Cluster, DEADLINE, Options, S3, Scene, Stop, database, wai
 const IN_FLIGHT: u64 = 4;
 /// The same in a soak, whose worker should have all hands full.
 const IN_FLIGHT_OF_SOAK: u64 = 512;
-/// Rows that are there at the beginning of a round of a soak, in each of two tables.
-const ROWS_OF_SOAK: u64 = 10_000;
 /// Enough for each text to have a vector of its own.
 const DIMENSIONS: usize = 32;
 /// Chunks of a document, at most.
@@ -117,11 +116,49 @@ impl Disturbance {
     }
 }
 
+/// What kind of storm it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Weather {
+    /// Everything.
+    Wild,
+    /// Only what passes by itself: nobody mends anything, says so, or has the worker look.
+    Passing,
+    /// Nothing that ends or stops the worker, which stays.
+    Steady,
+}
+
+impl Weather {
+    /// Disturbances that come at least once.
+    fn kinds(self) -> Vec<Disturbance> {
+        let kinds = Disturbance::ALL.into_iter();
+        match self {
+            Weather::Wild => kinds.collect(),
+            Weather::Passing => kinds.filter(|kind| *kind != Disturbance::Switch).collect(),
+            Weather::Steady => kinds.filter(|kind| !kind.is_for_a_process()).collect(),
+        }
+    }
+
+    /// Which of them may come again. A new process looks at everything, and would hide that nobody woke the one before.
+    fn may_come_again(self, kind: Disturbance) -> bool {
+        self.kinds().contains(&kind) && (self == Weather::Wild || !kind.is_for_a_process())
+    }
+
+    /// How often a database is looked at although nothing woke the worker, and how long a worker with nothing to do stays.
+    fn patience(self) -> (&'static str, &'static str) {
+        match self {
+            Weather::Wild => ("1s", "500ms"),
+            Weather::Passing => ("1h", "100ms"),
+            Weather::Steady => ("1h", "1h"),
+        }
+    }
+}
+
 const WORKER: &str =
     "SELECT pid FROM pg_stat_activity WHERE backend_type = 'ai worker' AND datname = current_database()";
 
 struct Storm {
     scene: Scene,
+    weather: Weather,
     seed: u64,
     dice: Dice,
     /// Makes every paragraph, row and object new.
@@ -147,8 +184,9 @@ struct Storm {
 }
 
 impl Storm {
-    fn new(seed: u64, rows: u64, in_flight: u64) -> Storm {
+    fn new(weather: Weather, seed: u64, rows: u64, in_flight: u64) -> Storm {
         println!("CONVERGENCE_SEED={seed}");
+        let (naptime, idle_timeout) = weather.patience();
         let provider = Provider::start_with(provider::Options {
             forget_requests: true,
             latency: LATENCY,
@@ -160,8 +198,8 @@ impl Storm {
             .env("OPENAI_API_KEY", API_KEY)
             .env("OPENAI_BASE_URL", provider.base_url())
             .setting("ai.lease_duration", format!("{}s", LEASE.as_secs()))
-            .setting("ai.naptime", "1s")
-            .setting("ai.idle_timeout", "500ms")
+            .setting("ai.naptime", naptime)
+            .setting("ai.idle_timeout", idle_timeout)
             .setting("ai.request_timeout", "1s")
             .setting("ai.loading_timeout", "1s")
             .setting("ai.max_documents_in_flight", in_flight.to_string());
@@ -180,6 +218,7 @@ impl Storm {
         ));
         Storm {
             scene: Scene { cluster, s3, provider },
+            weather,
             seed,
             dice: Dice(seed),
             counter: 0,
@@ -455,7 +494,7 @@ impl Storm {
             21..=22 => Disturbance::Stop,
             _ => Disturbance::Lock,
         };
-        if drawn.is_for_a_process() && self.stopped.is_some() {
+        if !self.weather.may_come_again(drawn) || self.stopped.is_some() && drawn.is_for_a_process() {
             return Disturbance::Lock;
         }
         drawn
@@ -499,20 +538,13 @@ impl Storm {
     }
 
     fn disturb_provider(&mut self) -> Option<u64> {
-        let faults = [
+        let mut faults = vec![
             Behaviour::ServerError,
             Behaviour::Hang,
             Behaviour::Close,
             Behaviour::Cut,
-            Behaviour::TooFew,
-            Behaviour::WrongSize,
-            Behaviour::NotFinite,
-            Behaviour::Rubbish,
-            Behaviour::HalfJson,
             Behaviour::Shuffled,
             Behaviour::FloatsOnly,
-            Behaviour::Unauthorized,
-            Behaviour::NotFound,
             Behaviour::AtMost(1),
             Behaviour::Slow(Duration::from_millis(300)),
             Behaviour::Slow(Duration::from_millis(1500)),
@@ -521,6 +553,17 @@ impl Storm {
                 retry_after: Some(Duration::from_millis(700)),
             },
         ];
+        if self.weather != Weather::Passing {
+            faults.extend([
+                Behaviour::TooFew,
+                Behaviour::WrongSize,
+                Behaviour::NotFinite,
+                Behaviour::Rubbish,
+                Behaviour::HalfJson,
+                Behaviour::Unauthorized,
+                Behaviour::NotFound,
+            ]);
+        }
         let fault = self.dice.pick(&faults).expect("there are faults");
         let times = 1 + usize::try_from(self.dice.roll(3)).unwrap_or(0);
         // The provider itself counts what was paid for and of no use.
@@ -536,7 +579,9 @@ impl Storm {
             self.insert("object");
         }
         let key = self.some_object()?;
-        match self.dice.roll(4) {
+        // What is forbidden or gone is given up.
+        let kinds = if self.weather == Weather::Passing { 2 } else { 4 };
+        match self.dice.roll(kinds) {
             0 => self.scene.s3.answer(&key, Answer::Hang),
             1 => self.scene.s3.answer(&key, Answer::Say("503 Slow Down", String::new())),
             2 => self.scene.s3.answer(&key, Answer::Say("403 Forbidden", String::new())),
@@ -574,8 +619,10 @@ impl Storm {
         }
         let _ = kill_process(process, Signal::CONT);
         self.stopped = None;
-        // Ends the back-off after an early end.
-        self.sql("SELECT pg_reload_conf()");
+        if self.weather == Weather::Wild {
+            // Ends the back-off after an early end.
+            self.sql("SELECT pg_reload_conf()");
+        }
         Some(lost)
     }
 
@@ -630,10 +677,11 @@ impl Storm {
     /// So many events, and more until each kind of disturbance has come.
     fn rage(&mut self, least: u64) {
         let (started, before) = (Instant::now(), self.events.clone());
-        self.shuffle(Disturbance::ALL.to_vec());
+        self.shuffle(self.weather.kinds());
         let mut events = 0;
         while events < least || !self.deck.is_empty() || self.stopped.is_some() {
-            if self.dice.roll(4) == 0 {
+            let overdue = events >= least && self.stopped.is_none();
+            if self.dice.roll(4) == 0 || overdue {
                 self.disturb();
             } else {
                 self.change();
@@ -658,7 +706,7 @@ impl Storm {
                 self.deck
             );
         }
-        for kind in Disturbance::ALL {
+        for kind in self.weather.kinds() {
             let times = |events: &BTreeMap<&str, u64>| events.get(kind.name()).copied().unwrap_or(0);
             assert!(
                 times(&self.events) > times(&before),
@@ -687,14 +735,22 @@ impl Storm {
     /// Whoever has mended something says so, rather than wait for a back-off. A document that was in flight as the mending
     /// went on may fail once more, so it is said again.
     fn settle(&self) {
-        let retry = "SELECT sum(ai.retry_vectorizer(id)) FROM ai.vectorizer";
+        self.wait_until_settled(|| self.sql("SELECT sum(ai.retry_vectorizer(id)) FROM ai.vectorizer"));
+    }
+
+    /// Nobody says anything: each document has its try when its back-off is over.
+    fn settle_by_itself(&self) {
+        self.wait_until_settled(|| ());
+    }
+
+    fn wait_until_settled(&self, say: impl Fn()) {
         let left = "SELECT name || ' ' || pending_items FROM ai.vectorizer_status WHERE pending_items > 0
                     UNION ALL SELECT f::text FROM ai.vectorizer_failed f";
         let started = Instant::now();
         let mut said: Option<Instant> = None;
         loop {
             if said.is_none_or(|said| said.elapsed() > Duration::from_secs(3)) {
-                self.sql(retry);
+                say();
                 said = Some(Instant::now());
             }
             let seen = self.column(left);
@@ -785,7 +841,7 @@ impl Storm {
         for _ in 0..30 {
             self.change();
         }
-        self.settle();
+        self.settle_by_itself();
         let (spent, worth) = (self.inputs() - inputs, self.due - due);
         assert!(
             spent <= worth,
@@ -794,7 +850,7 @@ impl Storm {
         );
         let inputs = self.inputs();
         self.sql("UPDATE object SET touched = touched + 1; UPDATE note SET touched = touched + 1");
-        self.settle();
+        self.settle_by_itself();
         assert_eq!(self.inputs(), inputs, "seed {}: rows were touched", self.seed);
         self.check();
     }
@@ -846,84 +902,177 @@ impl Display for Price {
 }
 
 fn weather(seed: u64) {
-    let mut storm = Storm::new(seed, 3, IN_FLIGHT);
-    storm.rage(100);
+    let mut storm = Storm::new(Weather::Wild, seed, 3, IN_FLIGHT);
+    storm.rage(80);
     storm.calm_down();
     storm.check();
     storm.check_price();
     storm.check_price_of_quiet();
 }
 
+/// Whatever may pass by itself does: retries come when their back-offs are over, and the worker when a change is committed.
+fn passing_weather(seed: u64) {
+    let mut storm = Storm::new(Weather::Passing, seed, 3, IN_FLIGHT);
+    storm.rage(50);
+    storm.scene.provider.behave(Behaviour::Well);
+    storm.scene.s3.heal();
+    storm.settle_by_itself();
+    storm.check();
+    storm.check_price();
+    // One change at a time, so that no other makes up for a call that nobody heard: of a worker that is there, that is about
+    // to leave, and that has left.
+    for _ in 0..15 {
+        std::thread::sleep(Duration::from_millis(storm.dice.roll(250)));
+        storm.change();
+        storm.settle_by_itself();
+    }
+    storm.check();
+}
+
 /// What must not grow as storms go on.
 #[derive(Debug)]
 struct Size {
-    /// Private memory of the worker, at most, in kB.
+    /// Private memory of the worker during the storm, at most, in kB.
     worker: u64,
     /// Tables and indexes of the queues, in bytes.
     queues: u64,
+    /// Tables and indexes of errors, of what is remembered of documents, and of vectors put aside, in bytes.
+    tables: u64,
     /// Rows of the failed queues and error rows.
     notes: u64,
+}
+
+/// A worker that has nothing to do.
+#[derive(Clone, Copy, Debug)]
+struct Process {
+    pid: i32,
+    /// Private memory in kB.
+    memory: u64,
+    descriptors: usize,
+    threads: usize,
+}
+
+/// Private memory of a process in kB; 0 when it is gone.
+fn private_memory(pid: &str) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let private = status.lines().find_map(|line| {
+        let kilobytes = line.strip_prefix("RssAnon:")?.trim().strip_suffix(" kB")?;
+        kilobytes.trim().parse().ok()
+    });
+    private.unwrap_or(0)
 }
 
 impl Storm {
     /// In kB; 0 when there is no worker.
     fn worker_memory(&self) -> u64 {
-        let status = self
-            .column(WORKER)
-            .first()
-            .and_then(|pid| std::fs::read_to_string(format!("/proc/{pid}/status")).ok());
-        let private = status.as_deref().unwrap_or_default().lines().find_map(|line| {
-            let kilobytes = line.strip_prefix("RssAnon:")?.trim().strip_suffix(" kB")?;
-            kilobytes.trim().parse().ok()
-        });
-        private.unwrap_or(0)
+        self.column(WORKER).first().map_or(0, |pid| private_memory(pid))
+    }
+
+    fn number(&self, sql: &str) -> u64 {
+        self.column(sql)[0].parse().expect("it is a number")
     }
 
     fn size(&mut self) -> Size {
-        let worker = std::mem::take(&mut self.worker_peak);
-        let number = |sql: &str| self.column(sql)[0].parse().expect("it is a number");
         Size {
-            worker,
-            queues: number(
+            worker: std::mem::take(&mut self.worker_peak),
+            queues: self.number(
                 "SELECT sum(pg_total_relation_size(queue) + pg_total_relation_size(intake))::bigint FROM ai._vectorizer",
             ),
-            notes: number(
+            tables: self.number(
+                "SELECT pg_total_relation_size('ai._vectorizer_errors') + pg_total_relation_size('ai._vectorizer_document')
+                      + pg_total_relation_size('ai._vectorizer_stash')",
+            ),
+            notes: self.number(
                 "SELECT (SELECT count(*) FROM ai.vectorizer_failed) + (SELECT count(*) FROM ai.vectorizer_errors)",
             ),
         }
     }
 
+    fn process(&self) -> Process {
+        let pid = self.scene.cluster.worker().expect("the worker stays");
+        let entries = |of: &str| {
+            let entries = std::fs::read_dir(format!("/proc/{pid}/{of}"));
+            entries.expect("the worker stays").count()
+        };
+        Process {
+            pid,
+            memory: private_memory(&pid.to_string()),
+            descriptors: entries("fd"),
+            threads: entries("task"),
+        }
+    }
+
+    /// Nothing is remembered of what is not there any more.
+    fn check_leftovers(&self) {
+        let left = self.number(
+            "SELECT (SELECT count(*) FROM ai._vectorizer_stash) + (SELECT count(*) FROM ai._vectorizer_errors)
+                  + (SELECT count(*) FROM ai._vectorizer_document d
+                     WHERE NOT EXISTS (SELECT FROM object o WHERE d.id = 1 AND o.id = (d.primary_key ->> 'id')::int)
+                       AND NOT EXISTS (SELECT FROM note n WHERE d.id = 2 AND n.id = (d.primary_key ->> 'id')::int)
+                       AND NOT EXISTS (SELECT FROM tag t WHERE d.id = 3 AND t.id = (d.primary_key ->> 'id')::int))",
+        );
+        assert_eq!(left, 0, "seed {}: rows of documents that are gone or well", self.seed);
+    }
+
     /// Storm after storm, with many rows at a time; the tables are emptied now and then, so that they stay of one size.
-    fn soak(&mut self, minutes: u64) {
+    /// `look` gets what each round has left behind.
+    fn soak(&mut self, rounds: Rounds, mut look: impl FnMut(&mut Storm, Size)) {
         let started = Instant::now();
-        let mut sizes: Vec<Size> = Vec::new();
-        loop {
+        for round in 1.. {
             for table in ["note", "tag"] {
-                self.fill(table, if minutes > 0 { ROWS_OF_SOAK } else { 100 });
+                self.fill(table, rounds.rows);
             }
-            self.rage(if minutes > 0 { 200 } else { 40 });
+            self.rage(rounds.events);
             let size = self.size();
             self.calm_down();
             self.check();
+            self.check_leftovers();
+            println!("round {round}, minute {}: {size:?}", started.elapsed().as_secs() / 60);
             self.check_price();
-            let (round, minute) = (sizes.len() + 1, started.elapsed().as_secs() / 60);
-            println!("round {round}, minute {minute}: {size:?}, {} inputs", self.inputs());
-            sizes.push(size);
-            if started.elapsed() >= Duration::from_secs(minutes * 60) {
+            look(self, size);
+            if round >= rounds.least && started.elapsed() >= rounds.duration {
                 break;
             }
             self.sql("DELETE FROM object; DELETE FROM note; DELETE FROM tag");
             self.objects.clear();
         }
-        // The first rounds find the size; the later ones keep it.
-        let (first, later) = sizes.split_at(sizes.len().min(5));
-        for size in later {
+    }
+
+    /// The first rounds find the size; the later ones keep it.
+    fn soak_in_the_wild(&mut self, rounds: Rounds) {
+        let (seed, mut first) = (self.seed, Vec::new());
+        self.soak(rounds, |_, size| {
+            if first.len() < 5 {
+                first.push(size);
+                return;
+            }
             let most = |what: fn(&Size) -> u64| first.iter().map(what).max().unwrap_or(0);
             let fits = size.worker <= 2 * most(|size| size.worker) + 32 * 1024
                 && size.queues <= 2 * most(|size| size.queues) + (8 << 20)
+                && size.tables <= 2 * most(|size| size.tables) + (8 << 20)
                 && size.notes <= 10 * most(|size| size.notes) + 100;
-            assert!(fits, "seed {}: {size:?} after {first:#?}", self.seed);
-        }
+            assert!(fits, "seed {seed}: {size:?} after {first:#?}");
+        });
+    }
+
+    /// One worker from the beginning to the end, whatever provider and S3 do to it: it ends each round as it ended the third.
+    fn soak_of_one_worker(&mut self, rounds: Rounds) {
+        let (seed, mut first): (u64, Vec<Process>) = (self.seed, Vec::new());
+        self.soak(rounds, |storm, _| {
+            let now = storm.process();
+            println!("{now:?}");
+            if first.len() < 3 {
+                first.push(now);
+                return;
+            }
+            let most = |what: fn(&Process) -> usize| first.iter().map(what).max().unwrap_or(0);
+            let memory = first.iter().map(|process| process.memory).max().unwrap_or(0);
+            let fits = first.iter().all(|process| process.pid == now.pid)
+                && now.memory <= memory + memory / 4 + 4 * 1024
+                && now.descriptors <= most(|process| process.descriptors) + 16
+                && now.threads <= most(|process| process.threads) + 4;
+            assert!(fits, "seed {seed}: {now:?} after {first:#?}");
+        });
     }
 
     /// Many rows at once, each with one chunk.
@@ -938,13 +1087,55 @@ impl Storm {
     }
 }
 
-/// An hour of it with `make soak`; here one small round, so that it works when it is wanted.
+/// How a soak goes on.
+struct Rounds {
+    duration: Duration,
+    least: usize,
+    /// Rows that are there at the beginning of a round, in each of two tables.
+    rows: u64,
+    events: u64,
+}
+
+/// Parts of a soak have the machine for themselves.
+static SOAKS: Mutex<()> = Mutex::new(());
+
+/// How many minutes `make soak` should take. Otherwise a few small rounds show that it works when it is wanted, unless one
+/// storm is.
+fn minutes() -> Option<u64> {
+    match std::env::var("SOAK_MINUTES") {
+        Ok(minutes) => Some(minutes.parse().expect("SOAK_MINUTES is a number")),
+        Err(_) => wanted().is_none().then_some(0),
+    }
+}
+
+/// Two thirds of the time of `make soak`.
 #[test]
 fn a_soak_stays_flat() {
-    let minutes = std::env::var("SOAK_MINUTES").map_or(0, |minutes| minutes.parse().expect("SOAK_MINUTES is a number"));
-    if minutes > 0 || wanted().is_none() {
-        Storm::new(wanted().unwrap_or(3), 20, IN_FLIGHT_OF_SOAK).soak(minutes);
-    }
+    let Some(minutes) = minutes() else { return };
+    let _alone = (minutes > 0).then(|| SOAKS.lock().unwrap_or_else(PoisonError::into_inner));
+    let small = minutes == 0;
+    let rounds = Rounds {
+        duration: Duration::from_secs(minutes * 40),
+        least: 1,
+        rows: if small { 100 } else { 10_000 },
+        events: if small { 30 } else { 200 },
+    };
+    Storm::new(Weather::Wild, wanted().unwrap_or(3), 20, IN_FLIGHT_OF_SOAK).soak_in_the_wild(rounds);
+}
+
+/// The other third.
+#[test]
+fn a_soak_stays_flat_in_one_process() {
+    let Some(minutes) = minutes() else { return };
+    let _alone = (minutes > 0).then(|| SOAKS.lock().unwrap_or_else(PoisonError::into_inner));
+    let small = minutes == 0;
+    let rounds = Rounds {
+        duration: Duration::from_secs(minutes * 20),
+        least: 4,
+        rows: if small { 50 } else { 2_000 },
+        events: if small { 8 } else { 60 },
+    };
+    Storm::new(Weather::Steady, wanted().unwrap_or(3), 20, IN_FLIGHT_OF_SOAK).soak_of_one_worker(rounds);
 }
 
 /// The seed that somebody wants to see again.
@@ -963,6 +1154,11 @@ fn another_storm_leaves_no_trace() {
     if wanted().is_none() {
         weather(2);
     }
+}
+
+#[test]
+fn what_passes_by_itself_needs_no_help() {
+    passing_weather(wanted().unwrap_or(4));
 }
 
 /// A new one each time.
