@@ -744,8 +744,10 @@ impl Storm {
     }
 
     fn wait_until_settled(&self, say: impl Fn()) {
+        // A document that was deleted is in no queue, but may still be on its way to the provider.
         let left = "SELECT name || ' ' || pending_items FROM ai.vectorizer_status WHERE pending_items > 0
-                    UNION ALL SELECT f::text FROM ai.vectorizer_failed f";
+                    UNION ALL SELECT f::text FROM ai.vectorizer_failed f
+                    UNION ALL SELECT 'in flight: ' || in_flight FROM ai.worker_status WHERE process = 'worker' AND in_flight > 0";
         let started = Instant::now();
         let mut said: Option<Instant> = None;
         loop {
@@ -754,7 +756,7 @@ impl Storm {
                 said = Some(Instant::now());
             }
             let seen = self.column(left);
-            if seen.is_empty() {
+            if seen.is_empty() && self.scene.provider.counts().in_flight == 0 {
                 return;
             }
             assert!(
