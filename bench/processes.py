@@ -52,7 +52,8 @@ def children(pid):
     found = []
     for task in Path(f"/proc/{pid}/task").glob("*"):
         found += read(task / "children").split()
-    return [int(child) for child in found]
+    # Until it becomes another program, a new process shows the memory of the worker.
+    return [int(child) for child in found if read(f"/proc/{child}/comm") == "ai-parser\n"]
 
 
 @contextlib.contextmanager

@@ -176,6 +176,12 @@ async fn embeddings(
         Behaviour::HalfJson => answer_with(StatusCode::OK, body[..body.len() / 2].to_owned()),
         _ => {
             in_flight.served(texts.len() as u64, tokens as u64);
+            if matches!(
+                behaviour,
+                Behaviour::TooFew | Behaviour::WrongSize | Behaviour::NotFinite
+            ) {
+                in_flight.spoilt();
+            }
             answer_with(StatusCode::OK, body)
         }
     };

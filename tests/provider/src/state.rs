@@ -20,6 +20,8 @@ pub struct Counts {
     pub requests: u64,
     /// Inputs that were answered with a vector: what a provider would charge for.
     pub inputs: u64,
+    /// Those of them whose answer was of no use to anybody.
+    pub spoilt_inputs: u64,
     /// Tokens of those inputs, at four bytes each.
     pub tokens: u64,
     /// Requests that were not answered with 200, or whose answer was cut.
@@ -167,6 +169,7 @@ impl State {
             InFlight {
                 state: self.clone(),
                 served: None,
+                spoilt: false,
             },
         )
     }
@@ -177,11 +180,17 @@ impl State {
 pub(crate) struct InFlight {
     state: Arc<State>,
     served: Option<(u64, u64)>,
+    spoilt: bool,
 }
 
 impl InFlight {
     pub fn served(&mut self, inputs: u64, tokens: u64) {
         self.served = Some((inputs, tokens));
+    }
+
+    /// What was served is of no use to anybody.
+    pub fn spoilt(&mut self) {
+        self.spoilt = true;
     }
 }
 
@@ -192,6 +201,7 @@ impl Drop for InFlight {
         match self.served {
             Some((inputs, tokens)) => {
                 changing.counts.inputs += inputs;
+                changing.counts.spoilt_inputs += if self.spoilt { inputs } else { 0 };
                 changing.counts.tokens += tokens;
             }
             None => changing.counts.failed_requests += 1,
