@@ -83,3 +83,26 @@ fn rows_that_come_with_their_partition_are_seen() {
         "0 4 5 6 7 8 9 10",
     );
 }
+
+/// Its rows are new to the vectorizer, which has removed what it had of them.
+#[test]
+fn a_partition_that_comes_back_is_seen() {
+    let scene = Scene::start();
+    let cluster = &scene.cluster;
+    cluster.execute(
+        "CREATE TABLE doc (id int PRIMARY KEY, body text) PARTITION BY LIST (id);
+         CREATE TABLE doc_1 PARTITION OF doc FOR VALUES IN (1);
+         CREATE TABLE doc_2 PARTITION OF doc FOR VALUES IN (2)",
+    );
+    cluster.execute(CREATE);
+    cluster.execute("INSERT INTO doc VALUES (1, 'one'), (2, 'two')");
+    let embedded = "SELECT string_agg(chunk, ', ' ORDER BY id) FROM doc_embedding_store";
+    cluster.wait_for("embedded", embedded, "one, two");
+    cluster.execute("ALTER TABLE doc DETACH PARTITION doc_1");
+    assert_eq!(cluster.value(embedded), "two");
+    cluster.execute("UPDATE doc_1 SET body = 'meanwhile'");
+    cluster.execute("ALTER TABLE doc ATTACH PARTITION doc_1 FOR VALUES IN (1)");
+    cluster.wait_for("it is back", embedded, "meanwhile, two");
+    cluster.execute("TRUNCATE doc_1");
+    assert_eq!(cluster.value(embedded), "two");
+}
