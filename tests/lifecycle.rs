@@ -106,3 +106,40 @@ fn a_partition_that_comes_back_is_seen() {
     cluster.execute("TRUNCATE doc_1");
     assert_eq!(cluster.value(embedded), "two");
 }
+
+/// Their transaction does not see the vectorizer, but its trigger fires.
+#[test]
+fn rows_of_a_transaction_older_than_the_vectorizer_are_seen() {
+    let scene = Scene::start();
+    let cluster = &scene.cluster;
+    for (number, isolation) in ["REPEATABLE READ", "SERIALIZABLE"].into_iter().enumerate() {
+        for partitioned in ["", "PARTITION BY RANGE (id)"] {
+            let doc = format!("doc_{number}{}", partitioned.len());
+            cluster.execute(&format!(
+                "CREATE TABLE {doc} (id int PRIMARY KEY, body text) {partitioned}"
+            ));
+            if !partitioned.is_empty() {
+                cluster.execute(&format!("CREATE TABLE {doc}_all PARTITION OF {doc} DEFAULT"));
+            }
+            let mut early = cluster.connect().unwrap();
+            early
+                .batch_execute(&format!("BEGIN ISOLATION LEVEL {isolation}; SELECT 1 FROM pg_class"))
+                .unwrap();
+            cluster.execute(&CREATE.replace("doc", &doc));
+            early
+                .batch_execute(&format!(
+                    "INSERT INTO {doc} VALUES (1, 'one'); UPDATE {doc} SET body = 'two'; COMMIT"
+                ))
+                .unwrap();
+            let what = format!("{isolation} {partitioned}");
+            let embedded = format!("SELECT string_agg(chunk, ', ') FROM {doc}_embedding_store");
+            cluster.wait_for(&what, &embedded, "two");
+            // Where it leads is known to the session from now on.
+            early
+                .batch_execute(&format!("INSERT INTO {doc} VALUES (2, 'more')"))
+                .unwrap();
+            cluster.wait_for(&what, &embedded, "two, more");
+        }
+    }
+    assert!(!cluster.log().contains("is not in the catalogue"), "{}", cluster.log());
+}
