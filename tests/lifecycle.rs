@@ -143,3 +143,35 @@ fn rows_of_a_transaction_older_than_the_vectorizer_are_seen() {
     }
     assert!(!cluster.log().contains("is not in the catalogue"), "{}", cluster.log());
 }
+
+/// Their transaction does not see the chunks, which the worker has written since it began.
+#[test]
+fn what_leaves_in_a_transaction_older_than_its_chunks_takes_them_along() {
+    let scene = Scene::start();
+    let cluster = &scene.cluster;
+    let embedded = "SELECT string_agg(chunk, ', ' ORDER BY id) FROM doc_embedding_store";
+    for isolation in ["REPEATABLE READ", "SERIALIZABLE"] {
+        for leave in [
+            "TRUNCATE doc_1",
+            "ALTER TABLE doc DETACH PARTITION doc_1",
+            "DROP TABLE doc_1",
+        ] {
+            cluster.execute(
+                "CREATE TABLE doc (id int PRIMARY KEY, body text) PARTITION BY LIST (id);
+                 CREATE TABLE doc_1 PARTITION OF doc FOR VALUES IN (1);
+                 CREATE TABLE doc_2 PARTITION OF doc FOR VALUES IN (2)",
+            );
+            cluster.execute(CREATE);
+            let mut early = cluster.connect().unwrap();
+            early
+                .batch_execute(&format!("BEGIN ISOLATION LEVEL {isolation}; SELECT 1 FROM pg_class"))
+                .unwrap();
+            cluster.execute("INSERT INTO doc VALUES (1, 'one'), (2, 'two')");
+            cluster.wait_for(leave, embedded, "one, two");
+            cluster.wait_until_settled();
+            early.batch_execute(&format!("{leave}; COMMIT")).unwrap();
+            assert_eq!(cluster.value(embedded), "two", "{leave} in {isolation}");
+            cluster.execute("DROP TABLE doc CASCADE; DROP TABLE IF EXISTS doc_1");
+        }
+    }
+}

@@ -419,8 +419,14 @@ fn make_all_anew(source: Option<Oid>, vectorizer_id: Option<i32>) {
 }
 
 /// For the triggers: a part of the source was emptied, or has left. Only for the owner of the vectorizer.
+///
+/// What is removed may be newer than the view of the transaction, and so may the vectorizer.
 #[pg_extern(sql = false)]
 fn prune_vectorizer(vectorizer_id: i32) {
+    statement::on_latest(|| prune(vectorizer_id));
+}
+
+fn prune(vectorizer_id: i32) {
     let owns = include_str!("../../sql/query/owns_vectorizer.sql");
     if statement::row(owns, &[vectorizer_id.into()], |row| row.get::<bool>(1)).flatten() != Some(true) {
         return;
