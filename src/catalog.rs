@@ -31,6 +31,7 @@ use crate::statement::{self, fill, identifier};
 pub struct Vectorizer {
     pub id: i32,
     pub name: String,
+    pub source: Oid,
     pub owner: Oid,
     pub config: Config,
     /// As they were when it was read.
@@ -268,6 +269,7 @@ fn read(row: &statement::Row, any: bool) -> Result<Option<Vectorizer>, String> {
     Ok(Some(Vectorizer {
         id: row.must("id"),
         name: row.must("name"),
+        source: row.must("source"),
         owner,
         servers,
         splitter,

@@ -566,7 +566,7 @@ pub unsafe extern "C-unwind" fn append_change(call: pg_sys::FunctionCallInfo) ->
             ),
         };
         // The worker writes vectors into columns of the source: no news.
-        if old.is_some() && destination::is_writing() {
+        if old.is_some() && destination::is_writing((*(*fired).tg_relation).rd_id) {
             return nothing;
         }
         while let Some(route) = route(fired) {

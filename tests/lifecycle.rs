@@ -175,3 +175,43 @@ fn what_leaves_in_a_transaction_older_than_its_chunks_takes_them_along() {
         }
     }
 }
+
+/// What fires when the worker writes its vector may be anything: only that it has written it is no news.
+#[test]
+fn what_a_vector_brings_about_elsewhere_is_seen() {
+    let scene = Scene::start();
+    let cluster = &scene.cluster;
+    for (a, b, partition) in [("a", "b", ""), ("pa", "pb", "PARTITION BY RANGE (id)")] {
+        cluster.execute(&format!(
+            "CREATE TABLE {a} (id int PRIMARY KEY, body text, seen int DEFAULT 0) {partition};
+             CREATE TABLE {b} (id int PRIMARY KEY, body text) {partition}"
+        ));
+        if !partition.is_empty() {
+            cluster.execute(&format!(
+                "CREATE TABLE {a}_all PARTITION OF {a} DEFAULT; CREATE TABLE {b}_all PARTITION OF {b} DEFAULT"
+            ));
+        }
+        cluster.execute(&format!(
+            "INSERT INTO {b} VALUES (1, 'before');
+             SELECT ai.create_vectorizer('{a}', loading => ai.loading_column('body'), chunking => ai.chunking_none(),
+                 embedding => ai.embedding_openai('text-embedding-3-small', 8), destination => ai.destination_column('vec'));
+             SELECT ai.create_vectorizer('{b}', loading => ai.loading_column('body'),
+                 embedding => ai.embedding_openai('text-embedding-3-small', 8))"
+        ));
+        let embedded = format!("SELECT string_agg(chunk, ', ') FROM {b}_embedding_store");
+        cluster.wait_for("embedded", &embedded, "before");
+        // The row itself is touched with each vector, which is no news, or it would never come to rest.
+        cluster.execute(&format!(
+            "CREATE FUNCTION {a}_touch() RETURNS trigger LANGUAGE plpgsql AS $$
+             BEGIN NEW.seen := OLD.seen + 1; RETURN NEW; END $$;
+             CREATE TRIGGER touch BEFORE UPDATE ON {a} FOR EACH ROW EXECUTE FUNCTION {a}_touch();
+             CREATE FUNCTION {a}_pass_on() RETURNS trigger LANGUAGE plpgsql AS $$
+             BEGIN UPDATE public.{b} SET body = NEW.body WHERE id = NEW.id; RETURN NULL; END $$;
+             CREATE TRIGGER pass_on AFTER UPDATE ON {a} FOR EACH ROW EXECUTE FUNCTION {a}_pass_on();
+             INSERT INTO {a} VALUES (1, 'after')"
+        ));
+        cluster.wait_for("passed on", &embedded, "after");
+        cluster.wait_until_settled();
+        assert_eq!(cluster.value(&format!("SELECT seen FROM {a}")), "1", "{a}");
+    }
+}
