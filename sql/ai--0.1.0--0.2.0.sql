@@ -124,6 +124,18 @@ BEGIN
         JOIN ai._vectorizer v ON v.source = pg_partition_root(d.objid::regclass)
         WHERE d.classid = 'pg_class'::regclass
         UNION
+        -- Columns of the source come from its parents, or from its type.
+        SELECT v.id FROM pg_event_trigger_ddl_commands() d
+        CROSS JOIN LATERAL ai._partitions(d.objid::regclass) AS c (oid)
+        JOIN ai._vectorizer v ON v.source = c.oid
+        WHERE d.classid = 'pg_class'::regclass
+        UNION
+        SELECT v.id FROM pg_event_trigger_ddl_commands() d
+        JOIN pg_class t ON t.oid = d.objid AND t.relkind = 'c'
+        JOIN pg_class s ON s.reloftype = t.reltype
+        JOIN ai._vectorizer v ON v.source = s.oid
+        WHERE d.classid = 'pg_class'::regclass
+        UNION
         SELECT v.id FROM pg_event_trigger_ddl_commands() d
         JOIN pg_trigger t ON t.oid = d.objid
         JOIN ai._vectorizer v ON v.source = t.tgrelid
@@ -981,7 +993,7 @@ SELECT ai._refresh_triggers();
 
 CREATE EVENT TRIGGER ai_after_ddl ON ddl_command_end
     WHEN TAG IN ('CREATE TABLE', 'ALTER TABLE', 'ALTER SCHEMA', 'ALTER VIEW', 'CREATE TRIGGER', 'ALTER TRIGGER',
-                 'ALTER FUNCTION', 'ALTER ROUTINE')
+                 'ALTER FUNCTION', 'ALTER ROUTINE', 'ALTER TYPE')
     EXECUTE FUNCTION ai._after_ddl();
 COMMENT ON EVENT TRIGGER ai_after_ddl IS 'Keeps vectorizers in step with the names of their tables and columns.';
 CREATE EVENT TRIGGER ai_after_server ON ddl_command_end

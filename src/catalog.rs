@@ -154,7 +154,7 @@ pub fn must_fit() {
 /// All vectorizers that the background worker serves, and those that it cannot serve.
 pub fn vectorizers() -> Vec<Result<Vectorizer, Unusable>> {
     // Rows that were restored without their triggers, or a database that was copied.
-    follow_names();
+    follow_names(None);
     let all: Option<i32> = None;
     statement::rows(include_str!("../sql/query/vectorizers.sql"), &[all.into()], |row| {
         let id: i32 = row.must("id");

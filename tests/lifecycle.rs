@@ -215,3 +215,82 @@ fn what_a_vector_brings_about_elsewhere_is_seen() {
         assert_eq!(cluster.value(&format!("SELECT seen FROM {a}")), "1", "{a}");
     }
 }
+
+/// A template of one owner is no concern of the others, nor of the worker.
+#[test]
+fn a_column_that_no_template_can_name_stops_its_vectorizer_only() {
+    let scene = Scene::start();
+    let cluster = &scene.cluster;
+    cluster.execute("CREATE TABLE doc (id int PRIMARY KEY, body text, title text); CREATE TABLE other (id int PRIMARY KEY, body text)");
+    cluster.execute(
+        "SELECT ai.create_vectorizer('doc', loading => ai.loading_column('body'),
+             formatting => ai.formatting_python_template('$title: $chunk'),
+             embedding => ai.embedding_openai('text-embedding-3-small', 8))",
+    );
+    cluster.execute(&CREATE.replace("doc", "other"));
+    // Past the event trigger, as what a replica applies.
+    cluster.execute(
+        "SET session_replication_role = replica; ALTER TABLE doc RENAME title TO \"my title\"; RESET session_replication_role",
+    );
+    // The worker looks at all vectorizers anew.
+    cluster.execute("UPDATE ai._vectorizer SET disabled = false");
+    let said = "SELECT string_agg(details ->> 'error_reason', ', ') FROM ai.vectorizer_errors";
+    cluster.wait_for("it says so", said, "its template names title, which its source lacks");
+    cluster.execute("INSERT INTO other VALUES (1, 'one')");
+    let embedded = "SELECT count(*) FROM other_embedding_store";
+    cluster.wait_for("the worker works on", embedded, "1");
+    cluster.execute("ALTER TABLE other ADD note text; CREATE SCHEMA app; ALTER SCHEMA app RENAME TO moved");
+    cluster.execute("CREATE TABLE third (id int PRIMARY KEY, body text)");
+    cluster.execute(&CREATE.replace("doc", "third"));
+    // Writers are not in the way of a name, and a name that fits ends it.
+    cluster.execute("INSERT INTO doc VALUES (1, 'one', 'One')");
+    cluster.execute("ALTER TABLE doc RENAME \"my title\" TO headline");
+    cluster.wait_for(
+        "it goes on",
+        "SELECT string_agg(chunk, ', ') FROM doc_embedding_store",
+        "One: one",
+    );
+}
+
+/// Columns that are renamed with their type, or with the parent of their table.
+#[test]
+fn columns_that_are_renamed_elsewhere_are_followed() {
+    let scene = Scene::start();
+    let cluster = &scene.cluster;
+    cluster.execute(
+        "CREATE TYPE form AS (id int, body text, title text);
+         CREATE TABLE typed OF form (PRIMARY KEY (id));
+         CREATE TABLE parent (id int, body text, title text);
+         CREATE TABLE doc (id int PRIMARY KEY, body text, title text)",
+    );
+    for table in ["typed", "doc"] {
+        cluster.execute(&format!(
+            "SELECT ai.create_vectorizer('{table}', loading => ai.loading_column('body'),
+                 formatting => ai.formatting_python_template('$title: $chunk'),
+                 embedding => ai.embedding_openai('text-embedding-3-small', 8))"
+        ));
+    }
+    // A parent that came when nobody looked.
+    cluster.execute(
+        "SET session_replication_role = replica; ALTER TABLE doc INHERIT parent; RESET session_replication_role",
+    );
+    for (table, rename) in [
+        ("typed", "ALTER TYPE form RENAME ATTRIBUTE {} CASCADE"),
+        ("doc", "ALTER TABLE parent RENAME COLUMN {}"),
+    ] {
+        let rename = |column: &str, to: &str| rename.replace("{}", &format!("{column} TO {to}"));
+        let (code, message) = cluster.refusal(&rename("title", "\"my title\""));
+        assert_eq!(code, "42602", "{message}");
+        assert!(message.contains("cannot name a column \"my title\""), "{message}");
+        for (column, to) in [("id", "number"), ("body", "text"), ("title", "headline")] {
+            cluster.execute(&rename(column, to));
+        }
+        cluster.execute(&format!(
+            "INSERT INTO {table} VALUES (1, 'one', 'One'), (2, 'two', 'Two')"
+        ));
+        let embedded = format!("SELECT string_agg(chunk, ', ' ORDER BY id) FROM {table}_embedding_store");
+        cluster.wait_for(table, &embedded, "One: one, Two: two");
+        cluster.execute(&format!("DELETE FROM {table} WHERE number = 1"));
+        cluster.wait_for(table, &embedded, "Two: two");
+    }
+}

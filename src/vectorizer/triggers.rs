@@ -379,7 +379,7 @@ pub fn refresh(source: Oid) {
 /// Makes the trigger functions of a source, of a vectorizer, or of all anew. Where one was named, it was altered.
 fn make_all_anew(source: Option<Oid>, vectorizer_id: Option<i32>) {
     let was_altered = source.is_some() || vectorizer_id.is_some();
-    acting_as_extension(follow_names);
+    acting_as_extension(|| follow_names(vectorizer_id));
     for vectorizer in Known::read(source, vectorizer_id) {
         let Some(key) = PrimaryKey::current(vectorizer.source, &vectorizer.source_pk) else {
             // Whoever drops a column of the key must still be able to write to the table.
