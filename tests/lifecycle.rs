@@ -294,3 +294,48 @@ fn columns_that_are_renamed_elsewhere_are_followed() {
         cluster.wait_for(table, &embedded, "Two: two");
     }
 }
+
+/// Queue and intake keep the type that the key had: a key that does not fit would fail in a writer's transaction.
+#[test]
+fn the_type_of_a_key_stays() {
+    let scene = Scene::start();
+    let cluster = &scene.cluster;
+    cluster.execute(
+        "CREATE TYPE form AS (id int, body text, vec vector(8));
+         CREATE TABLE typed OF form (PRIMARY KEY (id));
+         CREATE TABLE doc (id int, kind varchar(5), body text, PRIMARY KEY (kind, id))",
+    );
+    for table in ["typed", "doc"] {
+        cluster.execute(&format!(
+            "SELECT ai.create_vectorizer('{table}', loading => ai.loading_column('body'), chunking => ai.chunking_none(),
+                 embedding => ai.embedding_openai('text-embedding-3-small', 8), destination => ai.destination_column('vec'))"
+        ));
+    }
+    for alter in [
+        "ALTER TABLE doc ALTER id TYPE bigint",
+        "ALTER TABLE doc ALTER kind TYPE varchar(50)",
+        "ALTER TABLE doc ALTER kind TYPE varchar(5) COLLATE \"C\"",
+        "ALTER TYPE form ALTER ATTRIBUTE id TYPE bigint CASCADE",
+    ] {
+        let refused = cluster.refusal(alter);
+        assert_eq!(refused.0, "0A000", "{alter}: {refused:?}");
+        assert!(refused.1.contains("is in the primary key of vectorizer"), "{refused:?}");
+    }
+    // Everything else may be altered; also where the types differ since nobody looked.
+    cluster.execute("ALTER TABLE doc ALTER body TYPE varchar(100); ALTER TABLE doc ALTER id SET STATISTICS 10");
+    cluster.execute(
+        "SET session_replication_role = replica; ALTER TABLE doc ALTER id TYPE bigint; RESET session_replication_role",
+    );
+    cluster.execute("ALTER TABLE doc ADD note text");
+    cluster.execute("INSERT INTO doc VALUES (1, 'plain', 'one')");
+    cluster.wait_for("embedded", "SELECT count(vec) FROM doc", "1");
+    // As the hint says.
+    cluster.execute(
+        "SELECT ai.drop_vectorizer(2, drop_all => false);
+         ALTER TABLE doc ALTER kind TYPE varchar(50);
+         SELECT ai.create_vectorizer('doc', loading => ai.loading_column('body'), chunking => ai.chunking_none(),
+             embedding => ai.embedding_openai('text-embedding-3-small', 8), destination => ai.destination_column('vec'))",
+    );
+    cluster.execute("INSERT INTO doc VALUES (3000000000, 'not so plain', 'two')");
+    cluster.wait_for("embedded", "SELECT count(vec) FROM doc", "2");
+}

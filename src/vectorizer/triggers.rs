@@ -7,6 +7,7 @@ use pgrx::JsonB;
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 
+use super::altered;
 use super::objects;
 use super::partitions::Partitions;
 use crate::catalog::{self, follow_names};
@@ -324,6 +325,11 @@ impl Known {
         })
     }
 
+    /// Refuses what a statement has made of its source.
+    fn must_fit(&self) {
+        altered::must_keep_key(self.id, self.source, &self.source_name, &self.source_pk, &self.queue);
+    }
+
     /// Version 0.1.0 had triggers by statement for what is new or has changed, which knew the rows from transition tables.
     /// A dump of it brings them one after the other: they are replaced when both are there.
     fn replace_old_triggers(&self) {
@@ -381,6 +387,9 @@ fn make_all_anew(source: Option<Oid>, vectorizer_id: Option<i32>) {
     let was_altered = source.is_some() || vectorizer_id.is_some();
     acting_as_extension(|| follow_names(vectorizer_id));
     for vectorizer in Known::read(source, vectorizer_id) {
+        if vectorizer_id.is_some() {
+            acting_as_extension(|| vectorizer.must_fit());
+        }
         let Some(key) = PrimaryKey::current(vectorizer.source, &vectorizer.source_pk) else {
             // Whoever drops a column of the key must still be able to write to the table.
             let body = include_str!("../../sql/query/idle_trigger_body.sql");
