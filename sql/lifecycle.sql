@@ -42,10 +42,16 @@ BEGIN
         JOIN ai._vectorizer v ON v.source = pg_partition_root(d.objid::regclass)
         WHERE d.classid = 'pg_class'::regclass
         UNION
-        -- Columns of the source come from its parents, or from its type.
+        -- The source joined the table; or its columns come from there, or from its type.
         SELECT v.id FROM pg_event_trigger_ddl_commands() d
         CROSS JOIN LATERAL ai._partitions(d.objid::regclass) AS c (oid)
         JOIN ai._vectorizer v ON v.source = c.oid
+        WHERE d.classid = 'pg_class'::regclass
+        UNION
+        -- It got a child.
+        SELECT v.id FROM pg_event_trigger_ddl_commands() d
+        JOIN pg_inherits i ON i.inhrelid = d.objid
+        JOIN ai._vectorizer v ON v.source = i.inhparent
         WHERE d.classid = 'pg_class'::regclass
         UNION
         SELECT v.id FROM pg_event_trigger_ddl_commands() d

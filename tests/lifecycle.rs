@@ -339,3 +339,60 @@ fn the_type_of_a_key_stays() {
     cluster.execute("INSERT INTO doc VALUES (3000000000, 'not so plain', 'two')");
     cluster.wait_for("embedded", "SELECT count(vec) FROM doc", "2");
 }
+
+/// Statements on one member of a tree of tables do not fire the triggers of the others.
+#[test]
+fn a_source_joins_no_tree_of_tables() {
+    let scene = Scene::start();
+    let cluster = &scene.cluster;
+    cluster.execute(
+        "CREATE TABLE root (id int PRIMARY KEY, body text) PARTITION BY LIST (id);
+         CREATE TABLE parent (id int, body text);
+         CREATE TABLE doc (id int PRIMARY KEY, body text);
+         CREATE TABLE parts (id int PRIMARY KEY, body text) PARTITION BY LIST (id)",
+    );
+    for table in ["doc", "parts"] {
+        cluster.execute(&CREATE.replace("doc", table));
+    }
+    let partition = "is a partition: make the vectorizer on the partitioned table";
+    let inherits = "inherits or is inherited from, which is not supported";
+    for (alter, source, why) in [
+        (
+            "ALTER TABLE root ATTACH PARTITION doc FOR VALUES IN (1)",
+            "doc",
+            partition,
+        ),
+        (
+            "ALTER TABLE root ATTACH PARTITION parts FOR VALUES IN (1)",
+            "parts",
+            partition,
+        ),
+        (
+            "CREATE TABLE level PARTITION OF root DEFAULT PARTITION BY LIST (id); ALTER TABLE level ATTACH PARTITION doc DEFAULT",
+            "doc",
+            partition,
+        ),
+        ("ALTER TABLE doc INHERIT parent", "doc", inherits),
+        ("CREATE TABLE child () INHERITS (doc)", "doc", inherits),
+        (
+            "CREATE TABLE child (id int NOT NULL, body text); ALTER TABLE child INHERIT doc",
+            "doc",
+            inherits,
+        ),
+    ] {
+        let refused = cluster.refusal(alter);
+        assert_eq!(
+            refused,
+            ("0A000".to_owned(), format!("public.{source} {why}")),
+            "{alter}"
+        );
+    }
+    // One that has joined when nobody looked is still altered, and let go.
+    cluster.execute(
+        "SET session_replication_role = replica; ALTER TABLE doc INHERIT parent; RESET session_replication_role",
+    );
+    cluster.execute("ALTER TABLE doc ADD note text; ALTER TABLE doc NO INHERIT parent");
+    // Its own partitions join it as ever.
+    cluster.execute("CREATE TABLE part PARTITION OF parts DEFAULT; INSERT INTO parts VALUES (1, 'one')");
+    cluster.wait_for("embedded", "SELECT count(*) FROM parts_embedding_store", "1");
+}

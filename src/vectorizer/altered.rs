@@ -5,6 +5,7 @@ use pgrx::JsonB;
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 
+use super::create::read_source;
 use crate::error::raise;
 use crate::statement;
 
@@ -34,6 +35,25 @@ pub fn must_keep_key(id: i32, source: Oid, source_name: &str, source_pk: &serde_
                 "column {column} of {source_name} is in the primary key of vectorizer {name}: its type cannot change"
             ),
             Some("Drop the vectorizer with ai.drop_vectorizer, alter the table, and make the vectorizer again."),
+        );
+    }
+}
+
+/// A source is no member of a tree of tables, but the root of its own partitions: statements on the others do not fire its triggers.
+///
+/// # Errors
+/// Raised where it has become one.
+pub fn must_stay_alone(source: Oid) {
+    let sql = include_str!("../../sql/query/joined.sql");
+    let joined = statement::rows(sql, &[source.into()], |row| row.must::<i64>(1));
+    if !joined.into_iter().any(is_of_now) {
+        return;
+    }
+    if let Some((name, why)) = read_source(source).and_then(|source| Some((source.name, source.unsupported?))) {
+        raise(
+            PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
+            format!("{name} {why}"),
+            Some("It has a vectorizer. Drop that with ai.drop_vectorizer first."),
         );
     }
 }

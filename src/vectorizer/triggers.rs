@@ -327,6 +327,7 @@ impl Known {
 
     /// Refuses what a statement has made of its source.
     fn must_fit(&self) {
+        altered::must_stay_alone(self.source);
         altered::must_keep_key(self.id, self.source, &self.source_name, &self.source_pk, &self.queue);
     }
 
