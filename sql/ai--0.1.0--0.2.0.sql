@@ -124,6 +124,24 @@ BEGIN
         JOIN ai._vectorizer v ON v.source = pg_partition_root(d.objid::regclass)
         WHERE d.classid = 'pg_class'::regclass
         UNION
+        -- The source joined the table; or its columns come from there, or from its type.
+        SELECT v.id FROM pg_event_trigger_ddl_commands() d
+        CROSS JOIN LATERAL ai._partitions(d.objid::regclass) AS c (oid)
+        JOIN ai._vectorizer v ON v.source = c.oid
+        WHERE d.classid = 'pg_class'::regclass
+        UNION
+        -- It got a child.
+        SELECT v.id FROM pg_event_trigger_ddl_commands() d
+        JOIN pg_inherits i ON i.inhrelid = d.objid
+        JOIN ai._vectorizer v ON v.source = i.inhparent
+        WHERE d.classid = 'pg_class'::regclass
+        UNION
+        SELECT v.id FROM pg_event_trigger_ddl_commands() d
+        JOIN pg_class t ON t.oid = d.objid AND t.relkind = 'c'
+        JOIN pg_class s ON s.reloftype = t.reltype
+        JOIN ai._vectorizer v ON v.source = s.oid
+        WHERE d.classid = 'pg_class'::regclass
+        UNION
         SELECT v.id FROM pg_event_trigger_ddl_commands() d
         JOIN pg_trigger t ON t.oid = d.objid
         JOIN ai._vectorizer v ON v.source = t.tgrelid
@@ -962,9 +980,9 @@ LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 COMMENT ON FUNCTION ai._refresh_vectorizer(int4) IS 'Makes the trigger function of an altered vectorizer anew, and tries it again.';
 REVOKE EXECUTE ON FUNCTION ai._refresh_vectorizer(int4) FROM PUBLIC;
 
-CREATE FUNCTION ai._is_writing() RETURNS bool
+CREATE FUNCTION ai._is_writing(source regclass) RETURNS bool
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'is_writing_wrapper';
-COMMENT ON FUNCTION ai._is_writing() IS 'Whether the update that fires a trigger is that of the worker, which writes a vector.';
+COMMENT ON FUNCTION ai._is_writing(regclass) IS 'Whether the update of a source that fires a trigger is that of the worker, which writes a vector.';
 
 ALTER TABLE ai._vectorizer_errors REPLICA IDENTITY FULL;
 ALTER TABLE ai._vectorizer_document REPLICA IDENTITY FULL;
@@ -981,7 +999,7 @@ SELECT ai._refresh_triggers();
 
 CREATE EVENT TRIGGER ai_after_ddl ON ddl_command_end
     WHEN TAG IN ('CREATE TABLE', 'ALTER TABLE', 'ALTER SCHEMA', 'ALTER VIEW', 'CREATE TRIGGER', 'ALTER TRIGGER',
-                 'ALTER FUNCTION', 'ALTER ROUTINE')
+                 'ALTER FUNCTION', 'ALTER ROUTINE', 'ALTER TYPE')
     EXECUTE FUNCTION ai._after_ddl();
 COMMENT ON EVENT TRIGGER ai_after_ddl IS 'Keeps vectorizers in step with the names of their tables and columns.';
 CREATE EVENT TRIGGER ai_after_server ON ddl_command_end

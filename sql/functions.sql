@@ -97,9 +97,9 @@ LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 COMMENT ON FUNCTION ai._refresh_vectorizer(int4) IS 'Makes the trigger function of an altered vectorizer anew, and tries it again.';
 REVOKE EXECUTE ON FUNCTION ai._refresh_vectorizer(int4) FROM PUBLIC;
 
-CREATE FUNCTION ai._is_writing() RETURNS bool
+CREATE FUNCTION ai._is_writing(source regclass) RETURNS bool
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'is_writing_wrapper';
-COMMENT ON FUNCTION ai._is_writing() IS 'Whether the update that fires a trigger is that of the worker, which writes a vector.';
+COMMENT ON FUNCTION ai._is_writing(regclass) IS 'Whether the update of a source that fires a trigger is that of the worker, which writes a vector.';
 
 CREATE FUNCTION ai._remembers_documents(vectorizer_id int4) RETURNS bool
 LANGUAGE sql STABLE STRICT SECURITY DEFINER PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$

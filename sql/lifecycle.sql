@@ -42,6 +42,24 @@ BEGIN
         JOIN ai._vectorizer v ON v.source = pg_partition_root(d.objid::regclass)
         WHERE d.classid = 'pg_class'::regclass
         UNION
+        -- The source joined the table; or its columns come from there, or from its type.
+        SELECT v.id FROM pg_event_trigger_ddl_commands() d
+        CROSS JOIN LATERAL ai._partitions(d.objid::regclass) AS c (oid)
+        JOIN ai._vectorizer v ON v.source = c.oid
+        WHERE d.classid = 'pg_class'::regclass
+        UNION
+        -- It got a child.
+        SELECT v.id FROM pg_event_trigger_ddl_commands() d
+        JOIN pg_inherits i ON i.inhrelid = d.objid
+        JOIN ai._vectorizer v ON v.source = i.inhparent
+        WHERE d.classid = 'pg_class'::regclass
+        UNION
+        SELECT v.id FROM pg_event_trigger_ddl_commands() d
+        JOIN pg_class t ON t.oid = d.objid AND t.relkind = 'c'
+        JOIN pg_class s ON s.reloftype = t.reltype
+        JOIN ai._vectorizer v ON v.source = s.oid
+        WHERE d.classid = 'pg_class'::regclass
+        UNION
         SELECT v.id FROM pg_event_trigger_ddl_commands() d
         JOIN pg_trigger t ON t.oid = d.objid
         JOIN ai._vectorizer v ON v.source = t.tgrelid
@@ -123,7 +141,7 @@ COMMENT ON FUNCTION ai._after_ddl() IS 'Follows renamed and moved tables, and ta
 REVOKE EXECUTE ON FUNCTION ai._after_ddl() FROM PUBLIC;
 CREATE EVENT TRIGGER ai_after_ddl ON ddl_command_end
     WHEN TAG IN ('CREATE TABLE', 'ALTER TABLE', 'ALTER SCHEMA', 'ALTER VIEW', 'CREATE TRIGGER', 'ALTER TRIGGER',
-                 'ALTER FUNCTION', 'ALTER ROUTINE')
+                 'ALTER FUNCTION', 'ALTER ROUTINE', 'ALTER TYPE')
     EXECUTE FUNCTION ai._after_ddl();
 COMMENT ON EVENT TRIGGER ai_after_ddl IS 'Keeps vectorizers in step with the names of their tables and columns.';
 

@@ -31,6 +31,7 @@ use crate::statement::{self, fill, identifier};
 pub struct Vectorizer {
     pub id: i32,
     pub name: String,
+    pub source: Oid,
     pub owner: Oid,
     pub config: Config,
     /// As they were when it was read.
@@ -155,7 +156,7 @@ pub fn must_fit() {
 /// All vectorizers that the background worker serves, and those that it cannot serve.
 pub fn vectorizers() -> Vec<Result<Vectorizer, Unusable>> {
     // Rows that were restored without their triggers, or a database that was copied.
-    follow_names();
+    follow_names(None);
     let all: Option<i32> = None;
     statement::rows(include_str!("../sql/query/vectorizers.sql"), &[all.into()], |row| {
         let id: i32 = row.must("id");
@@ -270,6 +271,7 @@ fn read(row: &statement::Row, any: bool) -> Result<Option<Vectorizer>, String> {
     Ok(Some(Vectorizer {
         id: row.must("id"),
         name: row.must("name"),
+        source: row.must("source"),
         owner,
         servers,
         splitter,

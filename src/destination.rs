@@ -6,6 +6,7 @@ use std::collections::HashMap;
 
 use ai_pipeline::plan::{Digest, Plan};
 use ai_pipeline::texts::Texts;
+use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
 
 use crate::catalog::{DestinationStatements, Vectorizer};
@@ -135,36 +136,36 @@ fn set(vectorizer: &Vectorizer, sql: &str, replacements: &[Replacement]) {
         .iter()
         .map(|replacement| replacement.vectors.first().map(Vec::as_slice));
     let vectors = vector::array(vectorizer.vector_type, &vectors.collect::<Vec<_>>());
-    let _writing = Writing::begin();
+    let _writing = Writing::begin(vectorizer.source);
     statement::run(sql, &[numbers.into(), vectors]);
 }
 
 thread_local! {
     /// See [`Writing`].
-    static IS_WRITING: Cell<bool> = const { Cell::new(false) };
+    static WRITING_TO: Cell<Oid> = const { Cell::new(Oid::INVALID) };
 }
 
 /// While vectors are written into a column of the source: its triggers ask. Not a setting, which anybody could set to have
-/// changes of his own overlooked.
+/// changes of his own overlooked. Triggers of a user may write to other tables meanwhile, which is news there.
 struct Writing;
 
 impl Writing {
-    fn begin() -> Writing {
-        IS_WRITING.set(true);
+    fn begin(source: Oid) -> Writing {
+        WRITING_TO.set(source);
         Writing
     }
 }
 
 impl Drop for Writing {
     fn drop(&mut self) {
-        IS_WRITING.set(false);
+        WRITING_TO.set(Oid::INVALID);
     }
 }
 
-/// Whether the update that fires a trigger is the worker's.
+/// Whether the update of a source that fires a trigger is the worker's.
 #[pg_extern(sql = false)]
-pub fn is_writing() -> bool {
-    IS_WRITING.get()
+pub fn is_writing(source: Oid) -> bool {
+    WRITING_TO.get() == source
 }
 
 fn seq(seq: usize) -> i32 {

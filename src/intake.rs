@@ -163,7 +163,7 @@ impl Route {
     unsafe fn find(vectorizer: i32, source: pg_sys::Relation) -> Option<Route> {
         // SAFETY: by the caller.
         let (id, owner) = unsafe { ((*source).rd_id, (*(*source).rd_rel).relowner) };
-        let found = acting_as_extension(|| {
+        let find = || {
             // Whatever changes from here on is heard of.
             let catalogue = "SELECT 'ai._vectorizer'::pg_catalog.regclass::pg_catalog.oid";
             let catalogue = statement::row(catalogue, &[], |row| row.must::<Oid>(1))?;
@@ -175,7 +175,9 @@ impl Route {
             let (intake, source_pk, stem) = known?;
             let key = PrimaryKey::current(id, &source_pk);
             Some((intake, key, stem, triggers::embedding_columns(id)))
-        });
+        };
+        // Triggers fire as the caches of Postgres have them, for those, too, whose transaction began before they were made.
+        let found = acting_as_extension(|| statement::on_latest(find));
         let (intake, key, stem, vectors) = found?;
         WATCHED.with_borrow_mut(|watched| watched.insert(intake));
         // SAFETY: the descriptor is looked at while the relation is open.
@@ -564,7 +566,7 @@ pub unsafe extern "C-unwind" fn append_change(call: pg_sys::FunctionCallInfo) ->
             ),
         };
         // The worker writes vectors into columns of the source: no news.
-        if old.is_some() && destination::is_writing() {
+        if old.is_some() && destination::is_writing((*(*fired).tg_relation).rd_id) {
             return nothing;
         }
         while let Some(route) = route(fired) {

@@ -1,6 +1,6 @@
 //! Statements: the files of sql/query, their identifiers filled in, and the one way to run them.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::ffi::{CStr, CString, c_char, c_long};
 use std::rc::Rc;
@@ -147,7 +147,10 @@ impl Drop for Connection {
 /// Runs a statement, by its kept plan where plans are kept: the number of rows that it met, and what was read of them.
 fn execute<T>(sql: &str, arguments: &[DatumWithOid], reads: bool, read: impl FnMut(&Row) -> T) -> (usize, Vec<T>) {
     let _connection = Connection::open();
-    let plan = kept(sql, arguments);
+    let is_latest = ON_LATEST.get();
+    // What it calls (triggers of a user, and what they call of ours) is a matter of its own.
+    let _inner = Latest::begin(false);
+    let plan = if is_latest { None } else { kept(sql, arguments) };
     let mut values: Vec<pg_sys::Datum> = Vec::with_capacity(arguments.len());
     let mut nulls: Vec<c_char> = Vec::with_capacity(arguments.len());
     for argument in arguments {
@@ -160,6 +163,14 @@ fn execute<T>(sql: &str, arguments: &[DatumWithOid], reads: bool, read: impl FnM
         pg_sys::SPI_tuptable = std::ptr::null_mut();
         match plan {
             Some(plan) => pg_sys::SPI_execute_plan(plan.0, values.as_mut_ptr(), nulls.as_ptr(), reads, 0),
+            None if is_latest => {
+                let mut types: Vec<pg_sys::Oid> = arguments.iter().map(DatumWithOid::oid).collect();
+                let plan = pg_sys::SPI_prepare(text(sql).as_ptr(), types.len() as i32, types.as_mut_ptr());
+                assert!(!plan.is_null(), "SPI refused to prepare a statement of ours");
+                // The snapshot is copied by SPI.
+                let (latest, none) = (pg_sys::GetLatestSnapshot(), std::ptr::null_mut());
+                pg_sys::SPI_execute_snapshot(plan, values.as_mut_ptr(), nulls.as_ptr(), latest, none, reads, true, 0)
+            }
             None => {
                 let mut types: Vec<pg_sys::Oid> = arguments.iter().map(DatumWithOid::oid).collect();
                 pg_sys::SPI_execute_with_args(
@@ -238,27 +249,40 @@ pub fn fill(template: &str, values: &[(&str, &str)]) -> String {
     filled
 }
 
+/// Has the statements that `work` runs see what is committed now, also in a transaction that began with an older view of the
+/// data (`REPEATABLE READ`): the same way in which foreign keys are checked.
+pub fn on_latest<T>(work: impl FnOnce() -> T) -> T {
+    let _latest = Latest::begin(true);
+    work()
+}
+
+thread_local! {
+    /// See [`on_latest`].
+    static ON_LATEST: Cell<bool> = const { Cell::new(false) };
+}
+
+/// While it lives, statements see what is committed now, or what their transaction sees.
+struct Latest {
+    before: bool,
+}
+
+impl Latest {
+    fn begin(is_on: bool) -> Latest {
+        Latest {
+            before: ON_LATEST.replace(is_on),
+        }
+    }
+}
+
+impl Drop for Latest {
+    fn drop(&mut self) {
+        ON_LATEST.set(self.before);
+    }
+}
+
 /// Runs a statement for its effect; the number of rows that it met.
 pub fn run(sql: &str, arguments: &[DatumWithOid]) -> usize {
     execute(sql, arguments, false, |_| ()).0
-}
-
-/// Runs a statement on what is committed now, also in a transaction that began with an older view of the data
-/// (`REPEATABLE READ`): the same way in which foreign keys are checked.
-pub fn run_on_latest(sql: &str) -> usize {
-    let text = text(sql);
-    let _connection = Connection::open();
-    // SAFETY: within a connection to SPI; the plan takes no arguments, and the snapshot is copied by SPI.
-    let (status, processed) = unsafe {
-        let plan = pg_sys::SPI_prepare(text.as_ptr(), 0, std::ptr::null_mut());
-        assert!(!plan.is_null(), "SPI refused to prepare a statement of ours");
-        let (values, nulls) = (std::ptr::null_mut(), std::ptr::null());
-        let (latest, none) = (pg_sys::GetLatestSnapshot(), std::ptr::null_mut());
-        let status = pg_sys::SPI_execute_snapshot(plan, values, nulls, latest, none, false, true, 0);
-        (status, pg_sys::SPI_processed)
-    };
-    assert!(status >= 0, "SPI refused a statement of ours: {status}");
-    usize::try_from(processed).unwrap_or(usize::MAX)
 }
 
 /// Runs a statement and makes a value of each row of its answer.

@@ -56,9 +56,12 @@ pub fn run<T>(work: impl FnOnce() -> T) -> Result<T, Aborted> {
         // SAFETY: the transaction failed and is still ours to end; this also gives back locks, snapshots and the role.
         unsafe { pg_sys::AbortCurrentTransaction() };
     }
-    // SAFETY: no transaction is open. Advisory locks of a session, which only an owner's code takes here, outlive it: nobody
-    // could give them back.
-    unsafe { pg_sys::LockReleaseSession(pg_sys::USER_LOCKMETHOD as pg_sys::LOCKMETHODID) };
+    // SAFETY: no transaction is open. Advisory locks of a session and prepared statements, which only an owner's code makes
+    // here, outlive it, also where it fails: nobody could give them back.
+    unsafe {
+        pg_sys::LockReleaseSession(pg_sys::USER_LOCKMETHOD as pg_sys::LOCKMETHODID);
+        pg_sys::DropAllPreparedStatements();
+    }
     // SAFETY: no transaction is open. Without these two, autovacuum never hears of our writes.
     unsafe {
         pg_sys::pgstat_report_stat(false);
@@ -263,6 +266,8 @@ fn leave_nothing_behind() {
         pg_sys::PortalHashTableDeleteAll();
         // The next owner's functions would take temporary tables of this one for what they name without a schema.
         pg_sys::ResetTempTableNamespace();
+        // Nor are its prepared statements theirs to execute.
+        pg_sys::DropAllPreparedStatements();
     }
 }
 

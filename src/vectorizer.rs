@@ -8,6 +8,7 @@ use pgrx::prelude::*;
 use crate::{endpoint, server};
 
 mod adopt;
+mod altered;
 mod create;
 mod drop;
 mod indexing;

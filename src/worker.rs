@@ -166,7 +166,8 @@ fn wake_worker_for(vectorizer_id: i32, intake: Oid) -> bool {
     }
     let sql = include_str!("../sql/query/knows_vectorizer.sql");
     let knows = || statement::row(sql, &[vectorizer_id.into(), intake.into()], |row| row.must(1));
-    let is_known = transaction::acting_as_extension(knows) == Some(true);
+    // One that is newer than the view of the transaction has its triggers all the same.
+    let is_known = transaction::acting_as_extension(|| statement::on_latest(knows)) == Some(true);
     if is_known {
         KNOWN.with_borrow_mut(|known| known.insert(named));
     }

@@ -588,3 +588,49 @@ fn the_known_weaknesses_of_pgai_are_none_here() {
     );
     assert_only_mallory(&scene, "all of them");
 }
+
+/// A prepared statement belongs to the session, which the worker's is for all owners.
+#[test]
+fn statements_that_an_owner_prepares_in_the_worker_go_with_him() {
+    let scene = Scene::start_with(|options| options.setting("ai.idle_timeout", "1h"));
+    scene.cluster.execute(LAIR);
+    vectorize(&scene, "mallory", "m", "doc");
+    vectorize(&scene, "ann", "a", "honest");
+    // Whichever comes first finds what was left, and leaves some; one that fails does, too.
+    by(
+        &scene,
+        "mallory",
+        "CREATE TABLE m.found (name text);
+         GRANT INSERT ON m.found TO PUBLIC;
+         CREATE FUNCTION m.prepare() RETURNS trigger LANGUAGE plpgsql AS $$
+         BEGIN
+             INSERT INTO m.found SELECT name FROM pg_prepared_statements;
+             EXECUTE format('PREPARE %I AS SELECT 1', 'left by ' || NEW.chunk);
+             IF NEW.chunk = 'refused' THEN
+                 RAISE EXCEPTION 'no';
+             END IF;
+             RETURN NEW;
+         END $$;
+         GRANT EXECUTE ON FUNCTION m.prepare() TO PUBLIC;
+         CREATE TRIGGER trap BEFORE INSERT ON m.doc_embedding_store FOR EACH ROW EXECUTE FUNCTION m.prepare()",
+    );
+    by(
+        &scene,
+        "ann",
+        "CREATE TRIGGER look BEFORE INSERT ON a.honest_embedding_store FOR EACH ROW EXECUTE FUNCTION m.prepare()",
+    );
+    by(&scene, "mallory", "INSERT INTO m.doc VALUES (1, 'one')");
+    scene
+        .cluster
+        .wait_for("embedded", "SELECT count(*) FROM m.doc_embedding_store", "1");
+    by(&scene, "mallory", "INSERT INTO m.doc VALUES (2, 'refused')");
+    let refused = "SELECT count(*) FROM ai.vectorizer_errors WHERE name = 'doc'";
+    scene.cluster.wait_for("refused", refused, "1");
+    let worker = scene.cluster.wait_for_worker();
+    by(&scene, "ann", "INSERT INTO a.honest VALUES (1, 'fine')");
+    scene
+        .cluster
+        .wait_for("embedded", "SELECT count(*) FROM a.honest_embedding_store", "1");
+    assert_eq!(scene.cluster.worker(), Some(worker), "one process did it all");
+    assert_eq!(scene.cluster.column("SELECT DISTINCT name FROM m.found"), [""; 0]);
+}

@@ -83,3 +83,316 @@ fn rows_that_come_with_their_partition_are_seen() {
         "0 4 5 6 7 8 9 10",
     );
 }
+
+/// Its rows are new to the vectorizer, which has removed what it had of them.
+#[test]
+fn a_partition_that_comes_back_is_seen() {
+    let scene = Scene::start();
+    let cluster = &scene.cluster;
+    cluster.execute(
+        "CREATE TABLE doc (id int PRIMARY KEY, body text) PARTITION BY LIST (id);
+         CREATE TABLE doc_1 PARTITION OF doc FOR VALUES IN (1);
+         CREATE TABLE doc_2 PARTITION OF doc FOR VALUES IN (2)",
+    );
+    cluster.execute(CREATE);
+    cluster.execute("INSERT INTO doc VALUES (1, 'one'), (2, 'two')");
+    let embedded = "SELECT string_agg(chunk, ', ' ORDER BY id) FROM doc_embedding_store";
+    cluster.wait_for("embedded", embedded, "one, two");
+    cluster.execute("ALTER TABLE doc DETACH PARTITION doc_1");
+    assert_eq!(cluster.value(embedded), "two");
+    cluster.execute("UPDATE doc_1 SET body = 'meanwhile'");
+    cluster.execute("ALTER TABLE doc ATTACH PARTITION doc_1 FOR VALUES IN (1)");
+    cluster.wait_for("it is back", embedded, "meanwhile, two");
+    cluster.execute("TRUNCATE doc_1");
+    assert_eq!(cluster.value(embedded), "two");
+}
+
+/// Their transaction does not see the vectorizer, but its trigger fires.
+#[test]
+fn rows_of_a_transaction_older_than_the_vectorizer_are_seen() {
+    let scene = Scene::start();
+    let cluster = &scene.cluster;
+    for (number, isolation) in ["REPEATABLE READ", "SERIALIZABLE"].into_iter().enumerate() {
+        for partitioned in ["", "PARTITION BY RANGE (id)"] {
+            let doc = format!("doc_{number}{}", partitioned.len());
+            cluster.execute(&format!(
+                "CREATE TABLE {doc} (id int PRIMARY KEY, body text) {partitioned}"
+            ));
+            if !partitioned.is_empty() {
+                cluster.execute(&format!("CREATE TABLE {doc}_all PARTITION OF {doc} DEFAULT"));
+            }
+            let mut early = cluster.connect().unwrap();
+            early
+                .batch_execute(&format!("BEGIN ISOLATION LEVEL {isolation}; SELECT 1 FROM pg_class"))
+                .unwrap();
+            cluster.execute(&CREATE.replace("doc", &doc));
+            early
+                .batch_execute(&format!(
+                    "INSERT INTO {doc} VALUES (1, 'one'); UPDATE {doc} SET body = 'two'; COMMIT"
+                ))
+                .unwrap();
+            let what = format!("{isolation} {partitioned}");
+            let embedded = format!("SELECT string_agg(chunk, ', ') FROM {doc}_embedding_store");
+            cluster.wait_for(&what, &embedded, "two");
+            // Where it leads is known to the session from now on.
+            early
+                .batch_execute(&format!("INSERT INTO {doc} VALUES (2, 'more')"))
+                .unwrap();
+            cluster.wait_for(&what, &embedded, "two, more");
+        }
+    }
+    assert!(!cluster.log().contains("is not in the catalogue"), "{}", cluster.log());
+}
+
+/// Their transaction does not see the chunks, which the worker has written since it began.
+#[test]
+fn what_leaves_in_a_transaction_older_than_its_chunks_takes_them_along() {
+    let scene = Scene::start();
+    let cluster = &scene.cluster;
+    let embedded = "SELECT string_agg(chunk, ', ' ORDER BY id) FROM doc_embedding_store";
+    for isolation in ["REPEATABLE READ", "SERIALIZABLE"] {
+        for leave in [
+            "TRUNCATE doc_1",
+            "ALTER TABLE doc DETACH PARTITION doc_1",
+            "DROP TABLE doc_1",
+        ] {
+            cluster.execute(
+                "CREATE TABLE doc (id int PRIMARY KEY, body text) PARTITION BY LIST (id);
+                 CREATE TABLE doc_1 PARTITION OF doc FOR VALUES IN (1);
+                 CREATE TABLE doc_2 PARTITION OF doc FOR VALUES IN (2)",
+            );
+            cluster.execute(CREATE);
+            let mut early = cluster.connect().unwrap();
+            early
+                .batch_execute(&format!("BEGIN ISOLATION LEVEL {isolation}; SELECT 1 FROM pg_class"))
+                .unwrap();
+            cluster.execute("INSERT INTO doc VALUES (1, 'one'), (2, 'two')");
+            cluster.wait_for(leave, embedded, "one, two");
+            cluster.wait_until_settled();
+            early.batch_execute(&format!("{leave}; COMMIT")).unwrap();
+            assert_eq!(cluster.value(embedded), "two", "{leave} in {isolation}");
+            cluster.execute("DROP TABLE doc CASCADE; DROP TABLE IF EXISTS doc_1");
+        }
+    }
+}
+
+/// What fires when the worker writes its vector may be anything: only that it has written it is no news.
+#[test]
+fn what_a_vector_brings_about_elsewhere_is_seen() {
+    let scene = Scene::start();
+    let cluster = &scene.cluster;
+    for (a, b, partition) in [("a", "b", ""), ("pa", "pb", "PARTITION BY RANGE (id)")] {
+        cluster.execute(&format!(
+            "CREATE TABLE {a} (id int PRIMARY KEY, body text, seen int DEFAULT 0) {partition};
+             CREATE TABLE {b} (id int PRIMARY KEY, body text) {partition}"
+        ));
+        if !partition.is_empty() {
+            cluster.execute(&format!(
+                "CREATE TABLE {a}_all PARTITION OF {a} DEFAULT; CREATE TABLE {b}_all PARTITION OF {b} DEFAULT"
+            ));
+        }
+        cluster.execute(&format!(
+            "INSERT INTO {b} VALUES (1, 'before');
+             SELECT ai.create_vectorizer('{a}', loading => ai.loading_column('body'), chunking => ai.chunking_none(),
+                 embedding => ai.embedding_openai('text-embedding-3-small', 8), destination => ai.destination_column('vec'));
+             SELECT ai.create_vectorizer('{b}', loading => ai.loading_column('body'),
+                 embedding => ai.embedding_openai('text-embedding-3-small', 8))"
+        ));
+        let embedded = format!("SELECT string_agg(chunk, ', ') FROM {b}_embedding_store");
+        cluster.wait_for("embedded", &embedded, "before");
+        // The row itself is touched with each vector, which is no news, or it would never come to rest.
+        cluster.execute(&format!(
+            "CREATE FUNCTION {a}_touch() RETURNS trigger LANGUAGE plpgsql AS $$
+             BEGIN NEW.seen := OLD.seen + 1; RETURN NEW; END $$;
+             CREATE TRIGGER touch BEFORE UPDATE ON {a} FOR EACH ROW EXECUTE FUNCTION {a}_touch();
+             CREATE FUNCTION {a}_pass_on() RETURNS trigger LANGUAGE plpgsql AS $$
+             BEGIN UPDATE public.{b} SET body = NEW.body WHERE id = NEW.id; RETURN NULL; END $$;
+             CREATE TRIGGER pass_on AFTER UPDATE ON {a} FOR EACH ROW EXECUTE FUNCTION {a}_pass_on();
+             INSERT INTO {a} VALUES (1, 'after')"
+        ));
+        cluster.wait_for("passed on", &embedded, "after");
+        cluster.wait_until_settled();
+        assert_eq!(cluster.value(&format!("SELECT seen FROM {a}")), "1", "{a}");
+    }
+}
+
+/// A template of one owner is no concern of the others, nor of the worker.
+#[test]
+fn a_column_that_no_template_can_name_stops_its_vectorizer_only() {
+    let scene = Scene::start();
+    let cluster = &scene.cluster;
+    cluster.execute("CREATE TABLE doc (id int PRIMARY KEY, body text, title text); CREATE TABLE other (id int PRIMARY KEY, body text)");
+    cluster.execute(
+        "SELECT ai.create_vectorizer('doc', loading => ai.loading_column('body'),
+             formatting => ai.formatting_python_template('$title: $chunk'),
+             embedding => ai.embedding_openai('text-embedding-3-small', 8))",
+    );
+    cluster.execute(&CREATE.replace("doc", "other"));
+    // Past the event trigger, as what a replica applies.
+    cluster.execute(
+        "SET session_replication_role = replica; ALTER TABLE doc RENAME title TO \"my title\"; RESET session_replication_role",
+    );
+    // The worker looks at all vectorizers anew.
+    cluster.execute("UPDATE ai._vectorizer SET disabled = false");
+    let said = "SELECT string_agg(details ->> 'error_reason', ', ') FROM ai.vectorizer_errors";
+    cluster.wait_for("it says so", said, "its template names title, which its source lacks");
+    cluster.execute("INSERT INTO other VALUES (1, 'one')");
+    let embedded = "SELECT count(*) FROM other_embedding_store";
+    cluster.wait_for("the worker works on", embedded, "1");
+    cluster.execute("ALTER TABLE other ADD note text; CREATE SCHEMA app; ALTER SCHEMA app RENAME TO moved");
+    cluster.execute("CREATE TABLE third (id int PRIMARY KEY, body text)");
+    cluster.execute(&CREATE.replace("doc", "third"));
+    // Writers are not in the way of a name, and a name that fits ends it.
+    cluster.execute("INSERT INTO doc VALUES (1, 'one', 'One')");
+    cluster.execute("ALTER TABLE doc RENAME \"my title\" TO headline");
+    cluster.wait_for(
+        "it goes on",
+        "SELECT string_agg(chunk, ', ') FROM doc_embedding_store",
+        "One: one",
+    );
+}
+
+/// Columns that are renamed with their type, or with the parent of their table.
+#[test]
+fn columns_that_are_renamed_elsewhere_are_followed() {
+    let scene = Scene::start();
+    let cluster = &scene.cluster;
+    cluster.execute(
+        "CREATE TYPE form AS (id int, body text, title text);
+         CREATE TABLE typed OF form (PRIMARY KEY (id));
+         CREATE TABLE parent (id int, body text, title text);
+         CREATE TABLE doc (id int PRIMARY KEY, body text, title text)",
+    );
+    for table in ["typed", "doc"] {
+        cluster.execute(&format!(
+            "SELECT ai.create_vectorizer('{table}', loading => ai.loading_column('body'),
+                 formatting => ai.formatting_python_template('$title: $chunk'),
+                 embedding => ai.embedding_openai('text-embedding-3-small', 8))"
+        ));
+    }
+    // A parent that came when nobody looked.
+    cluster.execute(
+        "SET session_replication_role = replica; ALTER TABLE doc INHERIT parent; RESET session_replication_role",
+    );
+    for (table, rename) in [
+        ("typed", "ALTER TYPE form RENAME ATTRIBUTE {} CASCADE"),
+        ("doc", "ALTER TABLE parent RENAME COLUMN {}"),
+    ] {
+        let rename = |column: &str, to: &str| rename.replace("{}", &format!("{column} TO {to}"));
+        let (code, message) = cluster.refusal(&rename("title", "\"my title\""));
+        assert_eq!(code, "42602", "{message}");
+        assert!(message.contains("cannot name a column \"my title\""), "{message}");
+        for (column, to) in [("id", "number"), ("body", "text"), ("title", "headline")] {
+            cluster.execute(&rename(column, to));
+        }
+        cluster.execute(&format!(
+            "INSERT INTO {table} VALUES (1, 'one', 'One'), (2, 'two', 'Two')"
+        ));
+        let embedded = format!("SELECT string_agg(chunk, ', ' ORDER BY id) FROM {table}_embedding_store");
+        cluster.wait_for(table, &embedded, "One: one, Two: two");
+        cluster.execute(&format!("DELETE FROM {table} WHERE number = 1"));
+        cluster.wait_for(table, &embedded, "Two: two");
+    }
+}
+
+/// Queue and intake keep the type that the key had: a key that does not fit would fail in a writer's transaction.
+#[test]
+fn the_type_of_a_key_stays() {
+    let scene = Scene::start();
+    let cluster = &scene.cluster;
+    cluster.execute(
+        "CREATE TYPE form AS (id int, body text, vec vector(8));
+         CREATE TABLE typed OF form (PRIMARY KEY (id));
+         CREATE TABLE doc (id int, kind varchar(5), body text, PRIMARY KEY (kind, id))",
+    );
+    for table in ["typed", "doc"] {
+        cluster.execute(&format!(
+            "SELECT ai.create_vectorizer('{table}', loading => ai.loading_column('body'), chunking => ai.chunking_none(),
+                 embedding => ai.embedding_openai('text-embedding-3-small', 8), destination => ai.destination_column('vec'))"
+        ));
+    }
+    for alter in [
+        "ALTER TABLE doc ALTER id TYPE bigint",
+        "ALTER TABLE doc ALTER kind TYPE varchar(50)",
+        "ALTER TABLE doc ALTER kind TYPE varchar(5) COLLATE \"C\"",
+        "ALTER TYPE form ALTER ATTRIBUTE id TYPE bigint CASCADE",
+    ] {
+        let refused = cluster.refusal(alter);
+        assert_eq!(refused.0, "0A000", "{alter}: {refused:?}");
+        assert!(refused.1.contains("is in the primary key of vectorizer"), "{refused:?}");
+    }
+    // Everything else may be altered; also where the types differ since nobody looked.
+    cluster.execute("ALTER TABLE doc ALTER body TYPE varchar(100); ALTER TABLE doc ALTER id SET STATISTICS 10");
+    cluster.execute(
+        "SET session_replication_role = replica; ALTER TABLE doc ALTER id TYPE bigint; RESET session_replication_role",
+    );
+    cluster.execute("ALTER TABLE doc ADD note text");
+    cluster.execute("INSERT INTO doc VALUES (1, 'plain', 'one')");
+    cluster.wait_for("embedded", "SELECT count(vec) FROM doc", "1");
+    // As the hint says.
+    cluster.execute(
+        "SELECT ai.drop_vectorizer(2, drop_all => false);
+         ALTER TABLE doc ALTER kind TYPE varchar(50);
+         SELECT ai.create_vectorizer('doc', loading => ai.loading_column('body'), chunking => ai.chunking_none(),
+             embedding => ai.embedding_openai('text-embedding-3-small', 8), destination => ai.destination_column('vec'))",
+    );
+    cluster.execute("INSERT INTO doc VALUES (3000000000, 'not so plain', 'two')");
+    cluster.wait_for("embedded", "SELECT count(vec) FROM doc", "2");
+}
+
+/// Statements on one member of a tree of tables do not fire the triggers of the others.
+#[test]
+fn a_source_joins_no_tree_of_tables() {
+    let scene = Scene::start();
+    let cluster = &scene.cluster;
+    cluster.execute(
+        "CREATE TABLE root (id int PRIMARY KEY, body text) PARTITION BY LIST (id);
+         CREATE TABLE parent (id int, body text);
+         CREATE TABLE doc (id int PRIMARY KEY, body text);
+         CREATE TABLE parts (id int PRIMARY KEY, body text) PARTITION BY LIST (id)",
+    );
+    for table in ["doc", "parts"] {
+        cluster.execute(&CREATE.replace("doc", table));
+    }
+    let partition = "is a partition: make the vectorizer on the partitioned table";
+    let inherits = "inherits or is inherited from, which is not supported";
+    for (alter, source, why) in [
+        (
+            "ALTER TABLE root ATTACH PARTITION doc FOR VALUES IN (1)",
+            "doc",
+            partition,
+        ),
+        (
+            "ALTER TABLE root ATTACH PARTITION parts FOR VALUES IN (1)",
+            "parts",
+            partition,
+        ),
+        (
+            "CREATE TABLE level PARTITION OF root DEFAULT PARTITION BY LIST (id); ALTER TABLE level ATTACH PARTITION doc DEFAULT",
+            "doc",
+            partition,
+        ),
+        ("ALTER TABLE doc INHERIT parent", "doc", inherits),
+        ("CREATE TABLE child () INHERITS (doc)", "doc", inherits),
+        (
+            "CREATE TABLE child (id int NOT NULL, body text); ALTER TABLE child INHERIT doc",
+            "doc",
+            inherits,
+        ),
+    ] {
+        let refused = cluster.refusal(alter);
+        assert_eq!(
+            refused,
+            ("0A000".to_owned(), format!("public.{source} {why}")),
+            "{alter}"
+        );
+    }
+    // One that has joined when nobody looked is still altered, and let go.
+    cluster.execute(
+        "SET session_replication_role = replica; ALTER TABLE doc INHERIT parent; RESET session_replication_role",
+    );
+    cluster.execute("ALTER TABLE doc ADD note text; ALTER TABLE doc NO INHERIT parent");
+    // Its own partitions join it as ever.
+    cluster.execute("CREATE TABLE part PARTITION OF parts DEFAULT; INSERT INTO parts VALUES (1, 'one')");
+    cluster.wait_for("embedded", "SELECT count(*) FROM parts_embedding_store", "1");
+}

@@ -27,9 +27,12 @@ struct Names {
 /// Writes down how columns and destinations are called now. To be called as the extension, wherever one of them may have
 /// got another name or another number.
 ///
+/// One whose template names a column that has got a name that no template can contain keeps the names that it has: it is
+/// paused until the column has a name that fits. Others, and the worker, are not to suffer from that.
+///
 /// # Errors
-/// Raised when a column that a template names gets a name that no template can contain.
-pub fn follow_names() {
+/// Raised where that is the vectorizer that was altered.
+pub fn follow_names(altered: Option<i32>) {
     struct Known {
         id: i32,
         name: String,
@@ -67,6 +70,9 @@ pub fn follow_names() {
     for vectorizer in known {
         let mut names = vectorizer.kept.clone();
         if let Err(column) = names.follow(&vectorizer.attributes, &vectorizer.here) {
+            if altered != Some(vectorizer.id) {
+                continue;
+            }
             raise(
                 PgSqlErrorCode::ERRCODE_INVALID_NAME,
                 format!(

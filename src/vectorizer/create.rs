@@ -259,7 +259,7 @@ pub(super) fn create(
                 objects.intake.as_str().into(),
             ],
         );
-        follow_names();
+        follow_names(None);
         schedule::plan_first_run(id, &scheduling);
     });
     if objects.target().is_none() {

@@ -215,7 +215,8 @@ impl Objects {
             ("source_pk", &key.list("s.", In::Source)),
         ];
         // The triggers are there, and lock out other writers until we commit: what was committed before is seen here.
-        statement::run_on_latest(&fill(include_str!("../../sql/query/enqueue_existing.sql"), &values));
+        let sql = fill(include_str!("../../sql/query/enqueue_existing.sql"), &values);
+        statement::on_latest(|| statement::run(&sql, &[]));
     }
 
     /// pgai's grants: read the source, look after destination (in `schemas`) and queue.

@@ -61,7 +61,8 @@ impl Partitions<'_> {
             }
             joined.push(partition);
         }
-        if some && enqueue {
+        // Also of those that have left: they are new when they come back.
+        if enqueue {
             let know = include_str!("../../sql/query/know_partitions.sql");
             acting_as_extension(|| statement::run(know, &[self.id.into()]));
         }

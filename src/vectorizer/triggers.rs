@@ -7,6 +7,7 @@ use pgrx::JsonB;
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 
+use super::altered;
 use super::objects;
 use super::partitions::Partitions;
 use crate::catalog::{self, follow_names};
@@ -324,6 +325,12 @@ impl Known {
         })
     }
 
+    /// Refuses what a statement has made of its source.
+    fn must_fit(&self) {
+        altered::must_stay_alone(self.source);
+        altered::must_keep_key(self.id, self.source, &self.source_name, &self.source_pk, &self.queue);
+    }
+
     /// Version 0.1.0 had triggers by statement for what is new or has changed, which knew the rows from transition tables.
     /// A dump of it brings them one after the other: they are replaced when both are there.
     fn replace_old_triggers(&self) {
@@ -379,8 +386,11 @@ pub fn refresh(source: Oid) {
 /// Makes the trigger functions of a source, of a vectorizer, or of all anew. Where one was named, it was altered.
 fn make_all_anew(source: Option<Oid>, vectorizer_id: Option<i32>) {
     let was_altered = source.is_some() || vectorizer_id.is_some();
-    acting_as_extension(follow_names);
+    acting_as_extension(|| follow_names(vectorizer_id));
     for vectorizer in Known::read(source, vectorizer_id) {
+        if vectorizer_id.is_some() {
+            acting_as_extension(|| vectorizer.must_fit());
+        }
         let Some(key) = PrimaryKey::current(vectorizer.source, &vectorizer.source_pk) else {
             // Whoever drops a column of the key must still be able to write to the table.
             let body = include_str!("../../sql/query/idle_trigger_body.sql");
@@ -419,8 +429,14 @@ fn make_all_anew(source: Option<Oid>, vectorizer_id: Option<i32>) {
 }
 
 /// For the triggers: a part of the source was emptied, or has left. Only for the owner of the vectorizer.
+///
+/// What is removed may be newer than the view of the transaction, and so may the vectorizer.
 #[pg_extern(sql = false)]
 fn prune_vectorizer(vectorizer_id: i32) {
+    statement::on_latest(|| prune(vectorizer_id));
+}
+
+fn prune(vectorizer_id: i32) {
     let owns = include_str!("../../sql/query/owns_vectorizer.sql");
     if statement::row(owns, &[vectorizer_id.into()], |row| row.get::<bool>(1)).flatten() != Some(true) {
         return;

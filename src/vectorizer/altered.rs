@@ -1,0 +1,59 @@
+//! What must not become of a source while a vectorizer is on it. Asked after a statement has altered it; only what that
+//! statement's transaction has done is refused, so that a source that has got there unseen can still be altered, and mended.
+
+use pgrx::JsonB;
+use pgrx::pg_sys::{self, Oid};
+use pgrx::prelude::*;
+
+use super::create::read_source;
+use crate::error::raise;
+use crate::statement;
+
+/// Whether a row was written by the transaction that is running.
+fn is_of_now(transaction: i64) -> bool {
+    let transaction = u32::try_from(transaction).unwrap_or_default();
+    // SAFETY: a look at the state of this process.
+    unsafe { pg_sys::TransactionIdIsCurrentTransactionId(transaction.into()) }
+}
+
+/// Queue, intake and destination have the type that the key had when they were made. Rows with a key of another would fail
+/// in the transactions of writers, one day. It is not altered along: what the keys were turned into (USING) is not known, so
+/// the chunks that are there could not be told whose they are.
+///
+/// # Errors
+/// Raised where the type of a column of the key, or its collation, has changed.
+pub fn must_keep_key(id: i32, source: Oid, source_name: &str, source_pk: &serde_json::Value, queue: &str) {
+    let sql = include_str!("../../sql/query/key_type_changed.sql");
+    let arguments = [source.into(), JsonB(source_pk.clone()).into(), queue.into()];
+    let changed = statement::rows(sql, &arguments, |row| (row.must::<String>(1), row.must::<i64>(2)));
+    if let Some((column, _)) = changed.into_iter().find(|(_, transaction)| is_of_now(*transaction)) {
+        let name = "SELECT v.name::text FROM ai._vectorizer v WHERE v.id = $1";
+        let name = statement::row(name, &[id.into()], |row| row.must::<String>(1)).unwrap_or_default();
+        raise(
+            PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
+            format!(
+                "column {column} of {source_name} is in the primary key of vectorizer {name}: its type cannot change"
+            ),
+            Some("Drop the vectorizer with ai.drop_vectorizer, alter the table, and make the vectorizer again."),
+        );
+    }
+}
+
+/// A source is no member of a tree of tables, but the root of its own partitions: statements on the others do not fire its triggers.
+///
+/// # Errors
+/// Raised where it has become one.
+pub fn must_stay_alone(source: Oid) {
+    let sql = include_str!("../../sql/query/joined.sql");
+    let joined = statement::rows(sql, &[source.into()], |row| row.must::<i64>(1));
+    if !joined.into_iter().any(is_of_now) {
+        return;
+    }
+    if let Some((name, why)) = read_source(source).and_then(|source| Some((source.name, source.unsupported?))) {
+        raise(
+            PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
+            format!("{name} {why}"),
+            Some("It has a vectorizer. Drop that with ai.drop_vectorizer first."),
+        );
+    }
+}
