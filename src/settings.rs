@@ -220,7 +220,7 @@ pub fn init() {
     );
     integer(
         c"ai.max_memory",
-        c"Memory of a worker for documents and vectors on their way. A document that needs more alone is worked on alone.",
+        c"Memory of a worker for documents and vectors on their way. A document that needs more alone is worked on alone, but for small ones.",
         &MAX_MEMORY,
         16,
         1_048_576,
