@@ -87,7 +87,7 @@ impl Drop for Plan {
 /// stays small. A scan that has to be (of an intake, which has no index) is so dear then that it would be compiled, for a
 /// second: it is not. Only plans are made so, nothing is executed: triggers and functions of users have plans of their own.
 struct ByIndexes {
-    before: (bool, bool, bool, bool),
+    before: (bool, bool, bool, bool, bool),
 }
 
 impl ByIndexes {
@@ -96,11 +96,13 @@ impl ByIndexes {
         unsafe {
             let before = (
                 pg_sys::enable_seqscan,
+                pg_sys::enable_bitmapscan,
                 pg_sys::enable_hashjoin,
                 pg_sys::enable_mergejoin,
                 pg_sys::jit_enabled,
             );
             pg_sys::enable_seqscan = false;
+            pg_sys::enable_bitmapscan = false;
             pg_sys::enable_hashjoin = false;
             pg_sys::enable_mergejoin = false;
             pg_sys::jit_enabled = false;
@@ -115,6 +117,7 @@ impl Drop for ByIndexes {
         unsafe {
             (
                 pg_sys::enable_seqscan,
+                pg_sys::enable_bitmapscan,
                 pg_sys::enable_hashjoin,
                 pg_sys::enable_mergejoin,
                 pg_sys::jit_enabled,

@@ -2,13 +2,13 @@
 -- that are due for another try, then those that were there when the vectorizer was made. $4 is the number of processes that
 -- died with them, 2 for more. Never those of the leases $5, which this worker holds itself: a clock that was set forward
 -- ends leases that are renewed in time. The attempt is counted before the work. Both searches read an index from its
--- beginning, whatever the length of the queue.
+-- beginning, whatever the length of the queue (bench/claims.py): the conditions are such as the planner takes to be met often.
 WITH waiting AS MATERIALIZED (
     SELECT q.item, CASE WHEN q.backfill THEN 2 ELSE 0 END AS rank
     FROM {queue} q
     WHERE q.loading_retry_after IS NULL
       AND (q.lease IS NULL OR q.lease_expires_at < now() AND q.lease <> ALL ($5))
-      AND least(q.crashes, 2) = $4
+      AND (q.crashes > 0) = ($4 > 0) AND (q.crashes > 1) = ($4 > 1)
     ORDER BY q.backfill, q.item
     LIMIT $1
     FOR UPDATE SKIP LOCKED
@@ -17,7 +17,7 @@ WITH waiting AS MATERIALIZED (
     FROM {queue} q
     WHERE q.loading_retry_after <= now()
       AND (q.lease IS NULL OR q.lease_expires_at < now() AND q.lease <> ALL ($5))
-      AND least(q.crashes, 2) = $4
+      AND (q.crashes > 0) = ($4 > 0) AND (q.crashes > 1) = ($4 > 1)
     ORDER BY q.loading_retry_after
     LIMIT $1
     FOR UPDATE SKIP LOCKED
