@@ -366,8 +366,13 @@ impl Worker {
         let now = Instant::now();
         let long = |flight: &Flight| {
             let since = flight.put_off.filter(|_| flight.stage.next_step().is_some());
-            let has_unknown_cuts = matches!(&flight.stage, Stage::Writing { draft, .. } if !draft.cut.is_empty());
-            !has_unknown_cuts && since.is_some_and(|since| now.saturating_duration_since(since) >= PATIENCE)
+            // What nobody else would know: which texts were cut, and the vectors of a portion.
+            let is_irreplaceable = match &flight.stage {
+                Stage::Writing { draft, .. } => !draft.cut.is_empty(),
+                Stage::Stashing { .. } => true,
+                _ => false,
+            };
+            !is_irreplaceable && since.is_some_and(|since| now.saturating_duration_since(since) >= PATIENCE)
         };
         let mut held_up: HashMap<i32, Vec<u64>> = HashMap::new();
         for (&number, flight) in self.flights.iter().filter(|(_, flight)| long(flight)) {
