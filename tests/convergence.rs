@@ -1039,8 +1039,12 @@ impl Storm {
             }
             self.sql("DELETE FROM object; DELETE FROM note; DELETE FROM tag");
             self.objects.clear();
-            // A server that has crashed does not know any more what autovacuum should look at.
-            self.sql("VACUUM ai._vectorizer_errors, ai._vectorizer_document, ai._vectorizer_stash");
+            // A server that has crashed does not know any more what autovacuum should look at, and crashes in each round.
+            let queues = "SELECT string_agg(concat_ws(', ', queue::text, intake::text), ', ') FROM ai._vectorizer";
+            let queues = self.scene.cluster.value(queues);
+            self.sql(&format!(
+                "VACUUM ai._vectorizer_errors, ai._vectorizer_document, ai._vectorizer_stash, {queues}"
+            ));
         }
     }
 
