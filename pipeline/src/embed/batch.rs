@@ -248,6 +248,16 @@ impl Batcher {
                 self.give_back(now, throttle);
                 return Some(until);
             }
+            if self.ready.is_empty()
+                && let Some(due) = self.company_due().filter(|due| *due > now)
+            {
+                return Some(due);
+            }
+            // Before the next request is looked at, input by input: each document that comes asks here.
+            if self.gate.is_full() {
+                self.is_full = true;
+                return None;
+            }
             let tokens = self.next_tokens();
             if let Some(due) = self.budget_due(now, tokens) {
                 let held_since = *self.held_since.get_or_insert(now);
@@ -255,11 +265,6 @@ impl Batcher {
                 if due > now {
                     return Some(due);
                 }
-            }
-            if self.ready.is_empty()
-                && let Some(due) = self.company_due().filter(|due| *due > now)
-            {
-                return Some(due);
             }
             let pass = match self.gate.look(now, tokens) {
                 Entry::Open(pass) => pass,

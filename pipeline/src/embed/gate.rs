@@ -116,6 +116,11 @@ impl Gate {
         greatest.unwrap_or(usize::MAX)
     }
 
+    /// Whether as many requests are at the server as may be.
+    pub fn is_full(&self) -> bool {
+        lock(&self.state).limiter.is_full()
+    }
+
     /// Whether one more request may be sent, of so many tokens.
     pub fn look(&self, now: Instant, of: usize) -> Entry {
         let State {

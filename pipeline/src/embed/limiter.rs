@@ -57,6 +57,11 @@ impl Limiter {
         in_flight < self.allowed
     }
 
+    /// Whether no further request may be in flight.
+    pub fn is_full(&self) -> bool {
+        !self.has_room(self.in_flight)
+    }
+
     /// A request has ended.
     pub fn leave(&mut self) {
         self.in_flight -= 1;
