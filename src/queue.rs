@@ -58,7 +58,7 @@ pub struct TakenIn {
     pub left_behind: bool,
     /// All of it was read, to find little: dead rows that an old snapshot somewhere keeps.
     pub is_full_of_dead: bool,
-    /// How long a large one was read for, less what the changes were worth.
+    /// How long a large one, or what stays in it, was read for, less what the changes were worth.
     pub wasted: Duration,
 }
 
@@ -66,8 +66,10 @@ pub struct TakenIn {
 const DEAD: i64 = 4 << 20;
 /// What it takes to put a change into the queue, generously.
 const PER_CHANGE: Duration = Duration::from_micros(100);
+/// How many times as many changes are looked at when a user's transaction is in the way of all.
+const FURTHER: i64 = 8;
 
-/// Moves up to `limit` changes from the intake to the queue.
+/// Moves up to `limit` changes from the intake to the queue. It looks at more where all of them have to stay behind.
 pub fn take_in(vectorizer: &Vectorizer, limit: usize) -> TakenIn {
     let began = Instant::now();
     let (some, size) = intake(vectorizer);
@@ -79,22 +81,30 @@ pub fn take_in(vectorizer: &Vectorizer, limit: usize) -> TakenIn {
             ..TakenIn::default()
         };
     }
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let taken = statement::row(&vectorizer.statements.take_in, &[limit.into()], |row| {
-        let (changes, behind): (i64, i64) = (row.must(1), row.must(2));
-        let worth = PER_CHANGE * u32::try_from(changes).unwrap_or(u32::MAX);
-        TakenIn {
-            more: changes >= limit,
-            left_behind: behind > 0,
-            is_full_of_dead: is_large && changes < limit && behind == 0,
-            wasted: if is_large {
-                began.elapsed().saturating_sub(worth)
-            } else {
-                Duration::ZERO
-            },
+    let mut limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let (changes, behind) = loop {
+        let taken = statement::row(&vectorizer.statements.take_in, &[limit.into()], |row| {
+            (row.must::<i64>(1), row.must::<i64>(2))
+        });
+        let (changes, behind) = taken.unwrap_or_default();
+        // All of them are in somebody's hands, and there are others behind.
+        if changes < limit || behind < changes || limit == i64::MAX {
+            break (changes, behind);
         }
-    });
-    taken.unwrap_or_default()
+        limit = limit.saturating_mul(FURTHER);
+    };
+    let is_slow = is_large || behind > 0;
+    let worth = PER_CHANGE * u32::try_from(changes - behind).unwrap_or(u32::MAX);
+    TakenIn {
+        more: changes >= limit,
+        left_behind: behind > 0,
+        is_full_of_dead: is_large && changes < limit && behind == 0,
+        wasted: if is_slow {
+            began.elapsed().saturating_sub(worth)
+        } else {
+            Duration::ZERO
+        },
+    }
 }
 
 /// Whether something waits in the intake, and what it weighs in bytes.

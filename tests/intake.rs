@@ -143,6 +143,37 @@ fn a_locked_document_of_the_queue_holds_up_no_other() {
     wait_for_embedded(&notes.cluster, &["1:eins", "2:two"]);
 }
 
+/// More than the worker takes in at once, and what is behind them is fresh.
+#[test]
+fn many_locked_documents_of_the_queue_hold_up_no_other() {
+    let notes = Notes::start();
+    stop_work(&notes);
+    notes
+        .cluster
+        .execute("INSERT INTO note SELECT i, 'text ' || i FROM generate_series(1, 5000) i");
+    notes.cluster.wait_for(
+        "all are in the queue",
+        "SELECT count(*) FROM ai._vectorizer_q_1",
+        "5000",
+    );
+    let mut holder = begin(&notes.cluster, "READ COMMITTED");
+    write(&mut holder, "SELECT FROM ai._vectorizer_q_1 FOR UPDATE");
+    notes.cluster.execute("UPDATE note SET body = body || '!'");
+    add(&notes.cluster, 5001, "fresh");
+    go_on(&notes);
+    notes.cluster.wait_for(
+        "the other is embedded",
+        "SELECT count(*) FROM note_embedding_store WHERE id = 5001",
+        "1",
+    );
+    write(&mut holder, "ROLLBACK");
+    notes.cluster.wait_for(
+        "all are embedded, as they are now",
+        "SELECT count(*) FROM note_embedding_store WHERE chunk LIKE '%!' OR id = 5001",
+        "5001",
+    );
+}
+
 /// A row that somebody has put into the queue himself, and not committed.
 #[test]
 fn a_document_that_somebody_queues_by_hand_holds_up_no_other() {
