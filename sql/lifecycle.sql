@@ -144,7 +144,7 @@ COMMENT ON FUNCTION ai._after_ddl() IS 'Follows renamed and moved tables, and ta
 REVOKE EXECUTE ON FUNCTION ai._after_ddl() FROM PUBLIC;
 CREATE EVENT TRIGGER ai_after_ddl ON ddl_command_end
     WHEN TAG IN ('CREATE TABLE', 'ALTER TABLE', 'ALTER SCHEMA', 'ALTER VIEW', 'CREATE TRIGGER', 'ALTER TRIGGER',
-                 'ALTER FUNCTION', 'ALTER ROUTINE', 'ALTER TYPE')
+                 'ALTER FUNCTION', 'ALTER ROUTINE', 'ALTER TYPE', 'CREATE FOREIGN TABLE', 'ALTER FOREIGN TABLE')
     EXECUTE FUNCTION ai._after_ddl();
 COMMENT ON EVENT TRIGGER ai_after_ddl IS 'Keeps vectorizers in step with the names of their tables and columns.';
 

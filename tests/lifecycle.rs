@@ -375,6 +375,18 @@ fn a_source_joins_no_tree_of_tables() {
         ("ALTER TABLE doc INHERIT parent", "doc", inherits),
         ("CREATE TABLE child () INHERITS (doc)", "doc", inherits),
         (
+            "CREATE FOREIGN DATA WRAPPER nowhere; CREATE SERVER nowhere FOREIGN DATA WRAPPER nowhere;
+             CREATE FOREIGN TABLE child () INHERITS (doc) SERVER nowhere",
+            "doc",
+            inherits,
+        ),
+        (
+            "CREATE FOREIGN DATA WRAPPER nowhere; CREATE SERVER nowhere FOREIGN DATA WRAPPER nowhere;
+             CREATE FOREIGN TABLE child (id int NOT NULL, body text) SERVER nowhere; ALTER FOREIGN TABLE child INHERIT doc",
+            "doc",
+            inherits,
+        ),
+        (
             "CREATE TABLE child (id int NOT NULL, body text); ALTER TABLE child INHERIT doc",
             "doc",
             inherits,
