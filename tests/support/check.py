@@ -75,10 +75,10 @@ def integration(bindir, _folder):
 
 
 def soak(bindir, _folder):
-    """The last test of tests/convergence.rs, for as long as MINUTES says."""
+    """tests/soak.rs, for as long as MINUTES says."""
     seed = {"CONVERGENCE_SEED": os.environ["SEED"]} if os.environ.get("SEED") else {}
-    return cargo("test", "--locked", "-p", "ai", *FEATURES, "--test", "convergence", "--", "--nocapture", "a_soak_stays_flat",
-                 **test_settings(bindir), SOAK_MINUTES=os.environ.get("MINUTES", "60"), **seed)
+    return cargo("test", "--locked", "-p", "ai", *FEATURES, "--test", "soak", "--", "--nocapture", **test_settings(bindir),
+                 SOAK_MINUTES=os.environ.get("MINUTES", "60"), **seed)
 
 
 def test_settings(bindir):
