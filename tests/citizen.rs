@@ -200,15 +200,14 @@ fn two_hundred_vectorizers_share_one_process() {
     let processes = "SELECT count(*) FROM pg_stat_activity WHERE backend_type LIKE 'ai %'";
     assert_eq!(cluster.value(processes), "2", "the launcher and a worker");
 
-    // Nothing moves any more, and what was read is known: processes tell it every second. From here on nobody else may look
-    // at the queues, and the views of the extension do.
-    let mut before = reads(cluster);
-    let still = || {
-        cluster.execute("SELECT pg_sleep(2)");
-        let earlier = std::mem::replace(&mut before, reads(cluster));
-        earlier == before
-    };
-    wait_until("the worker is idle", DEADLINE, still, |still| *still);
+    // From here on nobody else may look at the queues, and the views of the extension do. A process tells all of its reads
+    // together: with those of one more document, all that the worker has read so far are known.
+    cluster.execute("SELECT pg_stat_force_next_flush()");
+    let seventh = || reads(cluster).into_iter().find(|queue| queue.0 == 7);
+    let so_far = seventh();
+    cluster.execute("INSERT INTO doc_7 VALUES (5, 'fifth')");
+    wait_until("reads are counted", DEADLINE, seventh, |now| *now != so_far);
+    let before = reads(cluster);
     let worker = cluster.wait_for_worker();
     for number in [7, 150] {
         cluster.execute(&format!("INSERT INTO doc_{number} VALUES (2, 'second')"));
@@ -217,7 +216,7 @@ fn two_hundred_vectorizers_share_one_process() {
         "both are embedded",
         DEADLINE,
         || cluster.column("SELECT id FROM doc_7_embedding_store UNION ALL SELECT id FROM doc_150_embedding_store"),
-        |ids| ids.len() == 4,
+        |ids| ids.len() == 5,
     );
     let changed = || -> Vec<i64> {
         let now = reads(cluster);
@@ -228,7 +227,6 @@ fn two_hundred_vectorizers_share_one_process() {
         changed.contains(&7) && changed.contains(&150)
     });
     // A look at the others would have come before this one, and be counted with it.
-    let seventh = || reads(cluster).into_iter().find(|queue| queue.0 == 7);
     let so_far = seventh();
     cluster.execute("INSERT INTO doc_7 VALUES (4, 'fourth')");
     wait_until("the next read is counted, too", DEADLINE, seventh, |now| *now != so_far);
@@ -240,7 +238,7 @@ fn two_hundred_vectorizers_share_one_process() {
         .map(|number| format!("INSERT INTO doc_{number} VALUES (3, 'third of {number}')"))
         .collect();
     cluster.execute(&inserts.join(";"));
-    let all = (2 * NUMBER + 3).to_string();
+    let all = (2 * NUMBER + 4).to_string();
     wait_until("all are embedded", DEADLINE, || count(cluster), |seen| *seen == all);
     assert_eq!(cluster.worker(), Some(worker));
     assert_eq!(cluster.value(processes), "2");
@@ -301,22 +299,24 @@ fn wait_for_no_worker_in(cluster: &Cluster, database: &str) {
 /// While pg_upgrade has a server in its hands, nothing of ours runs, and what is written waits.
 #[test]
 fn nothing_runs_while_the_server_is_upgraded() {
-    let mut notes = Notes::start_with(|options| options.setting("ai.naptime", "1s"));
+    // Postgres says so of each process that it is to start, before it takes connections.
+    let mut notes = Notes::start_with(|options| options.setting("log_min_messages", "debug1"));
+    let registered = |cluster: &Cluster| lines(cluster, "registering background worker \"ai launcher\"");
     add(&notes.cluster, 1, "one");
     wait_for_embedded(&notes.cluster, &["1:one"]);
+    assert_eq!(registered(&notes.cluster), 1);
     notes.0.cluster.restart_with(|options| options.binary_upgrade(true));
     let before = notes.provider.counts().requests;
     add(&notes.cluster, 2, "two");
     notes.cluster.execute("UPDATE note SET body = 'eins' WHERE id = 1");
     assert_eq!(notes.cluster.value("SELECT ai.vectorizer_queue_pending(1)"), "2");
-    // Twice the naptime.
-    notes.cluster.execute("SELECT pg_sleep(2)");
     assert_eq!(
         notes
             .cluster
             .value("SELECT count(*) FROM pg_stat_activity WHERE backend_type LIKE 'ai %'"),
         "0"
     );
+    assert_eq!(registered(&notes.cluster), 1);
     assert_eq!(notes.provider.counts().requests, before);
     notes.0.cluster.restart_with(|options| options.binary_upgrade(false));
     wait_for_embedded(&notes.cluster, &["1:eins", "2:two"]);

@@ -557,15 +557,20 @@ fn state_locked_row_keeps_its_vector() {
     assert_eq!(notes.cluster.value(put_aside), "0");
 }
 
-/// What the database cannot take for a while is not paid for again.
-#[test]
-fn state_refused_for_a_moment_is_paid_for_once() {
-    let notes = Notes::start();
-    notes.cluster.execute(
+/// Every chunk is refused, as on a full disk, until the trigger `refuse` is dropped.
+fn fill_disk(database: &Database) {
+    database.execute(
         "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
          $$ BEGIN RAISE EXCEPTION 'no space left' USING ERRCODE = 'disk_full'; END $$;
          CREATE TRIGGER refuse BEFORE INSERT ON note_embedding_store FOR EACH ROW EXECUTE FUNCTION refuse()",
     );
+}
+
+/// What the database cannot take for a while is not paid for again.
+#[test]
+fn state_refused_for_a_moment_is_paid_for_once() {
+    let notes = Notes::start();
+    fill_disk(&notes.cluster);
     add(&notes.cluster, 1, "one");
     wait_for_errors(&notes.cluster, &["1:writing:transient:1"]);
     notes.cluster.execute("DROP TRIGGER refuse ON note_embedding_store");
@@ -578,11 +583,7 @@ fn state_refused_for_a_moment_is_paid_for_once() {
 #[test]
 fn state_each_step_has_its_tries() {
     let notes = Notes::start_with_retries(1);
-    notes.cluster.execute(
-        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
-         $$ BEGIN RAISE EXCEPTION 'no space left' USING ERRCODE = 'disk_full'; END $$;
-         CREATE TRIGGER refuse BEFORE INSERT ON note_embedding_store FOR EACH ROW EXECUTE FUNCTION refuse()",
-    );
+    fill_disk(&notes.cluster);
     notes.provider.behave_times(2, Behaviour::ServerError);
     add(&notes.cluster, 1, "one");
     wait_for_errors(&notes.cluster, &["1:embedding:transient:2", "1:writing:transient:1"]);
