@@ -188,6 +188,34 @@ async fn in_time<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(DEADLINE, future).await.expect("the test hangs")
 }
 
+/// Gateways refuse bodies of more than a few MB, and Cohere's API has no limit of tokens that is reached before. What counts
+/// is what JSON makes of a text, which has more bytes than characters, or becomes longer by being written.
+#[tokio::test]
+async fn no_request_is_larger_than_gateways_take() {
+    const MOST: usize = 4 * 1024 * 1024;
+    // The inputs of one request would be half as much again.
+    const TEXT: usize = 65_000;
+    let provider = Provider::start_with(provider::Options {
+        same_vector: true,
+        ..provider::Options::default()
+    });
+    let provider = provider.unwrap();
+    let subject = subjects()
+        .into_iter()
+        .find(|subject| matches!(subject.api, Api::Cohere));
+    let subject = subject.unwrap();
+    for (word, written) in [("漢", 3), ("🦀", 4), ("\"", 2), ("\u{1}", 6)] {
+        provider.reset();
+        let texts = vec![word.repeat(TEXT / written); subject.inputs];
+        let embedded = in_time(subject.embedder(&provider).embed(texts)).await.unwrap();
+        assert_eq!(embedded.vectors.len(), subject.inputs);
+        let sizes: Vec<usize> = provider.seen().iter().map(|request| request.bytes).collect();
+        // Beside the inputs, a request says how it is meant.
+        let fit = sizes.iter().all(|bytes| *bytes <= MOST + 1024);
+        assert!(fit && sizes.len() == 2, "{word:?}: {sizes:?}");
+    }
+}
+
 #[tokio::test]
 async fn requests_have_the_shape_of_the_api() {
     let provider = Provider::start();

@@ -113,6 +113,7 @@ async fn embeddings(
         api,
         path,
         body: serde_json::from_slice(&body).unwrap_or_default(),
+        bytes: body.len(),
         api_key: key.clone(),
         model: asked.model.clone(),
         dimensions: asked.dimensions,

@@ -43,6 +43,8 @@ pub struct SeenRequest {
     pub path: String,
     /// The body.
     pub body: Value,
+    /// Bytes of the body.
+    pub bytes: usize,
     /// The bearer token, or what the API has in its place.
     pub api_key: Option<String>,
     /// `model`.

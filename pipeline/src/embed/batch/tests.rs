@@ -262,3 +262,43 @@ async fn a_request_that_is_alone_and_refused_for_a_minute_is_too_large() {
         assert_eq!(in_flight(&batcher), [inputs], "{seconds}");
     }
 }
+
+/// Also of those that are sent because others were refused. As many as the batcher says that it would send by a clock of the
+/// test, and the provider has seen each.
+#[tokio::test]
+async fn no_minute_has_more_requests_than_an_administrator_allows() {
+    const MINUTE: Duration = Duration::from_secs(60);
+    const ALLOWED: usize = 30;
+    let provider = Provider::start();
+    provider.behave(Behaviour::RejectInput("bad".to_owned()));
+    let allowance = Allowance {
+        requests_per_minute: Some(ALLOWED as u32),
+        tokens_per_minute: None,
+    };
+    let mut batcher = batcher_that_may(&provider, 8, allowance);
+    let _answers: Vec<Answer> = (0..100)
+        .map(|number| admit(&mut batcher, if number % 10 == 0 { "bad" } else { "good" }, 2))
+        .collect();
+    let start = Instant::now();
+    let (mut now, mut sent) = (start, Vec::new());
+    while !batcher.documents.is_empty() {
+        let wake = batcher.dispatch(now);
+        sent.extend(std::iter::repeat_n(now, batcher.in_flight.len()));
+        while let Some(finished) = batcher.requests.join_next_with_id().await {
+            batcher.finish(finished);
+        }
+        now = wake.unwrap_or(now).max(now + Duration::from_millis(1));
+    }
+    assert_eq!(provider.counts().requests, sent.len() as u64);
+    for first in &sent {
+        let minute = sent.iter().filter(|at| *at >= first && **at < *first + MINUTE).count();
+        assert!(minute <= ALLOWED, "{minute} in a minute");
+    }
+    let minutes = (now - start).as_secs_f64() / MINUTE.as_secs_f64();
+    let expected = sent.len() as f64 / ALLOWED as f64;
+    assert!(
+        sent.len() > 3 * ALLOWED && minutes < 1.25 * expected,
+        "{minutes} minutes for {}",
+        sent.len()
+    );
+}
