@@ -7,7 +7,7 @@ mod notes;
 
 use std::time::Duration;
 
-use notes::{Notes, add, embedded, wait_for_embedded, wait_for_queued};
+use notes::{Notes, add, embedded, verified, wait_for_embedded, wait_for_queued};
 use postgres::Client;
 use provider::Behaviour;
 use support::Database;
@@ -316,6 +316,44 @@ fn what_is_rolled_back_is_no_change_and_what_is_committed_is_one() {
             changed,
         );
     }
+}
+
+/// Two-phase commit: whoever prepares a transaction may leave, and who ends it runs none of our code. Others go on meanwhile.
+#[test]
+fn what_was_prepared_is_a_change_when_it_is_committed() {
+    let notes = Notes::start_with(|options| {
+        options
+            .setting("ai.naptime", "1s")
+            .setting("max_prepared_transactions", "2")
+    });
+    let before = ["1:one", "2:two", "3:three", "4:four"];
+    let prepare = || {
+        let mut user = notes.cluster.connect().unwrap();
+        write(&mut user, "BEGIN");
+        write(&mut user, "UPDATE note SET body = 'eins' WHERE id = 1");
+        write(&mut user, "DELETE FROM note WHERE id = 2");
+        write(&mut user, "UPDATE note SET id = 30 WHERE id = 3");
+        write(&mut user, "INSERT INTO note VALUES (7, 'seven')");
+        write(&mut user, "PREPARE TRANSACTION 'changes'");
+    };
+    notes
+        .cluster
+        .execute("INSERT INTO note VALUES (1, 'one'), (2, 'two'), (3, 'three'), (4, 'four')");
+    wait_for_embedded(&notes.cluster, &before);
+    prepare();
+    add(&notes.cluster, 5, "five");
+    wait_for_embedded(&notes.cluster, &[&before[..], &["5:five"]].concat());
+    notes.cluster.execute("ROLLBACK PREPARED 'changes'");
+    // Had anything been left of it, this would be behind it.
+    add(&notes.cluster, 6, "six");
+    wait_for_embedded(&notes.cluster, &[&before[..], &["5:five", "6:six"]].concat());
+    assert_eq!(notes.provider.counts().inputs, 6);
+    prepare();
+    notes.cluster.execute("COMMIT PREPARED 'changes'");
+    let after = ["1:eins", "4:four", "5:five", "6:six", "7:seven", "30:three"];
+    wait_for_embedded(&notes.cluster, &after);
+    assert_eq!(notes.provider.counts().inputs, 9);
+    assert_eq!(verified(&notes.cluster, "public_note_embedding_store"), [[""; 3]; 0]);
 }
 
 /// Keys are appended past the executor where the intake is as it was made, and else as its owner would.

@@ -1,4 +1,5 @@
-//! Rows that come by logical replication fire no statement triggers.
+//! Rows that come by logical replication fire no statement triggers, and a streaming standby does nothing but follow until
+//! it is promoted.
 
 mod support;
 
@@ -6,8 +7,8 @@ mod support;
 mod notes;
 
 use notes::*;
-use provider::Behaviour;
-use support::{Cluster, DEADLINE, Database, Options, Scene, wait_until};
+use provider::{Behaviour, Provider};
+use support::{Cluster, DEADLINE, Database, Options, Scene, Stop, wait_until};
 
 /// Two databases of a cluster, one of which replicates `doc` of the other.
 struct Replicated<'a> {
@@ -234,4 +235,56 @@ fn a_publication_of_all_tables_is_in_nobodys_way() {
     notes.cluster.execute("DELETE FROM note WHERE id = 3; TRUNCATE note");
     wait_for_embedded(&notes.cluster, &[]);
     notes.cluster.execute("SELECT ai.drop_vectorizer(1, drop_all => true)");
+}
+
+/// It has what its primary has, and asks nobody for anything. Promoted, it goes on with what the primary has begun.
+#[test]
+fn a_standby_follows_and_works_when_it_is_promoted() {
+    let mut notes = Notes::start();
+    add(&notes.cluster, 1, "one");
+    wait_for_embedded(&notes.cluster, &["1:one"]);
+    // A provider of its own shows what it asks for.
+    let provider = Provider::start();
+    let standby = notes.cluster.standby(|options| {
+        options
+            .env("OPENAI_BASE_URL", provider.base_url())
+            .setting("wal_retrieve_retry_interval", "100ms")
+            // Postgres tells which processes it knows of, and which it starts.
+            .setting("log_min_messages", "debug1")
+    });
+    assert_eq!(standby.value("SELECT pg_is_in_recovery()"), "t");
+    assert_eq!(lines(&standby, "registering background worker \"ai launcher\""), 1);
+
+    add(&notes.cluster, 2, "two");
+    wait_for_embedded(&notes.cluster, &["1:one", "2:two"]);
+    notes.provider.behave(Behaviour::Hang);
+    add(&notes.cluster, 3, "three");
+    notes.wait_for_requests_in_flight(1);
+    let position = notes.cluster.value("SELECT pg_current_wal_lsn()");
+    let replayed = format!("SELECT pg_last_wal_replay_lsn() >= '{position}'");
+    standby.wait_for("the standby has all of it", &replayed, "t");
+    assert_eq!(embedded(&standby), ["1:one", "2:two"]);
+    let leased = "SELECT count(*) FROM ai._vectorizer_q_1 WHERE lease IS NOT NULL";
+    assert_eq!(standby.value(leased), "1");
+    for process in ["launcher", "vectorizer"] {
+        assert!(reason(&standby, process).contains("the server is in recovery"));
+    }
+    assert_eq!(lines(&standby, "starting background worker process \"ai "), 0);
+
+    notes.0.cluster.stop(Stop::Immediate);
+    assert_eq!(standby.value("SELECT pg_promote()"), "t");
+    add(&standby, 4, "four");
+    wait_for_embedded(&standby, &["1:one", "2:two", "3:three", "4:four"]);
+    assert_eq!(provider.counts().inputs, 2);
+    assert_eq!(verified(&standby, "public_note_embedding_store"), [[""; 3]; 0]);
+    let log = standby.log();
+    let complains = |line: &&str| {
+        ["WARNING:", "ERROR:", "FATAL:"]
+            .iter()
+            .any(|level| line.contains(level))
+    };
+    let ours = log
+        .lines()
+        .filter(|line| line.contains(" ai worker[") || line.contains(" ai launcher["));
+    assert_eq!(ours.filter(complains).collect::<Vec<_>>(), [""; 0]);
 }

@@ -61,13 +61,14 @@ pub enum Stop {
 
 /// A cluster. What [`Database`] can do, it does in the database `postgres`.
 ///
-/// A test has one at a time, or two tests might wait for each other's.
+/// A test starts one at a time, or two tests might wait for each other's.
 pub struct Cluster {
     main: Database,
     options: Options,
     server: Option<Child>,
     folder: TempDir,
-    _place: Place,
+    /// A standby shares that of its primary.
+    _place: Option<Place>,
 }
 
 impl Deref for Cluster {
@@ -89,10 +90,40 @@ impl Cluster {
             options,
             server: None,
             folder,
-            _place: place,
+            _place: Some(place),
         };
         cluster.start_again();
         cluster
+    }
+
+    /// A streaming standby of this cluster, running, with what `change` makes of its options.
+    pub fn standby(&self, change: impl FnOnce(Options) -> Options) -> Cluster {
+        let folder = temporary_folder(&FOLDER);
+        let mut backup = self.client_program("pg_basebackup");
+        backup.args([
+            "-U",
+            "postgres",
+            "--write-recovery-conf",
+            "--checkpoint=fast",
+            "--no-sync",
+            "-D",
+        ]);
+        let made = backup.arg(folder.path().join("data")).output();
+        let made = made.expect("pg_basebackup can be run");
+        assert!(
+            made.status.success(),
+            "pg_basebackup failed: {}",
+            String::from_utf8_lossy(&made.stderr)
+        );
+        let mut standby = Cluster {
+            main: Database::new(folder.path(), "postgres"),
+            options: change(self.options.clone()),
+            server: None,
+            folder,
+            _place: None,
+        };
+        standby.start_again();
+        standby
     }
 
     /// Starts a server that was stopped.
