@@ -363,13 +363,18 @@ fn a_long_text_in_a_column_is_not_cut_again() {
     settle(&scene, TOUCH);
     assert_eq!((cluster.column(STORED), cluster.column(MEMORY)), (stored, memory));
     assert_eq!(inputs(&scene), 2);
+    // What is cut is compared with what is stored.
+    cluster.execute("UPDATE doc_embedding_store SET chunk = 'none'");
+    settle(&scene, TOUCH);
+    let tampered = "SELECT id FROM doc_embedding_store WHERE chunk = 'none'";
+    assert_eq!((cluster.column(tampered), inputs(&scene)), (vec!["1".to_owned()], 3));
     // One chunk each time, and the memory of the first must not outlive the second.
     settle(&scene, &format!("UPDATE doc SET body = {short} WHERE id = 1"));
     assert_eq!(remembered(&scene), "0");
     settle(&scene, &format!("UPDATE doc SET body = {long} WHERE id = 1"));
     let length = "SELECT length(chunk) > 65536 FROM doc_embedding_store WHERE id = 1";
     assert_eq!(cluster.value(length), "t");
-    assert_eq!(inputs(&scene), 4);
+    assert_eq!(inputs(&scene), 5);
 }
 
 /// A vector in a column of its row has no text beside it to compare with.
