@@ -97,9 +97,14 @@ def build():
     )
     if done.returncode != 0:
         raise Failure("the servers of the bench do not build, see above")
+    return programs("release")
+
+
+def programs(profile):
+    """The folder of the programs that were compiled so."""
     metadata = subprocess.run(
         ["cargo", "metadata", "--locked", "--no-deps", "--format-version", "1"], cwd=ROOT, capture_output=True, text=True
     )
     if metadata.returncode != 0:
         raise Failure(f"cargo metadata failed: {metadata.stderr.strip()}")
-    return Path(json.loads(metadata.stdout)["target_directory"]) / "release"
+    return Path(json.loads(metadata.stdout)["target_directory"]) / profile

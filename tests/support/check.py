@@ -16,8 +16,11 @@ from pathlib import Path
 
 from cluster import ROOT, Failure, bin_folder, clean_environment, cluster, reachable
 
-sys.path.insert(0, str(ROOT / "docs"))
+sys.path[:0] = [str(ROOT / "docs"), str(ROOT / "bench")]
 import reference  # noqa: E402
+import servers  # noqa: E402
+import text_rows  # noqa: E402
+from bench import Bench  # noqa: E402
 
 MAJOR = os.environ.get("PG", "15")
 TREE = ROOT / ".setup" / f"postgres-{MAJOR}"
@@ -217,6 +220,19 @@ def documented(bindir, folder):
     return not stale
 
 
+def measured(bindir, folder):
+    """Case 1 of the bench with few rows, and the build of the tests: it finds what it drives, and says what it found."""
+    with servers.provider(servers.programs("debug"), folder) as provider:
+        environment = {"OPENAI_API_KEY": "bench", "OPENAI_BASE_URL": provider.base_url}
+        with cluster(bindir, folder, {"shared_preload_libraries": "ai"}, environment) as server:
+            server.data = folder / "data"
+            bench = Bench(server, provider, None, 1, folder)
+            with bench.database("text_rows") as session:
+                text_rows.fill(session, rows=40)
+                rates, limits, shares = text_rows.measure(bench, session, 50)
+    return all(len(values) == 1 and values[0] > 0 for values in (rates, limits, shares))
+
+
 def build(_bindir, _folder):
     return run("tests/support/build.sh")
 
@@ -235,6 +251,7 @@ CHECKS = {
     "tests": ("of the pipeline and the provider, and of the extension on a real server with S3 and provider", tests),
     "installcheck": ("pg_regress", installcheck),
     "reference": ("docs/reference.md and the catalogue agree", documented),
+    "bench": ("the bench measures", measured),
 }
 # Parts of `tests`, for whoever works on one of them; each compiles for itself.
 PARTS = {
@@ -242,7 +259,7 @@ PARTS = {
     "integration": ("tests of the extension on a real server with S3 and provider", integration),
     "soak": ("storms of faults at full load, for as long as MINUTES says", soak),
 }
-NEEDS_BUILD = {"tests", "integration", "soak", "installcheck", "reference"}
+NEEDS_BUILD = {"tests", "integration", "soak", "installcheck", "reference", "bench"}
 
 
 def main(names):
