@@ -16,7 +16,8 @@ use pgrx::prelude::*;
 use serde_json::{Value, json};
 
 pub use memory::{
-    Remembered, forget_all_documents, forget_documents, memories, remember, remember_again, remembers_documents,
+    Remembered, forget_all_documents, forget_documents, memories, memories_beside, remember, remember_again,
+    remembers_documents,
 };
 pub use names::follow_names;
 

@@ -339,6 +339,17 @@ impl Cursor {
         answer(read).1
     }
 
+    /// Runs a statement that only reads, on the data as this cursor sees it.
+    pub fn rows<T>(&self, sql: &str, arguments: &[DatumWithOid], read: impl FnMut(&Row) -> T) -> Vec<T> {
+        // SAFETY: the portal of a SELECT holds its snapshot until it is closed; the end of a (sub)transaction that fails takes
+        // it from the stack, too.
+        unsafe { pg_sys::PushActiveSnapshot((*(*self.portal()).queryDesc).snapshot) };
+        let rows = execute(sql, arguments, true, read).1;
+        // SAFETY: pairs with the call above.
+        unsafe { pg_sys::PopActiveSnapshot() };
+        rows
+    }
+
     pub fn close(self) {
         let _connection = Connection::open();
         // SAFETY: as above.

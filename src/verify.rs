@@ -4,11 +4,12 @@
 //! Rows come through a cursor, so everything is compared as it was at one moment, and memory does not grow with the table;
 //! a few documents are read at a time.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use ai_pipeline::config::Destination;
 use ai_pipeline::error::Failure;
+use ai_pipeline::memory::Memory;
 use ai_pipeline::verify::{self, Difference, Stored};
 use pgrx::JsonB;
 use pgrx::iter::TableIterator;
@@ -82,13 +83,17 @@ struct Reading {
     stored: Vec<Stored>,
     /// Of the vector in the column, where there is one.
     column: Option<usize>,
+    /// What is remembered of it, where its vector is in the column: there is no text beside that.
+    remembered: Option<Memory>,
     _task: Task,
 }
 
-/// The texts that a document should have.
+/// The texts that a document should have, and what would be remembered of it now.
+type Texts = (Vec<String>, Option<Memory>);
+
 struct Read {
     number: u64,
-    texts: Result<Vec<String>, Failure>,
+    texts: Result<Texts, Failure>,
 }
 
 struct Verification {
@@ -146,7 +151,16 @@ impl Verification {
                 Stage::Documents => {
                     let rows = restricted_to(self.vectorizer.owner, || cursor.fetch(ROWS, document));
                     let more = !rows.is_empty();
-                    rows.into_iter().for_each(|row| self.look_at(row));
+                    let mut remembered = match self.vectorizer.config.destination {
+                        Destination::Table { .. } => HashMap::new(),
+                        Destination::Column { .. } => {
+                            let keys: Vec<&str> = rows.iter().map(|row| row.key.as_str()).collect();
+                            catalog::memories_beside(cursor, self.vectorizer.id, &keys)
+                        }
+                    };
+                    for (place, row) in rows.into_iter().enumerate() {
+                        self.look_at(row, remembered.remove(&place));
+                    }
                     more
                 }
                 Stage::Strays => {
@@ -173,7 +187,7 @@ impl Verification {
         false
     }
 
-    fn look_at(&mut self, row: DocumentRow) {
+    fn look_at(&mut self, row: DocumentRow, remembered: Option<Memory>) {
         let DocumentRow {
             key,
             document,
@@ -199,25 +213,33 @@ impl Verification {
             key,
             stored,
             column,
+            remembered,
             _task: task,
         };
         self.reading.insert(number, reading);
     }
 
-    fn compare(&mut self, reading: Reading, texts: Result<Vec<String>, Failure>) {
+    fn compare(&mut self, reading: Reading, texts: Result<Texts, Failure>) {
         let config = &self.vectorizer.config;
         let dimensions = usize::try_from(config.embedding.dimensions()).unwrap_or(0);
         let Reading {
-            key, stored, column, ..
+            key,
+            stored,
+            column,
+            remembered,
+            ..
         } = reading;
         let differences = match texts {
             Err(failure) => {
                 self.wrong(&key);
                 return self.report(key, None, "unreadable", failure.to_string());
             }
-            Ok(texts) => match config.destination {
+            Ok((texts, now)) => match config.destination {
                 Destination::Table { .. } => verify::differences(&texts, &stored, dimensions),
-                Destination::Column { .. } => verify::column_differences(!texts.is_empty(), column, dimensions),
+                Destination::Column { .. } => {
+                    let outdated = remembered.zip(now).is_some_and(|(then, now)| then.is_outdated(&now));
+                    verify::column_differences(!texts.is_empty(), column, dimensions, outdated)
+                }
             },
         };
         if !differences.is_empty() {

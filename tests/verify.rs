@@ -99,3 +99,82 @@ fn what_was_given_up_is_tried_again() {
     let retry = format!("SELECT ai.retry_vectorizer({NAME}, jsonb_build_object('uri', '{other}'))");
     assert_eq!(scene.cluster.value(&retry), "1");
 }
+
+/// A table whose rows have their vectors in a column, embedded.
+fn create_rows_with_vectors(scene: &Scene, rows: u32) {
+    scene.cluster.execute(
+        "CREATE TABLE doc (id int PRIMARY KEY, title text, body text);
+         SELECT ai.create_vectorizer('doc', name => 'doc', loading => ai.loading_column('body'), chunking => ai.chunking_none(),
+             formatting => ai.formatting_python_template('$title: $chunk'),
+             embedding => ai.embedding_openai('text-embedding-3-small', 8), destination => ai.destination_column('vec'))",
+    );
+    scene.cluster.execute(&format!(
+        "INSERT INTO doc SELECT i, 'title ' || i, 'body ' || i FROM generate_series(1, {rows}) i"
+    ));
+    scene.cluster.wait_until_settled();
+}
+
+/// There is no text beside a vector in a column: what is remembered tells that it is of another.
+#[test]
+fn a_vector_of_an_older_text_is_seen() {
+    let scene = Scene::start();
+    let cluster = &scene.cluster;
+    create_rows_with_vectors(&scene, 9);
+    cluster.execute("INSERT INTO doc VALUES (10, 'title', NULL), (11, 'title', '')");
+    cluster.wait_until_settled();
+    assert_eq!(found(cluster, "'doc'"), NONE);
+    cluster.execute("UPDATE doc SET body = 'another' WHERE id = 8");
+    // It waits, unless the worker was faster.
+    let waits = found(cluster, "'doc'");
+    assert!(waits == ["8:all:queued"] || waits == NONE, "{waits:?}");
+    cluster.wait_until_settled();
+    assert_eq!(found(cluster, "'doc'"), NONE);
+
+    cluster.execute(
+        "SET session_replication_role = replica;
+         UPDATE doc SET body = 'other text' WHERE id = 2;
+         UPDATE doc SET title = 'other title' WHERE id = 3;
+         UPDATE doc SET body = NULL WHERE id = 4;
+         UPDATE doc SET vec = NULL WHERE id = 5;
+         UPDATE doc SET body = 'body 6' WHERE id = 6;
+         INSERT INTO doc VALUES (12, 'title', 'never embedded');
+         RESET session_replication_role",
+    );
+    let wrong = [
+        "12:all:missing",
+        "2:all:text",
+        "3:all:text",
+        "4:all:unexpected",
+        "5:all:missing",
+    ];
+    assert_eq!(found(cluster, "'doc'"), wrong);
+    assert_eq!(found(cluster, "'doc', repair => true"), wrong);
+    cluster.wait_until_settled();
+    assert_eq!(found(cluster, "'doc'"), NONE);
+
+    // A vector that was kept, and put back when its text had become another.
+    cluster.execute("CREATE TABLE kept AS SELECT id, vec FROM doc; UPDATE doc SET body = 'new' WHERE id = 7");
+    cluster.wait_until_settled();
+    cluster.execute(
+        "SET session_replication_role = replica;
+         UPDATE doc SET body = 'body 7' WHERE id = 7;
+         RESET session_replication_role",
+    );
+    assert_eq!(found(cluster, "'doc'"), ["7:all:text"]);
+}
+
+/// What is read late is compared with what was remembered when the first row was read.
+#[test]
+fn a_look_sees_one_moment() {
+    let scene = Scene::start();
+    let cluster = &scene.cluster;
+    create_rows_with_vectors(&scene, 100);
+    cluster.execute("ALTER TABLE doc DISABLE TRIGGER USER; UPDATE doc SET vec = NULL WHERE id = 1; ALTER TABLE doc ENABLE TRIGGER USER");
+    cluster.execute("BEGIN; DECLARE look NO SCROLL CURSOR FOR SELECT (f).problem FROM (SELECT ai._verify_vectorizer(1, false) AS f OFFSET 0) AS f");
+    assert_eq!(cluster.column("FETCH 1 FROM look"), ["missing"]);
+    let other = cluster.database(&cluster.value("SELECT current_database()"));
+    other.execute("UPDATE doc SET body = body || '!'");
+    other.wait_until_settled();
+    assert_eq!(cluster.column("FETCH ALL FROM look"), NONE);
+    cluster.execute("COMMIT");
+}

@@ -18,6 +18,9 @@ use crate::load::Tag;
 /// with what is stored costs less than that. A text of this size has a hundred chunks and more to be read and compared.
 pub const LEAST_TEXT: usize = 64 * 1024;
 
+/// So many bytes of a recipe are those of the version of the library. The others, 96 bits, are no less out of reach.
+const VERSION_LENGTH: usize = 4;
+
 /// A hash that is the same on every machine and in every version: the first half of SHA-256.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Fingerprint([u8; Fingerprint::LENGTH]);
@@ -30,6 +33,11 @@ impl Fingerprint {
     /// One that was kept; `None` when it has another length.
     pub fn remembered(bytes: &[u8]) -> Option<Fingerprint> {
         bytes.try_into().ok().map(Fingerprint)
+    }
+
+    /// Whether two recipes are of the same version of the library: those of different ones differ in any case.
+    fn is_of_version_of(&self, other: &Fingerprint) -> bool {
+        self.0[..VERSION_LENGTH] == other.0[..VERSION_LENGTH]
     }
 
     /// The bytes to keep.
@@ -78,7 +86,6 @@ pub fn recipe(config: &Config, uri: Option<&str>, row: &BTreeMap<String, String>
         destination: _,
     } = config;
     let mut parts = Parts::default();
-    parts.add(env!("CARGO_PKG_VERSION").as_bytes());
     // Not the name of the column, nor how often a failure is tried again.
     match loading {
         Loading::Column { .. } => parts.add(b"column"),
@@ -99,7 +106,12 @@ pub fn recipe(config: &Config, uri: Option<&str>, row: &BTreeMap<String, String>
         parts.add(name.as_bytes());
         parts.add(text.as_bytes());
     }
-    parts.fingerprint()
+    let mut recipe = parts.fingerprint();
+    // Apart from the rest, so that it can be told whether that has changed: see [`Memory::is_outdated`].
+    let mut version = Parts::default();
+    version.add(env!("CARGO_PKG_VERSION").as_bytes());
+    recipe.0[..VERSION_LENGTH].copy_from_slice(&version.fingerprint().0[..VERSION_LENGTH]);
+    recipe
 }
 
 /// Values that are hashed one after the other, each with its length before it, so that no two lists of values look alike.
@@ -147,6 +159,12 @@ impl Memory {
     /// was made, and nobody has taken chunks away from the `stored` ones (or the whole row, and put it back).
     pub fn holds(&self, recipe: Fingerprint, stored: usize) -> bool {
         self.recipe == recipe && self.chunks == stored
+    }
+
+    /// Whether what was embedded is another text than that of the document as it is `now`. Recipes of two versions of the
+    /// library cannot be compared: of those it is the content that tells.
+    pub fn is_outdated(&self, now: &Memory) -> bool {
+        self.content != now.content || self.recipe.is_of_version_of(&now.recipe) && self.recipe != now.recipe
     }
 }
 
@@ -303,6 +321,20 @@ mod tests {
         assert!(!memory(3).holds(base(), 2), "a chunk was deleted");
         assert!(!memory(3).holds(Fingerprint::of(None, b"another"), 3));
         assert!(memory(0).holds(base(), 0), "an empty document");
+    }
+
+    #[test]
+    fn a_memory_is_outdated_when_content_or_row_are_others() {
+        let (then, now) = (memory(1), memory(1));
+        assert!(!then.is_outdated(&now));
+        let content = Fingerprint::of(None, b"another");
+        assert!(then.is_outdated(&Memory { content, ..now.clone() }));
+        let recipe = recipe(&config("", Value::Null), Some("s3://a/b"), &row(&[("title", "Coffee")]));
+        assert!(then.is_outdated(&Memory { recipe, ..now.clone() }));
+        let mut other_version = memory(1);
+        other_version.recipe.0[0] ^= 1;
+        assert!(!other_version.is_outdated(&Memory { recipe, ..now.clone() }));
+        assert!(other_version.is_outdated(&Memory { content, ..now }));
     }
 
     #[test]

@@ -23,7 +23,7 @@ pub enum Problem {
     Missing,
     /// It is stored, but there is no such chunk in the document.
     Unexpected,
-    /// Its text is another.
+    /// Its text is another, or its vector is that of another text.
     Text,
     /// Its number is another.
     Sequence,
@@ -149,8 +149,8 @@ fn compare_texts(expected: &str, stored: &str) -> String {
 }
 
 /// The same for a vector in a column of its row: `expected` says whether its document has a text, `stored` is the length
-/// of the vector that is there.
-pub fn column_differences(expected: bool, stored: Option<usize>, dimensions: usize) -> Vec<Difference> {
+/// of the vector that is there, and `outdated` whether the text that was last embedded is known to be another.
+pub fn column_differences(expected: bool, stored: Option<usize>, dimensions: usize, outdated: bool) -> Vec<Difference> {
     let (problem, detail) = match (expected, stored) {
         (true, None) => (Problem::Missing, "the column is NULL".to_owned()),
         (false, Some(_)) => (
@@ -160,6 +160,10 @@ pub fn column_differences(expected: bool, stored: Option<usize>, dimensions: usi
         (true, Some(actual)) if actual != dimensions => (
             Problem::Dimensions,
             format!("the vector has {actual} dimensions, {dimensions} were expected"),
+        ),
+        (true, Some(_)) if outdated => (
+            Problem::Text,
+            "the document, or a column that its template names, has changed since the vector was made".to_owned(),
         ),
         (true, Some(_)) | (false, None) => return Vec::new(),
     };
@@ -249,10 +253,16 @@ mod tests {
 
     #[test]
     fn a_vector_in_a_column() {
-        assert_eq!(column_differences(true, Some(2), 2), []);
-        assert_eq!(column_differences(false, None, 2), []);
-        assert_eq!(column_differences(true, None, 2)[0].problem, Problem::Missing);
-        assert_eq!(column_differences(false, Some(2), 2)[0].problem, Problem::Unexpected);
-        assert_eq!(column_differences(true, Some(3), 2)[0].problem, Problem::Dimensions);
+        let found = |expected, stored, outdated| {
+            let found = column_differences(expected, stored, 2, outdated);
+            found.iter().map(|difference| difference.problem).collect::<Vec<_>>()
+        };
+        assert_eq!(found(true, Some(2), false), []);
+        assert_eq!(found(false, None, false), []);
+        assert_eq!(found(false, None, true), []);
+        assert_eq!(found(true, None, true), [Problem::Missing]);
+        assert_eq!(found(false, Some(2), false), [Problem::Unexpected]);
+        assert_eq!(found(true, Some(3), true), [Problem::Dimensions]);
+        assert_eq!(found(true, Some(2), true), [Problem::Text]);
     }
 }

@@ -9,8 +9,11 @@ use ai_pipeline::memory::{Fingerprint, Memory};
 
 use super::Vectorizer;
 use crate::queue::Item;
+use crate::statement::{Cursor, Row};
 use crate::transaction::acting_as_extension;
 use crate::{destination, statement};
+
+const MEMORIES: &str = include_str!("../../sql/query/memories.sql");
 
 /// What is known of a document before it is looked at.
 #[derive(Clone, Debug)]
@@ -24,20 +27,9 @@ pub struct Remembered {
 /// destination is looked at.
 pub fn memories(vectorizer: &Vectorizer, items: &[Item]) -> HashMap<i64, Remembered> {
     let keys: Vec<&str> = items.iter().map(|item| item.key.as_str()).collect();
-    let sql = include_str!("../../sql/query/memories.sql");
-    let found = acting_as_extension(|| {
-        statement::rows(sql, &[vectorizer.id.into(), keys.into()], |row| {
-            let place = usize::try_from(row.must::<i64>(1) - 1).ok()?;
-            let memory = Memory {
-                tag: row.get(2).map(Tag::remembered),
-                content: Fingerprint::remembered(&row.must::<Vec<u8>>(3))?,
-                recipe: Fingerprint::remembered(&row.must::<Vec<u8>>(4))?,
-                chunks: usize::try_from(row.must::<i32>(5)).ok()?,
-            };
-            Some((items.get(place)?.number, memory))
-        })
-    });
-    let found: HashMap<i64, Memory> = found.into_iter().flatten().collect();
+    let found = acting_as_extension(|| statement::rows(MEMORIES, &[vectorizer.id.into(), keys.into()], memory));
+    let numbered = |(place, memory): (usize, Memory)| Some((items.get(place)?.number, memory));
+    let found: HashMap<i64, Memory> = found.into_iter().flatten().filter_map(numbered).collect();
     if found.is_empty() {
         return HashMap::new();
     }
@@ -47,6 +39,24 @@ pub fn memories(vectorizer: &Vectorizer, items: &[Item]) -> HashMap<i64, Remembe
         (number, Remembered { memory, stored })
     });
     remembered.collect()
+}
+
+/// What was remembered of documents at the moment that a cursor shows, by the places of their primary keys among `keys`.
+pub fn memories_beside(cursor: &Cursor, id: i32, keys: &[&str]) -> HashMap<usize, Memory> {
+    let found = acting_as_extension(|| cursor.rows(MEMORIES, &[id.into(), keys.to_vec().into()], memory));
+    found.into_iter().flatten().collect()
+}
+
+/// A row of [`MEMORIES`]: the place of its key, and what is remembered; `None` where that cannot be understood.
+fn memory(row: &Row) -> Option<(usize, Memory)> {
+    let place = usize::try_from(row.must::<i64>(1) - 1).ok()?;
+    let memory = Memory {
+        tag: row.get(2).map(Tag::remembered),
+        content: Fingerprint::remembered(&row.must::<Vec<u8>>(3))?,
+        recipe: Fingerprint::remembered(&row.must::<Vec<u8>>(4))?,
+        chunks: usize::try_from(row.must::<i32>(5)).ok()?,
+    };
+    Some((place, memory))
 }
 
 /// Writes down what is to be remembered of documents, by their primary keys.

@@ -176,17 +176,23 @@ impl Services {
         async move { documents.reserve(size.saturating_mul(COST)).await }
     }
 
-    /// The texts of a document, whatever is remembered of it.
+    /// The texts of a document, whatever is remembered of it, and what would be remembered of it now.
     pub fn texts(
         &mut self,
         vectorizer: &Arc<Vectorizer>,
         document: Option<Content>,
         columns: Value,
-    ) -> impl Future<Output = Result<Vec<String>, Failure>> + Send + use<> {
+    ) -> impl Future<Output = Result<(Vec<String>, Option<Memory>), Failure>> + Send + use<> {
         let prepare = self.prepare(vectorizer, document, columns, None, None);
         async move {
             match prepare.await? {
-                Prepared::Texts { texts, .. } => Ok(texts.iter().map(Cow::into_owned).collect()),
+                Prepared::Texts { texts, note, .. } => {
+                    let memory = match note {
+                        Note::Remember(memory) => Some(memory),
+                        Note::Keep | Note::Forget => None,
+                    };
+                    Ok((texts.iter().map(Cow::into_owned).collect(), memory))
+                }
                 Prepared::Unchanged { .. } => unreachable!("nothing is known that it could be unchanged from"),
             }
         }
