@@ -6,12 +6,14 @@ mod support;
 #[path = "support/notes.rs"]
 mod notes;
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use notes::*;
 use provider::Behaviour;
 use rustix::process::Signal;
-use support::{Answer, DEADLINE, Scene, Stop, process, wait_until};
+use support::{Answer, DEADLINE, Scene, Stop, documents, process, wait_until};
 
 /// The worker comes back after the 5 seconds of a first back-off.
 #[test]
@@ -204,6 +206,59 @@ fn poisoned(scene: &Scene, neighbours: &[&str]) -> String {
     scene.insert_documents(&uris.iter().map(String::as_str).collect::<Vec<_>>());
     scene.create_document_vectorizer();
     poison
+}
+
+/// Children of a process, by their programs.
+fn children(parent: i32) -> Vec<(i32, String)> {
+    let of_parent = |entry: std::io::Result<std::fs::DirEntry>| {
+        let pid = entry.ok()?.file_name().to_str()?.parse().ok()?;
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+        let value = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+        let is_child = value("PPid:") == Some(&parent.to_string());
+        is_child.then(|| (pid, value("Name:").unwrap_or_default().to_owned()))
+    };
+    let processes = std::fs::read_dir("/proc").expect("there is /proc");
+    processes.filter_map(of_parent).collect()
+}
+
+/// Whoever kills a parser (the system for want of memory, an administrator) need not mean its document.
+#[test]
+fn a_parser_that_is_killed_is_started_again() {
+    let scene = Scene::start();
+    let program = scene.cluster.data().join("parser.sh");
+    std::fs::write(&program, "#!/bin/sh\nexec sleep 3600\n").unwrap();
+    std::fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
+    scene
+        .cluster
+        .execute(&format!("ALTER SYSTEM SET ai.parser_path = '{}'", program.display()));
+    scene.cluster.reload();
+    let uri = scene.s3.put("report.pdf", documents::parser_test("reportlab.pdf"));
+    scene.create_documents(&[&uri]);
+    for time in 1..=2 {
+        let slow = || {
+            children(scene.cluster.worker()?)
+                .into_iter()
+                .find(|(_, name)| name == "sleep")
+        };
+        let parser = wait_until("a parser is at work", DEADLINE, slow, Option::is_some);
+        if time == 2 {
+            scene.cluster.execute("ALTER SYSTEM RESET ai.parser_path");
+            scene.cluster.reload();
+        }
+        process::signal(parser.unwrap().0, Signal::KILL);
+        let times = format!("unknown:{time}");
+        let noted = "SELECT class || ':' || occurrences FROM ai.vectorizer_errors WHERE step = 'parsing'";
+        wait_until(
+            "its death is noted",
+            DEADLINE,
+            || scene.cluster.column(noted),
+            |seen| *seen == [times.as_str()],
+        );
+    }
+    scene.cluster.wait_until_settled();
+    assert_eq!(scene.failed(), [""; 0]);
+    let text = documents::text(&documents::parser_test("reportlab.pdf"));
+    assert_eq!(scene.chunks(&uri), documents::chunks(&text));
 }
 
 /// A worker that is killed three times over the same document leaves it aside, and only it.

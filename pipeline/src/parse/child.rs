@@ -14,7 +14,7 @@
 //! | 2 | wrong arguments, or limits that cannot be set: one line for people on standard error |
 //! | 3 | the document does not fit into the memory that is allowed |
 //! | 101 | a panic outside of the parsers |
-//! | signal | time (`SIGXCPU`, `SIGKILL`), memory (`SIGABRT` after `memory allocation of …`), or a crash |
+//! | signal | time (`SIGXCPU`), memory (`SIGABRT` after `memory allocation of …`), somebody else (`SIGKILL`), or a crash |
 
 use std::io::{ErrorKind, Read, Write};
 use std::panic::catch_unwind;

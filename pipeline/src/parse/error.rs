@@ -60,7 +60,7 @@ pub enum Error {
         /// [`super::Limits::timeout`].
         limit: Duration,
     },
-    /// The child asked for more memory than it may have, or the system killed it for want of memory.
+    /// The child asked for more memory than it may have.
     #[error("parsing needed more than {} MB of memory", limit / (1024 * 1024))]
     TooMuchMemory {
         /// [`super::Limits::memory_bytes`].
@@ -78,6 +78,9 @@ pub enum Error {
         /// Signal, exit code or broken answer.
         how: String,
     },
+    /// The child was killed by somebody else: the system, which is out of memory for whatever reason, or an administrator.
+    #[error("the parser was killed from outside (SIGKILL)")]
+    Killed,
     /// There is no such program, or it may not be run.
     #[error("cannot run {}: {reason}", program.display())]
     NoProgram {
@@ -108,7 +111,7 @@ impl Error {
             | Error::TooMuchMemory { .. }
             | Error::TooMuchText { .. } => Class::Permanent,
             Error::Reported { class, .. } => *class,
-            Error::Crashed { .. } => Class::Unknown,
+            Error::Crashed { .. } | Error::Killed => Class::Unknown,
             Error::NoProgram { .. } => Class::Configuration,
             Error::NotStarted { .. } => Class::Transient,
         }
@@ -127,6 +130,9 @@ impl Error {
             Error::TookTooLong { .. } => "raise ai.parser_timeout, or split the document",
             Error::TooMuchMemory { .. } => "raise ai.parser_memory, or split the document",
             Error::TooMuchText { .. } => "raise ai.max_document_size, or split the document",
+            Error::Killed => {
+                "if the system's log names its out-of-memory killer, give the server more memory, or lower ai.parser_memory"
+            }
             Error::NoProgram { .. } => "install the program with make install",
             Error::Crashed { .. } | Error::NotStarted { .. } => return None,
         };

@@ -301,10 +301,8 @@ impl Inner {
                 how: format!("exit code {code}"),
             }),
             (None, Some(libc::SIGXCPU)) => Err(Error::TookTooLong { limit: limits.timeout }),
-            // Nobody but the system kills it without a word, for want of memory.
-            (None, Some(libc::SIGKILL)) => Err(Error::TooMuchMemory {
-                limit: limits.memory_bytes,
-            }),
+            // None of its own limits ends it so: memory runs out in an allocation that fails, time in SIGXCPU.
+            (None, Some(libc::SIGKILL)) => Err(Error::Killed),
             // Rust's last words when an allocation fails; a stack overflow ends in the same signal with others.
             (None, Some(libc::SIGABRT)) if report.starts_with(b"memory allocation of ") => Err(Error::TooMuchMemory {
                 limit: limits.memory_bytes,
