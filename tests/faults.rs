@@ -635,6 +635,47 @@ fn state_unreadable_row_fails_alone() {
     assert_eq!(notes.cluster.value(said), "2:loading 3:loading");
 }
 
+/// Pages with a column of a type that the database reads by a function of the user, which raises `code` for bad ones.
+fn create_pages(database: &Database, code: &str, retries: u32) {
+    database.execute(&format!(
+        "CREATE TYPE quality AS ENUM ('good', 'bad');
+         CREATE FUNCTION shown(quality) RETURNS json LANGUAGE plpgsql IMMUTABLE AS $$
+         BEGIN
+             IF $1 = 'bad' THEN
+                 RAISE 'no room for it' USING ERRCODE = '{code}';
+             END IF;
+             RETURN '1';
+         END
+         $$;
+         CREATE CAST (quality AS json) WITH FUNCTION shown(quality);
+         CREATE TABLE page (id int PRIMARY KEY, body text, quality quality);
+         SELECT ai.create_vectorizer('page'::regclass, loading => ai.loading_column('body', retries => {retries}),
+             chunking => ai.chunking_none(), formatting => ai.formatting_python_template('$quality $chunk'),
+             embedding => {EMBEDDING})"
+    ));
+}
+
+/// What keeps all documents from being read is tried more and more rarely, though they can be taken each time.
+#[test]
+fn unreadable_documents_are_taken_more_and_more_rarely() {
+    let notes = Notes::start();
+    create_pages(&notes.cluster, "53200", 6);
+    notes
+        .cluster
+        .execute("INSERT INTO page VALUES (1, 'one', 'bad'), (2, 'two', 'bad')");
+    let noted = "SELECT count(*) FROM ai.vectorizer_errors WHERE primary_key IS NULL AND class = 'transient' AND occurrences >= 3";
+    notes.cluster.wait_for("it is noted", noted, "1");
+    // The first of a row says so.
+    assert_eq!(lines(&notes.cluster, "cannot take documents"), 1);
+    let tried = "SELECT string_agg(attempts::text, ' ') FROM ai._vectorizer_q_2";
+    notes.cluster.wait_for("they are given back", tried, "0 0");
+    notes.cluster.execute("UPDATE page SET quality = 'good'");
+    notes.cluster.wait_until_settled();
+    let written = "SELECT string_agg(id::text, ' ' ORDER BY id) FROM page_embedding_store";
+    assert_eq!(notes.cluster.value(written), "1 2");
+    wait_for_errors(&notes.cluster, &NONE);
+}
+
 /// Somebody else has the document by the time its vectors arrive.
 #[test]
 fn state_lost_lease_writes_nothing() {

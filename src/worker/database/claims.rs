@@ -210,9 +210,6 @@ impl Worker {
         });
         match claimed {
             Ok((numbers, suspect, due, taken_in)) => {
-                if takes_in {
-                    self.stations[index].refusals = 0;
-                }
                 if suspects_first && !suspect {
                     self.suspects.remove(&vectorizer.id);
                 }
@@ -233,6 +230,10 @@ impl Worker {
                         self.stations[index].look_at = Some(Instant::now() + BLOCKED);
                     }
                     return;
+                }
+                // Not before they are read, too: what can be taken but not read would be tried every second for ever.
+                if takes_in {
+                    self.stations[index].refusals = 0;
                 }
                 let mine = |flight: &Flight| flight.vectorizer.id == vectorizer.id;
                 let is_over = dry && !self.flights.values().any(mine);
