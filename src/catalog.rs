@@ -50,6 +50,8 @@ pub struct Vectorizer {
     pub paused: Option<Duration>,
     /// Something is written down about it: a pause, also one that a restart has ended, or failed documents.
     pub has_notes: bool,
+    /// How often the database has refused to have its documents taken or read, as is written down.
+    pub refusals: u32,
     pub schedule: Schedule,
 }
 
@@ -285,6 +287,7 @@ fn read(row: &statement::Row, any: bool) -> Result<Option<Vectorizer>, String> {
         paused: (paused == Some(true))
             .then(|| Duration::from_secs_f64(retry_in.unwrap_or_default().clamp(0.0, 3600.0))),
         has_notes: row.must("has_notes"),
+        refusals: row.must::<i32>("refusals").unsigned_abs(),
         schedule,
     }))
 }

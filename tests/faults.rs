@@ -635,14 +635,17 @@ fn state_unreadable_row_fails_alone() {
     assert_eq!(notes.cluster.value(said), "2:loading 3:loading");
 }
 
-/// Pages with a column of a type that the database reads by a function of the user, which raises `code` for bad ones.
-fn create_pages(database: &Database, code: &str, retries: u32) {
+/// Pages with a column of a type that the database reads by a function of the user: out of memory for bad ones, and in
+/// conflict for others.
+fn create_pages(database: &Database, retries: u32) {
     database.execute(&format!(
-        "CREATE TYPE quality AS ENUM ('good', 'bad');
+        "CREATE TYPE quality AS ENUM ('good', 'bad', 'in conflict');
          CREATE FUNCTION shown(quality) RETURNS json LANGUAGE plpgsql IMMUTABLE AS $$
          BEGIN
              IF $1 = 'bad' THEN
-                 RAISE 'no room for it' USING ERRCODE = '{code}';
+                 RAISE 'no room for it' USING ERRCODE = '53200';
+             ELSIF $1 = 'in conflict' THEN
+                 RAISE 'somebody has it' USING ERRCODE = '40001';
              END IF;
              RETURN '1';
          END
@@ -659,7 +662,7 @@ fn create_pages(database: &Database, code: &str, retries: u32) {
 #[test]
 fn unreadable_documents_are_taken_more_and_more_rarely() {
     let notes = Notes::start();
-    create_pages(&notes.cluster, "53200", 6);
+    create_pages(&notes.cluster, 6);
     notes
         .cluster
         .execute("INSERT INTO page VALUES (1, 'one', 'bad'), (2, 'two', 'bad')");
@@ -667,12 +670,44 @@ fn unreadable_documents_are_taken_more_and_more_rarely() {
     notes.cluster.wait_for("it is noted", noted, "1");
     // The first of a row says so.
     assert_eq!(lines(&notes.cluster, "cannot take documents"), 1);
-    let tried = "SELECT string_agg(attempts::text, ' ') FROM ai._vectorizer_q_2";
+    let tried = "SELECT string_agg(attempts::text, ' ' ORDER BY id) FROM ai._vectorizer_q_2";
     notes.cluster.wait_for("they are given back", tried, "0 0");
+    // After a minute or two, one pays for all.
+    notes
+        .cluster
+        .execute("UPDATE ai._vectorizer_errors SET occurrences = 6");
+    notes.cluster.reload();
+    notes.cluster.wait_for("the oldest is tried by itself", tried, "1 0");
     notes.cluster.execute("UPDATE page SET quality = 'good'");
     notes.cluster.wait_until_settled();
     let written = "SELECT string_agg(id::text, ' ' ORDER BY id) FROM page_embedding_store";
     assert_eq!(notes.cluster.value(written), "1 2");
+    wait_for_errors(&notes.cluster, &NONE);
+}
+
+/// A failure that may pass, but always comes with the same document, is that document's own. So is a conflict that a
+/// function only speaks of.
+#[test]
+fn a_row_that_is_never_read_keeps_nobody_waiting() {
+    let notes = Notes::start();
+    create_pages(&notes.cluster, 1);
+    notes
+        .cluster
+        .execute("INSERT INTO page SELECT i, 'page', CASE i WHEN 2 THEN 'bad' WHEN 5 THEN 'in conflict' ELSE 'good' END::quality FROM generate_series(1, 20) i");
+    let written = "SELECT count(*), count(*) FILTER (WHERE id IN (2, 5)) FROM page_embedding_store";
+    let written = || notes.cluster.rows(written).swap_remove(0);
+    wait_until("the others go on", DEADLINE, written, |seen| *seen == ["18", "0"]);
+    wait_for_errors(&notes.cluster, &["2:loading:transient:1", "5:loading:transient:1"]);
+    // One retry is allowed.
+    let failed = "SELECT string_agg(id || ':' || class, ' ' ORDER BY id) FROM ai._vectorizer_q_failed_2";
+    notes
+        .cluster
+        .wait_for("they are given up", failed, "2:transient 5:transient");
+    notes.cluster.wait_until_settled();
+    wait_for_errors(&notes.cluster, &["2:loading:transient:2", "5:loading:transient:2"]);
+    notes.cluster.execute("UPDATE page SET quality = 'good'");
+    wait_until("they are read", DEADLINE, written, |seen| *seen == ["20", "2"]);
+    notes.cluster.wait_until_settled();
     wait_for_errors(&notes.cluster, &NONE);
 }
 

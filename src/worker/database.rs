@@ -16,7 +16,7 @@ use ai_pipeline::launch::Wanted;
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 
-use self::claims::BREATH;
+use self::claims::{BREATH, MOST_REFUSALS};
 use self::stations::Station;
 use super::flight::{Event, Flight, Stage};
 use super::services::Services;
@@ -256,7 +256,8 @@ impl Worker {
                 intake_not_before: now,
                 at_times: vectorizer.schedule != Schedule::AtOnce,
                 paused_until: vectorizer.paused.map(|wait| now + wait),
-                refusals: 0,
+                // The worker before may have left for as long as it was to wait.
+                refusals: vectorizer.refusals.min(MOST_REFUSALS),
                 conflict_at: None,
                 is_held_up: false,
                 has_notes: vectorizer.has_notes,

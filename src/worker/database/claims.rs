@@ -30,7 +30,9 @@ const OTHERS: Duration = Duration::from_secs(5);
 /// Changes that are put into the queue by one statement: some tens of milliseconds, which what is in the air has to wait.
 const TAKE_IN: usize = 2000;
 /// After so many refusals in a row, the wait until the next try does not grow any more: a minute.
-const MOST_REFUSALS: u32 = 6;
+pub(super) const MOST_REFUSALS: u32 = 6;
+/// Of documents that are read one by one, none of the first so many can be: then it is nothing that one of them has.
+const MOST_UNREAD: usize = 8;
 /// How long until the next try to put those into the queue that a user's transaction was in the way of.
 const BLOCKED: Duration = Duration::from_secs(1);
 /// However short the wait until something is due, there is a breath between two looks at the same queue.
@@ -220,9 +222,10 @@ impl Worker {
                     self.stations[index].took_in(&taken_in);
                 }
                 let dry = numbers.is_empty() && due.is_none_or(|wait| wait > Duration::ZERO);
+                let refusals = self.stations[index].refusals;
                 if numbers.is_empty() {
                     self.refused.remove(&vectorizer.id);
-                } else if let Err((aborted, rest)) = self.take_off(vectorizer, &numbers, lease, suspect) {
+                } else if let Err((aborted, rest)) = self.take_off(vectorizer, &numbers, lease, suspect, refusals) {
                     self.untake(vectorizer, &rest, lease);
                     self.refused_claim(index, vectorizer, &aborted, false);
                     if error::is_lock_conflict(&aborted) {
@@ -351,6 +354,7 @@ impl Worker {
     }
 
     /// Reads documents that were taken and has their tasks begin. One whose row cannot be read has failed by itself.
+    /// `refusals` is how often in a row they were taken in vain.
     ///
     /// # Errors
     /// What was in the way, for a reason that is not theirs, and those that are not in flight because of it.
@@ -360,6 +364,7 @@ impl Worker {
         numbers: &[i64],
         lease: i64,
         suspect: bool,
+        refusals: u32,
     ) -> Result<(), (Aborted, Vec<i64>)> {
         let read = |numbers: &[i64]| {
             transaction::run(|| {
@@ -370,33 +375,78 @@ impl Worker {
                 })
             })
         };
-        let of_a_row = |aborted: &Aborted| {
-            let class = error::from_database(aborted, Step::Loading).class;
-            !error::is_lock_conflict(aborted) && matches!(class, Class::Permanent | Class::Unknown)
-        };
         match read(numbers) {
             Ok((items, remembered)) => self.begin_all(vectorizer, items, remembered, suspect),
-            Err(aborted) if of_a_row(&aborted) => {
-                for (index, &number) in numbers.iter().enumerate() {
-                    let rest = |aborted| (aborted, numbers[index..].to_vec());
-                    match read(&[number]) {
-                        Ok((items, remembered)) => self.begin_all(vectorizer, items, remembered, suspect),
-                        Err(aborted) if of_a_row(&aborted) => {
-                            let failure = error::from_database(&aborted, Step::Loading);
-                            let blindly = || queue::taken_blindly(vectorizer, number, lease);
-                            let item = transaction::run(|| transaction::acting_as(vectorizer.owner, blindly));
-                            if let Some(item) = item.map_err(rest)? {
-                                self.fly(vectorizer, item, Stage::Settling { failure }, suspect, false);
-                            }
-                        }
-                        Err(aborted) => return Err(rest(aborted)),
-                    }
-                }
+            Err(aborted) if is_of_a_row(&aborted) || may_pass(&aborted) => {
+                self.take_off_singly(vectorizer, numbers, lease, suspect, refusals, read)?;
             }
             Err(aborted) => return Err((aborted, numbers.to_vec())),
         }
         self.refused.remove(&vectorizer.id);
         Ok(())
+    }
+
+    /// The same one by one, so that those go on that can be read.
+    ///
+    /// What may pass by itself is a document's own failure where others can be read, or where it has failed before. Where
+    /// none can be read, all wait; when that has lasted for long, the oldest answers for it, lest it block the others for ever.
+    fn take_off_singly(
+        &mut self,
+        vectorizer: &Arc<Vectorizer>,
+        numbers: &[i64],
+        lease: i64,
+        suspect: bool,
+        refusals: u32,
+        read: impl Fn(&[i64]) -> Result<(Vec<queue::Item>, HashMap<i64, Remembered>), Aborted>,
+    ) -> Result<(), (Aborted, Vec<i64>)> {
+        let mut unread: Vec<(queue::Item, Aborted)> = Vec::new();
+        let (mut some_are_read, mut left) = (false, numbers);
+        let rest = |unread: &[(queue::Item, Aborted)], left: &[i64]| {
+            let unread = unread.iter().map(|(item, _)| item.number);
+            unread.chain(left.iter().copied()).collect()
+        };
+        while let [number, others @ ..] = left
+            && (some_are_read || unread.len() < MOST_UNREAD)
+        {
+            let aborted = match read(&[*number]) {
+                Ok((items, remembered)) => {
+                    self.begin_all(vectorizer, items, remembered, suspect);
+                    (some_are_read, left) = (true, others);
+                    continue;
+                }
+                Err(aborted) if is_of_a_row(&aborted) || may_pass(&aborted) => aborted,
+                Err(aborted) => return Err((aborted, rest(&unread, left))),
+            };
+            let blindly = || queue::taken_blindly(vectorizer, *number, lease);
+            match transaction::run(|| transaction::acting_as(vectorizer.owner, blindly)) {
+                Ok(Some(item)) if is_of_a_row(&aborted) || item.attempts > 1 => {
+                    self.settle_unread(vectorizer, item, &aborted, suspect);
+                }
+                Ok(Some(item)) => unread.push((item, aborted)),
+                Ok(None) => (),
+                Err(aborted) => return Err((aborted, rest(&unread, left))),
+            }
+            left = others;
+        }
+        let guilty = if some_are_read {
+            unread.len()
+        } else {
+            unread.len().min(usize::from(refusals >= MOST_REFUSALS))
+        };
+        let innocent = unread.split_off(guilty);
+        for (item, aborted) in unread {
+            self.settle_unread(vectorizer, item, &aborted, suspect);
+        }
+        match innocent.first() {
+            Some((_, aborted)) => Err((aborted.clone(), rest(&innocent, left))),
+            None => Ok(()),
+        }
+    }
+
+    /// A document whose row cannot be read has failed.
+    fn settle_unread(&mut self, vectorizer: &Arc<Vectorizer>, item: queue::Item, aborted: &Aborted, suspect: bool) {
+        let failure = error::from_database(aborted, Step::Loading);
+        self.fly(vectorizer, item, Stage::Settling { failure }, suspect, false);
     }
 
     fn begin_all(
@@ -515,6 +565,18 @@ impl Worker {
             }
         }
     }
+}
+
+/// Whether a read was refused for what is in a row.
+fn is_of_a_row(aborted: &Aborted) -> bool {
+    let class = error::from_database(aborted, Step::Loading).class;
+    !error::is_lock_conflict(aborted) && matches!(class, Class::Permanent | Class::Unknown)
+}
+
+/// Whether a read was refused for something that may pass by itself (no memory, a time-out): as a rule, no matter of a row.
+fn may_pass(aborted: &Aborted) -> bool {
+    let class = error::from_database(aborted, Step::Loading).class;
+    !error::is_lock_conflict(aborted) && class == Class::Transient
 }
 
 /// Documents of one vectorizer that may be in flight: what `ai.processing_default` says, or no bound of its own.
