@@ -102,7 +102,7 @@ CREATE TABLE ai._vectorizer_stash (
 );
 ALTER TABLE ai._vectorizer_stash ALTER COLUMN vector SET STORAGE EXTERNAL;
 COMMENT ON TABLE ai._vectorizer_stash IS
-    'Vectors of documents that are too large to be embedded in one go, until all of them are there. What is here is not paid for again after a failure.';
+    'Vectors of documents that are not written yet: because they are too large to be embedded in one go, or because something failed. What is here is not paid for again.';
 
 -- No foreign key here and below: parallel jobs of pg_restore fill these tables in any order.
 CREATE TABLE ai._vectorizer_errors (

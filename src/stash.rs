@@ -1,7 +1,9 @@
-//! Vectors that are put aside: of documents that are too large to be embedded in one go, until all of them are there, and of
-//! those that a lock or a fault of the database keeps from being written.
+//! Vectors that are put aside: of documents that are too large to be embedded in one go, until all of them are there, of
+//! those that a lock or a fault of the database keeps from being written, and of those that failed while they were embedded.
 //!
-//! They keep the memory of the worker flat, and what has been paid for is not paid for again when the rest fails.
+//! They keep the memory of the worker flat, and what has been paid for is not paid for again when the rest fails. Those of a
+//! document that was given up wait under its primary key, as it has no place in the queue any more: for a week, in case
+//! somebody changes what is wrong with it.
 
 use std::collections::{HashMap, HashSet};
 
@@ -9,6 +11,7 @@ use ai_pipeline::config::Embedding;
 use ai_pipeline::memory::Fingerprint;
 
 use crate::catalog::Vectorizer;
+use crate::queue::Item;
 use crate::{statement, transaction};
 
 /// What a text is known by here: its vector is another one under another model.
@@ -23,10 +26,29 @@ pub fn key(embedding: &Embedding, text: &str) -> Fingerprint {
 }
 
 /// Which of the documents have vectors here, and the keys of their texts.
-pub fn keys(vectorizer: &Vectorizer, items: Vec<i64>) -> HashMap<i64, HashSet<Fingerprint>> {
-    let sql = include_str!("../sql/query/stashed_keys.sql");
-    let arguments = [vectorizer.id.into(), items.into()];
-    let stashed = statement::rows(sql, &arguments, |row| (row.must::<i64>(1), row.must::<Vec<u8>>(2)));
+pub fn keys(vectorizer: &Vectorizer, items: &[&Item]) -> HashMap<i64, HashSet<Fingerprint>> {
+    let (numbers, primary_keys): (Vec<i64>, Vec<&str>) =
+        items.iter().map(|item| (item.number, item.key.as_str())).unzip();
+    let read = || {
+        let sql = include_str!("../sql/query/stashed_keys.sql");
+        let arguments = [
+            vectorizer.id.into(),
+            numbers.clone().into(),
+            primary_keys.clone().into(),
+        ];
+        statement::rows(sql, &arguments, |row| (row.must::<i64>(1), row.must::<Vec<u8>>(2)))
+    };
+    let mut stashed = read();
+    if stashed.iter().any(|(item, _)| *item < 0) {
+        let sql = include_str!("../sql/query/take_back_stash.sql");
+        let arguments = [
+            vectorizer.id.into(),
+            numbers.clone().into(),
+            primary_keys.clone().into(),
+        ];
+        statement::run(sql, &arguments);
+        stashed = read();
+    }
     let mut keys: HashMap<i64, HashSet<Fingerprint>> = HashMap::new();
     for (item, key) in stashed {
         keys.entry(item).or_default().extend(Fingerprint::remembered(&key));
@@ -36,6 +58,9 @@ pub fn keys(vectorizer: &Vectorizer, items: Vec<i64>) -> HashMap<i64, HashSet<Fi
 
 /// Puts vectors aside, under the keys of their texts.
 pub fn put(vectorizer: &Vectorizer, item: i64, keys: &[Fingerprint], vectors: &[Vec<f32>]) {
+    if keys.is_empty() {
+        return;
+    }
     let keys: Vec<&[u8]> = keys.iter().map(Fingerprint::as_bytes).collect();
     let bytes = |vector: &Vec<f32>| vector.iter().flat_map(|number| number.to_le_bytes()).collect();
     let vectors: Vec<Vec<u8>> = vectors.iter().map(bytes).collect();
@@ -61,6 +86,13 @@ pub fn take(vectorizer: &Vectorizer, item: i64, keys: &[Fingerprint]) -> Vec<Vec
     keys.iter().filter_map(vector).collect()
 }
 
+/// Keeps what was put aside of a document that is given up: [`keys`] finds it when the document is back in the queue.
+pub fn keep_given_up(vectorizer: &Vectorizer, item: &Item) {
+    let sql = include_str!("../sql/query/keep_stash.sql");
+    let arguments = [vectorizer.id.into(), item.number.into(), item.key.as_str().into()];
+    statement::run(sql, &arguments);
+}
+
 /// Forgets what was put aside of documents.
 pub fn forget(vectorizer: &Vectorizer, items: Vec<i64>) {
     statement::run(
@@ -69,7 +101,7 @@ pub fn forget(vectorizer: &Vectorizer, items: Vec<i64>) {
     );
 }
 
-/// Forgets what was put aside of documents that are no longer in the queue.
+/// Forgets what was put aside of documents that are no longer in the queue, nor were given up in the last week.
 pub fn sweep(vectorizer: &Vectorizer) {
     let stashed = include_str!("../sql/query/stashed_items.sql");
     let mut items: Vec<i64> = statement::rows(stashed, &[vectorizer.id.into()], |row| row.must(1));

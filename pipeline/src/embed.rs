@@ -77,6 +77,22 @@ pub struct Embedded {
     pub cut: Vec<usize>,
 }
 
+/// Why a document has not got the vectors of all its texts, and those that came before that or with it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Incomplete {
+    /// What went wrong first.
+    pub error: Error,
+    /// What is paid for, under the indices of its texts, ascending: not those of texts that were cut.
+    pub vectors: Vec<(usize, Vec<f32>)>,
+}
+
+impl From<Error> for Incomplete {
+    fn from(error: Error) -> Incomplete {
+        let vectors = Vec::new();
+        Incomplete { error, vectors }
+    }
+}
+
 /// The model of a configuration, and the most tokens of a text that are sent to it; `None` where the provider knows that
 /// and cuts by itself. For people.
 pub fn model_and_limit(config: &config::Embedding) -> (String, Option<usize>) {
@@ -283,32 +299,29 @@ impl Embedder {
 
     /// The vectors of the texts of one document, in their order; all of them or an error.
     ///
+    /// # Errors
+    /// That of [`Embedder::embed_document`].
+    pub async fn embed(&self, texts: Vec<String>) -> Result<Embedded, Error> {
+        let embedded = self.embed_document(texts, false).await;
+        embedded.map_err(|incomplete| incomplete.error)
+    }
+
+    /// The vectors of the texts of one document, in their order; else those that are paid for all the same.
+    ///
     /// Texts longer than the model takes are cut, and the result says which: for OpenAI's models here, before they are
     /// sent (8,191 tokens); for Ollama, Voyage AI, Cohere and Hugging Face by the provider, which is asked to cut a text
     /// only after it refused it. Mistral and unknown models behind OpenAI's API refuse such a text ([`Error::Rejected`]).
     ///
-    /// A caller that drops the future takes its texts back, as far as they were not sent yet.
+    /// Where nobody waits for it (`can_wait`), texts of others that come after it go to the provider before what was not
+    /// sent yet. A caller that drops the future takes its texts back, as far as they were not sent yet.
     ///
     /// # Errors
-    /// See [`Error`]. A short pause that the provider asked for is waited out here; a long one is
-    /// [`Error::Throttled`], unless some of the vectors are there already: then a quarter of an hour is waited out, because
-    /// they would be paid for again.
-    pub async fn embed(&self, texts: Vec<String>) -> Result<Embedded, Error> {
-        self.ask(texts, false).await
-    }
-
-    /// [`Embedder::embed`] for a document that nobody waits for: texts of [`Embedder::embed`] that come after it go to the
-    /// provider before what was not sent yet.
-    ///
-    /// # Errors
-    /// Those of [`Embedder::embed`].
-    pub async fn embed_behind(&self, texts: Vec<String>) -> Result<Embedded, Error> {
-        self.ask(texts, true).await
-    }
-
-    async fn ask(&self, mut texts: Vec<String>, can_wait: bool) -> Result<Embedded, Error> {
+    /// See [`Error`]. What is with the provider is waited for before. A short pause that the provider asked for is waited
+    /// out here; a long one is [`Error::Throttled`], unless some of the vectors are there already: then a quarter of an
+    /// hour is waited out.
+    pub async fn embed_document(&self, mut texts: Vec<String>, can_wait: bool) -> Result<Embedded, Incomplete> {
         if let Some(index) = texts.iter().position(String::is_empty) {
-            return Err(Error::Empty { index, of: texts.len() });
+            return Err(Error::Empty { index, of: texts.len() }.into());
         }
         if texts.is_empty() {
             return Ok(Embedded::default());
@@ -325,7 +338,7 @@ impl Embedder {
                 reply,
             })
             .map_err(|_| Error::Stopped)?;
-        vectors.await.unwrap_or(Err(Error::Stopped))
+        vectors.await.unwrap_or(Err(Error::Stopped.into()))
     }
 
     /// Until when nothing is sent, because the provider asked for it; `None` when requests flow.

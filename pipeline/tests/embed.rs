@@ -380,8 +380,8 @@ async fn documents_that_can_wait_go_behind_those_that_came_later() {
     until(|| provider.counts().in_flight == 1).await;
     // More than a request takes, and then some that somebody waits for. Polled in this order.
     let old = (0..3).map(|number| texts(1000, &format!("old{number}")));
-    let old = join_all(old.map(|texts| embedder.embed_behind(texts)));
-    let new = join_all((0..2).map(|number| embedder.embed(texts(2, &format!("new{number}")))));
+    let old = join_all(old.map(|texts| embedder.embed_document(texts, true)));
+    let new = join_all((0..2).map(|number| embedder.embed_document(texts(2, &format!("new{number}")), false)));
     let both = futures_util::future::join(old, new);
     let (old, new) = in_time(both).await;
     first.await.unwrap().unwrap();
@@ -418,13 +418,7 @@ async fn documents_that_can_wait_go_behind_others_also_when_they_are_sent_again(
     let embedder = Embedder::new(&model("some-model", DIMENSIONS), settings).unwrap();
     let ask = |name: &'static str, can_wait: bool| {
         let embedder = embedder.clone();
-        tokio::spawn(async move {
-            if can_wait {
-                embedder.embed_behind(texts(2, name)).await
-            } else {
-                embedder.embed(texts(2, name)).await
-            }
-        })
+        tokio::spawn(async move { embedder.embed_document(texts(2, name), can_wait).await })
     };
     let old = ask("old", true);
     until(|| provider.counts().in_flight == 1).await;

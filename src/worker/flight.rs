@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use ai_pipeline::budget::Reservation;
 use ai_pipeline::config::Embedding;
-use ai_pipeline::embed::Embedded;
+use ai_pipeline::embed::{Embedded, Incomplete};
 use ai_pipeline::error::Failure;
 use ai_pipeline::memory::{Fingerprint, Note};
 use ai_pipeline::plan::{self, Digest, Plan};
@@ -84,8 +84,15 @@ pub enum Stage {
     Writing { draft: Draft, vectors: Vec<Vec<f32>> },
     /// It is as it was: nothing is written but, maybe, what is remembered of it.
     Finishing { note: Note },
-    /// It failed, which waits to be noted in the queue.
-    Settling { failure: Failure },
+    /// It failed, which waits to be noted in the queue. What is paid for is put aside with that.
+    Settling { failure: Failure, paid: Paid },
+}
+
+/// Vectors of a document that failed, under the keys of their texts.
+#[derive(Default)]
+pub struct Paid {
+    pub keys: Vec<Fingerprint>,
+    pub vectors: Vec<Vec<f32>>,
 }
 
 /// What is known of a document that has not been read yet.
@@ -95,6 +102,12 @@ pub struct Opening {
 }
 
 impl Stage {
+    /// It failed, and nothing is paid for.
+    pub fn failed(failure: Failure) -> Stage {
+        let paid = Paid::default();
+        Stage::Settling { failure, paid }
+    }
+
     /// What the main thread has to do next, if it is its turn.
     pub fn next_step(&self) -> Option<Step> {
         match self {
@@ -226,7 +239,36 @@ pub enum Outcome {
     /// What the document is now.
     Prepared(Result<Prepared, Failure>),
     /// The vectors of the missing texts, and their memory.
-    Embedded(Result<(Embedded, Reservation), Failure>),
+    Embedded(Result<(Embedded, Reservation), Unembedded>),
+}
+
+/// What became of a document that could not be embedded.
+pub struct Unembedded {
+    pub failure: Failure,
+    /// The vectors that are there all the same, under the places of their texts among those that were missing.
+    pub vectors: Vec<(usize, Vec<f32>)>,
+    /// Their memory.
+    pub reservation: Option<Reservation>,
+}
+
+impl Unembedded {
+    pub fn new(Incomplete { error, vectors }: Incomplete, reservation: Reservation) -> Unembedded {
+        Unembedded {
+            failure: error.into(),
+            vectors,
+            reservation: Some(reservation),
+        }
+    }
+}
+
+impl From<Failure> for Unembedded {
+    fn from(failure: Failure) -> Unembedded {
+        Unembedded {
+            failure,
+            vectors: Vec::new(),
+            reservation: None,
+        }
+    }
 }
 
 /// The outcome of the task of a flight.

@@ -1,7 +1,7 @@
 //! Which inputs go into which request: one task per provider that fills requests across documents.
 //!
-//! A document is split over as many requests as it takes, and answered when its last vector has come or its first input
-//! failed. Inputs wait in `queue`; what a provider sent back (429, or a rejected request that is cut in half to find the
+//! A document is split over as many requests as it takes, and answered when its last vector has come; or, once an input has
+//! failed, when all that was sent of it is answered, as what has come by then is paid for. Inputs wait in `queue`; what a provider sent back (429, or a rejected request that is cut in half to find the
 //! bad input) waits in `ready`, already in the form of requests, and goes first.
 
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -17,7 +17,7 @@ use super::gate::{Entry, Gate, Pass, Throttle};
 use super::patience::{GREATEST_PAUSE, waits};
 use super::quota::{Budget, Quota};
 use super::size::{Most, Size};
-use super::{Embedded, Error, Refusal};
+use super::{Embedded, Error, Incomplete, Refusal};
 
 /// Most bytes of inputs in a request, as JSON: gateways in front of models refuse bodies of more than a few MB.
 const REQUEST_BYTES: usize = 4 * 1024 * 1024;
@@ -41,7 +41,7 @@ pub(super) struct Work {
     pub cut: Vec<usize>,
     /// Others may go first, whenever they come.
     pub can_wait: bool,
-    pub reply: oneshot::Sender<Result<Embedded, Error>>,
+    pub reply: oneshot::Sender<Result<Embedded, Incomplete>>,
 }
 
 struct Document {
@@ -49,7 +49,11 @@ struct Document {
     vectors: Vec<Option<Vec<f32>>>,
     cut: Vec<usize>,
     missing: usize,
-    reply: oneshot::Sender<Result<Embedded, Error>>,
+    /// Inputs that are with the provider.
+    sent: usize,
+    /// No more is sent of it, and it is answered when nothing is with the provider any more.
+    failed: Option<Error>,
+    reply: oneshot::Sender<Result<Embedded, Incomplete>>,
 }
 
 #[derive(Clone)]
@@ -189,7 +193,7 @@ impl Batcher {
         if let Some(Throttle { refusal, until, clock }) = self.gate.throttle(now)
             && until - now > GREATEST_PAUSE
         {
-            let _ = reply.send(Err(Error::Throttled { refusal, until: clock }));
+            let _ = reply.send(Err(Error::Throttled { refusal, until: clock }.into()));
             return;
         }
         let document = self.next_document;
@@ -216,6 +220,8 @@ impl Batcher {
                 vectors: vec![None; missing],
                 cut,
                 missing,
+                sent: 0,
+                failed: None,
                 reply,
             },
         );
@@ -361,16 +367,16 @@ impl Batcher {
     /// Whether its document has neither failed nor been given up by its caller.
     fn wants(&self, input: &Input) -> bool {
         let document = self.documents.get(&input.document);
-        document.is_some_and(|document| !document.reply.is_closed())
+        document.is_some_and(|document| document.failed.is_none() && !document.reply.is_closed())
     }
 
     /// The same; a document that was given up is forgotten.
     fn is_wanted(&mut self, input: &Input) -> bool {
-        let is_wanted = self.wants(input);
-        if !is_wanted {
+        let is_given_up = |document: &Document| document.reply.is_closed();
+        if self.documents.get(&input.document).is_some_and(is_given_up) {
             self.documents.remove(&input.document);
         }
-        is_wanted
+        self.wants(input)
     }
 
     fn send(&mut self, batch: Batch, pass: Pass, now: Instant) {
@@ -384,6 +390,11 @@ impl Batcher {
             budget.spend(now, batch.size().tokens as f64);
         }
         self.held_since = None;
+        for (document, inputs) in runs(&batch.inputs) {
+            if let Some(document) = self.documents.get_mut(&document) {
+                document.sent += inputs;
+            }
+        }
         let client = self.client.clone();
         let (inputs, cut) = (batch.inputs.clone(), batch.cut);
         let request = self.requests.spawn(async move {
@@ -403,6 +414,17 @@ impl Batcher {
         let Some(InFlight { batch, sent }) = self.in_flight.remove(&id) else {
             return;
         };
+        let answered = runs(&batch.inputs);
+        for (document, inputs) in &answered {
+            if let Some(document) = self.documents.get_mut(document) {
+                document.sent -= inputs;
+            }
+        }
+        self.take_over(batch, sent, outcome);
+        answered.iter().for_each(|(document, _)| self.conclude(*document));
+    }
+
+    fn take_over(&mut self, batch: Batch, sent: Instant, outcome: Outcome) {
         let alone = batch.inputs.len() == 1;
         match outcome {
             Ok((vectors, quota)) => {
@@ -489,7 +511,7 @@ impl Batcher {
                 "the vector of text {} of {of} holds a number that is not finite",
                 input.index + 1
             );
-            self.fail(input.document, Error::NotFinite(reason));
+            document.failed.get_or_insert(Error::NotFinite(reason));
             return;
         }
         document.vectors[input.index] = Some(vector);
@@ -506,9 +528,10 @@ impl Batcher {
         }
     }
 
-    fn fail(&mut self, document: u64, error: Error) {
-        if let Some(document) = self.documents.remove(&document) {
-            let _ = document.reply.send(Err(error));
+    fn fail(&mut self, number: u64, error: Error) {
+        if let Some(document) = self.documents.get_mut(&number) {
+            document.failed.get_or_insert(error);
+            self.conclude(number);
         }
     }
 
@@ -516,6 +539,30 @@ impl Batcher {
         inputs
             .into_iter()
             .for_each(|input| self.fail(input.document, error.clone()));
+    }
+
+    /// Answers a document that has failed, if nothing of it is with the provider any more.
+    fn conclude(&mut self, number: u64) {
+        let is_over = |document: &Document| document.failed.is_some() && document.sent == 0;
+        if !self.documents.get(&number).is_some_and(is_over) {
+            return;
+        }
+        if let Some(Document {
+            vectors,
+            cut,
+            failed: Some(error),
+            reply,
+            ..
+        }) = self.documents.remove(&number)
+        {
+            let cut: HashSet<usize> = cut.into_iter().collect();
+            let there = vectors
+                .into_iter()
+                .enumerate()
+                .filter(|(index, _)| !cut.contains(index));
+            let vectors = there.filter_map(|(index, vector)| Some((index, vector?))).collect();
+            let _ = reply.send(Err(Incomplete { error, vectors }));
+        }
     }
 
     fn throttle(&mut self, batch: Batch, sent: Instant, refusal: Arc<Refusal>, told: Option<Duration>) {
@@ -536,20 +583,16 @@ impl Batcher {
         let tired = |(number, document): (&u64, &Document)| {
             let answered = answered.filter(|_| document.missing < document.vectors.len());
             let waits = waits(now, until, document.since, answered) && !document.reply.is_closed();
-            (!waits).then_some(*number)
+            (!waits && document.sent == 0).then_some(*number)
         };
         let tired: Vec<u64> = self.documents.iter().filter_map(tired).collect();
         if tired.is_empty() {
             return;
         }
-        let requests = self.in_flight.values();
-        let sent: HashSet<u64> = requests
-            .flat_map(|request| request.batch.inputs.iter().map(|input| input.document))
-            .collect();
         let error = Error::Throttled { refusal, until: clock };
-        for document in tired.into_iter().filter(|document| !sent.contains(document)) {
-            self.fail(document, error.clone());
-        }
+        tired
+            .into_iter()
+            .for_each(|document| self.fail(document, error.clone()));
         // Now, and not when they are taken up again: their texts are in memory until then.
         let documents = &self.documents;
         let is_there = |input: &Input| documents.contains_key(&input.document);
@@ -624,6 +667,12 @@ impl Batcher {
             cut,
         });
     }
+}
+
+/// The documents of a request, and how many inputs of each follow one another.
+fn runs(inputs: &[Input]) -> Vec<(u64, usize)> {
+    let runs = inputs.chunk_by(|one, next| one.document == next.document);
+    runs.map(|run| (run[0].document, run.len())).collect()
 }
 
 #[cfg(test)]

@@ -446,7 +446,7 @@ impl Worker {
     /// A document whose row cannot be read has failed.
     fn settle_unread(&mut self, vectorizer: &Arc<Vectorizer>, item: queue::Item, aborted: &Aborted, suspect: bool) {
         let failure = error::from_database(aborted, Step::Loading);
-        self.fly(vectorizer, item, Stage::Settling { failure }, suspect, false);
+        self.fly(vectorizer, item, Stage::failed(failure), suspect, false);
     }
 
     fn begin_all(

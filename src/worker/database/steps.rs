@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ai_pipeline::embed::Embedded;
-use ai_pipeline::error::{self as pipeline, Class, Failure};
+use ai_pipeline::error as pipeline;
 use ai_pipeline::memory::Note;
 use ai_pipeline::plan::Plan;
 use ai_pipeline::retry::{self, Decision};
@@ -16,7 +16,7 @@ use crate::catalog::{self, DestinationStatements, Vectorizer};
 use crate::destination::Replacement;
 use crate::queue::{self, Hold, Item};
 use crate::transaction::{Aborted, Lag};
-use crate::worker::flight::{Draft, Event, Flight, Memory, Outcome, Stage, Step};
+use crate::worker::flight::{Draft, Event, Flight, Memory, Outcome, Paid, Stage, Step, Unembedded};
 use crate::worker::services::Prepared;
 use crate::{destination, error, stash, transaction};
 
@@ -68,11 +68,27 @@ impl Worker {
                     None => Stage::Writing { draft, vectors },
                 }
             }
-            (Outcome::Prepared(Err(failure)) | Outcome::Embedded(Err(failure)), _) => {
-                flight.memory = Memory::default();
-                Stage::Settling { failure }
+            (Outcome::Embedded(Err(unembedded)), Stage::Embedding { draft, wanted, .. }) => {
+                let Unembedded {
+                    failure,
+                    vectors,
+                    reservation,
+                } = unembedded;
+                let (places, vectors): (Vec<usize>, Vec<Vec<f32>>) = vectors.into_iter().unzip();
+                let indexes: Vec<usize> = places.into_iter().map(|place| wanted[place]).collect();
+                let keys = draft.keys_of(&indexes, &flight.vectorizer.config.embedding);
+                flight.memory = Memory {
+                    document: None,
+                    vectors: reservation,
+                };
+                let paid = Paid { keys, vectors };
+                Stage::Settling { failure, paid }
             }
-            (Outcome::Reserved(_) | Outcome::Prepared(Ok(_)) | Outcome::Embedded(Ok(_)), stage) => {
+            (Outcome::Prepared(Err(failure)), _) => {
+                flight.memory = Memory::default();
+                Stage::failed(failure)
+            }
+            (Outcome::Reserved(_) | Outcome::Prepared(Ok(_)) | Outcome::Embedded(_), stage) => {
                 drop(stage);
                 unreachable!("a stage has one task, and ends with it")
             }
@@ -182,10 +198,10 @@ impl Worker {
 
     /// What remains to be done once the new texts are known: embed some, or only write.
     fn compare(&mut self, vectorizer: &Arc<Vectorizer>, batch: Batch) {
-        let numbers: Vec<i64> = batch.iter().map(|(_, flight)| flight.item.number).collect();
+        let items: Vec<&Item> = batch.iter().map(|(_, flight)| &flight.item).collect();
         let known = transaction::run(|| {
-            let stashed = stash::keys(vectorizer, numbers.clone());
-            let chunks = || destination::chunks(vectorizer, numbers);
+            let stashed = stash::keys(vectorizer, &items);
+            let chunks = || destination::chunks(vectorizer, queue::numbers(&items));
             (transaction::acting_as(vectorizer.owner, chunks), stashed)
         });
         let (mut stored, mut stashed) = match known {
@@ -227,16 +243,17 @@ impl Worker {
         let task = self.bridge.spawn(async move {
             let vectors = match embedder {
                 Ok(embedder) => {
-                    let (embedded, reservation) = if can_wait {
-                        let reservation = memory.reserve_behind(size as u64).await;
-                        (embedder.embed_behind(texts).await, reservation)
+                    let reservation = if can_wait {
+                        memory.reserve_behind(size as u64).await
                     } else {
-                        let reservation = memory.reserve(size as u64).await;
-                        (embedder.embed(texts).await, reservation)
+                        memory.reserve(size as u64).await
                     };
-                    embedded.map(|embedded| (embedded, reservation)).map_err(Failure::from)
+                    match embedder.embed_document(texts, can_wait).await {
+                        Ok(embedded) => Ok((embedded, reservation)),
+                        Err(incomplete) => Err(Unembedded::new(incomplete, reservation)),
+                    }
                 }
-                Err(failure) => Err(failure),
+                Err(failure) => Err(failure.into()),
             };
             Event {
                 flight: number,
@@ -336,7 +353,7 @@ impl Worker {
             let stale = self.may_be_stale(vectorizer.id, &failure);
             (!stale).then_some(failure)
         };
-        if failure.as_ref().is_some_and(|failure| failure.class != Class::Permanent)
+        if failure.is_some()
             // Whatever keeps the document from being written may keep its vectors from being put aside.
             && let Err(aborted) = transaction::run(|| put_aside(vectorizer, &batch))
         {
@@ -348,11 +365,7 @@ impl Worker {
         }
         for (number, mut flight) in batch {
             match &failure {
-                Some(failure) => {
-                    flight.stage = Stage::Settling {
-                        failure: failure.clone(),
-                    }
-                }
+                Some(failure) => flight.stage = Stage::failed(failure.clone()),
                 None if in_the_way => flight.wait_for_a_lock(now, BUSY),
                 None => flight.not_before = now + BUSY,
             }
@@ -417,7 +430,7 @@ impl Worker {
 
     /// Does with a failed document what the class of the failure says.
     fn settle(&mut self, number: u64, mut flight: Flight) {
-        let Stage::Settling { failure } = &flight.stage else {
+        let Stage::Settling { failure, paid } = &flight.stage else {
             unreachable!("a batch is made of documents that wait for the same step")
         };
         let (vectorizer, item, failure) = (Arc::clone(&flight.vectorizer), &flight.item, failure.clone());
@@ -450,8 +463,11 @@ impl Worker {
                     };
                 (hold, note)
             });
-            if decision == Decision::GiveUp {
-                stash::forget(vectorizer, vec![item.number]);
+            if hold == Hold::Ours {
+                stash::put(vectorizer, item.number, &paid.keys, &paid.vectors);
+                if decision == Decision::GiveUp {
+                    stash::keep_given_up(vectorizer, item);
+                }
             }
             if note {
                 catalog::record_error(
@@ -507,10 +523,12 @@ impl Worker {
     }
 }
 
-/// Puts vectors aside that wait to be written.
+/// Puts vectors aside that wait to be written, or for a failure to be noted.
 fn put_aside(vectorizer: &Vectorizer, batch: &Batch) {
     for (_, flight) in batch {
-        if let Some((draft, vectors)) = flight.stage.unwritten() {
+        if let Stage::Settling { paid, .. } = &flight.stage {
+            stash::put(vectorizer, flight.item.number, &paid.keys, &paid.vectors);
+        } else if let Some((draft, vectors)) = flight.stage.unwritten() {
             let keys = draft.keys_of(&draft.plan.embed, &vectorizer.config.embedding);
             stash::put(vectorizer, flight.item.number, &keys, vectors);
         }

@@ -6,7 +6,7 @@ use super::*;
 use crate::config;
 use crate::embed::{Allowance, Gates, Settings};
 
-type Answer = oneshot::Receiver<Result<Embedded, Error>>;
+type Answer = oneshot::Receiver<Result<Embedded, Incomplete>>;
 
 /// Long enough for an answer on a busy machine.
 const TIMEOUT: Duration = Duration::from_secs(3);
@@ -100,7 +100,13 @@ async fn vectors_that_are_there_wait_for_the_end_of_a_pause() {
     batcher.dispatch(Instant::now());
     answered(&mut batcher, Duration::ZERO).await;
     answered(&mut batcher, Duration::ZERO).await;
-    assert!(matches!(unpaid.try_recv(), Ok(Err(Error::Throttled { .. }))));
+    assert!(matches!(
+        unpaid.try_recv(),
+        Ok(Err(Incomplete {
+            error: Error::Throttled { .. },
+            ..
+        }))
+    ));
     assert_eq!((batcher.queue.len(), batcher.queued.inputs), (4, 4));
     assert!(paid.try_recv().is_err(), "it waits");
     batcher.dispatch(Instant::now() + PAUSE);
@@ -137,7 +143,13 @@ async fn a_burst_of_refusals_gives_back_who_has_nothing_yet() {
     answered(&mut batcher, Duration::ZERO).await;
     assert!(answer.try_recv().is_err(), "the other request may be answered yet");
     answered(&mut batcher, Duration::ZERO).await;
-    assert!(matches!(answer.try_recv(), Ok(Err(Error::Throttled { .. }))));
+    assert!(matches!(
+        answer.try_recv(),
+        Ok(Err(Incomplete {
+            error: Error::Throttled { .. },
+            ..
+        }))
+    ));
     assert!(batcher.documents.is_empty() && batcher.queue.is_empty());
 }
 
@@ -183,7 +195,13 @@ async fn a_server_that_is_too_slow_is_asked_for_less_and_for_more_again() {
     assert_eq!(in_flight(&batcher), [8, 8]);
     answered(&mut batcher, Duration::ZERO).await;
     answered(&mut batcher, Duration::ZERO).await;
-    assert!(matches!(answer.try_recv(), Ok(Err(Error::TimedOut { .. }))));
+    assert!(matches!(
+        answer.try_recv(),
+        Ok(Err(Incomplete {
+            error: Error::TimedOut { .. },
+            ..
+        }))
+    ));
     let mut answer = admit(&mut batcher, &long_text(), 64);
     batcher.dispatch(Instant::now());
     assert_eq!(
@@ -301,4 +319,26 @@ async fn no_minute_has_more_requests_than_an_administrator_allows() {
         "{minutes} minutes for {}",
         sent.len()
     );
+}
+
+#[tokio::test]
+async fn what_is_paid_for_is_handed_over_with_a_failure() {
+    let provider = Provider::start();
+    provider.behave_times(1, Behaviour::ServerError);
+    provider.behave_times(1, Behaviour::Slow(Duration::from_millis(200)));
+    let mut batcher = batcher(&provider, 2);
+    let mut answer = admit(&mut batcher, "a", 6);
+    batcher.dispatch(Instant::now());
+    answered(&mut batcher, Duration::ZERO).await;
+    assert!(answer.try_recv().is_err(), "the other request is waited for");
+    answered(&mut batcher, Duration::ZERO).await;
+    let Ok(Err(Incomplete { error, vectors })) = answer.try_recv() else {
+        panic!("it has failed");
+    };
+    assert!(matches!(error, Error::Server(_)), "{error}");
+    // The one that failed was the first or the second to be sent.
+    let there: Vec<usize> = vectors.iter().map(|(index, _)| *index).collect();
+    assert!(there == [0, 1] || there == [2, 3], "{there:?}");
+    assert_eq!(provider.counts().requests, 2, "the rest was not sent any more");
+    assert!(batcher.documents.is_empty() && batcher.queue.is_empty());
 }
