@@ -47,7 +47,17 @@ fn state_lost_privilege_pauses() {
 /// Many documents meet the fault, and one row says so.
 #[test]
 fn state_configuration_pauses_the_vectorizer() {
-    for fault in [Behaviour::Unauthorized, Behaviour::NotFound, Behaviour::WrongSize] {
+    let forbidden = Behaviour::Answer {
+        status: 403,
+        headers: vec![],
+        body: r#"{"error": {"message": "This key may not use the model."}}"#.to_owned(),
+    };
+    for fault in [
+        Behaviour::Unauthorized,
+        forbidden,
+        Behaviour::NotFound,
+        Behaviour::WrongSize,
+    ] {
         let notes = Notes::start();
         notes.provider.behave(fault);
         add_many(&notes.cluster, 30);
@@ -134,12 +144,40 @@ fn state_second_pause_is_longer() {
 
 #[test]
 fn state_probe_passes_over_a_bad_document() {
-    let notes = paused(Behaviour::Unauthorized);
-    notes.provider.behave(Behaviour::RejectInput("note 1".to_owned()));
-    let_pause_end(&notes.cluster);
-    wait_for_embedded(&notes.cluster, &["2:note 2", "3:note 3"]);
-    assert_eq!(failed(&notes.cluster), ["1:permanent"]);
-    assert_eq!(errors(&notes.cluster), ["1:embedding:permanent:1"]);
+    let text = || "note 1".to_owned();
+    for (fault, class, tries) in [
+        (Behaviour::RejectInput(text()), "permanent", 1),
+        (Behaviour::ForbidInput(text()), "unknown", 3),
+    ] {
+        let notes = paused(Behaviour::Unauthorized);
+        notes.provider.behave(fault);
+        let_pause_end(&notes.cluster);
+        wait_for_embedded(&notes.cluster, &["2:note 2", "3:note 3"]);
+        assert_eq!(failed(&notes.cluster), [format!("1:{class}")]);
+        assert_eq!(errors(&notes.cluster), [format!("1:embedding:{class}:{tries}")]);
+    }
+}
+
+/// A filter in front of the provider refuses one text as if the key was wrong, whatever it is sent with.
+#[test]
+fn state_forbidden_text_fails_alone() {
+    let notes = Notes::start();
+    notes.provider.behave(Behaviour::ForbidInput("note 2".to_owned()));
+    add_many(&notes.cluster, 5);
+    wait_for_errors(&notes.cluster, &["2:embedding:unknown:1"]);
+    add(&notes.cluster, 6, "note 6");
+    let others = ["1:note 1", "3:note 3", "4:note 4", "5:note 5", "6:note 6"];
+    wait_for_embedded(&notes.cluster, &others);
+    assert_eq!(failed(&notes.cluster), ["2:unknown"]);
+    assert_eq!(errors(&notes.cluster), ["2:embedding:unknown:3"]);
+    assert_eq!(obstacle(&notes.cluster), "NULL");
+    let reason = "SELECT reason FROM ai.vectorizer_failed";
+    let reason = notes.cluster.value(reason);
+    assert!(
+        reason.starts_with("this text is refused, others are accepted: "),
+        "{reason}"
+    );
+    assert!(reason.contains("403"), "{reason}");
 }
 
 #[test]

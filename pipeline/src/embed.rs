@@ -147,6 +147,10 @@ pub enum Error {
         /// not theirs.
         alone: bool,
     },
+    /// An input is refused as if the key was wrong (403), and another one is accepted: by a filter in front of the
+    /// provider, probably.
+    #[error("this text is refused, others are accepted: {0}")]
+    Forbidden(Arc<Refusal>),
     /// The provider failed (5xx).
     #[error("{0}")]
     Server(Arc<Refusal>),
@@ -204,7 +208,7 @@ impl Error {
                 retry_after: until.duration_since(SystemTime::now()).ok(),
             },
             Error::Rejected { alone: true, .. } | Error::Empty { .. } => Class::Permanent,
-            Error::NotFinite(_) => Class::Unknown,
+            Error::NotFinite(_) | Error::Forbidden(_) => Class::Unknown,
             Error::Rejected { alone: false, .. }
             | Error::Answer(_)
             | Error::Server(_)
@@ -221,6 +225,10 @@ impl Error {
             Error::Refused { hint, .. } => Some(hint.clone()),
             Error::Rejected { alone: false, .. } => Some(
                 "many inputs of different documents were rejected one after the other: check the server".to_owned(),
+            ),
+            Error::Forbidden(_) => Some(
+                "a filter between the server and the provider may object to it: change the row, or the rules of the filter"
+                    .to_owned(),
             ),
             Error::Dimensions { actual, model, .. } => Some(format!(
                 "make the vectorizer with dimensions => {actual}, or with another model than {model:?}"

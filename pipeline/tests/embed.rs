@@ -503,6 +503,51 @@ async fn one_bad_input_fails_one_document() {
 }
 
 #[tokio::test]
+async fn a_forbidden_input_fails_one_document_and_is_no_fault_of_the_key() {
+    let provider = Provider::start();
+    let embedder = embedder(&provider);
+    provider.behave(Behaviour::ForbidInput("poison".to_owned()));
+    // Alone, and among others.
+    let alone = vec!["a long and private text of the user that has poison in it".to_owned()];
+    let mut documents: Vec<Vec<String>> = (0..50).map(|number| texts(10, &format!("document{number}"))).collect();
+    documents[31].push(alone[0].clone());
+    for documents in [vec![alone], documents] {
+        let embedded = in_time(join_all(documents.iter().map(|texts| embedder.embed(texts.clone())))).await;
+        for (texts, vectors) in documents.iter().zip(embedded) {
+            if texts.iter().all(|text| !text.contains("poison")) {
+                assert_eq!(vectors.unwrap(), expected(texts));
+                continue;
+            }
+            let error = vectors.unwrap_err();
+            assert!(matches!(error, Error::Forbidden(_)), "{error}");
+            assert_eq!(error.class(), Class::Unknown);
+            assert_eq!(
+                error.to_string(),
+                "this text is refused, others are accepted: Error code: 403"
+            );
+        }
+    }
+    // Three per halving of 501 inputs, and no storm.
+    assert!(provider.counts().requests <= 40, "{:?}", provider.counts());
+}
+
+#[tokio::test]
+async fn nobody_is_blamed_for_a_403_while_the_provider_fails() {
+    let provider = Provider::start();
+    let embedder = embedder(&provider);
+    for (next, class) in [
+        (Behaviour::ServerError, Class::Transient),
+        (answer(403, "{}"), Class::Configuration),
+        (Behaviour::Unauthorized, Class::Configuration),
+    ] {
+        provider.behave_times(1, answer(403, "{}"));
+        provider.behave_times(1, next);
+        let error = in_time(embedder.embed(texts(2, "a"))).await.unwrap_err();
+        assert_eq!(error.class(), class, "{error}");
+    }
+}
+
+#[tokio::test]
 async fn a_provider_that_rejects_everything_is_not_asked_about_each_input() {
     let provider = Provider::start();
     let embedder = embedder(&provider);

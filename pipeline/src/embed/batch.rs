@@ -466,7 +466,12 @@ impl Batcher {
             }
             Err(Trouble::TooLarge(refusal)) => self.fail_all(&batch.inputs, &Error::Rejected { refusal, alone }),
             Err(Trouble::Rejected(refusal)) => {
-                self.fail_all(&batch.inputs, &Error::Rejected { refusal, alone });
+                let error = if refusal.is_forbidden() {
+                    Error::Forbidden(refusal)
+                } else {
+                    Error::Rejected { refusal, alone }
+                };
+                self.fail_all(&batch.inputs, &error);
                 if let Some(search) = batch.search {
                     search.rejected.fetch_add(1, Ordering::Relaxed);
                 }

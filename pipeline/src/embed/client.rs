@@ -14,6 +14,7 @@ use super::protocol::{self, Fault, KeyHeader, Limits, Protocol, Request};
 use super::quota::Quota;
 use super::{Error, Refusal, Settings};
 use crate::config;
+use crate::error::Class;
 use crate::retry::GREATEST_DELAY;
 use crate::secret::Secret;
 
@@ -21,6 +22,8 @@ use crate::secret::Secret;
 const GREATEST_CONNECT_TIME: Duration = Duration::from_secs(10);
 /// A connection that was lost later than this after the request was sent may have been lost with an answer that is paid for.
 const GREATEST_TIME_TO_RESEND: Duration = Duration::from_secs(1);
+/// What no filter can object to: is it refused like any other text, or does the fault lie with the others?
+const HARMLESS: &str = "text";
 /// Most bytes of an answer per dimension (a float as text) and per vector, and for all the rest. More is not read.
 const ANSWER_BYTES_PER_NUMBER: usize = 32;
 const ANSWER_BYTES_PER_VECTOR: usize = 1024;
@@ -42,7 +45,7 @@ pub(super) enum Trouble {
         refusal: Arc<Refusal>,
         retry_after: Duration,
     },
-    /// One or more of the inputs are not acceptable.
+    /// One or more of the inputs are not acceptable; with the status 403, to a filter in front of the provider.
     Rejected(Arc<Refusal>),
     /// The inputs are too many or too long together.
     TooLarge(Arc<Refusal>),
@@ -170,7 +173,28 @@ impl Client {
                 self.only_floats.store(true, Ordering::Relaxed);
                 self.ask(request(true)).await
             }
+            Err(Trouble::Failed(Error::Refused { refusal, hint })) if refusal.is_forbidden() => {
+                Err(self.blame(refusal, hint).await)
+            }
             answered => answered,
+        }
+    }
+
+    /// Whose fault a 403 is. It is the answer to a key without the privilege, which everything waits for; but also that of a
+    /// filter in front of a provider to one text, which must hold up no other. Nothing in it tells the two apart, so another
+    /// text is sent, for the price of one token.
+    async fn blame(&self, refusal: Arc<Refusal>, hint: String) -> Trouble {
+        let request = Request {
+            texts: &[HARMLESS],
+            cut: false,
+            only_floats: self.only_floats.load(Ordering::Relaxed),
+        };
+        match self.ask(request).await {
+            Ok(_) => Trouble::Rejected(refusal),
+            // Nobody knows yet.
+            Err(trouble @ (Trouble::Throttled { .. } | Trouble::Busy { .. })) => trouble,
+            Err(Trouble::Failed(error)) if error.class() == Class::Transient => error.into(),
+            Err(_) => Trouble::Failed(Error::Refused { refusal, hint }),
         }
     }
 

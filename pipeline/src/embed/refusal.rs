@@ -64,6 +64,11 @@ impl Refusal {
         }
     }
 
+    /// Whether it is the answer to who may not ask, or that of a filter in front of the provider.
+    pub(super) fn is_forbidden(&self) -> bool {
+        self.status == 403
+    }
+
     /// Whether the provider names `word` as code or type.
     pub(super) fn is(&self, word: &str) -> bool {
         [&self.code, &self.kind]

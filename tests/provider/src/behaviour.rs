@@ -46,6 +46,9 @@ pub enum Behaviour {
     Redirect(String),
     /// 400 for any request with an input that contains this text; others are served.
     RejectInput(String),
+    /// 403 with a page of HTML for any request with an input that contains this text, as a filter in front of a provider
+    /// answers; others are served.
+    ForbidInput(String),
     /// Inputs of more bytes than this are too long for the model: refused, or cut where the request asks for that.
     TooLong(usize),
     /// 413 for any request with more inputs than this; others are served.
@@ -68,7 +71,7 @@ pub(crate) struct Order {
     behaviour: String,
     /// For `slow` and `too_many_requests`.
     milliseconds: Option<u64>,
-    /// For `redirect` (the address) and `reject_input` (the text).
+    /// For `redirect` (the address), `reject_input` and `forbid_input` (the text).
     text: Option<String>,
     /// For `at_most`.
     inputs: Option<usize>,
@@ -102,6 +105,7 @@ impl Order {
             "floats_only" => Behaviour::FloatsOnly,
             "redirect" => Behaviour::Redirect(text?),
             "reject_input" => Behaviour::RejectInput(text?),
+            "forbid_input" => Behaviour::ForbidInput(text?),
             "too_long" => Behaviour::TooLong(self.bytes.ok_or("bytes is missing")?),
             "at_most" => Behaviour::AtMost(self.inputs.ok_or("inputs is missing")?),
             other => return Err(format!("no behaviour is named {other}")),

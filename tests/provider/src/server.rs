@@ -234,6 +234,13 @@ async fn misbehave(
             Some(input) => refuse(api, Refusal::Input(input)),
             None => return Ok(None),
         },
+        Behaviour::ForbidInput(text) if asked.texts.iter().any(|input| input.contains(text.as_str())) => {
+            let mut response = answer_with(StatusCode::FORBIDDEN, "<html><body>Blocked.</body></html>".to_owned());
+            response
+                .headers_mut()
+                .insert(CONTENT_TYPE, "text/html".parse().expect("a valid header value"));
+            response
+        }
         Behaviour::TooLong(bytes) if asked.cut => {
             for text in &mut asked.texts {
                 text.truncate(text.floor_char_boundary(*bytes));
