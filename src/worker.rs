@@ -16,6 +16,7 @@ mod flight;
 mod indexer;
 mod launcher;
 mod lives;
+mod providers;
 pub mod services;
 pub mod shared_memory;
 mod status;
@@ -36,6 +37,7 @@ pub fn init() {
     }
     PRELOADED.store(true, Ordering::Relaxed);
     shared_memory::init();
+    providers::init();
     lives::init();
     if upgrading {
         return;

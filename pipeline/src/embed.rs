@@ -10,10 +10,12 @@ mod client;
 mod cohere;
 mod gate;
 mod huggingface;
+mod ledger;
 mod limiter;
 mod mistral;
 mod ollama;
 mod openai;
+mod pace;
 mod patience;
 mod protocol;
 mod quota;
@@ -34,6 +36,7 @@ use crate::secret::Secret;
 
 pub(crate) use address::check as check_address;
 pub use gate::Gates;
+pub use ledger::{Ledger, Place};
 pub use refusal::Refusal;
 
 /// Where requests go and how many of them.
@@ -351,7 +354,7 @@ impl Embedder {
 
     /// Until when nothing is sent, because the provider asked for it; `None` when requests flow.
     pub fn throttled_until(&self) -> Option<SystemTime> {
-        self.gate.throttle(Instant::now()).map(|throttle| throttle.clock)
+        self.gate.throttle(Instant::now()).map(|throttle| throttle.clock())
     }
 
     /// How long requests wait because an administrator allows no more of them; `None` when they flow.

@@ -21,6 +21,7 @@ use bytes::Bytes;
 use serde_json::Value;
 use tokio::sync::Semaphore;
 
+use super::providers;
 use crate::catalog::{Remembered, Vectorizer};
 use crate::queue::Content;
 use crate::settings::Settings;
@@ -62,7 +63,7 @@ pub struct Services {
     vectors: Budget,
     /// One embedder for all vectorizers with the same provider, model, address and key.
     embedders: Vec<(Place, Embedder)>,
-    /// One limiter for all embedders with the same server.
+    /// One limiter for all embedders with the same server. Pauses and budgets are those of all workers.
     gates: Gates,
     settings: Settings,
 }
@@ -83,7 +84,7 @@ impl Services {
             documents: Budget::new(settings.max_memory_bytes / 4 * 3),
             vectors: Budget::new(settings.max_memory_bytes / 4),
             embedders: Vec::new(),
-            gates: Gates::default(),
+            gates: Gates::shared(providers::place),
             settings: settings.clone(),
         }
     }

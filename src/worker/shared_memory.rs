@@ -316,6 +316,12 @@ fn set_latch(latch: usize) {
     }
 }
 
+/// Does what no two processes may do at the same time. It must neither allocate nor raise.
+pub fn alone<T>(what: impl FnOnce() -> T) -> T {
+    let _alone = STATE.exclusive();
+    what()
+}
+
 /// The present, in Postgres' microseconds.
 pub fn now() -> i64 {
     // SAFETY: reads the clock.

@@ -7,7 +7,7 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{Id, JoinError, JoinSet};
@@ -190,10 +190,10 @@ impl Batcher {
             reply,
         } = work;
         let now = Instant::now();
-        if let Some(Throttle { refusal, until, clock }) = self.gate.throttle(now)
-            && until - now > GREATEST_PAUSE
+        if let Some(throttle) = self.gate.throttle(now)
+            && throttle.until - now > GREATEST_PAUSE
         {
-            let _ = reply.send(Err(Error::Throttled { refusal, until: clock }.into()));
+            let _ = reply.send(Err(Error::from(throttle).into()));
             return;
         }
         let document = self.next_document;
@@ -442,9 +442,8 @@ impl Batcher {
                 self.fail_all(&batch.inputs, &error);
             }
             Err(Trouble::Busy { refusal, retry_after }) => {
-                let clocks = (Instant::now(), SystemTime::now());
                 self.gate
-                    .throttled(clocks, sent, Some(retry_after), rand::random(), refusal.clone());
+                    .throttled(Instant::now(), sent, Some(retry_after), rand::random(), refusal.clone());
                 self.fail_all(&batch.inputs, &Error::Server(refusal));
             }
             Err(Trouble::Throttled {
@@ -571,8 +570,7 @@ impl Batcher {
     }
 
     fn throttle(&mut self, batch: Batch, sent: Instant, refusal: Arc<Refusal>, told: Option<Duration>) {
-        let clocks = (Instant::now(), SystemTime::now());
-        self.gate.throttled(clocks, sent, told, rand::random(), refusal);
+        self.gate.throttled(Instant::now(), sent, told, rand::random(), refusal);
         if batch.search.is_some() || batch.cut {
             self.ready.push_front(batch);
         } else {
@@ -583,18 +581,18 @@ impl Batcher {
 
     /// Gives back the documents that do not wait for the end of a pause. Those that have inputs in flight are decided on
     /// when these are answered: their vectors would be paid for in vain.
-    fn give_back(&mut self, now: Instant, Throttle { refusal, until, clock }: Throttle) {
+    fn give_back(&mut self, now: Instant, throttle: Throttle) {
         let answered = self.answered;
         let tired = |(number, document): (&u64, &Document)| {
             let answered = answered.filter(|_| document.missing < document.vectors.len());
-            let waits = waits(now, until, document.since, answered) && !document.reply.is_closed();
+            let waits = waits(now, throttle.until, document.since, answered) && !document.reply.is_closed();
             (!waits && document.sent == 0).then_some(*number)
         };
         let tired: Vec<u64> = self.documents.iter().filter_map(tired).collect();
         if tired.is_empty() {
             return;
         }
-        let error = Error::Throttled { refusal, until: clock };
+        let error = Error::from(throttle);
         tired
             .into_iter()
             .for_each(|document| self.fail(document, error.clone()));

@@ -7,9 +7,10 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::Notify;
 use tokio::sync::futures::OwnedNotified;
 
+use super::ledger::{Clock, Mark, Place};
 use super::limiter::Limiter;
-use super::quota::Budget;
-use super::{Allowance, Refusal};
+use super::pace::Pace;
+use super::{Allowance, Error, Refusal};
 use crate::memory::Fingerprint;
 use crate::secret::Secret;
 
@@ -20,25 +21,55 @@ use crate::secret::Secret;
 /// let gates = Gates::default();
 /// assert!(gates.is_empty());
 /// ```
-#[derive(Clone, Debug, Default)]
-pub struct Gates(Arc<Mutex<HashMap<Server, Gate>>>);
+#[derive(Clone, Debug)]
+pub struct Gates {
+    gates: Arc<Mutex<HashMap<Server, Gate>>>,
+    clock: Clock,
+    /// Where other processes find what is known of an account.
+    place: Option<fn(&Fingerprint) -> Place>,
+}
+
+impl Default for Gates {
+    /// Of a process that knows of no other.
+    fn default() -> Gates {
+        Gates {
+            gates: Arc::default(),
+            clock: Clock::new(),
+            place: None,
+        }
+    }
+}
 
 /// An address, and by whom it is asked, because providers limit accounts: a fingerprint of the key, which need not be here.
 /// What it may be asked for is part of it, so that a change makes a gate of its own.
 type Server = (String, Option<Fingerprint>, Allowance);
 
 impl Gates {
+    /// Of a process that shares pauses and budgets with others, at the places that `place` has for them in a
+    /// [`Ledger`](super::Ledger). It is called by whoever makes an [`Embedder`](super::Embedder).
+    pub fn shared(place: fn(&Fingerprint) -> Place) -> Gates {
+        Gates {
+            place: Some(place),
+            ..Gates::default()
+        }
+    }
+
     /// Whether no server was asked yet.
     pub fn is_empty(&self) -> bool {
-        lock(&self.0).is_empty()
+        lock(&self.gates).is_empty()
     }
 
     /// The gate of a server, with room for `most` requests at a time. It keeps the room that it was made with.
     pub(super) fn of(&self, address: &str, key: Option<&Secret>, allowance: Allowance, most: usize) -> Gate {
         let key = key.map(|key| Fingerprint::of(None, key.expose().as_bytes()));
         let server = (address.to_owned(), key, allowance);
-        let gate = || Gate::new(allowance, most, Instant::now());
-        lock(&self.0).entry(server).or_insert_with(gate).clone()
+        let mark = |what: &str| {
+            let whose = key.as_ref().map_or(&[][..], Fingerprint::as_bytes);
+            let account = Fingerprint::of(Some(&format!("{what} of {address}")), whose);
+            Mark::new(self.clock, self.place.map(|place| place(&account)))
+        };
+        let gate = || Gate::new(allowance, most, mark);
+        lock(&self.gates).entry(server).or_insert_with(gate).clone()
     }
 }
 
@@ -53,10 +84,13 @@ pub(super) struct Gate {
 #[derive(Debug)]
 struct State {
     limiter: Limiter,
-    throttle: Option<Throttle>,
+    /// Until when the server wants to be left alone.
+    pause: Mark,
+    /// What it said.
+    refusal: Arc<Refusal>,
     /// What an administrator allows.
-    requests: Option<Budget>,
-    tokens: Option<Budget>,
+    requests: Option<Pace>,
+    tokens: Option<Pace>,
     /// Until when that kept the last request waiting.
     limited: Option<Instant>,
 }
@@ -68,8 +102,22 @@ pub(super) struct Throttle {
     pub refusal: Arc<Refusal>,
     /// Until when.
     pub until: Instant,
-    /// The same by the clock on the wall.
-    pub clock: SystemTime,
+}
+
+impl From<Throttle> for Error {
+    fn from(throttle: Throttle) -> Error {
+        Error::Throttled {
+            until: throttle.clock(),
+            refusal: throttle.refusal,
+        }
+    }
+}
+
+impl Throttle {
+    /// Until when, by the clock on the wall.
+    pub fn clock(&self) -> SystemTime {
+        SystemTime::now() + self.until.saturating_duration_since(Instant::now())
+    }
 }
 
 /// What a request meets at the gate.
@@ -95,14 +143,18 @@ impl Drop for Pass {
 }
 
 impl Gate {
-    fn new(allowance: Allowance, most: usize, now: Instant) -> Gate {
-        let budget = |limit: Option<u32>| limit.map(|limit| Budget::per_minute(limit, now));
+    fn new(allowance: Allowance, most: usize, mark: impl Fn(&str) -> Mark) -> Gate {
+        // Who is allowed another number has a budget of its own: a change takes effect at once.
+        let budget = |limit: Option<u32>, what: &str| {
+            limit.map(|limit| Pace::per_minute(limit, mark(&format!("{limit} {what} per minute"))))
+        };
         Gate {
             state: Arc::new(Mutex::new(State {
                 limiter: Limiter::new(most),
-                throttle: None,
-                requests: budget(allowance.requests_per_minute),
-                tokens: budget(allowance.tokens_per_minute),
+                pause: mark("pause"),
+                refusal: Arc::new(Refusal::of_others()),
+                requests: budget(allowance.requests_per_minute, "requests"),
+                tokens: budget(allowance.tokens_per_minute, "tokens"),
                 limited: None,
             })),
             freed: Arc::default(),
@@ -125,31 +177,32 @@ impl Gate {
     pub fn look(&self, now: Instant, of: usize) -> Entry {
         let State {
             limiter,
+            pause,
             requests,
             tokens,
             limited,
             ..
         } = &mut *lock(&self.state);
-        if let Some(until) = limiter.paused_until(now) {
+        if let Some(until) = pause.after(now) {
             return Entry::Paused(until);
         }
-        let of = of as f64;
-        let due = requests.as_ref().map(|budget| budget.due(now, 1.0));
-        let due = due.max(tokens.as_ref().map(|budget| budget.due(now, of)));
-        if let Some(until) = due.filter(|due| *due > now) {
-            *limited = Some(until);
-            return Entry::Paused(until);
+        if limiter.is_full() {
+            return Entry::Full;
         }
-        if limiter.enter() {
-            for (budget, spent) in [(requests, 1.0), (tokens, of)] {
-                if let Some(budget) = budget {
-                    budget.owe(now, spent);
-                }
+        let spend = |budget: &mut Option<Pace>, need| budget.as_mut().map_or(Ok(()), |budget| budget.spend(now, need));
+        let spent = spend(requests, 1.0).and_then(|()| {
+            let spent = spend(tokens, of as f64);
+            if let (Some(requests), Err(_)) = (requests, spent) {
+                requests.give_back(1.0);
             }
-            Entry::Open(Pass(self.clone()))
-        } else {
-            Entry::Full
+            spent
+        });
+        if let Err(due) = spent {
+            *limited = Some(due);
+            return Entry::Paused(due);
         }
+        limiter.enter();
+        Entry::Open(Pass(self.clone()))
     }
 
     /// Ends when a request of anybody has ended after this call.
@@ -159,10 +212,11 @@ impl Gate {
 
     /// Why nothing may be sent, if that is so.
     pub fn throttle(&self, now: Instant) -> Option<Throttle> {
-        lock(&self.state)
-            .throttle
-            .clone()
-            .filter(|throttle| throttle.until > now)
+        let state = lock(&self.state);
+        state.pause.after(now).map(|until| Throttle {
+            refusal: Arc::clone(&state.refusal),
+            until,
+        })
     }
 
     /// Until when an administrator's limits keep a request waiting, if they do.
@@ -185,19 +239,15 @@ impl Gate {
         lock(&self.state).limiter.is_stuck(now)
     }
 
-    /// See [`Limiter::throttled`]. Both clocks say `now`.
-    pub fn throttled(
-        &self,
-        (now, clock): (Instant, SystemTime),
-        sent: Instant,
-        told: Option<Duration>,
-        jitter: f64,
-        refusal: Arc<Refusal>,
-    ) -> Throttle {
-        let State { limiter, throttle, .. } = &mut *lock(&self.state);
-        let until = limiter.throttled(now, sent, told, jitter);
-        let clock = clock + (until - now);
-        throttle.insert(Throttle { refusal, until, clock }).clone()
+    /// Stops everything for as long as [`Limiter::throttled`] says, in all processes.
+    pub fn throttled(&self, now: Instant, sent: Instant, told: Option<Duration>, jitter: f64, refusal: Arc<Refusal>) {
+        let state = &mut *lock(&self.state);
+        let until = state
+            .pause
+            .clock
+            .moment(now + state.limiter.throttled(now, sent, told, jitter));
+        state.pause.update(|moment| moment.max(until));
+        state.refusal = refusal;
     }
 }
 
@@ -208,6 +258,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Ledger;
     use super::*;
 
     #[test]
@@ -242,7 +293,9 @@ mod tests {
         let told = Some(Duration::from_secs(1));
         let refusal = Arc::new(Refusal::new(429, b"{}", None, &[]));
         let gate = gates.of("http://a", None, Allowance::default(), 4);
-        let until = gate.throttled((now, SystemTime::now()), now, told, 0.5, refusal).until;
+        gate.throttled(now, now, told, 0.5, refusal);
+        let until = gate.throttle(now).expect("it is paused").until;
+        assert_eq!((until - now).as_secs(), 1);
         assert!(
             matches!(gates.of("http://a", None, Allowance::default(), 4).look(now, 1), Entry::Paused(at) if at == until)
         );
@@ -250,6 +303,86 @@ mod tests {
             gates.of("http://a", None, Allowance::default(), 4).look(until, 1),
             Entry::Open(_)
         ));
+    }
+
+    thread_local! {
+        /// What two processes share, as it were.
+        static LEDGER: &'static Ledger = Box::leak(Box::default());
+    }
+
+    fn shared() -> Gates {
+        Gates::shared(|account| LEDGER.with(|ledger| ledger.place(account)))
+    }
+
+    #[test]
+    fn a_pause_is_for_all_processes_and_outlives_the_one_that_met_it() {
+        let now = Instant::now();
+        let (key, other) = (Secret::new("key".to_owned()), Secret::new("other".to_owned()));
+        let limited = Allowance {
+            requests_per_minute: Some(600),
+            tokens_per_minute: None,
+        };
+        let gate = |key, allowance| shared().of("http://a", Some(key), allowance, 4);
+        let before = gate(&key, Allowance::default());
+        let told = |seconds| Some(Duration::from_secs(seconds));
+        let refusal = Arc::new(Refusal::new(429, b"{}", None, &[]));
+        gate(&key, Allowance::default()).throttled(now, now, told(30), 0.5, Arc::clone(&refusal));
+        for gate in [&before, &gate(&key, Allowance::default()), &gate(&key, limited)] {
+            let Entry::Paused(until) = gate.look(now, 1) else {
+                panic!("all are paused")
+            };
+            assert_eq!((until - now + Duration::from_millis(1)).as_secs(), 30);
+            assert!(gate.throttle(now).is_some_and(|throttle| throttle.until == until));
+        }
+        assert!(matches!(
+            gate(&other, Allowance::default()).look(now, 1),
+            Entry::Open(_)
+        ));
+        // A shorter one ends no longer one.
+        gate(&key, limited).throttled(now, now, told(1), 0.5, refusal);
+        assert!(before.throttle(now + Duration::from_secs(29)).is_some());
+        assert!(before.throttle(now + Duration::from_secs(31)).is_none());
+        // What is known of a key does not show it.
+        let seen = LEDGER.with(|ledger| format!("{ledger:?}"));
+        assert!(!seen.contains("key"), "{seen}");
+    }
+
+    #[test]
+    fn a_budget_is_that_of_all_processes_together() {
+        let now = Instant::now();
+        let gate = |requests_per_minute| {
+            let allowance = Allowance {
+                requests_per_minute: Some(requests_per_minute),
+                tokens_per_minute: Some(100),
+            };
+            shared().of("http://a", None, allowance, 1000)
+        };
+        let gates = [gate(20), gate(20), gate(20)];
+        let looks: Vec<Entry> = gates.iter().chain(&gates).map(|gate| gate.look(now, 1)).collect();
+        let open = looks.iter().filter(|entry| matches!(entry, Entry::Open(_))).count();
+        assert_eq!(open, 2, "a tenth of a minute");
+        assert!(
+            matches!(gate(20).look(now, 1), Entry::Paused(_)),
+            "who comes later has no other"
+        );
+        // Another number is another budget of requests; that of tokens has eight left.
+        assert!(matches!(gate(40).look(now, 9), Entry::Paused(_)));
+        assert!(matches!(gate(40).look(now, 8), Entry::Open(_)));
+    }
+
+    #[test]
+    fn a_request_that_waits_for_tokens_costs_none() {
+        let now = Instant::now();
+        let allowance = Allowance {
+            requests_per_minute: Some(20),
+            tokens_per_minute: Some(100),
+        };
+        let gate = Gates::default().of("http://a", None, allowance, 4);
+        assert!(matches!(gate.look(now, 10), Entry::Open(_)));
+        for _ in 0..5 {
+            assert!(matches!(gate.look(now, 1), Entry::Paused(_)));
+        }
+        assert!(matches!(gate.look(now, 0), Entry::Open(_)));
     }
 
     #[test]

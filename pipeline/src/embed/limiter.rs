@@ -22,7 +22,6 @@ pub(super) struct Limiter {
     in_flight: usize,
     /// Successes since `allowed` last changed.
     successes: usize,
-    paused_until: Option<Instant>,
     /// When the last 429 or failure was taken into account: requests sent before it say nothing new.
     reacted: Option<Instant>,
     /// 429s without a success between them, and when the first came.
@@ -39,7 +38,6 @@ impl Limiter {
             allowed: most,
             in_flight: 0,
             successes: 0,
-            paused_until: None,
             reacted: None,
             in_a_row: 0,
             throttled_since: None,
@@ -67,11 +65,6 @@ impl Limiter {
         self.in_flight -= 1;
     }
 
-    /// Until when nothing may be sent, if that is later than `now`.
-    pub fn paused_until(&self, now: Instant) -> Option<Instant> {
-        self.paused_until.filter(|until| *until > now)
-    }
-
     /// A request was answered with vectors. One more request is allowed after as many successes as are allowed now:
     /// linear growth, so that the limit is approached again slowly.
     pub fn succeeded(&mut self) {
@@ -84,27 +77,23 @@ impl Limiter {
         }
     }
 
-    /// A request that was sent at `sent` was answered with 429. Returns until when nothing is sent.
+    /// A request that was sent at `sent` was answered with 429. Returns for how long nothing should be sent.
     ///
     /// `told` is what the provider asked for; `jitter`, uniform in 0..1, spreads the untold pauses of several workers.
-    /// Of requests that were in flight together, the first halves what is allowed, the others can only lengthen the
-    /// pause.
-    pub fn throttled(&mut self, now: Instant, sent: Instant, told: Option<Duration>, jitter: f64) -> Instant {
+    /// Of requests that were in flight together, only the first halves what is allowed.
+    pub fn throttled(&mut self, now: Instant, sent: Instant, told: Option<Duration>, jitter: f64) -> Duration {
         self.throttled_since.get_or_insert(now);
         if self.halve(now, sent) {
             self.in_a_row = self.in_a_row.saturating_add(1);
         }
-        let pause = match told {
+        match told {
             Some(told) => told.clamp(LEAST_PAUSE, GREATEST_THROTTLE),
             None => {
                 let doublings = self.in_a_row.saturating_sub(1).min(10);
                 let full = FIRST_PAUSE.saturating_mul(1 << doublings).min(GREATEST_UNTOLD_PAUSE);
                 full.mul_f64(0.75 + jitter.clamp(0.0, 1.0) / 4.0)
             }
-        };
-        let until = self.paused_until.map_or(now + pause, |paused| paused.max(now + pause));
-        self.paused_until = Some(until);
-        until
+        }
     }
 
     /// A request that was sent at `sent` was answered too late, with a failure of the server, or not at all: fewer may be in
@@ -139,16 +128,11 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     #[test]
-    fn a_429_stops_everything_for_as_long_as_it_says_and_halves() {
+    fn a_429_asks_for_as_long_as_it_says_and_halves() {
         let now = Instant::now();
         let mut limiter = Limiter::new(8);
         assert!(limiter.has_room(7) && !limiter.has_room(8));
-        assert_eq!(
-            limiter.throttled(now, now - SECOND, Some(3 * SECOND), 0.5),
-            now + 3 * SECOND
-        );
-        assert_eq!(limiter.paused_until(now), Some(now + 3 * SECOND));
-        assert_eq!(limiter.paused_until(now + 3 * SECOND), None);
+        assert_eq!(limiter.throttled(now, now - SECOND, Some(3 * SECOND), 0.5), 3 * SECOND);
         assert!(limiter.has_room(3) && !limiter.has_room(4));
     }
 
@@ -170,11 +154,10 @@ mod tests {
     }
 
     #[test]
-    fn failures_halve_what_is_allowed_and_stop_nothing() {
+    fn failures_halve_what_is_allowed() {
         let now = Instant::now();
         let mut limiter = Limiter::new(8);
         (0..8).for_each(|_| limiter.overloaded(now, now - SECOND));
-        assert_eq!(limiter.paused_until(now), None);
         assert!(limiter.has_room(3) && !limiter.has_room(4));
         limiter.throttled(now, now - SECOND, Some(SECOND), 0.5);
         assert!(limiter.has_room(3), "a 429 of the same burst says nothing new");
@@ -215,26 +198,20 @@ mod tests {
         let mut limiter = Limiter::new(8);
         let mut pauses = Vec::new();
         for _ in 0..8 {
-            let until = limiter.throttled(now, now, None, 1.0);
-            pauses.push(until.duration_since(now).as_secs());
-            now = until;
+            let pause = limiter.throttled(now, now, None, 1.0);
+            pauses.push(pause.as_secs());
+            now += pause;
         }
         assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 60, 60]);
         limiter.succeeded();
-        assert_eq!(limiter.throttled(now, now, None, 0.0), now + SECOND.mul_f64(0.75));
+        assert_eq!(limiter.throttled(now, now, None, 0.0), SECOND.mul_f64(0.75));
     }
 
     #[test]
     fn absurd_times_are_bounded() {
         let now = Instant::now();
         let mut limiter = Limiter::new(1);
-        assert_eq!(
-            limiter.throttled(now, now, Some(Duration::ZERO), 0.5),
-            now + LEAST_PAUSE
-        );
-        assert_eq!(
-            limiter.throttled(now, now, Some(Duration::MAX), 0.5),
-            now + GREATEST_THROTTLE
-        );
+        assert_eq!(limiter.throttled(now, now, Some(Duration::ZERO), 0.5), LEAST_PAUSE);
+        assert_eq!(limiter.throttled(now, now, Some(Duration::MAX), 0.5), GREATEST_THROTTLE);
     }
 }

@@ -107,30 +107,6 @@ impl Budget {
         }
     }
 
-    /// What an administrator allows in a minute. A tenth may be spent at once and the rest comes evenly, so that no minute
-    /// has more, wherever it begins.
-    pub fn per_minute(limit: u32, now: Instant) -> Budget {
-        let limit = f64::from(limit);
-        let capacity = (limit / 10.0).max(1.0);
-        Budget {
-            capacity,
-            left: capacity,
-            per_second: (limit - capacity).max(1.0) / WINDOW.as_secs_f64(),
-            at: now,
-        }
-    }
-
-    /// Most that is ever there.
-    pub fn capacity(&self) -> f64 {
-        self.capacity
-    }
-
-    /// Takes what is spent although it is not there: the next request waits until it is paid back.
-    pub fn owe(&mut self, now: Instant, spent: f64) {
-        self.left = self.left(now) - spent;
-        self.at = now;
-    }
-
     fn left(&self, now: Instant) -> f64 {
         let refilled = self.per_second * now.saturating_duration_since(self.at).as_secs_f64();
         (self.left + refilled).min(self.capacity)
@@ -202,33 +178,6 @@ mod tests {
         }
         for nonsense in ["s", "1w", "1.2.3s", "-1s", "ms20", "99999999999999999999d"] {
             assert_eq!(duration(nonsense), None, "{nonsense}");
-        }
-    }
-
-    #[test]
-    fn no_minute_has_more_than_is_allowed() {
-        let start = Instant::now();
-        for (limit, need) in [(1, 1.0), (10, 1.0), (60, 1.0), (1000, 7.0), (1000, 400.0)] {
-            let mut budget = Budget::per_minute(limit, start);
-            let (mut now, mut spent) = (start, Vec::new());
-            while now < start + 5 * WINDOW {
-                now = budget.due(now, need);
-                budget.owe(now, need);
-                spent.push(now);
-                now += Duration::from_micros(1);
-            }
-            for first in &spent {
-                let window = spent.iter().filter(|at| **at >= *first && **at < *first + WINDOW);
-                let sum = need * window.count() as f64;
-                // One text that is longer than may be spent at once is paid back afterwards.
-                let over = if need > budget.capacity() { need } else { 0.0 };
-                assert!(sum <= f64::from(limit) + over, "{limit}, {need}: {sum} in a minute");
-            }
-            assert!(
-                spent.len() as f64 * need >= 3.0 * f64::from(limit),
-                "{limit}, {need}: too slow: {}",
-                spent.len()
-            );
         }
     }
 

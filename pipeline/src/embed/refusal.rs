@@ -69,6 +69,17 @@ impl Refusal {
         self.status == 403
     }
 
+    /// What this process did not hear itself: another one was refused.
+    pub(super) fn of_others() -> Refusal {
+        Refusal {
+            status: 429,
+            code: None,
+            kind: None,
+            param: None,
+            message: Some("the provider asked another process for patience".to_owned()),
+        }
+    }
+
     /// Whether the provider names `word` as code or type.
     pub(super) fn is(&self, word: &str) -> bool {
         [&self.code, &self.kind]

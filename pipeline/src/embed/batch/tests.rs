@@ -270,9 +270,7 @@ async fn a_request_that_is_alone_and_refused_for_a_minute_is_too_large() {
         take(&mut batcher, 8);
         let since = Instant::now() - Duration::from_secs(seconds);
         let refusal = Arc::new(Refusal::new(429, b"{}", None, &[]));
-        batcher
-            .gate
-            .throttled((since, SystemTime::now()), since, None, 0.5, refusal);
+        batcher.gate.throttled(since, since, None, 0.5, refusal);
         let _answer = admit(&mut batcher, &long_text(), 8);
         batcher.dispatch(Instant::now());
         assert_eq!(in_flight(&batcher), [8]);
