@@ -101,13 +101,15 @@ pub fn forget(vectorizer: &Vectorizer, items: Vec<i64>) {
     );
 }
 
-/// Forgets what was put aside of documents that are no longer in the queue, nor were given up in the last week.
-pub fn sweep(vectorizer: &Vectorizer) {
+/// Forgets what was put aside of documents that are no longer in the queue, nor were given up in the last week. Whether
+/// something is left.
+pub fn sweep(vectorizer: &Vectorizer) -> bool {
     let stashed = include_str!("../sql/query/stashed_items.sql");
     let mut items: Vec<i64> = statement::rows(stashed, &[vectorizer.id.into()], |row| row.must(1));
     if items.is_empty() {
-        return;
+        return false;
     }
+    let stashed = items.len();
     let known: HashSet<i64> = transaction::acting_as(vectorizer.owner, || {
         let known = &vectorizer.statements.known_items;
         statement::rows(known, &[items.clone().into()], |row| row.must(1))
@@ -115,5 +117,7 @@ pub fn sweep(vectorizer: &Vectorizer) {
     .into_iter()
     .collect();
     items.retain(|item| !known.contains(item));
+    let is_left = items.len() < stashed;
     forget(vectorizer, items);
+    is_left
 }

@@ -69,14 +69,13 @@ fn a_failed_request_costs_no_other_one() {
     }
 }
 
-/// A document that is given up because of one line, and whose line is mended when the worker has left.
-fn give_up() -> Scene {
-    let scene = start_with(|options| options.setting("ai.idle_timeout", "100ms"));
+/// A document that was given up because of one line.
+fn give_up(idle_timeout: &str) -> Scene {
+    let scene = start_with(|options| options.setting("ai.idle_timeout", idle_timeout));
     scene.provider.behave(Behaviour::RejectInput("line 2500".to_owned()));
     add(&scene);
     wait_for_errors(&scene.cluster, &["1:embedding:permanent:1"]);
     assert_eq!(failed(&scene.cluster), ["1:permanent"]);
-    wait_for_no_worker(&scene.cluster);
     let (paid, kept) = (scene.provider.counts().inputs, scene.cluster.value(STASH));
     assert!(paid > 0);
     assert_eq!(kept, paid.to_string(), "all that is paid for is kept");
@@ -85,7 +84,8 @@ fn give_up() -> Scene {
 
 #[test]
 fn an_edit_of_a_rejected_text_costs_no_other_one() {
-    let scene = give_up();
+    let scene = give_up("100ms");
+    wait_for_no_worker(&scene.cluster);
     scene.provider.behave(Behaviour::Well);
     scene
         .cluster
@@ -101,10 +101,16 @@ fn an_edit_of_a_rejected_text_costs_no_other_one() {
 
 #[test]
 fn a_document_that_was_given_up_takes_its_vectors_along() {
-    let scene = give_up();
-    scene
-        .cluster
-        .execute("DELETE FROM note; INSERT INTO note VALUES (2, 'line 1')");
-    scene.cluster.wait_for("it is embedded", CHUNKS, "1");
-    scene.cluster.wait_for("nothing is left", STASH, "0");
+    // With the worker that has put them aside, and with the next.
+    for idle_timeout in ["1h", "100ms"] {
+        let scene = give_up(idle_timeout);
+        if idle_timeout == "100ms" {
+            wait_for_no_worker(&scene.cluster);
+        }
+        scene
+            .cluster
+            .execute("DELETE FROM note; INSERT INTO note VALUES (2, 'line 1')");
+        scene.cluster.wait_for("it is embedded", CHUNKS, "1");
+        scene.cluster.wait_for("nothing is left", STASH, "0");
+    }
 }

@@ -261,6 +261,8 @@ impl Worker {
                 conflict_at: None,
                 is_held_up: false,
                 has_notes: vectorizer.has_notes,
+                has_stash: true,
+                sweep_not_before: now,
                 index_look_at: vectorizer
                     .index
                     .as_ref()

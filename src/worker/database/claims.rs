@@ -243,6 +243,7 @@ impl Worker {
                 if is_over && due.is_none() {
                     self.stations[index].is_held_up = false;
                     self.end_pause(index);
+                    self.sweep(index);
                     self.look_after_index(index);
                 }
                 if self.stations[index].at_times {

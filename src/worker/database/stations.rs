@@ -9,7 +9,7 @@ use pgrx::prelude::*;
 use super::Worker;
 use crate::catalog::{self, Vectorizer};
 use crate::queue::TakenIn;
-use crate::{queue, settings, transaction};
+use crate::{queue, settings, stash, transaction};
 
 /// What it may take to find nothing in an intake before it is read more rarely.
 const IN_VAIN: Duration = Duration::from_millis(20);
@@ -38,6 +38,10 @@ pub(super) struct Station {
     pub(super) at_times: bool,
     /// Something is written down about it, to be taken back when documents succeed.
     pub(super) has_notes: bool,
+    /// Vectors of its documents may be put aside, as far as is known.
+    pub(super) has_stash: bool,
+    /// When to look next whose they are.
+    pub(super) sweep_not_before: Instant,
     /// When to look whether its index is to be built. `None`: there is one, or nothing has changed that could make it due.
     pub(super) index_look_at: Option<Instant>,
     /// When its index was last found to be there, or the destination too small for one.
@@ -89,6 +93,25 @@ impl Worker {
                 aborted.message
             ),
         }
+    }
+
+    /// Forgets vectors that were put aside of documents that were deleted since.
+    pub(super) fn sweep(&mut self, index: usize) {
+        let started = Instant::now();
+        let station = &mut self.stations[index];
+        if !station.has_stash {
+            return;
+        }
+        let wait = station.sweep_not_before.saturating_duration_since(started);
+        if !wait.is_zero() {
+            let id = station.vectorizer.id;
+            return self.look_again(id, wait);
+        }
+        let vectorizer = &station.vectorizer;
+        // What cannot be forgotten now is by the next worker.
+        station.has_stash = transaction::run(|| stash::sweep(vectorizer)).unwrap_or(false);
+        // A hundredth of the time, whatever is kept of documents that were given up.
+        station.sweep_not_before = Instant::now() + 99 * started.elapsed();
     }
 
     /// Stops a vectorizer whose configuration is at fault; one error row, whatever the number of documents.

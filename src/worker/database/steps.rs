@@ -481,6 +481,7 @@ impl Worker {
         });
         if let Some(station) = self.station_mut(vectorizer.id) {
             station.has_notes = true;
+            station.has_stash = true;
         }
         match settled {
             Ok(Hold::Busy) => {
