@@ -2,6 +2,7 @@
 
 mod memory;
 mod names;
+mod size;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -265,7 +266,7 @@ fn read(row: &statement::Row, any: bool) -> Result<Option<Vectorizer>, String> {
     let statements = Statements::new(
         &names,
         &key,
-        &config.destination,
+        &config,
         (&document, document_type == "bytea"),
         &template_columns,
     );
@@ -306,7 +307,7 @@ impl Statements {
     fn new(
         names: &Names,
         key: &PrimaryKey,
-        destination: &Destination,
+        config: &Config,
         (document, bytes): (&str, bool),
         template_columns: &BTreeMap<String, String>,
     ) -> Statements {
@@ -322,6 +323,7 @@ impl Statements {
             };
             format!("{}, to_jsonb({value})", statement::literal(name))
         });
+        let destination = &config.destination;
         let embedding = match destination {
             Destination::Table { .. } => String::new(),
             Destination::Column { embedding_column } => identifier(embedding_column),
@@ -332,6 +334,11 @@ impl Statements {
         } else {
             (format!("{document}::text"), "NULL::bytea".to_owned())
         };
+        let (document_size, columns_size) = size::of_row(
+            &config.loading,
+            (if bytes { &raw } else { &text }, bytes),
+            template_columns,
+        );
         let values = [
             ("source", names.source.as_str()),
             ("queue", &names.queue),
@@ -367,11 +374,8 @@ impl Statements {
             ("row", &object(&columns.collect::<Vec<_>>().join(", "))),
             ("document_text", &text),
             ("document_bytes", &raw),
-            // Of a compressed or outlying value this reads the length and no more.
-            (
-                "document_size",
-                &format!("octet_length({})", if bytes { &raw } else { &text }),
-            ),
+            ("document_size", &document_size),
+            ("columns_size", &columns_size),
         ];
         macro_rules! of {
             ($name:literal) => {

@@ -10,9 +10,9 @@ use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
 
 use crate::catalog::{DestinationStatements, Vectorizer};
-use crate::{statement, vector};
+use crate::{statement, transaction, vector};
 
-/// Vectors that one statement carries, in bytes. They are in memory a second time, as its argument.
+/// Vectors that one statement carries, in bytes, and texts as many. They are in memory a second time, as its argument.
 const CARGO: usize = 4 << 20;
 
 /// A chunk as it is stored.
@@ -109,25 +109,41 @@ pub fn replace(vectorizer: &Vectorizer, replacements: &[Replacement]) {
     }
 }
 
+/// A new chunk: the document that it is of, its number there, and its vector.
+type NewChunk<'a> = (&'a Replacement<'a>, usize, &'a [f32]);
+
 fn insert(vectorizer: &Vectorizer, sql: &str, replacements: &[Replacement]) {
-    let new: Vec<(i64, i32, Cow<str>, &[f32])> = replacements
-        .iter()
-        .flat_map(|replacement| {
-            std::iter::zip(&replacement.plan.embed, replacement.vectors).map(|(&index, vector)| {
-                let text = replacement.texts.get(index);
-                (replacement.number, seq(index), text, vector.as_slice())
-            })
-        })
-        .collect();
-    let longest = new.iter().map(|(.., vector)| size_of_val(*vector)).max().unwrap_or(1);
-    for cargo in new.chunks((CARGO / longest.max(1)).max(1)) {
-        let numbers: Vec<i64> = cargo.iter().map(|chunk| chunk.0).collect();
-        let seqs: Vec<i32> = cargo.iter().map(|chunk| chunk.1).collect();
-        let texts: Vec<&str> = cargo.iter().map(|chunk| chunk.2.as_ref()).collect();
-        let vectors: Vec<Option<&[f32]>> = cargo.iter().map(|chunk| Some(chunk.3)).collect();
-        let vectors = vector::array(vectorizer.vector_type, &vectors);
-        statement::run(sql, &[numbers.into(), seqs.into(), texts.into(), vectors]);
+    let (mut cargo, mut texts, mut vectors): (Vec<NewChunk>, _, _) = (Vec::new(), 0usize, 0usize);
+    for replacement in replacements {
+        for (&index, vector) in std::iter::zip(&replacement.plan.embed, replacement.vectors) {
+            texts = texts.saturating_add(replacement.texts.length(index));
+            vectors += size_of_val(vector.as_slice());
+            if texts.max(vectors) > CARGO && !cargo.is_empty() {
+                transaction::in_its_own_memory(|| insert_cargo(vectorizer, sql, &cargo));
+                cargo.clear();
+                texts = replacement.texts.length(index);
+                vectors = size_of_val(vector.as_slice());
+            }
+            cargo.push((replacement, index, vector.as_slice()));
+        }
     }
+    if !cargo.is_empty() {
+        insert_cargo(vectorizer, sql, &cargo);
+    }
+}
+
+/// The texts are made here: all of them may be far more than what they are made of.
+fn insert_cargo(vectorizer: &Vectorizer, sql: &str, cargo: &[NewChunk]) {
+    let numbers: Vec<i64> = cargo.iter().map(|(replacement, ..)| replacement.number).collect();
+    let seqs: Vec<i32> = cargo.iter().map(|(_, index, _)| seq(*index)).collect();
+    let texts: Vec<Cow<str>> = cargo
+        .iter()
+        .map(|(replacement, index, _)| replacement.texts.get(*index))
+        .collect();
+    let texts: Vec<&str> = texts.iter().map(Cow::as_ref).collect();
+    let vectors: Vec<Option<&[f32]>> = cargo.iter().map(|(.., vector)| Some(*vector)).collect();
+    let vectors = vector::array(vectorizer.vector_type, &vectors);
+    statement::run(sql, &[numbers.into(), seqs.into(), texts.into(), vectors]);
 }
 
 fn set(vectorizer: &Vectorizer, sql: &str, replacements: &[Replacement]) {

@@ -12,7 +12,8 @@ use serde_json::Value;
 use crate::catalog::Vectorizer;
 use crate::statement;
 
-/// Documents of more bytes are not read when they are taken: there may be many of them.
+/// Documents of more bytes, with the columns that the template names, are not read when they are taken: there may be many
+/// of them.
 const LARGE: i64 = 256 * 1024;
 
 /// A document that was taken from the queue, with what its row held at that moment.
@@ -30,14 +31,14 @@ pub struct Item {
     pub primary_key: Value,
     /// The same in JSON as Postgres writes it, each digit of it.
     pub key: String,
-    /// The row was there.
-    pub found: bool,
     /// What the document column held, where that was not too much to be read at once: see [`read`].
     pub document: Option<Content>,
-    /// Its size in bytes.
+    /// What it takes up once it is read, in bytes; `None` where there is no document, or no row; 0 for a URI.
     pub size: Option<u64>,
-    /// The columns that the template names.
+    /// The columns that the template names, where the document was read.
     pub columns: Value,
+    /// What they take up, in bytes; with the URI, if the document is one.
+    pub columns_size: u64,
     /// It was there when the vectorizer was made, and can wait for what was written since.
     pub can_wait: bool,
 }
@@ -156,11 +157,18 @@ pub fn claim(
     statement::rows(&vectorizer.statements.claim, &arguments, |row| row.must(1))
 }
 
-/// What documents hold that were taken under this lease.
+/// What documents hold that were taken under this lease, as far as there is room for so many bytes of documents, and of columns
+/// that the template names.
 ///
 /// Not in the transaction that takes them: where one of their rows cannot be read, the others go on, and it has been taken.
-pub fn taken(vectorizer: &Vectorizer, numbers: &[i64], lease: i64) -> Vec<Item> {
-    let arguments = [numbers.to_vec().into(), LARGE.into()];
+pub fn taken(vectorizer: &Vectorizer, numbers: &[i64], lease: i64, (documents, columns): (u64, u64)) -> Vec<Item> {
+    let bytes = |room: u64| i64::try_from(room).unwrap_or(i64::MAX);
+    let arguments = [
+        numbers.to_vec().into(),
+        LARGE.into(),
+        bytes(documents).into(),
+        bytes(columns).into(),
+    ];
     statement::rows(&vectorizer.statements.taken, &arguments, |row| {
         let key: String = row.must(4);
         Item {
@@ -170,10 +178,10 @@ pub fn taken(vectorizer: &Vectorizer, numbers: &[i64], lease: i64) -> Vec<Item> 
             attempts: row.must::<i32>(3).unsigned_abs(),
             primary_key: serde_json::from_str(&key).unwrap_or_else(|_| Value::from(key.as_str())),
             key,
-            found: row.must(5),
-            document: row.get(6).map(Content::Text).or_else(|| row.get(7).map(Content::Bytes)),
+            document: row.get(5).map(Content::Text).or_else(|| row.get(6).map(Content::Bytes)),
+            columns: row.get::<JsonB>(7).map(|json| json.0).unwrap_or_default(),
             size: row.get::<i64>(8).map(i64::unsigned_abs),
-            columns: row.must::<JsonB>(9).0,
+            columns_size: row.must::<i64>(9).unsigned_abs(),
             can_wait: row.must(10),
         }
     })
@@ -192,10 +200,10 @@ pub fn taken_blindly(vectorizer: &Vectorizer, number: i64, lease: i64) -> Option
             attempts: row.must::<i32>(2).unsigned_abs(),
             primary_key: serde_json::from_str(&key).unwrap_or_else(|_| Value::from(key.as_str())),
             key,
-            found: true,
             document: None,
             size: None,
             columns: Value::Null,
+            columns_size: 0,
             can_wait: row.must(4),
         }
     })
@@ -207,10 +215,17 @@ pub fn untake(vectorizer: &Vectorizer, numbers: &[i64], lease: i64) {
     statement::run(&vectorizer.statements.untake, &arguments);
 }
 
-/// The document of a row that was too large to be read when it was taken; `None` when the row is gone.
-pub fn read(vectorizer: &Vectorizer, item: &Item) -> Option<Content> {
-    let content = |row: &statement::Row| row.get(1).map(Content::Text).or_else(|| row.get(2).map(Content::Bytes));
-    statement::row(&vectorizer.statements.read, &[item.number.into()], content).flatten()
+/// The document of a row that there was no room for when it was taken, and the columns that the template names; `None` when
+/// the row is gone, or its document.
+pub fn read(vectorizer: &Vectorizer, item: &Item) -> Option<(Content, Value)> {
+    let read = |row: &statement::Row| {
+        let content = row
+            .get(1)
+            .map(Content::Text)
+            .or_else(|| row.get(2).map(Content::Bytes))?;
+        Some((content, row.must::<JsonB>(3).0))
+    };
+    statement::row(&vectorizer.statements.read, &[item.number.into()], read).flatten()
 }
 
 /// How long until a document may be taken; `None` when the queue is empty.

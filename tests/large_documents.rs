@@ -225,3 +225,83 @@ fn a_large_document_that_goes_while_it_waits_leaves_nothing() {
     scene.cluster.wait_until_settled();
     assert_eq!(scene.cluster.column("SELECT id FROM note_embedding_store"), ["3"]);
 }
+
+/// A table and a vectorizer whose worker has little memory, and what that worker has had at most until now.
+fn start_with_little_memory(splits_at: &str, template: &str) -> (Scene, i32, u64) {
+    let scene = Scene::start_with(|options| {
+        let options = options.setting("shared_buffers", "16MB");
+        options.setting("ai.max_memory", "16MB")
+    });
+    scene
+        .cluster
+        .execute("CREATE TABLE note (id int PRIMARY KEY, body text, words text)");
+    scene.cluster.execute(&format!(
+        "SELECT ai.create_vectorizer(
+             'note'::regclass,
+             loading => ai.loading_column('body'),
+             chunking => ai.chunking_character_text_splitter(1, 0, '{splits_at}'),
+             formatting => ai.formatting_python_template('{template}'),
+             embedding => ai.embedding_openai('one-that-takes-all', 8)
+         )"
+    ));
+    let worker = scene.cluster.wait_for_worker();
+    let before = peak(worker);
+    (scene, worker, before)
+}
+
+/// One claim takes 256 documents: together they are 64 MB, and the worker has a quarter of that for all that it does.
+#[test]
+fn documents_of_one_claim_are_read_as_there_is_memory() {
+    let (scene, worker, before) = start_with_little_memory("|", "$chunk");
+    scene
+        .cluster
+        .execute("INSERT INTO note SELECT i, i || repeat(' word of a document', 13000) FROM generate_series(1, 300) i");
+    scene.cluster.wait_until_settled();
+    assert_eq!(scene.cluster.wait_for_worker(), worker);
+    let grown = peak(worker) - before;
+    let written = "SELECT count(DISTINCT id) FROM note_embedding_store WHERE length(chunk) > 247000";
+    assert_eq!(scene.cluster.value(written), "300");
+    assert!(grown < 60, "the worker grew by {grown} MiB");
+}
+
+/// 300 chunks in a template with a column of 200 kB are texts of 60 MB, each of which is made when it is sent or written.
+#[test]
+fn texts_with_a_large_column_are_never_all_in_memory() {
+    let (scene, worker, before) = start_with_little_memory(" ", "$chunk $words");
+    scene.cluster.execute(
+        "INSERT INTO note
+         SELECT 1, string_agg(i::text, ' ' ORDER BY i), repeat('word ', 40000) FROM generate_series(1, 300) i",
+    );
+    scene.cluster.wait_until_settled();
+    assert_eq!(scene.cluster.wait_for_worker(), worker);
+    let grown = peak(worker) - before;
+    let written = "SELECT count(*) FROM note_embedding_store WHERE length(chunk) > 200000";
+    assert_eq!(scene.cluster.value(written), "300");
+    assert!(grown < 60, "the worker grew by {grown} MiB");
+}
+
+#[test]
+fn columns_that_are_longer_than_a_document_may_be_fail_it_alone() {
+    let scene = Scene::start_with(|options| options.setting("ai.max_document_size", "1MB"));
+    scene
+        .cluster
+        .execute("CREATE TABLE note (id int PRIMARY KEY, body text, words text, price numeric)");
+    scene.cluster.execute(
+        "SELECT ai.create_vectorizer(
+             'note'::regclass,
+             loading => ai.loading_column('body'),
+             formatting => ai.formatting_python_template('$words $price: $chunk'),
+             embedding => ai.embedding_openai('text-embedding-3-small', 8)
+         )",
+    );
+    scene.cluster.execute(
+        "INSERT INTO note VALUES (1, 'tea', repeat('w', 1048570), 1.50), (2, 'tea', 'two', 2), (3, 'tea', repeat('w', 1048576), 3.25),
+             (4, NULL, repeat('w', 2000000), 4), (5, '', NULL, NULL)",
+    );
+    scene.cluster.wait_until_settled();
+    let chunks = "SELECT id || right(chunk, 11) FROM note_embedding_store ORDER BY id";
+    assert_eq!(scene.cluster.column(chunks), ["1w 1.50: tea", "2two 2: tea"]);
+    let failed = "SELECT primary_key ->> 'id', step, class, details ->> 'error_reason' FROM ai.vectorizer_errors WHERE class <> 'cut'";
+    let reason = "the columns that the template names have 1048580 bytes, more than 1048576";
+    assert_eq!(scene.cluster.rows(failed), [["3", "formatting", "permanent", reason]]);
+}

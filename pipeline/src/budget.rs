@@ -88,6 +88,17 @@ impl Budget {
         self.stand_in_line(units(bytes)).await
     }
 
+    /// What is free now of so many bytes, which may be less; `None` where nothing is. Nobody who waits is passed by.
+    pub fn reserve_now(&self, most: u64) -> Option<Reservation> {
+        // What is free may be gone in a moment, for another task: whoever asks gets nothing then, and has to wait.
+        let pool = [&self.common, &self.kept]
+            .into_iter()
+            .max_by_key(|pool| pool.available_permits())?;
+        let free = u32::try_from(pool.available_permits()).unwrap_or(u32::MAX);
+        let permit = Arc::clone(pool).try_acquire_many_owned(units(most).min(free)).ok()?;
+        (permit.num_permits() > 0).then_some(Reservation(permit))
+    }
+
     async fn stand_in_line(&self, wanted: u32) -> Reservation {
         let _turn = if wanted > self.giant {
             Some(acquire(&self.giants, 1).await)
@@ -107,6 +118,12 @@ impl Reservation {
     /// How many bytes it is for: no fewer than were asked for, but of what is larger than the budget.
     pub fn bytes(&self) -> u64 {
         self.0.num_permits() as u64 * UNIT
+    }
+
+    /// Takes out a part for so many bytes, or what there is.
+    pub fn split(&mut self, bytes: u64) -> Reservation {
+        let wanted = (units(bytes) as usize).min(self.0.num_permits());
+        Reservation(self.0.split(wanted).expect("no more is taken out than there is"))
     }
 
     /// Gives back what is above so many bytes.
@@ -182,6 +199,25 @@ mod tests {
         assert!(now(last).await.is_some(), "it is given what comes free");
         drop((first, small));
         assert!(now(second).await.is_some());
+    }
+
+    #[tokio::test]
+    async fn what_is_free_now_is_had_without_waiting_and_taken_apart() {
+        let budget = Budget::new(80 * MIB);
+        let mut window = budget.reserve_now(50 * MIB).unwrap();
+        assert_eq!(window.bytes(), 50 * MIB);
+        let part = window.split(20 * MIB);
+        assert_eq!((part.bytes(), window.bytes()), (20 * MIB, 30 * MIB));
+        assert_eq!(budget.reserve_now(50 * MIB).unwrap().bytes(), 20 * MIB, "what is left");
+        drop(part);
+        let mut giant = pin!(budget.reserve(60 * MIB));
+        assert!(now(giant.as_mut()).await.is_none());
+        let kept = budget.reserve_now(50 * MIB).unwrap();
+        assert_eq!(kept.bytes(), 10 * MIB, "what is free is kept for the first in line");
+        assert!(budget.reserve_now(1).is_none());
+        assert_eq!(window.split(40 * MIB).bytes(), 30 * MIB, "no more than there is");
+        drop(window);
+        assert!(now(giant).await.is_some());
     }
 
     #[tokio::test]

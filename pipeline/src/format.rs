@@ -211,6 +211,17 @@ impl Frame {
             texts => Cow::Owned(texts.join(chunk)),
         }
     }
+
+    /// The bytes of that text, which is not made for it.
+    pub fn length_around(&self, chunk: &str) -> usize {
+        let places = self.0.len() - 1;
+        places.saturating_mul(chunk.len()).saturating_add(self.length())
+    }
+
+    /// Bytes of what it adds to each chunk.
+    pub fn length(&self) -> usize {
+        self.0.iter().map(String::len).sum()
+    }
 }
 
 fn push_text(parts: &mut Vec<Part>, text: &str) {
@@ -330,6 +341,18 @@ mod tests {
         );
         let failure = Failure::from(error);
         assert_eq!((failure.step, failure.class), (Step::Formatting, Class::Configuration));
+    }
+
+    #[test]
+    fn the_length_of_a_text_is_known_before_it_is_made() {
+        let row = BTreeMap::from([("name".to_owned(), "Änn".to_owned())]);
+        for template in ["$chunk", "$name: $chunk", "$chunk$$$chunk $name", "no place", ""] {
+            let frame = Template::parse(template).unwrap().frame(&row).unwrap();
+            for chunk in ["", "née"] {
+                assert_eq!(frame.length_around(chunk), frame.around(chunk).len(), "{template}");
+            }
+        }
+        assert_eq!(Frame::default().length_around("ab"), 2);
     }
 
     #[test]

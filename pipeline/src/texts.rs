@@ -80,11 +80,24 @@ impl Texts {
 
     /// One of them, by its number from 0, which is below [`Texts::len`]. A copy where the template adds something.
     pub fn get(&self, index: usize) -> Cow<'_, str> {
-        let chunk = match &self.chunks[index] {
+        self.frame.around(self.chunk(index))
+    }
+
+    /// The bytes of one of them, which is not made for it.
+    pub fn length(&self, index: usize) -> usize {
+        self.frame.length_around(self.chunk(index))
+    }
+
+    /// Bytes of what the template adds to each chunk: held once.
+    pub fn frame_length(&self) -> usize {
+        self.frame.length()
+    }
+
+    fn chunk(&self, index: usize) -> &str {
+        match &self.chunks[index] {
             Chunk::Part(place) => &self.document[place.clone()],
             Chunk::Own(text) => text,
-        };
-        self.frame.around(chunk)
+        }
     }
 
     /// All of them, in order.

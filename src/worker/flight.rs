@@ -12,8 +12,6 @@ use ai_pipeline::memory::{Fingerprint, Note};
 use ai_pipeline::plan::{self, Digest, Plan};
 use ai_pipeline::texts::Texts;
 
-use serde_json::Value;
-
 use crate::bridge::Task;
 use crate::catalog::{Remembered, Vectorizer};
 use crate::destination::StoredChunk;
@@ -38,10 +36,14 @@ pub struct Flight {
     pub memory: Memory,
 }
 
-/// What a document has reserved, until it has landed.
+/// What a document has reserved, until it has landed. Whoever waits for one of these may have those before it, and none of
+/// those behind it: nobody waits for ever.
 #[derive(Default)]
 pub struct Memory {
+    /// For what the template adds to its texts; with the URI, where it is one.
+    pub columns: Option<Reservation>,
     pub document: Option<Reservation>,
+    /// For texts on their way to the provider, and their vectors.
     pub vectors: Option<Reservation>,
 }
 
@@ -60,10 +62,16 @@ impl Flight {
 
 /// Where a flight is: with a task, whose handle ends it when the flight is dropped, or waiting for the main thread.
 pub enum Stage {
-    /// It is large and still in its row: a task waits for memory.
-    Queueing { opening: Opening, _task: Task },
+    /// It is still in its row: a task waits for memory.
+    Queueing {
+        remembered: Option<Remembered>,
+        _task: Task,
+    },
     /// There is memory for it.
-    Reading { opening: Opening, reservation: Reservation },
+    Reading {
+        remembered: Option<Remembered>,
+        memory: Memory,
+    },
     /// Loading, parsing, chunking and formatting, in a task.
     Preparing { _task: Task },
     /// Its texts are known and wait to be compared with the stored ones.
@@ -93,12 +101,6 @@ pub enum Stage {
 pub struct Paid {
     pub keys: Vec<Fingerprint>,
     pub vectors: Vec<Vec<f32>>,
-}
-
-/// What is known of a document that has not been read yet.
-pub struct Opening {
-    pub columns: Value,
-    pub remembered: Option<Remembered>,
 }
 
 impl Stage {
@@ -154,15 +156,16 @@ pub enum Step {
 
 /// The new state of a document, compared with the stored one.
 pub struct Draft {
-    pub texts: Texts,
+    pub texts: Arc<Texts>,
     pub stored: Vec<StoredChunk>,
     pub plan: Plan,
     /// What is to be written down with it.
     pub note: Note,
     /// Of a large document, and of one that has been here before: the texts whose vectors are in the stash.
     pub stashed: Option<HashSet<Fingerprint>>,
-    /// How far `plan.embed` has been looked through: what is before is in the stash, or on its way there.
-    looked: usize,
+    /// Of the beginning of `plan.embed`, as far as it has been looked through: the keys of its texts in the stash, where
+    /// they are or on their way to. With long columns in the template, to make them takes long.
+    keys: Vec<Fingerprint>,
     /// The texts that were too long for the model, as far as they have been embedded now.
     pub cut: Vec<usize>,
 }
@@ -180,12 +183,12 @@ impl Draft {
             plan::compare(&old, texts.iter().map(|text| Digest::of(&text)))
         };
         Draft {
-            texts,
+            texts: Arc::new(texts),
             stored,
             plan,
             note,
             stashed: None,
-            looked: 0,
+            keys: Vec::new(),
             cut: Vec::new(),
         }
     }
@@ -201,32 +204,48 @@ impl Draft {
         cut
     }
 
-    /// The texts of some chunks.
-    pub fn texts_of(&self, indexes: &[usize]) -> Vec<String> {
-        let text = |&index: &usize| self.texts.get(index).into_owned();
-        indexes.iter().map(text).collect()
+    /// Bytes of the texts of some chunks.
+    pub fn length_of(&self, indexes: &[usize]) -> usize {
+        indexes.iter().map(|&index| self.texts.length(index)).sum()
+    }
+
+    /// Whether its new texts are more than so many, or more than so many bytes, and can be embedded portion by portion.
+    pub fn exceeds(&self, (most, most_bytes): (usize, usize)) -> bool {
+        let new = &self.plan.embed;
+        new.len() > most || (new.len() > 1 && self.length_of(new) > most_bytes)
     }
 
     /// The keys in the stash of some chunks.
     pub fn keys_of(&self, indexes: &[usize], embedding: &Embedding) -> Vec<Fingerprint> {
-        let key = |&index: &usize| stash::key(embedding, &self.texts.get(index));
+        let known = |index: &usize| self.keys.get(self.plan.embed.binary_search(index).ok()?).copied();
+        let key = |index: &usize| known(index).unwrap_or_else(|| self.key(*index, embedding));
         indexes.iter().map(key).collect()
     }
 
-    /// The next chunks to embed, up to `most`: of a large document those that are not in the stash, and each text once.
-    pub fn next_wanted(&mut self, most: usize, embedding: &Embedding) -> Vec<usize> {
+    fn key(&self, index: usize, embedding: &Embedding) -> Fingerprint {
+        stash::key(embedding, &self.texts.get(index))
+    }
+
+    /// The next chunks to embed: of a large document those that are not in the stash, each text once, up to so many, and so
+    /// many bytes of texts, but at least one.
+    pub fn next_wanted(&mut self, (most, most_bytes): (usize, usize), embedding: &Embedding) -> Vec<usize> {
         let Some(stashed) = &self.stashed else {
             return self.plan.embed.clone();
         };
-        let (mut chosen, mut wanted) = (HashSet::new(), Vec::new());
+        let (mut chosen, mut wanted, mut bytes) = (HashSet::new(), Vec::new(), 0usize);
         while wanted.len() < most
-            && let Some(&index) = self.plan.embed.get(self.looked)
+            && let Some(&index) = self.plan.embed.get(self.keys.len())
         {
-            let key = stash::key(embedding, &self.texts.get(index));
+            let length = self.texts.length(index);
+            if !wanted.is_empty() && bytes.saturating_add(length) > most_bytes {
+                break;
+            }
+            let key = self.key(index, embedding);
             if !stashed.contains(&key) && chosen.insert(key) {
                 wanted.push(index);
+                bytes = bytes.saturating_add(length);
             }
-            self.looked += 1;
+            self.keys.push(key);
         }
         wanted
     }
@@ -235,7 +254,7 @@ impl Draft {
 /// What a task hands back.
 pub enum Outcome {
     /// There is memory for the document.
-    Reserved(Reservation),
+    Reserved(Memory),
     /// What the document is now.
     Prepared(Result<Prepared, Failure>),
     /// The vectors of the missing texts, and their memory.

@@ -25,6 +25,7 @@ use super::providers;
 use crate::catalog::{Remembered, Vectorizer};
 use crate::queue::Content;
 use crate::settings::Settings;
+use crate::worker::flight;
 use crate::{endpoint, environment};
 
 /// Bytes from which on fingerprints and chunks take so long (a tenth of a millisecond and more) that the network should not
@@ -34,6 +35,10 @@ const LONG: usize = 256 * 1024;
 /// Memory for a document, in its sizes: the bytes, the text, the chunks with what they have in common, and the stored ones
 /// that they are compared with.
 const COST: u64 = 4;
+
+/// Documents that are read by one statement, in bytes, and columns for templates as many: some hundreds of most. What is above is
+/// read one by one.
+const WINDOW: u64 = 8 << 20;
 
 /// Documents that are downloaded at the same time. Each takes a descriptor, of which a process has 1,024 where nobody has raised
 /// the limit, and Postgres takes some hundred for files.
@@ -57,9 +62,11 @@ pub struct Services {
     loaders: Vec<(load::Servers, Option<Secret>, Loader)>,
     downloads: Arc<Semaphore>,
     parser: Parser,
-    /// For documents and what is made of them.
+    /// For columns that templates name, and URIs.
+    columns: Budget,
+    /// For documents and what is made of them. Another budget, because who waits for it holds some of the first.
     documents: Budget,
-    /// For vectors. Another budget, because who waits for it holds some of the first.
+    /// For texts on their way to a provider, and vectors. Who waits for it holds some of both.
     vectors: Budget,
     /// One embedder for all vectorizers with the same provider, model, address and key.
     embedders: Vec<(Place, Embedder)>,
@@ -81,7 +88,8 @@ impl Services {
             loaders: Vec::new(),
             downloads: Arc::new(Semaphore::new(DOWNLOADS)),
             parser,
-            documents: Budget::new(settings.max_memory_bytes / 4 * 3),
+            columns: Budget::new(settings.max_memory_bytes / 8),
+            documents: Budget::new(settings.max_memory_bytes / 8 * 5),
             vectors: Budget::new(settings.max_memory_bytes / 4),
             embedders: Vec::new(),
             gates: Gates::shared(providers::place),
@@ -161,20 +169,64 @@ impl Services {
         embedders.filter_map(Embedder::limited_for).max()
     }
 
-    /// The budget of vectors.
+    /// The budget of vectors and the texts that they are made of.
     pub fn vectors(&self) -> Budget {
         self.vectors.clone()
     }
 
     /// Whether there is memory for another document.
     pub fn has_room(&self) -> bool {
-        !self.documents.is_exhausted()
+        !self.columns.is_exhausted() && !self.documents.is_exhausted()
     }
 
-    /// Waits until there is memory for a document of so many bytes, that has not been read yet.
-    pub fn reserve(&self, size: u64) -> impl Future<Output = Reservation> + Send + use<> {
-        let documents = self.documents.clone();
-        async move { documents.reserve(size.saturating_mul(COST)).await }
+    /// Waits until there is memory for a document of so many bytes, that has not been read yet, and for columns of so many.
+    pub fn reserve(&self, document: u64, columns: u64) -> impl Future<Output = flight::Memory> + Send + use<> {
+        let (of_columns, of_documents) = (self.columns.clone(), self.documents.clone());
+        async move {
+            let columns = match columns {
+                0 => None,
+                bytes => Some(of_columns.reserve(bytes.saturating_mul(COST)).await),
+            };
+            let document = match document {
+                0 => None,
+                bytes => Some(of_documents.reserve(bytes.saturating_mul(COST)).await),
+            };
+            flight::Memory {
+                columns,
+                document,
+                vectors: None,
+            }
+        }
+    }
+
+    /// What is free now for documents that are to be read together.
+    pub fn window(&self, vectorizer: &Vectorizer) -> Window {
+        let is_uri = matches!(vectorizer.config.loading, Loading::Uri { .. });
+        let has_columns = is_uri || !vectorizer.template_columns.is_empty();
+        let free = |budget: &Budget| budget.reserve_now(WINDOW * COST);
+        Window {
+            documents: (!is_uri).then(|| free(&self.documents)).flatten(),
+            columns: has_columns.then(|| free(&self.columns)).flatten(),
+        }
+    }
+
+    /// Checks that the columns that a template names are not longer than a document may be.
+    ///
+    /// # Errors
+    /// They are.
+    pub fn check_columns(&self, bytes: u64) -> Result<(), Failure> {
+        let most = self.settings.max_document_bytes;
+        if bytes <= most {
+            return Ok(());
+        }
+        Err(Failure {
+            step: Step::Formatting,
+            class: Class::Permanent,
+            reason: format!("the columns that the template names have {bytes} bytes, more than {most}"),
+            hint: Some(
+                "Raise ai.max_document_size (1 GB at most), or have the template name shorter columns.".to_owned(),
+            ),
+        })
     }
 
     /// The texts of a document, whatever is remembered of it, and what would be remembered of it now.
@@ -200,7 +252,7 @@ impl Services {
     }
 
     /// The task that makes the texts of a document: load, parse, chunk, format. It goes no further than it must.
-    /// `reservation` is that of a document that had to wait for memory before it was read.
+    /// `reservation` is that of a document that there was memory for before it was read.
     pub fn prepare(
         &mut self,
         vectorizer: &Arc<Vectorizer>,
@@ -231,6 +283,33 @@ impl Services {
             remembered,
         };
         Box::pin(preparation.run(document, reservation))
+    }
+}
+
+/// Memory for documents that are read together: reserved before they are, and given to them afterwards.
+pub struct Window {
+    documents: Option<Reservation>,
+    columns: Option<Reservation>,
+}
+
+impl Window {
+    /// How many bytes of documents may be read, and of columns.
+    pub fn bytes(&self) -> (u64, u64) {
+        let bytes = |part: &Option<Reservation>| part.as_ref().map_or(0, |part| part.bytes() / COST);
+        (bytes(&self.documents), bytes(&self.columns))
+    }
+
+    /// The part of a document of so many bytes that was read, and of columns of so many.
+    pub fn part(&mut self, document: u64, columns: u64) -> flight::Memory {
+        let part = |of: &mut Option<Reservation>, bytes: u64| {
+            let of = of.as_mut().filter(|_| bytes > 0)?;
+            Some(of.split(bytes.saturating_mul(COST)))
+        };
+        flight::Memory {
+            columns: part(&mut self.columns, columns),
+            document: part(&mut self.documents, document),
+            vectors: None,
+        }
     }
 }
 

@@ -14,10 +14,11 @@ use serde_json::Value;
 use super::stations::Station;
 use super::{BUSY, Worker};
 use crate::catalog::{self, Remembered, Vectorizer};
-use crate::queue::{Content, Suspicion};
+use crate::queue::{Content, Item, Suspicion};
 use crate::transaction::Aborted;
-use crate::worker::flight::{Event, Flight, Memory, Opening, Outcome, Stage};
+use crate::worker::flight::{Event, Flight, Memory, Outcome, Stage};
 use crate::worker::lives;
+use crate::worker::services::{Services, Window};
 use crate::{error, queue, server, stash, transaction};
 
 /// Documents taken by one statement: enough to make it cheap, few enough that vectorizers take turns.
@@ -37,6 +38,9 @@ const MOST_UNREAD: usize = 8;
 const BLOCKED: Duration = Duration::from_secs(1);
 /// However short the wait until something is due, there is a breath between two looks at the same queue.
 pub(super) const BREATH: Duration = Duration::from_millis(50);
+
+/// Documents that were read together, what is remembered of them, and the memory that they were read into.
+type Read = (Vec<Item>, HashMap<i64, Remembered>, Window);
 
 impl Worker {
     /// Gives back what an earlier worker of this database held, and moves aside what killed three of them.
@@ -367,17 +371,19 @@ impl Worker {
         suspect: bool,
         refusals: u32,
     ) -> Result<(), (Aborted, Vec<i64>)> {
-        let read = |numbers: &[i64]| {
+        let read = |services: &Services, numbers: &[i64]| {
+            let window = services.window(vectorizer);
             transaction::run(|| {
                 transaction::acting_as(vectorizer.owner, || {
-                    let items = queue::taken(vectorizer, numbers, lease);
+                    let items = queue::taken(vectorizer, numbers, lease, window.bytes());
                     let remembered = catalog::memories(vectorizer, &items);
                     (items, remembered)
                 })
             })
+            .map(|(items, remembered)| (items, remembered, window))
         };
-        match read(numbers) {
-            Ok((items, remembered)) => self.begin_all(vectorizer, items, remembered, suspect),
+        match read(&self.services, numbers) {
+            Ok(read) => self.begin_all(vectorizer, read, suspect),
             Err(aborted) if is_of_a_row(&aborted) || may_pass(&aborted) => {
                 self.take_off_singly(vectorizer, numbers, lease, suspect, refusals, read)?;
             }
@@ -398,20 +404,20 @@ impl Worker {
         lease: i64,
         suspect: bool,
         refusals: u32,
-        read: impl Fn(&[i64]) -> Result<(Vec<queue::Item>, HashMap<i64, Remembered>), Aborted>,
+        read: impl Fn(&Services, &[i64]) -> Result<Read, Aborted>,
     ) -> Result<(), (Aborted, Vec<i64>)> {
-        let mut unread: Vec<(queue::Item, Aborted)> = Vec::new();
+        let mut unread: Vec<(Item, Aborted)> = Vec::new();
         let (mut some_are_read, mut left) = (false, numbers);
-        let rest = |unread: &[(queue::Item, Aborted)], left: &[i64]| {
+        let rest = |unread: &[(Item, Aborted)], left: &[i64]| {
             let unread = unread.iter().map(|(item, _)| item.number);
             unread.chain(left.iter().copied()).collect()
         };
         while let [number, others @ ..] = left
             && (some_are_read || unread.len() < MOST_UNREAD)
         {
-            let aborted = match read(&[*number]) {
-                Ok((items, remembered)) => {
-                    self.begin_all(vectorizer, items, remembered, suspect);
+            let aborted = match read(&self.services, &[*number]) {
+                Ok(read) => {
+                    self.begin_all(vectorizer, read, suspect);
                     (some_are_read, left) = (true, others);
                     continue;
                 }
@@ -445,43 +451,61 @@ impl Worker {
     }
 
     /// A document whose row cannot be read has failed.
-    fn settle_unread(&mut self, vectorizer: &Arc<Vectorizer>, item: queue::Item, aborted: &Aborted, suspect: bool) {
+    fn settle_unread(&mut self, vectorizer: &Arc<Vectorizer>, item: Item, aborted: &Aborted, suspect: bool) {
         let failure = error::from_database(aborted, Step::Loading);
-        self.fly(vectorizer, item, Stage::failed(failure), suspect, false);
+        self.fly(
+            vectorizer,
+            item,
+            Stage::failed(failure),
+            (suspect, false),
+            Memory::default(),
+        );
     }
 
-    fn begin_all(
-        &mut self,
-        vectorizer: &Arc<Vectorizer>,
-        items: Vec<queue::Item>,
-        mut remembered: HashMap<i64, Remembered>,
-        suspect: bool,
-    ) {
+    fn begin_all(&mut self, vectorizer: &Arc<Vectorizer>, (items, mut remembered, mut window): Read, suspect: bool) {
         for item in items {
             let remembered = remembered.remove(&item.number);
-            self.begin(vectorizer, item, remembered, suspect);
+            let (size, columns) = (item.size.unwrap_or_default(), item.columns_size);
+            let memory = match item.document {
+                Some(_) => window.part(size, columns),
+                None => Memory::default(),
+            };
+            self.begin(vectorizer, item, (remembered, memory), suspect);
         }
     }
 
     fn begin(
         &mut self,
         vectorizer: &Arc<Vectorizer>,
-        mut item: queue::Item,
-        remembered: Option<Remembered>,
+        mut item: Item,
+        (remembered, mut memory): (Option<Remembered>, Memory),
         suspect: bool,
     ) {
         let number = self.next_flight;
-        let document = if item.found { item.document.take() } else { None };
-        let (columns, is_remembered) = (std::mem::take(&mut item.columns), remembered.is_some());
-        let stage = match (&document, item.size.filter(|_| item.found)) {
-            (None, Some(size)) => self.queue_for_memory(number, size, Opening { columns, remembered }),
-            _ => self.prepare(number, vectorizer, document, Opening { columns, remembered }, None),
+        let (document, columns) = (item.document.take(), std::mem::take(&mut item.columns));
+        let is_remembered = remembered.is_some();
+        let stage = match (document, item.size) {
+            (None, Some(size)) => match self.services.check_columns(item.columns_size) {
+                Ok(()) => self.queue_for_memory(number, (size, item.columns_size), remembered),
+                Err(failure) => Stage::failed(failure),
+            },
+            (document, _) => {
+                let document = document.map(|document| (document, columns));
+                self.prepare(number, vectorizer, document, remembered, memory.document.take())
+            }
         };
-        self.fly(vectorizer, item, stage, suspect, is_remembered);
+        self.fly(vectorizer, item, stage, (suspect, is_remembered), memory);
     }
 
     /// From now on the document is in flight, under the next number.
-    fn fly(&mut self, vectorizer: &Arc<Vectorizer>, item: queue::Item, stage: Stage, suspect: bool, remembered: bool) {
+    fn fly(
+        &mut self,
+        vectorizer: &Arc<Vectorizer>,
+        item: Item,
+        stage: Stage,
+        (suspect, remembered): (bool, bool),
+        memory: Memory,
+    ) {
         let flight = Flight {
             vectorizer: Arc::clone(vectorizer),
             item,
@@ -490,33 +514,38 @@ impl Worker {
             put_off: None,
             suspect,
             remembered,
-            memory: Memory::default(),
+            memory,
         };
         self.flights.insert(self.next_flight, flight);
         self.next_flight += 1;
         self.last_busy = Instant::now();
     }
 
-    /// A large document stays in its row until there is room for it.
-    fn queue_for_memory(&self, number: u64, size: u64, opening: Opening) -> Stage {
-        let reserve = self.services.reserve(size);
+    /// A document that is large, or one too many, stays in its row until there is room for it.
+    fn queue_for_memory(&self, number: u64, (size, columns): (u64, u64), remembered: Option<Remembered>) -> Stage {
+        let reserve = self.services.reserve(size, columns);
         let task = self.bridge.spawn(async move {
             Event {
                 flight: number,
                 outcome: Outcome::Reserved(reserve.await),
             }
         });
-        Stage::Queueing { opening, _task: task }
+        Stage::Queueing {
+            remembered,
+            _task: task,
+        }
     }
 
     pub(super) fn prepare(
         &mut self,
         number: u64,
         vectorizer: &Arc<Vectorizer>,
-        document: Option<Content>,
-        Opening { columns, remembered }: Opening,
+        read: Option<(Content, Value)>,
+        remembered: Option<Remembered>,
         reservation: Option<Reservation>,
     ) -> Stage {
+        let (document, columns) = read.unzip();
+        let columns = columns.unwrap_or_default();
         let prepare = self
             .services
             .prepare(vectorizer, document, columns, remembered, reservation);

@@ -29,7 +29,8 @@ const BATCH_CHUNKS: usize = 384;
 /// How long until the next try of a document whose row a user has kept locked for long; a change of it ends the wait.
 const LONG: Duration = Duration::from_secs(30);
 
-/// Vectors of one document that are in memory at a time, in bytes: some requests' worth.
+/// Vectors of one document that are in memory at a time, in bytes, and texts that they are made of as many: some requests'
+/// worth.
 const PORTION: usize = 4 << 20;
 
 /// Documents of one vectorizer that wait for the same step, under the numbers of their flights.
@@ -45,9 +46,7 @@ impl Worker {
         };
         flight.put_off = None;
         flight.stage = match (event.outcome, flight.stage) {
-            (Outcome::Reserved(reservation), Stage::Queueing { opening, .. }) => {
-                Stage::Reading { opening, reservation }
-            }
+            (Outcome::Reserved(memory), Stage::Queueing { remembered, .. }) => Stage::Reading { remembered, memory },
             (Outcome::Prepared(Ok(prepared)), Stage::Preparing { .. }) => match prepared {
                 Prepared::Unchanged { note } => Stage::Finishing { note },
                 Prepared::Texts {
@@ -56,6 +55,9 @@ impl Worker {
                     reservation,
                 } => {
                     flight.memory.document = reservation;
+                    if let Some(columns) = &mut flight.memory.columns {
+                        columns.shrink(texts.frame_length() as u64);
+                    }
                     Stage::Comparing { texts, note }
                 }
             },
@@ -78,8 +80,8 @@ impl Worker {
                 let indexes: Vec<usize> = places.into_iter().map(|place| wanted[place]).collect();
                 let keys = draft.keys_of(&indexes, &flight.vectorizer.config.embedding);
                 flight.memory = Memory {
-                    document: None,
                     vectors: reservation,
+                    ..Memory::default()
                 };
                 let paid = Paid { keys, vectors };
                 Stage::Settling { failure, paid }
@@ -172,10 +174,10 @@ impl Worker {
         full
     }
 
-    /// Reads a large document, now that there is memory for it.
+    /// Reads a document that was left in its row, now that there is memory for it.
     fn read(&mut self, number: u64, mut flight: Flight) {
-        let (opening, reservation) = match flight.stage {
-            Stage::Reading { opening, reservation } => (opening, reservation),
+        let (remembered, memory) = match flight.stage {
+            Stage::Reading { remembered, memory } => (remembered, memory),
             stage => {
                 drop(stage);
                 unreachable!("a batch is made of documents that wait for the same step")
@@ -185,12 +187,14 @@ impl Worker {
         let read =
             transaction::run(|| transaction::acting_as(vectorizer.owner, || queue::read(&vectorizer, &flight.item)));
         match read {
-            Ok(document) => {
-                flight.stage = self.prepare(number, &vectorizer, document, opening, Some(reservation));
+            Ok(read) => {
+                let Memory { columns, document, .. } = memory;
+                flight.memory.columns = columns;
+                flight.stage = self.prepare(number, &vectorizer, read, remembered, document);
                 self.flights.insert(number, flight);
             }
             Err(aborted) => {
-                flight.stage = Stage::Reading { opening, reservation };
+                flight.stage = Stage::Reading { remembered, memory };
                 self.refused(&vectorizer, &aborted, vec![(number, flight)]);
             }
         }
@@ -220,7 +224,7 @@ impl Worker {
                 let stored = stored.remove(&flight.item.number).unwrap_or_default();
                 let mut draft = Draft::new(texts, stored, note);
                 draft.stashed = stashed.remove(&flight.item.number);
-                if draft.plan.embed.len() > portion(vectorizer) {
+                if draft.exceeds((portion(vectorizer), PORTION)) {
                     draft.stashed.get_or_insert_default();
                 }
                 flight.stage = self.embed(number, &flight.item, vectorizer, draft);
@@ -231,24 +235,32 @@ impl Worker {
 
     /// Has new texts of a document embedded, if there are any: all of them, or the next portion of a large document.
     fn embed(&mut self, number: u64, item: &Item, vectorizer: &Vectorizer, mut draft: Draft) -> Stage {
-        let wanted = draft.next_wanted(portion(vectorizer), &vectorizer.config.embedding);
+        let wanted = draft.next_wanted((portion(vectorizer), PORTION), &vectorizer.config.embedding);
         if wanted.is_empty() {
             let vectors = Vec::new();
             return Stage::Writing { draft, vectors };
         }
-        let texts = draft.texts_of(&wanted);
         let embedder = self.bridge.within(|| self.services.embedder(vectorizer));
-        let (memory, size) = (self.services.vectors(), wanted.len() * vector_bytes(vectorizer));
-        let can_wait = item.can_wait;
+        let (memory, of_vectors) = (
+            self.services.vectors(),
+            (wanted.len() * vector_bytes(vectorizer)) as u64,
+        );
+        // Each of them, and the request that it is in.
+        let of_texts = draft.length_of(&wanted).saturating_mul(2) as u64;
+        let (texts, chosen, can_wait) = (Arc::clone(&draft.texts), wanted.clone(), item.can_wait);
         let task = self.bridge.spawn(async move {
             let vectors = match embedder {
                 Ok(embedder) => {
-                    let reservation = if can_wait {
-                        memory.reserve_behind(size as u64).await
+                    let size = of_vectors.saturating_add(of_texts);
+                    let mut reservation = if can_wait {
+                        memory.reserve_behind(size).await
                     } else {
-                        memory.reserve(size as u64).await
+                        memory.reserve(size).await
                     };
-                    match embedder.embed_document(texts, can_wait).await {
+                    let texts = chosen.into_iter().map(|index| texts.get(index).into_owned()).collect();
+                    let embedded = embedder.embed_document(texts, can_wait).await;
+                    reservation.shrink(of_vectors);
+                    match embedded {
                         Ok(embedded) => Ok((embedded, reservation)),
                         Err(incomplete) => Err(Unembedded::new(incomplete, reservation)),
                     }
