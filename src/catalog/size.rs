@@ -43,7 +43,7 @@ fn of_column(value: &str, kind: &str) -> Option<String> {
         _ if kind.ends_with("[]") => Some(format!("coalesce(octet_length({value}::text), 0)")),
         "boolean" | "smallint" | "integer" | "bigint" | "real" | "double precision" | "date" | "uuid" => None,
         "text" | "character varying" | "character" => Some(format!("coalesce(octet_length({value}), 0)")),
-        // As Python shows it: b'\\x00'.
+        // As Python shows it: b'\x00'.
         "bytea" => Some(format!("coalesce(4 * octet_length({value})::bigint, 0)")),
         _ => Some(format!("coalesce(octet_length({value}::text), 0)")),
     }
