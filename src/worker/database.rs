@@ -5,6 +5,7 @@
 
 mod claims;
 mod indexes;
+mod reads;
 mod stations;
 mod steps;
 

@@ -1,0 +1,238 @@
+//! How documents that were taken are read, and their tasks begin.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use ai_pipeline::budget::Reservation;
+use ai_pipeline::error::{Class, Step};
+use serde_json::Value;
+
+use super::Worker;
+use super::claims::MOST_REFUSALS;
+use crate::catalog::{self, Remembered, Vectorizer};
+use crate::queue::{Content, Item};
+use crate::transaction::Aborted;
+use crate::worker::flight::{Event, Flight, Memory, Outcome, Stage};
+use crate::worker::services::{Services, Window};
+use crate::{error, queue, transaction};
+
+/// Of documents that are read one by one, none of the first so many can be: then it is nothing that one of them has.
+const MOST_UNREAD: usize = 8;
+
+/// Documents that were read together, what is remembered of them, and the memory that they were read into.
+type Read = (Vec<Item>, HashMap<i64, Remembered>, Window);
+
+impl Worker {
+    /// Reads documents that were taken and has their tasks begin. One whose row cannot be read has failed by itself.
+    /// `refusals` is how often in a row they were taken in vain.
+    ///
+    /// # Errors
+    /// What was in the way, for a reason that is not theirs, and those that are not in flight because of it.
+    pub(super) fn take_off(
+        &mut self,
+        vectorizer: &Arc<Vectorizer>,
+        numbers: &[i64],
+        lease: i64,
+        suspect: bool,
+        refusals: u32,
+    ) -> Result<(), (Aborted, Vec<i64>)> {
+        let read = |services: &Services, numbers: &[i64]| {
+            let window = services.window(vectorizer);
+            transaction::run(|| {
+                transaction::acting_as(vectorizer.owner, || {
+                    let items = queue::taken(vectorizer, numbers, lease, window.bytes());
+                    let remembered = catalog::memories(vectorizer, &items);
+                    (items, remembered)
+                })
+            })
+            .map(|(items, remembered)| (items, remembered, window))
+        };
+        match read(&self.services, numbers) {
+            Ok(read) => self.begin_all(vectorizer, read, suspect),
+            Err(aborted) if is_of_a_row(&aborted) || may_pass(&aborted) => {
+                self.take_off_singly(vectorizer, numbers, lease, suspect, refusals, read)?;
+            }
+            Err(aborted) => return Err((aborted, numbers.to_vec())),
+        }
+        self.refused.remove(&vectorizer.id);
+        Ok(())
+    }
+
+    /// The same one by one, so that those go on that can be read.
+    ///
+    /// What may pass by itself is a document's own failure where others can be read, or where it has failed before. Where
+    /// none can be read, all wait; when that has lasted for long, the oldest answers for it, lest it block the others for ever.
+    fn take_off_singly(
+        &mut self,
+        vectorizer: &Arc<Vectorizer>,
+        numbers: &[i64],
+        lease: i64,
+        suspect: bool,
+        refusals: u32,
+        read: impl Fn(&Services, &[i64]) -> Result<Read, Aborted>,
+    ) -> Result<(), (Aborted, Vec<i64>)> {
+        let mut unread: Vec<(Item, Aborted)> = Vec::new();
+        let (mut some_are_read, mut left) = (false, numbers);
+        let rest = |unread: &[(Item, Aborted)], left: &[i64]| {
+            let unread = unread.iter().map(|(item, _)| item.number);
+            unread.chain(left.iter().copied()).collect()
+        };
+        while let [number, others @ ..] = left
+            && (some_are_read || unread.len() < MOST_UNREAD)
+        {
+            let aborted = match read(&self.services, &[*number]) {
+                Ok(read) => {
+                    self.begin_all(vectorizer, read, suspect);
+                    (some_are_read, left) = (true, others);
+                    continue;
+                }
+                Err(aborted) if is_of_a_row(&aborted) || may_pass(&aborted) => aborted,
+                Err(aborted) => return Err((aborted, rest(&unread, left))),
+            };
+            let blindly = || queue::taken_blindly(vectorizer, *number, lease);
+            match transaction::run(|| transaction::acting_as(vectorizer.owner, blindly)) {
+                Ok(Some(item)) if is_of_a_row(&aborted) || item.attempts > 1 => {
+                    self.settle_unread(vectorizer, item, &aborted, suspect);
+                }
+                Ok(Some(item)) => unread.push((item, aborted)),
+                Ok(None) => (),
+                Err(aborted) => return Err((aborted, rest(&unread, left))),
+            }
+            left = others;
+        }
+        let guilty = if some_are_read {
+            unread.len()
+        } else {
+            unread.len().min(usize::from(refusals >= MOST_REFUSALS))
+        };
+        let innocent = unread.split_off(guilty);
+        for (item, aborted) in unread {
+            self.settle_unread(vectorizer, item, &aborted, suspect);
+        }
+        match innocent.first() {
+            Some((_, aborted)) => Err((aborted.clone(), rest(&innocent, left))),
+            None => Ok(()),
+        }
+    }
+
+    /// A document whose row cannot be read has failed.
+    fn settle_unread(&mut self, vectorizer: &Arc<Vectorizer>, item: Item, aborted: &Aborted, suspect: bool) {
+        let failure = error::from_database(aborted, Step::Loading);
+        self.fly(
+            vectorizer,
+            item,
+            Stage::failed(failure),
+            (suspect, false),
+            Memory::default(),
+        );
+    }
+
+    fn begin_all(&mut self, vectorizer: &Arc<Vectorizer>, (items, mut remembered, mut window): Read, suspect: bool) {
+        for item in items {
+            let remembered = remembered.remove(&item.number);
+            let (size, columns) = (item.size.unwrap_or_default(), item.columns_size);
+            let memory = match item.document {
+                Some(_) => window.part(size, columns),
+                None => Memory::default(),
+            };
+            self.begin(vectorizer, item, (remembered, memory), suspect);
+        }
+    }
+
+    fn begin(
+        &mut self,
+        vectorizer: &Arc<Vectorizer>,
+        mut item: Item,
+        (remembered, mut memory): (Option<Remembered>, Memory),
+        suspect: bool,
+    ) {
+        let number = self.next_flight;
+        let (document, columns) = (item.document.take(), std::mem::take(&mut item.columns));
+        let is_remembered = remembered.is_some();
+        let stage = match (document, item.size) {
+            (None, Some(size)) => match self.services.check_columns(item.columns_size) {
+                Ok(()) => self.queue_for_memory(number, (size, item.columns_size), remembered),
+                Err(failure) => Stage::failed(failure),
+            },
+            (document, _) => {
+                let document = document.map(|document| (document, columns));
+                self.prepare(number, vectorizer, document, remembered, memory.document.take())
+            }
+        };
+        self.fly(vectorizer, item, stage, (suspect, is_remembered), memory);
+    }
+
+    /// From now on the document is in flight, under the next number.
+    fn fly(
+        &mut self,
+        vectorizer: &Arc<Vectorizer>,
+        item: Item,
+        stage: Stage,
+        (suspect, remembered): (bool, bool),
+        memory: Memory,
+    ) {
+        let flight = Flight {
+            vectorizer: Arc::clone(vectorizer),
+            item,
+            stage,
+            not_before: Instant::now(),
+            put_off: None,
+            suspect,
+            remembered,
+            memory,
+        };
+        self.flights.insert(self.next_flight, flight);
+        self.next_flight += 1;
+        self.last_busy = Instant::now();
+    }
+
+    /// A document that is large, or one too many, stays in its row until there is room for it.
+    fn queue_for_memory(&self, number: u64, (size, columns): (u64, u64), remembered: Option<Remembered>) -> Stage {
+        let reserve = self.services.reserve(size, columns);
+        let task = self.bridge.spawn(async move {
+            Event {
+                flight: number,
+                outcome: Outcome::Reserved(reserve.await),
+            }
+        });
+        Stage::Queueing {
+            remembered,
+            _task: task,
+        }
+    }
+
+    pub(super) fn prepare(
+        &mut self,
+        number: u64,
+        vectorizer: &Arc<Vectorizer>,
+        read: Option<(Content, Value)>,
+        remembered: Option<Remembered>,
+        reservation: Option<Reservation>,
+    ) -> Stage {
+        let (document, columns) = read.unzip();
+        let columns = columns.unwrap_or_default();
+        let prepare = self
+            .services
+            .prepare(vectorizer, document, columns, remembered, reservation);
+        let task = self.bridge.spawn(async move {
+            Event {
+                flight: number,
+                outcome: Outcome::Prepared(prepare.await),
+            }
+        });
+        Stage::Preparing { _task: task }
+    }
+}
+
+/// Whether a read was refused for what is in a row.
+fn is_of_a_row(aborted: &Aborted) -> bool {
+    let class = error::from_database(aborted, Step::Loading).class;
+    !error::is_lock_conflict(aborted) && matches!(class, Class::Permanent | Class::Unknown)
+}
+
+/// Whether a read was refused for something that may pass by itself (no memory, a time-out): as a rule, no matter of a row.
+fn may_pass(aborted: &Aborted) -> bool {
+    let class = error::from_database(aborted, Step::Loading).class;
+    !error::is_lock_conflict(aborted) && class == Class::Transient
+}
