@@ -361,7 +361,6 @@ impl Statements {
             ("key_pk", &key.list("k.", In::Queue)),
             ("intake_pk", &key.list("i.", In::Queue)),
             ("key_is_item", &key.same(("k", In::Queue), item)),
-            ("key_is_busy", &key.same(("k", In::Queue), ("b", In::Queue))),
             ("source_is_intake", &key.same(("s", In::Source), ("i", In::Queue))),
             ("target_is_intake", &key.same(("t", In::Target), ("i", In::Queue))),
             ("failed_is_intake", &key.same(("f", In::Queue), ("i", In::Queue))),

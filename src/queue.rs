@@ -67,10 +67,12 @@ pub struct TakenIn {
 const DEAD: i64 = 4 << 20;
 /// What it takes to put a change into the queue, generously.
 const PER_CHANGE: Duration = Duration::from_micros(100);
-/// How many times as many changes are looked at when a user's transaction is in the way of all.
+/// How many times as many changes are looked at when users' transactions are in the way of most, and how often: of more than
+/// so many, those behind do wait. To look at a hundred thousand takes a second.
 const FURTHER: i64 = 8;
+const LOOKS: usize = 3;
 
-/// Moves up to `limit` changes from the intake to the queue. It looks at more where all of them have to stay behind.
+/// Moves changes from the intake to the queue, for up to `limit` keys; one of more rows may have more changes.
 pub fn take_in(vectorizer: &Vectorizer, limit: usize) -> TakenIn {
     let began = Instant::now();
     let (some, size) = intake(vectorizer);
@@ -82,24 +84,26 @@ pub fn take_in(vectorizer: &Vectorizer, limit: usize) -> TakenIn {
             ..TakenIn::default()
         };
     }
-    let mut limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let (changes, behind) = loop {
-        let taken = statement::row(&vectorizer.statements.take_in, &[limit.into()], |row| {
-            (row.must::<i64>(1), row.must::<i64>(2))
-        });
-        let (changes, behind) = taken.unwrap_or_default();
-        // All of them are in somebody's hands, and there are others behind.
-        if changes < limit || behind < changes || limit == i64::MAX {
-            break (changes, behind);
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let looks = std::iter::successors(Some(limit), |looked: &i64| Some(looked.saturating_mul(FURTHER)));
+    let (mut changes, mut taken, mut more) = (0, 0, false);
+    for looked in looks.take(LOOKS) {
+        let arguments = [looked.into(), limit.into()];
+        let look = |row: &statement::Row| (row.must::<i64>(1), row.must::<i64>(2));
+        (changes, taken) = statement::row(&vectorizer.statements.take_in, &arguments, look).unwrap_or_default();
+        // Else most of them are in somebody's hands, and there may be others behind.
+        more = taken >= limit / 2 && changes >= looked || taken >= limit;
+        if more || changes < looked {
+            break;
         }
-        limit = limit.saturating_mul(FURTHER);
-    };
-    let is_slow = is_large || behind > 0;
-    let worth = PER_CHANGE * u32::try_from(changes - behind).unwrap_or(u32::MAX);
+    }
+    let left_behind = taken < changes;
+    let is_slow = is_large || left_behind;
+    let worth = PER_CHANGE * u32::try_from(taken).unwrap_or(u32::MAX);
     TakenIn {
-        more: changes >= limit,
-        left_behind: behind > 0,
-        is_full_of_dead: is_large && changes < limit && behind == 0,
+        more,
+        left_behind,
+        is_full_of_dead: is_large && !more && !left_behind,
         wasted: if is_slow {
             began.elapsed().saturating_sub(worth)
         } else {
