@@ -219,17 +219,18 @@ pub fn untake(vectorizer: &Vectorizer, numbers: &[i64], lease: i64) {
     statement::run(&vectorizer.statements.untake, &arguments);
 }
 
-/// The document of a row that there was no room for when it was taken, and the columns that the template names; `None` when
-/// the row is gone, or its document.
-pub fn read(vectorizer: &Vectorizer, item: &Item) -> Option<(Content, Value)> {
+/// Documents that there was no room for when they were taken, and the columns that the template names, by their places in the
+/// queue; without those whose rows are gone, or have no document any more.
+pub fn read(vectorizer: &Vectorizer, numbers: Vec<i64>) -> HashMap<i64, (Content, Value)> {
     let read = |row: &statement::Row| {
         let content = row
-            .get(1)
+            .get(2)
             .map(Content::Text)
-            .or_else(|| row.get(2).map(Content::Bytes))?;
-        Some((content, row.must::<JsonB>(3).0))
+            .or_else(|| row.get(3).map(Content::Bytes))?;
+        Some((row.must::<i64>(1), (content, row.must::<JsonB>(4).0)))
     };
-    statement::row(&vectorizer.statements.read, &[item.number.into()], read).flatten()
+    let rows = statement::rows(&vectorizer.statements.read, &[numbers.into()], read);
+    rows.into_iter().flatten().collect()
 }
 
 /// How long until a document may be taken; `None` when the queue is empty.

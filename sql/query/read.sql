@@ -1,2 +1,4 @@
--- A document that there was no room for when it was taken.
-SELECT {document_text}, {document_bytes}, {row} FROM {source} s JOIN {queue} q ON {source_is_item} WHERE q.item = $1
+-- The documents $1, which there was no room for when they were taken.
+SELECT q.item, {document_text}, {document_bytes}, {row}
+FROM {queue} q JOIN {source} s ON {source_is_item}
+WHERE q.item = ANY ($1)

@@ -131,7 +131,7 @@ impl Worker {
                 continue;
             };
             match step {
-                Step::Read => batch.into_iter().for_each(|(number, flight)| self.read(number, flight)),
+                Step::Read => self.read(&vectorizer, batch),
                 Step::Compare => self.compare(&vectorizer, batch),
                 Step::Stash => batch
                     .into_iter()
@@ -174,29 +174,26 @@ impl Worker {
         full
     }
 
-    /// Reads a document that was left in its row, now that there is memory for it.
-    fn read(&mut self, number: u64, mut flight: Flight) {
-        let (remembered, memory) = match flight.stage {
-            Stage::Reading { remembered, memory } => (remembered, memory),
-            stage => {
-                drop(stage);
-                unreachable!("a batch is made of documents that wait for the same step")
+    /// Reads documents that were left in their rows, now that there is memory for them.
+    fn read(&mut self, vectorizer: &Arc<Vectorizer>, batch: Batch) {
+        let numbers = batch.iter().map(|(_, flight)| flight.item.number).collect();
+        let read = transaction::run(|| transaction::acting_as(vectorizer.owner, || queue::read(vectorizer, numbers)));
+        let mut rows = match read {
+            Ok(rows) => rows,
+            // One that cannot be read must not hold up the others.
+            Err(aborted) if batch.len() > 1 && !error::is_lock_conflict(&aborted) => {
+                return batch.into_iter().for_each(|one| self.read(vectorizer, vec![one]));
             }
+            Err(aborted) => return self.refused(vectorizer, &aborted, batch),
         };
-        let vectorizer = Arc::clone(&flight.vectorizer);
-        let read =
-            transaction::run(|| transaction::acting_as(vectorizer.owner, || queue::read(&vectorizer, &flight.item)));
-        match read {
-            Ok(read) => {
+        for (number, mut flight) in batch {
+            if let Stage::Reading { remembered, memory } = flight.stage {
                 let Memory { columns, document, .. } = memory;
                 flight.memory.columns = columns;
-                flight.stage = self.prepare(number, &vectorizer, read, remembered, document);
-                self.flights.insert(number, flight);
+                let row = rows.remove(&flight.item.number);
+                flight.stage = self.prepare(number, vectorizer, row, remembered, document);
             }
-            Err(aborted) => {
-                flight.stage = Stage::Reading { remembered, memory };
-                self.refused(&vectorizer, &aborted, vec![(number, flight)]);
-            }
+            self.flights.insert(number, flight);
         }
     }
 
@@ -361,7 +358,11 @@ impl Worker {
             }
             None
         } else {
-            let failure = error::from_database(aborted, pipeline::Step::Writing);
+            let step = match batch.first().map(|(_, flight)| &flight.stage) {
+                Some(Stage::Reading { .. }) => pipeline::Step::Loading,
+                _ => pipeline::Step::Writing,
+            };
+            let failure = error::from_database(aborted, step);
             let stale = self.may_be_stale(vectorizer.id, &failure);
             (!stale).then_some(failure)
         };
