@@ -635,14 +635,16 @@ fn state_unreadable_row_fails_alone() {
     assert_eq!(notes.cluster.value(said), "2:loading 3:loading");
 }
 
-/// Pages with a column of a type that the database reads by a function of the user: out of memory for bad ones, and in
-/// conflict for others.
+/// Pages with a column of a type that the database reads by a function of the user: out of memory for bad ones, whose looks
+/// are counted, and in conflict for others.
 fn create_pages(database: &Database, retries: u32) {
     database.execute(&format!(
-        "CREATE TYPE quality AS ENUM ('good', 'bad', 'in conflict');
+        "CREATE SEQUENCE looks;
+         CREATE TYPE quality AS ENUM ('good', 'bad', 'in conflict');
          CREATE FUNCTION shown(quality) RETURNS json LANGUAGE plpgsql IMMUTABLE AS $$
          BEGIN
              IF $1 = 'bad' THEN
+                 PERFORM nextval('public.looks');
                  RAISE 'no room for it' USING ERRCODE = '53200';
              ELSIF $1 = 'in conflict' THEN
                  RAISE 'somebody has it' USING ERRCODE = '40001';
@@ -672,6 +674,18 @@ fn unreadable_documents_are_taken_more_and_more_rarely() {
     assert_eq!(lines(&notes.cluster, "cannot take documents"), 1);
     let tried = "SELECT string_agg(attempts::text, ' ' ORDER BY id) FROM ai._vectorizer_q_2";
     notes.cluster.wait_for("they are given back", tried, "0 0");
+    // A commit has them looked at before, which is no refusal more.
+    for id in 3..=12 {
+        let looks = || notes.cluster.value("SELECT last_value FROM looks");
+        let before = looks();
+        notes
+            .cluster
+            .execute(&format!("INSERT INTO page VALUES ({id}, 'more', 'bad')"));
+        wait_until("it is looked at", DEADLINE, looks, |now| *now != before);
+    }
+    let occurrences = notes.cluster.value("SELECT occurrences FROM ai._vectorizer_errors");
+    assert!(occurrences.parse::<u32>().unwrap() < 10, "{occurrences} occurrences");
+    notes.cluster.execute("DELETE FROM page WHERE id > 2");
     // After a minute or two, one pays for all.
     notes
         .cluster

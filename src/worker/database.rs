@@ -259,6 +259,7 @@ impl Worker {
                 paused_until: vectorizer.paused.map(|wait| now + wait),
                 // The worker before may have left for as long as it was to wait.
                 refusals: vectorizer.refusals.min(MOST_REFUSALS),
+                refused_until: None,
                 conflict_at: None,
                 is_held_up: false,
                 has_notes: vectorizer.has_notes,

@@ -234,6 +234,7 @@ impl Worker {
                 // Not before they are read, too: what can be taken but not read would be tried every second for ever.
                 if takes_in {
                     self.stations[index].refusals = 0;
+                    self.stations[index].refused_until = None;
                 }
                 let mine = |flight: &Flight| flight.vectorizer.id == vectorizer.id;
                 let is_over = dry && !self.flights.values().any(mine);
@@ -270,6 +271,11 @@ impl Worker {
             Class::Configuration => self.pause_vectorizer(vectorizer, &failure),
             Class::Transient | Class::Throttled { .. } | Class::Permanent | Class::Unknown => {
                 let station = &mut self.stations[index];
+                let now = Instant::now();
+                if let Some(until) = station.refused_until.filter(|until| *until > now) {
+                    station.look_at = Some(until);
+                    return;
+                }
                 if station.refusals == 0 {
                     log!(
                         "ai: cannot take documents of vectorizer {}: {}",
@@ -279,7 +285,8 @@ impl Worker {
                 }
                 station.refusals = (station.refusals + 1).min(MOST_REFUSALS);
                 station.has_notes = true;
-                let again = Instant::now() + retry::backoff(station.refusals, rand::random());
+                let again = now + retry::backoff(station.refusals, rand::random());
+                station.refused_until = Some(again);
                 station.look_at = Some(again);
                 if takes_in {
                     // A key that the queue refuses keeps no document of the queue waiting.

@@ -73,13 +73,13 @@ impl Worker {
         read: impl Fn(&Services, &[i64]) -> Result<Read, Aborted>,
     ) -> Result<(), (Aborted, Vec<i64>)> {
         let mut unread: Vec<(Item, Aborted)> = Vec::new();
-        let (mut some_are_read, mut left) = (false, numbers);
+        let (mut some_are_read, mut in_vain, mut left) = (false, 0, numbers);
         let rest = |unread: &[(Item, Aborted)], left: &[i64]| {
             let unread = unread.iter().map(|(item, _)| item.number);
             unread.chain(left.iter().copied()).collect()
         };
         while let [number, others @ ..] = left
-            && (some_are_read || unread.len() < MOST_UNREAD)
+            && (some_are_read || in_vain < MOST_UNREAD)
         {
             let aborted = match read(&self.services, &[*number]) {
                 Ok(read) => {
@@ -90,6 +90,7 @@ impl Worker {
                 Err(aborted) if is_of_a_row(&aborted) || may_pass(&aborted) => aborted,
                 Err(aborted) => return Err((aborted, rest(&unread, left))),
             };
+            in_vain += usize::from(!is_of_a_row(&aborted));
             let blindly = || queue::taken_blindly(vectorizer, *number, lease);
             match transaction::run(|| transaction::acting_as(vectorizer.owner, blindly)) {
                 Ok(Some(item)) if is_of_a_row(&aborted) || item.attempts > 1 => {
@@ -150,12 +151,13 @@ impl Worker {
         let number = self.next_flight;
         let (document, columns) = (item.document.take(), std::mem::take(&mut item.columns));
         let is_remembered = remembered.is_some();
-        let stage = match (document, item.size) {
-            (None, Some(size)) => match self.services.check_columns(item.columns_size) {
-                Ok(()) => self.queue_for_memory(number, (size, item.columns_size), remembered),
-                Err(failure) => Stage::failed(failure),
-            },
-            (document, _) => {
+        let too_long = item
+            .size
+            .and_then(|_| self.services.check_columns(item.columns_size).err());
+        let stage = match (too_long, document, item.size) {
+            (Some(failure), ..) => Stage::failed(failure),
+            (None, None, Some(size)) => self.queue_for_memory(number, (size, item.columns_size), remembered),
+            (None, document, _) => {
                 let document = document.map(|document| (document, columns));
                 self.prepare(number, vectorizer, document, remembered, memory.document.take())
             }

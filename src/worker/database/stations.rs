@@ -30,6 +30,8 @@ pub(super) struct Station {
     pub(super) paused_until: Option<Instant>,
     /// How often in a row the database has refused to have its documents taken, for another reason than a lock.
     pub(super) refusals: u32,
+    /// Until when it waits since the last of them. A commit has its queue looked at before: a refusal then says nothing new.
+    pub(super) refused_until: Option<Instant>,
     /// When a lock of a user was last in the way of its documents.
     pub(super) conflict_at: Option<Instant>,
     /// For so long that they were given back: one at a time, until one is written.
