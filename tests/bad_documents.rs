@@ -347,7 +347,7 @@ fn a_hanging_object_is_given_time_and_then_tried_again() {
 
 #[test]
 fn an_object_that_never_answers_is_tried_as_often_as_the_user_says() {
-    let scene = Scene::start_with(|options| restless(options).setting("ai.loading_timeout", "200ms"));
+    let scene = Scene::start_with(|options| restless(options).setting("ai.loading_timeout", "1s"));
     scene.s3.answer("hanging.txt", Answer::Hang);
     let hanging = scene.s3.put("hanging.txt", "It took a while.");
     scene.create_document_table();
