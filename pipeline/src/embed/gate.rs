@@ -145,16 +145,16 @@ impl Drop for Pass {
 impl Gate {
     fn new(allowance: Allowance, most: usize, mark: impl Fn(&str) -> Mark) -> Gate {
         // Who is allowed another number has a budget of its own: a change takes effect at once.
-        let budget = |limit: Option<u32>, what: &str| {
-            limit.map(|limit| Pace::per_minute(limit, mark(&format!("{limit} {what} per minute"))))
+        let budget = |limit: Option<u32>, what: &str, of: fn(u32, Mark) -> Pace| {
+            limit.map(|limit| of(limit, mark(&format!("{limit} {what} per minute"))))
         };
         Gate {
             state: Arc::new(Mutex::new(State {
                 limiter: Limiter::new(most),
                 pause: mark("pause"),
                 refusal: Arc::new(Refusal::of_others()),
-                requests: budget(allowance.requests_per_minute, "requests"),
-                tokens: budget(allowance.tokens_per_minute, "tokens"),
+                requests: budget(allowance.requests_per_minute, "requests", Pace::of_requests),
+                tokens: budget(allowance.tokens_per_minute, "tokens", Pace::of_tokens),
                 limited: None,
             })),
             freed: Arc::default(),
@@ -366,8 +366,8 @@ mod tests {
             "who comes later has no other"
         );
         // Another number is another budget of requests; that of tokens has eight left.
-        assert!(matches!(gate(40).look(now, 9), Entry::Paused(_)));
-        assert!(matches!(gate(40).look(now, 8), Entry::Open(_)));
+        assert!(matches!(gate(40).look(now, 4), Entry::Open(_)));
+        assert!(matches!(gate(40).look(now, 1), Entry::Paused(_)), "less than half");
     }
 
     #[test]
@@ -378,11 +378,12 @@ mod tests {
             tokens_per_minute: Some(100),
         };
         let gate = Gates::default().of("http://a", None, allowance, 4);
-        assert!(matches!(gate.look(now, 10), Entry::Open(_)));
+        assert!(matches!(gate.look(now, 6), Entry::Open(_)));
         for _ in 0..5 {
             assert!(matches!(gate.look(now, 1), Entry::Paused(_)));
         }
-        assert!(matches!(gate.look(now, 0), Entry::Open(_)));
+        // The token that was missing has come, and no other request.
+        assert!(matches!(gate.look(now + Duration::from_secs(1), 1), Entry::Open(_)));
     }
 
     #[test]
@@ -400,7 +401,7 @@ mod tests {
         let Entry::Paused(until) = gate.look(now, 3) else {
             panic!("the tokens are spent")
         };
-        assert_eq!((until - now).as_secs(), 2, "three tokens, of ninety in a minute");
+        assert_eq!((until - now).as_secs(), 3, "five tokens, of 85 in a minute");
         assert_eq!(
             (gate.limited_until(now), gate.limited_until(until)),
             (Some(until), None)
