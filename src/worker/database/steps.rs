@@ -432,6 +432,7 @@ impl Worker {
                 continue;
             }
             if let Some(station) = self.station_mut(vectorizer.id) {
+                station.has_stash = true;
                 station.is_held_up |= is_in_the_way;
                 if station.is_held_up {
                     station.look_at = Some(now + PATIENCE);
