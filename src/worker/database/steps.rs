@@ -479,7 +479,8 @@ impl Worker {
             });
             if hold == Hold::Ours {
                 stash::put(vectorizer, item.number, &paid.keys, &paid.vectors);
-                if decision == Decision::GiveUp {
+                // Unless it has changed, and is in the queue.
+                if decision == Decision::GiveUp && note {
                     stash::keep_given_up(vectorizer, item);
                 }
             }
