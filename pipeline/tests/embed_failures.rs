@@ -263,6 +263,17 @@ async fn a_forbidden_input_fails_one_document_and_is_no_fault_of_the_key() {
 }
 
 #[tokio::test]
+async fn a_forbidden_input_is_no_fault_of_the_key_where_base64_is_not_known() {
+    let provider = Provider::start();
+    let refusal = r#"{"error":{"message":"unsupported value","param":"encoding_format"}}"#;
+    provider.behave_times(1, answer(403, "{}"));
+    provider.behave_times(1, answer(400, refusal));
+    let error = in_time(embedder(&provider).embed(texts(1, "a"))).await.unwrap_err();
+    assert!(matches!(error, Error::Forbidden(_)), "{error}");
+    assert_eq!(provider.counts().requests, 3);
+}
+
+#[tokio::test]
 async fn nobody_is_blamed_for_a_403_while_the_provider_fails() {
     let provider = Provider::start();
     let embedder = embedder(&provider);

@@ -162,17 +162,7 @@ impl Client {
     /// The vectors of the texts, in their order, each of the configured length. Their numbers may still be infinite or
     /// NaN: that concerns one text, not the request. With them, what is left of the provider's limits.
     pub async fn embed(&self, texts: &[&str], cut: bool) -> Result<(Vec<Vec<f32>>, Quota), Trouble> {
-        let only_floats = self.only_floats.load(Ordering::Relaxed);
-        let request = |only_floats| Request {
-            texts,
-            cut,
-            only_floats,
-        };
-        match self.ask(request(only_floats)).await {
-            Err(Trouble::Rejected(refusal)) if !only_floats && refusal.mentions("encoding_format") => {
-                self.only_floats.store(true, Ordering::Relaxed);
-                self.ask(request(true)).await
-            }
+        match self.ask(texts, cut).await {
             Err(Trouble::Failed(Error::Refused { refusal, hint })) if refusal.is_forbidden() => {
                 Err(self.blame(refusal, hint).await)
             }
@@ -184,12 +174,7 @@ impl Client {
     /// filter in front of a provider to one text, which must hold up no other. Nothing in it tells the two apart, so another
     /// text is sent, for the price of one token.
     async fn blame(&self, refusal: Arc<Refusal>, hint: String) -> Trouble {
-        let request = Request {
-            texts: &[HARMLESS],
-            cut: false,
-            only_floats: self.only_floats.load(Ordering::Relaxed),
-        };
-        match self.ask(request).await {
+        match self.ask(&[HARMLESS], false).await {
             Ok(_) => Trouble::Rejected(refusal),
             // Nobody knows yet.
             Err(trouble @ (Trouble::Throttled { .. } | Trouble::Busy { .. })) => trouble,
@@ -198,7 +183,24 @@ impl Client {
         }
     }
 
-    async fn ask(&self, request: Request<'_>) -> Result<(Vec<Vec<f32>>, Quota), Trouble> {
+    /// The answer to a request, and to a second one without what the server does not know.
+    async fn ask(&self, texts: &[&str], cut: bool) -> Result<(Vec<Vec<f32>>, Quota), Trouble> {
+        let request = |only_floats| Request {
+            texts,
+            cut,
+            only_floats,
+        };
+        let only_floats = self.only_floats.load(Ordering::Relaxed);
+        match self.exchange(request(only_floats)).await {
+            Err(Trouble::Rejected(refusal)) if !only_floats && refusal.mentions("encoding_format") => {
+                self.only_floats.store(true, Ordering::Relaxed);
+                self.exchange(request(true)).await
+            }
+            answered => answered,
+        }
+    }
+
+    async fn exchange(&self, request: Request<'_>) -> Result<(Vec<Vec<f32>>, Quota), Trouble> {
         let texts = request.texts;
         let body = Bytes::from(self.protocol.write(&request));
         let sent = Instant::now();
