@@ -5,8 +5,6 @@ use std::time::{Duration, Instant};
 use super::ledger::Mark;
 
 const MINUTE: f64 = 60.0;
-/// Waits are computed up to this.
-const GREATEST_WAIT: Duration = Duration::from_secs(60 * 60);
 /// Those who wait for the same moment come up to this later, so that nobody is always the first.
 const SPREAD: Duration = Duration::from_millis(100);
 
@@ -58,7 +56,8 @@ impl Pace {
         let clock = self.full_at.clock;
         let moment = clock.moment(now);
         let rest = self.microseconds(self.capacity - self.threshold);
-        let cost = self.microseconds(need);
+        // A limit of a minute can say nothing of more than a minute: one huge text stops nobody for longer.
+        let cost = self.microseconds(need.min(MINUTE * self.per_second));
         let is_there = |full_at: u64| full_at.saturating_sub(rest) <= moment;
         let before = self.full_at.update(|full_at| {
             if is_there(full_at) {
@@ -70,8 +69,7 @@ impl Pace {
         if is_there(before) {
             return Ok(());
         }
-        let due = clock.instant(before - rest).min(now + GREATEST_WAIT);
-        Err(due + SPREAD.mul_f64(rand::random()))
+        Err(clock.instant(before - rest) + SPREAD.mul_f64(rand::random()))
     }
 
     /// Takes back what was [spent](Pace::spend) a moment ago, for nothing.
@@ -202,13 +200,13 @@ mod tests {
 
     #[test]
     fn nobody_waits_for_ever() {
-        let now = Instant::now();
-        let mut budget = Pace::of_tokens(1, Mark::new(Clock::new(), None));
-        assert_eq!(budget.spend(now, 1e300), Ok(()), "more than the whole of it");
-        assert!(
-            budget
-                .spend(now, 1.0)
-                .is_err_and(|due| due <= now + GREATEST_WAIT + SPREAD)
-        );
+        for (limit, need) in [(1, 1e300), (100_000, 25e6)] {
+            let now = Instant::now();
+            let mut budget = Pace::of_tokens(limit, Mark::new(Clock::new(), None));
+            assert_eq!(budget.spend(now, need), Ok(()), "more than the whole of it");
+            let due = budget.spend(now, 1.0).expect_err("all of it is spent");
+            assert!(due <= now + WINDOW + SPREAD, "{limit}: {:?}", due - now);
+            assert_eq!(budget.spend(due, 1.0), Ok(()));
+        }
     }
 }
