@@ -69,6 +69,24 @@ fn a_failed_request_costs_no_other_one() {
     }
 }
 
+/// Whatever refuses the note.
+#[test]
+fn a_failure_that_cannot_be_noted_costs_no_other_request() {
+    let scene = start_with(|options| options);
+    scene.cluster.execute(
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
+         $$ BEGIN RAISE EXCEPTION 'no space left' USING ERRCODE = 'disk_full'; END $$;
+         CREATE TRIGGER refuse BEFORE INSERT ON ai._vectorizer_errors FOR EACH ROW EXECUTE FUNCTION refuse()",
+    );
+    scene.provider.behave_times(1, Behaviour::ServerError);
+    scene
+        .provider
+        .behave_times(2, Behaviour::Slow(Duration::from_millis(500)));
+    add(&scene);
+    let put_aside = format!("SELECT count(*) BETWEEN 1 AND {LINES} - 1 FROM ai._vectorizer_stash");
+    scene.cluster.wait_for("vectors are put aside", &put_aside, "t");
+}
+
 /// A document that was given up because of one line.
 fn give_up(idle_timeout: &str) -> Scene {
     let scene = start_with(|options| options.setting("ai.idle_timeout", idle_timeout));

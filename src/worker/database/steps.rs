@@ -520,6 +520,15 @@ impl Worker {
                     vectorizer.name,
                     aborted.message
                 );
+                // What kept the failure from being noted may be nothing to its vectors.
+                let put = || stash::put(vectorizer, item.number, &paid.keys, &paid.vectors);
+                if let Err(aborted) = transaction::run(put) {
+                    log!(
+                        "ai: cannot put vectors of vectorizer {} aside: {}",
+                        vectorizer.name,
+                        aborted.message
+                    );
+                }
             }
         }
         if flight.suspect {
