@@ -4,6 +4,7 @@
 //! waits for anything.
 
 mod claims;
+mod failures;
 mod indexes;
 mod reads;
 mod stations;

@@ -1,0 +1,240 @@
+//! What becomes of documents that could not be done: they wait, are given back, or fail.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ai_pipeline::error as pipeline;
+use ai_pipeline::retry::{self, Decision};
+use pgrx::prelude::*;
+
+use super::steps::{BATCH, Batch};
+use super::{BUSY, PATIENCE, Worker};
+use crate::catalog::{self, Vectorizer};
+use crate::queue::{self, Hold};
+use crate::transaction::Aborted;
+use crate::worker::flight::{Flight, Stage};
+use crate::{error, stash, transaction};
+
+/// How long until the next try of a document whose row a user has kept locked for long; a change of it ends the wait.
+const LONG: Duration = Duration::from_secs(30);
+
+impl Worker {
+    /// The database did not do a step: later, if a lock was in the way, else the documents have failed.
+    pub(super) fn refused(&mut self, vectorizer: &Vectorizer, aborted: &Aborted, batch: Batch) {
+        let now = Instant::now();
+        let in_the_way = error::is_lock_conflict(aborted);
+        let failure = if in_the_way {
+            if let Some(station) = self.station_mut(vectorizer.id) {
+                station.conflict_at = Some(now);
+            }
+            // Whoever locks a table is in the way of all its documents: the lock is not waited for with each of them.
+            let others = self.flights.values_mut();
+            for flight in others.filter(|flight| flight.vectorizer.id == vectorizer.id) {
+                flight.not_before = flight.not_before.max(now + BUSY);
+                if flight.stage.next_step().is_some() {
+                    flight.put_off.get_or_insert(now);
+                }
+            }
+            None
+        } else {
+            let step = match batch.first().map(|(_, flight)| &flight.stage) {
+                Some(Stage::Reading { .. }) => pipeline::Step::Loading,
+                _ => pipeline::Step::Writing,
+            };
+            let failure = error::from_database(aborted, step);
+            let stale = self.may_be_stale(vectorizer.id, &failure);
+            (!stale).then_some(failure)
+        };
+        if failure.is_some() {
+            keep_vectors(vectorizer, || put_aside(vectorizer, &batch));
+        }
+        for (number, mut flight) in batch {
+            match &failure {
+                Some(failure) => flight.stage = Stage::failed(failure.clone()),
+                None if in_the_way => flight.wait_for_a_lock(now, BUSY),
+                None => flight.not_before = now + BUSY,
+            }
+            self.flights.insert(number, flight);
+        }
+    }
+
+    /// Gives documents back that a lock of a user has kept from being written for long: the places and the memory that they
+    /// take are others', too. Their vectors wait in the stash.
+    pub(super) fn give_back(&mut self) {
+        let now = Instant::now();
+        let long = |flight: &Flight| {
+            let since = flight.put_off.filter(|_| flight.stage.next_step().is_some());
+            // What nobody else would know: which texts were cut, and the vectors of a portion.
+            let is_irreplaceable = match &flight.stage {
+                Stage::Writing { draft, .. } => !draft.cut.is_empty(),
+                Stage::Stashing { .. } => true,
+                _ => false,
+            };
+            !is_irreplaceable && since.is_some_and(|since| now.saturating_duration_since(since) >= PATIENCE)
+        };
+        let mut held_up: HashMap<i32, Vec<u64>> = HashMap::new();
+        for (&number, flight) in self.flights.iter().filter(|(_, flight)| long(flight)) {
+            held_up.entry(flight.vectorizer.id).or_default().push(number);
+        }
+        for numbers in held_up.values().flat_map(|numbers| numbers.chunks(BATCH)) {
+            let remove = |number: &u64| self.flights.remove(number).map(|flight| (*number, flight));
+            let batch: Batch = numbers.iter().filter_map(remove).collect();
+            let Some(vectorizer) = batch.first().map(|(_, flight)| Arc::clone(&flight.vectorizer)) else {
+                continue;
+            };
+            let is_in_the_way = self
+                .station(vectorizer.id)
+                .is_some_and(|station| station.is_in_the_way(now));
+            // One at a time finds out when a table is free again. Of rows that a user has locked, each has to.
+            let after = if is_in_the_way { PATIENCE } else { LONG };
+            let given_back = transaction::run(|| {
+                put_aside(&vectorizer, &batch);
+                transaction::acting_as(vectorizer.owner, || {
+                    for (_, flight) in &batch {
+                        queue::release(&vectorizer, &flight.item, after, false);
+                    }
+                });
+            });
+            if given_back.is_err() {
+                // The queue is locked, too: they stay.
+                for (number, mut flight) in batch {
+                    flight.put_off = Some(now);
+                    self.flights.insert(number, flight);
+                }
+                continue;
+            }
+            if let Some(station) = self.station_mut(vectorizer.id) {
+                station.has_stash = true;
+                station.is_held_up |= is_in_the_way;
+                if station.is_held_up {
+                    station.look_at = Some(now + PATIENCE);
+                }
+            }
+            self.look_again(vectorizer.id, after);
+        }
+    }
+
+    /// Does with a failed document what the class of the failure says.
+    pub(super) fn settle(&mut self, number: u64, mut flight: Flight) {
+        let Stage::Settling { failure, paid } = &flight.stage else {
+            unreachable!("a batch is made of documents that wait for the same step")
+        };
+        let (vectorizer, item, failure) = (Arc::clone(&flight.vectorizer), &flight.item, failure.clone());
+        let vectorizer = &*vectorizer;
+        let retries = retry::retries(failure.step, vectorizer.config.loading.retries());
+        // Each step has tries of its own: an outage of the provider leaves a document its second try at loading.
+        let failures = match item.attempts {
+            0 | 1 => 0,
+            _ => transaction::run(|| catalog::failures(vectorizer.id, failure.step, &item.primary_key))
+                .unwrap_or(u32::MAX),
+        };
+        let attempts = item.attempts.min(failures.saturating_add(1));
+        let decision = retry::after_failure(failure.class, attempts, retries, rand::random());
+        let settled = transaction::run(|| {
+            let (hold, note) = transaction::acting_as(vectorizer.owner, || {
+                let hold = queue::hold_item(vectorizer, item);
+                let note = hold == Hold::Ours
+                    && match decision {
+                        Decision::Again { after, counted } => {
+                            queue::release(vectorizer, item, after, counted);
+                            counted
+                        }
+                        Decision::Pause => {
+                            queue::release(vectorizer, item, Duration::ZERO, false);
+                            false
+                        }
+                        Decision::GiveUp => {
+                            queue::give_up(vectorizer, item.number, item.lease, Some(item.version), &failure)
+                        }
+                    };
+                (hold, note)
+            });
+            if hold == Hold::Ours {
+                stash::put(vectorizer, item.number, &paid.keys, &paid.vectors);
+                // Unless it has changed, and is in the queue.
+                if decision == Decision::GiveUp && note {
+                    stash::keep_given_up(vectorizer, item);
+                }
+            }
+            if note {
+                catalog::record_error(
+                    vectorizer.id,
+                    Some(&vectorizer.config),
+                    Some(&item.primary_key),
+                    &failure,
+                );
+            }
+            hold
+        });
+        if let Some(station) = self.station_mut(vectorizer.id) {
+            station.has_notes = true;
+            station.has_stash = true;
+        }
+        match settled {
+            Ok(Hold::Busy) => {
+                flight.wait_for_a_lock(Instant::now(), BUSY);
+                self.flights.insert(number, flight);
+                return;
+            }
+            Ok(_) => (),
+            Err(aborted) if error::is_lock_conflict(&aborted) => {
+                return self.refused(vectorizer, &aborted, vec![(number, flight)]);
+            }
+            Err(aborted) if self.may_be_stale(vectorizer.id, &error::from_database(&aborted, failure.step)) => {
+                flight.not_before = Instant::now() + BUSY;
+                self.flights.insert(number, flight);
+                return;
+            }
+            // The lease runs out, and the document is taken again.
+            Err(aborted) => {
+                log!(
+                    "ai: cannot note a failed document of vectorizer {}: {}",
+                    vectorizer.name,
+                    aborted.message
+                );
+                keep_vectors(vectorizer, || {
+                    stash::put(vectorizer, item.number, &paid.keys, &paid.vectors);
+                });
+            }
+        }
+        if flight.suspect {
+            self.suspects.insert(vectorizer.id);
+        }
+        match decision {
+            Decision::Again { after, counted: true } => self.look_again(vectorizer.id, after),
+            // Throttled: no document of this vectorizer fares better before then.
+            Decision::Again { after, counted: false } => {
+                if let Some(station) = self.station_mut(vectorizer.id) {
+                    station.look_at = Some(Instant::now() + after);
+                }
+            }
+            Decision::Pause => self.pause_vectorizer(vectorizer, &failure),
+            Decision::GiveUp => self.look_again(vectorizer.id, Duration::ZERO),
+        }
+    }
+}
+
+/// Has vectors put aside in a transaction of their own. Whatever kept a document from being written, or its failure from being
+/// noted, may be nothing to them, or in their way as well.
+fn keep_vectors(vectorizer: &Vectorizer, put: impl FnOnce()) {
+    if let Err(aborted) = transaction::run(put) {
+        log!(
+            "ai: cannot put vectors of vectorizer {} aside: {}",
+            vectorizer.name,
+            aborted.message
+        );
+    }
+}
+
+/// Puts vectors aside that wait to be written, or for a failure to be noted.
+fn put_aside(vectorizer: &Vectorizer, batch: &Batch) {
+    for (_, flight) in batch {
+        if let Stage::Settling { paid, .. } = &flight.stage {
+            stash::put(vectorizer, flight.item.number, &paid.keys, &paid.vectors);
+        } else if let Some((draft, vectors)) = flight.stage.unwritten() {
+            let keys = draft.keys_of(&draft.plan.embed, &vectorizer.config.embedding);
+            stash::put(vectorizer, flight.item.number, &keys, vectors);
+        }
+    }
+}
