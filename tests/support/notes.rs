@@ -214,6 +214,17 @@ pub fn wait_for_errors(database: &Database, expected: &[&str]) {
     );
 }
 
+/// Waits until these have failed for good, as [`failed`] says them.
+#[track_caller]
+pub fn wait_for_failed(database: &Database, expected: &[&str]) {
+    wait_until(
+        "the failed queue",
+        DEADLINE,
+        || failed(database),
+        |failed| failed == expected,
+    );
+}
+
 /// Waits until the worker has nothing in flight.
 #[track_caller]
 pub fn wait_for_landing(database: &Database) {
