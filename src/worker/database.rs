@@ -169,14 +169,15 @@ impl Worker {
             }
             // First: after a long step, what is in our hands must not pass for what nobody holds.
             self.renew();
-            self.claim();
+            let took_all_it_could = self.claim();
             self.take_in();
             self.watch_indexes();
             self.report();
             if self.is_idle() && self.leave() {
                 super::end(0);
             }
-            if !more {
+            // While the threads prepare what was taken, the next are taken.
+            if !more && !took_all_it_could {
                 self.bridge.wait(self.pause());
             }
         }
@@ -254,6 +255,7 @@ impl Worker {
                     Schedule::In(wait) => Some(now + wait),
                     Schedule::Never => None,
                 },
+                is_dry: false,
                 take_in_at: Some(now),
                 intake_not_before: now,
                 at_times: vectorizer.schedule != Schedule::AtOnce,

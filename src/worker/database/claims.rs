@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ai_pipeline::config::Processing;
+use ai_pipeline::config::{Loading, Processing};
 use ai_pipeline::error::{Class, Failure, Step};
 use ai_pipeline::retry;
 use pgrx::prelude::*;
@@ -83,10 +83,12 @@ impl Worker {
     ///
     /// Suspects fly without others, which a death would make suspects, too. Where there is always something else to do, it
     /// waits for them from time to time.
-    pub(super) fn claim(&mut self) {
+    ///
+    /// True if as many of one were taken as might be, and there is still memory for more: more may wait.
+    pub(super) fn claim(&mut self) -> bool {
         if self.flights.values().any(|flight| flight.suspect) {
             self.suspects_flew = Instant::now();
-            return;
+            return false;
         }
         let now = Instant::now();
         let may_fly = |station: &Station| {
@@ -97,14 +99,15 @@ impl Worker {
         };
         let is_their_turn = self.suspects_flew.elapsed() >= OTHERS && self.stations.iter().any(may_fly);
         if is_their_turn && !self.flights.is_empty() {
-            return;
+            return false;
         }
+        let mut took_all_it_could = false;
         let (stations, first) = (self.stations.len(), self.turn);
         for step in 0..stations {
             let index = (first + step) % stations;
             let room = self.settings.max_documents_in_flight.saturating_sub(self.flights.len());
             if room == 0 || !self.services.has_room() || self.flights.values().any(|flight| flight.suspect) {
-                return;
+                break;
             }
             let station = &self.stations[index];
             if is_their_turn && !self.suspects.contains(&station.vectorizer.id) {
@@ -133,14 +136,20 @@ impl Worker {
                     .min(CLAIM)
             };
             if limit > 0 {
+                let before = self.flights.len();
                 self.claim_from(index, &vectorizer, limit, is_their_turn);
+                // How much memory a document behind a URI takes is not known before it is on the way.
+                took_all_it_could |=
+                    self.flights.len() >= before + limit && matches!(vectorizer.config.loading, Loading::Column { .. });
                 // Also when it has taken all the room there was: the others come first where the next one is free.
                 self.turn = (index + 1) % stations;
             }
         }
+        took_all_it_could
     }
 
     fn claim_from(&mut self, index: usize, vectorizer: &Arc<Vectorizer>, limit: usize, suspects_first: bool) {
+        self.stations[index].is_dry = false;
         // Privileges and options of its foreign servers may be others than when it was read.
         let (config, owner) = (&vectorizer.config, vectorizer.owner);
         match transaction::run(|| server::of(&config.embedding, &config.loading, owner)) {
@@ -218,7 +227,7 @@ impl Worker {
                 if let Some(taken_in) = taken_in {
                     self.stations[index].took_in(&taken_in);
                 }
-                let dry = numbers.is_empty() && due.is_none_or(|wait| wait > Duration::ZERO);
+                let is_empty = numbers.is_empty() && due.is_none_or(|wait| wait > Duration::ZERO);
                 let refusals = self.stations[index].refusals;
                 if numbers.is_empty() {
                     self.refused.remove(&vectorizer.id);
@@ -236,8 +245,9 @@ impl Worker {
                     self.stations[index].refusals = 0;
                     self.stations[index].refused_until = None;
                 }
+                self.stations[index].is_dry = !more && !taken_in.is_some_and(|taken| taken.more || taken.left_behind);
                 let mine = |flight: &Flight| flight.vectorizer.id == vectorizer.id;
-                let is_over = dry && !self.flights.values().any(mine);
+                let is_over = is_empty && !self.flights.values().any(mine);
                 if is_over && due.is_none() {
                     self.stations[index].is_held_up = false;
                     self.end_pause(index);

@@ -106,6 +106,8 @@ impl Worker {
             }
             if let Some(station) = self.station_mut(vectorizer.id) {
                 station.has_stash = true;
+                // What has changed meanwhile is taken at once.
+                station.is_dry = false;
                 station.is_held_up |= is_in_the_way;
                 if station.is_held_up {
                     station.look_at = Some(now + PATIENCE);
@@ -170,6 +172,8 @@ impl Worker {
         if let Some(station) = self.station_mut(vectorizer.id) {
             station.has_notes = true;
             station.has_stash = true;
+            // What has changed meanwhile is taken at once. And where one succeeds after all, the others are tried again.
+            station.is_dry = false;
         }
         match settled {
             Ok(Hold::Busy) => {

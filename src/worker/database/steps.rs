@@ -8,6 +8,7 @@ use ai_pipeline::embed::Embedded;
 use ai_pipeline::memory::Note;
 use ai_pipeline::plan::Plan;
 
+use super::stations::Station;
 use super::{BUSY, Worker};
 use crate::catalog::{self, DestinationStatements, Vectorizer};
 use crate::destination::Replacement;
@@ -285,6 +286,9 @@ impl Worker {
             Ok(()) => {
                 draft.stashed.get_or_insert_default().extend(keys);
                 drop(vectors);
+                if let Some(station) = self.station_mut(vectorizer.id) {
+                    station.has_stash = true;
+                }
                 flight.memory.vectors = None;
                 flight.stage = self.embed(number, &flight.item, &vectorizer, draft);
                 self.flights.insert(number, flight);
@@ -303,10 +307,10 @@ impl Worker {
             transaction::may_lag();
             write(vectorizer, &batch, has_notes)
         });
-        let holds = match written {
-            Ok(holds) => {
+        let (holds, again) = match written {
+            Ok(written) => {
                 self.lag = Lag::of_last_commit();
-                holds
+                written
             }
             // One document that the database refuses must not hold up the others.
             Err(aborted) if batch.len() > 1 && !error::is_lock_conflict(&aborted) => {
@@ -317,6 +321,11 @@ impl Worker {
             }
             Err(aborted) => return self.refused(vectorizer, &aborted, batch),
         };
+        let slowed = |station: &Station| station.paused_until.is_some() || station.is_held_up;
+        let may_take_more = again
+            || self
+                .station(vectorizer.id)
+                .is_some_and(|station| !station.is_dry || slowed(station));
         if holds.contains(&Hold::Ours)
             && let Some(station) = self.station_mut(vectorizer.id)
         {
@@ -331,12 +340,21 @@ impl Worker {
                 self.flights.insert(number, flight);
             }
         }
-        self.look_again(vectorizer.id, Duration::ZERO);
+        // Also once nothing is left in flight: then it is done for now.
+        if may_take_more
+            || !self
+                .flights
+                .values()
+                .any(|flight| flight.vectorizer.id == vectorizer.id)
+        {
+            self.look_again(vectorizer.id, Duration::ZERO);
+        }
     }
 }
 
-/// The transaction that writes documents, all of which wait for the same step; what became of each.
-fn write(vectorizer: &Vectorizer, batch: &Batch, has_notes: bool) -> Vec<Hold> {
+/// The transaction that writes documents, all of which wait for the same step: what became of each, and whether one goes
+/// another round, as it has changed meanwhile.
+fn write(vectorizer: &Vectorizer, batch: &Batch, has_notes: bool) -> (Vec<Hold>, bool) {
     let items: Vec<&Item> = batch.iter().map(|(_, flight)| &flight.item).collect();
     let unchanged = |(_, flight): &(u64, Flight)| matches!(flight.stage, Stage::Finishing { .. });
     let (holds, again) = transaction::acting_as(vectorizer.owner, || {
@@ -410,7 +428,7 @@ fn write(vectorizer: &Vectorizer, batch: &Batch, has_notes: bool) -> Vec<Hold> {
     if has_notes && holds.contains(&Hold::Ours) {
         catalog::resume(vectorizer.id);
     }
-    holds
+    (holds, !again.is_empty())
 }
 
 /// Writes down what is to be remembered of documents that have just been written, in the same transaction: a memory must
