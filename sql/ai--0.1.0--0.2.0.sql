@@ -107,7 +107,7 @@ $$;
 COMMENT ON FUNCTION ai._obstacle(int4, bool, text, text, timestamptz, timestamptz) IS
     'Why nothing happens for a vectorizer; NULL when nothing is in the way.';
 CREATE OR REPLACE FUNCTION ai._after_ddl() RETURNS event_trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off AS $$
 DECLARE
     concerned int4[];
     everywhere bool;
@@ -224,7 +224,7 @@ END
 $$;
 
 CREATE OR REPLACE FUNCTION ai._after_drop() RETURNS event_trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off AS $$
 DECLARE
     vectorizer record;
     lost record;
@@ -913,7 +913,7 @@ $$;
 -- The validator of a wrapper does not see the type of a server. What was paused for want of a privilege or an option goes on
 -- at once when that is given.
 CREATE FUNCTION ai._after_server() RETURNS event_trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off AS $$
 BEGIN
     PERFORM ai._check_server(w.fdwname::text, s.srvtype, s.srvoptions)
     FROM pg_event_trigger_ddl_commands() d
@@ -933,7 +933,7 @@ COMMENT ON FUNCTION ai._after_server() IS 'Checks foreign servers, and lets the 
 REVOKE EXECUTE ON FUNCTION ai._after_server() FROM PUBLIC;
 
 CREATE FUNCTION ai._after_server_drop() RETURNS event_trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off AS $$
 DECLARE
     used record;
 BEGIN
@@ -962,7 +962,7 @@ COMMENT ON FUNCTION ai._take_in(int4) IS
 -- A role that drops the mapping that was made for it would be given the key of others: dropping is writing options, too.
 -- Not SECURITY DEFINER: it asks who drops.
 CREATE FUNCTION ai._after_mapping_drop() RETURNS event_trigger
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET jit = off AS $$
 BEGIN
     IF NOT (SELECT r.rolsuper FROM pg_roles r WHERE r.rolname = current_user) AND EXISTS (
         SELECT FROM pg_event_trigger_dropped_objects() d

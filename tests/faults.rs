@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use notes::*;
 use provider::Behaviour;
 use support::scene::API_KEY;
-use support::{Answer, DEADLINE, Database, Options, Scene, wait_until};
+use support::{Answer, DEADLINE, Options, Scene, wait_until};
 
 /// Long enough to do something to a document while it is with the provider.
 const SLOW: Behaviour = Behaviour::Slow(Duration::from_secs(1));

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use notes::*;
 use provider::Behaviour;
-use support::{Cluster, DEADLINE, Options, Scene, Stop, wait_until};
+use support::{Cluster, DEADLINE, Database, Options, Scene, Stop, wait_until};
 
 /// A worker that leaves at once when it has nothing to do.
 fn short_lived(options: Options) -> Options {
@@ -547,15 +547,46 @@ fn worker_compiles_no_plans() {
     let notes = Notes::start_with(|options| options.setting("jit_above_cost", "0"));
     add(&notes.cluster, 1, "one");
     wait_for_embedded(&notes.cluster, &["1:one"]);
-    let compiles = |pid: i32| {
-        let libraries = std::fs::read_to_string(format!("/proc/{pid}/maps")).unwrap();
-        libraries.contains("llvmjit")
-    };
     // Where Postgres comes without a compiler, nobody has one.
     let available = notes.cluster.value("SELECT pg_jit_available()") == "t";
-    let session: i32 = notes.cluster.value("SELECT pg_backend_pid()").parse().unwrap();
-    assert_eq!(compiles(session), available);
+    assert_eq!(compiles(session(&notes.cluster)), available);
     assert!(!compiles(notes.cluster.wait_for_worker()));
+}
+
+/// Nor is anything of ours compiled in a session that avoids scans, as those do that want their vectors found by an index.
+#[test]
+fn session_compiles_no_plans_of_ours() {
+    let notes = Notes::start();
+    notes.cluster.execute("CREATE TABLE other (body text)");
+    let session = session(&notes.cluster);
+    notes.cluster.execute("SET enable_seqscan = off");
+    notes.cluster.execute(
+        "SELECT ai.create_vectorizer(
+             'note'::regclass, name => 'second', loading => ai.loading_column('body'),
+             embedding => ai.embedding_openai('text-embedding-3-small', 8),
+             destination => ai.destination_table('second'))",
+    );
+    notes.cluster.execute("ALTER TABLE note ADD COLUMN more text");
+    notes.cluster.execute("INSERT INTO note VALUES (1, 'one')");
+    notes
+        .cluster
+        .execute("SELECT ai.drop_vectorizer('second', drop_all => true)");
+    assert!(!compiles(session));
+    // Plans of its own are.
+    notes.cluster.execute("SELECT count(*) FROM other");
+    let available = notes.cluster.value("SELECT pg_jit_available()") == "t";
+    assert_eq!(compiles(session), available);
+}
+
+/// The process of a session.
+fn session(database: &Database) -> i32 {
+    database.value("SELECT pg_backend_pid()").parse().unwrap()
+}
+
+/// Whether a process has loaded Postgres' compiler.
+fn compiles(pid: i32) -> bool {
+    let libraries = std::fs::read_to_string(format!("/proc/{pid}/maps")).unwrap();
+    libraries.contains("llvmjit")
 }
 
 #[test]
