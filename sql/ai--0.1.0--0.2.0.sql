@@ -854,6 +854,9 @@ GRANT SELECT ON ai._vectorizer TO pg_monitor;
 REVOKE EXECUTE ON FUNCTION ai._refresh_triggers(), ai._catalogue_changed() FROM PUBLIC;
 
 -- Every function has its search_path pinned.
+ALTER FUNCTION ai._create_vectorizer(regclass, text, jsonb, jsonb, jsonb, jsonb, jsonb, jsonb, jsonb, jsonb, jsonb, text, text, text[], bool, bool) SET jit = off;
+ALTER FUNCTION ai.drop_vectorizer(int4, bool) SET jit = off;
+ALTER FUNCTION ai.drop_vectorizer(text, bool) SET jit = off;
 ALTER FUNCTION ai._wake_worker() SET search_path = pg_catalog, pg_temp;
 ALTER FUNCTION ai._worker_processes() SET search_path = pg_catalog, pg_temp;
 ALTER FUNCTION ai._catalogue_changed() SET search_path = pg_catalog, pg_temp;

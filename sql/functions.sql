@@ -5,7 +5,7 @@ CREATE FUNCTION ai._create_vectorizer(
     source regclass, name text, destination jsonb, loading jsonb, parsing jsonb, embedding jsonb, chunking jsonb,
     indexing jsonb, formatting jsonb, scheduling jsonb, processing jsonb, queue_schema text, queue_table text,
     grant_to text[], enqueue_existing bool, if_not_exists bool) RETURNS int4
-LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp SET jit = off
 AS 'MODULE_PATHNAME', 'create_vectorizer_wrapper';
 COMMENT ON FUNCTION ai._create_vectorizer(
     regclass, text, jsonb, jsonb, jsonb, jsonb, jsonb, jsonb, jsonb, jsonb, jsonb, text, text, text[], bool, bool) IS
@@ -38,13 +38,13 @@ COMMENT ON FUNCTION ai.create_vectorizer(
     'Keeps embeddings of the documents of a table in step with it; returns the id of the vectorizer.';
 
 CREATE FUNCTION ai.drop_vectorizer(vectorizer_id int4, drop_all bool DEFAULT false) RETURNS void
-LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp SET jit = off
 AS 'MODULE_PATHNAME', 'drop_vectorizer_wrapper';
 COMMENT ON FUNCTION ai.drop_vectorizer(int4, bool) IS
     'Removes a vectorizer, its triggers and its queue; with drop_all the embeddings, too.';
 
 CREATE FUNCTION ai.drop_vectorizer(name text, drop_all bool DEFAULT false) RETURNS void
-LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp SET jit = off
 AS 'MODULE_PATHNAME', 'drop_vectorizer_by_name_wrapper';
 COMMENT ON FUNCTION ai.drop_vectorizer(text, bool) IS
     'Removes a vectorizer, its triggers and its queue; with drop_all the embeddings, too.';

@@ -23,7 +23,8 @@ REVOKE EXECUTE ON FUNCTION ai._forget_vectorizer() FROM PUBLIC;
 CREATE TRIGGER forget_vectorizer AFTER DELETE ON ai._vectorizer
     FOR EACH ROW EXECUTE FUNCTION ai._forget_vectorizer();
 
--- The trigger functions name tables and columns; the catalogue knows them by number.
+-- The trigger functions name tables and columns; the catalogue knows them by number. Without jit: in a session that avoids
+-- scans (enable_seqscan = off), to have its vectors found by an index, each scan looks so dear that it would be compiled.
 CREATE FUNCTION ai._after_ddl() RETURNS event_trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off AS $$
 DECLARE

@@ -84,9 +84,10 @@ impl Drop for Plan {
 
 /// While it lives, statements are planned to follow indexes from row to row. That is how every kept statement is meant: it
 /// names some rows of a table of any size, and the planner, who has not seen how many, takes a small table for one that
-/// stays small. Only plans are made so, nothing is executed: triggers and functions of users have plans of their own.
+/// stays small. A scan that has to be (of an intake, which has no index) is so dear then that it would be compiled, for a
+/// second: it is not. Only plans are made so, nothing is executed: triggers and functions of users have plans of their own.
 struct ByIndexes {
-    before: (bool, bool, bool, bool),
+    before: (bool, bool, bool, bool, bool),
 }
 
 impl ByIndexes {
@@ -98,11 +99,13 @@ impl ByIndexes {
                 pg_sys::enable_bitmapscan,
                 pg_sys::enable_hashjoin,
                 pg_sys::enable_mergejoin,
+                pg_sys::jit_enabled,
             );
             pg_sys::enable_seqscan = false;
             pg_sys::enable_bitmapscan = false;
             pg_sys::enable_hashjoin = false;
             pg_sys::enable_mergejoin = false;
+            pg_sys::jit_enabled = false;
             ByIndexes { before }
         }
     }
@@ -117,33 +120,9 @@ impl Drop for ByIndexes {
                 pg_sys::enable_bitmapscan,
                 pg_sys::enable_hashjoin,
                 pg_sys::enable_mergejoin,
+                pg_sys::jit_enabled,
             ) = self.before;
         }
-    }
-}
-
-/// While it lives, no plan is compiled. A scan that has to be (of a table without an index) is so dear where scans are to be
-/// avoided, by us or by a session that wants its vectors found by their index, that Postgres would compile it: for seconds,
-/// and what it takes milliseconds to do.
-struct Uncompiled {
-    before: bool,
-}
-
-impl Uncompiled {
-    fn new() -> Uncompiled {
-        // SAFETY: a setting of this process, on its only thread that reads it.
-        unsafe {
-            let before = pg_sys::jit_enabled;
-            pg_sys::jit_enabled = false;
-            Uncompiled { before }
-        }
-    }
-}
-
-impl Drop for Uncompiled {
-    fn drop(&mut self) {
-        // SAFETY: as above.
-        unsafe { pg_sys::jit_enabled = self.before };
     }
 }
 
@@ -171,7 +150,6 @@ impl Drop for Connection {
 /// Runs a statement, by its kept plan where plans are kept: the number of rows that it met, and what was read of them.
 fn execute<T>(sql: &str, arguments: &[DatumWithOid], reads: bool, read: impl FnMut(&Row) -> T) -> (usize, Vec<T>) {
     let _connection = Connection::open();
-    let _uncompiled = Uncompiled::new();
     let is_latest = ON_LATEST.get();
     // What it calls (triggers of a user, and what they call of ours) is a matter of its own.
     let _inner = Latest::begin(false);
@@ -340,7 +318,6 @@ impl Cursor {
     pub fn open(sql: &str) -> Cursor {
         let text = text(sql);
         let _connection = Connection::open();
-        let _uncompiled = Uncompiled::new();
         // SAFETY: the statement takes no arguments. The portal outlives the connection; its name is copied.
         unsafe {
             let plan = pg_sys::SPI_prepare(text.as_ptr(), 0, std::ptr::null_mut());

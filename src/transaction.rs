@@ -293,6 +293,7 @@ pub fn restricted_to<T>(role: pg_sys::Oid, work: impl FnOnce() -> T) -> T {
 pub fn acting_as_extension<T>(work: impl FnOnce() -> T) -> T {
     let switched = Identity::switch(pg_sys::Oid::from(pg_sys::BOOTSTRAP_SUPERUSERID));
     pin_search_path();
+    compile_nothing();
     let value = work();
     drop(switched);
     value
@@ -307,6 +308,15 @@ fn pin_search_path() {
         c"pg_catalog, pg_temp",
         pg_sys::GucAction::GUC_ACTION_SAVE,
     );
+}
+
+/// While this identity lasts, no plan is compiled: in a session that avoids scans (`enable_seqscan = off`), to have its vectors
+/// found by an index, each scan looks so dear that Postgres would compile it for a second, to run it for a millisecond.
+fn compile_nothing() {
+    // SAFETY: a look at a setting of this process. Workers have it off, and need not set it once more.
+    if unsafe { pg_sys::jit_enabled } {
+        set(c"jit", c"off", pg_sys::GucAction::GUC_ACTION_SAVE);
+    }
 }
 
 /// Sets a setting for as long as `action` says: to the end of the transaction, or of a nesting level.

@@ -84,7 +84,7 @@ impl Worker {
     /// Suspects fly without others, which a death would make suspects, too. Where there is always something else to do, it
     /// waits for them from time to time.
     ///
-    /// True if as many of one were taken as might be, and there is still memory for more: more may wait.
+    /// True if as many of one were taken as might be: more may wait.
     pub(super) fn claim(&mut self) -> bool {
         if self.flights.values().any(|flight| flight.suspect) {
             self.suspects_flew = Instant::now();

@@ -106,7 +106,7 @@ impl Worker {
             }
             if let Some(station) = self.station_mut(vectorizer.id) {
                 station.has_stash = true;
-                // What has changed meanwhile is taken at once.
+                // Where another is written, those that have changed meanwhile are taken.
                 station.is_dry = false;
                 station.is_held_up |= is_in_the_way;
                 if station.is_held_up {
@@ -172,7 +172,7 @@ impl Worker {
         if let Some(station) = self.station_mut(vectorizer.id) {
             station.has_notes = true;
             station.has_stash = true;
-            // What has changed meanwhile is taken at once. And where one succeeds after all, the others are tried again.
+            // Where another is written, those that have changed meanwhile are taken, and those that were put off are tried again.
             station.is_dry = false;
         }
         match settled {

@@ -22,7 +22,8 @@ pub(super) struct Station {
     pub(super) vectorizer: Arc<Vectorizer>,
     /// `None`: the queue is empty, and whoever fills it wakes us.
     pub(super) look_at: Option<Instant>,
-    /// When it was last looked at, all that could be taken was: what is done since leaves nothing more to take.
+    /// When it was last looked at, all that could be taken was: what is done since leaves nothing more to take. What waits in
+    /// its intake has its own time.
     pub(super) is_dry: bool,
     /// When to put what waits in its intake into its queue, where the queue is not looked at meanwhile.
     pub(super) take_in_at: Option<Instant>,
