@@ -50,8 +50,8 @@ def run(bench):
         tries = [(claim(bench, SHORT), claim(bench, LONG)) for _ in range(TRIES)]
         for rows, values, found in zip((SHORT, LONG), (short, long), zip(*tries)):
             values.append([statistics.median(value) for value in zip(*found)])
-            time_of_one, time_of_all, pages = values[-1]
-            bench.say(f"{rows:,} queued: {time_of_one:.1f} µs per document, {time_of_all:.2f} ms per claim, {pages:.1f} pages per document")
+            per_document, per_claim, pages = values[-1]
+            bench.say(f"{rows:,} queued: {per_document:.1f} µs per document, {per_claim:.2f} ms per claim, {pages:.1f} pages per document")
     for rows, values in ((SHORT, short), (LONG, long)):
         what = f"claim, {rows:,} documents queued"
         for place, (unit, digits) in enumerate((("µs/document", 1), ("ms/claim", 2), ("pages/document", 1))):
