@@ -3,6 +3,18 @@
 -- Of what anybody may have made, nothing is found but by its full name; not even operators of the schemas of extensions.
 SET LOCAL search_path = pg_catalog, pg_temp;
 
+-- Documents come in every script, and the library speaks UTF-8 at all its borders with Postgres. Stored as the bytes of another
+-- encoding, what it writes would be other text, and what it reads would be none.
+DO $$
+BEGIN
+    IF pg_catalog.getdatabaseencoding() OPERATOR(pg_catalog.<>) 'UTF8'::pg_catalog.name THEN
+        RAISE EXCEPTION 'the encoding of this database is %, but ai needs UTF8', pg_catalog.getdatabaseencoding()
+            USING ERRCODE = 'feature_not_supported',
+                  HINT = 'Move the data to a database that was made with CREATE DATABASE ... TEMPLATE template0 ENCODING ''UTF8'': pg_dump and psql convert it.';
+    END IF;
+END
+$$;
+
 -- Vectorizers are altered below: the event trigger would follow with functions that are not there yet.
 DROP EVENT TRIGGER ai_after_ddl;
 

@@ -1,4 +1,4 @@
--- Functions that do something. The private ones (_…) are in the library; the public ones carry pgai's names, types and
+-- Functions that do something. The private ones (_...) are in the library; the public ones carry pgai's names, types and
 -- defaults.
 
 CREATE FUNCTION ai._create_vectorizer(

@@ -12,7 +12,7 @@ use ai_pipeline::config::{Config, Destination, Formatting, Loading, Scheduling};
 use ai_pipeline::error::{Class, Failure, Step};
 use ai_pipeline::format::Template;
 use pgrx::JsonB;
-use pgrx::pg_sys::Oid;
+use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 use serde_json::{Value, json};
 
@@ -133,28 +133,62 @@ pub fn extension_version() -> Option<String> {
     })
 }
 
-/// What is wrong where the extension of this database and the library are of different versions.
-pub fn version_conflict() -> Option<String> {
-    let library = env!("CARGO_PKG_VERSION");
-    let installed = extension_version().filter(|installed| installed != library)?;
-    Some(format!(
-        "the extension is version {installed}, the library {library}: run ALTER EXTENSION ai UPDATE"
-    ))
+/// Why nothing can be done in a database that has the extension.
+pub enum Conflict {
+    /// Its encoding is another than that of the library's text.
+    Encoding(String),
+    /// The extension and the library are of different versions.
+    Version(String),
 }
 
-/// Refuses to work on a catalogue of another version.
+impl std::fmt::Display for Conflict {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Conflict::Encoding(encoding) => write!(
+                f,
+                "the encoding of this database is {encoding}, but ai needs UTF8: move the data to a database with ENCODING \
+                 'UTF8', and run DROP EXTENSION ai here"
+            ),
+            Conflict::Version(installed) => write!(
+                f,
+                "the extension is version {installed}, the library {}: run ALTER EXTENSION ai UPDATE",
+                env!("CARGO_PKG_VERSION")
+            ),
+        }
+    }
+}
+
+/// What is wrong with the extension of this database, if anything is.
+///
+/// Version 0.1.0 could be installed in databases of every encoding. It stored UTF-8 there, whatever the encoding.
+pub fn conflict() -> Option<Conflict> {
+    let installed = extension_version()?;
+    // SAFETY: looks at what the process was told when it was connected to its database; the name lives as long as it does.
+    let encoding = unsafe {
+        let encoding = pg_sys::GetDatabaseEncoding();
+        let is_utf8 = encoding == pg_sys::pg_enc::PG_UTF8 as i32;
+        (!is_utf8).then(|| std::ffi::CStr::from_ptr(pg_sys::GetDatabaseEncodingName()))
+    };
+    match encoding {
+        Some(encoding) => Some(Conflict::Encoding(encoding.to_string_lossy().into_owned())),
+        None => (installed != env!("CARGO_PKG_VERSION")).then_some(Conflict::Version(installed)),
+    }
+}
+
+/// Refuses to work on a catalogue of another version, and in a database of another encoding.
 ///
 /// # Errors
 /// Raised with what to do.
 pub fn must_fit() {
-    if let Some(conflict) = version_conflict() {
-        let hint = "If that has been done, restart the server, so that it loads the new library.";
-        raise(
+    let Some(conflict) = conflict() else { return };
+    let (code, hint) = match conflict {
+        Conflict::Encoding(_) => (PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED, None),
+        Conflict::Version(_) => (
             PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
-            conflict,
-            Some(hint),
-        );
-    }
+            Some("If that has been done, restart the server, so that it loads the new library."),
+        ),
+    };
+    raise(code, conflict.to_string(), hint)
 }
 
 /// All vectorizers that the background worker serves, and those that it cannot serve.

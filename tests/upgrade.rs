@@ -389,3 +389,43 @@ fn a_busy_worker_leaves_when_the_version_changes() {
     assert_eq!(scene.provider.counts().inputs, 2);
     assert_eq!(cluster.value("SELECT count(*) FROM ai.vectorizer_errors"), "0");
 }
+
+/// The first version could be made anywhere. What is left of it in such a database harms nobody, and goes when it is dropped.
+#[test]
+fn a_database_of_another_encoding_is_left_alone() {
+    let scene = Scene::start_with(|options| options.setting("ai.naptime", "1s").setting("ai.idle_timeout", "100ms"));
+    let cluster = &scene.cluster;
+    offer_old_version(cluster);
+    for encoding in ["LATIN1", "SQL_ASCII"] {
+        let name = format!("old_{}", encoding.to_lowercase());
+        cluster.execute(&format!(
+            "CREATE DATABASE {name} TEMPLATE template0 ENCODING '{encoding}' LC_COLLATE 'C' LC_CTYPE 'C'"
+        ));
+        let old = cluster.database(&name);
+        old.execute(&format!(
+            "CREATE EXTENSION vector; CREATE SCHEMA ai; CREATE EXTENSION ai VERSION '{OLD}';
+             CREATE TABLE doc (id int PRIMARY KEY, body text)"
+        ));
+        let conflict = format!(
+            "the encoding of this database is {encoding}, but ai needs UTF8: move the data to a database with ENCODING \
+             'UTF8', and run DROP EXTENSION ai here"
+        );
+        let log = || cluster.log().matches(&conflict).count();
+        wait_until("the worker has looked twice", DEADLINE, log, |times| *times >= 2);
+        old.wait_for(
+            "it says why",
+            "SELECT reason FROM ai.worker_status WHERE process = 'launcher'",
+            &conflict,
+        );
+        let refused = format!("the encoding of this database is {encoding}, but ai needs UTF8");
+        assert_eq!(
+            old.refusal("ALTER EXTENSION ai UPDATE"),
+            ("0A000".to_owned(), refused.clone()),
+        );
+        let create = "SELECT ai.create_vectorizer('doc', loading => ai.loading_column('body'),
+                          embedding => ai.embedding_openai('text-embedding-3-small', 8))";
+        assert_eq!(old.refusal(create), ("0A000".to_owned(), conflict), "{encoding}");
+        old.execute("INSERT INTO doc VALUES (1, 'K' || chr(228) || 'se'); DROP EXTENSION ai; TRUNCATE doc");
+    }
+    assert_eq!(scene.provider.counts().requests, 0);
+}

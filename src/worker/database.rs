@@ -434,9 +434,9 @@ fn database_is_claimed(database: Oid) -> bool {
     taken.is_ok_and(|taken| taken == pg_sys::LockAcquireResult::LOCKACQUIRE_NOT_AVAIL)
 }
 
-/// Whether the database has the extension, in the version of this library. Says why when it stands still.
+/// Whether the database has the extension, in the version of this library and in an encoding that it knows. Says why when it stands still.
 fn extension_fits(database: Oid) -> bool {
-    let looked = transaction::run(|| (catalog::extension_version().is_some(), catalog::version_conflict()));
+    let looked = transaction::run(|| (catalog::extension_version().is_some(), catalog::conflict()));
     let next_due = match looked {
         Err(aborted) => {
             log!("ai: cannot look for the extension: {}", aborted.message);

@@ -55,7 +55,9 @@ fn worker_processes() -> TableIterator<
     } else {
         let mut row = describe("launcher", &launcher, None, None);
         // Of this database, where nothing happens for that reason.
-        row.7 = row.7.or_else(catalog::version_conflict);
+        row.7 = row
+            .7
+            .or_else(|| catalog::conflict().map(|conflict| conflict.to_string()));
         row
     }];
     let now = shared_memory::now();
