@@ -321,15 +321,52 @@ BEGIN
 END
 $$;
 
+-- `class` is a keyword of Python: psycopg's namedtuple_row refuses a result that has such a column.
+
+ALTER TABLE ai._vectorizer_errors RENAME COLUMN class TO failure_class;
+ALTER VIEW ai.vectorizer_errors RENAME COLUMN class TO failure_class;
+DO $$
+DECLARE
+    vectorizer_id int4;
+    queue pg_catalog.regclass;
+    failed pg_catalog.regclass;
+BEGIN
+    -- A key column of the new name makes room, as that of a vectorizer that is made now does.
+    FOR vectorizer_id, queue, failed IN
+        SELECT v.id, v.queue, v.queue_failed
+        FROM ai._vectorizer v
+        WHERE EXISTS (SELECT FROM pg_catalog.pg_attribute a
+                      WHERE a.attrelid OPERATOR(pg_catalog.=) v.queue_failed::pg_catalog.oid
+                        AND a.attname OPERATOR(pg_catalog.=) 'failure_class' AND NOT a.attisdropped)
+    LOOP
+        EXECUTE pg_catalog.format('ALTER TABLE %s RENAME COLUMN failure_class TO pk_failure_class', queue);
+        EXECUTE pg_catalog.format('ALTER TABLE %s RENAME COLUMN failure_class TO pk_failure_class', failed);
+        UPDATE ai._vectorizer v
+        SET source_pk = (SELECT pg_catalog.jsonb_agg(
+                             CASE k.value OPERATOR(pg_catalog.->>) 'attname'
+                                 WHEN 'failure_class' THEN k.value OPERATOR(pg_catalog.||) '{"queued": "pk_failure_class"}'
+                                 ELSE k.value END ORDER BY k.ordinality)
+                         FROM pg_catalog.jsonb_array_elements(v.source_pk) WITH ORDINALITY AS k)
+        WHERE v.id OPERATOR(pg_catalog.=) vectorizer_id;
+    END LOOP;
+    FOR failed IN
+        SELECT c.oid FROM ai._vectorizer v
+        JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) v.queue_failed::pg_catalog.oid
+    LOOP
+        EXECUTE pg_catalog.format('ALTER TABLE %s RENAME COLUMN class TO failure_class', failed);
+    END LOOP;
+END
+$$;
+
 -- Texts that were longer than their model takes are noted.
 
 -- For the triggers on source tables, which ask with each DELETE.
-CREATE INDEX _vectorizer_errors_cut ON ai._vectorizer_errors (id) WHERE class = 'cut';
+CREATE INDEX _vectorizer_errors_cut ON ai._vectorizer_errors (id) WHERE failure_class = 'cut';
 
 -- Documents with such a note are in no queue. Owners of source tables may not read the notes of others.
 CREATE FUNCTION ai._has_cuts(vectorizer_id int4) RETURNS bool
 LANGUAGE sql STABLE STRICT SECURITY DEFINER PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT EXISTS (SELECT FROM ai._vectorizer_errors e WHERE e.id = vectorizer_id AND e.class = 'cut')
+    SELECT EXISTS (SELECT FROM ai._vectorizer_errors e WHERE e.id = vectorizer_id AND e.failure_class = 'cut')
 $$;
 COMMENT ON FUNCTION ai._has_cuts(int4) IS
     'Whether texts of a vectorizer are noted that were longer than its model takes. Asked by the triggers on source tables.';
@@ -456,7 +493,7 @@ $$;
 -- What was given up is listed, and tried again.
 
 CREATE FUNCTION ai._failed_documents(
-    OUT id int4, OUT primary_key text, OUT failure_step text, OUT class text, OUT reason text, OUT attempts int4,
+    OUT id int4, OUT primary_key text, OUT failure_step text, OUT failure_class text, OUT reason text, OUT attempts int4,
     OUT created_at timestamptz, OUT queued bool) RETURNS SETOF record
 LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 SET TimeZone = 'UTC' SET DateStyle = 'ISO, YMD' SET IntervalStyle = 'postgres' SET extra_float_digits = 1 SET bytea_output = 'hex'
@@ -466,7 +503,7 @@ COMMENT ON FUNCTION ai._failed_documents() IS 'The failed queues that the caller
 CREATE VIEW ai.vectorizer_failed WITH (security_barrier) AS
 SELECT f.id, v.name,
        CASE WHEN pg_catalog.has_table_privilege(v.source::pg_catalog.oid, 'SELECT') THEN f.primary_key::pg_catalog.jsonb END AS primary_key,
-       f.failure_step, f.class, f.reason, f.attempts, f.created_at,
+       f.failure_step, f.failure_class, f.reason, f.attempts, f.created_at,
        f.queued
 FROM ai._failed_documents() f
 JOIN ai._vectorizer v ON v.id = f.id;
@@ -807,7 +844,7 @@ COMMENT ON VIEW ai.vectorizer_status IS 'Where each vectorizer reads and writes,
 
 CREATE OR REPLACE VIEW ai.vectorizer_errors WITH (security_barrier) AS
 SELECT e.id, e.message, CASE WHEN r.may THEN e.details ELSE e.details - 'primary_key' END AS details, e.recorded, v.name,
-       CASE WHEN r.may THEN e.primary_key END AS primary_key, e.step, e.class, e.occurrences, e.first_recorded
+       CASE WHEN r.may THEN e.primary_key END AS primary_key, e.step, e.failure_class, e.occurrences, e.first_recorded
 FROM ai._vectorizer_errors e
 JOIN ai._vectorizer v ON v.id = e.id
 -- Keys are data of the table, and may be signed addresses: for who may read it.

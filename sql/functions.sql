@@ -111,7 +111,7 @@ COMMENT ON FUNCTION ai._remembers_documents(int4) IS
 -- Documents with such a note are in no queue. Owners of source tables may not read the notes of others.
 CREATE FUNCTION ai._has_cuts(vectorizer_id int4) RETURNS bool
 LANGUAGE sql STABLE STRICT SECURITY DEFINER PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT EXISTS (SELECT FROM ai._vectorizer_errors e WHERE e.id = vectorizer_id AND e.class = 'cut')
+    SELECT EXISTS (SELECT FROM ai._vectorizer_errors e WHERE e.id = vectorizer_id AND e.failure_class = 'cut')
 $$;
 COMMENT ON FUNCTION ai._has_cuts(int4) IS
     'Whether texts of a vectorizer are noted that were longer than its model takes. Asked by the triggers on source tables.';

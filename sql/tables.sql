@@ -123,7 +123,7 @@ CREATE TABLE ai._vectorizer_errors (
     details jsonb,
     recorded timestamptz NOT NULL DEFAULT now(),
     step text NOT NULL,
-    class text NOT NULL,
+    failure_class text NOT NULL,
     primary_key jsonb,
     occurrences bigint NOT NULL DEFAULT 1,
     first_recorded timestamptz NOT NULL DEFAULT now()
@@ -134,7 +134,7 @@ CREATE UNIQUE INDEX _vectorizer_errors_key
     ON ai._vectorizer_errors (id, step, md5(coalesce(primary_key::text, '')));
 CREATE INDEX _vectorizer_errors_recorded ON ai._vectorizer_errors (id, recorded);
 -- For the triggers on source tables, which ask with each DELETE.
-CREATE INDEX _vectorizer_errors_cut ON ai._vectorizer_errors (id) WHERE class = 'cut';
+CREATE INDEX _vectorizer_errors_cut ON ai._vectorizer_errors (id) WHERE failure_class = 'cut';
 -- A publication FOR ALL TABLES has it, too, and refuses to delete what it could not name.
 ALTER TABLE ai._vectorizer_errors REPLICA IDENTITY FULL;
 COMMENT ON TABLE ai._vectorizer_errors IS

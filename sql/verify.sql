@@ -31,7 +31,7 @@ COMMENT ON FUNCTION ai.verify_vectorizer(text, bool) IS
     'Reads every document of a vectorizer again, without the provider, and lists each difference between its chunks and what they should be; no rows: all is well. What waits is listed as queued, what was given up as failed. With repair, wrong documents are enqueued. For its owner.';
 
 CREATE FUNCTION ai._failed_documents(
-    OUT id int4, OUT primary_key text, OUT failure_step text, OUT class text, OUT reason text, OUT attempts int4,
+    OUT id int4, OUT primary_key text, OUT failure_step text, OUT failure_class text, OUT reason text, OUT attempts int4,
     OUT created_at timestamptz, OUT queued bool) RETURNS SETOF record
 LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 SET TimeZone = 'UTC' SET DateStyle = 'ISO, YMD' SET IntervalStyle = 'postgres' SET extra_float_digits = 1 SET bytea_output = 'hex'
@@ -41,7 +41,7 @@ COMMENT ON FUNCTION ai._failed_documents() IS 'The failed queues that the caller
 CREATE VIEW ai.vectorizer_failed WITH (security_barrier) AS
 SELECT f.id, v.name,
        CASE WHEN pg_catalog.has_table_privilege(v.source::pg_catalog.oid, 'SELECT') THEN f.primary_key::pg_catalog.jsonb END AS primary_key,
-       f.failure_step, f.class, f.reason, f.attempts, f.created_at,
+       f.failure_step, f.failure_class, f.reason, f.attempts, f.created_at,
        f.queued
 FROM ai._failed_documents() f
 JOIN ai._vectorizer v ON v.id = f.id;

@@ -46,7 +46,7 @@ COMMENT ON VIEW ai.vectorizer_status IS 'Where each vectorizer reads and writes,
 
 CREATE VIEW ai.vectorizer_errors WITH (security_barrier) AS
 SELECT e.id, e.message, CASE WHEN r.may THEN e.details ELSE e.details - 'primary_key' END AS details, e.recorded, v.name,
-       CASE WHEN r.may THEN e.primary_key END AS primary_key, e.step, e.class, e.occurrences, e.first_recorded
+       CASE WHEN r.may THEN e.primary_key END AS primary_key, e.step, e.failure_class, e.occurrences, e.first_recorded
 FROM ai._vectorizer_errors e
 JOIN ai._vectorizer v ON v.id = e.id
 -- Keys are data of the table, and may be signed addresses: for who may read it.

@@ -25,7 +25,7 @@ type FailedDocuments = TableIterator<
         name!(id, i32),
         name!(primary_key, Option<String>),
         name!(failure_step, String),
-        name!(class, String),
+        name!(failure_class, String),
         name!(reason, String),
         name!(attempts, i32),
         name!(created_at, TimestampWithTimeZone),

@@ -372,7 +372,7 @@ fn an_object_that_never_answers_is_tried_as_often_as_the_user_says() {
 /// The notes about texts that were cut: class, message, chunks, and what is said of the model.
 fn cuts(scene: &Scene) -> Vec<Vec<String>> {
     scene.cluster.rows(
-        "SELECT class, message, details ->> 'chunk_seq', details ->> 'model', details ->> 'limit', primary_key ->> 'id', occurrences
+        "SELECT failure_class, message, details ->> 'chunk_seq', details ->> 'model', details ->> 'limit', primary_key ->> 'id', occurrences
          FROM ai.vectorizer_errors ORDER BY primary_key ->> 'id'",
     )
 }
@@ -429,7 +429,7 @@ fn a_text_that_was_cut_is_noted_as_long_as_it_is() {
     // Another failure does not make it forget.
     scene.provider.behave(Behaviour::RejectInput("poison".to_owned()));
     write(1, &format!("poison {filler}|first {filler}|LONG"));
-    let class = "SELECT class || ' ' || (details ->> 'chunk_seq') FROM ai.vectorizer_errors";
+    let class = "SELECT failure_class || ' ' || (details ->> 'chunk_seq') FROM ai.vectorizer_errors";
     assert_eq!(scene.cluster.column(class), ["permanent [2]"]);
     scene.provider.behave(Behaviour::Well);
     write(1, &format!("first {filler}|LONG"));

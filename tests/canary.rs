@@ -116,7 +116,7 @@ impl Search {
         }
         for queue in cluster.column("SELECT queue_failed_table FROM ai.vectorizer WHERE queue_failed_table IS NOT NULL")
         {
-            let sql = format!("SELECT coalesce(string_agg(class || reason, ' '), '') FROM ai.{queue}");
+            let sql = format!("SELECT coalesce(string_agg(failure_class || reason, ' '), '') FROM ai.{queue}");
             search.look("a failed queue", &cluster.value(&sql), &everything);
         }
         for arguments in [&["-d", "postgres"][..], &["-d", "postgres", "--inserts", "-a"]] {
@@ -428,7 +428,7 @@ fn a_planted_secret_is_found() {
     let middle = &KEY[4..12];
     cluster.execute(&format!("COMMENT ON TABLE doc IS '{middle}'"));
     cluster.execute(&format!(
-        "INSERT INTO ai._vectorizer_errors (id, message, details, step, class)
+        "INSERT INTO ai._vectorizer_errors (id, message, details, step, failure_class)
          SELECT id, 'failed', jsonb_build_object('error_reason', {}), 'loading', 'permanent' FROM ai.vectorizer",
         unspelled(SIGNATURE)
     ));

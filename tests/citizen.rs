@@ -131,7 +131,7 @@ fn very_long_keys_are_deleted_together() {
     );
     cluster.execute("SELECT ai.disable_vectorizer_schedule('docs')");
     let insert = "INSERT INTO doc SELECT i || repeat('x', 215000), 'text' FROM generate_series(1, 1300) i";
-    let note = "INSERT INTO ai._vectorizer_errors (id, step, class, primary_key)
+    let note = "INSERT INTO ai._vectorizer_errors (id, step, failure_class, primary_key)
                 SELECT 1, 'loading', 'transient', jsonb_build_object('key', key) FROM doc ORDER BY key LIMIT 250";
     let queued = "SELECT count(*) FROM ai._vectorizer_q_1
                   WHERE NOT EXISTS (SELECT FROM ai._vectorizer_intake_1)";

@@ -247,7 +247,7 @@ fn a_parser_that_is_killed_is_started_again() {
         }
         process::signal(parser.unwrap().0, Signal::KILL);
         let times = format!("unknown:{time}");
-        let noted = "SELECT class || ':' || occurrences FROM ai.vectorizer_errors WHERE step = 'parsing'";
+        let noted = "SELECT failure_class || ':' || occurrences FROM ai.vectorizer_errors WHERE step = 'parsing'";
         wait_until(
             "its death is noted",
             DEADLINE,
@@ -273,7 +273,7 @@ fn state_third_death_fails() {
         });
         scene.cluster.kill_worker();
     }
-    let failed = "SELECT uri, class, failure_step, reason FROM ai._vectorizer_q_failed_1";
+    let failed = "SELECT uri, failure_class, failure_step, reason FROM ai._vectorizer_q_failed_1";
     let rows = wait_until(
         "it is put aside",
         DEADLINE,

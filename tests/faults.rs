@@ -206,7 +206,7 @@ fn state_transient_fails_after_its_retries() {
         || scene.failed(),
         |failed| *failed == [uri.clone()],
     );
-    let error = "SELECT concat_ws(':', step, class, occurrences) FROM ai.vectorizer_errors";
+    let error = "SELECT concat_ws(':', step, failure_class, occurrences) FROM ai.vectorizer_errors";
     assert_eq!(scene.cluster.column(error), ["loading:transient:2"]);
 }
 
@@ -216,7 +216,7 @@ fn state_provider_out_of_order_fails_nobody() {
     let notes = Notes::start_with_retries(0);
     notes.provider.behave(Behaviour::Rubbish);
     add_many(&notes.cluster, 3);
-    let tried = "SELECT min(occurrences) >= 3 AND count(*) = 3 FROM ai.vectorizer_errors WHERE class = 'transient'";
+    let tried = "SELECT min(occurrences) >= 3 AND count(*) = 3 FROM ai.vectorizer_errors WHERE failure_class = 'transient'";
     notes.cluster.wait_for("each was tried three times", tried, "t");
     assert_eq!(failed(&notes.cluster), NONE);
     // Whoever knows that it is over need not wait.
@@ -447,7 +447,7 @@ fn good_embeddings_outlive_a_failing_read() {
     let gone = "<Error><Code>NoSuchKey</Code><Message>The specified key does not exist.</Message></Error>";
     scene.s3.answer("a.txt", Answer::Say("404 Not Found", gone.to_owned()));
     scene.cluster.execute("UPDATE document SET updated_at = now()");
-    let failed = "SELECT class FROM ai._vectorizer_q_failed_1";
+    let failed = "SELECT failure_class FROM ai._vectorizer_q_failed_1";
     wait_until(
         "it has failed",
         DEADLINE,

@@ -168,7 +168,7 @@ fn a_role_cannot_be_assumed_by_nobody() {
     scene.create_document_table();
     scene.insert_documents(&[&uri]);
     create_vectorizer_with_role(&scene);
-    let errors = "SELECT details ->> 'error_reason' FROM ai.vectorizer_errors WHERE class = 'configuration'";
+    let errors = "SELECT details ->> 'error_reason' FROM ai.vectorizer_errors WHERE failure_class = 'configuration'";
     let reason = format!("role {ROLE} cannot be assumed: no AWS credentials were found");
     support::wait_until(
         "the error is written down",

@@ -286,7 +286,7 @@ fn an_owner_who_may_not_build_it_is_told_and_it_is_tried_again() {
         "ALTER SCHEMA library OWNER TO postgres; GRANT USAGE ON SCHEMA library TO writer;
          SELECT ai.set_scheduling(1, indexing => ai.indexing_hnsw(min_rows => 1))",
     );
-    let told = "SELECT message, step, class, details->>'error_reason', details->>'hint' FROM ai.vectorizer_errors";
+    let told = "SELECT message, step, failure_class, details->>'error_reason', details->>'hint' FROM ai.vectorizer_errors";
     let rows = wait_until(
         "the owner is told",
         DEADLINE,
@@ -427,7 +427,7 @@ fn a_build_makes_way_for_who_wants_the_table_for_himself() {
     scene
         .cluster
         .execute("SET lock_timeout = '20s'; ALTER TABLE note_embedding_store ADD COLUMN note text");
-    let told = "SELECT class, details->>'error_reason' FROM ai.vectorizer_errors";
+    let told = "SELECT failure_class, details->>'error_reason' FROM ai.vectorizer_errors";
     let look = || scene.cluster.rows(told);
     let rows = wait_until("the reason is told", DEADLINE, look, |rows| !rows.is_empty());
     let reason = "the build made way for somebody who wanted the table for himself, or was cancelled";

@@ -301,7 +301,7 @@ fn columns_that_are_longer_than_a_document_may_be_fail_it_alone() {
     scene.cluster.wait_until_settled();
     let chunks = "SELECT id || right(chunk, 11) FROM note_embedding_store ORDER BY id";
     assert_eq!(scene.cluster.column(chunks), ["1w 1.50: tea", "2two 2: tea"]);
-    let failed = "SELECT primary_key ->> 'id', step, class, details ->> 'error_reason' FROM ai.vectorizer_errors WHERE class <> 'cut'";
+    let failed = "SELECT primary_key ->> 'id', step, failure_class, details ->> 'error_reason' FROM ai.vectorizer_errors WHERE failure_class <> 'cut'";
     let reason = "the columns that the template names have 1048580 bytes, more than 1048576";
     assert_eq!(scene.cluster.rows(failed), [["3", "formatting", "permanent", reason]]);
 }

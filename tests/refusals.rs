@@ -211,7 +211,7 @@ fn state_refused_change_is_noted_once() {
         .cluster
         .execute("ALTER TABLE ai._vectorizer_q_1 ADD CONSTRAINT small CHECK (id < 5)");
     add(&notes.cluster, 5, "five");
-    let noted = "SELECT count(*) FROM ai.vectorizer_errors WHERE primary_key IS NULL AND class = 'permanent' AND occurrences >= 2";
+    let noted = "SELECT count(*) FROM ai.vectorizer_errors WHERE primary_key IS NULL AND failure_class = 'permanent' AND occurrences >= 2";
     notes.cluster.wait_for("it is noted", noted, "1");
     assert_eq!(lines(&notes.cluster, "cannot take documents"), 1);
     notes
@@ -278,7 +278,7 @@ fn unreadable_documents_are_taken_more_and_more_rarely() {
     notes
         .cluster
         .execute("INSERT INTO page VALUES (1, 'one', 'bad'), (2, 'two', 'bad')");
-    let noted = "SELECT count(*) FROM ai.vectorizer_errors WHERE primary_key IS NULL AND class = 'transient' AND occurrences >= 3";
+    let noted = "SELECT count(*) FROM ai.vectorizer_errors WHERE primary_key IS NULL AND failure_class = 'transient' AND occurrences >= 3";
     notes.cluster.wait_for("it is noted", noted, "1");
     // The first of a row says so.
     assert_eq!(lines(&notes.cluster, "cannot take documents"), 1);
@@ -323,7 +323,7 @@ fn a_row_that_is_never_read_keeps_nobody_waiting() {
     wait_until("the others go on", DEADLINE, written, |seen| *seen == ["18", "0"]);
     wait_for_errors(&notes.cluster, &["2:loading:transient:1", "5:loading:transient:1"]);
     // One retry is allowed.
-    let failed = "SELECT string_agg(id || ':' || class, ' ' ORDER BY id) FROM ai._vectorizer_q_failed_2";
+    let failed = "SELECT string_agg(id || ':' || failure_class, ' ' ORDER BY id) FROM ai._vectorizer_q_failed_2";
     notes
         .cluster
         .wait_for("they are given up", failed, "2:transient 5:transient");

@@ -36,7 +36,7 @@ $$;
 \x on
 SAVEPOINT empty;
 SELECT pg_temp.make();
-INSERT INTO ai._vectorizer_errors (id, message, step, class) VALUES (101, 'm', 'loading', 'unknown');
+INSERT INTO ai._vectorizer_errors (id, message, step, failure_class) VALUES (101, 'm', 'loading', 'unknown');
 SELECT * FROM pg_temp.remains();
 SAVEPOINT made;
 

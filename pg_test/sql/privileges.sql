@@ -19,7 +19,7 @@ SET LOCAL ROLE regress_two;
 CREATE TABLE app.two (id int PRIMARY KEY, body text);
 SELECT ai.create_vectorizer('app.two', name => 'two', loading => ai.loading_column('body'), embedding => ai.embedding_openai('m', 2), scheduling => ai.scheduling_none());
 RESET ROLE;
-INSERT INTO ai._vectorizer_errors (id, message, details, step, class, primary_key)
+INSERT INTO ai._vectorizer_errors (id, message, details, step, failure_class, primary_key)
 VALUES (101, 'loading failed', '{"loader": "column"}', 'loading', 'permanent', '{"id": 1}'),
        (102, 'embedding provider failed', '{"provider": "openai"}', 'embedding', 'configuration', NULL);
 
@@ -34,9 +34,9 @@ SELECT id, name FROM ai.vectorizer_errors ORDER BY id;
 SELECT pg_temp.error_of('SELECT * FROM ai._vectorizer_errors');
 SET LOCAL ROLE regress_one;
 SELECT id, pending_items FROM ai.vectorizer_status WHERE id > 100 ORDER BY id;
-SELECT id, name, message, details, primary_key, step, class, occurrences FROM ai.vectorizer_errors ORDER BY id;
+SELECT id, name, message, details, primary_key, step, failure_class, occurrences FROM ai.vectorizer_errors ORDER BY id;
 SET LOCAL ROLE regress_two;
-SELECT id, name, message, details, primary_key, step, class, occurrences FROM ai.vectorizer_errors ORDER BY id;
+SELECT id, name, message, details, primary_key, step, failure_class, occurrences FROM ai.vectorizer_errors ORDER BY id;
 SET LOCAL ROLE regress_monitor;
 SELECT id, name FROM ai.vectorizer_errors ORDER BY id;
 
@@ -54,7 +54,7 @@ SET LOCAL client_min_messages = error;
 SELECT ai.create_vectorizer('app.three', name => 'three', loading => ai.loading_column('body'), embedding => ai.embedding_openai('m', 2), scheduling => ai.scheduling_none(), grant_to => ai.grant_to('regress_reader'));
 RESET client_min_messages;
 RESET ROLE;
-INSERT INTO ai._vectorizer_errors (id, message, details, step, class, primary_key)
+INSERT INTO ai._vectorizer_errors (id, message, details, step, failure_class, primary_key)
 VALUES (103, 'loading failed', '{"loader": "column"}', 'loading', 'permanent', '{"id": 3}');
 SET LOCAL ROLE regress_reader;
 SELECT id, source_table, queue_table FROM ai.vectorizer WHERE id > 100 ORDER BY id;
@@ -100,7 +100,7 @@ FROM unnest(ARRAY[
     'UPDATE ai.vectorizer SET config = ''{}''',
     'DELETE FROM ai._vectorizer',
     'INSERT INTO ai._vectorizer SELECT * FROM ai._vectorizer',
-    'INSERT INTO ai._vectorizer_errors (id, step, class) VALUES (101, '''', '''')',
+    'INSERT INTO ai._vectorizer_errors (id, step, failure_class) VALUES (101, '''', '''')',
     'DELETE FROM ai.vectorizer_errors',
     'DELETE FROM ai._vectorizer_state',
     'TRUNCATE ai._vectorizer CASCADE',

@@ -1,3 +1,3 @@
 -- The keys of documents that fail at present, by the class of their failure.
 SELECT coalesce(jsonb_agg(e.primary_key), '[]') FROM ai._vectorizer_errors e
-WHERE e.id = $1 AND e.class = $2 AND e.primary_key IS NOT NULL
+WHERE e.id = $1 AND e.failure_class = $2 AND e.primary_key IS NOT NULL

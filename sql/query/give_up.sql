@@ -3,11 +3,11 @@
 WITH gone AS (
     DELETE FROM {queue} q WHERE q.item = $1 AND q.lease = $2 AND ($3 IS NULL OR q.version = $3) RETURNING q.*
 )
-INSERT INTO {failed} AS f ({pk}, failure_step, class, reason, attempts)
+INSERT INTO {failed} AS f ({pk}, failure_step, failure_class, reason, attempts)
 SELECT {queue_pk}, $4, $5, $6, q.attempts FROM gone q
 ON CONFLICT ({pk}) DO UPDATE
 SET created_at = excluded.created_at,
     failure_step = excluded.failure_step,
-    class = excluded.class,
+    failure_class = excluded.failure_class,
     reason = excluded.reason,
     attempts = excluded.attempts

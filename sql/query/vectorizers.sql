@@ -31,7 +31,7 @@ SELECT v.id,
        st.id IS NOT NULL OR EXISTS (SELECT FROM ai._vectorizer_errors e WHERE e.id = v.id) AS has_notes,
        coalesce((SELECT least(e.occurrences, 1000) FROM ai._vectorizer_errors e
                  WHERE e.id = v.id AND e.step = 'loading' AND md5(coalesce(e.primary_key::text, '')) = md5('')
-                   AND e.class <> 'configuration'), 0)::int4 AS refusals,
+                   AND e.failure_class <> 'configuration'), 0)::int4 AS refusals,
        extract(epoch FROM (SELECT r.next_run - now() FROM ai._vectorizer_run r WHERE r.id = v.id))::float8 AS runs_in,
        coalesce(v.target, v.source)::oid AS destination,
        (SELECT quote_ident(n.nspname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace

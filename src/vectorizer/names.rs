@@ -8,8 +8,9 @@ use crate::error::invalid;
 /// Names of Postgres end after this many bytes.
 const NAME_BYTES: usize = 63;
 
-/// Columns of the queue that are not the primary key's: a key column of such a name is stored as `pk_…`.
-pub const QUEUE_COLUMNS: [&str; 15] = [
+/// Columns of the queue that are not the primary key's: a key column of such a name is stored as `pk_…`. (`class` is what
+/// version 0.1.0 called `failure_class`; the queues that it made have `pk_class` for such a key.)
+pub const QUEUE_COLUMNS: [&str; 16] = [
     "queued_at",
     "loading_retries",
     "loading_retry_after",
@@ -24,6 +25,7 @@ pub const QUEUE_COLUMNS: [&str; 15] = [
     "created_at",
     "failure_step",
     "class",
+    "failure_class",
     "reason",
 ];
 

@@ -140,14 +140,14 @@ pub fn wait_for_queued(database: &Database, id: u32, columns: &str, expected: &[
 /// The failed queue, as `id:class`.
 #[track_caller]
 pub fn failed(database: &Database) -> Vec<String> {
-    database.column("SELECT id || ':' || class FROM ai._vectorizer_q_failed_1 ORDER BY id")
+    database.column("SELECT id || ':' || failure_class FROM ai._vectorizer_q_failed_1 ORDER BY id")
 }
 
 /// The error rows: `primary key:step:class:occurrences`; `all` in place of a key concerns the vectorizer.
 #[track_caller]
 pub fn errors(database: &Database) -> Vec<String> {
     database.column(
-        "SELECT concat_ws(':', coalesce(primary_key ->> 'id', 'all'), step, class, occurrences)
+        "SELECT concat_ws(':', coalesce(primary_key ->> 'id', 'all'), step, failure_class, occurrences)
          FROM ai.vectorizer_errors ORDER BY 1",
     )
 }

@@ -100,7 +100,7 @@ impl Scene {
     /// The error rows, those of the vectorizer first, then by document.
     pub fn errors(&self) -> Vec<ErrorRow> {
         let rows = self.cluster.try_rows(
-            "SELECT primary_key ->> 'uri', step, class, details ->> 'error_reason', coalesce(details ->> 'hint', '')
+            "SELECT primary_key ->> 'uri', step, failure_class, details ->> 'error_reason', coalesce(details ->> 'hint', '')
              FROM ai.vectorizer_errors ORDER BY primary_key NULLS FIRST, step",
         );
         let rows = rows.expect("the view can be read").into_iter().map(|mut row| {
