@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashSet;
+use std::ffi::CStr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use pgrx::bgworkers::{BackgroundWorkerBuilder, BgWorkerStartTime};
@@ -78,8 +79,13 @@ fn receive_signals() {
     }
 }
 
+/// Settings that would end the process, and with it the work of everybody, if code of an owner set them: an error would be
+/// FATAL, time would be up, and no memory for so many buffers of temporary tables is FATAL, too. Nobody sets them here.
+const LOCKED: [&CStr; 3] = [c"exit_on_error", c"transaction_timeout", c"temp_buffers"];
+
 /// What a database or a role may have set must not change what our statements mean.
 fn pin_settings() {
+    be_the_superuser();
     let pinned = [
         (c"role", c"none"),
         (c"search_path", c"pg_catalog, pg_temp"),
@@ -92,6 +98,9 @@ fn pin_settings() {
         (c"default_transaction_read_only", c"off"),
         (c"default_transaction_deferrable", c"off"),
         (c"session_replication_role", c"origin"),
+        (c"exit_on_error", c"off"),
+        (c"array_nulls", c"on"),
+        (c"transform_null_equals", c"off"),
         // Kept plans are made with sequential scans disabled, which Postgres expresses as a vast cost: each of them that has no
         // index to go by would be compiled, which takes 100 ms and more.
         (c"jit", c"off"),
@@ -105,11 +114,54 @@ fn pin_settings() {
     for (name, value) in pinned {
         pin(name, value);
     }
+    lock_settings();
+}
+
+/// The owner of a database may have set another session_authorization for it: its processes would begin as that role.
+fn be_the_superuser() {
+    // It is looked up in the catalogue.
+    let done = transaction::run(|| {
+        // SAFETY: in a transaction; the bootstrap superuser cannot be dropped.
+        let name = unsafe {
+            CStr::from_ptr(pg_sys::GetUserNameFromId(
+                pg_sys::Oid::from(pg_sys::BOOTSTRAP_SUPERUSERID),
+                false,
+            ))
+        };
+        pin(c"session_authorization", name);
+    });
+    if let Err(aborted) = done {
+        log!("ai: cannot become the superuser: {}", aborted.message);
+        end(1);
+    }
+}
+
+/// Has Postgres refuse to change [`LOCKED`], from now on and in this process, whoever asks and however: by SET, by set_config(),
+/// by a clause of a function.
+fn lock_settings() {
+    // SAFETY: on the main thread. The records live as long as the process, and belong to it alone. What an internal setting
+    // is set to, nobody may change.
+    unsafe {
+        #[cfg(feature = "pg15")]
+        let (records, number) = (pg_sys::get_guc_variables(), pg_sys::GetNumConfigOptions());
+        #[cfg(not(feature = "pg15"))]
+        let (records, number) = {
+            let mut number = 0;
+            let records = pg_sys::get_guc_variables(&mut number);
+            (records, number)
+        };
+        for place in 0..usize::try_from(number).unwrap_or_default() {
+            let record = *records.add(place);
+            if LOCKED.contains(&CStr::from_ptr((*record).name)) {
+                (*record).context = pg_sys::GucContext::PGC_INTERNAL;
+            }
+        }
+    }
 }
 
 /// Sets a setting for the life of the process.
-fn pin(name: &std::ffi::CStr, value: &std::ffi::CStr) {
-    // SAFETY: on the main thread, outside a transaction, with names and values that Postgres knows.
+fn pin(name: &CStr, value: &CStr) {
+    // SAFETY: on the main thread, while nobody acts as anybody else, with names and values that Postgres knows.
     unsafe {
         pg_sys::SetConfigOption(
             name.as_ptr(),

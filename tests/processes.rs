@@ -507,6 +507,9 @@ fn hostile_settings_change_nothing() {
         "xmloption = document",
         "session_replication_role = replica",
         "role = nobody",
+        "session_authorization = nobody",
+        "exit_on_error = on",
+        "array_nulls = off",
         "plan_cache_mode = force_generic_plan",
         parallel,
         "enable_seqscan = off",
@@ -518,7 +521,7 @@ fn hostile_settings_change_nothing() {
     for setting in settings {
         notes.cluster.execute(&format!("ALTER DATABASE postgres SET {setting}"));
         // A role's settings beat those of its database.
-        if !setting.starts_with("role") {
+        if !setting.starts_with("role") && !setting.starts_with("session_authorization") {
             notes.cluster.execute(&format!(
                 "ALTER ROLE owner SET {setting}; ALTER ROLE postgres SET {setting}"
             ));
