@@ -2,6 +2,7 @@
 
 mod memory;
 mod names;
+mod policies;
 mod size;
 
 use std::collections::BTreeMap;
@@ -21,6 +22,7 @@ pub use memory::{
     remembers_documents,
 };
 pub use names::follow_names;
+pub use policies::{filtered, warn_if_filtered};
 
 use crate::error::raise;
 use crate::index::{DestinationNames, VectorIndex};
@@ -53,6 +55,8 @@ pub struct Vectorizer {
     pub has_notes: bool,
     /// How often the database has refused to have its documents taken or read, as is written down.
     pub refusals: u32,
+    /// There is row security on one of its tables: whom it applies to has to be asked anew each time.
+    pub has_policies: bool,
     pub schedule: Schedule,
 }
 
@@ -323,6 +327,7 @@ fn read(row: &statement::Row, any: bool) -> Result<Option<Vectorizer>, String> {
             .then(|| Duration::from_secs_f64(retry_in.unwrap_or_default().clamp(0.0, 3600.0))),
         has_notes: row.must("has_notes"),
         refusals: row.must::<i32>("refusals").unsigned_abs(),
+        has_policies: row.must("has_policies"),
         schedule,
     }))
 }

@@ -56,6 +56,7 @@ impl Plan {
     fn new(sql: &CStr, arguments: &[DatumWithOid]) -> Plan {
         let mut types: Vec<pg_sys::Oid> = arguments.iter().map(DatumWithOid::oid).collect();
         let generic = pg_sys::CURSOR_OPT_GENERIC_PLAN as i32;
+        let unfiltered = Unfiltered::new();
         // SAFETY: as many types as arguments; SPI copies them and the text.
         let plan = unsafe {
             let plan = pg_sys::SPI_prepare_cursor(sql.as_ptr(), types.len() as i32, types.as_mut_ptr(), generic);
@@ -63,15 +64,22 @@ impl Plan {
             assert_eq!(pg_sys::SPI_keepplan(plan), 0, "a plan is kept once");
             Plan(plan)
         };
+        drop(unfiltered);
         let _by_indexes = ByIndexes::new();
-        // SAFETY: plans the statement as it will be executed, and gives the reference back that it returns.
+        plan.validate();
+        plan
+    }
+
+    /// Plans it as it will be executed, unless its plan still holds, and locks its tables.
+    fn validate(&self) {
+        let _unfiltered = Unfiltered::new();
+        // SAFETY: within a connection; gives the reference back that it gets.
         unsafe {
-            let cached = pg_sys::SPI_plan_get_cached_plan(plan.0);
+            let cached = pg_sys::SPI_plan_get_cached_plan(self.0);
             if !cached.is_null() {
                 pg_sys::ReleaseCachedPlan(cached, pg_sys::CurrentResourceOwner);
             }
         }
-        plan
     }
 }
 
@@ -126,6 +134,40 @@ impl Drop for ByIndexes {
     }
 }
 
+/// While it lives, a statement that row security would filter is refused when it is planned: a row that a policy hides would
+/// pass for one that is gone, and its chunks with it. Only planning is in its reach: what a statement brings about (triggers
+/// and functions of users) has plans of its own, for which the setting is what it was.
+///
+/// Planning locks the tables to the end of the transaction, so that nobody can put a policy on them before the execution.
+struct Unfiltered {
+    before: bool,
+}
+
+impl Unfiltered {
+    fn new() -> Unfiltered {
+        // SAFETY: a setting of this process, on its only thread that reads it.
+        let before = unsafe { std::ptr::replace(&raw mut pg_sys::row_security, false) };
+        Unfiltered { before }
+    }
+}
+
+impl Drop for Unfiltered {
+    fn drop(&mut self) {
+        // SAFETY: as above.
+        unsafe { pg_sys::row_security = self.before };
+    }
+}
+
+/// Prepares a statement for this connection to SPI.
+fn prepare(sql: &CStr, arguments: &[DatumWithOid]) -> pg_sys::SPIPlanPtr {
+    let _unfiltered = Unfiltered::new();
+    let mut types: Vec<pg_sys::Oid> = arguments.iter().map(DatumWithOid::oid).collect();
+    // SAFETY: within a connection; as many types as arguments.
+    let plan = unsafe { pg_sys::SPI_prepare(sql.as_ptr(), types.len() as i32, types.as_mut_ptr()) };
+    assert!(!plan.is_null(), "SPI refused to prepare a statement of ours");
+    plan
+}
+
 /// A connection to SPI, for as long as it lives. An ERROR that passes it by leaves the rest to the end of the transaction.
 struct Connection;
 
@@ -161,31 +203,31 @@ fn execute<T>(sql: &str, arguments: &[DatumWithOid], reads: bool, read: impl FnM
         nulls.push(if datum.is_some() { b' ' } else { b'n' } as c_char);
         values.push(datum.map_or(pg_sys::Datum::from(0), |datum| datum.sans_lifetime()));
     }
+    let prepared = match &plan {
+        Some(plan) => {
+            plan.validate();
+            plan.0
+        }
+        None => prepare(&text(sql), arguments),
+    };
     // SAFETY: as many values as flags and types; all of them outlive the call.
     let status = unsafe {
         pg_sys::SPI_tuptable = std::ptr::null_mut();
-        match plan {
-            Some(plan) => pg_sys::SPI_execute_plan(plan.0, values.as_mut_ptr(), nulls.as_ptr(), reads, 0),
-            None if is_latest => {
-                let mut types: Vec<pg_sys::Oid> = arguments.iter().map(DatumWithOid::oid).collect();
-                let plan = pg_sys::SPI_prepare(text(sql).as_ptr(), types.len() as i32, types.as_mut_ptr());
-                assert!(!plan.is_null(), "SPI refused to prepare a statement of ours");
-                // The snapshot is copied by SPI.
-                let (latest, none) = (pg_sys::GetLatestSnapshot(), std::ptr::null_mut());
-                pg_sys::SPI_execute_snapshot(plan, values.as_mut_ptr(), nulls.as_ptr(), latest, none, reads, true, 0)
-            }
-            None => {
-                let mut types: Vec<pg_sys::Oid> = arguments.iter().map(DatumWithOid::oid).collect();
-                pg_sys::SPI_execute_with_args(
-                    text(sql).as_ptr(),
-                    values.len() as i32,
-                    types.as_mut_ptr(),
-                    values.as_mut_ptr(),
-                    nulls.as_ptr(),
-                    reads,
-                    0,
-                )
-            }
+        if is_latest {
+            // The snapshot is copied by SPI.
+            let (latest, none) = (pg_sys::GetLatestSnapshot(), std::ptr::null_mut());
+            pg_sys::SPI_execute_snapshot(
+                prepared,
+                values.as_mut_ptr(),
+                nulls.as_ptr(),
+                latest,
+                none,
+                reads,
+                true,
+                0,
+            )
+        } else {
+            pg_sys::SPI_execute_plan(prepared, values.as_mut_ptr(), nulls.as_ptr(), reads, 0)
         }
     };
     // What can go wrong in a statement is raised by Postgres as an ERROR; what is left are mistakes in calling SPI.
@@ -318,10 +360,10 @@ impl Cursor {
     pub fn open(sql: &str) -> Cursor {
         let text = text(sql);
         let _connection = Connection::open();
+        let plan = prepare(&text, &[]);
+        let _unfiltered = Unfiltered::new();
         // SAFETY: the statement takes no arguments. The portal outlives the connection; its name is copied.
         unsafe {
-            let plan = pg_sys::SPI_prepare(text.as_ptr(), 0, std::ptr::null_mut());
-            assert!(!plan.is_null(), "SPI refused to prepare a statement of ours");
             let (values, nulls) = (std::ptr::null_mut(), std::ptr::null());
             let portal = pg_sys::SPI_cursor_open(std::ptr::null(), plan, values, nulls, !has_written());
             Cursor(CStr::from_ptr((*portal).name).to_owned())

@@ -57,6 +57,13 @@ fn verify_vectorizer(vectorizer_id: Option<i32>, repair: Option<bool>) -> Findin
         ),
         None => missing(&vectorizer_id.to_string()),
     };
+    if let Some(Failure { reason, hint, .. }) = acting_as_extension(|| catalog::filtered(vectorizer_id)) {
+        raise(
+            PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+            format!("vectorizer {vectorizer_id} cannot be verified: {reason}"),
+            hint.as_deref(),
+        );
+    }
     let findings = Verification::new(vectorizer, repair.unwrap_or_default());
     TableIterator::new(findings.map(|finding| {
         let Finding {

@@ -24,8 +24,9 @@ BEGIN
     IF TG_OP = 'DELETE' OR (TG_OP = 'UPDATE' AND NOT ({new_is_old})) THEN
         {remove_deleted}
         embedded := {deleted_was_embedded};
-        IF current_setting('transaction_isolation') <> 'read committed' THEN
-            -- Others may have written what this transaction does not see: the worker clears away what it leaves.
+        IF current_setting('transaction_isolation') <> 'read committed' OR {filtered} THEN
+            -- Others may have written what this transaction does not see, or a policy may hide it: the worker clears away
+            -- what it leaves.
             INSERT INTO {intake} ({pk}) VALUES ({old_pk});
             changed := true;
         ELSE

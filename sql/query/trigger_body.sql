@@ -6,14 +6,15 @@
 DECLARE
     queued bool;
     embedded bool;
-    -- Others may have written what this transaction does not see: the worker clears away what it leaves.
+    -- Others may have written what this transaction does not see, or a policy may hide it: the worker clears away what it
+    -- leaves.
     is_blind bool;
 BEGIN
     IF TG_LEVEL = 'ROW' THEN
         {by_row};
     END IF;
     IF TG_OP = 'DELETE' THEN
-        is_blind := current_setting('transaction_isolation') <> 'read committed';
+        is_blind := current_setting('transaction_isolation') <> 'read committed' OR {filtered};
         {remove_deleted}
         embedded := {deleted_was_embedded};
         IF is_blind THEN

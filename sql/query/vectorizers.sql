@@ -33,6 +33,8 @@ SELECT v.id,
                  WHERE e.id = v.id AND e.step = 'loading' AND md5(coalesce(e.primary_key::text, '')) = md5('')
                    AND e.failure_class <> 'configuration'), 0)::int4 AS refusals,
        extract(epoch FROM (SELECT r.next_run - now() FROM ai._vectorizer_run r WHERE r.id = v.id))::float8 AS runs_in,
+       EXISTS (SELECT FROM pg_class c
+               WHERE c.oid IN (v.source, v.target, v.queue, v.queue_failed, v.intake) AND c.relrowsecurity) AS has_policies,
        coalesce(v.target, v.source)::oid AS destination,
        (SELECT quote_ident(n.nspname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
         WHERE c.oid = coalesce(v.target, v.source)) AS destination_schema

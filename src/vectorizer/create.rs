@@ -16,7 +16,7 @@ use crate::catalog::{self, follow_names};
 use crate::error::{invalid, raise};
 use crate::key::PrimaryKey;
 use crate::statement::{self, qualified};
-use crate::transaction::{acting_as, acting_as_extension};
+use crate::transaction::{acting_as, acting_as_extension, seeing_all};
 use crate::worker::shared_memory;
 use crate::{endpoint, server, settings, worker};
 
@@ -267,8 +267,11 @@ pub(super) fn create(
         triggers::refresh(source.oid);
     }
     if enqueue_existing != Some(false) {
-        acting_as(source.owner, || objects.enqueue_existing(&source, &key));
+        acting_as(source.owner, || {
+            seeing_all(|| objects.enqueue_existing(&source, &key));
+        });
     }
+    acting_as_extension(|| catalog::warn_if_filtered(id));
     shared_memory::catalogue_changed_at_commit();
     if !worker::is_preloaded() {
         ereport!(

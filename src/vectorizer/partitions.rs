@@ -6,7 +6,7 @@ use pgrx::pg_sys::Oid;
 use crate::catalog;
 use crate::key::{In, PrimaryKey};
 use crate::statement::{self, fill, identifier};
-use crate::transaction::{acting_as, acting_as_extension};
+use crate::transaction::{acting_as, acting_as_extension, seeing_all};
 
 /// A partitioned source and its vectorizer. Quoted names with schemas.
 pub struct Partitions<'a> {
@@ -57,7 +57,7 @@ impl Partitions<'_> {
                 statement::run(&depends, &[]);
             });
             if let Some(rows) = rows.filter(|_| enqueue) {
-                acting_as(self.owner, || self.enqueue(&rows));
+                acting_as(self.owner, || seeing_all(|| self.enqueue(&rows)));
             }
             joined.push(partition);
         }
@@ -111,7 +111,7 @@ impl Partitions<'_> {
         };
         let quietly = include_str!("../../sql/query/prune.sql");
         let remembers = acting_as_extension(|| catalog::remembers_documents(self.id));
-        let gone = acting_as(self.owner, || {
+        let prune_all = || {
             let mut gone: Vec<String> = Vec::new();
             match self.target {
                 Some(target) if remembers => {
@@ -127,7 +127,8 @@ impl Partitions<'_> {
                 statement::run(&prune(quietly, queue, In::Queue), &[]);
             }
             gone
-        });
+        };
+        let gone = acting_as(self.owner, || seeing_all(prune_all));
         acting_as_extension(|| catalog::forget_documents(self.id, &gone));
     }
 }

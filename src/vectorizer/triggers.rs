@@ -54,9 +54,14 @@ impl TriggerFunction<'_> {
         let target_is_old = key.same(("t", In::Target), old);
         // Two rows may share a key of a deferrable constraint until it is checked: one of them may have left, and the other
         // may be the news.
+        let is_filtered = |table: &str| format!("row_security_active({}::regclass)", statement::literal(table));
         let gone = if self.deferrable {
             let stays = key.same(("s", In::Source), old);
-            format!(" AND NOT EXISTS (SELECT FROM {} s WHERE {stays})", self.source_name)
+            format!(
+                " AND NOT {} AND NOT EXISTS (SELECT FROM {} s WHERE {stays})",
+                is_filtered(self.source_name),
+                self.source_name
+            )
         } else {
             String::new()
         };
@@ -65,6 +70,9 @@ impl TriggerFunction<'_> {
             (Some(target), true) => format!("DELETE FROM {target} t WHERE {target_is_old}{gone};"),
             (Some(target), false) => format!("DELETE FROM {target} t USING old_rows o WHERE {target_is_old}{gone};"),
         };
+        // Where a policy applies to the owner, it may hide what is to be removed: the worker clears that away once it may.
+        let filtered = [Some(self.source_name), self.target, Some(self.queue), Some(self.failed)];
+        let filtered: Vec<String> = filtered.into_iter().flatten().map(is_filtered).collect();
         let emptied = [self.target, Some(self.queue), Some(self.failed), Some(self.intake)];
         let emptied: Vec<&str> = emptied.into_iter().flatten().collect();
         fill(
@@ -84,6 +92,7 @@ impl TriggerFunction<'_> {
                 ("queue_is_old", &key.same(queued, old)),
                 ("new_is_old", &key.same(new, old)),
                 ("gone", &gone),
+                ("filtered", &filtered.join(" OR ")),
                 ("old_key", &format!("jsonb_build_object({})", key.labelled(old))),
                 ("remove_deleted", &remove_deleted),
                 // In a column the vector goes with its row: nothing was removed that could tell.
@@ -389,7 +398,10 @@ fn make_all_anew(source: Option<Oid>, vectorizer_id: Option<i32>) {
     acting_as_extension(|| follow_names(vectorizer_id));
     for vectorizer in Known::read(source, vectorizer_id) {
         if vectorizer_id.is_some() {
-            acting_as_extension(|| vectorizer.must_fit());
+            acting_as_extension(|| {
+                vectorizer.must_fit();
+                catalog::warn_if_filtered(vectorizer.id);
+            });
         }
         let Some(key) = PrimaryKey::current(vectorizer.source, &vectorizer.source_pk) else {
             // Whoever drops a column of the key must still be able to write to the table.

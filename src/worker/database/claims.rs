@@ -168,6 +168,13 @@ impl Worker {
                 return;
             }
         }
+        if vectorizer.has_policies {
+            match transaction::run(|| catalog::filtered(vectorizer.id)) {
+                Ok(None) => (),
+                Ok(Some(failure)) => return self.pause_vectorizer(vectorizer, &failure),
+                Err(aborted) => return self.refused_claim(index, vectorizer, &aborted, false),
+            }
+        }
         // A provider that cannot be asked is found out before a document is fetched for it.
         let (bridge, services) = (&self.bridge, &mut self.services);
         let ready = bridge.within(|| services.embedder(vectorizer).and_then(|_| services.loader(vectorizer)));
