@@ -163,11 +163,12 @@ BEGIN
         RETURN;
     END IF;
     FOR vectorizer IN
-        SELECT v.*, bool_or(d.objid = v.source) AS source_gone
-        FROM pg_event_trigger_dropped_objects() d
-        JOIN ai._vectorizer v ON d.objid IN (v.source, v.target, v.queue, v.queue_failed, v.intake)
-        WHERE d.classid = 'pg_class'::regclass AND d.objsubid = 0
-        GROUP BY v.id
+        SELECT v.*
+        FROM ai._vectorizer v
+        WHERE EXISTS (
+            SELECT FROM pg_event_trigger_dropped_objects() d
+            WHERE d.objid IN (v.source, v.target, v.queue, v.queue_failed, v.intake)
+              AND d.classid = 'pg_class'::regclass AND d.objsubid = 0)
         ORDER BY v.id
     LOOP
         RAISE NOTICE 'associated table for vectorizer % dropped. dropping vectorizer', vectorizer.id;
@@ -189,15 +190,26 @@ BEGIN
         THEN
             EXECUTE format('DROP TRIGGER %I ON %s', vectorizer.trigger_name, vectorizer.source::regclass);
         END IF;
-        -- Embeddings of a table that is gone are of no use; those of one that stays are kept, as ai.drop_vectorizer does.
         FOR relation IN
-            SELECT c.oid FROM pg_class c
-            WHERE c.oid IN (vectorizer.queue, vectorizer.queue_failed, vectorizer.intake)
-               OR (vectorizer.source_gone AND c.oid = vectorizer.target)
+            SELECT c.oid FROM pg_class c WHERE c.oid IN (vectorizer.queue, vectorizer.queue_failed, vectorizer.intake)
         LOOP
             EXECUTE format('DROP TABLE %s CASCADE', relation);
         END LOOP;
         PERFORM set_config('client_min_messages', told, true);
+        -- Embeddings are paid for, and the table that they are of may have been copied before: they stay, whatever is dropped,
+        -- as with ai.drop_vectorizer. What the statement itself has dropped (a schema with all that is in it) is gone.
+        SELECT c.oid INTO relation FROM pg_class c WHERE c.oid = vectorizer.target;
+        IF FOUND THEN
+            -- Of no use to anybody, and in the way of each write.
+            FOR lost IN
+                SELECT i.indexrelid::regclass AS name FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+                WHERE i.indrelid = relation AND NOT i.indisvalid AND c.relname = '_vectorizer_idx_' || vectorizer.id
+            LOOP
+                EXECUTE format('DROP INDEX %s', lost.name);
+            END LOOP;
+            RAISE NOTICE 'the embeddings of vectorizer % stay in %', vectorizer.name, relation
+                USING HINT = 'Drop the table where they are of no use any more.';
+        END IF;
     END LOOP;
     UPDATE ai._vectorizer v SET view = NULL
     WHERE v.view IN (SELECT d.objid FROM pg_event_trigger_dropped_objects() d WHERE d.object_type = 'view');

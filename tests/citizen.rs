@@ -375,7 +375,7 @@ fn prepared_statements_outlive_vectorizers() {
     let update = pooled.prepare("UPDATE note SET body = $2 WHERE id = $1").unwrap();
     let delete = pooled.prepare("DELETE FROM note WHERE id = $1").unwrap();
     pooled.execute(&insert, &[&1, &"one"]).unwrap();
-    cluster.execute("DROP TABLE note");
+    cluster.execute("DROP TABLE note; DROP TABLE note_embedding_store");
     create_notes(cluster, 6);
     let mut next = 2;
     let mut expected = Vec::new();

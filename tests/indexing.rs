@@ -401,6 +401,8 @@ fn a_vectorizer_is_dropped_during_a_build() {
         .execute("SET lock_timeout = '20s'; DROP TABLE note CASCADE");
     scene.cluster.wait_for("the indexer has left", INDEXER, "0");
     assert_eq!(scene.cluster.value("SELECT count(*) FROM ai.vectorizer"), "0");
+    assert_eq!(scene.cluster.rows(INDEX), Vec::<Vec<String>>::new());
+    assert_eq!(scene.cluster.value("SELECT count(*) FROM note_embedding_store"), "3");
     drop(reader);
 }
 

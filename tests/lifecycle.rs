@@ -171,7 +171,7 @@ fn what_leaves_in_a_transaction_older_than_its_chunks_takes_them_along() {
             cluster.wait_until_settled();
             early.batch_execute(&format!("{leave}; COMMIT")).unwrap();
             assert_eq!(cluster.value(embedded), "two", "{leave} in {isolation}");
-            cluster.execute("DROP TABLE doc CASCADE; DROP TABLE IF EXISTS doc_1");
+            cluster.execute("DROP TABLE doc CASCADE; DROP TABLE doc_embedding_store; DROP TABLE IF EXISTS doc_1");
         }
     }
 }
@@ -407,4 +407,75 @@ fn a_source_joins_no_tree_of_tables() {
     // Its own partitions join it as ever.
     cluster.execute("CREATE TABLE part PARTITION OF parts DEFAULT; INSERT INTO parts VALUES (1, 'one')");
     cluster.wait_for("embedded", "SELECT count(*) FROM parts_embedding_store", "1");
+}
+
+/// Embeddings are paid for: they go only where somebody says that they are to go.
+#[test]
+fn chunks_outlive_their_source() {
+    let scene = Scene::start();
+    let cluster = &scene.cluster;
+    cluster.execute("CREATE SCHEMA app; CREATE ROLE owner; GRANT CREATE, USAGE ON SCHEMA app, public TO owner");
+    cluster.execute("GRANT USAGE ON FOREIGN SERVER ai_openai TO owner");
+    let make = |doc: &str, store: &str| {
+        cluster.execute(&format!(
+            "CREATE TABLE {doc} (id int PRIMARY KEY, body text); INSERT INTO {doc} VALUES (1, 'one')"
+        ));
+        cluster.execute(&format!(
+            "SELECT ai.create_vectorizer('{doc}', loading => ai.loading_column('body'),
+                 destination => ai.destination_table(target_schema => 'public', target_table => '{store}'),
+                 embedding => ai.embedding_openai('text-embedding-3-small', 8))"
+        ));
+        cluster.wait_for(
+            "embedded",
+            &format!("SELECT string_agg(chunk, ' ') FROM {store}"),
+            "one",
+        );
+        cluster.wait_until_settled();
+    };
+    let script = cluster.data().join("drop.sql");
+    let kept = |drop: &str, store: &str| {
+        std::fs::write(&script, format!("{drop};")).expect("a folder that can be written to");
+        let told = cluster.psql("postgres", &script).1;
+        assert!(told.contains(&format!("stay in public.{store}")), "{drop}: {told}");
+        assert_eq!(cluster.column(&format!("SELECT chunk FROM {store}")), ["one"], "{drop}");
+        assert_eq!(cluster.value("SELECT count(*) FROM ai.vectorizer"), "0", "{drop}");
+        let left = "SELECT count(*) FROM pg_class WHERE relname LIKE '\\_vectorizer\\_%\\_' || (SELECT last_value FROM ai.vectorizer_id_seq)";
+        assert_eq!(cluster.value(left), "0", "{drop}");
+        cluster.execute(&format!("DROP TABLE {store} CASCADE"));
+    };
+    make("doc", "swapped");
+    // The new table takes the place of the old one, which is no more than a table that is not needed any more.
+    cluster.execute(
+        "CREATE TABLE fresh (LIKE doc INCLUDING ALL); INSERT INTO fresh TABLE doc;
+         ALTER TABLE doc RENAME TO old; ALTER TABLE fresh RENAME TO doc;
+         CREATE OR REPLACE VIEW doc_embedding AS
+             SELECT t.embedding_uuid, t.chunk_seq, t.chunk, t.embedding, t.id, d.body FROM swapped t LEFT JOIN doc d USING (id)",
+    );
+    cluster.execute("DROP TABLE old; INSERT INTO doc VALUES (2, 'two')");
+    assert_eq!(
+        cluster.column("SELECT chunk || ' of ' || body FROM doc_embedding"),
+        ["one of one"]
+    );
+    cluster.execute("DROP TABLE doc, swapped CASCADE");
+    make("doc", "cascaded");
+    // The view is in the way of a drop, and does not go in silence.
+    assert_eq!(cluster.refusal("DROP TABLE doc").0, "2BP01");
+    kept("DROP TABLE doc CASCADE", "cascaded");
+    make("app.doc", "of_a_schema");
+    kept("DROP SCHEMA app CASCADE", "of_a_schema");
+    cluster.execute("CREATE SCHEMA app");
+    make("app.doc", "of_an_owner");
+    cluster.execute("ALTER TABLE app.doc OWNER TO owner; ALTER TABLE of_an_owner OWNER TO postgres");
+    kept("DROP OWNED BY owner CASCADE", "of_an_owner");
+    // What is named goes, and what is in a schema that is dropped with all that is in it.
+    make("app.doc", "named");
+    cluster.execute("DROP TABLE app.doc, named CASCADE");
+    cluster.execute("CREATE TABLE app.doc (id int PRIMARY KEY, body text)");
+    cluster.execute(&CREATE.replace("'doc'", "'app.doc'"));
+    cluster.execute("DROP SCHEMA app CASCADE");
+    assert_eq!(cluster.value("SELECT count(*) FROM ai.vectorizer"), "0");
+    assert_eq!(
+        cluster.value("SELECT count(*) FROM pg_class WHERE relname LIKE '%embedding%store'"),
+        "0"
+    );
 }

@@ -40,7 +40,7 @@ INSERT INTO ai._vectorizer_errors (id, message, step, failure_class) VALUES (101
 SELECT * FROM pg_temp.remains();
 SAVEPOINT made;
 
--- The source: the view is in the way, as of any table with a view. CASCADE takes all.
+-- The source: the view is in the way, as of any table with a view. CASCADE takes all but the embeddings.
 SELECT pg_temp.error_of('DROP TABLE app.doc');
 SELECT vectorizers FROM pg_temp.remains();
 DROP TABLE app.doc CASCADE;
@@ -155,8 +155,9 @@ DROP SCHEMA app, queues CASCADE;
 SELECT * FROM pg_temp.remains();
 ROLLBACK TO empty;
 SELECT pg_temp.make();
--- All can be made again.
+-- All can be made again, once the embeddings are gone, too.
 DROP TABLE app.doc CASCADE;
+DROP TABLE app.doc_embedding_store;
 SELECT pg_temp.make();
 SELECT * FROM pg_temp.remains();
 ROLLBACK;
