@@ -232,8 +232,13 @@ pub fn vectorizer(id: i32) -> Option<Result<Vectorizer, String>> {
 
 /// `None` for one that the worker has to leave alone, unless `any` is asked for.
 fn read(row: &statement::Row, any: bool) -> Result<Option<Vectorizer>, String> {
-    let config: Config = serde_json::from_value(row.must::<JsonB>("config").0)
-        .map_err(|error| format!("its configuration cannot be read: {error}"))?;
+    let config = row.must::<JsonB>("config").0;
+    // It was adopted, and chooses what is for superusers to choose: one of them has to start it.
+    if config["held"].is_string() && !any {
+        return Ok(None);
+    }
+    let config: Config =
+        serde_json::from_value(config).map_err(|error| format!("its configuration cannot be read: {error}"))?;
     let runs_in = row
         .get("runs_in")
         .map(|seconds: f64| Duration::from_secs_f64(seconds.clamp(0.0, 86_400.0)));

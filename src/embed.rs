@@ -19,7 +19,7 @@ use crate::endpoint::{OPENAI_KEY, VOYAGE_KEY};
 use crate::error::{invalid, raise};
 use crate::transaction::acting_as_extension;
 use crate::vector::{self, Vector};
-use crate::vectorizer::{missing, validate};
+use crate::vectorizer::{missing, raise_held, validate};
 use crate::{server, settings, statement};
 
 type Vectors = TableIterator<'static, (name!(index, i32), name!(embedding, Vector))>;
@@ -261,13 +261,14 @@ fn stored(sql: &str, which: pgrx::datum::DatumWithOid, called: &str) -> (Value, 
     let found = acting_as_extension(|| {
         statement::look_up(sql, &[which, role.into()], |row| {
             let owner = row.get(3).unwrap_or(pg_sys::InvalidOid);
-            (row.must::<JsonB>(1).0, row.must::<bool>(2), owner)
+            (row.must::<JsonB>(1).0, row.must::<bool>(2), owner, row.get::<String>(4))
         })
     });
     match found {
         None => missing(called),
-        Some((config, true, owner)) => (config, owner),
-        Some((_, false, _)) => raise(
+        Some((_, true, _, Some(held))) => raise_held(&held),
+        Some((config, true, owner, None)) => (config, owner),
+        Some((_, false, _, _)) => raise(
             PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
             format!("permission denied for vectorizer {called}"),
             Some("It takes SELECT on its destination."),

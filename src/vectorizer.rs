@@ -21,7 +21,7 @@ pub mod triggers;
 pub mod validate;
 
 pub use drop::missing;
-pub use schedule::must_own;
+pub use schedule::{must_own, raise_held};
 
 /// The variable that a vectorizer reads its key from, where the environment of the server lacks it.
 #[pg_extern(sql = false)]

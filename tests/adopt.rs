@@ -5,6 +5,7 @@ mod support;
 
 use std::path::Path;
 
+use support::lair::LAIR;
 use support::{Database, Scene};
 
 const HERE: &str = env!("CARGO_MANIFEST_DIR");
@@ -25,11 +26,20 @@ fn pgai() -> (Scene, Database) {
     shop.execute("RESET search_path");
     shop.execute(&data("setup.sql"));
     shop.execute(&data("written.sql"));
+    shop.execute(HAND_OVER);
     for queue in shop.column("SELECT format('%I.%I', queue_schema, queue_table) FROM ai.vectorizer") {
         shop.execute(&format!("DELETE FROM {queue}"));
     }
     (scene, shop)
 }
+
+/// A superuser made it with pgai on the table of another, and gives it to the owner of the table, as the script asks for.
+const HAND_OVER: &str = "
+    ALTER TABLE work_queues.\"Page_chunks\" OWNER TO page_owner;
+    ALTER VIEW site.page_search OWNER TO page_owner;
+    ALTER TABLE work_queues.\"Pages waiting\" OWNER TO page_owner;
+    ALTER TABLE work_queues._vectorizer_q_failed_2 OWNER TO page_owner;
+    ALTER FUNCTION work_queues._vectorizer_src_trg_2() OWNER TO page_owner";
 
 /// What pgai asks nobody for.
 const GRANT: &str = "GRANT USAGE ON FOREIGN SERVER ai_openai TO page_owner";
@@ -209,7 +219,7 @@ fn owners_and_grants_stay() {
     );
     let (code, _) = shop.refusal(
         "SET ROLE page_owner;
-         SELECT ai._adopt_vectorizer(9, 'mine', 'site.\"Page\"', '{}', false, 'ai', 'q', 'q', NULL)",
+         SELECT ai._adopt_vectorizer(2)",
     );
     assert_eq!(code, "42501");
 }
@@ -228,10 +238,7 @@ fn what_cannot_be_adopted_stays_with_pgai_until_it_can() {
     shop.execute("INSERT INTO draft VALUES (3, 'The third draft.')");
     shop.execute("UPDATE draft SET body = 'Changed.' WHERE id = 1");
     shop.execute("DELETE FROM draft WHERE id = 2");
-    assert_eq!(
-        shop.column("SELECT id FROM pgai._vectorizer_q_5 ORDER BY 1"),
-        ["1", "3"]
-    );
+    assert_eq!(shop.column("SELECT id FROM ai._vectorizer_q_5 ORDER BY 1"), ["1", "3"]);
 
     shop.execute("ALTER TABLE draft_embedding_store RENAME piece TO chunk");
     assert_eq!(adopt(&scene), ["5|public_draft_embedding_store|adopted|2|"]);
@@ -261,7 +268,8 @@ fn a_forged_row_of_the_catalogue_opens_nothing() {
     let adopted = adopt(&scene);
     assert_eq!(
         adopted[1],
-        "2|pages|stays with pgai||public.peep belongs to reader, who does not own site.\"Page\""
+        "2|pages|stays with pgai||public.peep belongs to reader, who does not own site.\"Page\". If it is of this vectorizer: \
+         ALTER VIEW public.peep OWNER TO page_owner"
     );
     assert_eq!(
         adopted[3],
@@ -342,5 +350,243 @@ fn a_database_without_pgai_is_left_alone() {
     assert!(
         complaints.contains("there is no pgai of version 0.10 to 0.12"),
         "{complaints}"
+    );
+}
+
+/// Mallory in the database that pgai made: with a table and a vectorizer of her own, and what pgai's documentation has people
+/// grant, which includes UPDATE on its catalogue.
+fn with_mallory() -> (Scene, Database) {
+    let (scene, shop) = pgai();
+    shop.execute(LAIR);
+    shop.execute("GRANT CREATE ON SCHEMA ai TO mallory; SELECT ai.grant_vectorizer_usage('mallory')");
+    shop.execute(
+        "SET SESSION AUTHORIZATION mallory;
+         CREATE TABLE m.doc (id int PRIMARY KEY, body text);
+         SELECT ai.create_vectorizer('m.doc', name => 'hers', loading => ai.loading_column('body'),
+             embedding => ai.embedding_openai('text-embedding-3-small', 8));
+         INSERT INTO m.doc VALUES (1, 'one');
+         RESET SESSION AUTHORIZATION",
+    );
+    (scene, shop)
+}
+
+fn assert_only_mallory_struck(shop: &Database) {
+    let struck = "SELECT DISTINCT who || ' by ' || trap FROM m.struck WHERE who <> 'mallory' ORDER BY 1";
+    assert_eq!(shop.column(struck), [""; 0]);
+    let superuser = "SELECT rolsuper FROM pg_roles WHERE rolname = 'mallory'";
+    assert_eq!(shop.value(superuser), "f");
+    let functions = "SELECT p.oid::regprocedure::text FROM pg_proc p JOIN pg_roles r ON r.oid = p.proowner
+                     WHERE r.rolname <> 'mallory' AND p.prosrc LIKE '%strike%'";
+    assert_eq!(shop.column(functions), [""; 0], "nothing that she wrote is another's");
+}
+
+/// What the script says of a vectorizer.
+fn remark(adopted: &[String], name: &str) -> String {
+    let of = |row: &&String| row.split('|').nth(1) == Some(name);
+    let row = adopted.iter().find(of).unwrap_or_else(|| panic!("{name}: {adopted:?}"));
+    row.splitn(3, '|').nth(2).unwrap_or_default().to_owned()
+}
+
+fn by_mallory(shop: &Database, sql: &str) {
+    shop.execute(&format!(
+        "SET SESSION AUTHORIZATION mallory; {sql}; RESET SESSION AUTHORIZATION"
+    ));
+}
+
+/// The function of a trigger that she wrote, in a schema whose name looks like pgai's catalogue.
+#[test]
+fn no_function_that_another_wrote_is_made_by_the_script() {
+    let (scene, shop) = with_mallory();
+    let schemas = [
+        "ai.vectorizer",
+        "pgai.vectorizer",
+        "ai._vectorizer_q_6",
+        "pgai._vectorizer_q_6",
+    ];
+    for schema in schemas {
+        shop.execute(&format!("CREATE SCHEMA \"{schema}\" AUTHORIZATION mallory"));
+    }
+    for (number, schema) in schemas.iter().enumerate() {
+        by_mallory(
+            &shop,
+            &format!(
+                "CREATE TABLE IF NOT EXISTS m.other (id int PRIMARY KEY, body text);
+                 DROP TRIGGER IF EXISTS _vectorizer_src_trg_6 ON m.other;
+                 CREATE OR REPLACE FUNCTION \"{schema}\"._vectorizer_src_trg_6() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+                     AS $$ BEGIN PERFORM m.strike('function {number}'); RETURN NULL; END $$;
+                 CREATE TRIGGER _vectorizer_src_trg_6 AFTER INSERT ON m.other
+                     FOR EACH ROW EXECUTE FUNCTION \"{schema}\"._vectorizer_src_trg_6()"
+            ),
+        );
+        let catalogue = if number == 0 { "ai" } else { "pgai" };
+        shop.execute(&format!(
+            "UPDATE {catalogue}.vectorizer SET source_table = 'other', source_schema = 'm',
+                 config = jsonb_set(config, '{{destination,target_table}}', '\"nothing\"') WHERE name = 'hers'"
+        ));
+        let said = remark(&adopt(&scene), "hers");
+        assert!(said.starts_with("stays with pgai"), "{schema}: {said}");
+        assert_only_mallory_struck(&shop);
+    }
+    // Nor on the way back.
+    shop.execute("SELECT ai.drop_vectorizer(id) FROM ai.vectorizer WHERE id > 6");
+    go_back(&scene);
+    assert_only_mallory_struck(&shop);
+}
+
+/// Runs the script that returns to pgai; what it complains of.
+fn go_back(scene: &Scene) -> String {
+    let script = Path::new(HERE).join("docs/return-to-pgai.sql");
+    scene.cluster.psql("shop", &script).1
+}
+
+/// Her row names what is a superuser's, or another role's, in place of what is hers.
+#[test]
+fn what_a_forged_row_names_stays_whose_it_is() {
+    let (scene, shop) = with_mallory();
+    let vault =
+        "CREATE TABLE public.vault (embedding_uuid uuid, id int, chunk_seq int, chunk text, embedding vector(8),
+                     queued_at timestamptz DEFAULT now(), loading_retries int, loading_retry_after timestamptz,
+                     created_at timestamptz DEFAULT now(), failure_step text);
+                 INSERT INTO vault (id, chunk) VALUES (1, 'secret');
+                 CREATE VIEW public.vault_view AS SELECT * FROM public.vault";
+    shop.execute(vault);
+    let owners =
+        "SELECT relname || ' in ' || relnamespace::regnamespace || ' of ' || pg_get_userbyid(relowner) FROM pg_class
+                  WHERE relname LIKE 'vault%' ORDER BY 1";
+    shop.execute("CREATE TABLE kept AS SELECT * FROM ai.vectorizer WHERE name = 'hers'");
+    let destination = "config = jsonb_set(config, '{destination}', config -> 'destination' ||
+                           '{\"target_schema\": \"public\", \"target_table\": \"vault\"}')";
+    let view = "config = jsonb_set(config, '{destination}', config -> 'destination' ||
+                    '{\"view_schema\": \"public\", \"view_name\": \"vault_view\"}')";
+    let forgeries = [
+        destination,
+        view,
+        "queue_schema = 'public', queue_table = 'vault'",
+        "queue_schema = 'public', queue_failed_table = 'vault'",
+        // A place of another, and one among the tables of the extension.
+        "queue_schema = 'site'",
+        "queue_table = 'vectorizer'",
+        "queue_table = '_vectorizer_q_1'",
+        "source_schema = 'site', source_table = 'Page'",
+        "trigger_name = '_vectorizer_src_trg_2', source_schema = 'site', source_table = 'Page'",
+        "id = 2147483647",
+    ];
+    let mut catalogue = "ai";
+    for owner in ["postgres", "page_owner"] {
+        shop.execute(&format!(
+            "ALTER TABLE vault OWNER TO {owner}; ALTER VIEW vault_view OWNER TO {owner}"
+        ));
+        let before = shop.column(owners);
+        for forgery in forgeries {
+            shop.execute(&format!(
+                "DELETE FROM {catalogue}.vectorizer p WHERE p.id = 2147483647 OR p.id = (SELECT id FROM kept);
+                 INSERT INTO {catalogue}.vectorizer SELECT * FROM kept;
+                 UPDATE {catalogue}.vectorizer SET {forgery} WHERE id = (SELECT id FROM kept)"
+            ));
+            let adopted = adopt(&scene);
+            catalogue = "pgai";
+            assert!(
+                adopted.last().is_some_and(|row| row.contains("|stays with pgai|")),
+                "{forgery}: {adopted:?}"
+            );
+            assert_eq!(shop.column(owners), before, "{forgery}");
+            assert_eq!(shop.value("SELECT count(*) FROM vault"), "1", "{forgery}");
+        }
+    }
+    // The forger's ids are not those that come next.
+    let next = "SELECT nextval('ai.vectorizer_id_seq') < 1000";
+    assert_eq!(shop.value(next), "t");
+    assert_only_mallory_struck(&shop);
+    // What is right is adopted.
+    shop.execute(
+        "DELETE FROM pgai.vectorizer p WHERE p.id = 2147483647 OR p.id = (SELECT id FROM kept);
+         INSERT INTO pgai.vectorizer SELECT * FROM kept",
+    );
+    assert_eq!(remark(&adopt(&scene), "hers"), "adopted|1|");
+}
+
+/// What she put on her queues, her table, and pgai's catalogue, which may be hers: it runs as her.
+#[test]
+fn what_owners_made_of_their_tables_runs_as_them() {
+    let (scene, shop) = with_mallory();
+    shop.execute(
+        "ALTER TABLE ai.vectorizer OWNER TO mallory; ALTER SEQUENCE ai.vectorizer_id_seq OWNER TO mallory;
+         GRANT ALL ON ALL TABLES IN SCHEMA ai TO mallory",
+    );
+    by_mallory(
+        &shop,
+        "CREATE TRIGGER trap BEFORE INSERT OR DELETE ON ai._vectorizer_q_6 FOR EACH ROW EXECUTE FUNCTION m.spring('row of the queue');
+         CREATE TRIGGER trap_all AFTER INSERT OR DELETE ON ai._vectorizer_q_6
+             FOR EACH STATEMENT EXECUTE FUNCTION m.spring('statement on the queue');
+         CREATE CONSTRAINT TRIGGER late AFTER INSERT OR DELETE ON ai._vectorizer_q_6 DEFERRABLE INITIALLY DEFERRED
+             FOR EACH ROW EXECUTE FUNCTION m.spring('deferred');
+         ALTER TABLE ai._vectorizer_q_6 ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+         CREATE POLICY trap ON ai._vectorizer_q_6 USING (m.strike('policy of the queue'));
+         ALTER TABLE ai._vectorizer_q_6 ALTER queued_at SET DEFAULT CASE WHEN m.strike('default') THEN now() END;
+         CREATE INDEX ON ai._vectorizer_q_6 (id) WHERE m.strike('index of the queue');
+         CREATE STATISTICS m.trap ON (m.strike('statistics')), id FROM ai._vectorizer_q_6;
+         CREATE DOMAIN m.number AS int;
+         DROP VIEW m.doc_embedding;
+         ALTER TABLE m.doc ALTER id TYPE m.number;
+         CREATE VIEW m.doc_embedding AS SELECT t.*, s.body FROM m.doc_embedding_store t LEFT JOIN m.doc s USING (id);
+         ALTER DOMAIN m.number ADD CHECK (m.strike('domain ' || VALUE));
+         CREATE TRIGGER trap AFTER UPDATE ON ai.vectorizer FOR EACH ROW EXECUTE FUNCTION m.spring('catalogue');
+         ALTER TABLE ai.vectorizer ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+         CREATE POLICY trap ON ai.vectorizer USING (m.strike('policy of the catalogue'));
+         CREATE INDEX ON ai.vectorizer (id) WHERE m.strike('index of the catalogue')",
+    );
+    assert_eq!(remark(&adopt(&scene), "hers"), "adopted|1|");
+    assert_only_mallory_struck(&shop);
+    by_mallory(&shop, "SELECT ai.disable_vectorizer_schedule('hers')");
+    let complaints = go_back(&scene);
+    assert!(!complaints.contains("ERROR"), "{complaints}");
+    assert_only_mallory_struck(&shop);
+    let waiting = "SET ROLE mallory; SELECT id FROM ai._vectorizer_q_6; RESET ROLE";
+    assert_eq!(shop.column(waiting), ["1"]);
+
+    // Views in the places of tables.
+    by_mallory(
+        &shop,
+        "ALTER TABLE ai.vectorizer RENAME TO real;
+         CREATE VIEW ai.vectorizer AS SELECT * FROM ai.real WHERE m.strike('view of the catalogue');
+         ALTER SEQUENCE ai.vectorizer_id_seq RENAME TO real_seq;
+         CREATE VIEW ai.vectorizer_id_seq AS SELECT 7 AS last_value WHERE m.strike('view of the sequence');
+         ALTER TABLE ai._vectorizer_q_6 RENAME TO real_q;
+         CREATE VIEW ai._vectorizer_q_6 AS SELECT * FROM ai.real_q WHERE m.strike('view of the queue')",
+    );
+    let (_, complaints) = scene.cluster.psql("shop", &Path::new(HERE).join("docs/adopt-pgai.sql"));
+    assert_only_mallory_struck(&shop);
+    assert!(complaints.contains("pgai.vectorizer is not a table"), "{complaints}");
+}
+
+/// She chooses the address to which the key of the server is sent, and has it adopted by a superuser.
+#[test]
+fn what_an_adopted_vectorizer_chooses_is_for_a_superuser_to_start() {
+    let (scene, shop) = with_mallory();
+    shop.execute(
+        "UPDATE ai.vectorizer SET config = jsonb_set(config, '{embedding,base_url}', '\"http://evil.example\"')
+         WHERE name = 'hers'",
+    );
+    let said = remark(&adopt(&scene), "hers");
+    assert_eq!(
+        said,
+        "adopted|1|disabled until you have looked at base_url http://evil.example"
+    );
+    shop.execute("GRANT USAGE ON FOREIGN SERVER ai_openai TO mallory");
+    for sql in [
+        "SELECT ai.enable_vectorizer_schedule('hers')",
+        "SELECT ai.execute_vectorizer('hers')",
+        "SELECT ai.vectorizer_embed('hers'::name, 'text')",
+        "SELECT ai.vectorizer_embed(6, 'text')",
+        "SELECT ai.set_scheduling(6, ai.scheduling_timescaledb('1s', initial_start => '2000-01-01'))",
+    ] {
+        let (code, said) = shop.refusal(&format!("SET SESSION AUTHORIZATION mallory; {sql}"));
+        assert_eq!(code, "42501", "{sql}: {said}");
+        shop.execute("RESET SESSION AUTHORIZATION");
+    }
+    shop.execute("SELECT ai.enable_vectorizer_schedule('hers')");
+    by_mallory(
+        &shop,
+        "SELECT ai.disable_vectorizer_schedule('hers'); SELECT ai.enable_vectorizer_schedule('hers')",
     );
 }

@@ -35,7 +35,7 @@ struct Remains {
 }
 
 #[pg_extern(sql = false)]
-fn drop_vectorizer(vectorizer_id: i32, drop_all: bool) {
+pub(super) fn drop_vectorizer(vectorizer_id: i32, drop_all: bool) {
     let sql = include_str!("../../sql/query/dropped_vectorizer.sql");
     let remains = statement::row(sql, &[vectorizer_id.into()], |row| Remains {
         source: row.get(1),

@@ -13,8 +13,11 @@ use crate::{catalog, settings, statement};
 #[pg_extern(sql = false)]
 fn set_disabled(vectorizer_id: i32, disabled: bool) {
     must_own(vectorizer_id);
+    if !disabled {
+        must_not_be_held(vectorizer_id);
+    }
     acting_as_extension(|| {
-        let sql = "UPDATE ai._vectorizer SET disabled = $2 WHERE id = $1 AND disabled <> $2";
+        let sql = include_str!("../../sql/query/set_disabled.sql");
         statement::run(sql, &[vectorizer_id.into(), disabled.into()]);
     });
 }
@@ -22,6 +25,7 @@ fn set_disabled(vectorizer_id: i32, disabled: bool) {
 #[pg_extern(sql = false)]
 fn request_run(vectorizer_id: i32) {
     must_own(vectorizer_id);
+    must_not_be_held(vectorizer_id);
     acting_as_extension(|| {
         let sql = include_str!("../../sql/query/request_run.sql");
         statement::run(sql, &[vectorizer_id.into()]);
@@ -34,6 +38,7 @@ fn set_scheduling(vectorizer_id: Option<i32>, scheduling: Option<JsonB>, indexin
     catalog::must_fit();
     let vectorizer_id = vectorizer_id.unwrap_or_else(|| missing("NULL"));
     must_own(vectorizer_id);
+    must_not_be_held(vectorizer_id);
     let (scheduling, indexing) = (scheduling.map(|json| json.0), indexing.map(|json| json.0));
     let (dimensions, partitioned, source) = statement::row(
         include_str!("../../sql/query/indexable.sql"),
@@ -71,6 +76,31 @@ pub fn plan_first_run(vectorizer_id: i32, scheduling: &Value) {
             &[vectorizer_id.into(), scheduling["initial_start"].as_str().into()],
         );
     }
+}
+
+/// An adopted vectorizer may choose what is for superusers to choose: where which key of the server is sent. One of them has to
+/// have looked at it, and starts it.
+///
+/// # Errors
+/// Raised where none has.
+fn must_not_be_held(vectorizer_id: i32) {
+    // SAFETY: a look at the role of the session.
+    if unsafe { pgrx::pg_sys::superuser() } {
+        return;
+    }
+    let sql = "SELECT v.config ->> 'held' FROM ai._seen_vectorizer v WHERE v.id = $1";
+    if let Some(what) = statement::row(sql, &[vectorizer_id.into()], |row| row.get::<String>(1)).flatten() {
+        raise_held(&what);
+    }
+}
+
+/// Raises the ERROR of a vectorizer that no superuser has looked at.
+pub fn raise_held(what: &str) -> ! {
+    raise(
+        PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
+        format!("permission denied to start a vectorizer that was adopted with {what}"),
+        Some("A superuser starts it with ai.enable_vectorizer_schedule."),
+    )
 }
 
 /// Raises when the caller is not the owner of a vectorizer.
