@@ -13,13 +13,31 @@ BEGIN
 END
 $$;
 
--- The schema may have been there before the extension, and may be somebody's. Nothing that was put into it may be taken for
--- the extension's, and nobody may put anything into it from now on.
+-- The schema may have been there before the extension. Nothing that was put into it may be taken for the extension's, and only
+-- superusers may put anything into it from now on.
 DO $$
 DECLARE
     intruder text;
-    grantee text;
 BEGIN
+    -- Not ALTER SCHEMA … OWNER: until that is committed, the owner of now can still make things there.
+    SELECT pg_catalog.quote_ident(r.rolname) INTO intruder
+    FROM pg_catalog.pg_namespace n JOIN pg_catalog.pg_roles r ON r.oid OPERATOR(pg_catalog.=) n.nspowner
+    WHERE n.nspname OPERATOR(pg_catalog.=) 'ai'::pg_catalog.name AND NOT r.rolsuper;
+    IF FOUND THEN
+        RAISE EXCEPTION 'the schema ai belongs to %', intruder
+            USING ERRCODE = 'insufficient_privilege', HINT = 'Drop it: the extension makes its own.';
+    END IF;
+    SELECT coalesce(pg_catalog.quote_ident(r.rolname), 'PUBLIC') INTO intruder
+    FROM pg_catalog.pg_namespace n
+    CROSS JOIN LATERAL pg_catalog.aclexplode(n.nspacl) AS a
+    LEFT JOIN pg_catalog.pg_roles r ON r.oid OPERATOR(pg_catalog.=) a.grantee
+    WHERE n.nspname OPERATOR(pg_catalog.=) 'ai'::pg_catalog.name
+      AND a.privilege_type OPERATOR(pg_catalog.=) 'CREATE' AND r.rolsuper IS DISTINCT FROM true
+    LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION '% may make things in the schema ai', intruder
+            USING ERRCODE = 'insufficient_privilege', HINT = 'Drop the schema: the extension makes its own.';
+    END IF;
     SELECT pg_catalog.pg_describe_object(d.classid, d.objid, d.objsubid) INTO intruder
     FROM pg_catalog.pg_depend d
     WHERE d.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_namespace'::pg_catalog.regclass::pg_catalog.oid
@@ -30,19 +48,25 @@ BEGIN
         RAISE EXCEPTION 'the schema ai is not empty: %', intruder
             USING ERRCODE = 'duplicate_object', HINT = 'Drop what is in it, or move it to another schema.';
     END IF;
-    ALTER SCHEMA ai OWNER TO CURRENT_USER;
-    REVOKE CREATE ON SCHEMA ai FROM PUBLIC;
-    FOR grantee IN
-        SELECT DISTINCT pg_catalog.quote_ident(r.rolname)
-        FROM pg_catalog.pg_namespace n
-        CROSS JOIN LATERAL pg_catalog.aclexplode(n.nspacl) AS a
-        JOIN pg_catalog.pg_roles r ON r.oid OPERATOR(pg_catalog.=) a.grantee
-        WHERE n.nspname OPERATOR(pg_catalog.=) 'ai'::pg_catalog.name AND a.grantee OPERATOR(pg_catalog.<>) n.nspowner
-    LOOP
-        EXECUTE 'REVOKE CREATE ON SCHEMA ai FROM ' OPERATOR(pg_catalog.||) grantee;
-    END LOOP;
 END
 $$;
+
+-- What transactions that are still open have made in it is seen by no statement.
+CREATE FUNCTION ai._schema_intruder(schema oid) RETURNS text
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'schema_intruder_wrapper';
+DO $$
+DECLARE
+    intruder text := ai._schema_intruder('ai'::pg_catalog.regnamespace::pg_catalog.oid);
+BEGIN
+    IF intruder IS NOT NULL THEN
+        RAISE EXCEPTION '%', intruder
+            USING ERRCODE = 'object_in_use', HINT = 'Drop the schema ai: the extension makes its own.';
+    END IF;
+END
+$$;
+DROP FUNCTION ai._schema_intruder(oid);
+ALTER SCHEMA ai OWNER TO CURRENT_USER;
 
 -- What the extension remembers. Queues and destinations belong to the owners of the source tables and are made by
 -- ai.create_vectorizer; everything here belongs to the extension and is written by it alone.

@@ -19,6 +19,7 @@ mod intake;
 mod key;
 mod latch;
 mod queue;
+mod schema;
 mod server;
 mod settings;
 mod stash;
