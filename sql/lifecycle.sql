@@ -23,6 +23,50 @@ REVOKE EXECUTE ON FUNCTION ai._forget_vectorizer() FROM PUBLIC;
 CREATE TRIGGER forget_vectorizer AFTER DELETE ON ai._vectorizer
     FOR EACH ROW EXECUTE FUNCTION ai._forget_vectorizer();
 
+-- What of a table, or of a function, of a vectorizer would run as its next owner, or for others with that owner's privileges:
+-- the extension gives away what it has made, and nothing that somebody has put on it. NULL: nothing.
+CREATE FUNCTION ai._burden(class regclass, object oid, source oid, giver oid) RETURNS text
+LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT CASE
+        WHEN c.relowner <> giver THEN format('it belongs to %s', c.relowner::regrole)
+        WHEN c.relkind <> 'r' THEN 'it is no table any more'
+        WHEN EXISTS (SELECT FROM pg_rewrite r WHERE r.ev_class = c.oid) THEN 'it has rules'
+        WHEN EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal) THEN 'it has triggers'
+        WHEN EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = c.oid) THEN 'it has policies'
+        WHEN EXISTS (SELECT FROM pg_inherits i WHERE c.oid IN (i.inhrelid, i.inhparent)) THEN 'it inherits, or is inherited from'
+        -- Functions and operators in defaults, constraints, indexes and statistics, and types of columns that the key has not.
+        WHEN EXISTS (
+            SELECT FROM pg_depend d
+            JOIN (SELECT p.oid, 'pg_proc'::regclass, p.proowner FROM pg_proc p
+                  UNION ALL SELECT o.oid, 'pg_operator'::regclass, o.oprowner FROM pg_operator o
+                  UNION ALL SELECT t.oid, 'pg_type'::regclass, t.typowner FROM pg_type t
+                  WHERE t.oid NOT IN (SELECT a.atttypid FROM pg_attribute a WHERE a.attrelid = source)
+            ) AS u (oid, class, owner) ON d.refclassid = u.class AND d.refobjid = u.oid
+            JOIN pg_roles r ON r.oid = u.owner AND NOT r.rolsuper
+            WHERE d.deptype = 'n' AND (d.classid, d.objid) IN (
+                SELECT 'pg_class'::regclass, c.oid
+                UNION ALL SELECT 'pg_class'::regclass, i.indexrelid FROM pg_index i WHERE i.indrelid = c.oid
+                UNION ALL SELECT 'pg_attrdef'::regclass, a.oid FROM pg_attrdef a WHERE a.adrelid = c.oid
+                UNION ALL SELECT 'pg_constraint'::regclass, k.oid FROM pg_constraint k WHERE k.conrelid = c.oid
+                UNION ALL SELECT 'pg_statistic_ext'::regclass, e.oid FROM pg_statistic_ext e WHERE e.stxrelid = c.oid)
+        ) THEN 'it has columns, defaults, constraints, indexes or statistics that use what its owner wrote'
+    END
+    FROM pg_class c WHERE class = 'pg_class'::regclass AND c.oid = object
+    UNION ALL
+    SELECT CASE
+        WHEN p.proowner <> giver THEN format('it belongs to %s', p.proowner::regrole)
+        WHEN EXISTS (SELECT FROM aclexplode(p.proacl) a WHERE a.grantee <> p.proowner) THEN 'others may execute it'
+        WHEN EXISTS (
+            SELECT FROM pg_trigger t
+            WHERE t.tgfoid = p.oid AND t.tgrelid <> source AND t.tgrelid NOT IN (SELECT m FROM ai._partitions(source) AS m)
+        ) THEN 'it is the function of triggers on other tables'
+    END
+    FROM pg_proc p WHERE class = 'pg_proc'::regclass AND p.oid = object
+$$;
+COMMENT ON FUNCTION ai._burden(regclass, oid, oid, oid) IS
+    'What keeps an object of a vectorizer from changing hands with its source; NULL: nothing.';
+REVOKE EXECUTE ON FUNCTION ai._burden(regclass, oid, oid, oid) FROM PUBLIC;
+
 -- The trigger functions name tables and columns; the catalogue knows them by number. Without jit: in a session that avoids
 -- scans (enable_seqscan = off), to have its vectors found by an index, each scan looks so dear that it would be compiled.
 CREATE FUNCTION ai._after_ddl() RETURNS event_trigger
@@ -102,30 +146,54 @@ BEGIN
         JOIN pg_class s ON s.oid = v.source
         JOIN pg_class c ON c.oid = v.view AND c.relowner <> s.relowner
         WHERE v.source IN (SELECT d.objid FROM pg_event_trigger_ddl_commands() d WHERE d.classid = 'pg_class'::regclass)
-          AND EXISTS (
-            SELECT FROM pg_rewrite r
-            JOIN pg_depend p ON p.classid = 'pg_rewrite'::regclass AND p.objid = r.oid AND p.refclassid = 'pg_class'::regclass
-            WHERE r.ev_class = c.oid AND p.refobjid NOT IN (c.oid, v.source, v.target))
+          AND (c.relkind <> 'v'
+               OR c.relowner <> (SELECT t.relowner FROM pg_class t WHERE t.oid = v.target)
+               OR EXISTS (SELECT FROM pg_rewrite r WHERE r.ev_class = c.oid AND r.rulename <> '_RETURN')
+               OR EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid)
+               OR EXISTS (
+                   SELECT FROM pg_rewrite r
+                   JOIN pg_depend p ON p.classid = 'pg_rewrite'::regclass AND p.objid = r.oid
+                   WHERE r.ev_class = c.oid
+                     AND CASE p.refclassid
+                         WHEN 'pg_class'::regclass THEN p.refobjid NOT IN (c.oid, v.source, v.target)
+                         WHEN 'pg_proc'::regclass THEN (SELECT NOT o.rolsuper FROM pg_proc f JOIN pg_roles o ON o.oid = f.proowner
+                                                        WHERE f.oid = p.refobjid)
+                         WHEN 'pg_operator'::regclass THEN (SELECT NOT o.rolsuper FROM pg_operator f JOIN pg_roles o ON o.oid = f.oprowner
+                                                            WHERE f.oid = p.refobjid)
+                         ELSE false
+                     END))
     LOOP
-        RAISE WARNING 'the view % reads other tables than its vectorizer: it stays with its owner', stray.name;
+        RAISE WARNING 'the view % is not as its vectorizer made it: it stays with its owner', stray.name
+            USING HINT = 'It would read tables, or run functions, as the new owner. Look at it, and give it to the new owner by itself.';
         UPDATE ai._vectorizer v SET view = NULL WHERE v.id = stray.id;
     END LOOP;
     FOR stray IN
-        SELECT CASE o.kind WHEN 'v' THEN 'VIEW' WHEN 'f' THEN 'FUNCTION' ELSE 'TABLE' END AS kind, o.name, s.relowner
+        SELECT o.kind, o.name, s.relowner,
+               CASE o.kind
+                   WHEN 'TABLE' THEN ai._burden('pg_class', o.oid, v.source, giver.relowner)
+                   WHEN 'FUNCTION' THEN ai._burden('pg_proc', o.oid, v.source, giver.relowner)
+               END AS burden
         FROM ai._vectorizer v
         JOIN pg_class s ON s.oid = v.source
+        JOIN pg_class giver ON giver.oid = coalesce(v.intake, v.queue)
         CROSS JOIN LATERAL (
-            SELECT c.relkind, c.oid::regclass::text, c.relowner FROM pg_class c
+            SELECT CASE c.oid WHEN v.view THEN 'VIEW' ELSE 'TABLE' END, c.oid::regclass::text, c.relowner, c.oid FROM pg_class c
             WHERE c.oid IN (v.target, v.view, v.queue, v.queue_failed, v.intake)
             UNION ALL
             -- By its name, which somebody else's function may have by now.
-            SELECT 'f', p.oid::regprocedure::text, p.proowner FROM pg_proc p
+            SELECT 'FUNCTION', p.oid::regprocedure::text, p.proowner, p.oid FROM pg_proc p
             WHERE p.oid = to_regprocedure(v.trigger_function || '()')
               AND p.proowner IN (SELECT q.relowner FROM pg_class q WHERE q.oid IN (v.queue, v.queue_failed))
-        ) AS o (kind, name, owner)
+        ) AS o (kind, name, owner, oid)
         WHERE o.owner <> s.relowner
           AND v.source IN (SELECT d.objid FROM pg_event_trigger_ddl_commands() d WHERE d.classid = 'pg_class'::regclass)
     LOOP
+        IF stray.burden IS NOT NULL THEN
+            RAISE EXCEPTION 'the table cannot change hands: % belongs to its vectorizer and is not as that made it', stray.name
+                USING ERRCODE = 'object_not_in_prerequisite_state', DETAIL = format('Of %s: %s.', stray.name, stray.burden),
+                      HINT = format('What is on it would run as %s. Take that away; or look at it, and give it away by itself first: ALTER %s %s OWNER TO %s.',
+                                    stray.relowner::regrole, stray.kind, stray.name, stray.relowner::regrole);
+        END IF;
         EXECUTE format('ALTER %s %s OWNER TO %s', stray.kind, stray.name, stray.relowner::regrole);
     END LOOP;
     -- After a crash all of them are empty, or none.
@@ -134,6 +202,7 @@ BEGIN
         FROM ai._vectorizer v
         JOIN pg_class s ON s.oid = v.source
         JOIN pg_class c ON c.oid IN (v.target, v.queue, v.queue_failed, v.intake) AND c.relpersistence <> s.relpersistence
+            AND c.relkind = 'r' AND c.relowner = s.relowner
         WHERE s.relkind = 'r'
           AND v.source IN (SELECT d.objid FROM pg_event_trigger_ddl_commands() d WHERE d.classid = 'pg_class'::regclass)
     LOOP

@@ -10,13 +10,19 @@ SELECT v.id, v.source, v.source::text, v.queue::text, v.queue_failed::text, v.ta
        EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = v.source AND t.tgname = v.trigger_name || '_replica'),
        p.proowner,
        v.intake::text,
-       (SELECT s.nspname::text FROM pg_namespace s WHERE s.oid = q.relnamespace)
+       (SELECT s.nspname::text FROM pg_namespace s WHERE s.oid = q.relnamespace),
+       -- As create_trigger_function.sql has it: an owner may have set another search_path for it.
+       p.prosecdef AND NOT p.proleakproof AND p.prosupport = 0 AND l.lanname = 'plpgsql'
+           AND p.proconfig @> ARRAY['search_path=pg_catalog, pg_temp', 'TimeZone=UTC', 'DateStyle=ISO, YMD',
+                                    'IntervalStyle=postgres', 'extra_float_digits=1', 'bytea_output=hex']
+           AND cardinality(p.proconfig) = 6
 FROM ai._seen_vectorizer v
 JOIN pg_class c ON c.oid = v.source
 JOIN pg_class q ON q.oid = v.queue
 JOIN pg_proc p ON p.oid = to_regprocedure(v.trigger_function || '()')
     AND p.prorettype = 'trigger'::regtype AND p.proowner IN (c.relowner, q.relowner)
 JOIN pg_namespace n ON n.oid = p.pronamespace
+JOIN pg_language l ON l.oid = p.prolang
 WHERE ($1 IS NULL OR v.source = $1) AND ($2 IS NULL OR v.id = $2)
   AND EXISTS (SELECT FROM pg_class f WHERE f.oid = v.queue_failed)
   AND (v.intake IS NULL OR EXISTS (SELECT FROM pg_class i WHERE i.oid = v.intake))

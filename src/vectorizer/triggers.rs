@@ -138,7 +138,7 @@ fn define(create: &str, function: &str, body: &str) {
 /// Known by name and made as the extension: what is there now must be what was there, and not another function that somebody
 /// gave the name to meanwhile, nor a new one, which would run as the extension.
 fn make_anew(known: &Known, should_be: &str) -> bool {
-    if known.body == should_be {
+    if known.body == should_be && known.is_as_made {
         return false;
     }
     define("CREATE OR REPLACE", &known.function, should_be);
@@ -302,6 +302,8 @@ struct Known {
     function: String,
     trigger: String,
     body: String,
+    /// All but its body is as it was made.
+    is_as_made: bool,
     function_owner: Oid,
     source_pk: serde_json::Value,
     partitioned: bool,
@@ -331,6 +333,7 @@ impl Known {
             function_owner: row.must(15),
             intake: row.get(16),
             queue_schema: row.must(17),
+            is_as_made: row.get(18) == Some(true),
         })
     }
 
