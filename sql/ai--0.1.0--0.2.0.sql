@@ -473,14 +473,6 @@ $$;
 -- For the triggers on source tables, which ask with each DELETE.
 CREATE INDEX _vectorizer_errors_cut ON ai._vectorizer_errors (id) WHERE failure_class = 'cut';
 
--- Documents with such a note are in no queue. Owners of source tables may not read the notes of others.
-CREATE FUNCTION ai._has_cuts(vectorizer_id int4) RETURNS bool
-LANGUAGE sql STABLE STRICT SECURITY DEFINER PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT EXISTS (SELECT FROM ai._vectorizer_errors e WHERE e.id = vectorizer_id AND e.failure_class = 'cut')
-$$;
-COMMENT ON FUNCTION ai._has_cuts(int4) IS
-    'Whether texts of a vectorizer are noted that were longer than its model takes. Asked by the triggers on source tables.';
-
 -- The queues of vectorizers that there are become what sql/query/create_queue.sql and its indexes say.
 DO $$
 DECLARE
@@ -582,10 +574,29 @@ AS 'MODULE_PATHNAME', 'forget_documents_wrapper';
 COMMENT ON FUNCTION ai._forget_documents(int4, text[]) IS
     'Forgets what was remembered of the documents with these primary keys, in JSON (NULL: of all), so that they are loaded anew. Called by the triggers on source tables.';
 
+-- For the triggers on source tables, which run as the owners of those: nobody else is told.
+CREATE VIEW ai._noted_vectorizer WITH (security_barrier) AS
+SELECT v.id,
+       EXISTS (SELECT FROM ai._vectorizer_errors e
+               WHERE e.id OPERATOR(pg_catalog.=) v.id AND e.failure_class OPERATOR(pg_catalog.=) 'cut') AS has_cuts,
+       EXISTS (SELECT FROM ai._vectorizer_document d WHERE d.id OPERATOR(pg_catalog.=) v.id) AS remembers_documents
+FROM ai._vectorizer v
+JOIN pg_catalog.pg_class s ON s.oid OPERATOR(pg_catalog.=) v.source::pg_catalog.oid
+WHERE pg_catalog.pg_has_role(s.relowner, 'USAGE');
+COMMENT ON VIEW ai._noted_vectorizer IS 'Whether anything is noted of the documents of the vectorizers of the current role.';
+
+-- Documents with such a note are in no queue. Owners of source tables may not read the notes of others.
+CREATE FUNCTION ai._has_cuts(vectorizer_id int4) RETURNS bool
+LANGUAGE sql STABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT EXISTS (SELECT FROM ai._noted_vectorizer n WHERE n.id = vectorizer_id AND n.has_cuts)
+$$;
+COMMENT ON FUNCTION ai._has_cuts(int4) IS
+    'Whether texts of a vectorizer are noted that were longer than its model takes. Asked by the triggers on source tables.';
+
 -- Spares the triggers the making of keys that nobody remembers.
 CREATE FUNCTION ai._remembers_documents(vectorizer_id int4) RETURNS bool
-LANGUAGE sql STABLE STRICT SECURITY DEFINER PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT EXISTS (SELECT FROM ai._vectorizer_document d WHERE d.id = vectorizer_id)
+LANGUAGE sql STABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT EXISTS (SELECT FROM ai._noted_vectorizer n WHERE n.id = vectorizer_id AND n.remembers_documents)
 $$;
 COMMENT ON FUNCTION ai._remembers_documents(int4) IS
     'Whether anything is remembered of the documents of a vectorizer. Called by the triggers on source tables.';
@@ -1003,7 +1014,8 @@ COMMENT ON FUNCTION ai._worker_processes() IS
 
 REVOKE SELECT ON ai._vectorizer, ai._vectorizer_state, ai._vectorizer_run, ai._vectorizer_index, ai.vectorizer_id_seq FROM PUBLIC;
 GRANT SELECT ON
-    ai.vectorizer, ai.vectorizer_status, ai.vectorizer_errors, ai.vectorizer_failed, ai.worker_status, ai._seen_vectorizer
+    ai.vectorizer, ai.vectorizer_status, ai.vectorizer_errors, ai.vectorizer_failed, ai.worker_status, ai._seen_vectorizer,
+    ai._noted_vectorizer
 TO PUBLIC;
 -- The triggers on source tables, which run as the owners of those, ask whether their queue is known. Those of a dump may
 -- have been written by an earlier version.
@@ -1180,3 +1192,52 @@ CREATE EVENT TRIGGER ai_after_mapping_drop ON sql_drop
     WHEN TAG IN ('DROP USER MAPPING', 'DROP OWNED')
     EXECUTE FUNCTION ai._after_mapping_drop();
 COMMENT ON EVENT TRIGGER ai_after_mapping_drop IS 'Keeps user mappings, which only superusers write.';
+
+-- What is not given to ai.set_scheduling stays.
+
+CREATE OR REPLACE FUNCTION ai.set_scheduling(vectorizer_id int4, scheduling jsonb DEFAULT NULL, indexing jsonb DEFAULT NULL) RETURNS jsonb
+LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'set_scheduling_wrapper';
+COMMENT ON FUNCTION ai.set_scheduling(int4, jsonb, jsonb) IS
+    'Changes when a vectorizer works, which index it builds, or both: what is not given stays. Returns its whole configuration.';
+
+-- Whoever waits for what only a commit shows to the worker is told so.
+
+CREATE FUNCTION ai._waits_for_commit(vectorizer_id int4) RETURNS bool
+LANGUAGE c STABLE STRICT PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'waits_for_commit_wrapper';
+COMMENT ON FUNCTION ai._waits_for_commit(int4) IS
+    'Whether the worker cannot do what a vectorizer has to do before the end of the caller''s transaction, which has written it or has locked its tables.';
+
+-- Polls, because what it waits for is the end of other transactions; it never sees those of a REPEATABLE READ caller.
+CREATE OR REPLACE FUNCTION ai.wait_for_vectorizer(vectorizer_name text, timeout interval DEFAULT '1 minute') RETURNS bool
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    deadline timestamptz := clock_timestamp() + timeout;
+    vectorizer_id int4 := ai._vectorizer_id(vectorizer_name);
+    obstacle text;
+BEGIN
+    IF current_setting('transaction_isolation') <> 'read committed' THEN
+        RAISE EXCEPTION 'cannot wait for a vectorizer in a % transaction: it would not see the queue change',
+            current_setting('transaction_isolation')
+            USING ERRCODE = 'feature_not_supported';
+    END IF;
+    IF ai.vectorizer_queue_pending(vectorizer_id) > 0 AND ai._waits_for_commit(vectorizer_id) THEN
+        RAISE EXCEPTION 'cannot wait in the transaction that has written what is waited for, or has locked its tables: the worker cannot see it before the commit'
+            USING ERRCODE = 'active_sql_transaction', HINT = 'Commit first, then call ai.wait_for_vectorizer.';
+    END IF;
+    WHILE ai.vectorizer_queue_pending(vectorizer_id) > 0 LOOP
+        IF clock_timestamp() >= deadline THEN
+            SELECT w.reason INTO obstacle FROM ai.worker_status w
+            WHERE w.process = 'vectorizer' AND w.vectorizer::text = vectorizer_name;
+            RAISE NOTICE 'vectorizer % still has % documents to do%', vectorizer_name,
+                ai.vectorizer_queue_pending(vectorizer_id), coalesce(': ' || obstacle, '');
+            RETURN false;
+        END IF;
+        PERFORM pg_sleep(0.05);
+    END LOOP;
+    RETURN true;
+END
+$$;
+COMMENT ON FUNCTION ai.wait_for_vectorizer(text, interval) IS
+    'Waits until the queue of a vectorizer is empty; false when that takes longer than the timeout. Documents that failed for good are not waited for. Commit what is to be waited for first: an error says so otherwise.';

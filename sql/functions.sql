@@ -101,17 +101,28 @@ CREATE FUNCTION ai._is_writing(source regclass) RETURNS bool
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'is_writing_wrapper';
 COMMENT ON FUNCTION ai._is_writing(regclass) IS 'Whether the update of a source that fires a trigger is that of the worker, which writes a vector.';
 
+-- For the triggers on source tables, which run as the owners of those: nobody else is told.
+CREATE VIEW ai._noted_vectorizer WITH (security_barrier) AS
+SELECT v.id,
+       EXISTS (SELECT FROM ai._vectorizer_errors e
+               WHERE e.id OPERATOR(pg_catalog.=) v.id AND e.failure_class OPERATOR(pg_catalog.=) 'cut') AS has_cuts,
+       EXISTS (SELECT FROM ai._vectorizer_document d WHERE d.id OPERATOR(pg_catalog.=) v.id) AS remembers_documents
+FROM ai._vectorizer v
+JOIN pg_catalog.pg_class s ON s.oid OPERATOR(pg_catalog.=) v.source::pg_catalog.oid
+WHERE pg_catalog.pg_has_role(s.relowner, 'USAGE');
+COMMENT ON VIEW ai._noted_vectorizer IS 'Whether anything is noted of the documents of the vectorizers of the current role.';
+
 CREATE FUNCTION ai._remembers_documents(vectorizer_id int4) RETURNS bool
-LANGUAGE sql STABLE STRICT SECURITY DEFINER PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT EXISTS (SELECT FROM ai._vectorizer_document d WHERE d.id = vectorizer_id)
+LANGUAGE sql STABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT EXISTS (SELECT FROM ai._noted_vectorizer n WHERE n.id = vectorizer_id AND n.remembers_documents)
 $$;
 COMMENT ON FUNCTION ai._remembers_documents(int4) IS
     'Whether anything is remembered of the documents of a vectorizer. Called by the triggers on source tables.';
 
 -- Documents with such a note are in no queue. Owners of source tables may not read the notes of others.
 CREATE FUNCTION ai._has_cuts(vectorizer_id int4) RETURNS bool
-LANGUAGE sql STABLE STRICT SECURITY DEFINER PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT EXISTS (SELECT FROM ai._vectorizer_errors e WHERE e.id = vectorizer_id AND e.failure_class = 'cut')
+LANGUAGE sql STABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT EXISTS (SELECT FROM ai._noted_vectorizer n WHERE n.id = vectorizer_id AND n.has_cuts)
 $$;
 COMMENT ON FUNCTION ai._has_cuts(int4) IS
     'Whether texts of a vectorizer are noted that were longer than its model takes. Asked by the triggers on source tables.';

@@ -10,13 +10,11 @@ LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'request_run_wrapper';
 COMMENT ON FUNCTION ai._request_run(int4) IS 'Has the queue of a vectorizer worked on now. For its owner.';
 
-CREATE FUNCTION ai.set_scheduling(
-    vectorizer_id int4, scheduling jsonb DEFAULT ai.scheduling_default(), indexing jsonb DEFAULT ai.indexing_default())
-    RETURNS jsonb
+CREATE FUNCTION ai.set_scheduling(vectorizer_id int4, scheduling jsonb DEFAULT NULL, indexing jsonb DEFAULT NULL) RETURNS jsonb
 LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'set_scheduling_wrapper';
 COMMENT ON FUNCTION ai.set_scheduling(int4, jsonb, jsonb) IS
-    'Changes when a vectorizer works and which index it builds; returns its whole configuration.';
+    'Changes when a vectorizer works, which index it builds, or both: what is not given stays. Returns its whole configuration.';
 
 CREATE FUNCTION ai._vectorizer_id(vectorizer_name text) RETURNS int4
 LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
@@ -61,6 +59,12 @@ $$;
 COMMENT ON FUNCTION ai.execute_vectorizer(text) IS
     'Has the background worker work on what is in the queue, once the transaction commits. Does not wait for it: see ai.wait_for_vectorizer.';
 
+CREATE FUNCTION ai._waits_for_commit(vectorizer_id int4) RETURNS bool
+LANGUAGE c STABLE STRICT PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'waits_for_commit_wrapper';
+COMMENT ON FUNCTION ai._waits_for_commit(int4) IS
+    'Whether the worker cannot do what a vectorizer has to do before the end of the caller''s transaction, which has written it or has locked its tables.';
+
 -- Polls, because what it waits for is the end of other transactions; it never sees those of a REPEATABLE READ caller.
 CREATE FUNCTION ai.wait_for_vectorizer(vectorizer_name text, timeout interval DEFAULT '1 minute') RETURNS bool
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
@@ -73,6 +77,10 @@ BEGIN
         RAISE EXCEPTION 'cannot wait for a vectorizer in a % transaction: it would not see the queue change',
             current_setting('transaction_isolation')
             USING ERRCODE = 'feature_not_supported';
+    END IF;
+    IF ai.vectorizer_queue_pending(vectorizer_id) > 0 AND ai._waits_for_commit(vectorizer_id) THEN
+        RAISE EXCEPTION 'cannot wait in the transaction that has written what is waited for, or has locked its tables: the worker cannot see it before the commit'
+            USING ERRCODE = 'active_sql_transaction', HINT = 'Commit first, then call ai.wait_for_vectorizer.';
     END IF;
     WHILE ai.vectorizer_queue_pending(vectorizer_id) > 0 LOOP
         IF clock_timestamp() >= deadline THEN
@@ -88,7 +96,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION ai.wait_for_vectorizer(text, interval) IS
-    'Waits until the queue of a vectorizer is empty; false when that takes longer than the timeout. Documents that failed for good are not waited for. Commit what is to be waited for first.';
+    'Waits until the queue of a vectorizer is empty; false when that takes longer than the timeout. Documents that failed for good are not waited for. Commit what is to be waited for first: an error says so otherwise.';
 
 -- What logical replication brings.
 

@@ -2,7 +2,8 @@
 -- tables but the library.
 GRANT USAGE ON SCHEMA ai TO PUBLIC;
 GRANT SELECT ON
-    ai.vectorizer, ai.vectorizer_status, ai.vectorizer_errors, ai.vectorizer_failed, ai.worker_status, ai._seen_vectorizer
+    ai.vectorizer, ai.vectorizer_status, ai.vectorizer_errors, ai.vectorizer_failed, ai.worker_status, ai._seen_vectorizer,
+    ai._noted_vectorizer
 TO PUBLIC;
 -- The triggers on source tables, which run as the owners of those, ask whether their queue is known. Those of a dump may
 -- have been written by an earlier version.

@@ -1,7 +1,6 @@
 //! Making and dropping vectorizers.
 
 use ai_pipeline::config::Embedding;
-use pgrx::JsonB;
 use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
 
@@ -20,20 +19,21 @@ mod schedule;
 pub mod triggers;
 pub mod validate;
 
+pub use altered::is_of_now;
 pub use drop::missing;
 pub use schedule::{must_own, raise_held};
 
 /// The variable that a vectorizer reads its key from, where the environment of the server lacks it.
 #[pg_extern(sql = false)]
 fn missing_key(vectorizer_id: i32) -> Option<String> {
-    let (config, owner): (JsonB, Oid) = crate::statement::row(
-        "SELECT v.config -> 'embedding', c.relowner
+    let (config, owner): (String, Oid) = crate::statement::row(
+        "SELECT v.config ->> 'embedding', c.relowner
          FROM ai._seen_vectorizer v JOIN pg_class c ON c.oid = v.source WHERE v.id = $1",
         &[vectorizer_id.into()],
         |row| Some((row.get(1)?, row.must(2))),
     )
     .flatten()?;
-    let embedding: Embedding = serde_json::from_value(config.0).ok()?;
+    let embedding: Embedding = serde_json::from_str(&config).ok()?;
     let provider = server::provider(&embedding, owner).ok()?;
     endpoint::missing_key(&embedding, &provider.options)
 }

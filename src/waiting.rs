@@ -11,7 +11,7 @@ use crate::error::raise;
 use crate::key::{In, PrimaryKey};
 use crate::statement::{self, fill};
 use crate::transaction::{acting_as_extension, restricted_to};
-use crate::vectorizer::must_own;
+use crate::vectorizer::{is_of_now, must_own};
 use crate::{catalog, intake, queue};
 
 /// Counting stops here, unless the exact number is asked for.
@@ -102,4 +102,22 @@ fn waiting(vectorizer_id: i32) -> Option<String> {
     let queue = Queue::of(vectorizer_id).filter(|queue| queue.allowed && queue.sound)?;
     let sql = queue.fill(include_str!("../sql/query/waiting.sql"))?;
     restricted_to(queue.owner, || statement::look_up(&sql, &[], |row| row.must(1)))
+}
+
+/// Whether what a vectorizer has to do was written, or its tables locked, by the transaction that asks.
+#[pg_extern(sql = false)]
+fn waits_for_commit(vectorizer_id: i32) -> bool {
+    let sql = include_str!("../sql/query/locks_of_mine.sql");
+    if statement::look_up(sql, &[vectorizer_id.into()], |row| row.must(1)) == Some(true) {
+        return true;
+    }
+    let Some(queue) = Queue::of(vectorizer_id).filter(|queue| queue.allowed && queue.sound) else {
+        return false;
+    };
+    let Some(sql) = queue.fill(include_str!("../sql/query/uncommitted.sql")) else {
+        return false;
+    };
+    intake::append_so_far();
+    let writers = restricted_to(queue.owner, || statement::rows(&sql, &[], |row| row.must::<i64>(1)));
+    writers.into_iter().any(is_of_now)
 }

@@ -141,7 +141,9 @@ fn intervals_are_kept() {
         .execute("SELECT ai.set_scheduling(1, ai.scheduling_none())");
     add(&scene, 5);
     assert_left_alone(&scene, 1, 4);
-    scene.cluster.execute("SELECT ai.set_scheduling(1)");
+    scene
+        .cluster
+        .execute("SELECT ai.set_scheduling(1, ai.scheduling_default())");
     wait_for(&scene, 5);
     let scheduling = "SELECT config #>> '{scheduling,implementation}' FROM ai.vectorizer WHERE id = 1";
     assert_eq!(scene.cluster.value(scheduling), "default");
@@ -237,4 +239,76 @@ fn waiting_ends_when_the_queue_is_empty_or_the_time_is_up() {
     scene.cluster.execute("SELECT ai.execute_vectorizer('note')");
     assert_eq!(said("1 minute"), ("t\n".to_owned(), String::new()));
     assert_eq!(scene.cluster.value("SELECT count(*) FROM note_embedding"), "1");
+}
+
+#[test]
+fn what_is_not_given_to_set_scheduling_stays() {
+    let scene = scene("ai.scheduling_timescaledb('1 hour')");
+    let cluster = &scene.cluster;
+    let next = "SELECT count(*) FROM ai._vectorizer_run WHERE next_run > now() + interval '1 minute'";
+    cluster.wait_for("the first run is over", next, "1");
+    let kept = "SELECT (config #>> '{scheduling,schedule_interval}') || ' ' || (config #>> '{indexing,implementation}')
+                FROM ai.vectorizer WHERE id = 1";
+    let planned = cluster.value("SELECT next_run FROM ai._vectorizer_run");
+    cluster.execute("SELECT ai.set_scheduling(1, indexing => ai.indexing_hnsw())");
+    assert_eq!(cluster.value(kept), "01:00:00 hnsw");
+    assert_eq!(cluster.value("SELECT next_run FROM ai._vectorizer_run"), planned);
+    cluster.execute("SELECT ai.set_scheduling(1, ai.scheduling_timescaledb('2 hours'))");
+    assert_eq!(cluster.value(kept), "02:00:00 hnsw");
+    cluster.execute("SELECT ai.set_scheduling(1)");
+    assert_eq!(cluster.value(kept), "02:00:00 hnsw");
+    // Both are checked together, whichever is given.
+    for (call, code) in [
+        ("ai.set_scheduling(1, ai.scheduling_none())", "22023"),
+        (
+            "ai.set_scheduling(2, indexing => ai.indexing_hnsw()) FROM (SELECT ai.set_scheduling(2, ai.scheduling_none())) AS s",
+            "22023",
+        ),
+    ] {
+        let (refused, message) = cluster.refusal(&format!("SELECT {call}"));
+        assert_eq!(refused, code, "{message}");
+    }
+    assert_eq!(cluster.value(kept), "02:00:00 hnsw");
+}
+
+/// The worker sees nothing of it before the commit: the time would be up, and nobody would know why.
+#[test]
+fn waiting_in_the_writing_transaction_is_an_error() {
+    let scene = scene("ai.scheduling_default()");
+    let cluster = &scene.cluster;
+    add(&scene, 1);
+    wait_for(&scene, 1);
+    let wait = "SELECT ai.wait_for_vectorizer('note', '1 minute')";
+    for mine in [
+        "INSERT INTO note VALUES (2, 'two')",
+        "UPDATE note SET body = 'other' WHERE id = 1",
+        "UPDATE note SET id = 7 WHERE id = 1",
+        "SAVEPOINT inner_one; INSERT INTO note VALUES (2, 'two'); RELEASE inner_one",
+        "DO $$ BEGIN INSERT INTO note VALUES (2, 'two'); EXCEPTION WHEN OTHERS THEN NULL; END $$",
+        "DELETE FROM note_embedding_store; SELECT count(*) FROM ai.verify_vectorizer('note', true)",
+        "SELECT ai.drop_vectorizer('note', drop_all => true);
+         SELECT ai.create_vectorizer('note', name => 'note', loading => ai.loading_column('body'),
+             embedding => ai.embedding_openai('text-embedding-3-small', 8))",
+    ] {
+        let began = std::time::Instant::now();
+        let (code, message) = cluster.refusal(&format!("BEGIN; {mine}; {wait}"));
+        cluster.execute("ROLLBACK");
+        assert_eq!(code, "25001", "{mine}: {message}");
+        assert!(began.elapsed() < support::DEADLINE, "{mine}");
+    }
+    // What others have committed is not theirs, however much they have written elsewhere.
+    scene.cluster.execute("SELECT ai.disable_vectorizer_schedule('note')");
+    add(&scene, 2);
+    let unrelated = "BEGIN; INSERT INTO witness VALUES (5, 'mine'); SELECT ai.wait_for_vectorizer('note', '100 ms')";
+    cluster.execute(unrelated);
+    cluster.execute("ROLLBACK");
+    // A lock of a table is as much in the way.
+    let (code, message) = cluster.refusal(&format!(
+        "BEGIN; CREATE INDEX ON note_embedding_store (chunk_seq); {wait}"
+    ));
+    cluster.execute("ROLLBACK");
+    assert_eq!(code, "25001", "{message}");
+    scene.cluster.execute("SELECT ai.enable_vectorizer_schedule('note')");
+    cluster.execute(wait);
+    wait_for(&scene, 2);
 }

@@ -538,3 +538,42 @@ fn what_was_made_of_a_function_of_a_vectorizer_does_not_change_hands() {
     let embedded = "SELECT count(*) FROM m.doc3_embedding_store";
     scene.cluster.wait_for("the new owner is served", embedded, "1");
 }
+
+/// What is noted of documents, and whether there is a vectorizer at all, is for its owner, as whom its triggers ask.
+#[test]
+fn strangers_are_told_nothing_of_a_vectorizer() {
+    let scene = lair();
+    vectorize(&scene, "ann", "a", "doc");
+    by(&scene, "ann", "INSERT INTO a.doc VALUES (1, 'one')");
+    scene
+        .cluster
+        .wait_for("embedded", "SELECT count(*) FROM a.doc_embedding_store", "1");
+    scene.cluster.wait_until_settled();
+    scene.cluster.execute(
+        "INSERT INTO ai._vectorizer_document SELECT 1, '{}', 't', '', '', 1 WHERE NOT EXISTS (SELECT FROM ai._vectorizer_document);
+         INSERT INTO ai._vectorizer_errors (id, message, step, failure_class, primary_key) VALUES (1, 'm', 'embedding', 'cut', '{}')",
+    );
+    let intake: u32 = scene
+        .cluster
+        .value("SELECT intake::oid::text FROM ai._vectorizer WHERE id = 1")
+        .parse()
+        .expect("an OID is a number");
+    let asked =
+        format!("SELECT ai._has_cuts(1), ai._remembers_documents(1), ai._wake_worker(1, {intake}::oid::regclass)");
+    let told = |role: &str| {
+        scene.cluster.execute(&format!("SET SESSION AUTHORIZATION {role}"));
+        let told = scene.cluster.rows(&asked);
+        scene.cluster.execute("RESET SESSION AUTHORIZATION");
+        told
+    };
+    assert_eq!(told("ann"), [["t", "t", "t"]]);
+    assert_eq!(told("mallory"), [["f", "f", "f"]]);
+    // In a session that has learned it as somebody else.
+    let script = scene.cluster.data().join("asked.sql");
+    std::fs::write(&script, format!("SET ROLE ann; {asked}; SET ROLE mallory; {asked};"))
+        .expect("a folder that can be written to");
+    assert_eq!(scene.cluster.psql("postgres", &script).0, "SET\nt|t|t\nSET\nf|f|f\n");
+    // Neither do those who may look at the queue.
+    scene.cluster.execute("GRANT SELECT ON ai._vectorizer_q_1 TO mallory");
+    assert_eq!(told("mallory"), [["f", "f", "f"]]);
+}

@@ -1,3 +1,2 @@
-UPDATE ai._vectorizer SET config = config || jsonb_build_object('scheduling', $2, 'indexing', $3)
-WHERE id = $1
-RETURNING config
+-- Replaces the sections $2 of the configuration of vectorizer $1.
+UPDATE ai._vectorizer SET config = config || $2 WHERE id = $1 RETURNING config

@@ -221,6 +221,7 @@ pub(super) fn create(
         "processing": processing,
         "destination": ai_pipeline::config::section("destination", &destination),
     });
+    validate::size(&config);
     if let Err(error) = serde_json::from_value::<ai_pipeline::config::Config>(config.clone()) {
         invalid(format!("the configuration cannot be read: {error}"));
     }

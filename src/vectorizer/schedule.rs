@@ -40,27 +40,52 @@ fn set_scheduling(vectorizer_id: Option<i32>, scheduling: Option<JsonB>, indexin
     must_own(vectorizer_id);
     must_not_be_held(vectorizer_id);
     let (scheduling, indexing) = (scheduling.map(|json| json.0), indexing.map(|json| json.0));
-    let (dimensions, partitioned, source) = statement::row(
+    let read = |text: Option<String>| text.and_then(|text| serde_json::from_str::<Value>(&text).ok());
+    let (dimensions, partitioned, source, its_scheduling, its_indexing) = statement::row(
         include_str!("../../sql/query/indexable.sql"),
         &[vectorizer_id.into()],
-        |row| (row.must::<i64>(1), row.must::<bool>(2), row.must::<String>(3)),
+        |row| {
+            let (scheduling, indexing) = (read(row.get(4)), read(row.get(5)));
+            (
+                row.must::<i64>(1),
+                row.must::<bool>(2),
+                row.must::<String>(3),
+                scheduling,
+                indexing,
+            )
+        },
     )
     .unwrap_or_else(|| missing(&vectorizer_id.to_string()));
-    let indexing = indexing::validate(&indexing, settings::indexing_default().as_deref(), dimensions);
-    let scheduling = validate::scheduling(&scheduling, settings::scheduling_default().as_deref());
-    indexing::needs_scheduling(&indexing, &scheduling);
+    // What is not given stays.
+    let indexing = indexing
+        .map(|indexing| indexing::validate(&Some(indexing), settings::indexing_default().as_deref(), dimensions));
+    let scheduling =
+        scheduling.map(|scheduling| validate::scheduling(&Some(scheduling), settings::scheduling_default().as_deref()));
+    let mut given = serde_json::Map::new();
+    for (key, section) in [("scheduling", &scheduling), ("indexing", &indexing)] {
+        if let Some(section) = section {
+            given.insert(key.to_owned(), section.clone());
+        }
+    }
+    let given = Value::Object(given);
+    validate::size(&given);
+    let indexing = indexing.or(its_indexing).unwrap_or_default();
+    indexing::needs_scheduling(
+        &indexing,
+        scheduling.as_ref().or(its_scheduling.as_ref()).unwrap_or(&Value::Null),
+    );
     if partitioned {
         indexing::refuse_partitioned(&indexing, &source);
     }
     let config = acting_as_extension(|| {
-        let arguments = [
-            vectorizer_id.into(),
-            JsonB(scheduling.clone()).into(),
-            JsonB(indexing).into(),
-        ];
         let sql = include_str!("../../sql/query/set_scheduling.sql");
-        let config: Option<JsonB> = statement::row(sql, &arguments, |row| row.must(1));
-        plan_first_run(vectorizer_id, &scheduling);
+        let config: Option<JsonB> =
+            statement::row(sql, &[vectorizer_id.into(), JsonB(given).into()], |row| row.must(1));
+        if let Some(scheduling) = &scheduling {
+            plan_first_run(vectorizer_id, scheduling);
+            // It may have been paused for the one that it had.
+            statement::run(include_str!("../../sql/query/mended.sql"), &[vectorizer_id.into()]);
+        }
         config
     });
     config.expect("a vectorizer that has an owner has a configuration")

@@ -22,6 +22,23 @@ pub(super) fn expect_kind<'a>(kind: &str, config: &'a Option<Value>) -> &'a Valu
     }
 }
 
+/// Bytes of a configuration, as JSON. All of them are read by one statement, again and again.
+const MOST: usize = 256 * 1024;
+
+/// Refuses a configuration that is too large to be read with all others, or nested too deeply to be read at all.
+pub(super) fn size(config: &Value) {
+    let written = config.to_string();
+    if written.len() > MOST {
+        invalid(format!(
+            "the configuration is {} bytes long, and may be {MOST}",
+            written.len()
+        ));
+    }
+    if let Err(error) = serde_json::from_str::<Value>(&written) {
+        invalid(format!("the configuration cannot be read: {error}"));
+    }
+}
+
 pub(super) fn text<'a>(config: &'a Value, key: &str) -> Option<&'a str> {
     config.get(key).and_then(Value::as_str)
 }
