@@ -6,10 +6,12 @@
 //! What the text is: line ends as they are in the document, no byte order mark, and no U+0000, which Postgres cannot
 //! store. Where a format has structure that Markdown can show, the text is Markdown.
 
+mod charset;
 pub mod child;
 mod confine;
 mod detect;
 mod error;
+mod mail;
 mod parser;
 mod pdf;
 mod text;
@@ -37,7 +39,7 @@ pub enum Format {
 /// # Errors
 ///
 /// Those of the document: [`Error::NotText`], [`Error::NotPdf`], [`Error::DamagedPdf`], [`Error::Encrypted`],
-/// [`Error::NoTextLayer`], [`Error::Unsupported`].
+/// [`Error::NoTextLayer`], [`Error::Unsupported`], [`Error::Charset`].
 ///
 /// ```
 /// use ai_pipeline::parse::{parse, Format};

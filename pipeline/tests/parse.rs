@@ -138,10 +138,7 @@ async fn byte_order_marks_are_obeyed_and_removed() {
         .chars()
         .flat_map(|character| u32::from(character).to_le_bytes())
         .collect();
-    assert_eq!(
-        reported(utf32).await.reason,
-        "the document is UTF-32 text, which cannot be parsed"
-    );
+    assert_eq!(auto(utf32).await.as_deref(), Ok("text"));
 }
 
 #[tokio::test]
@@ -209,6 +206,33 @@ async fn formats_that_are_text_inside_are_refused_without_a_child() {
         }
     );
     assert_eq!(html.class(), Class::Permanent);
+    let mail = Bytes::from("MIME-Version: 1.0\r\nFrom: a@b.c\r\nTo: d@e.f\r\n\r\nHello");
+    let mail = parser.parse(mail, None, None, Parsing::Auto).await.unwrap_err();
+    assert_eq!(mail, Error::Mail { seen: "a mail message" });
+    let escaped = Bytes::from("Gr+APYA3w-e f+APw-r B+APw-cher");
+    let utf7 = parser.parse(escaped, None, None, Parsing::Auto).await.unwrap_err();
+    assert_eq!(utf7, Error::Charset { name: "UTF-7" });
+}
+
+#[tokio::test]
+async fn charsets_without_a_mark_are_decoded_by_the_child() {
+    let text = "Все люди рождаются свободными.\r\n";
+    let wide: Vec<u8> = text.encode_utf16().flat_map(u16::to_be_bytes).collect();
+    let japanese = &b"\x1B$B$$$m$O$K$[$X$H\x1B(B"[..];
+    for how in [Parsing::Auto, Parsing::None] {
+        let parse = async |bytes: Bytes| parser(AMPLE).parse(bytes, None, None, how).await;
+        assert_eq!(parse(wide.clone().into()).await.as_deref(), Ok(text), "{how:?}");
+        assert_eq!(parse(japanese.into()).await.as_deref(), Ok("いろはにほへと"), "{how:?}");
+    }
+    let ebcdic = b"\xE3\xC8\xC5\x40\xD9\xC5\xD7\xD6\xD9\xE3\x40\xC5\xD5\xC4\xE2\x40\xC8\xC5\xD9\xC5\x15";
+    let named = reported(&ebcdic[..]).await;
+    assert_eq!(
+        (named.reason.as_str(), named.hint.as_deref()),
+        (
+            "the document is text in EBCDIC, which cannot be decoded",
+            Some("store it in UTF-8")
+        )
+    );
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! Which format a document has.
 
+use super::charset::Found;
+use super::mail::{self, Letters};
 use super::{Error, Format, text};
 
 /// How far from its beginning a PDF may have its header (ISO 32000-1, annex H, note 13).
@@ -8,16 +10,21 @@ const PDF_HEADER_WITHIN: usize = 1024;
 /// How far markup that says what it is may be from the beginning, after comments and an XML declaration.
 const MARKUP_WITHIN: usize = 1024;
 
+/// How much of a text in UTF-16 or UTF-32 is decoded to see what it is.
+const HEAD: usize = 64 * 1024;
+
 /// The format of a document from its bytes, its name (a path or URL; only the extension counts) and the media type that
 /// came with it.
 ///
 /// The bytes have the last word: a PDF is one whatever it is called, and text is recognised by its bytes alone. Name and
 /// type tell Markdown from text, and betray a PDF that is none. Bytes that are valid UTF-8 without control characters are
-/// compared with a few signatures and nothing more, so this is safe to run on them in any process.
+/// compared with a few signatures, and looked through for lines of base64: nothing is parsed, so this is safe to run on them
+/// in any process.
 ///
 /// # Errors
 ///
-/// [`Error::Unsupported`] with the name of what was seen; [`Error::NotPdf`].
+/// [`Error::Unsupported`] with the name of what was seen; [`Error::NotPdf`]; [`Error::Mail`] and [`Error::Encoded`] for text that
+/// was written for programs; [`Error::Charset`].
 ///
 /// ```
 /// use ai_pipeline::parse::{detect, Format};
@@ -40,7 +47,16 @@ pub(super) fn detect_by(bytes: &[u8], extension: Option<&str>, media_type: Optio
     if has_pdf_header(bytes, clean) {
         return Ok(Format::Pdf);
     }
-    let binary = !clean && text::is_binary(bytes);
+    let charset = text::unmarked(bytes);
+    let binary = !clean && charset.is_none() && text::is_binary(bytes);
+    let decoded;
+    let bytes = match charset {
+        Some(Found::Readable(charset)) => {
+            decoded = charset.decode(&bytes[..bytes.len().min(HEAD)]);
+            decoded.as_bytes()
+        }
+        _ => bytes,
+    };
     let markup = if binary { None } else { markup(bytes) };
     if extension == Some("pdf") || matches!(media_type, Some("application/pdf" | "application/x-pdf")) {
         let seen = match markup {
@@ -50,15 +66,29 @@ pub(super) fn detect_by(bytes: &[u8], extension: Option<&str>, media_type: Optio
         };
         return Err(Error::NotPdf { seen });
     }
+    let called = mail::by_name(extension, media_type);
     if binary {
-        return Err(Error::Unsupported {
-            seen: text::name_of_binary(bytes),
+        // Attachments may stand in a message as they are.
+        return Err(match called {
+            Some(letters) if !text::has_known_signature(bytes) => refusal(letters),
+            _ => Error::Unsupported {
+                seen: text::name_of_binary(bytes),
+            },
         });
+    }
+    if let Some(Found::Unreadable(name)) = charset {
+        return Err(Error::Charset { name });
+    }
+    if let Some(letters) = called {
+        return Err(refusal(letters));
     }
     if let Some(markup) = markup {
         return Err(Error::Unsupported {
             seen: markup.to_owned(),
         });
+    }
+    if let Some(letters) = mail::by_content(bytes) {
+        return Err(refusal(letters));
     }
     match (media_type, extension) {
         (Some("text/html" | "application/xhtml+xml"), _) | (_, Some("html" | "htm" | "xhtml")) => {
@@ -70,6 +100,17 @@ pub(super) fn detect_by(bytes: &[u8], extension: Option<&str>, media_type: Optio
             Ok(Format::Markdown)
         }
         _ => Ok(Format::Text),
+    }
+}
+
+fn refusal(letters: Letters) -> Error {
+    match letters {
+        Letters::Mail(seen) => Error::Mail { seen },
+        Letters::WebArchive => Error::Unsupported {
+            seen: "a web archive (MHTML)".to_owned(),
+        },
+        Letters::Parts => Error::Encoded { how: "MIME parts" },
+        Letters::Encoded(how) => Error::Encoded { how },
     }
 }
 

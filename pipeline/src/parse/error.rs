@@ -17,6 +17,24 @@ pub enum Error {
         /// The format, for people.
         seen: String,
     },
+    /// Messages with headers, parts and attachments.
+    #[error("the document is {seen}, and mail is not parsed yet")]
+    Mail {
+        /// One message or several, for people.
+        seen: &'static str,
+    },
+    /// More than half of the text is a file that was made letters.
+    #[error("the document is mostly {how}, which is no text")]
+    Encoded {
+        /// By what, for people.
+        how: &'static str,
+    },
+    /// Text in a charset that cannot be decoded.
+    #[error("the document is text in {name}, which cannot be decoded")]
+    Charset {
+        /// The charset.
+        name: &'static str,
+    },
     /// The document was to be taken as text and is not.
     #[error("the document is not text but {seen}")]
     NotText {
@@ -102,6 +120,9 @@ impl Error {
     pub fn class(&self) -> Class {
         match self {
             Error::Unsupported { .. }
+            | Error::Mail { .. }
+            | Error::Encoded { .. }
+            | Error::Charset { .. }
             | Error::NotText { .. }
             | Error::NotPdf { .. }
             | Error::DamagedPdf { .. }
@@ -121,6 +142,11 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
             Error::Unsupported { .. } => SUPPORTED,
+            Error::Mail { .. } => {
+                "store what is to be found as documents of their own: the text of a message, and its attachments"
+            }
+            Error::Encoded { .. } => "store what it holds, decoded; ai.parsing_none() takes any text as it is",
+            Error::Charset { .. } => "store it in UTF-8",
             Error::NotText { .. } => "ai.parsing_none() takes text only: use ai.parsing_auto()",
             Error::NotPdf { .. } => "check that the document was stored whole and is what its name and media type say",
             Error::DamagedPdf { .. } => "check that the document was stored whole, and that a PDF viewer opens it",

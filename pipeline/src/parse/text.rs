@@ -6,30 +6,31 @@ use encoding_rs::Encoding;
 use file_format::FileFormat;
 
 use super::Error;
-
-/// The byte order marks of UTF-32, which the Encoding Standard does not know. The first begins with that of UTF-16LE.
-const UTF_32_MARKS: [&[u8]; 2] = [b"\xFF\xFE\x00\x00", b"\x00\x00\xFE\xFF"];
+use super::charset::{self, Charset, Found};
 
 /// Valid UTF-8 without control characters, the line and page breaks, tabs and escapes of honest text aside.
 ///
 /// Such bytes are text already: nothing is parsed, so no process of its own is needed to keep the server safe.
 pub fn is_clean(bytes: &[u8]) -> bool {
-    !bytes.iter().any(|byte| is_control(*byte)) && std::str::from_utf8(bytes).is_ok()
+    !bytes.iter().any(|byte| is_control(*byte)) && !charset::has_escapes(bytes) && std::str::from_utf8(bytes).is_ok()
 }
 
 /// Whether the bytes are something else than text in some charset.
 ///
-/// A byte order mark speaks for text. Otherwise control characters speak against it: they may be every third byte of
+/// A byte order mark speaks for text, and so do charsets that are recognised without one. Otherwise control characters
+/// speak against it: they may be every third byte of
 /// valid UTF-8, which binary data is not by chance, but only every 64th of other bytes. Where there are any, a known
 /// signature of a binary format settles it (a tar archive of text files is valid UTF-8). Without any, signatures are not
 /// asked: a Russian text in windows-1251 may well begin as a bitmap does.
 pub fn is_binary(bytes: &[u8]) -> bool {
-    if UTF_32_MARKS.iter().any(|mark| bytes.starts_with(mark)) {
-        return true;
+    match mark(bytes) {
+        Some(_) => false,
+        None => is_unmarked_binary(bytes) && unmarked(bytes).is_none(),
     }
-    if Encoding::for_bom(bytes).is_some() {
-        return false;
-    }
+}
+
+/// [`is_binary`] where no charset is recognised.
+fn is_unmarked_binary(bytes: &[u8]) -> bool {
     let controls = bytes.iter().filter(|byte| is_control(**byte)).count();
     if controls == 0 {
         return false;
@@ -38,11 +39,28 @@ pub fn is_binary(bytes: &[u8]) -> bool {
     controls * spacing > bytes.len() || has_signature(FileFormat::from_bytes(bytes))
 }
 
+/// The charset that a byte order mark tells, and how long the mark is.
+fn mark(bytes: &[u8]) -> Option<(Charset, usize)> {
+    // The mark of one UTF-32 begins with that of a UTF-16.
+    charset::marked_utf32(bytes).or_else(|| match Encoding::for_bom(bytes)? {
+        (encoding, length) if encoding == encoding_rs::UTF_16LE => Some((Charset::Utf16Little, length)),
+        (encoding, length) if encoding == encoding_rs::UTF_16BE => Some((Charset::Utf16Big, length)),
+        (_, length) => Some((Charset::Utf8, length)),
+    })
+}
+
+/// The charset that is recognised without a mark. Of bytes that are binary by their signature there is none.
+pub fn unmarked(bytes: &[u8]) -> Option<Found> {
+    if mark(bytes).is_some() {
+        return None;
+    }
+    let found = charset::find(bytes)?;
+    let is_other = bytes.iter().any(|byte| is_control(*byte)) && has_known_signature(bytes);
+    (!is_other).then_some(found)
+}
+
 /// The name of what binary bytes hold, for people.
 pub fn name_of_binary(bytes: &[u8]) -> String {
-    if UTF_32_MARKS.iter().any(|mark| bytes.starts_with(mark)) {
-        return "UTF-32 text".to_owned();
-    }
     let format = FileFormat::from_bytes(bytes);
     if has_signature(format) {
         format.name().to_owned()
@@ -56,19 +74,20 @@ pub fn name_of_binary(bytes: &[u8]) -> String {
 ///
 /// # Errors
 ///
-/// [`Error::NotText`] where the bytes are binary.
+/// [`Error::NotText`] where the bytes are binary; [`Error::Charset`].
 pub fn decode(bytes: &[u8]) -> Result<String, Error> {
     if is_binary(bytes) {
         return Err(Error::NotText {
             seen: name_of_binary(bytes),
         });
     }
-    let mut text = match Encoding::for_bom(bytes) {
-        Some((encoding, mark)) => encoding.decode_without_bom_handling(&bytes[mark..]).0,
-        None if is_mostly_utf8(bytes) => String::from_utf8_lossy(bytes),
-        None => guess(bytes).decode_without_bom_handling(bytes).0,
-    }
-    .into_owned();
+    let mut text = match (mark(bytes), unmarked(bytes)) {
+        (Some((charset, length)), _) => charset.decode(&bytes[length..]),
+        (None, Some(Found::Readable(charset))) => charset.decode(bytes),
+        (None, Some(Found::Unreadable(name))) => return Err(Error::Charset { name }),
+        (None, None) if is_mostly_utf8(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+        (None, None) => guess(bytes).decode_without_bom_handling(bytes).0.into_owned(),
+    };
     if text.contains('\0') {
         text.retain(|character| character != '\0');
     }
@@ -92,6 +111,11 @@ fn is_control(byte: u8) -> bool {
     matches!(byte, 0x00..=0x07 | 0x0E..=0x1A | 0x1C..=0x1F)
 }
 
+/// Whether bytes begin as those of a known binary format.
+pub fn has_known_signature(bytes: &[u8]) -> bool {
+    has_signature(FileFormat::from_bytes(bytes))
+}
+
 fn has_signature(format: FileFormat) -> bool {
     !matches!(
         format,
@@ -110,7 +134,7 @@ fn is_mostly_utf8(bytes: &[u8]) -> bool {
     good >= 4 * broken
 }
 
-/// ISO-2022-JP is left out, as in browsers: it is ASCII to anyone else, who could smuggle text past a reader.
+/// ISO-2022-JP is none of these: [`charset::find`] asks for more than that its bytes are possible.
 fn guess(bytes: &[u8]) -> &'static Encoding {
     let mut detector = EncodingDetector::new(Iso2022JpDetection::Deny);
     detector.feed(bytes, true);
