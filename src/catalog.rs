@@ -266,9 +266,9 @@ fn read(row: &statement::Row, any: bool) -> Result<Option<Vectorizer>, String> {
         Destination::Column { embedding_column } => format!("its source has no column {embedding_column} any more"),
     })?;
     let document = config.loading.column_name().to_owned();
-    let document_type = columns
-        .get(&document)
-        .ok_or_else(|| format!("its source has no column {document} any more"))?;
+    if !columns.contains_key(&document) {
+        return Err(format!("its source has no column {document} any more"));
+    }
 
     let Formatting::PythonTemplate { template } = &config.formatting;
     let template = Template::parse(template).map_err(|error| error.to_string())?;
@@ -310,7 +310,7 @@ fn read(row: &statement::Row, any: bool) -> Result<Option<Vectorizer>, String> {
         &names,
         &key,
         &config,
-        (&document, document_type == "bytea"),
+        (&document, row.must("holds_bytes")),
         &template_columns,
     );
     let paused: Option<bool> = row.get("paused");
@@ -374,7 +374,7 @@ impl Statements {
         };
         let document = format!("s.{}", identifier(document));
         let (text, raw) = if bytes {
-            ("NULL::text".to_owned(), document)
+            ("NULL::text".to_owned(), format!("{document}::bytea"))
         } else {
             (format!("{document}::text"), "NULL::bytea".to_owned())
         };

@@ -11,10 +11,17 @@ SELECT ai.loading_uri(column_name => 'uri', retries => 2, aws_role_arn => 'arn:a
 SELECT ai.loading_uri(NULL, NULL);
 
 BEGIN;
+CREATE EXTENSION citext;
 CREATE DOMAIN prose AS text;
+CREATE DOMAIN short AS varchar(20);
+CREATE DOMAIN essay AS short CHECK (VALUE <> '');
+CREATE DOMAIN bytes AS bytea;
+CREATE DOMAIN scan AS bytes;
+CREATE DOMAIN numeral AS int;
+CREATE DOMAIN list AS text[];
 CREATE TABLE doc (
     id int PRIMARY KEY, body text, short varchar(20), fixed char(20), bytes bytea, number int, json jsonb, words text[],
-    domain prose, gone text);
+    domain prose, gone text, title name, mark "char", insensitive citext, essay essay, scan scan, numeral numeral, list list);
 ALTER TABLE doc DROP COLUMN gone;
 CREATE FUNCTION pg_temp.with_loading(loading jsonb) RETURNS text LANGUAGE sql AS $$
     SELECT pg_temp.error_of(format(
@@ -45,11 +52,18 @@ SELECT pg_temp.with_loading(ai.loading_column('ctid'));
 SELECT pg_temp.with_loading(ai.loading_column('number'));
 SELECT pg_temp.with_loading(ai.loading_column('json'));
 SELECT pg_temp.with_loading(ai.loading_column('words'));
-SELECT pg_temp.with_loading(ai.loading_column('domain'));
+SELECT pg_temp.with_loading(ai.loading_column('numeral'));
+SELECT pg_temp.with_loading(ai.loading_column('list'));
 SELECT pg_temp.with_loading(ai.loading_uri('bytes'));
+SELECT pg_temp.with_loading(ai.loading_uri('scan'));
 SELECT pg_temp.with_loading(ai.loading_uri('number'));
 -- What can be loaded from.
 SELECT l, pg_temp.with_loading(l) FROM unnest(ARRAY[
     ai.loading_column('body'), ai.loading_column('short'), ai.loading_column('fixed'), ai.loading_column('bytes'),
     ai.loading_uri('body'), ai.loading_uri('short'), ai.loading_uri('fixed')]) AS l;
+-- Domains are what lies below them; what else is a text is read as one.
+SELECT l, pg_temp.with_loading(l) FROM unnest(ARRAY[
+    ai.loading_column('domain'), ai.loading_column('essay'), ai.loading_column('scan'), ai.loading_column('title'),
+    ai.loading_column('mark'), ai.loading_column('insensitive'), ai.loading_uri('essay'),
+    ai.loading_uri('insensitive')]) AS l;
 ROLLBACK;

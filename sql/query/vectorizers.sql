@@ -22,6 +22,14 @@ SELECT v.id,
        (SELECT jsonb_object_agg(a.attname, format_type(a.atttypid, a.atttypmod))
         FROM pg_attribute a
         WHERE a.attrelid = v.source AND a.attnum > 0 AND NOT a.attisdropped) AS columns,
+       -- Also by way of domains.
+       (WITH RECURSIVE held AS (
+            SELECT t.oid, t.typtype, t.typbasetype FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
+            WHERE a.attrelid = v.source AND a.attname = v.config #>> '{loading,column_name}' AND NOT a.attisdropped
+            UNION ALL
+            SELECT t.oid, t.typtype, t.typbasetype FROM held h JOIN pg_type t ON t.oid = h.typbasetype WHERE h.typtype = 'd'
+        )
+        SELECT EXISTS (SELECT FROM held h WHERE h.oid = 'bytea'::regtype)) AS holds_bytes,
        vector.vector_schema,
        vector.vector_type,
        st.reason IS NOT NULL AND st.paused_at >= greatest(pg_postmaster_start_time(), pg_conf_load_time()) AS paused,

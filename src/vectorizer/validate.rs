@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::error::{invalid, raise};
 use crate::statement;
 
-/// A column of the source table: name and `pg_type.typname`.
+/// A column of the source table: name and `pg_type.typname`, of a domain that of the type below.
 pub type Column = (String, String);
 
 /// `config` is a document of this kind; the beginning of every check.
@@ -45,6 +45,8 @@ pub(super) fn text<'a>(config: &'a Value, key: &str) -> Option<&'a str> {
 
 pub fn loading(config: &Option<Value>, columns: &[Column]) -> Value {
     const TYPES: [&str; 5] = ["text", "varchar", "char", "bpchar", "bytea"];
+    // Which pgai does not know.
+    const READ_AS_TEXT: [&str; 2] = ["citext", "name"];
     let config = expect_kind("loading", config);
     let implementation = match text(config, "implementation") {
         Some(known @ ("column" | "uri")) => known,
@@ -71,7 +73,7 @@ pub fn loading(config: &Option<Value>, columns: &[Column]) -> Value {
     let Some((_, kind)) = columns.iter().find(|(name, _)| name == column) else {
         invalid(format!("column_name in config does not exist in the table: {column}"))
     };
-    if !TYPES.contains(&kind.as_str()) {
+    if !TYPES.contains(&kind.as_str()) && !READ_AS_TEXT.contains(&kind.as_str()) {
         invalid(format!(
             "column_name {column} in config is of invalid type {kind}. Supported types are: {}",
             TYPES.join(", ")
