@@ -8,8 +8,8 @@ mod size;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use ai_pipeline::chunk::Splitter;
 use ai_pipeline::config::{Config, Destination, Formatting, Loading, Scheduling};
+use ai_pipeline::cut::Cutting;
 use ai_pipeline::error::{Class, Failure, Step};
 use ai_pipeline::format::Template;
 use pgrx::JsonB;
@@ -40,7 +40,7 @@ pub struct Vectorizer {
     pub config: Config,
     /// As they were when it was read.
     pub servers: Servers,
-    pub splitter: Splitter,
+    pub cutting: Cutting,
     pub template: Template,
     /// Columns of the source that the template names, with their types.
     pub template_columns: BTreeMap<String, String>,
@@ -283,7 +283,7 @@ fn read(row: &statement::Row, any: bool) -> Result<Option<Vectorizer>, String> {
         .collect::<Result<_, _>>()?;
 
     let servers = server::of(&config.embedding, &config.loading, owner);
-    let splitter = Splitter::new(&config.chunking).map_err(|error| error.to_string())?;
+    let cutting = Cutting::new(&config.chunking).map_err(|error| error.to_string())?;
     let names = Names {
         source: row.must("source_name"),
         queue: row.get("queue_name").ok_or("its queue does not exist any more")?,
@@ -321,7 +321,7 @@ fn read(row: &statement::Row, any: bool) -> Result<Option<Vectorizer>, String> {
         source: row.must("source"),
         owner,
         servers,
-        splitter,
+        cutting,
         template,
         config,
         template_columns,

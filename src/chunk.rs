@@ -1,13 +1,19 @@
 //! `ai.chunk_text` and `ai.chunk_text_recursively`: the chunkers of the worker, for a text at hand.
 
-use std::borrow::Cow;
-
-use ai_pipeline::chunk::{Error, Splitter};
+use ai_pipeline::chunk::{self, Bounds, Chunk, Refusal, has_expressions};
 use ai_pipeline::config::Chunking;
+use ai_pipeline::cut::{Cutter, Cutting};
+use ai_pipeline::error::Class;
+use ai_pipeline::texts;
+use ai_pipeline::threads::Threads;
 use pgrx::iter::TableIterator;
 use pgrx::prelude::*;
 
+use crate::bridge::Bridge;
 use crate::error::raise;
+use crate::places::Place;
+use crate::settings::{self, Settings};
+use crate::worker::services;
 
 /// LangChain's defaults, which pgai's functions have; those of `ai.chunking_*` are other ones.
 const CHUNK_SIZE: i32 = 4000;
@@ -19,7 +25,7 @@ type Chunks = TableIterator<'static, (name!(seq, i64), name!(chunk, String))>;
 
 #[pg_extern(sql = false)]
 fn chunk_text(
-    input: Option<&str>,
+    input: Option<String>,
     chunk_size: Option<i32>,
     chunk_overlap: Option<i32>,
     separator: Option<String>,
@@ -38,7 +44,7 @@ fn chunk_text(
 
 #[pg_extern(sql = false)]
 fn chunk_text_recursively(
-    input: Option<&str>,
+    input: Option<String>,
     chunk_size: Option<i32>,
     chunk_overlap: Option<i32>,
     separators: Option<Vec<Option<String>>>,
@@ -62,16 +68,78 @@ fn chunk_text_recursively(
     )
 }
 
-fn chunks(input: Option<&str>, chunking: &Chunking) -> Chunks {
-    let splitter = Splitter::new(chunking);
-    let cut = splitter.and_then(|splitter| splitter.split(input.unwrap_or_default()));
-    let chunks = cut.unwrap_or_else(|error: Error| {
-        let hint = error.hint();
-        raise(
-            PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
-            error.to_string(),
-            hint.as_deref(),
+/// Chunks are made texts one by one, as they are asked for: all of them may be far longer than the text.
+fn chunks(input: Option<String>, chunking: &Chunking) -> Chunks {
+    let settings = settings::current();
+    let text = input.unwrap_or_default();
+    let bounds = bounds(&text, &settings);
+    let cutting = Cutting::new(chunking).unwrap_or_else(|error| refuse(error));
+    let at_hand = cutting.at_hand(&text, bounds).unwrap_or_else(|refusal| refuse(refusal));
+    let (text, chunks) = match at_hand {
+        Some(chunks) => (text, chunks),
+        None => {
+            let apart = has_expressions(chunking);
+            let work = move |cutter: Cutter| async move { cutter.cut(text, &cutting, bounds).await };
+            beside(&settings, apart, work).unwrap_or_else(|refusal| refuse(refusal))
+        }
+    };
+    TableIterator::new((0..).zip(chunks.into_iter().map(move |chunk| match chunk {
+        Chunk::Part(place) => text[place].to_owned(),
+        Chunk::Own(text) => text.into(),
+    })))
+}
+
+/// As for a document of a worker.
+fn bounds(text: &str, settings: &Settings) -> Bounds {
+    let room = (settings.max_memory_bytes / 8 * 5).max(4 * text.len() as u64);
+    Bounds::new(text.len(), room, texts::Limits::new(settings.max_document_bytes).all)
+}
+
+/// Checks a chunking configuration for a vectorizer. Raises what is wrong with it.
+pub fn check(chunking: &Chunking) {
+    let (settings, of_task) = (settings::current(), chunking.clone());
+    let checked = if has_expressions(chunking) {
+        beside(
+            &settings,
+            true,
+            move |cutter| async move { cutter.check(&of_task).await },
         )
-    });
-    TableIterator::new((0..).zip(chunks.into_iter().map(Cow::into_owned).collect::<Vec<_>>()))
+    } else {
+        chunk::check(chunking).map_err(Refusal::from)
+    };
+    checked.unwrap_or_else(|refusal| refuse(refusal));
+}
+
+/// Has work done beside the session's own thread, which can be cancelled, timed out and ended meanwhile; in a process of its own
+/// when there is a place for one.
+fn beside<T: Send + 'static, F: Future<Output = T> + Send + 'static>(
+    settings: &Settings,
+    is_process: bool,
+    work: impl FnOnce(Cutter) -> F,
+) -> T {
+    let place = is_process.then(|| Place::take(settings.parser_processes));
+    let mut bridge = Bridge::of_session(1);
+    let cutter = Cutter {
+        parser: services::parser(settings),
+        threads: Threads::new(1),
+        owner: 0,
+        timeout: settings.parser_timeout,
+    };
+    let _task = bridge.spawn(work(cutter));
+    let done = bridge.wait_in_session();
+    if let Some(place) = place {
+        place.give_back();
+    }
+    done
+}
+
+fn refuse(refusal: impl Into<Refusal>) -> ! {
+    let refusal = refusal.into();
+    let code = match refusal.class() {
+        _ if refusal.is_limit => PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+        Class::Configuration | Class::Permanent => PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
+        Class::Transient | Class::Throttled { .. } => PgSqlErrorCode::ERRCODE_INSUFFICIENT_RESOURCES,
+        Class::Unknown => PgSqlErrorCode::ERRCODE_EXTERNAL_ROUTINE_EXCEPTION,
+    };
+    raise(code, refusal.reason, refusal.hint.as_deref())
 }

@@ -18,6 +18,7 @@ mod index;
 mod intake;
 mod key;
 mod latch;
+mod places;
 mod queue;
 mod schema;
 mod server;

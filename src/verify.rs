@@ -1,6 +1,9 @@
 //! `ai.verify_vectorizer`: whether the destination is what it should be, found out by doing the worker's work again up to
 //! the texts, without the provider.
 //!
+//! What that takes is bounded for all sessions together: see [`crate::places`]. Texts are made and compared beside the session's
+//! own thread, which can be interrupted meanwhile.
+//!
 //! Rows come through a cursor, so everything is compared as it was at one moment, and memory does not grow with the table;
 //! a few documents are read at a time.
 
@@ -10,7 +13,7 @@ use std::sync::Arc;
 use ai_pipeline::config::Destination;
 use ai_pipeline::error::Failure;
 use ai_pipeline::memory::Memory;
-use ai_pipeline::verify::{self, Difference, Stored};
+use ai_pipeline::verify::{Difference, Stored};
 use pgrx::JsonB;
 use pgrx::iter::TableIterator;
 use pgrx::prelude::*;
@@ -19,12 +22,13 @@ use serde_json::Value;
 use crate::bridge::{Bridge, Task};
 use crate::catalog::{self, Vectorizer};
 use crate::error::raise;
+use crate::places::Place;
 use crate::queue::{self, Content};
 use crate::settings;
 use crate::statement::{Cursor, Row};
 use crate::transaction::{acting_as_extension, restricted_to};
 use crate::vectorizer::{missing, must_own};
-use crate::worker::services::Services;
+use crate::worker::services::{Found, Services};
 use crate::worker::shared_memory;
 
 /// Documents that are read at a time. Their texts and chunks are in memory.
@@ -84,29 +88,23 @@ struct Finding {
     detail: String,
 }
 
-/// A document whose texts are being made.
+/// A document that is being compared.
 struct Reading {
     key: String,
-    stored: Vec<Stored>,
-    /// Of the vector in the column, where there is one.
-    column: Option<usize>,
-    /// What is remembered of it, where its vector is in the column: there is no text beside that.
-    remembered: Option<Memory>,
     _task: Task,
 }
 
-/// The texts that a document should have, and what would be remembered of it now.
-type Texts = (Vec<String>, Option<Memory>);
-
 struct Read {
     number: u64,
-    texts: Result<Texts, Failure>,
+    differences: Result<Vec<Difference>, Failure>,
 }
 
 struct Verification {
     vectorizer: Arc<Vectorizer>,
     repair: bool,
     services: Services,
+    /// Until all is compared.
+    place: Option<Place>,
     bridge: Bridge<Read>,
     /// What is left to do, the last first.
     stages: Vec<(Stage, Cursor)>,
@@ -126,8 +124,9 @@ enum Stage {
 impl Verification {
     fn new(vectorizer: Arc<Vectorizer>, repair: bool) -> Verification {
         let settings = settings::current();
+        let place = Place::take(settings.parser_processes);
         let bridge = Bridge::of_session(AT_A_TIME);
-        let services = bridge.within(|| Services::new(&settings));
+        let services = bridge.within(|| Services::of_session(&settings));
         let statements = &vectorizer.statements;
         // Both now: the two see the same state of the tables.
         let stages = restricted_to(vectorizer.owner, || {
@@ -140,6 +139,7 @@ impl Verification {
             vectorizer,
             repair,
             services,
+            place: Some(place),
             bridge,
             stages,
             reading: BTreeMap::new(),
@@ -183,10 +183,16 @@ impl Verification {
             return true;
         }
         if !self.reading.is_empty() {
-            let Read { number, texts } = self.bridge.wait_in_session();
-            let reading = self.reading.remove(&number).expect("a document is read once");
-            self.compare(reading, texts);
+            let Read { number, differences } = self.bridge.wait_in_session();
+            let Reading { key, .. } = self.reading.remove(&number).expect("a document is read once");
+            self.report_differences(key, differences);
             return true;
+        }
+        if let Some(place) = self.place.take() {
+            place.give_back();
+            if let Some(missing) = self.services.unconfined() {
+                warning!("parsers run without some of their confinement: {missing}");
+            }
         }
         if !self.wrong.is_empty() {
             self.repair();
@@ -207,53 +213,37 @@ impl Verification {
             self.report(key, None, problem, detail);
             return;
         }
-        let prepare = self.services.texts(&self.vectorizer, document, columns);
+        let found = Found {
+            chunks: stored,
+            column,
+            remembered,
+        };
+        let differences = self.services.differences(&self.vectorizer, document, columns, found);
         let number = self.next;
         self.next += 1;
         let task = self.bridge.spawn(async move {
             Read {
                 number,
-                texts: prepare.await,
+                differences: differences.await,
             }
         });
-        let reading = Reading {
-            key,
-            stored,
-            column,
-            remembered,
-            _task: task,
-        };
-        self.reading.insert(number, reading);
+        self.reading.insert(number, Reading { key, _task: task });
     }
 
-    fn compare(&mut self, reading: Reading, texts: Result<Texts, Failure>) {
-        let config = &self.vectorizer.config;
-        let dimensions = usize::try_from(config.embedding.dimensions()).unwrap_or(0);
-        let Reading {
-            key,
-            stored,
-            column,
-            remembered,
-            ..
-        } = reading;
-        let differences = match texts {
+    fn report_differences(&mut self, key: String, differences: Result<Vec<Difference>, Failure>) {
+        match differences {
             Err(failure) => {
                 self.wrong(&key);
-                return self.report(key, None, "unreadable", failure.to_string());
+                self.report(key, None, "unreadable", failure.to_string());
             }
-            Ok((texts, now)) => match config.destination {
-                Destination::Table { .. } => verify::differences(&texts, &stored, dimensions),
-                Destination::Column { .. } => {
-                    let outdated = remembered.zip(now).is_some_and(|(then, now)| then.is_outdated(&now));
-                    verify::column_differences(!texts.is_empty(), column, dimensions, outdated)
+            Ok(differences) => {
+                if !differences.is_empty() {
+                    self.wrong(&key);
                 }
-            },
-        };
-        if !differences.is_empty() {
-            self.wrong(&key);
-        }
-        for Difference { seq, problem, detail } in differences {
-            self.report(key.clone(), seq, &problem.to_string(), detail);
+                for Difference { seq, problem, detail } in differences {
+                    self.report(key.clone(), seq, &problem.to_string(), detail);
+                }
+            }
         }
     }
 

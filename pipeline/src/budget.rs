@@ -108,6 +108,11 @@ impl Budget {
         Reservation(acquire(&self.common, wanted.min(self.most)).await)
     }
 
+    /// The most bytes that one reservation can be for.
+    pub fn most(&self) -> u64 {
+        u64::from(self.most) * UNIT
+    }
+
     /// Whether nothing is left: even who needs little memory now has to wait.
     pub fn is_exhausted(&self) -> bool {
         self.common.available_permits() == 0 && self.kept.available_permits() == 0

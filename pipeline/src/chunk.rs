@@ -2,17 +2,30 @@
 //!
 //! All lengths are Unicode code points, except where `chunking_text_splitter` is told to count tokens.
 
+pub(crate) mod child;
 mod langchain;
 mod pattern;
 mod semantic;
 mod separator;
+mod work;
 
 use std::borrow::Cow;
+use std::ops::Range;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
 
 use crate::config::Chunking;
 use crate::error::{Class, Failure, Step};
-use langchain::{Character, Limits, Recursive};
+use langchain::{Character, Chunks, Limits, Recursive};
 use semantic::Semantic;
+pub use work::{Bounds, CHUNK_BYTES, Halt, Work, never, time_for};
+
+/// Most separators of a configuration, and bytes of all of them: each is looked for in what is left of the text.
+const GREATEST_SEPARATORS: usize = 10_000;
+const GREATEST_SEPARATORS_BYTES: usize = 1 << 20;
+/// Bytes of regular expressions, which are compiled for each text.
+const GREATEST_EXPRESSIONS_BYTES: usize = 64 << 10;
 
 /// Why a text could not be cut, or why a chunking configuration cannot work.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -57,6 +70,53 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// More separators than anybody can mean.
+    #[error("there are {number} separators of {bytes} bytes; {most} of {most_bytes} are the most")]
+    Separators {
+        /// How many there are.
+        number: usize,
+        /// Bytes of all of them.
+        bytes: usize,
+        /// How many there may be.
+        most: usize,
+        /// Bytes that they may have.
+        most_bytes: usize,
+    },
+    /// The text takes more steps than it may.
+    #[error("cutting the text takes more than {limit} steps with these separators, chunk_size and chunk_overlap")]
+    Steps {
+        /// [`Bounds::steps`].
+        limit: u64,
+    },
+    /// The text takes longer than it may.
+    #[error("cutting the text took longer than {} s with these separators, chunk_size and chunk_overlap", limit.as_secs_f64())]
+    Late {
+        /// What [`time_for`] says.
+        limit: Duration,
+    },
+    /// The work was ended from outside.
+    #[error("cutting the text was interrupted")]
+    Interrupted,
+    /// The chunks need more memory than a document may have.
+    #[error(
+        "the chunks would take more than {limit} bytes of memory: chunk_size is too small, or chunk_overlap too large"
+    )]
+    Room {
+        /// [`Bounds::room`].
+        limit: u64,
+    },
+    /// The process that cut the text asked for more memory than it may have.
+    #[error("cutting the text needed more than {} MB of memory with these separators, chunk_size and chunk_overlap", limit / (1024 * 1024))]
+    Memory {
+        /// [`crate::parse::Limits::memory_bytes`].
+        limit: u64,
+    },
+    /// The chunks together are longer than they may be.
+    #[error("the chunks together would be longer than {limit} bytes: chunk_overlap is too near chunk_size")]
+    Texts {
+        /// [`Bounds::texts`].
+        limit: u64,
+    },
     /// A regular expression took more steps on one text than it is allowed.
     #[error("separator {separator:?} exceeded the limit of {limit} backtracking steps", limit = separator::BACKTRACK_LIMIT)]
     Backtracking {
@@ -74,8 +134,34 @@ impl Error {
             | Error::NegativeOverlap { .. }
             | Error::OverlapAboveSize { .. }
             | Error::OverlapEqualsSize { .. }
+            | Error::Separators { .. }
             | Error::Separator { .. } => Class::Configuration,
-            Error::Backtracking { .. } => Class::Permanent,
+            Error::Backtracking { .. }
+            | Error::Steps { .. }
+            | Error::Late { .. }
+            | Error::Room { .. }
+            | Error::Memory { .. }
+            | Error::Texts { .. } => Class::Permanent,
+            Error::Interrupted => Class::Transient,
+        }
+    }
+
+    /// Whether it is a limit that the text and its configuration exceed together.
+    fn is_limit(&self) -> bool {
+        match self {
+            Error::Separators { .. }
+            | Error::Steps { .. }
+            | Error::Late { .. }
+            | Error::Room { .. }
+            | Error::Memory { .. }
+            | Error::Texts { .. } => true,
+            Error::Size { .. }
+            | Error::NegativeOverlap { .. }
+            | Error::OverlapAboveSize { .. }
+            | Error::OverlapEqualsSize { .. }
+            | Error::Separator { .. }
+            | Error::Backtracking { .. }
+            | Error::Interrupted => false,
         }
     }
 
@@ -85,7 +171,22 @@ impl Error {
             Error::Size { .. }
             | Error::NegativeOverlap { .. }
             | Error::OverlapAboveSize { .. }
-            | Error::OverlapEqualsSize { .. } => None,
+            | Error::OverlapEqualsSize { .. }
+            | Error::Separators { .. }
+            | Error::Interrupted => None,
+            Error::Memory { .. } => Some("use simpler separators, or raise ai.parser_memory".to_owned()),
+            Error::Steps { .. } | Error::Late { .. } => Some(
+                "use fewer or simpler separators, a larger chunk_size or a smaller chunk_overlap, or split the document"
+                    .to_owned(),
+            ),
+            Error::Room { .. } => Some(
+                "raise chunk_size, lower chunk_overlap, or raise ai.max_memory, of which a document may have five eighths"
+                    .to_owned(),
+            ),
+            Error::Texts { .. } => Some(
+                "lower chunk_overlap, or raise ai.max_document_size: the texts of a document may be 16 times as long"
+                    .to_owned(),
+            ),
             Error::Separator { .. } => Some(
                 "separators are Python regular expressions without capture groups; (?:...) groups without capturing"
                     .to_owned(),
@@ -97,14 +198,94 @@ impl Error {
     }
 }
 
+impl From<Halt> for Error {
+    fn from(halt: Halt) -> Error {
+        match halt {
+            Halt::Late { limit } => Error::Late { limit },
+            Halt::Unwanted => Error::Interrupted,
+        }
+    }
+}
+
 impl From<Error> for Failure {
     fn from(error: Error) -> Failure {
+        Refusal::from(error).into()
+    }
+}
+
+/// An [`Error`] as another process can say it, or why that one could not say anything.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    class: String,
+    /// What happened.
+    pub reason: String,
+    /// What to change, where there is something.
+    pub hint: Option<String>,
+    /// Whether it is a limit that the text and its configuration exceed together.
+    pub is_limit: bool,
+}
+
+impl Refusal {
+    /// Of a process that could not do it.
+    pub(crate) fn new(class: Class, reason: String, hint: Option<String>, is_limit: bool) -> Refusal {
+        let class = class.as_str().to_owned();
+        Refusal {
+            class,
+            reason,
+            hint,
+            is_limit,
+        }
+    }
+
+    /// What follows for the item.
+    pub fn class(&self) -> Class {
+        let classes = [Class::Configuration, Class::Permanent, Class::Transient];
+        let known = classes.into_iter().find(|class| class.as_str() == self.class);
+        known.unwrap_or(Class::Unknown)
+    }
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Refusal {
+        Refusal::new(error.class(), error.to_string(), error.hint(), error.is_limit())
+    }
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Failure {
         Failure {
             step: Step::Chunking,
-            class: error.class(),
-            reason: error.to_string(),
-            hint: error.hint(),
+            class: refusal.class(),
+            reason: refusal.reason,
+            hint: refusal.hint,
         }
+    }
+}
+
+/// A chunk of a text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Chunk {
+    /// A part of the text, in bytes.
+    Part(Range<usize>),
+    /// What the text does not hold: pieces with something else between them.
+    Own(Box<str>),
+}
+
+/// Whether texts are cut at regular expressions of a user. Nobody knows what they cost before they have: they are worked on in a
+/// process of their own (`Cutter::cut`), and nowhere else.
+pub fn has_expressions(chunking: &Chunking) -> bool {
+    match chunking {
+        Chunking::CharacterTextSplitter {
+            separator,
+            is_separator_regex,
+            ..
+        } => *is_separator_regex && !separator.is_empty(),
+        Chunking::RecursiveCharacterTextSplitter {
+            separators,
+            is_separator_regex,
+            ..
+        } => *is_separator_regex && separators.iter().any(|separator| !separator.is_empty()),
+        Chunking::TextSplitter { .. } | Chunking::None => false,
     }
 }
 
@@ -128,6 +309,11 @@ impl From<Error> for Failure {
 /// ```
 pub fn check(chunking: &Chunking) -> Result<(), Error> {
     Splitter::new(chunking)?;
+    check_overlap(chunking)
+}
+
+/// The part of [`check`] that is stricter than LangChain, without the regular expressions.
+pub fn check_overlap(chunking: &Chunking) -> Result<(), Error> {
     match *chunking {
         Chunking::CharacterTextSplitter {
             chunk_size: size,
@@ -146,6 +332,54 @@ pub fn check(chunking: &Chunking) -> Result<(), Error> {
         } if overlap >= size => Err(Error::OverlapEqualsSize { size, overlap }),
         _ => Ok(()),
     }
+}
+
+/// What is wrong with sizes and with the number of separators. Regular expressions are not looked at.
+pub(crate) fn check_sizes(chunking: &Chunking) -> Result<(), Error> {
+    let (sizes, separators, is_regex) = match chunking {
+        Chunking::CharacterTextSplitter {
+            chunk_size,
+            chunk_overlap,
+            separator,
+            is_separator_regex,
+        } => (
+            (*chunk_size, *chunk_overlap),
+            std::slice::from_ref(separator),
+            *is_separator_regex,
+        ),
+        Chunking::RecursiveCharacterTextSplitter {
+            chunk_size,
+            chunk_overlap,
+            separators,
+            is_separator_regex,
+        } => (
+            (*chunk_size, *chunk_overlap),
+            separators.as_slice(),
+            *is_separator_regex,
+        ),
+        Chunking::TextSplitter { capacity, overlap, .. } => {
+            Limits::new(["capacity", "overlap"], *capacity, *overlap)?;
+            return Ok(());
+        }
+        Chunking::None => return Ok(()),
+    };
+    Limits::new(["chunk_size", "chunk_overlap"], sizes.0, sizes.1)?;
+    let number = separators.len();
+    let bytes: usize = separators.iter().map(String::len).sum();
+    let (most, most_bytes) = if is_regex {
+        (GREATEST_SEPARATORS, GREATEST_EXPRESSIONS_BYTES)
+    } else {
+        (GREATEST_SEPARATORS, GREATEST_SEPARATORS_BYTES)
+    };
+    if number > most || bytes > most_bytes {
+        return Err(Error::Separators {
+            number,
+            bytes,
+            most,
+            most_bytes,
+        });
+    }
+    Ok(())
 }
 
 /// A chunking configuration made ready: sizes checked, regular expressions compiled. Cheap to share between threads.
@@ -168,6 +402,7 @@ impl Splitter {
     ///
     /// Sizes that cannot work, and regular expressions that do not compile, capture, or match the empty text.
     pub fn new(chunking: &Chunking) -> Result<Splitter, Error> {
+        check_sizes(chunking)?;
         let method = match chunking {
             Chunking::CharacterTextSplitter {
                 chunk_size,
@@ -194,7 +429,7 @@ impl Splitter {
                 format,
             } => {
                 let limits = Limits::new(["capacity", "overlap"], *capacity, *overlap)?;
-                let semantic = Semantic::new(&limits, *unit, *format).ok_or(Error::OverlapEqualsSize {
+                let semantic = Semantic::new(limits, *unit, *format).ok_or(Error::OverlapEqualsSize {
                     size: *capacity,
                     overlap: *overlap,
                 })?;
@@ -205,7 +440,8 @@ impl Splitter {
         Ok(Splitter(method))
     }
 
-    /// Cuts a text. Chunks that it holds as they are, are parts of it and no copies. A blank text gives no chunk; with [`Chunking::None`] too, where pgai would embed an empty string.
+    /// Cuts a text, whatever it takes. Chunks that it holds as they are, are parts of it and no copies. A blank text gives
+    /// no chunk; with [`Chunking::None`] too, where pgai would embed an empty string.
     ///
     /// The LangChain splitters trim what they merged, but give a piece that they could not cut any further as it is:
     /// longer than the size, or white space with a size of 1.
@@ -227,13 +463,37 @@ impl Splitter {
     /// # Ok::<(), ai_pipeline::chunk::Error>(())
     /// ```
     pub fn split<'t>(&self, text: &'t str) -> Result<Vec<Cow<'t, str>>, Error> {
+        self.split_within(text, &Work::new(Bounds::NONE, &never))
+    }
+
+    /// [`Splitter::split`] as far as `work` goes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Backtracking`], and what `work` does not allow.
+    pub fn cut(&self, text: &str, work: &Work) -> Result<Vec<Chunk>, Error> {
+        let chunk = |chunk| match chunk {
+            Cow::Borrowed(part) => {
+                // A part of the text begins behind its beginning.
+                let start = str::as_ptr(part).addr() - text.as_ptr().addr();
+                Chunk::Part(start..start + part.len())
+            }
+            Cow::Owned(own) => Chunk::Own(String::into_boxed_str(own)),
+        };
+        Ok(self.split_within(text, work)?.into_iter().map(chunk).collect())
+    }
+
+    fn split_within<'t>(&self, text: &'t str, work: &Work) -> Result<Vec<Cow<'t, str>>, Error> {
+        let list = Vec::new();
+        let mut chunks = Chunks { text, list, work };
         match &self.0 {
-            Method::Character(splitter) => splitter.split(text),
-            Method::Recursive(splitter) => splitter.split(text),
-            Method::Semantic(splitter) => Ok(splitter.split(text)),
-            Method::Whole if langchain::strip(text).is_empty() => Ok(Vec::new()),
-            Method::Whole => Ok(vec![Cow::Borrowed(text)]),
+            Method::Character(splitter) => splitter.split(&mut chunks)?,
+            Method::Recursive(splitter) => splitter.split(&mut chunks)?,
+            Method::Semantic(splitter) => splitter.split(&mut chunks)?,
+            Method::Whole if langchain::strip(text).is_empty() => (),
+            Method::Whole => chunks.push(text)?,
         }
+        Ok(chunks.list)
     }
 }
 
@@ -378,8 +638,11 @@ mod tests {
 
     #[test]
     fn thousands_of_separators_need_no_stack() {
-        let separators = vec!["a"; 100_000];
+        let separators = vec!["a"; GREATEST_SEPARATORS];
         assert_eq!(split(&recursive(1, 0, &separators), "aa"), ["a", "a"]);
+        let separators = vec!["a"; GREATEST_SEPARATORS + 1];
+        let error = check(&recursive(1, 0, &separators)).unwrap_err();
+        assert_eq!(error.class(), Class::Configuration);
     }
 
     #[test]

@@ -3,11 +3,16 @@
 mod python;
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 pub use python::python_text;
 
 use crate::error::{Class, Failure, Step};
+
+/// Bytes of a template. Each document keeps what is between its placeholders, once for all of its chunks.
+const GREATEST_LENGTH: usize = 64 << 10;
+/// Places for the chunk in a template.
+const GREATEST_PLACES: usize = 1_000;
 
 /// The placeholder that stands for the chunk.
 const CHUNK: &str = "chunk";
@@ -23,6 +28,30 @@ pub enum Error {
         /// Where in the line, from 1, in code points.
         column: usize,
     },
+    /// More placeholders for the chunk than anybody can mean.
+    #[error("the template names $chunk {number} times, {most} times at most")]
+    Repeated {
+        /// How often.
+        number: usize,
+        /// How often it may.
+        most: usize,
+    },
+    /// A template that is longer than any text for a model.
+    #[error("the template has {bytes} bytes, {most} at most")]
+    Long {
+        /// Its bytes.
+        bytes: usize,
+        /// Those that it may have.
+        most: usize,
+    },
+    /// What it adds to each chunk of a row would be longer than a document.
+    #[error("the columns that the template names come to {bytes} bytes in it, more than {most}")]
+    Row {
+        /// Bytes of what it adds.
+        bytes: u64,
+        /// Those that it may.
+        most: u64,
+    },
     /// A placeholder that no column goes by.
     #[error("the template names {name:?}, which is no column of the source table")]
     Unknown {
@@ -32,10 +61,13 @@ pub enum Error {
 }
 
 impl Error {
-    /// A template is the same for all items.
+    /// A template is the same for all items; what is put into it is not.
     pub fn class(&self) -> Class {
         match self {
-            Error::Placeholder { .. } | Error::Unknown { .. } => Class::Configuration,
+            Error::Placeholder { .. } | Error::Repeated { .. } | Error::Long { .. } | Error::Unknown { .. } => {
+                Class::Configuration
+            }
+            Error::Row { .. } => Class::Permanent,
         }
     }
 
@@ -44,6 +76,11 @@ impl Error {
         Some(match self {
             Error::Placeholder { .. } => {
                 "write $name or ${name} with a name of ASCII letters, digits and _, and $$ for a dollar sign".to_owned()
+            }
+            Error::Repeated { .. } => "name $chunk once".to_owned(),
+            Error::Long { .. } => "write a shorter template: models take some thousand words".to_owned(),
+            Error::Row { .. } => {
+                "have the template name columns less often or shorter ones, or raise ai.max_document_size".to_owned()
             }
             Error::Unknown { .. } => {
                 "use $chunk and the names of columns, in the case in which they are stored".to_owned()
@@ -91,8 +128,13 @@ impl Template {
     ///
     /// # Errors
     ///
-    /// [`Error::Placeholder`] for a `$` that begins nothing. Python says so only when it substitutes.
+    /// [`Error::Placeholder`] for a `$` that begins nothing. Python says so only when it substitutes. [`Error::Repeated`] and
+    /// [`Error::Long`] for what each of many documents would have to keep.
     pub fn parse(template: &str) -> Result<Template, Error> {
+        if template.len() > GREATEST_LENGTH {
+            let (bytes, most) = (template.len(), GREATEST_LENGTH);
+            return Err(Error::Long { bytes, most });
+        }
         let mut parts = Vec::new();
         let mut rest = template;
         while let Some((text, after)) = rest.split_once('$') {
@@ -112,21 +154,22 @@ impl Template {
             };
         }
         push_text(&mut parts, rest);
+        let is_chunk = |part: &&Part| matches!(part, Part::Name(name) if name == CHUNK);
+        let number = parts.iter().filter(is_chunk).count();
+        if number > GREATEST_PLACES {
+            let most = GREATEST_PLACES;
+            return Err(Error::Repeated { number, most });
+        }
         Ok(Template(parts))
     }
 
     /// The distinct placeholders other than `chunk`, in the order of their first appearance.
     pub fn columns(&self) -> impl Iterator<Item = &str> {
-        let mut names: Vec<&str> = Vec::new();
-        for part in &self.0 {
-            if let Part::Name(name) = part
-                && name != CHUNK
-                && !names.contains(&name.as_str())
-            {
-                names.push(name);
-            }
-        }
-        names.into_iter()
+        let mut seen = HashSet::new();
+        self.0.iter().filter_map(move |part| match part {
+            Part::Name(name) if name != CHUNK && seen.insert(name.as_str()) => Some(name.as_str()),
+            Part::Name(_) | Part::Text(_) => None,
+        })
     }
 
     /// The template with other names for some of its columns; `None` when a new name cannot be written as a placeholder.
@@ -164,6 +207,23 @@ impl Template {
     /// [`Error::Unknown`] for a placeholder that `row` does not hold.
     pub fn render(&self, chunk: &str, row: &BTreeMap<String, String>) -> Result<String, Error> {
         Ok(self.frame(row)?.around(chunk).into_owned())
+    }
+
+    /// Checks that what it adds to each chunk of a row has no more than `most` bytes. Nothing of it is made for that.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Row`] where it has.
+    pub fn check(&self, row: &BTreeMap<String, String>, most: u64) -> Result<(), Error> {
+        let lengths = self.0.iter().map(|part| match part {
+            Part::Text(text) => text.len(),
+            Part::Name(name) => row.get(name).filter(|_| name != CHUNK).map_or(0, String::len),
+        });
+        let bytes = lengths.fold(0_u64, |sum, length| sum.saturating_add(length as u64));
+        if bytes > most {
+            return Err(Error::Row { bytes, most });
+        }
+        Ok(())
     }
 
     /// Fills in all but the chunk: what all chunks of a row have in common.
@@ -216,6 +276,11 @@ impl Frame {
     pub fn length_around(&self, chunk: &str) -> usize {
         let places = self.0.len() - 1;
         places.saturating_mul(chunk.len()).saturating_add(self.length())
+    }
+
+    /// Bytes that it takes up.
+    pub fn room(&self) -> usize {
+        self.length() + self.0.len() * size_of::<String>()
     }
 
     /// Bytes of what it adds to each chunk.
@@ -353,6 +418,33 @@ mod tests {
             }
         }
         assert_eq!(Frame::default().length_around("ab"), 2);
+    }
+
+    #[test]
+    fn what_a_template_multiplies_is_bounded() {
+        assert!(Template::parse(&"$chunk".repeat(GREATEST_PLACES)).is_ok());
+        for template in ["$chunk".repeat(GREATEST_PLACES + 1), "x".repeat(GREATEST_LENGTH + 1)] {
+            let error = Template::parse(&template).unwrap_err();
+            assert_eq!(error.class(), Class::Configuration);
+        }
+        let template = Template::parse(&"$body ".repeat(9_000)).unwrap();
+        let row = BTreeMap::from([("body".to_owned(), "x".repeat(1 << 20))]);
+        let most = 9_000 * ((1 << 20) + 1);
+        assert_eq!(template.check(&row, most), Ok(()));
+        let error = template.check(&row, most - 1).unwrap_err();
+        assert_eq!(
+            (error.class(), error.clone()),
+            (
+                Class::Permanent,
+                Error::Row {
+                    bytes: most,
+                    most: most - 1
+                }
+            )
+        );
+        // A column named chunk is not looked at.
+        let row = BTreeMap::from([("chunk".to_owned(), "x".repeat(100))]);
+        assert_eq!(Template::parse("$chunk").unwrap().check(&row, 0), Ok(()));
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! What is embedded of a document, without a copy of it.
 
 use std::borrow::Cow;
-use std::ops::Range;
 
-use crate::chunk::{self, Splitter};
+use crate::chunk::{CHUNK_BYTES, Chunk};
+use crate::error::{Class, Failure, Step};
 use crate::format::Frame;
 
 /// The texts of a document: its chunks, each in the template of its vectorizer.
@@ -13,7 +13,8 @@ use crate::format::Frame;
 ///
 /// ```
 /// use std::collections::BTreeMap;
-/// use ai_pipeline::{chunk::Splitter, config::Chunking, format::Template, texts::Texts};
+/// use ai_pipeline::chunk::{Bounds, Splitter, Work, never};
+/// use ai_pipeline::{config::Chunking, format::Template, texts::Texts};
 /// let splitter = Splitter::new(&Chunking::RecursiveCharacterTextSplitter {
 ///     chunk_size: 8,
 ///     chunk_overlap: 0,
@@ -21,7 +22,9 @@ use crate::format::Frame;
 ///     is_separator_regex: false,
 /// })?;
 /// let frame = Template::parse("Tea: $chunk")?.frame(&BTreeMap::new())?;
-/// let texts = Texts::new("leaves and water".to_owned(), &splitter, frame)?;
+/// let document = "leaves and water".to_owned();
+/// let chunks = splitter.cut(&document, &Work::new(Bounds::NONE, &never))?;
+/// let texts = Texts::new(document, chunks, frame);
 /// assert_eq!(texts.iter().collect::<Vec<_>>(), ["Tea: leaves", "Tea: and", "Tea: water"]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -32,40 +35,75 @@ pub struct Texts {
     frame: Frame,
 }
 
-#[derive(Clone, Debug)]
-enum Chunk {
-    /// A part of the document, in bytes.
-    Part(Range<usize>),
-    /// Text that the document does not hold: pieces with something else between them.
-    Own(Box<str>),
+/// Bytes of texts that a document may be turned into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Of one of them.
+    pub one: u64,
+    /// Of all of them together.
+    pub all: u64,
+}
+
+/// All texts of a document together may be so many times as long as a document may be.
+const ALL: u64 = 16;
+
+impl Limits {
+    /// Where a document may have so many bytes.
+    pub fn new(document: u64) -> Limits {
+        Limits {
+            one: document,
+            all: document.saturating_mul(ALL),
+        }
+    }
+}
+
+/// Bytes that texts take up while they wait to be embedded and written: the document, what stands beside it, and what the
+/// template adds to each.
+pub fn room(document: &str, chunks: &[Chunk], frame: &Frame) -> u64 {
+    let own = chunks.iter().map(|chunk| match chunk {
+        Chunk::Part(_) => 0,
+        Chunk::Own(text) => text.len(),
+    });
+    let own = own.sum::<usize>() + document.len() + frame.room();
+    (own as u64).saturating_add(CHUNK_BYTES.saturating_mul(chunks.len() as u64))
 }
 
 impl Texts {
-    /// Cuts a document.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`Splitter::split`].
-    pub fn new(document: String, splitter: &Splitter, frame: Frame) -> Result<Texts, chunk::Error> {
-        let chunks: Vec<Chunk> = splitter
-            .split(&document)?
-            .into_iter()
-            .map(|chunk| match chunk {
-                Cow::Borrowed(part) => {
-                    // A part of the document begins behind its beginning.
-                    let start = part.as_ptr().addr() - document.as_ptr().addr();
-                    Chunk::Part(start..start + part.len())
-                }
-                Cow::Owned(text) => Chunk::Own(text.into_boxed_str()),
-            })
-            .collect();
+    /// The chunks of a document.
+    pub fn new(document: String, chunks: Vec<Chunk>, frame: Frame) -> Texts {
         let has_parts = chunks.iter().any(|chunk| matches!(chunk, Chunk::Part(_)));
         let document = if has_parts { document } else { String::new() };
-        Ok(Texts {
+        Texts {
             document,
             chunks,
             frame,
-        })
+        }
+    }
+
+    /// Checks that what the template makes of the chunks is not too long. Nothing of it is made for that.
+    ///
+    /// # Errors
+    ///
+    /// It is.
+    pub fn check(&self, limits: Limits) -> Result<(), Failure> {
+        let mut all = 0_u64;
+        for index in 0..self.len() {
+            let length = self.length(index) as u64;
+            if length > limits.one {
+                let one = limits.one;
+                return Err(too_long(format!(
+                    "the template makes a text of {length} bytes of a chunk, more than {one}"
+                )));
+            }
+            all = all.saturating_add(length);
+        }
+        if all > limits.all {
+            let (number, most) = (self.len(), limits.all);
+            return Err(too_long(format!(
+                "the template makes texts of {all} bytes together of {number} chunks, more than {most}"
+            )));
+        }
+        Ok(())
     }
 
     /// How many there are.
@@ -106,17 +144,33 @@ impl Texts {
     }
 }
 
+fn too_long(reason: String) -> Failure {
+    Failure {
+        step: Step::Formatting,
+        class: Class::Permanent,
+        reason,
+        hint: Some(
+            "have the template repeat less, raise chunk_size, or raise ai.max_document_size: a text may be as long as a \
+             document, and all texts of a document 16 times as long"
+                .to_owned(),
+        ),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+    use crate::chunk::{Bounds, Splitter, Work, never};
     use crate::config::Chunking;
     use crate::format::Template;
 
     fn texts(document: &str, chunking: &Chunking, template: &str) -> Texts {
         let frame = Template::parse(template).unwrap().frame(&BTreeMap::new()).unwrap();
-        Texts::new(document.to_owned(), &Splitter::new(chunking).unwrap(), frame).unwrap()
+        let work = Work::new(Bounds::NONE, &never);
+        let chunks = Splitter::new(chunking).unwrap().cut(document, &work).unwrap();
+        Texts::new(document.to_owned(), chunks, frame)
     }
 
     fn recursive() -> Chunking {
@@ -187,5 +241,36 @@ mod tests {
         let texts = texts(" \n", &recursive(), "A $chunk");
         assert!(texts.is_empty());
         assert_eq!(texts.document, "");
+    }
+
+    #[test]
+    fn what_the_template_makes_is_measured_before_it_is_made() {
+        let chunk = "x".repeat(1 << 20);
+        let texts = texts(&chunk, &Chunking::None, &"$chunk".repeat(1000));
+        assert!(
+            texts
+                .check(Limits {
+                    one: 1000 << 20,
+                    all: 1000 << 20
+                })
+                .is_ok()
+        );
+        let error = texts
+            .check(Limits {
+                one: (1000 << 20) - 1,
+                all: u64::MAX,
+            })
+            .unwrap_err();
+        assert_eq!((error.step, error.class), (Step::Formatting, Class::Permanent));
+        assert!(
+            texts
+                .check(Limits {
+                    one: u64::MAX,
+                    all: (1000 << 20) - 1
+                })
+                .is_err()
+        );
+        let room = room(&texts.document, &texts.chunks, &texts.frame) - (1 << 20) - CHUNK_BYTES;
+        assert!(room < 64 << 10, "{room}");
     }
 }

@@ -1,9 +1,11 @@
 //! How the stored chunks of a document differ from what they should be.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 
-use crate::plan;
+use crate::plan::{self, Digest};
+use crate::texts::Texts;
 
 /// A chunk as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +51,35 @@ impl fmt::Display for Problem {
     }
 }
 
+/// The texts that a document should have. All of them may be far longer than what they are made of, so they are asked for one by
+/// one.
+pub trait Expected {
+    /// How many there are.
+    fn number(&self) -> usize;
+    /// One of them, by its number from 0, which is below [`Expected::number`].
+    fn text(&self, seq: usize) -> Cow<'_, str>;
+}
+
+impl Expected for [String] {
+    fn number(&self) -> usize {
+        self.len()
+    }
+
+    fn text(&self, seq: usize) -> Cow<'_, str> {
+        Cow::Borrowed(&self[seq])
+    }
+}
+
+impl Expected for Texts {
+    fn number(&self) -> usize {
+        self.len()
+    }
+
+    fn text(&self, seq: usize) -> Cow<'_, str> {
+        self.get(seq)
+    }
+}
+
 /// One difference. `detail` is for people and holds no text of the document.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
@@ -66,21 +97,22 @@ pub struct Difference {
 /// ```
 /// use ai_pipeline::verify::{Problem, Stored, differences};
 /// let stored = [Stored { seq: 0, text: "one".to_owned(), dimensions: Some(3) }];
-/// assert!(differences(&["one".to_owned()], &stored, 3).is_empty());
-/// let found = differences(&["one".to_owned(), "two".to_owned()], &stored, 3);
+/// assert!(differences(&["one".to_owned()][..], &stored, 3).is_empty());
+/// let found = differences(&["one".to_owned(), "two".to_owned()][..], &stored, 3);
 /// assert_eq!((found[0].seq, found[0].problem), (Some(1), Problem::Missing));
 /// ```
-pub fn differences(expected: &[String], stored: &[Stored], dimensions: usize) -> Vec<Difference> {
-    if stored.is_empty() && !expected.is_empty() {
-        let number = expected.len();
+pub fn differences(expected: &(impl Expected + ?Sized), stored: &[Stored], dimensions: usize) -> Vec<Difference> {
+    let length = expected.number();
+    if stored.is_empty() && length > 0 {
+        let number = length;
         return vec![Difference {
             seq: None,
             problem: Problem::Missing,
             detail: format!("nothing is stored of its {number} chunks"),
         }];
     }
-    let texts: Vec<&str> = stored.iter().map(|chunk| chunk.text.as_str()).collect();
-    let plan = plan::compare(&texts, expected.iter().map(String::as_str));
+    let texts: Vec<Digest> = stored.iter().map(|chunk| Digest::of(&chunk.text)).collect();
+    let plan = plan::compare(&texts, (0..length).map(|seq| Digest::of(&expected.text(seq))));
     let number = |seq: usize| i32::try_from(seq).unwrap_or(i32::MAX);
     let mut found = Vec::new();
     let mut add = |seq: i32, problem: Problem, detail: String| {
@@ -107,7 +139,11 @@ pub fn differences(expected: &[String], stored: &[Stored], dimensions: usize) ->
     for &seq in &plan.embed {
         match strays.get_mut(&number(seq)).and_then(Vec::pop) {
             Some(chunk) => {
-                add(number(seq), Problem::Text, compare_texts(&expected[seq], &chunk.text));
+                add(
+                    number(seq),
+                    Problem::Text,
+                    compare_texts(&expected.text(seq), &chunk.text),
+                );
                 add_vector(chunk, dimensions, &mut add);
             }
             None => add(number(seq), Problem::Missing, "it is not stored".to_owned()),
@@ -115,10 +151,10 @@ pub fn differences(expected: &[String], stored: &[Stored], dimensions: usize) ->
     }
     for (seq, chunks) in strays {
         for _ in chunks {
-            if usize::try_from(seq).is_ok_and(|seq| seq < expected.len()) {
+            if usize::try_from(seq).is_ok_and(|seq| seq < length) {
                 add(seq, Problem::Duplicate, "another chunk has this number, too".to_owned());
             } else {
-                let detail = format!("its document has {} chunks", expected.len());
+                let detail = format!("its document has {length} chunks");
                 add(seq, Problem::Unexpected, detail);
             }
         }
@@ -190,7 +226,7 @@ mod tests {
     /// `seq problem`, in their order.
     fn found(expected: &[&str], stored: &[Stored]) -> Vec<String> {
         let expected: Vec<String> = expected.iter().map(|&text| text.to_owned()).collect();
-        let found = differences(&expected, stored, 2);
+        let found = differences(expected.as_slice(), stored, 2);
         found
             .iter()
             .map(|difference| match difference.seq {
@@ -225,7 +261,7 @@ mod tests {
     #[test]
     fn a_text_that_has_changed() {
         assert_eq!(found(&["a", "b"], &stored(&[(0, "a"), (1, "c")])), ["1 text"]);
-        let changed = differences(&["über alles".to_owned()], &stored(&[(0, "über allem")]), 2);
+        let changed = differences(&["über alles".to_owned()][..], &stored(&[(0, "über allem")]), 2);
         let detail = "the stored text differs from character 10 on; it has 10 characters, 10 were expected";
         assert_eq!(changed[0].detail, detail);
     }

@@ -1,13 +1,12 @@
 //! Checks of the configuration: pgai's, in its order and with its texts, and what it left unchecked.
 
-use ai_pipeline::chunk;
 use ai_pipeline::config::{Chunking, Embedding};
 use ai_pipeline::format::Template;
 use pgrx::prelude::*;
 use serde_json::Value;
 
 use crate::error::{invalid, raise};
-use crate::statement;
+use crate::{chunk, statement};
 
 /// A column of the source table: name and `pg_type.typname`, of a domain that of the type below.
 pub type Column = (String, String);
@@ -162,11 +161,7 @@ pub fn chunking(config: &Option<Value>) -> Value {
     }
     match serde_json::from_value::<Chunking>(config.clone()) {
         Err(error) => invalid(format!("invalid chunking config: {error}")),
-        Ok(chunking) => {
-            if let Err(error) = chunk::check(&chunking) {
-                invalid(error.to_string());
-            }
-        }
+        Ok(chunking) => chunk::check(&chunking),
     }
     config.clone()
 }

@@ -1,13 +1,14 @@
 //! What the tasks work with: loader, parser and embedders, made of the settings and the server's environment.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use ai_pipeline::budget::{Budget, Reservation};
-use ai_pipeline::config::{Embedding, Loading};
+use ai_pipeline::chunk::{Bounds, time_for};
+use ai_pipeline::config::{Destination, Embedding, Loading};
+use ai_pipeline::cut::{Cutter, LONG};
 use ai_pipeline::embed::{Allowance, Embedder, Gates};
 use ai_pipeline::error::{Class, Failure, Step};
 use ai_pipeline::format::python_text;
@@ -16,7 +17,9 @@ use ai_pipeline::memory::{self, Fingerprint, Memory, Note};
 use ai_pipeline::parse::{self, Parser};
 use ai_pipeline::secret::Secret;
 use ai_pipeline::server::ExternalId;
-use ai_pipeline::texts::Texts;
+use ai_pipeline::texts::{self, Texts};
+use ai_pipeline::threads::Threads;
+use ai_pipeline::verify::{self, Difference, Stored};
 use bytes::Bytes;
 use serde_json::Value;
 use tokio::sync::Semaphore;
@@ -28,9 +31,8 @@ use crate::settings::Settings;
 use crate::worker::flight;
 use crate::{endpoint, environment};
 
-/// Bytes from which on fingerprints and chunks take so long (a tenth of a millisecond and more) that the network should not
-/// wait.
-const LONG: usize = 256 * 1024;
+/// Threads for work on texts: as many as for the network.
+const TEXT_THREADS: usize = 2;
 
 /// Memory for a document, in its sizes: the bytes, the text, the chunks with what they have in common, and the stored ones
 /// that they are compared with.
@@ -47,6 +49,16 @@ const DOWNLOADS: usize = 256;
 /// Embedders and loaders that are kept: what is configured anew, and keys that are replaced, leave one behind.
 const GREATEST_SERVICES: usize = 64;
 
+/// Starts as many processes as the settings allow.
+pub fn parser(settings: &Settings) -> Parser {
+    let limits = parse::Limits {
+        timeout: settings.parser_timeout,
+        memory_bytes: settings.parser_memory_bytes,
+        text_bytes: settings.max_document_bytes,
+    };
+    Parser::new(settings.parser_path.clone(), limits, settings.parser_processes)
+}
+
 /// What an embedder was made for.
 #[derive(PartialEq)]
 struct Place {
@@ -62,6 +74,7 @@ pub struct Services {
     loaders: Vec<(load::Servers, Option<Secret>, Loader)>,
     downloads: Arc<Semaphore>,
     parser: Parser,
+    threads: Threads<i32>,
     /// For columns that templates name, and URIs.
     columns: Budget,
     /// For documents and what is made of them. Another budget, because who waits for it holds some of the first.
@@ -76,18 +89,25 @@ pub struct Services {
 }
 
 impl Services {
+    /// For a session: one parser at a time, and its part of the memory of a worker. See [`crate::places`] for how many of those
+    /// there are at the same time. Must be called inside the runtime.
+    pub fn of_session(settings: &Settings) -> Services {
+        let places = settings.parser_processes.max(1);
+        Services::new(&Settings {
+            parser_processes: 1,
+            max_memory_bytes: settings.max_memory_bytes / places as u64,
+            ..settings.clone()
+        })
+    }
+
     /// Must be called inside the runtime.
     pub fn new(settings: &Settings) -> Services {
-        let limits = parse::Limits {
-            timeout: settings.parser_timeout,
-            memory_bytes: settings.parser_memory_bytes,
-            text_bytes: settings.max_document_bytes,
-        };
-        let parser = Parser::new(settings.parser_path.clone(), limits, settings.parser_processes);
+        let parser = parser(settings);
         Services {
             loaders: Vec::new(),
             downloads: Arc::new(Semaphore::new(DOWNLOADS)),
             parser,
+            threads: Threads::new(TEXT_THREADS),
             columns: Budget::new(settings.max_memory_bytes / 8),
             documents: Budget::new(settings.max_memory_bytes / 8 * 5),
             vectors: Budget::new(settings.max_memory_bytes / 4),
@@ -155,6 +175,11 @@ impl Services {
         }
         self.loaders.push((servers.clone(), external_id, loader.clone()));
         Ok(Some(loader))
+    }
+
+    /// The confinements that the system has refused to a parser, as soon as one has said so.
+    pub fn unconfined(&self) -> Option<&str> {
+        self.parser.unconfined()
     }
 
     /// Until when a provider wants to be left alone, if one does.
@@ -229,25 +254,42 @@ impl Services {
         })
     }
 
-    /// The texts of a document, whatever is remembered of it, and what would be remembered of it now.
-    pub fn texts(
+    /// How what is stored of a document differs from what it should be, whatever is remembered of it.
+    pub fn differences(
         &mut self,
         vectorizer: &Arc<Vectorizer>,
         document: Option<Content>,
         columns: Value,
-    ) -> impl Future<Output = Result<(Vec<String>, Option<Memory>), Failure>> + Send + use<> {
+        stored: Found,
+    ) -> impl Future<Output = Result<Vec<Difference>, Failure>> + Send + use<> {
         let prepare = self.prepare(vectorizer, document, columns, None, None);
+        let (cutter, vectorizer) = (self.cutter(vectorizer), Arc::clone(vectorizer));
         async move {
             match prepare.await? {
-                Prepared::Texts { texts, note, .. } => {
-                    let memory = match note {
+                Prepared::Texts {
+                    texts,
+                    note,
+                    reservation: _reservation,
+                } => {
+                    let now = match note {
                         Note::Remember(memory) => Some(memory),
                         Note::Keep | Note::Forget => None,
                     };
-                    Ok((texts.iter().map(Cow::into_owned).collect(), memory))
+                    let length = (0..texts.len()).map(|index| texts.length(index)).sum();
+                    let compare = move || stored.differences(&vectorizer, &texts, now.as_ref());
+                    apart_if_long(&cutter, length, compare).await
                 }
                 Prepared::Unchanged { .. } => unreachable!("nothing is known that it could be unchanged from"),
             }
+        }
+    }
+
+    fn cutter(&self, vectorizer: &Vectorizer) -> Cutter {
+        Cutter {
+            parser: self.parser.on_behalf_of(vectorizer.id),
+            threads: self.threads.clone(),
+            owner: vectorizer.id,
+            timeout: self.settings.parser_timeout,
         }
     }
 
@@ -276,13 +318,38 @@ impl Services {
         let preparation = Preparation {
             loader,
             downloads: Arc::clone(&self.downloads),
-            parser: self.parser.clone(),
+            cutter: self.cutter(vectorizer),
             documents: self.documents.clone(),
-            row: row(vectorizer, &columns),
+            columns,
+            limits: texts::Limits::new(self.settings.max_document_bytes),
             vectorizer: Arc::clone(vectorizer),
             remembered,
         };
         Box::pin(preparation.run(document, reservation))
+    }
+}
+
+/// What is stored of a document, as `ai.verify_vectorizer` finds it.
+pub struct Found {
+    pub chunks: Vec<Stored>,
+    /// Length of the vector in the column, where there is one.
+    pub column: Option<usize>,
+    /// What is remembered of it, where its vector is in the column: there is no text beside that.
+    pub remembered: Option<Memory>,
+}
+
+impl Found {
+    fn differences(&self, vectorizer: &Vectorizer, texts: &Texts, now: Option<&Memory>) -> Vec<Difference> {
+        let config = &vectorizer.config;
+        let dimensions = usize::try_from(config.embedding.dimensions()).unwrap_or(0);
+        match config.destination {
+            Destination::Table { .. } => verify::differences(texts, &self.chunks, dimensions),
+            Destination::Column { .. } => {
+                let remembered = self.remembered.as_ref();
+                let outdated = remembered.zip(now).is_some_and(|(then, now)| then.is_outdated(now));
+                verify::column_differences(!texts.is_empty(), self.column, dimensions, outdated)
+            }
+        }
     }
 }
 
@@ -330,22 +397,20 @@ struct Preparation {
     /// Of a vectorizer of URIs.
     loader: Option<Loader>,
     downloads: Arc<Semaphore>,
-    parser: Parser,
+    cutter: Cutter,
     documents: Budget,
     vectorizer: Arc<Vectorizer>,
-    /// The columns that the template names, as texts.
-    row: BTreeMap<String, String>,
+    /// The columns that the template names.
+    columns: Value,
+    limits: texts::Limits,
     remembered: Option<Remembered>,
 }
 
 impl Preparation {
-    async fn run(self, document: Content, reservation: Option<Reservation>) -> Result<Prepared, Failure> {
+    async fn run(mut self, document: Content, reservation: Option<Reservation>) -> Result<Prepared, Failure> {
+        let columns = std::mem::take(&mut self.columns);
+        let (row, recipe) = self.row(columns, &document).await?;
         let config = &self.vectorizer.config;
-        let uri = match (&config.loading, &document) {
-            (Loading::Uri { .. }, Content::Text(uri)) => Some(uri.as_str()),
-            (Loading::Uri { .. } | Loading::Column { .. }, _) => None,
-        };
-        let recipe = memory::recipe(config, uri, &self.row);
         let remembered = self.remembered.as_ref().map(|known| &known.memory);
         let known = self
             .remembered
@@ -357,7 +422,7 @@ impl Preparation {
             return Ok(Prepared::Unchanged { note: Note::Keep });
         };
         let (source, content) = if memory::is_worthwhile(config, source.body.text_length()) {
-            let (source, content) = source.fingerprint().await?;
+            let (source, content) = self.fingerprint(source).await?;
             (source, Some(content))
         } else {
             (source, None)
@@ -370,12 +435,7 @@ impl Preparation {
             });
         }
         let (text, reservation) = self.text(source, reservation).await?;
-        let (vectorizer, row) = (Arc::clone(&self.vectorizer), self.row);
-        let texts = if text.len() < LONG {
-            texts(&vectorizer, text, &row)?
-        } else {
-            blocking(move || texts(&vectorizer, text, &row)).await??
-        };
+        let (texts, reservation) = self.texts(text, &row, reservation).await?;
         let memory = content.map(|content| Memory {
             tag,
             content,
@@ -387,6 +447,65 @@ impl Preparation {
             note: Note::between(remembered, memory),
             reservation: Some(reservation),
         })
+    }
+
+    /// The columns that the template names, as Python shows them, and the recipe of the document.
+    async fn row(
+        &self,
+        columns: Value,
+        document: &Content,
+    ) -> Result<(BTreeMap<String, String>, Fingerprint), Failure> {
+        let is_uri = matches!(self.vectorizer.config.loading, Loading::Uri { .. });
+        let uri = match document {
+            Content::Text(uri) if is_uri => Some(uri.clone()),
+            Content::Text(_) | Content::Bytes(_) => None,
+        };
+        let (vectorizer, length) = (Arc::clone(&self.vectorizer), length(&columns));
+        let of_columns = move || {
+            let row = row(&vectorizer, &columns);
+            let recipe = memory::recipe(&vectorizer.config, uri.as_deref(), &row);
+            (row, recipe)
+        };
+        apart_if_long(&self.cutter, length, of_columns).await
+    }
+
+    async fn fingerprint(&self, source: Source) -> Result<(Source, Fingerprint), Failure> {
+        let hash = |source: &Source| Fingerprint::of(source.media_type.as_deref(), source.body.as_bytes());
+        let length = source.body.as_bytes().len();
+        let source = Arc::new(source);
+        let mine = Arc::clone(&source);
+        let content = apart_if_long(&self.cutter, length, move || hash(&mine)).await?;
+        // The thread has let it go before it answered.
+        let source = Arc::into_inner(source).ok_or_else(|| undone("the document is still in use"))?;
+        Ok((source, content))
+    }
+
+    /// The texts of a document, each chunk in the template, and memory for them. Where they take more than was reserved for the
+    /// document, it waits for more, and is cut anew.
+    async fn texts(
+        &self,
+        mut text: String,
+        row: &BTreeMap<String, String>,
+        mut reservation: Reservation,
+    ) -> Result<(Texts, Reservation), Failure> {
+        let vectorizer = &self.vectorizer;
+        vectorizer.template.check(row, self.limits.one)?;
+        let least = COST.saturating_mul(text.len() as u64).max(reservation.bytes());
+        let most = least.max(self.documents.most());
+        loop {
+            let bounds = Bounds::new(text.len(), most, self.limits.all);
+            let (document, chunks) = self.cutter.cut(text, &vectorizer.cutting, bounds).await?;
+            let frame = vectorizer.template.frame(row)?;
+            let room = texts::room(&document, &chunks, &frame);
+            if room <= reservation.bytes() || reservation.bytes() >= self.documents.most() {
+                let texts = Texts::new(document, chunks, frame);
+                texts.check(self.limits)?;
+                return Ok((texts, reservation));
+            }
+            text = document;
+            drop((chunks, reservation));
+            reservation = self.documents.reserve(room).await;
+        }
     }
 
     /// What the column holds, or what it points at, and memory for what is made of it; `None` when that is what `known` is
@@ -439,9 +558,10 @@ impl Preparation {
         };
         let (name, media_type) = (source.name.as_deref(), source.media_type.as_deref());
         let parsing = self.vectorizer.config.parsing;
-        let parsed = self
-            .parser
-            .parse_within(&self.documents, COST, reservation, bytes, name, media_type, parsing);
+        let parsed =
+            self.cutter
+                .parser
+                .parse_within(&self.documents, COST, reservation, bytes, name, media_type, parsing);
         Ok(parsed.await?)
     }
 }
@@ -496,28 +616,43 @@ impl Body {
     }
 }
 
-impl Source {
-    async fn fingerprint(self) -> Result<(Source, Fingerprint), Failure> {
-        let hash = |source: Source| {
-            let content = Fingerprint::of(source.media_type.as_deref(), source.body.as_bytes());
-            (source, content)
-        };
-        if self.body.as_bytes().len() < LONG {
-            Ok(hash(self))
-        } else {
-            blocking(move || hash(self)).await
-        }
+/// Does what takes as long as so many bytes do; where that is long, beside the threads that serve the network.
+async fn apart_if_long<T: Send + 'static>(
+    cutter: &Cutter,
+    bytes: usize,
+    work: impl Fn() -> T + Send + Sync + 'static,
+) -> Result<T, Failure> {
+    if bytes < LONG {
+        return Ok(work());
+    }
+    let limit = time_for(bytes, cutter.timeout);
+    let done = cutter.threads.run(cutter.owner, limit, move |_| work()).await;
+    done.map_err(|error| undone(&error.to_string()))
+}
+
+fn undone(reason: &str) -> Failure {
+    Failure {
+        step: Step::Chunking,
+        class: Class::Unknown,
+        reason: reason.to_owned(),
+        hint: Some("The server log has the place; please report it.".to_owned()),
     }
 }
 
-/// Runs what takes the processor for itself beside the threads that serve the network.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Failure> {
-    tokio::task::spawn_blocking(work).await.map_err(|_| Failure {
-        step: Step::Chunking,
-        class: Class::Unknown,
-        reason: "the chunker panicked".to_owned(),
-        hint: Some("The server log has the place; please report it.".to_owned()),
-    })
+/// About how many bytes the columns have.
+fn length(columns: &Value) -> usize {
+    match columns {
+        Value::Null | Value::Bool(_) | Value::Number(_) => 8,
+        Value::String(text) => text.len(),
+        Value::Array(members) => members.iter().map(length).sum::<usize>() + 8,
+        Value::Object(members) => {
+            members
+                .iter()
+                .map(|(key, value)| key.len() + length(value))
+                .sum::<usize>()
+                + 8
+        }
+    }
 }
 
 /// The columns that the template names, as Python shows them.
@@ -527,10 +662,4 @@ fn row(vectorizer: &Vectorizer, columns: &Value) -> BTreeMap<String, String> {
         (name.clone(), python_text(value, kind))
     });
     columns.collect()
-}
-
-/// What is embedded for a text: its chunks, each in the template.
-fn texts(vectorizer: &Vectorizer, text: String, row: &BTreeMap<String, String>) -> Result<Texts, Failure> {
-    let frame = vectorizer.template.frame(row)?;
-    Ok(Texts::new(text, &vectorizer.splitter, frame)?)
 }

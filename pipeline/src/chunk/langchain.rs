@@ -4,9 +4,11 @@
 //! comparison with the original.
 
 use std::borrow::Cow;
+use std::collections::VecDeque;
+use std::ops::Range;
 
-use super::Error;
-use super::separator::{Cut, Separator, pieces};
+use super::separator::{Pieces, Separator};
+use super::{Error, Work};
 
 /// LangChain's separators where the list is empty.
 const DEFAULT_SEPARATORS: [&str; 4] = ["\n\n", "\n", " ", ""];
@@ -64,60 +66,112 @@ impl Joint<'_> {
             Joint::Glue { length, .. } => *length,
         }
     }
+}
+
+/// Chunks of a text as they are found.
+pub(super) struct Chunks<'t, 'w> {
+    pub text: &'t str,
+    pub list: Vec<Cow<'t, str>>,
+    pub work: &'w Work<'w>,
+}
+
+impl<'t> Chunks<'t, '_> {
+    pub fn push(&mut self, part: &'t str) -> Result<(), Error> {
+        self.work.keep(part.len(), 0)?;
+        self.list.push(Cow::Borrowed(part));
+        Ok(())
+    }
 
     /// Appends the pieces as one trimmed chunk, or nothing if that is blank.
-    fn emit<'t>(&self, text: &'t str, pieces: &[Piece], chunks: &mut Vec<Cow<'t, str>>) {
-        let (Some(first), Some(last)) = (pieces.first(), pieces.last()) else {
-            return;
+    fn join(&mut self, pieces: &VecDeque<Piece>, joint: &Joint) -> Result<(), Error> {
+        let (Some(first), Some(last)) = (pieces.front(), pieces.back()) else {
+            return Ok(());
         };
-        let held = &text[first.start..last.end];
-        let chunk = match self {
-            Joint::Slice => Cow::Borrowed(strip(held)),
+        let held = &self.text[first.start..last.end];
+        let part = match joint {
+            Joint::Slice => strip(held),
             Joint::Glue { text: glue, .. } => {
-                let mut joined = String::with_capacity(held.len());
+                let own = pieces.iter().map(|piece| piece.end - piece.start).sum::<usize>();
+                let length = own.saturating_add(glue.len().saturating_mul(pieces.len() - 1));
+                self.work.afford(length)?;
+                self.work.spend(length)?;
+                let mut joined = String::with_capacity(length);
                 for (index, piece) in pieces.iter().enumerate() {
                     if index > 0 {
                         joined.push_str(glue);
                     }
-                    joined.push_str(&text[piece.start..piece.end]);
+                    joined.push_str(&self.text[piece.start..piece.end]);
                 }
                 // What was dropped between them is mostly what is put there.
-                if joined == held {
-                    Cow::Borrowed(strip(held))
-                } else {
-                    Cow::Owned(strip(&joined).to_owned())
+                if joined != held {
+                    let chunk = strip(&joined);
+                    if !chunk.is_empty() {
+                        self.work.keep(chunk.len(), chunk.len())?;
+                        self.list.push(Cow::Owned(chunk.to_owned()));
+                    }
+                    return Ok(());
                 }
+                strip(held)
             }
         };
-        if !chunk.is_empty() {
-            chunks.push(chunk);
-        }
+        // What is trimmed was looked at, whether there is anything else or not.
+        self.work.spend(held.len() - part.len())?;
+        if part.is_empty() { Ok(()) } else { self.push(part) }
     }
 }
 
 /// Collects pieces into chunks up to the size; each chunk after the first begins with the last pieces of the one before,
 /// as many as the overlap holds and the next piece leaves room for.
 ///
-/// The window over `pieces` moves forward only, so the time is linear in the pieces and in what is written.
-fn merge<'t>(text: &'t str, pieces: &[Piece], joint: &Joint, limits: &Limits, chunks: &mut Vec<Cow<'t, str>>) {
-    let glue = joint.length();
-    let mut first = 0;
-    let mut total = 0;
-    for (index, piece) in pieces.iter().enumerate() {
-        let exceeds = |total: usize, first: usize| {
-            let glue = if first < index { glue } else { 0 };
-            total + piece.length + glue > limits.size
-        };
-        if exceeds(total, first) && first < index {
-            joint.emit(text, &pieces[first..index], chunks);
-            while total > limits.overlap || (total > 0 && exceeds(total, first)) {
-                total -= pieces[first].length + if first + 1 < index { glue } else { 0 };
-                first += 1;
+/// Of the pieces it keeps those of the present chunk only, so the time is linear in the pieces and in what is written, and
+/// the memory in the size.
+struct Merge<'m> {
+    joint: Joint<'m>,
+    limits: &'m Limits,
+    window: VecDeque<Piece>,
+    total: usize,
+}
+
+impl<'m> Merge<'m> {
+    fn new(joint: Joint<'m>, limits: &'m Limits) -> Merge<'m> {
+        Merge {
+            joint,
+            limits,
+            window: VecDeque::new(),
+            total: 0,
+        }
+    }
+
+    /// What is put before the next piece.
+    fn glue(&self) -> usize {
+        if self.window.is_empty() { 0 } else { self.joint.length() }
+    }
+
+    fn exceeds(&self, piece: &Piece) -> bool {
+        self.total + piece.length + self.glue() > self.limits.size
+    }
+
+    fn push(&mut self, piece: Piece, chunks: &mut Chunks) -> Result<(), Error> {
+        if !self.window.is_empty() && self.exceeds(&piece) {
+            chunks.join(&self.window, &self.joint)?;
+            while self.total > self.limits.overlap || (self.total > 0 && self.exceeds(&piece)) {
+                let Some(first) = self.window.pop_front() else { break };
+                self.total -= first.length + self.glue();
             }
         }
-        total += piece.length + if first < index { glue } else { 0 };
+        self.total += piece.length + self.glue();
+        chunks.work.afford((self.window.len() + 1) * size_of::<Piece>())?;
+        self.window.push_back(piece);
+        Ok(())
     }
-    joint.emit(text, &pieces[first..], chunks);
+
+    /// What is left is a chunk; the next piece begins anew.
+    fn finish(&mut self, chunks: &mut Chunks) -> Result<(), Error> {
+        chunks.join(&self.window, &self.joint)?;
+        self.window.clear();
+        self.total = 0;
+        Ok(())
+    }
 }
 
 /// Cuts at one separator, drops it, and merges with it in between. A piece longer than the size stays whole.
@@ -148,15 +202,17 @@ impl Character {
         })
     }
 
-    pub fn split<'t>(&self, text: &'t str) -> Result<Vec<Cow<'t, str>>, Error> {
-        let cut = pieces(text, 0..text.len(), &self.separator, Cut::Drop)?.unwrap_or_default();
-        let mut chunks = Vec::new();
+    pub fn split(&self, chunks: &mut Chunks) -> Result<(), Error> {
+        let text = chunks.text;
         let joint = Joint::Glue {
             text: &self.glue,
             length: self.glue.chars().count(),
         };
-        merge(text, &cut, &joint, &self.limits, &mut chunks);
-        Ok(chunks)
+        let mut merge = Merge::new(joint, &self.limits);
+        for piece in Pieces::dropping(text, &self.separator, chunks.work)? {
+            merge.push(piece?, chunks)?;
+        }
+        merge.finish(chunks)
     }
 }
 
@@ -169,10 +225,8 @@ pub(super) struct Recursive {
 }
 
 /// One piece being cut further.
-struct Level {
-    pieces: Vec<Piece>,
-    /// The piece to look at next.
-    next: usize,
+struct Level<'t, 's> {
+    pieces: Pieces<'t, 's>,
     /// Index of the first separator that is left for its pieces.
     separators: usize,
 }
@@ -193,60 +247,54 @@ impl Recursive {
         Ok(Recursive { limits, separators })
     }
 
-    pub fn split<'t>(&self, text: &'t str) -> Result<Vec<Cow<'t, str>>, Error> {
-        let mut chunks = Vec::new();
+    pub fn split(&self, chunks: &mut Chunks) -> Result<(), Error> {
+        let (text, work) = (chunks.text, chunks.work);
+        let mut merge = Merge::new(Joint::Slice, &self.limits);
         // A stack of our own: each separator of the list can add a level, and the list has no bound.
-        let mut levels = vec![self.cut(text, 0..text.len(), 0)?];
+        let mut levels = vec![self.cut(text, 0..text.len(), 0, work)?];
         while let Some(level) = levels.last_mut() {
-            let short = &level.pieces[level.next..];
-            let short = &short[..short
-                .iter()
-                .position(|p| p.length >= self.limits.size)
-                .unwrap_or(short.len())];
-            merge(text, short, &Joint::Slice, &self.limits, &mut chunks);
-            level.next += short.len();
-            let Some(&long) = level.pieces.get(level.next) else {
+            let Some(piece) = level.pieces.next() else {
+                merge.finish(chunks)?;
                 levels.pop();
                 continue;
             };
-            level.next += 1;
-            if level.separators < self.separators.len() {
-                let left = level.separators;
-                levels.push(self.cut(text, long.start..long.end, left)?);
+            let piece = piece?;
+            if piece.length < self.limits.size {
+                merge.push(piece, chunks)?;
+                continue;
+            }
+            merge.finish(chunks)?;
+            let left = level.separators;
+            if left < self.separators.len() {
+                levels.push(self.cut(text, piece.start..piece.end, left, work)?);
             } else {
-                chunks.push(Cow::Borrowed(&text[long.start..long.end]));
+                chunks.push(&text[piece.start..piece.end])?;
             }
         }
-        Ok(chunks)
+        Ok(())
     }
 
     /// Cuts a range with the first separator from index `from` on that occurs in it.
-    fn cut(&self, text: &str, range: std::ops::Range<usize>, from: usize) -> Result<Level, Error> {
+    fn cut<'t, 's>(
+        &'s self,
+        text: &'t str,
+        range: Range<usize>,
+        from: usize,
+        work: &'s Work<'s>,
+    ) -> Result<Level<'t, 's>, Error> {
         for (index, separator) in self.separators.iter().enumerate().skip(from) {
-            if let Some(pieces) = pieces(text, range.clone(), separator, Cut::Keep)? {
+            if let Some(pieces) = Pieces::keeping(text, range.clone(), separator, work)? {
                 // Nothing is left to try after single code points.
-                let left = if separator.is_empty() {
+                let separators = if separator.is_empty() {
                     self.separators.len()
                 } else {
                     index + 1
                 };
-                return Ok(Level {
-                    pieces,
-                    next: 0,
-                    separators: left,
-                });
+                return Ok(Level { pieces, separators });
             }
         }
-        let length = text[range.clone()].chars().count();
-        let whole = Piece {
-            start: range.start,
-            end: range.end,
-            length,
-        };
-        let pieces = if range.is_empty() { Vec::new() } else { vec![whole] };
         Ok(Level {
-            pieces,
-            next: 0,
+            pieces: Pieces::whole(text, range, work)?,
             separators: self.separators.len(),
         })
     }
@@ -255,6 +303,7 @@ impl Recursive {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::chunk::work::{Bounds, never};
 
     fn recursive(size: i32, overlap: i32, separators: &[&str]) -> Recursive {
         let separators: Vec<String> = separators.iter().map(|s| s.to_string()).collect();
@@ -275,6 +324,18 @@ mod tests {
         .unwrap()
     }
 
+    fn split<'t>(how: impl Fn(&mut Chunks<'t, '_>) -> Result<(), Error>, text: &'t str) -> Vec<Cow<'t, str>> {
+        let work = Work::new(Bounds::NONE, &never);
+        let list = Vec::new();
+        let mut chunks = Chunks {
+            text,
+            list,
+            work: &work,
+        };
+        how(&mut chunks).unwrap();
+        chunks.list
+    }
+
     #[test]
     fn stripping_takes_what_python_takes() {
         assert_eq!(strip("\u{1c}\u{1f}\u{a0}\u{2003}\u{85}a b\u{3000}\n"), "a b");
@@ -283,36 +344,48 @@ mod tests {
 
     #[test]
     fn lengths_are_code_points() {
-        assert_eq!(recursive(4, 0, &[" ", ""]).split("ÄÖÜ €€€").unwrap(), ["ÄÖÜ", "€€€"]);
-        assert_eq!(recursive(3, 0, &[""]).split("日本語文字").unwrap(), ["日本語", "文字"]);
+        assert_eq!(
+            split(|chunks| recursive(4, 0, &[" ", ""]).split(chunks), "ÄÖÜ €€€"),
+            ["ÄÖÜ", "€€€"]
+        );
+        assert_eq!(
+            split(|chunks| recursive(3, 0, &[""]).split(chunks), "日本語文字"),
+            ["日本語", "文字"]
+        );
     }
 
     #[test]
     fn a_piece_that_cannot_be_cut_stays_whole() {
         assert_eq!(
-            recursive(5, 0, &[" "]).split("a indivisible b").unwrap(),
+            split(|chunks| recursive(5, 0, &[" "]).split(chunks), "a indivisible b"),
             ["a", " indivisible", "b"]
         );
         assert_eq!(
-            character(5, 0, " ", false).split("a indivisible b").unwrap(),
+            split(|chunks| character(5, 0, " ", false).split(chunks), "a indivisible b"),
             ["a", "indivisible", "b"]
         );
     }
 
     #[test]
     fn an_expression_is_glued_as_its_own_text_unless_it_looks_around() {
-        assert_eq!(character(9, 0, r"\s+", true).split("a \t b").unwrap(), [r"a\s+b"]);
-        assert_eq!(character(9, 0, r"(?<=,)\s+", true).split("a,  b").unwrap(), ["a,b"]);
+        assert_eq!(
+            split(|chunks| character(9, 0, r"\s+", true).split(chunks), "a \t b"),
+            [r"a\s+b"]
+        );
+        assert_eq!(
+            split(|chunks| character(9, 0, r"(?<=,)\s+", true).split(chunks), "a,  b"),
+            ["a,b"]
+        );
     }
 
     #[test]
     fn overlap_repeats_whole_pieces() {
         assert_eq!(
-            character(5, 3, " ", false).split("aa bb cc dd").unwrap(),
+            split(|chunks| character(5, 3, " ", false).split(chunks), "aa bb cc dd"),
             ["aa bb", "bb cc", "cc dd"]
         );
         assert_eq!(
-            character(5, 1, " ", false).split("aa bb cc dd").unwrap(),
+            split(|chunks| character(5, 1, " ", false).split(chunks), "aa bb cc dd"),
             ["aa bb", "cc dd"]
         );
     }
@@ -320,7 +393,7 @@ mod tests {
     #[test]
     fn an_empty_list_of_separators_means_langchains() {
         assert_eq!(
-            recursive(4, 0, &[]).split("ab cd\n\nefghij").unwrap(),
+            split(|chunks| recursive(4, 0, &[]).split(chunks), "ab cd\n\nefghij"),
             ["ab", "cd", "efg", "hij"]
         );
     }

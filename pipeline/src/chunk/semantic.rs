@@ -1,19 +1,34 @@
 //! `chunking_text_splitter`: the crate text-splitter, which cuts at the largest semantic unit that fits.
 
-use std::borrow::Cow;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use text_splitter::{ChunkConfig, ChunkSizer, MarkdownSplitter, TextSplitter};
 
-use super::langchain::Limits;
+use super::langchain::{Chunks, Limits};
+use super::{Error, Work};
 use crate::config::{TextFormat, Unit};
 
-/// Counts as configured.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Counter(Unit);
+/// Steps that it takes to count the tokens of a byte, where it takes one to count its characters.
+const TOKEN_STEPS: usize = 20;
 
-impl ChunkSizer for Counter {
+/// Counts as configured, and what that costs.
+#[derive(Clone, Copy)]
+struct Counter<'w> {
+    unit: Unit,
+    work: &'w Work<'w>,
+}
+
+impl ChunkSizer for Counter<'_> {
     fn size(&self, chunk: &str) -> usize {
-        match self.0 {
+        let steps = match self.unit {
+            Unit::Chars => chunk.len(),
+            Unit::Tokens => chunk.len().saturating_mul(TOKEN_STEPS),
+        };
+        if let Err(error) = self.work.spend(steps) {
+            // The crate asks for sizes only, and takes no other answer. This is no panic: no hook is told of it.
+            resume_unwind(Box::new(Stopped(error)));
+        }
+        match self.unit {
             Unit::Chars => chunk.chars().count(),
             // The vocabulary is unpacked by the first call, once for the process.
             Unit::Tokens => bpe_openai::cl100k_base().count(chunk),
@@ -21,29 +36,43 @@ impl ChunkSizer for Counter {
     }
 }
 
+/// What a [`Counter`] unwinds with.
+struct Stopped(Error);
+
 #[derive(Debug)]
-pub(super) enum Semantic {
-    Text(TextSplitter<Counter>),
-    Markdown(MarkdownSplitter<Counter>),
+pub(super) struct Semantic {
+    limits: Limits,
+    unit: Unit,
+    format: TextFormat,
 }
 
 impl Semantic {
     /// `None` if the overlap is not smaller than the size.
-    pub fn new(limits: &Limits, unit: Unit, format: TextFormat) -> Option<Semantic> {
-        let config = ChunkConfig::new(limits.size)
-            .with_sizer(Counter(unit))
-            .with_overlap(limits.overlap)
-            .ok()?;
-        Some(match format {
-            TextFormat::Text => Semantic::Text(TextSplitter::new(config)),
-            TextFormat::Markdown => Semantic::Markdown(MarkdownSplitter::new(config)),
-        })
+    pub fn new(limits: Limits, unit: Unit, format: TextFormat) -> Option<Semantic> {
+        (limits.overlap < limits.size).then_some(Semantic { limits, unit, format })
     }
 
-    pub fn split<'t>(&self, text: &'t str) -> Vec<Cow<'t, str>> {
-        match self {
-            Semantic::Text(splitter) => splitter.chunks(text).map(Cow::Borrowed).collect(),
-            Semantic::Markdown(splitter) => splitter.chunks(text).map(Cow::Borrowed).collect(),
-        }
+    pub fn split(&self, chunks: &mut Chunks) -> Result<(), Error> {
+        let (text, work) = (chunks.text, chunks.work);
+        work.spend(text.len())?;
+        let config = ChunkConfig::new(self.limits.size)
+            .with_sizer(Counter { unit: self.unit, work })
+            .with_overlap(self.limits.overlap)
+            .expect("the overlap is smaller than the size");
+        let cut = AssertUnwindSafe(|| match self.format {
+            TextFormat::Text => TextSplitter::new(config)
+                .chunks(text)
+                .try_for_each(|chunk| chunks.push(chunk)),
+            TextFormat::Markdown => MarkdownSplitter::new(config)
+                .chunks(text)
+                .try_for_each(|chunk| chunks.push(chunk)),
+        });
+        catch_unwind(cut).unwrap_or_else(|payload| match payload.downcast() {
+            Ok(stopped) => {
+                let Stopped(error) = *stopped;
+                Err(error)
+            }
+            Err(payload) => resume_unwind(payload),
+        })
     }
 }

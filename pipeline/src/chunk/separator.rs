@@ -1,11 +1,12 @@
 //! A separator, and the pieces that it cuts a text into.
 
 use std::ops::Range;
+use std::str::{CharIndices, MatchIndices};
 
 use fancy_regex::{Regex, RegexBuilder};
 
 use super::langchain::Piece;
-use super::{Error, pattern};
+use super::{Error, Work, pattern};
 
 /// Steps that a regular expression may go back in one search; fancy-regex's own default, a fraction of a second.
 pub(super) const BACKTRACK_LIMIT: usize = 1_000_000;
@@ -28,7 +29,7 @@ pub(super) enum Separator {
 
 /// What happens to the separator itself.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Cut {
+enum Cut {
     /// It goes.
     Drop,
     /// It begins the piece that follows.
@@ -52,88 +53,194 @@ impl Separator {
     }
 }
 
-/// The pieces of a range of `text`, empty ones left out; `None` if the separator does not occur in it.
+/// The pieces of a range of a text, empty ones left out, as they are found.
 ///
 /// A regular expression sees the range alone, nothing before or after it.
-pub(super) fn pieces(
-    text: &str,
-    range: Range<usize>,
-    separator: &Separator,
-    cut: Cut,
-) -> Result<Option<Vec<Piece>>, Error> {
-    let mut cutter = Cutter {
-        text,
-        pieces: Vec::new(),
-        from: range.start,
-        cut,
-    };
-    let part = &text[range.clone()];
-    let at = |start: usize, end: usize| range.start + start..range.start + end;
-    let mut found = false;
-    match separator {
-        Separator::Anywhere => return Ok(Some(characters(part, range.start))),
-        Separator::Char(separator) => {
-            for (start, matched) in part.match_indices(*separator) {
-                found = true;
-                cutter.separator(at(start, start + matched.len()));
-            }
-        }
-        Separator::Text(separator) => {
-            for (start, matched) in part.match_indices(separator.as_str()) {
-                found = true;
-                cutter.separator(at(start, start + matched.len()));
-            }
-        }
-        Separator::Pattern(pattern) => {
-            pattern.each_match(part, |matched| {
-                found = true;
-                cutter.separator(at(matched.start, matched.end));
-            })?;
-        }
-    }
-    if !found && cut == Cut::Keep {
-        return Ok(None);
-    }
-    cutter.piece(range.end);
-    Ok(Some(cutter.pieces))
-}
-
-fn characters(part: &str, offset: usize) -> Vec<Piece> {
-    part.char_indices()
-        .map(|(at, c)| Piece {
-            start: offset + at,
-            end: offset + at + c.len_utf8(),
-            length: 1,
-        })
-        .collect()
-}
-
-struct Cutter<'t> {
+pub(super) struct Pieces<'t, 's> {
     text: &'t str,
-    pieces: Vec<Piece>,
+    range: Range<usize>,
+    cut: Cut,
+    finder: Finder<'t, 's>,
+    /// A separator that was found and not cut at yet.
+    ahead: Option<Range<usize>>,
     /// Where the piece under way begins.
     from: usize,
-    cut: Cut,
+    work: &'s Work<'s>,
 }
 
-impl Cutter<'_> {
-    fn piece(&mut self, end: usize) {
-        if self.from < end {
-            let length = self.text[self.from..end].chars().count();
-            self.pieces.push(Piece {
-                start: self.from,
-                end,
-                length,
-            });
-        }
+enum Finder<'t, 's> {
+    Anywhere(CharIndices<'t>),
+    Char(MatchIndices<'t, char>),
+    Text(MatchIndices<'t, &'s str>),
+    Pattern(Matches<'t, 's>),
+    /// Nothing is left to be found.
+    Nothing,
+}
+
+impl<'t, 's> Pieces<'t, 's> {
+    fn new(
+        text: &'t str,
+        range: Range<usize>,
+        separator: &'s Separator,
+        cut: Cut,
+        work: &'s Work<'s>,
+    ) -> Result<Pieces<'t, 's>, Error> {
+        let part = &text[range.clone()];
+        // All of it is looked at in the end; what does not occur is looked for at once.
+        work.spend(part.len())?;
+        let finder = match separator {
+            Separator::Anywhere => Finder::Anywhere(part.char_indices()),
+            Separator::Char(separator) => Finder::Char(part.match_indices(*separator)),
+            Separator::Text(separator) => Finder::Text(part.match_indices(separator.as_str())),
+            Separator::Pattern(pattern) => Finder::Pattern(Matches {
+                pattern,
+                text: part,
+                from: 0,
+                after_empty: false,
+                work,
+            }),
+        };
+        Ok(Pieces {
+            text,
+            from: range.start,
+            range,
+            cut,
+            finder,
+            ahead: None,
+            work,
+        })
     }
 
-    fn separator(&mut self, found: Range<usize>) {
-        self.piece(found.start);
-        self.from = match self.cut {
-            Cut::Drop => found.end,
-            Cut::Keep => found.start,
+    /// Cut at a separator, which goes.
+    pub fn dropping(text: &'t str, separator: &'s Separator, work: &'s Work<'s>) -> Result<Pieces<'t, 's>, Error> {
+        Pieces::new(text, 0..text.len(), separator, Cut::Drop, work)
+    }
+
+    /// Cut at a separator, which begins the piece that follows; `None` if it does not occur.
+    pub fn keeping(
+        text: &'t str,
+        range: Range<usize>,
+        separator: &'s Separator,
+        work: &'s Work<'s>,
+    ) -> Result<Option<Pieces<'t, 's>>, Error> {
+        let mut pieces = Pieces::new(text, range, separator, Cut::Keep, work)?;
+        if !separator.is_empty() {
+            pieces.ahead = pieces.find()?;
+            if pieces.ahead.is_none() {
+                return Ok(None);
+            }
+        }
+        Ok(Some(pieces))
+    }
+
+    /// Not cut at all.
+    pub fn whole(text: &'t str, range: Range<usize>, work: &'s Work<'s>) -> Result<Pieces<'t, 's>, Error> {
+        work.spend(range.len())?;
+        Ok(Pieces {
+            text,
+            from: range.start,
+            range,
+            cut: Cut::Keep,
+            finder: Finder::Nothing,
+            ahead: None,
+            work,
+        })
+    }
+
+    /// Where the next separator is.
+    fn find(&mut self) -> Result<Option<Range<usize>>, Error> {
+        self.work.spend(1)?;
+        let of_text = |(start, matched): (usize, &str)| start..start + matched.len();
+        let found = match &mut self.finder {
+            Finder::Anywhere(_) | Finder::Nothing => None,
+            Finder::Char(matches) => matches.next().map(of_text),
+            Finder::Text(matches) => matches.next().map(of_text),
+            Finder::Pattern(matches) => matches.next()?,
         };
+        let start = self.range.start;
+        Ok(found.map(|found| start + found.start..start + found.end))
+    }
+
+    /// What lies between the last cut and `end`.
+    fn piece(&self, end: usize) -> Option<Piece> {
+        (self.from < end).then(|| Piece {
+            start: self.from,
+            end,
+            length: self.text[self.from..end].chars().count(),
+        })
+    }
+
+    fn advance(&mut self) -> Result<Option<Piece>, Error> {
+        if let Finder::Anywhere(characters) = &mut self.finder {
+            self.work.spend(1)?;
+            let start = self.range.start;
+            return Ok(characters.next().map(|(at, character)| Piece {
+                start: start + at,
+                end: start + at + character.len_utf8(),
+                length: 1,
+            }));
+        }
+        loop {
+            let found = match self.ahead.take() {
+                Some(found) => found,
+                None => match self.find()? {
+                    Some(found) => found,
+                    None => {
+                        self.finder = Finder::Nothing;
+                        let rest = self.piece(self.range.end);
+                        self.from = self.range.end;
+                        return Ok(rest);
+                    }
+                },
+            };
+            let piece = self.piece(found.start);
+            self.from = match self.cut {
+                Cut::Drop => found.end,
+                Cut::Keep => found.start,
+            };
+            if piece.is_some() {
+                return Ok(piece);
+            }
+        }
+    }
+}
+
+impl Iterator for Pieces<'_, '_> {
+    type Item = Result<Piece, Error>;
+
+    fn next(&mut self) -> Option<Result<Piece, Error>> {
+        self.advance().transpose()
+    }
+}
+
+/// The matches that Python's `re.split` cuts at: an empty match may follow a match at once, but not another empty one at the
+/// same place.
+struct Matches<'t, 's> {
+    pattern: &'s Pattern,
+    text: &'t str,
+    from: usize,
+    after_empty: bool,
+    work: &'s Work<'s>,
+}
+
+impl Matches<'_, '_> {
+    fn next(&mut self) -> Result<Option<Range<usize>>, Error> {
+        // A search may take long, however near the match is.
+        self.work.ask()?;
+        let regex = if self.after_empty {
+            &self.pattern.after_empty
+        } else {
+            &self.pattern.first
+        };
+        let matched = regex
+            .find_from_pos(self.text, self.from)
+            .map_err(|_| Error::Backtracking {
+                separator: self.pattern.source.clone(),
+            })?;
+        let Some(matched) = matched else { return Ok(None) };
+        self.after_empty = matched.start() == matched.end();
+        self.from = matched.end();
+        Ok(Some(matched.range()))
     }
 }
 
@@ -172,36 +279,21 @@ impl Pattern {
             after_empty,
         })
     }
-
-    /// The matches that Python's `re.split` cuts at: an empty match may follow a match at once, but not another empty
-    /// one at the same place.
-    fn each_match(&self, text: &str, mut found: impl FnMut(Range<usize>)) -> Result<(), Error> {
-        let mut from = 0;
-        let mut regex = &self.first;
-        loop {
-            let matched = regex.find_from_pos(text, from).map_err(|_| Error::Backtracking {
-                separator: self.source.clone(),
-            })?;
-            let Some(matched) = matched else { return Ok(()) };
-            regex = if matched.start() == matched.end() {
-                &self.after_empty
-            } else {
-                &self.first
-            };
-            from = matched.end();
-            found(matched.range());
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::chunk::work::{Bounds, never};
 
     fn cut<'t>(text: &'t str, separator: &str, is_regex: bool, cut: Cut) -> Vec<&'t str> {
         let separator = Separator::new(separator, is_regex).unwrap();
-        let pieces = pieces(text, 0..text.len(), &separator, cut).unwrap().unwrap();
-        pieces.iter().map(|piece| &text[piece.start..piece.end]).collect()
+        let work = Work::new(Bounds::NONE, &never);
+        let pieces = Pieces::new(text, 0..text.len(), &separator, cut, &work).unwrap();
+        pieces
+            .map(|piece| piece.unwrap())
+            .map(|piece| &text[piece.start..piece.end])
+            .collect()
     }
 
     #[test]
@@ -228,7 +320,8 @@ mod tests {
     #[test]
     fn a_separator_that_does_not_occur_keeps_the_piece_for_the_next_one() {
         let separator = Separator::new("x", false).unwrap();
-        assert!(pieces("abc", 0..3, &separator, Cut::Keep).unwrap().is_none());
-        assert!(pieces("axc", 2..3, &separator, Cut::Keep).unwrap().is_none());
+        let work = Work::new(Bounds::NONE, &never);
+        assert!(Pieces::keeping("abc", 0..3, &separator, &work).unwrap().is_none());
+        assert!(Pieces::keeping("axc", 2..3, &separator, &work).unwrap().is_none());
     }
 }

@@ -1,8 +1,10 @@
 //! What the program `ai-parser` does: one document in, its text out, and then the process is gone.
 //!
 //! ```text
-//! ai-parser [--parsing auto|none] [--extension WORD] [--media-type TYPE] [--memory-bytes N] [--cpu-seconds N]
+//! ai-parser [--task parse|cut] [--parsing auto|none] [--extension WORD] [--media-type TYPE] [--memory-bytes N] [--cpu-seconds N]
 //! ```
+//!
+//! To cut is to cut a text into chunks (`chunk::child`), of which the answer says whether it could be done.
 //!
 //! The document is read from standard input, its text written to standard output in UTF-8. Standard output is a pipe or
 //! a terminal: writing to files is forbidden before the first byte is read. Exit codes:
@@ -30,6 +32,9 @@ const UNUSABLE: u8 = 2;
 /// The exit code of a document that does not fit into memory.
 pub(super) const TOO_LARGE: u8 = 3;
 
+/// What a line on standard error begins with that says of what the child is not confined.
+pub(super) const UNCONFINED: &str = "ai-parser is not confined: ";
+
 /// What the child says about a document that it refuses.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Report {
@@ -39,9 +44,20 @@ pub(super) struct Report {
     pub hint: Option<String>,
 }
 
+/// What to do with what is read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Task {
+    /// It is a document, whose text is wanted.
+    #[default]
+    Parse,
+    /// It is an order to cut a text.
+    Cut,
+}
+
 /// How to read the document, and within which limits.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Arguments {
+    pub task: Task,
     /// What `ai.parsing_none()` asks for: text whatever it looks like.
     pub as_text: bool,
     pub extension: Option<String>,
@@ -52,10 +68,12 @@ pub(super) struct Arguments {
 impl Arguments {
     /// The words of the command line, without the program's name.
     pub fn words(&self) -> Vec<String> {
-        let mut words = vec![
-            "--parsing".to_owned(),
-            if self.as_text { "none" } else { "auto" }.to_owned(),
-        ];
+        let task = match self.task {
+            Task::Parse => "parse",
+            Task::Cut => "cut",
+        };
+        let parsing = if self.as_text { "none" } else { "auto" };
+        let mut words = ["--task", task, "--parsing", parsing].map(str::to_owned).to_vec();
         let mut push = |name: &str, value: Option<String>| {
             if let Some(value) = value {
                 words.extend([name.to_owned(), value]);
@@ -80,6 +98,8 @@ impl Arguments {
             let value = words.next().ok_or_else(|| format!("{name} needs a value"))?;
             let number = || value.parse::<u64>().map_err(|_| format!("{name} needs a number"));
             match name.as_str() {
+                "--task" if value == "parse" => arguments.task = Task::Parse,
+                "--task" if value == "cut" => arguments.task = Task::Cut,
                 "--parsing" if value == "auto" || value == "none" => arguments.as_text = value == "none",
                 "--extension" => arguments.extension = Some(value),
                 "--media-type" => arguments.media_type = Some(value),
@@ -95,11 +115,16 @@ impl Arguments {
 /// The program: `words` are its arguments without its name.
 pub fn run(words: impl Iterator<Item = String>) -> ExitCode {
     let confined = Arguments::read(words).and_then(|arguments| {
-        confine::confine(&arguments.limits).map_err(|error| format!("cannot set the limits: {error}"))?;
-        Ok(arguments)
+        let missing = confine::confine(&arguments.limits).map_err(|error| format!("cannot set the limits: {error}"))?;
+        Ok((arguments, missing))
     });
     let arguments = match confined {
-        Ok(arguments) => arguments,
+        Ok((arguments, missing)) => {
+            if !missing.is_empty() {
+                eprintln!("{UNCONFINED}{}", missing.join("; "));
+            }
+            arguments
+        }
         Err(reason) => {
             eprintln!("ai-parser: {reason}");
             return ExitCode::from(UNUSABLE);
@@ -115,15 +140,21 @@ pub fn run(words: impl Iterator<Item = String>) -> ExitCode {
             UNUSABLE
         });
     }
-    let text = catch_unwind(|| text_of(&bytes, &arguments)).unwrap_or_else(|_| {
+    let answer = catch_unwind(|| match arguments.task {
+        Task::Parse => text_of(&bytes, &arguments).map(String::into_bytes),
+        Task::Cut => crate::chunk::child::answer(&bytes).ok_or_else(|| Error::Crashed {
+            how: "it was given no order".to_owned(),
+        }),
+    })
+    .unwrap_or_else(|_| {
         Err(Error::Crashed {
             how: "it met what its code holds impossible".to_owned(),
         })
     });
-    match text {
+    match answer {
         // A parent that closes the pipe has lost interest, which is no news to it.
-        Ok(text) => match std::io::stdout()
-            .write_all(text.as_bytes())
+        Ok(answer) => match std::io::stdout()
+            .write_all(&answer)
             .and_then(|()| std::io::stdout().flush())
         {
             Ok(()) => ExitCode::SUCCESS,
@@ -160,6 +191,7 @@ mod tests {
     #[test]
     fn arguments_survive_the_command_line() {
         let arguments = Arguments {
+            task: Task::Cut,
             as_text: true,
             extension: Some("md".to_owned()),
             media_type: Some("text/plain".to_owned()),

@@ -5,8 +5,8 @@
 //! killer, then by resource limits memory, CPU time, core dumps, writing of files, new descriptors of any kind and new
 //! processes, then new privileges, and at last all system calls but those that compute and write an answer.
 //!
-//! The limits are certain; where the kernel has no seccomp, the last step is left out. What stays possible without it
-//! is to signal and to trace processes of the same user.
+//! The limits are certain. Where the kernel does not let us be its first victim, or has no seccomp, that is left out, and said:
+//! see [`super::Parser::unconfined`]. What stays possible without seccomp is to signal and to trace processes of the same user.
 
 use std::collections::BTreeMap;
 
@@ -28,6 +28,9 @@ pub struct Limits {
     /// CPU time, after which SIGXCPU comes, and SIGKILL a second later. A bound for a child whose parent is gone.
     pub cpu_seconds: Option<u64>,
 }
+
+/// Descriptors that are looked for where nothing lists them: it takes some milliseconds.
+const GREATEST_FILES: u64 = 1 << 16;
 
 /// System calls that stay: memory, standard streams, the end. All others fail with EPERM. `tgkill`, of which `abort` is
 /// made, is allowed for the process itself.
@@ -60,16 +63,21 @@ const SYSTEM_CALLS: [libc::c_long; 26] = [
     libc::SYS_writev,
 ];
 
-/// Confines the calling process, for good.
+/// Confines the calling process, for good. What comes back are the confinements that the system has refused, for people.
 ///
 /// # Errors
 ///
 /// A signal mask or a limit that could not be set: then nothing must be parsed.
-pub fn confine(limits: &Limits) -> Result<(), String> {
+pub fn confine(limits: &Limits) -> Result<Vec<String>, String> {
+    let mut missing = Vec::new();
     SigSet::empty().thread_set_mask().map_err(|error| error.to_string())?;
     close_inherited_files();
     // More than the server's own, whichever that is; a kernel that refuses leaves the document's limits in place.
-    let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
+    if let Err(error) = std::fs::write("/proc/self/oom_score_adj", "1000") {
+        missing.push(format!(
+            "it is not the first to go when memory runs out (oom_score_adj: {error})"
+        ));
+    }
     if let Some(bytes) = limits.memory_bytes {
         limit(Resource::RLIMIT_AS, bytes, bytes)?;
     }
@@ -86,10 +94,14 @@ pub fn confine(limits: &Limits) -> Result<(), String> {
     }
     set_no_new_privs().map_err(|error| error.to_string())?;
     // Neither every architecture nor every kernel has it.
-    if let Some(filter) = filter() {
-        let _ = apply_filter(&filter);
+    let refused = match filter() {
+        Some(filter) => apply_filter(&filter).err().map(|error| error.to_string()),
+        None => Some(format!("there is no filter for {}", std::env::consts::ARCH)),
+    };
+    if let Some(reason) = refused {
+        missing.push(format!("it keeps its system calls (seccomp: {reason})"));
     }
-    Ok(())
+    Ok(missing)
 }
 
 /// A limit may be lowered only, so one that is lower already stays.
@@ -99,12 +111,17 @@ fn limit(resource: Resource, soft: u64, hard: u64) -> Result<(), String> {
 }
 
 fn close_inherited_files() {
-    let Ok(files) = std::fs::read_dir("/proc/self/fd") else {
-        return;
+    let numbers: Vec<i32> = match std::fs::read_dir("/proc/self/fd") {
+        Ok(files) => files
+            .filter_map(|file| file.ok()?.file_name().to_str()?.parse().ok())
+            .collect(),
+        // No process file system: whichever there may be.
+        Err(_) => {
+            let most = getrlimit(Resource::RLIMIT_NOFILE).map_or(GREATEST_FILES, |(soft, _)| soft);
+            let most = i32::try_from(most.min(GREATEST_FILES)).unwrap_or(i32::MAX);
+            (0..most).collect()
+        }
     };
-    let numbers: Vec<i32> = files
-        .filter_map(|file| file.ok()?.file_name().to_str()?.parse().ok())
-        .collect();
     for number in numbers {
         // The directory itself is in the list, and closed by now: EBADF.
         if number > 2 {

@@ -1,23 +1,27 @@
 //! The parent's side: a child process per document, watched.
+//!
+//! It parses a document, or cuts its text at regular expressions of a user.
 
 use std::io::ErrorKind;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
 use nix::libc;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::oneshot;
 
-use super::child::{Arguments, REFUSED, Report, TOO_LARGE};
+use super::child::{Arguments, REFUSED, Report, TOO_LARGE, Task, UNCONFINED};
 use super::{Error, confine, detect, text};
 use crate::budget::{Budget, Reservation};
-use crate::config::Parsing;
+use crate::chunk::{self, Bounds, Chunk, Refusal};
+use crate::config::{Chunking, Parsing};
 use crate::error::Class;
+use crate::turns::{Place, Places};
 
 /// Of what a child writes to standard error, this much is kept: a report has a few hundred bytes.
 const REPORT_BYTES: usize = 4096;
@@ -33,26 +37,41 @@ pub struct Limits {
     pub text_bytes: u64,
 }
 
-/// Starts child processes that parse documents, a limited number at a time. Clones share the limit.
+/// Starts child processes that parse documents, a limited number at a time. Clones share the limit, by turns between those
+/// that [`Parser::on_behalf_of`] names.
 #[derive(Clone, Debug)]
-pub struct Parser(Arc<Inner>);
+pub struct Parser(Arc<Inner>, i32);
 
 #[derive(Debug)]
 struct Inner {
     program: PathBuf,
     limits: Limits,
-    places: Arc<Semaphore>,
+    places: Places<i32>,
+    /// What the first child that said so was not confined of.
+    unconfined: OnceLock<String>,
 }
 
 impl Parser {
     /// `program` is the path of `ai-parser`; `concurrency` (at least one) how many children run at a time.
     pub fn new(program: PathBuf, limits: Limits, concurrency: usize) -> Parser {
-        let places = Arc::new(Semaphore::new(concurrency.clamp(1, Semaphore::MAX_PERMITS)));
-        Parser(Arc::new(Inner {
+        let places = Places::new(concurrency);
+        let inner = Inner {
             program,
             limits,
             places,
-        }))
+            unconfined: OnceLock::new(),
+        };
+        Parser(Arc::new(inner), 0)
+    }
+
+    /// The confinements that the system has refused to a child, for people, as soon as one has said so.
+    pub fn unconfined(&self) -> Option<&str> {
+        self.0.unconfined.get().map(String::as_str)
+    }
+
+    /// The same for another owner of documents: each has turns of its own.
+    pub fn on_behalf_of(&self, owner: i32) -> Parser {
+        Parser(Arc::clone(&self.0), owner)
     }
 
     /// The text of a document. Its name (of which the extension counts) and media type help where the bytes do not say
@@ -138,14 +157,11 @@ impl Parser {
         }
         let limits = &self.0.limits;
         let arguments = Arguments {
+            task: Task::Parse,
             as_text: how == Parsing::None,
             extension: name.and_then(detect::extension),
             media_type: media_type.and_then(detect::essence),
-            limits: confine::Limits {
-                memory_bytes: Some(limits.memory_bytes),
-                // Never before the wall clock: one thread has no more CPU time than that.
-                cpu_seconds: Some(limits.timeout.as_secs().saturating_add(2)),
-            },
+            limits: self.0.limits_of_child(limits.timeout),
         };
         if text::is_clean(&bytes) && needs_no_child(&bytes, &arguments)? {
             let text = text::of_clean(bytes)?;
@@ -156,20 +172,94 @@ impl Parser {
                 Ok(Parsed::Text(text))
             };
         }
-        let places = Arc::clone(&self.0.places);
-        let place = places.acquire_owned().await.expect("the semaphore is never closed");
-        let child = self.0.start(&arguments)?;
-        let (answer, answered) = oneshot::channel();
-        tokio::spawn(watch(Arc::clone(&self.0), child, bytes.clone(), room, place, answer));
-        // Nothing is sent only where the runtime ends, which ends this future too.
-        let text = answered
-            .await
-            .unwrap_or_else(|_| Err(crashed("nobody watched it to its end")))?;
-        Ok(match text {
-            Text::Whole(text) => Parsed::Text(text),
-            Text::Longer { length } => Parsed::Longer { bytes, length },
+        let job = Job {
+            arguments,
+            input: [Bytes::new(), bytes.clone()],
+            timeout: limits.timeout,
+            room,
+            most: limits.text_bytes,
+        };
+        Ok(match self.run(job).await? {
+            Output::Longer { length } => Parsed::Longer { bytes, length },
+            Output::Whole(text) => match String::from_utf8(text) {
+                Ok(text) if !text.contains('\0') => Parsed::Text(text),
+                _ => return Err(crashed("its answer is not text")),
+            },
         })
     }
+
+    /// Cuts a text, whatever its separators cost: in no more than `timeout`, and the memory that a document may have.
+    ///
+    /// # Errors
+    ///
+    /// What the child says of the text and its configuration, and why there is no child, or no answer from it.
+    pub async fn cut(
+        &self,
+        text: String,
+        chunking: &Chunking,
+        bounds: Bounds,
+        timeout: Duration,
+    ) -> Result<(String, Vec<Chunk>), Refusal> {
+        let memory = self.0.limits.memory_bytes;
+        let text = Bytes::from(text);
+        // As many bytes for a chunk as are counted for it are more than its place takes.
+        let most = bounds.room.saturating_add(chunk::CHUNK_BYTES);
+        let job = Job {
+            arguments: Arguments {
+                task: Task::Cut,
+                limits: self.0.limits_of_child(timeout),
+                ..Arguments::default()
+            },
+            input: [chunk::child::order(chunking, bounds).into(), text.clone()],
+            timeout,
+            room: most,
+            most,
+        };
+        let outcome = self.run(job).await.map_err(|error| match error {
+            Error::TookTooLong { .. } => Refusal::from(chunk::Error::Late { limit: timeout }),
+            Error::TooMuchMemory { .. } => Refusal::from(chunk::Error::Memory { limit: memory }),
+            other => Refusal::from(other),
+        })?;
+        let text = String::from_utf8(text.into()).expect("it was a text before");
+        let answer = match &outcome {
+            Output::Whole(answer) => chunk::child::read(answer, &text),
+            Output::Longer { .. } => None,
+        };
+        let nonsense = || Refusal::from(crashed("its answer is none"));
+        let chunks = answer.ok_or_else(nonsense)??;
+        Ok((text, chunks))
+    }
+
+    /// Has a child do it, when there is a place for one. One whose place is called back is ended, and another does it anew.
+    async fn run(&self, job: Job) -> Result<Output, Error> {
+        let job = Arc::new(job);
+        let mut again = None;
+        loop {
+            let place = self.0.places.enter(self.1, again).await;
+            again = Some(place.number());
+            let child = self.0.start(&job.arguments)?;
+            let (answer, answered) = oneshot::channel();
+            tokio::spawn(watch(Arc::clone(&self.0), child, Arc::clone(&job), place, answer));
+            // Nothing is sent only where the runtime ends, which ends this future too.
+            match answered.await {
+                Ok(Some(outcome)) => return outcome,
+                Ok(None) => (),
+                Err(_) => return Err(crashed("nobody watched it to its end")),
+            }
+        }
+    }
+}
+
+/// What a child is to do.
+struct Job {
+    arguments: Arguments,
+    /// Written to it one after the other.
+    input: [Bytes; 2],
+    timeout: Duration,
+    /// Of an answer that is longer, no more is kept than its length.
+    room: u64,
+    /// And this is too long.
+    most: u64,
 }
 
 /// What became of a document within the room for its text.
@@ -186,31 +276,27 @@ pub enum Parsed {
     },
 }
 
-/// The text of a document as a child wrote it.
-enum Text {
-    Whole(String),
-    Longer { length: u64 },
-}
-
-/// Sees a child to its end, whatever becomes of the future that wanted its text: a `Child` that is dropped alive would be
+/// Sees a child to its end, whatever becomes of the future that wanted its answer: a `Child` that is dropped alive would be
 /// buried by tokio's handler for SIGCHLD, which must not be installed in a process of Postgres. The place is given back
-/// when the child is gone.
+/// when the child is gone. No outcome is sent where it was called back before.
 async fn watch(
     inner: Arc<Inner>,
     mut child: Child,
-    bytes: Bytes,
-    room: u64,
-    place: OwnedSemaphorePermit,
-    mut answer: oneshot::Sender<Result<Text, Error>>,
+    job: Arc<Job>,
+    place: Place<i32>,
+    mut answer: oneshot::Sender<Option<Result<Output, Error>>>,
 ) {
     let outcome = tokio::select! {
-        outcome = inner.talk(&mut child, &bytes, room) => outcome.and_then(|answer| inner.judge(answer)),
-        () = tokio::time::sleep(inner.limits.timeout) => Err(Error::TookTooLong { limit: inner.limits.timeout }),
-        () = answer.closed() => Err(crashed("nobody wants its text any more")),
+        outcome = inner.talk(&mut child, &job) => Some(outcome.and_then(|answer| inner.judge(answer, job.timeout))),
+        () = tokio::time::sleep(job.timeout) => Some(Err(Error::TookTooLong { limit: job.timeout })),
+        () = place.recalled() => None,
+        () = answer.closed() => Some(Err(crashed("nobody wants its answer any more"))),
     };
     // Does nothing where the child has ended, and fails only where it has just done so.
     let _ = child.kill().await;
     drop(place);
+    // What it holds is whoever waits for the answer's again.
+    drop(job);
     // The future may be gone.
     let _ = answer.send(outcome);
 }
@@ -240,20 +326,30 @@ impl Inner {
             })
     }
 
+    /// Never before the wall clock: one thread has no more CPU time than that.
+    fn limits_of_child(&self, timeout: Duration) -> confine::Limits {
+        confine::Limits {
+            memory_bytes: Some(self.limits.memory_bytes),
+            cpu_seconds: Some(timeout.as_secs().saturating_add(2)),
+        }
+    }
+
     /// Writes the document and reads the answer at the same time, as either side of a full pipe waits for the other.
-    async fn talk(&self, child: &mut Child, bytes: &[u8], room: u64) -> Result<Answer, Error> {
+    async fn talk(&self, child: &mut Child, job: &Job) -> Result<Answer, Error> {
         let (mut stdin, stdout, stderr) = match (child.stdin.take(), child.stdout.take(), child.stderr.take()) {
             (Some(stdin), Some(stdout), Some(stderr)) => (stdin, stdout, stderr),
             _ => return Err(crashed("it has no pipes")),
         };
         let give = async {
             // A child that ends before it has read everything says why in its answer.
-            let _ = stdin.write_all(bytes).await;
+            for bytes in &job.input {
+                let _ = stdin.write_all(bytes).await;
+            }
             drop(stdin);
             Ok(())
         };
         let text = async {
-            let output = read_within(stdout, room, self.limits.text_bytes).await?;
+            let output = read_within(stdout, job.room, job.most).await?;
             output.ok_or_else(|| self.too_much_text())
         };
         let report = async {
@@ -270,19 +366,22 @@ impl Inner {
         Ok(Answer { status, text, report })
     }
 
-    fn judge(&self, answer: Answer) -> Result<Text, Error> {
+    fn judge(&self, answer: Answer, timeout: Duration) -> Result<Output, Error> {
         let Answer { status, text, report } = answer;
         let limits = &self.limits;
+        let report = match report.strip_prefix(UNCONFINED.as_bytes()) {
+            Some(rest) => {
+                let (line, rest) = rest.split_at(rest.iter().position(|byte| *byte == b'\n').unwrap_or(rest.len()));
+                self.unconfined
+                    .get_or_init(|| String::from_utf8_lossy(line).into_owned());
+                rest.trim_ascii_start()
+            }
+            None => &report,
+        };
         match (status.code(), status.signal()) {
-            (Some(0), _) => match text {
-                Output::Longer { length } => Ok(Text::Longer { length }),
-                Output::Whole(text) => match String::from_utf8(text) {
-                    Ok(text) if !text.contains('\0') => Ok(Text::Whole(text)),
-                    _ => Err(crashed("its answer is not text")),
-                },
-            },
+            (Some(0), _) => Ok(text),
             (Some(code), _) if code == i32::from(REFUSED) => {
-                let report: Report = serde_json::from_slice(&report).map_err(|_| crashed("its report is broken"))?;
+                let report: Report = serde_json::from_slice(report).map_err(|_| crashed("its report is broken"))?;
                 let class = if report.class == Class::Permanent.as_str() {
                     Class::Permanent
                 } else {
@@ -300,7 +399,7 @@ impl Inner {
             (Some(code), _) => Err(Error::Crashed {
                 how: format!("exit code {code}"),
             }),
-            (None, Some(libc::SIGXCPU)) => Err(Error::TookTooLong { limit: limits.timeout }),
+            (None, Some(libc::SIGXCPU)) => Err(Error::TookTooLong { limit: timeout }),
             // None of its own limits ends it so: memory runs out in an allocation that fails, time in SIGXCPU.
             (None, Some(libc::SIGKILL)) => Err(Error::Killed),
             // Rust's last words when an allocation fails; a stack overflow ends in the same signal with others.
@@ -329,6 +428,12 @@ struct Answer {
 
 fn crashed(how: &str) -> Error {
     Error::Crashed { how: how.to_owned() }
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Refusal {
+        Refusal::new(error.class(), error.to_string(), error.hint(), false)
+    }
 }
 
 /// Whether clean bytes are text by what they say of themselves: on such bytes detection compares a few signatures only.
