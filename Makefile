@@ -34,7 +34,7 @@ installcheck: setup ## Run the SQL tests of pg_test with pg_regress
 bench: setup ## Measure an optimised build, write bench/RESULTS.md: make bench CASE="1 3" (REPEATS=3, PEER=pgai)
 	@exec $(python) bench/run.py
 
-soak: setup ## Run storms of faults at full load, and see that memory and queues stay flat: make soak MINUTES=60 (SEED=7)
+soak: setup ## Run storms of faults at full load and a shortage of memory, and see that memory and queues stay flat: make soak MINUTES=60 (SEED=7)
 	@exec $(python) tests/support/check.py soak
 
 docs: build ## Write docs/reference.md from the catalogue

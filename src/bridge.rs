@@ -7,6 +7,7 @@ use std::cell::RefCell;
 use std::future::Future;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use pgrx::pg_sys;
@@ -16,12 +17,12 @@ use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
-use crate::{error, latch};
+use crate::{error, latch, panics};
 
 /// A session waits for one thing at a time: one thread is plenty.
 const SESSION_THREADS: usize = 1;
-/// The latch and the eventfd wake a session; nothing happens when this has passed.
-const SESSION_WAIT: Duration = Duration::from_secs(3600);
+/// The latch and the eventfd wake a session. When this has passed it looks whether the threads are still there.
+const SESSION_WAIT: Duration = Duration::from_secs(1);
 /// Files and connections for which there is room in a process with threads before the kernel has to make more: as many as
 /// Postgres opens files (`max_files_per_process`).
 const DESCRIPTORS: i32 = 1024;
@@ -43,6 +44,8 @@ pub struct Bridge<Event> {
     sender: mpsc::Sender<Event>,
     receiver: mpsc::Receiver<Event>,
     bell: Arc<OwnedFd>,
+    /// A task has ended without a result since somebody asked.
+    lost: Arc<AtomicBool>,
 }
 
 impl<Event: Send + 'static> Bridge<Event> {
@@ -60,6 +63,7 @@ impl<Event: Send + 'static> Bridge<Event> {
                 // Of this thread, on Linux. Where it is refused, things go on as they would have.
                 let _ = rustix::process::setpriority_process(None, BEHIND_MAIN);
             })
+            .on_thread_park(panics::know_thread)
             .enable_io()
             .enable_time()
             .build();
@@ -95,21 +99,31 @@ impl<Event: Send + 'static> Bridge<Event> {
             sender,
             receiver,
             bell: Arc::new(bell),
+            lost: Arc::default(),
         })
     }
 
-    /// Runs a task; its result arrives at [`Bridge::take`], unless the [`Task`] is dropped before.
+    /// Runs a task; its result arrives at [`Bridge::take`], unless the [`Task`] is dropped before. A task whose panic should be
+    /// a result has to see to that itself (`ai_pipeline::panics`); where all else fails, [`Bridge::has_lost`] says so.
     pub fn spawn(&self, task: impl Future<Output = Event> + Send + 'static) -> Task {
-        let (sender, bell) = (self.sender.clone(), Arc::clone(&self.bell));
+        let sender = self.sender.clone();
+        let has_ended = Arc::new(AtomicBool::new(false));
+        let mut end = End {
+            bell: Arc::clone(&self.bell),
+            lost: Arc::clone(&self.lost),
+            has_ended: Arc::clone(&has_ended),
+            is_told: false,
+        };
         let task = self.handle.spawn(async move {
             let event = task.await;
             // Fails only when the main thread has gone, and with it all who would want the result.
-            if sender.send(event).await.is_ok() {
-                // A full counter rings as well.
-                let _ = rustix::io::write(&*bell, &1u64.to_ne_bytes());
-            }
+            end.is_told = sender.send(event).await.is_ok();
+            drop(end);
         });
-        Task(task.abort_handle())
+        Task {
+            handle: task.abort_handle(),
+            has_ended,
+        }
     }
 
     /// Runs code that wants to be inside the runtime, on the main thread.
@@ -123,11 +137,24 @@ impl<Event: Send + 'static> Bridge<Event> {
         self.receiver.try_recv().ok()
     }
 
+    /// Whether a task may have ended without a result since this was last asked: it panicked where nobody caught it.
+    pub fn has_lost(&self) -> bool {
+        self.lost.swap(false, Ordering::AcqRel)
+    }
+
     /// Waits for a result in a session, which can be cancelled, timed out and ended meanwhile as if it waited for a lock.
-    pub fn wait_in_session(&mut self) -> Event {
+    /// `has_ended` says whether a task of those that are waited for has. Raises where it did so without a result.
+    pub fn wait_in_session(&mut self, has_ended: impl Fn() -> bool) -> Event {
         loop {
+            // Looked at before its result, which comes first.
+            let has_ended = has_ended();
             if let Some(event) = self.take() {
                 return event;
+            }
+            if has_ended || panics::is_broken() {
+                let message = "the work ended without a result";
+                let hint = "The server log has the reason; connect again to try it again.";
+                error::raise(PgSqlErrorCode::ERRCODE_EXTERNAL_ROUTINE_EXCEPTION, message, Some(hint))
             }
             self.wait(SESSION_WAIT);
             // Raises when the call is cancelled, and does not come back when the session has to end.
@@ -143,12 +170,41 @@ impl<Event: Send + 'static> Bridge<Event> {
     }
 }
 
+/// Tells the main thread that a task has ended, however it did.
+struct End {
+    bell: Arc<OwnedFd>,
+    lost: Arc<AtomicBool>,
+    has_ended: Arc<AtomicBool>,
+    is_told: bool,
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.has_ended.store(true, Ordering::Release);
+        if !self.is_told {
+            self.lost.store(true, Ordering::Release);
+        }
+        // A full counter rings as well.
+        let _ = rustix::io::write(&*self.bell, &1u64.to_ne_bytes());
+    }
+}
+
 /// A task that is of no use without whoever waits for it.
-pub struct Task(AbortHandle);
+pub struct Task {
+    handle: AbortHandle,
+    has_ended: Arc<AtomicBool>,
+}
+
+impl Task {
+    /// Whether it has: its result, if there is one, has arrived.
+    pub fn has_ended(&self) -> bool {
+        self.has_ended.load(Ordering::Acquire)
+    }
+}
 
 impl Drop for Task {
     fn drop(&mut self) {
-        self.0.abort();
+        self.handle.abort();
     }
 }
 

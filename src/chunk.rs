@@ -125,8 +125,8 @@ fn beside<T: Send + 'static, F: Future<Output = T> + Send + 'static>(
         owner: 0,
         timeout: settings.parser_timeout,
     };
-    let _task = bridge.spawn(work(cutter));
-    let done = bridge.wait_in_session();
+    let task = bridge.spawn(work(cutter));
+    let done = bridge.wait_in_session(|| task.has_ended());
     if let Some(place) = place {
         place.give_back();
     }

@@ -5,6 +5,7 @@
 
 use pgrx::prelude::*;
 
+mod allocation;
 mod bridge;
 mod catalog;
 mod chunk;
@@ -18,6 +19,7 @@ mod index;
 mod intake;
 mod key;
 mod latch;
+mod panics;
 mod places;
 mod queue;
 mod schema;
@@ -49,6 +51,8 @@ pgrx::extension_sql_file!("../sql/privileges.sql", name = "privileges", finalize
 
 #[pg_guard]
 pub extern "C-unwind" fn _PG_init() {
+    panics::init();
+    allocation::init();
     settings::init();
     worker::init();
 }

@@ -43,6 +43,19 @@ pub struct Item {
     pub can_wait: bool,
 }
 
+impl Item {
+    /// What tells whose it is, without what it holds.
+    pub fn without_content(&self) -> Item {
+        Item {
+            primary_key: self.primary_key.clone(),
+            key: self.key.clone(),
+            document: None,
+            columns: Value::Null,
+            ..*self
+        }
+    }
+}
+
 /// The value of a document column.
 #[derive(Debug)]
 pub enum Content {

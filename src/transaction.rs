@@ -70,6 +70,15 @@ pub fn run<T>(work: impl FnOnce() -> T) -> Result<T, Aborted> {
     committed
 }
 
+/// Runs a part of a worker's life outside of transactions: what panics there (for want of memory, above all) comes back as
+/// what ends a transaction does.
+pub fn caught<T>(work: impl FnOnce() -> T) -> Result<T, Aborted> {
+    PgTryBuilder::new(AssertUnwindSafe(|| Ok(work())))
+        .catch_rust_panic(|cause| Err(aborted(&cause)))
+        .catch_others(|cause| Err(aborted(&cause)))
+        .execute()
+}
+
 /// Has the running transaction on the disk before its commit returns, whatever `synchronous_commit` says.
 pub fn must_last() {
     // SAFETY: a flag of the running transaction.

@@ -11,8 +11,9 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use ai_pipeline::config::Destination;
-use ai_pipeline::error::Failure;
+use ai_pipeline::error::{Failure, Step};
 use ai_pipeline::memory::Memory;
+use ai_pipeline::panics;
 use ai_pipeline::verify::{Difference, Stored};
 use pgrx::JsonB;
 use pgrx::iter::TableIterator;
@@ -91,7 +92,7 @@ struct Finding {
 /// A document that is being compared.
 struct Reading {
     key: String,
-    _task: Task,
+    task: Task,
 }
 
 struct Read {
@@ -183,7 +184,9 @@ impl Verification {
             return true;
         }
         if !self.reading.is_empty() {
-            let Read { number, differences } = self.bridge.wait_in_session();
+            let reading = &self.reading;
+            let has_ended = || reading.values().any(|reading| reading.task.has_ended());
+            let Read { number, differences } = self.bridge.wait_in_session(has_ended);
             let Reading { key, .. } = self.reading.remove(&number).expect("a document is read once");
             self.report_differences(key, differences);
             return true;
@@ -224,10 +227,10 @@ impl Verification {
         let task = self.bridge.spawn(async move {
             Read {
                 number,
-                differences: differences.await,
+                differences: panics::guarded(Step::Loading, differences).await,
             }
         });
-        self.reading.insert(number, Reading { key, _task: task });
+        self.reading.insert(number, Reading { key, task });
     }
 
     fn report_differences(&mut self, key: String, differences: Result<Vec<Difference>, Failure>) {

@@ -10,7 +10,7 @@ use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 
 use crate::latch::{must_end, wait};
-use crate::statement;
+use crate::{statement, transaction};
 
 mod database;
 mod flight;

@@ -216,7 +216,8 @@ fn state_provider_out_of_order_fails_nobody() {
     let notes = Notes::start_with_retries(0);
     notes.provider.behave(Behaviour::Rubbish);
     add_many(&notes.cluster, 3);
-    let tried = "SELECT min(occurrences) >= 3 AND count(*) = 3 FROM ai.vectorizer_errors WHERE failure_class = 'transient'";
+    let tried =
+        "SELECT min(occurrences) >= 3 AND count(*) = 3 FROM ai.vectorizer_errors WHERE failure_class = 'transient'";
     notes.cluster.wait_for("each was tried three times", tried, "t");
     assert_eq!(failed(&notes.cluster), NONE);
     // Whoever knows that it is over need not wait.

@@ -286,7 +286,8 @@ fn an_owner_who_may_not_build_it_is_told_and_it_is_tried_again() {
         "ALTER SCHEMA library OWNER TO postgres; GRANT USAGE ON SCHEMA library TO writer;
          SELECT ai.set_scheduling(1, indexing => ai.indexing_hnsw(min_rows => 1))",
     );
-    let told = "SELECT message, step, failure_class, details->>'error_reason', details->>'hint' FROM ai.vectorizer_errors";
+    let told =
+        "SELECT message, step, failure_class, details->>'error_reason', details->>'hint' FROM ai.vectorizer_errors";
     let rows = wait_until(
         "the owner is told",
         DEADLINE,

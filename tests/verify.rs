@@ -86,7 +86,8 @@ fn what_was_given_up_is_tried_again() {
     scene.create_documents(&[&uri, &other]);
     scene.cluster.wait_until_settled();
     let failed = |database: &Database| {
-        database.rows("SELECT primary_key ->> 'uri', failure_class, attempts, queued FROM ai.vectorizer_failed ORDER BY 1")
+        database
+            .rows("SELECT primary_key ->> 'uri', failure_class, attempts, queued FROM ai.vectorizer_failed ORDER BY 1")
     };
     let row = |uri: &str| vec![uri.to_owned(), "permanent".to_owned(), "1".to_owned(), "f".to_owned()];
     assert_eq!(failed(&scene.cluster), [row(&uri), row(&other)]);

@@ -32,6 +32,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::config;
 use crate::error::{Class, Failure, Step};
+use crate::panics::Panicked;
 use crate::secret::Secret;
 
 pub(crate) use address::check as check_address;
@@ -197,6 +198,9 @@ pub enum Error {
         /// Number of texts of the document.
         of: usize,
     },
+    /// What embeds panicked.
+    #[error(transparent)]
+    Panicked(#[from] Panicked),
     /// The runtime of the embedder is shutting down.
     #[error("embedding was stopped by a shutdown")]
     Stopped,
@@ -212,6 +216,7 @@ impl Error {
             },
             Error::Rejected { alone: true, .. } | Error::Empty { .. } => Class::Permanent,
             Error::NotFinite(_) | Error::Forbidden(_) => Class::Unknown,
+            Error::Panicked(panicked) => panicked.class(),
             Error::Rejected { alone: false, .. }
             | Error::Answer(_)
             | Error::Server(_)
@@ -226,6 +231,7 @@ impl Error {
         match self {
             Error::Settings { hint, .. } => hint.clone(),
             Error::Refused { hint, .. } => Some(hint.clone()),
+            Error::Panicked(panicked) => panicked.hint(),
             Error::Rejected { alone: false, .. } => Some(
                 "many inputs of different documents were rejected one after the other: check the server".to_owned(),
             ),
@@ -299,8 +305,7 @@ impl Embedder {
         let gate = settings
             .gates
             .of(&address, settings.api_key.as_ref(), settings.allowance, most);
-        let batcher = batch::Batcher::new(client, gate.clone());
-        runtime.spawn(batcher.run(incoming));
+        runtime.spawn(batch::run(client, gate.clone(), incoming));
         Ok(Embedder {
             work,
             gate,
@@ -349,7 +354,7 @@ impl Embedder {
                 reply,
             })
             .map_err(|_| Error::Stopped)?;
-        vectors.await.unwrap_or(Err(Error::Stopped.into()))
+        vectors.await.unwrap_or(Err(Error::Panicked(Panicked::Lost).into()))
     }
 
     /// Until when nothing is sent, because the provider asked for it; `None` when requests flow.

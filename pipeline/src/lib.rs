@@ -15,6 +15,7 @@ pub mod format;
 pub mod launch;
 pub mod load;
 pub mod memory;
+pub mod panics;
 pub mod parse;
 pub mod plan;
 pub mod retry;

@@ -5,7 +5,8 @@ use std::cell::RefCell;
 
 use ai_pipeline::config::Embedding;
 use ai_pipeline::embed::{Embedded, Embedder};
-use ai_pipeline::error::Failure;
+use ai_pipeline::error::{Failure, Step};
+use ai_pipeline::panics;
 use ai_pipeline::secret::Secret;
 use ai_pipeline::server;
 use pgrx::pg_sys;
@@ -149,12 +150,13 @@ impl Session {
     fn wait_for(&mut self, embedder: Embedder, texts: Vec<String>) -> Result<Embedded, Failure> {
         self.calls += 1;
         let call = self.calls;
-        let _task = self.bridge.spawn(async move {
-            let outcome = embedder.embed(texts).await.map_err(Failure::from);
+        let embed = async move { embedder.embed(texts).await.map_err(Failure::from) };
+        let task = self.bridge.spawn(async move {
+            let outcome = panics::guarded(Step::Embedding, embed).await;
             Answer { call, outcome }
         });
         loop {
-            let answer = self.bridge.wait_in_session();
+            let answer = self.bridge.wait_in_session(|| task.has_ended());
             if answer.call == call {
                 return answer.outcome;
             }

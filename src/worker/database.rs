@@ -3,6 +3,7 @@
 //! Its states and those of a document are drawn in docs/states.md. Transactions are short and hold nothing while a task
 //! waits for anything.
 
+mod accidents;
 mod claims;
 mod failures;
 mod indexes;
@@ -26,8 +27,8 @@ use super::shared_memory;
 use crate::bridge::{self, Bridge};
 use crate::catalog::{self, Schedule};
 use crate::settings::{self, Settings};
-use crate::statement;
 use crate::transaction::{self, Lag};
+use crate::{error, statement};
 
 /// Threads that serve the network. Two keep a busy provider and a busy S3 from waiting for each other's TLS.
 const THREADS: usize = 2;
@@ -39,6 +40,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const REPORT: Duration = Duration::from_secs(1);
 /// How long a lock of a table (TRUNCATE, ALTER TABLE) may hold up a transaction of ours.
 const LOCK_TIMEOUT: &std::ffi::CStr = c"200ms";
+
+/// How long the main thread waits when it has met a shortage of memory.
+const OUT_OF_MEMORY: Duration = Duration::from_millis(200);
 
 /// How often to look whether somebody wants the database for himself. Postgres gives others five seconds to leave.
 const MAKE_WAY: Duration = Duration::from_secs(1);
@@ -62,10 +66,17 @@ pub extern "C-unwind" fn ai_worker_main(argument: pg_sys::Datum) {
     super::pin_settings();
     super::pin(c"lock_timeout", LOCK_TIMEOUT);
     statement::keep_plans();
-    match Worker::start(database) {
+    let ended = transaction::caught(|| match Worker::start(database) {
         Some(worker) => worker.run(),
         None => super::end(0),
+    });
+    // The process is started again. For want of memory, which is no document's doing, in order.
+    let Err(aborted) = ended;
+    if aborted.code == PgSqlErrorCode::ERRCODE_OUT_OF_MEMORY {
+        log!("ai: the worker ends, to be started again: {}", aborted.message);
+        super::end(1);
     }
+    error::raise(aborted.code, aborted.message, None)
 }
 
 #[pg_guard]
@@ -149,37 +160,49 @@ impl Worker {
 
     fn run(mut self) -> ! {
         loop {
-            if super::must_end() {
-                super::end(1);
+            let Err(aborted) = transaction::caught(|| self.turn()) else {
+                continue;
+            };
+            if aborted.code != PgSqlErrorCode::ERRCODE_OUT_OF_MEMORY {
+                error::raise(aborted.code, aborted.message, None);
             }
-            if super::reload_configuration() {
-                self.reload();
-            }
-            statement::refresh_plans();
-            self.make_way();
-            self.take_wake();
-            while let Some(event) = self.bridge.take() {
-                self.land(event);
-            }
-            let more = self.advance();
-            self.give_back();
-            // While there is something to write, Postgres' WAL writer writes to the disk beside us.
-            if !more && let Some(lag) = self.lag.take() {
-                lag.end();
-            }
-            // First: after a long step, what is in our hands must not pass for what nobody holds.
-            self.renew();
-            let took_all_it_could = self.claim();
-            self.take_in();
-            self.watch_indexes();
-            self.report();
-            if self.is_idle() && self.leave() {
-                super::end(0);
-            }
-            // While the threads prepare what was taken, the next are taken.
-            if !more && !took_all_it_could {
-                self.bridge.wait(self.pause());
-            }
+            // What is in flight may give some back. Documents that were taken and are not in flight are taken again when their
+            // leases have run out.
+            log!("ai: the worker waits for memory: {}", aborted.message);
+            self.bridge.wait(OUT_OF_MEMORY);
+        }
+    }
+
+    /// Does what there is to do, and waits for more.
+    fn turn(&mut self) {
+        if super::must_end() {
+            super::end(1);
+        }
+        if super::reload_configuration() {
+            self.reload();
+        }
+        statement::refresh_plans();
+        self.make_way();
+        self.take_wake();
+        self.land_all();
+        let more = self.advance();
+        self.give_back();
+        // While there is something to write, Postgres' WAL writer writes to the disk beside us.
+        if !more && let Some(lag) = self.lag.take() {
+            lag.end();
+        }
+        // First: after a long step, what is in our hands must not pass for what nobody holds.
+        self.renew();
+        let took_all_it_could = self.claim();
+        self.take_in();
+        self.watch_indexes();
+        self.report();
+        if self.is_idle() && self.leave() {
+            super::end(0);
+        }
+        // While the threads prepare what was taken, the next are taken.
+        if !more && !took_all_it_could {
+            self.bridge.wait(self.pause());
         }
     }
 

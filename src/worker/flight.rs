@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use ai_pipeline::budget::Reservation;
 use ai_pipeline::config::Embedding;
 use ai_pipeline::embed::{Embedded, Incomplete};
-use ai_pipeline::error::Failure;
+use ai_pipeline::error::{self as pipeline, Failure};
 use ai_pipeline::memory::{Fingerprint, Note};
 use ai_pipeline::plan::{self, Digest, Plan};
 use ai_pipeline::texts::Texts;
@@ -63,24 +63,21 @@ impl Flight {
 /// Where a flight is: with a task, whose handle ends it when the flight is dropped, or waiting for the main thread.
 pub enum Stage {
     /// It is still in its row: a task waits for memory.
-    Queueing {
-        remembered: Option<Remembered>,
-        _task: Task,
-    },
+    Queueing { remembered: Option<Remembered>, task: Task },
     /// There is memory for it.
     Reading {
         remembered: Option<Remembered>,
         memory: Memory,
     },
     /// Loading, parsing, chunking and formatting, in a task.
-    Preparing { _task: Task },
+    Preparing { task: Task },
     /// Its texts are known and wait to be compared with the stored ones.
     Comparing { texts: Texts, note: Note },
     /// Some texts are new, and a task waits for the vectors of `wanted`.
     Embedding {
         draft: Draft,
         wanted: Vec<usize>,
-        _task: Task,
+        task: Task,
     },
     /// Some vectors of a large document are there and wait to be put aside.
     Stashing {
@@ -120,6 +117,29 @@ impl Stage {
             Stage::Writing { .. } => Some(Step::Write),
             Stage::Finishing { .. } => Some(Step::Finish),
             Stage::Settling { .. } => Some(Step::Settle),
+        }
+    }
+
+    /// The task that it waits for.
+    pub fn task(&self) -> Option<&Task> {
+        match self {
+            Stage::Queueing { task, .. } | Stage::Preparing { task } | Stage::Embedding { task, .. } => Some(task),
+            Stage::Reading { .. }
+            | Stage::Comparing { .. }
+            | Stage::Stashing { .. }
+            | Stage::Writing { .. }
+            | Stage::Finishing { .. }
+            | Stage::Settling { .. } => None,
+        }
+    }
+
+    /// The step of the pipeline that it is at, where that is not known any better.
+    pub fn pipeline_step(&self) -> pipeline::Step {
+        match self {
+            Stage::Queueing { .. } | Stage::Reading { .. } | Stage::Preparing { .. } => pipeline::Step::Loading,
+            Stage::Comparing { .. } => pipeline::Step::Chunking,
+            Stage::Embedding { .. } | Stage::Settling { .. } => pipeline::Step::Embedding,
+            Stage::Stashing { .. } | Stage::Writing { .. } | Stage::Finishing { .. } => pipeline::Step::Writing,
         }
     }
 
@@ -254,7 +274,7 @@ impl Draft {
 /// What a task hands back.
 pub enum Outcome {
     /// There is memory for the document.
-    Reserved(Memory),
+    Reserved(Result<Memory, Failure>),
     /// What the document is now.
     Prepared(Result<Prepared, Failure>),
     /// The vectors of the missing texts, and their memory.

@@ -14,6 +14,7 @@ use ai_pipeline::error::{Class, Failure, Step};
 use ai_pipeline::format::python_text;
 use ai_pipeline::load::{self, Loader, Tag};
 use ai_pipeline::memory::{self, Fingerprint, Memory, Note};
+use ai_pipeline::panics;
 use ai_pipeline::parse::{self, Parser};
 use ai_pipeline::secret::Secret;
 use ai_pipeline::server::ExternalId;
@@ -434,7 +435,9 @@ impl Preparation {
                 note: Note::between(Some(known), Some(memory)),
             });
         }
+        panics::reach(Step::Parsing);
         let (text, reservation) = self.text(source, reservation).await?;
+        panics::reach(Step::Chunking);
         let (texts, reservation) = self.texts(text, &row, reservation).await?;
         let memory = content.map(|content| Memory {
             tag,

@@ -78,9 +78,10 @@ def integration(bindir, _folder):
 
 
 def soak(bindir, _folder):
-    """tests/soak.rs, for as long as MINUTES says."""
+    """tests/soak.rs, for as long as MINUTES says, and a thousand failed allocations (tests/shortage.rs)."""
     seed = {"CONVERGENCE_SEED": os.environ["SEED"]} if os.environ.get("SEED") else {}
-    return cargo("test", "--locked", "-p", "ai", *FEATURES, "--test", "soak", "--", "--nocapture", **test_settings(bindir),
+    return cargo("test", "--locked", "-p", "ai", *FEATURES, "--test", "soak", "--test", "shortage", "--",
+                 "--nocapture", **test_settings(bindir),
                  SOAK_MINUTES=os.environ.get("MINUTES", "60"), **seed)
 
 

@@ -18,6 +18,7 @@ use super::patience::{GREATEST_PAUSE, waits};
 use super::quota::{Budget, Quota};
 use super::size::{Most, Size};
 use super::{Embedded, Error, Incomplete, Refusal};
+use crate::panics::{self, Panicked};
 
 /// Most bytes of inputs in a request, as JSON: gateways in front of models refuse bodies of more than a few MB.
 const REQUEST_BYTES: usize = 4 * 1024 * 1024;
@@ -29,6 +30,8 @@ const LINGER: Duration = Duration::from_millis(20);
 /// No request is held back longer than this because of what the provider's headers say is left of its limits: gateways
 /// send nonsense in them, and a 429 still says what is true.
 const GREATEST_HOLD: Duration = Duration::from_secs(5);
+/// How long the batching task waits after a panic.
+const RECOVERY: Duration = Duration::from_millis(100);
 /// So many documents of a request rejected and none accepted: the fault is not theirs. Stops a provider that refuses
 /// everything from being asked about each of thousands of inputs. The documents are a sample spread over the request, so
 /// if half of them were bad this would be wrong once in 256 times, and cost the others a second try.
@@ -134,12 +137,25 @@ pub(super) struct Batcher {
     held_since: Option<Instant>,
 }
 
+/// The batching task. Where it panics, the documents that it had fail, as nobody answers them, and it begins anew.
+pub(super) async fn run(client: Client, gate: Gate, mut incoming: mpsc::UnboundedReceiver<Work>) {
+    let client = Arc::new(client);
+    loop {
+        let batcher = async { Batcher::new(Arc::clone(&client), gate.clone()).run(&mut incoming).await };
+        if panics::caught(batcher).await.is_ok() {
+            return;
+        }
+        // Whatever it was, it may be there again.
+        tokio::time::sleep(RECOVERY).await;
+    }
+}
+
 impl Batcher {
-    pub fn new(client: Client, gate: Gate) -> Batcher {
+    pub fn new(client: Arc<Client>, gate: Gate) -> Batcher {
         let limits = client.limits();
         let answers = (ANSWER_BYTES / (client.dimensions().max(1) * size_of::<f32>())).max(1);
         Batcher {
-            client: Arc::new(client),
+            client,
             most: Most::new(Size {
                 inputs: limits.inputs.min(answers),
                 tokens: limits.tokens.min(gate.greatest_tokens()),
@@ -162,7 +178,7 @@ impl Batcher {
     }
 
     /// Works until the last sender of `incoming` is gone.
-    pub async fn run(mut self, mut incoming: mpsc::UnboundedReceiver<Work>) {
+    pub async fn run(mut self, incoming: &mut mpsc::UnboundedReceiver<Work>) {
         loop {
             while let Ok(work) = incoming.try_recv() {
                 self.admit(work);
@@ -400,7 +416,8 @@ impl Batcher {
         let request = self.requests.spawn(async move {
             let _pass = pass;
             let texts: Vec<&str> = inputs.iter().map(Input::text).collect();
-            client.embed(&texts, cut).await
+            let embedded = panics::caught(client.embed(&texts, cut)).await;
+            embedded.unwrap_or_else(|panicked| Err(Trouble::Panicked(panicked)))
         });
         self.in_flight.insert(request.id(), InFlight { batch, sent: now });
     }
@@ -408,7 +425,8 @@ impl Batcher {
     fn finish(&mut self, finished: Result<(Id, Outcome), JoinError>) {
         let (id, outcome) = match finished {
             Ok(finished) => finished,
-            // The runtime is going down, or the request panicked: its documents must not wait for ever.
+            // Its documents must not wait for ever.
+            Err(error) if error.is_panic() => (error.id(), Err(Trouble::Panicked(Panicked::Lost))),
             Err(error) => (error.id(), Err(Trouble::Failed(Error::Stopped))),
         };
         let Some(InFlight { batch, sent }) = self.in_flight.remove(&id) else {
@@ -441,6 +459,9 @@ impl Batcher {
                 self.slow_down(&batch, sent, &error);
                 self.fail_all(&batch.inputs, &error);
             }
+            // One of them may be the reason, which harms no other.
+            Err(Trouble::Panicked(Panicked::At(_))) if !alone => self.halve(batch),
+            Err(Trouble::Panicked(panicked)) => self.fail_all(&batch.inputs, &Error::Panicked(panicked)),
             Err(Trouble::Busy { refusal, retry_after }) => {
                 self.gate
                     .throttled(Instant::now(), sent, Some(retry_after), rand::random(), refusal.clone());

@@ -15,6 +15,7 @@ use super::quota::Quota;
 use super::{Error, Refusal, Settings};
 use crate::config;
 use crate::error::Class;
+use crate::panics::Panicked;
 use crate::retry::GREATEST_DELAY;
 use crate::secret::Secret;
 
@@ -34,6 +35,8 @@ const ANSWER_BYTES: usize = 64 * 1024;
 pub(super) enum Trouble {
     /// The documents of the request fail with it.
     Failed(Error),
+    /// The request panicked.
+    Panicked(Panicked),
     /// 429: to be sent again later.
     Throttled {
         refusal: Arc<Refusal>,

@@ -12,6 +12,7 @@ use rustix::io::Errno;
 use super::tag::FileState;
 use super::{Document, Loaded, Tag};
 use crate::error::Class;
+use crate::panics::{self, Panicked};
 
 /// Reads a file, if it is not the one that `known` is the tag of. Blocking calls run on tokio's blocking pool.
 pub(super) async fn load(
@@ -21,8 +22,8 @@ pub(super) async fn load(
     limit: u64,
 ) -> Result<Loaded, super::Error> {
     let (path, directories, known) = (path.to_owned(), directories.to_owned(), known.cloned());
-    let read = tokio::task::spawn_blocking(move || read(&path, &directories, known.as_ref(), limit)).await;
-    read.map_err(|_| Error::Interrupted)?
+    let read = panics::blocking(move || read(&path, &directories, known.as_ref(), limit)).await;
+    read.map_err(Error::Interrupted)?
 }
 
 fn read(path: &Path, directories: &[PathBuf], known: Option<&Tag>, limit: u64) -> Result<Loaded, super::Error> {
@@ -169,9 +170,9 @@ pub enum Error {
         /// What the system said.
         reason: String,
     },
-    /// The runtime is going down.
-    #[error("reading a file was interrupted")]
-    Interrupted,
+    /// Reading it broke off.
+    #[error("reading a file was interrupted: {0}")]
+    Interrupted(Panicked),
 }
 
 impl Error {
@@ -182,7 +183,7 @@ impl Error {
             Error::Denied { .. } | Error::NotRegular { .. } => Class::Permanent,
             Error::Directory { .. } => Class::Configuration,
             Error::Io { .. } => Class::Unknown,
-            Error::Interrupted => Class::Transient,
+            Error::Interrupted(panicked) => panicked.class(),
         }
     }
 
@@ -199,7 +200,8 @@ impl Error {
             Error::Denied { .. } => {
                 Some("the operating system user of the Postgres server needs to be able to read it".to_owned())
             }
-            Error::Missing { .. } | Error::NotRegular { .. } | Error::Io { .. } | Error::Interrupted => None,
+            Error::Interrupted(panicked) => panicked.hint(),
+            Error::Missing { .. } | Error::NotRegular { .. } | Error::Io { .. } => None,
         }
     }
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::error::{Class, Failure, Step};
+use crate::panics::Panicked;
 
 /// What the hint says that can be read.
 const SUPPORTED: &str = "plain text, Markdown and PDF with a text layer can be read";
@@ -90,6 +91,9 @@ pub enum Error {
         /// [`super::Limits::text_bytes`].
         limit: u64,
     },
+    /// Whoever talked to the child panicked.
+    #[error(transparent)]
+    Panicked(#[from] Panicked),
     /// The child died in a way that says nothing about the document.
     #[error("the parser crashed: {how}")]
     Crashed {
@@ -132,6 +136,7 @@ impl Error {
             | Error::TooMuchMemory { .. }
             | Error::TooMuchText { .. } => Class::Permanent,
             Error::Reported { class, .. } => *class,
+            Error::Panicked(panicked) => panicked.class(),
             Error::Crashed { .. } | Error::Killed => Class::Unknown,
             Error::NoProgram { .. } => Class::Configuration,
             Error::NotStarted { .. } => Class::Transient,
@@ -153,6 +158,7 @@ impl Error {
             Error::Encrypted => "store a copy without a password",
             Error::NoTextLayer { .. } => "store a copy with a text layer, as OCR programs make it",
             Error::Reported { hint, .. } => return hint.clone(),
+            Error::Panicked(panicked) => return panicked.hint(),
             Error::TookTooLong { .. } => "raise ai.parser_timeout, or split the document",
             Error::TooMuchMemory { .. } => "raise ai.parser_memory, or split the document",
             Error::TooMuchText { .. } => "raise ai.max_document_size, or split the document",

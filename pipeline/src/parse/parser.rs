@@ -21,6 +21,7 @@ use crate::budget::{Budget, Reservation};
 use crate::chunk::{self, Bounds, Chunk, Refusal};
 use crate::config::{Chunking, Parsing};
 use crate::error::Class;
+use crate::panics::{self, Panicked};
 use crate::turns::{Place, Places};
 
 /// Of what a child writes to standard error, this much is kept: a report has a few hundred bytes.
@@ -240,11 +241,11 @@ impl Parser {
             let child = self.0.start(&job.arguments)?;
             let (answer, answered) = oneshot::channel();
             tokio::spawn(watch(Arc::clone(&self.0), child, Arc::clone(&job), place, answer));
-            // Nothing is sent only where the runtime ends, which ends this future too.
+            // Nothing is sent where the runtime ends, which ends this future too, and where not even a panic could be told.
             match answered.await {
                 Ok(Some(outcome)) => return outcome,
                 Ok(None) => (),
-                Err(_) => return Err(crashed("nobody watched it to its end")),
+                Err(_) => return Err(Error::Panicked(Panicked::Lost)),
             }
         }
     }
@@ -286,12 +287,17 @@ async fn watch(
     place: Place<i32>,
     mut answer: oneshot::Sender<Option<Result<Output, Error>>>,
 ) {
-    let outcome = tokio::select! {
-        outcome = inner.talk(&mut child, &job) => Some(outcome.and_then(|answer| inner.judge(answer, job.timeout))),
-        () = tokio::time::sleep(job.timeout) => Some(Err(Error::TookTooLong { limit: job.timeout })),
-        () = place.recalled() => None,
-        () = answer.closed() => Some(Err(crashed("nobody wants its answer any more"))),
-    };
+    let outcome = panics::caught(async {
+        tokio::select! {
+            outcome = inner.talk(&mut child, &job) => Some(outcome.and_then(|answer| inner.judge(answer, job.timeout))),
+            () = tokio::time::sleep(job.timeout) => Some(Err(Error::TookTooLong { limit: job.timeout })),
+            () = place.recalled() => None,
+            () = answer.closed() => Some(Err(crashed("nobody wants its answer any more"))),
+        }
+    });
+    let outcome = outcome
+        .await
+        .unwrap_or_else(|panicked| Some(Err(Error::Panicked(panicked))));
     // Does nothing where the child has ended, and fails only where it has just done so.
     let _ = child.kill().await;
     drop(place);

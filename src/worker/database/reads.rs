@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use ai_pipeline::budget::Reservation;
 use ai_pipeline::error::{Class, Step};
+use ai_pipeline::panics;
 use serde_json::Value;
 
 use super::Worker;
@@ -195,13 +196,10 @@ impl Worker {
         let task = self.bridge.spawn(async move {
             Event {
                 flight: number,
-                outcome: Outcome::Reserved(reserve.await),
+                outcome: Outcome::Reserved(panics::guarded(Step::Loading, async { Ok(reserve.await) }).await),
             }
         });
-        Stage::Queueing {
-            remembered,
-            _task: task,
-        }
+        Stage::Queueing { remembered, task }
     }
 
     pub(super) fn prepare(
@@ -220,10 +218,10 @@ impl Worker {
         let task = self.bridge.spawn(async move {
             Event {
                 flight: number,
-                outcome: Outcome::Prepared(prepare.await),
+                outcome: Outcome::Prepared(panics::guarded(Step::Loading, prepare).await),
             }
         });
-        Stage::Preparing { _task: task }
+        Stage::Preparing { task }
     }
 }
 

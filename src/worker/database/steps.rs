@@ -5,9 +5,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ai_pipeline::embed::Embedded;
+use ai_pipeline::error as pipeline;
 use ai_pipeline::memory::Note;
+use ai_pipeline::panics;
 use ai_pipeline::plan::Plan;
 
+use super::accidents::Trace;
 use super::stations::Station;
 use super::{BUSY, Worker};
 use crate::catalog::{self, DestinationStatements, Vectorizer};
@@ -41,7 +44,9 @@ impl Worker {
         };
         flight.put_off = None;
         flight.stage = match (event.outcome, flight.stage) {
-            (Outcome::Reserved(memory), Stage::Queueing { remembered, .. }) => Stage::Reading { remembered, memory },
+            (Outcome::Reserved(Ok(memory)), Stage::Queueing { remembered, .. }) => {
+                Stage::Reading { remembered, memory }
+            }
             (Outcome::Prepared(Ok(prepared)), Stage::Preparing { .. }) => match prepared {
                 Prepared::Unchanged { note } => Stage::Finishing { note },
                 Prepared::Texts {
@@ -81,11 +86,11 @@ impl Worker {
                 let paid = Paid { keys, vectors };
                 Stage::Settling { failure, paid }
             }
-            (Outcome::Prepared(Err(failure)), _) => {
+            (Outcome::Reserved(Err(failure)) | Outcome::Prepared(Err(failure)), _) => {
                 flight.memory = Memory::default();
                 Stage::failed(failure)
             }
-            (Outcome::Reserved(_) | Outcome::Prepared(Ok(_)) | Outcome::Embedded(_), stage) => {
+            (Outcome::Reserved(Ok(_)) | Outcome::Prepared(Ok(_)) | Outcome::Embedded(_), stage) => {
                 drop(stage);
                 unreachable!("a stage has one task, and ends with it")
             }
@@ -125,17 +130,21 @@ impl Worker {
             let Some(vectorizer) = batch.first().map(|(_, flight)| Arc::clone(&flight.vectorizer)) else {
                 continue;
             };
-            match step {
-                Step::Read => self.read(&vectorizer, batch),
-                Step::Compare => self.compare(&vectorizer, batch),
+            let traces = batch
+                .iter()
+                .map(|(number, flight)| Trace::of(*number, flight))
+                .collect();
+            self.guarded(traces, |worker| match step {
+                Step::Read => worker.read(&vectorizer, batch),
+                Step::Compare => worker.compare(&vectorizer, batch),
                 Step::Stash => batch
                     .into_iter()
-                    .for_each(|(number, flight)| self.stash(number, flight)),
-                Step::Write | Step::Finish => self.write(&vectorizer, batch),
+                    .for_each(|(number, flight)| worker.stash(number, flight)),
+                Step::Write | Step::Finish => worker.write(&vectorizer, batch),
                 Step::Settle => batch
                     .into_iter()
-                    .for_each(|(number, flight)| self.settle(number, flight)),
-            }
+                    .for_each(|(number, flight)| worker.settle(number, flight)),
+            });
             self.last_busy = Instant::now();
         }
         !long.is_empty()
@@ -240,35 +249,30 @@ impl Worker {
         // Each of them, and the request that it is in.
         let of_texts = draft.length_of(&wanted).saturating_mul(2) as u64;
         let (texts, chosen, can_wait) = (Arc::clone(&draft.texts), wanted.clone(), item.can_wait);
-        let task = self.bridge.spawn(async move {
-            let vectors = match embedder {
-                Ok(embedder) => {
-                    let size = of_vectors.saturating_add(of_texts);
-                    let mut reservation = if can_wait {
-                        memory.reserve_behind(size).await
-                    } else {
-                        memory.reserve(size).await
-                    };
-                    let texts = chosen.into_iter().map(|index| texts.get(index).into_owned()).collect();
-                    let embedded = embedder.embed_document(texts, can_wait).await;
-                    reservation.shrink(of_vectors);
-                    match embedded {
-                        Ok(embedded) => Ok((embedded, reservation)),
-                        Err(incomplete) => Err(Unembedded::new(incomplete, reservation)),
-                    }
-                }
-                Err(failure) => Err(failure.into()),
+        let embed = async move {
+            let embedder = embedder.map_err(Unembedded::from)?;
+            let size = of_vectors.saturating_add(of_texts);
+            let mut reservation = if can_wait {
+                memory.reserve_behind(size).await
+            } else {
+                memory.reserve(size).await
             };
+            let texts = chosen.into_iter().map(|index| texts.get(index).into_owned()).collect();
+            let embedded = embedder.embed_document(texts, can_wait).await;
+            reservation.shrink(of_vectors);
+            match embedded {
+                Ok(embedded) => Ok((embedded, reservation)),
+                Err(incomplete) => Err(Unembedded::new(incomplete, reservation)),
+            }
+        };
+        let task = self.bridge.spawn(async move {
+            let vectors = panics::guarded(pipeline::Step::Embedding, embed).await;
             Event {
                 flight: number,
                 outcome: Outcome::Embedded(vectors),
             }
         });
-        Stage::Embedding {
-            draft,
-            wanted,
-            _task: task,
-        }
+        Stage::Embedding { draft, wanted, task }
     }
 
     /// Puts vectors of a large document aside and goes on with the next.

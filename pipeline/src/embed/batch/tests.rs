@@ -40,7 +40,7 @@ fn batcher_that_may(provider: &Provider, most: usize, allowance: Allowance) -> B
     };
     let client = Client::new(&config, &settings, false).unwrap();
     let gate = settings.gates.of("server", None, allowance, most);
-    let mut batcher = Batcher::new(client, gate);
+    let mut batcher = Batcher::new(Arc::new(client), gate);
     take(&mut batcher, 2);
     batcher
 }
