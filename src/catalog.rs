@@ -337,6 +337,22 @@ fn read(row: &statement::Row, any: bool) -> Result<Option<Vectorizer>, String> {
     }))
 }
 
+/// The columns that a template names as a JSON object of Postgres' own texts: what clients get, of which Python makes its
+/// values. Not by casts: that of `character` to text loses blanks, and JSON the order of keys. (A row of NULLs is no NULL.)
+fn row(template_columns: &BTreeMap<String, String>) -> String {
+    let names: Vec<String> = template_columns.keys().map(|name| statement::literal(name)).collect();
+    let texts = template_columns.keys().map(|name| {
+        let value = format!("s.{}", identifier(name));
+        format!("CASE WHEN {value} IS DISTINCT FROM NULL THEN format('%s', {value}) END")
+    });
+    let texts: Vec<String> = texts.collect();
+    format!(
+        "jsonb_object(ARRAY[{}]::text[], ARRAY[{}]::text[])",
+        names.join(", "),
+        texts.join(", ")
+    )
+}
+
 /// The tables of a vectorizer, quoted and with their schemas.
 struct Names {
     source: String,
@@ -357,16 +373,7 @@ impl Statements {
     ) -> Statements {
         let item = ("q", In::Queue);
         let object = |pairs: &str| format!("jsonb_build_object({pairs})");
-        // A numeric of any length survives as text; serde_json would squeeze it into a double.
-        let columns = template_columns.iter().map(|(name, kind)| {
-            let value = format!("s.{}", identifier(name));
-            let value = if kind.starts_with("numeric") {
-                format!("{value}::text")
-            } else {
-                value
-            };
-            format!("{}, to_jsonb({value})", statement::literal(name))
-        });
+        let row = row(template_columns);
         let destination = &config.destination;
         let embedding = match destination {
             Destination::Table { .. } => String::new(),
@@ -414,7 +421,7 @@ impl Statements {
             ("target_pk", &key.list("", In::Target)),
             ("queue_pk", &key.list("q.", In::Queue)),
             ("primary_key", &object(&key.labelled(item))),
-            ("row", &object(&columns.collect::<Vec<_>>().join(", "))),
+            ("row", &row),
             ("document_text", &text),
             ("document_bytes", &raw),
             ("document_size", &document_size),

@@ -5,7 +5,7 @@ mod python;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
 
-pub use python::python_text;
+pub use python::{python_growth, python_text};
 
 use crate::error::{Class, Failure, Step};
 

@@ -19,8 +19,17 @@ SELECT v.id,
        v.config,
        v.disabled,
        v.source_pk,
-       (SELECT jsonb_object_agg(a.attname, format_type(a.atttypid, a.atttypmod))
-        FROM pg_attribute a
+       -- Of a domain the type below it: that is what clients are told, and what Python makes something of.
+       (SELECT jsonb_object_agg(a.attname, format_type(
+            CASE WHEN t.typtype <> 'd' THEN t.oid ELSE (
+                WITH RECURSIVE base AS (
+                    SELECT t.typbasetype AS oid
+                    UNION ALL
+                    SELECT d.typbasetype FROM base b JOIN pg_type d ON d.oid = b.oid WHERE d.typtype = 'd'
+                )
+                SELECT b.oid FROM base b JOIN pg_type d ON d.oid = b.oid WHERE d.typtype <> 'd'
+            ) END, NULL))
+        FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
         WHERE a.attrelid = v.source AND a.attnum > 0 AND NOT a.attisdropped) AS columns,
        -- Also by way of domains.
        (WITH RECURSIVE held AS (

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use ai_pipeline::config::Loading;
+use ai_pipeline::format::python_growth;
 use ai_pipeline::load::EXPECTED_BYTES;
 
 use crate::statement::identifier;
@@ -38,13 +39,15 @@ pub fn of_row(
 /// only the text itself says how long it is, and is made for that, one row at a time: a few bytes of `numeric` may have a
 /// hundred thousand digits, and a value that is compressed a hundred times its bytes.
 fn of_column(value: &str, kind: &str) -> Option<String> {
-    let (name, _) = kind.split_once('(').unwrap_or((kind, ""));
-    match name {
-        _ if kind.ends_with("[]") => Some(format!("coalesce(octet_length({value}::text), 0)")),
+    match kind {
         "boolean" | "smallint" | "integer" | "bigint" | "real" | "double precision" | "date" | "uuid" => None,
         "text" | "character varying" | "character" => Some(format!("coalesce(octet_length({value}), 0)")),
         // As Python shows it: b'\x00'.
         "bytea" => Some(format!("coalesce(4 * octet_length({value})::bigint, 0)")),
-        _ => Some(format!("coalesce(octet_length({value}::text), 0)")),
+        // What Python shows of it may be longer.
+        _ => Some(format!(
+            "coalesce({}::bigint * octet_length(format('%s', {value})), 0)",
+            python_growth(kind)
+        )),
     }
 }

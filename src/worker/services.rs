@@ -661,8 +661,8 @@ fn length(columns: &Value) -> usize {
 /// The columns that the template names, as Python shows them.
 fn row(vectorizer: &Vectorizer, columns: &Value) -> BTreeMap<String, String> {
     let columns = vectorizer.template_columns.iter().map(|(name, kind)| {
-        let value = columns.get(name).unwrap_or(&Value::Null);
-        (name.clone(), python_text(value, kind))
+        let text = columns.get(name).and_then(Value::as_str);
+        (name.clone(), python_text(text, kind).into_owned())
     });
     columns.collect()
 }
