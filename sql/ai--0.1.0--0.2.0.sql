@@ -875,7 +875,13 @@ CREATE FUNCTION ai._count_queue(vectorizer_id int4, exact bool) RETURNS int8
 LANGUAGE c STABLE STRICT PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'count_queue_wrapper';
 COMMENT ON FUNCTION ai._count_queue(int4, bool) IS
-    'The work of ai.vectorizer_queue_pending: reads the queue as its owner, so that nothing of the owner runs as the caller.';
+    'The work of ai.vectorizer_queue_pending: reads the queue so that nothing of its owner runs.';
+
+CREATE FUNCTION ai._pending_items(vectorizer_id int4) RETURNS int8
+LANGUAGE c STABLE STRICT PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'pending_items_wrapper';
+COMMENT ON FUNCTION ai._pending_items(int4) IS
+    'Documents that wait or are worked on, for ai.vectorizer_status; NULL where the queue is not the caller''s to read, is locked, or is not as it was made.';
 
 CREATE OR REPLACE FUNCTION ai.vectorizer_queue_pending(vectorizer_id int4, exact_count bool DEFAULT false) RETURNS int8
 LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp AS $$
@@ -947,10 +953,7 @@ SELECT v.id,
        CASE WHEN t.oid IS NOT NULL THEN pg_catalog.format('%I.%I', tn.nspname, t.relname) END AS target_table,
        CASE WHEN w.oid IS NOT NULL THEN pg_catalog.format('%I.%I', wn.nspname, w.relname) END AS view,
        coalesce(v.config #>> '{destination,embedding_column}', 'embedding') AS embedding_column,
-       CASE
-           WHEN pg_catalog.has_table_privilege(v.queue, 'SELECT') AND pg_catalog.has_schema_privilege(qn.oid, 'USAGE')
-               THEN ai.vectorizer_queue_pending(v.id)
-       END AS pending_items,
+       ai._pending_items(v.id) AS pending_items,
        v.disabled
 FROM ai._seen_vectorizer v
 LEFT JOIN pg_catalog.pg_class s ON s.oid = v.source

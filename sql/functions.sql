@@ -164,7 +164,7 @@ CREATE FUNCTION ai._count_queue(vectorizer_id int4, exact bool) RETURNS int8
 LANGUAGE c STABLE STRICT PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'count_queue_wrapper';
 COMMENT ON FUNCTION ai._count_queue(int4, bool) IS
-    'The work of ai.vectorizer_queue_pending: reads the queue as its owner, so that nothing of the owner runs as the caller.';
+    'The work of ai.vectorizer_queue_pending: reads the queue so that nothing of its owner runs.';
 
 -- For those who read a queue that nobody works on.
 CREATE FUNCTION ai._take_in(vectorizer_id int4) RETURNS void
@@ -172,6 +172,12 @@ LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'take_in_wrapper';
 COMMENT ON FUNCTION ai._take_in(int4) IS
     'Puts what waits in the intake of a vectorizer into its queue, as the worker does before it takes documents. For its owner.';
+
+CREATE FUNCTION ai._pending_items(vectorizer_id int4) RETURNS int8
+LANGUAGE c STABLE STRICT PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'pending_items_wrapper';
+COMMENT ON FUNCTION ai._pending_items(int4) IS
+    'Documents that wait or are worked on, for ai.vectorizer_status; NULL where the queue is not the caller''s to read, is locked, or is not as it was made.';
 
 -- Who may read the queue may count it, as with pgai.
 CREATE FUNCTION ai.vectorizer_queue_pending(vectorizer_id int4, exact_count bool DEFAULT false) RETURNS int8

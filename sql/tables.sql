@@ -19,7 +19,7 @@ DO $$
 DECLARE
     intruder text;
 BEGIN
-    -- Not ALTER SCHEMA … OWNER: until that is committed, the owner of now can still make things there.
+    -- Not ALTER SCHEMA ... OWNER: until that is committed, the owner of now can still make things there.
     SELECT pg_catalog.quote_ident(r.rolname) INTO intruder
     FROM pg_catalog.pg_namespace n JOIN pg_catalog.pg_roles r ON r.oid OPERATOR(pg_catalog.=) n.nspowner
     WHERE n.nspname OPERATOR(pg_catalog.=) 'ai'::pg_catalog.name AND NOT r.rolsuper;

@@ -28,10 +28,7 @@ SELECT v.id,
        CASE WHEN t.oid IS NOT NULL THEN pg_catalog.format('%I.%I', tn.nspname, t.relname) END AS target_table,
        CASE WHEN w.oid IS NOT NULL THEN pg_catalog.format('%I.%I', wn.nspname, w.relname) END AS view,
        coalesce(v.config #>> '{destination,embedding_column}', 'embedding') AS embedding_column,
-       CASE
-           WHEN pg_catalog.has_table_privilege(v.queue, 'SELECT') AND pg_catalog.has_schema_privilege(qn.oid, 'USAGE')
-               THEN ai.vectorizer_queue_pending(v.id)
-       END AS pending_items,
+       ai._pending_items(v.id) AS pending_items,
        v.disabled
 FROM ai._seen_vectorizer v
 LEFT JOIN pg_catalog.pg_class s ON s.oid = v.source

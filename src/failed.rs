@@ -1,21 +1,24 @@
 //! What was given up, listed and tried again: `ai.vectorizer_failed` and `ai.retry_vectorizer`.
 
+use std::collections::HashSet;
+
 use pgrx::JsonB;
-use pgrx::datum::TimestampWithTimeZone;
+use pgrx::datum::{DatumWithOid, TimestampWithTimeZone};
 use pgrx::iter::TableIterator;
-use pgrx::pg_sys::Oid;
+use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 use serde_json::Value;
 
 use crate::error::raise;
 use crate::key::{In, PrimaryKey};
-use crate::statement::{self, Cursor, Row, fill};
+use crate::scan::{self, Closed, Hasher, Patience, Table};
+use crate::statement::{self, fill};
 use crate::transaction::{acting_as_extension, restricted_to};
 use crate::vectorizer::{missing, must_own};
 use crate::worker::shared_memory;
 
-/// Rows that are in memory at a time.
-const ROWS: usize = 1000;
+/// Pages of a failed queue whose rows are in memory at a time.
+const PAGES: u32 = 16;
 /// What `ai.vectorizer_errors` and the failed queues call the classes of failures.
 const CLASSES: [&str; 5] = ["transient", "throttled", "configuration", "permanent", "unknown"];
 
@@ -44,6 +47,9 @@ struct Queues {
     /// The caller may read the source, and so its keys.
     may_read: bool,
     intake: String,
+    queue_oid: Oid,
+    failed_oid: Oid,
+    intake_oid: Oid,
 }
 
 impl Queues {
@@ -58,6 +64,9 @@ impl Queues {
             failed: row.must(6),
             may_read: row.must(7),
             intake: row.must(8),
+            queue_oid: row.must(9),
+            failed_oid: row.must(10),
+            intake_oid: row.must(11),
         })
     }
 
@@ -77,7 +86,6 @@ impl Queues {
             ("pk", &key.list("", In::Queue)),
             ("each_failed_pk", &key.list("f.", In::Queue)),
             ("primary_key", &object(key.labelled(item))),
-            ("failed_key", &object(key.labelled(failed))),
             ("failed_is_item", &key.same(failed, item)),
             ("key_is_item", &key.same(named, item)),
             ("key_is_failed", &key.same(named, failed)),
@@ -89,23 +97,108 @@ impl Queues {
 
 #[pg_extern(sql = false)]
 fn failed_documents() -> FailedDocuments {
-    let documents = Queues::visible().into_iter().filter_map(|queues| {
-        let key = queues.key()?;
-        let sql = queues.fill(include_str!("../sql/query/failed_documents.sql"), &key);
-        let mut cursor = Some(restricted_to(queues.owner, || Cursor::open(&sql)));
-        let bits = std::iter::from_fn(move || {
-            let open = cursor.take()?;
-            let rows = restricted_to(queues.owner, || open.fetch(ROWS, |row| document(&queues, row)));
-            if rows.is_empty() {
-                open.close();
-                return None;
-            }
-            cursor = Some(open);
-            Some(rows)
+    let documents = Queues::visible().into_iter().flat_map(|queues| {
+        // Postgres' own are converted as ever. What an owner wrote may run for the owner.
+        // SAFETY: a look at the role of the session.
+        let is_own = unsafe { pg_sys::GetUserId() } == queues.owner;
+        let looked = Failed::open(&queues).and_then(|failed| {
+            let hasher = Hasher::new();
+            let queued = scan::shared(&failed.table, &[&failed.queue, &failed.intake], &failed.names, &hasher)?;
+            Ok((hasher, queued, failed.table.pages()))
         });
-        Some(bits.flatten())
+        let (pages, known) = looked.map_or((0, None), |(hasher, queued, pages)| (pages, Some((hasher, queued))));
+        let known = known.unwrap_or_else(|| (Hasher::new(), HashSet::new()));
+        (0..pages).step_by(PAGES as usize).flat_map(move |first| {
+            let failed = Failed::open(&queues);
+            let rows =
+                failed.and_then(|failed| failed.rows(&queues, (first, PAGES.min(pages - first)), &known, is_own));
+            rows.unwrap_or_default()
+        })
     });
-    TableIterator::new(documents.flatten())
+    TableIterator::new(documents)
+}
+
+/// The tables of a vectorizer as they are stored. They are opened again for each part of them: whoever takes the rows may stop.
+struct Failed {
+    table: Table,
+    queue: Table,
+    intake: Table,
+    /// Of the columns of the key, in these tables and in the source.
+    names: Vec<String>,
+    labels: Vec<String>,
+}
+
+impl Failed {
+    fn open(queues: &Queues) -> Result<Failed, Closed> {
+        let key = queues.key().ok_or(Closed::Changed)?;
+        let open = |oid: Oid| Table::open(oid, Patience::Little);
+        Ok(Failed {
+            table: open(queues.failed_oid)?,
+            queue: open(queues.queue_oid)?,
+            intake: open(queues.intake_oid)?,
+            names: key.names(In::Queue),
+            labels: key.names(In::Source),
+        })
+    }
+
+    fn rows(
+        &self,
+        queues: &Queues,
+        pages: (u32, u32),
+        (hasher, queued): &(Hasher, HashSet<u64>),
+        is_own: bool,
+    ) -> Result<Vec<FailedDocument>, Closed> {
+        let table = &self.table;
+        let key = scan::key(table, &self.names)?;
+        let text = |name: &str| table.column_of(name, pg_sys::TEXTOID);
+        let (step, class, reason) = (text("failure_step")?, text("failure_class")?, text("reason")?);
+        let attempts = table.column_of("attempts", pg_sys::INT4OID)?;
+        let created_at = table.column_of("created_at", pg_sys::TIMESTAMPTZOID)?;
+        let mut rows = Vec::new();
+        table.each(Some(pages), |row| {
+            let columns = self.labels.iter().zip(&key);
+            let primary_key = queues.may_read.then(|| {
+                let pairs = columns
+                    .map(|(label, column)| format!("{}: {}", Value::from(label.as_str()), json(row, *column, is_own)));
+                format!("{{{}}}", pairs.collect::<Vec<_>>().join(", "))
+            });
+            let created = row.get::<TimestampWithTimeZone>(created_at);
+            rows.extend(created.map(|created| {
+                (
+                    queues.id,
+                    primary_key,
+                    row.text(step).unwrap_or_default(),
+                    row.text(class).unwrap_or_default(),
+                    row.text(reason).unwrap_or_default(),
+                    row.get(attempts).unwrap_or_default(),
+                    created,
+                    queued.contains(&hasher.key(row, &key)),
+                )
+            }));
+            scan::enough(false)
+        });
+        Ok(rows)
+    }
+}
+
+/// A value of a key in JSON. Types of owners have casts to JSON that they wrote: for others such a value is what the output
+/// function of its type says.
+fn json(row: &scan::Row, column: scan::Column, is_own: bool) -> String {
+    // SAFETY: a look at the catalogue.
+    let base = unsafe { pg_sys::getBaseType(column.kind) };
+    let kind = if is_own { column.kind } else { base };
+    let Some(value) = row.raw(column) else {
+        return "null".to_owned();
+    };
+    if !is_own && base.to_u32() >= pg_sys::FirstNormalObjectId {
+        return Value::from(row.words(column).unwrap_or_default()).to_string();
+    }
+    let sql = "SELECT to_jsonb($1)::text";
+    // SAFETY: a value of this type, which outlives the statement.
+    let argument = unsafe { DatumWithOid::new(value, kind) };
+    statement::look_up(sql, &[argument], |row| row.get::<String>(1))
+        .flatten()
+        .unwrap_or_else(|| "null".to_owned())
 }
 
 type FailedDocument = (
@@ -118,19 +211,6 @@ type FailedDocument = (
     TimestampWithTimeZone,
     bool,
 );
-
-fn document(queues: &Queues, row: &Row) -> FailedDocument {
-    (
-        queues.id,
-        queues.may_read.then(|| row.must(1)),
-        row.must(2),
-        row.must(3),
-        row.must(4),
-        row.must(5),
-        row.must(6),
-        row.must(7),
-    )
-}
 
 #[pg_extern(sql = false)]
 fn retry_vectorizer(vectorizer_id: Option<i32>, primary_key: Option<String>, class: Option<String>) -> i64 {

@@ -22,6 +22,7 @@ mod latch;
 mod panics;
 mod places;
 mod queue;
+mod scan;
 mod schema;
 mod server;
 mod settings;

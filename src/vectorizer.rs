@@ -19,7 +19,6 @@ mod schedule;
 pub mod triggers;
 pub mod validate;
 
-pub use altered::is_of_now;
 pub use drop::missing;
 pub use schedule::{must_own, raise_held};
 

@@ -1,33 +1,36 @@
 //! What waits in a queue, for the views and for `ai.vectorizer_queue_pending`.
 //!
-//! A queue belongs to the owner of its source, who may have put policies on it. They must not run as whoever looks at a
-//! view, so the queue is read as its owner.
+//! A queue belongs to the owner of its source, who may have put policies and more on it. Nothing of it may run for those who look
+//! at a view: see [`scan`].
 
 use pgrx::JsonB;
-use pgrx::pg_sys::Oid;
+use pgrx::datum::TimestampWithTimeZone;
+use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 
 use crate::error::raise;
 use crate::key::{In, PrimaryKey};
-use crate::statement::{self, fill};
+use crate::scan::{Closed, Patience, Table};
 use crate::transaction::{acting_as_extension, restricted_to};
-use crate::vectorizer::{is_of_now, must_own};
-use crate::{catalog, intake, queue};
+use crate::vectorizer::must_own;
+use crate::{catalog, intake, queue, scan, statement};
 
 /// Counting stops here, unless the exact number is asked for.
 const CAP: i64 = 10_000;
 
+/// The columns that say whether a document waits.
+const LEASE: &str = "lease";
+const RETRY_AFTER: &str = "loading_retry_after";
+const ATTEMPTS: &str = "attempts";
+
 struct Queue {
-    /// Quoted, with its schema.
-    qualified: String,
+    oid: Oid,
     name: String,
-    owner: Oid,
     allowed: bool,
-    sound: bool,
+    /// `None`: none was made yet, or it is gone.
+    intake: Option<Oid>,
     source: Oid,
     source_pk: JsonB,
-    /// `None` when it is none that can be read; its owner made something else of it.
-    intake: Option<String>,
 }
 
 impl Queue {
@@ -35,32 +38,29 @@ impl Queue {
     fn of(vectorizer_id: i32) -> Option<Queue> {
         let sql = include_str!("../sql/query/readable_queue.sql");
         statement::look_up(sql, &[vectorizer_id.into()], |row| Queue {
-            qualified: row.must(1),
+            oid: row.must(1),
             name: row.must(2),
-            owner: row.must(3),
-            allowed: row.must(4),
-            sound: row.must(5),
-            source: row.must(6),
-            source_pk: row.must(7),
-            intake: row.get(8),
+            allowed: row.must(3),
+            intake: row.get(4),
+            source: row.must(5),
+            source_pk: row.must(6),
         })
     }
 
-    /// A statement about queue and intake; `None` when their keys cannot be told.
-    fn fill(&self, sql: &str) -> Option<String> {
-        let key = PrimaryKey::current(self.source, &self.source_pk.0)?;
-        let intake = ("i", In::Queue);
-        let values = [
-            ("queue", self.qualified.as_str()),
-            ("intake", self.intake.as_deref()?),
-            ("intake_pk", &key.list("i.", In::Queue)),
-            ("intake_is_item", &key.same(intake, ("q", In::Queue))),
-        ];
-        Some(fill(sql, &values))
+    /// Queue and intake, and what their keys are called.
+    fn open(&self, patience: Patience) -> Result<(Table, Table, Vec<String>), Closed> {
+        let key = PrimaryKey::current(self.source, &self.source_pk.0).ok_or(Closed::Changed)?;
+        let intake = self.intake.ok_or(Closed::Changed)?;
+        let (queue, intake) = (Table::open(self.oid, patience)?, Table::open(intake, patience)?);
+        let names = key.names(In::Queue);
+        for table in [&queue, &intake] {
+            scan::key(table, &names)?;
+        }
+        Ok((queue, intake, names))
     }
 }
 
-/// Documents in the queue, for who may read it; nothing when its owner made something else of it. Above the cap the
+/// Documents in the queue, for those who may read it; nothing when its owner made something else of it. Above the cap the
 /// greatest number stands for them.
 #[pg_extern(sql = false)]
 fn count_queue(vectorizer_id: i32, exact: bool) -> Option<i64> {
@@ -72,18 +72,25 @@ fn count_queue(vectorizer_id: i32, exact: bool) -> Option<i64> {
             None,
         );
     }
-    if !queue.sound {
-        return None;
-    }
-    let sql = queue.fill(include_str!("../sql/query/count_pending.sql"))?;
-    // Also what the caller himself has just written.
+    count(&queue, exact, Patience::Unlimited)
+}
+
+/// The same for a view, which shows others, too: nothing when the caller may not read the queue, or another transaction has
+/// locked it.
+#[pg_extern(sql = false)]
+fn pending_items(vectorizer_id: i32) -> Option<i64> {
+    let queue = Queue::of(vectorizer_id).filter(|queue| queue.allowed)?;
+    count(&queue, false, Patience::Little)
+}
+
+fn count(queue: &Queue, exact: bool, patience: Patience) -> Option<i64> {
+    // Also what the caller has just written.
     intake::append_so_far();
     // One more than the cap is enough to know that it is passed.
     let most = if exact { i64::MAX } else { CAP + 1 };
-    let count = restricted_to(queue.owner, || {
-        statement::look_up(&sql, &[most.into()], |row| row.must::<i64>(1))
-    });
-    count.map(|count| if !exact && count > CAP { i64::MAX } else { count })
+    let (queue, intake, key) = queue.open(patience).ok()?;
+    let count = scan::count(&queue, &intake, &key, most).ok()?;
+    Some(if !exact && count > CAP { i64::MAX } else { count })
 }
 
 /// Puts what waits in the intake of a vectorizer into its queue, as its worker does. Only for its owner.
@@ -96,12 +103,57 @@ fn take_in(vectorizer_id: i32) {
     }
 }
 
-/// Until when all documents of a queue wait; nothing when there is one that does not, or the caller may not look.
+/// Until when all documents of a queue wait, or why it cannot be told; nothing when there is one that does not wait, or the
+/// caller may not look.
 #[pg_extern(sql = false)]
 fn waiting(vectorizer_id: i32) -> Option<String> {
-    let queue = Queue::of(vectorizer_id).filter(|queue| queue.allowed && queue.sound)?;
-    let sql = queue.fill(include_str!("../sql/query/waiting.sql"))?;
-    restricted_to(queue.owner, || statement::look_up(&sql, &[], |row| row.must(1)))
+    let queue = Queue::of(vectorizer_id).filter(|queue| queue.allowed)?;
+    match next(&queue) {
+        Ok(next) => next.map(|(after, attempts)| {
+            let why = if attempts == 0 {
+                "it was throttled"
+            } else {
+                "see ai.vectorizer_errors"
+            };
+            format!("all documents wait, the next one until {}: {why}", in_words(after))
+        }),
+        Err(Closed::Locked) => Some("its queue is locked by another transaction".to_owned()),
+        Err(Closed::Changed) => Some("its queue is not as it was made: its owner has altered it".to_owned()),
+    }
+}
+
+/// When the next document is due, and how often it was tried; nothing when one is, or none is there.
+fn next(queue: &Queue) -> Result<Option<(i64, i32)>, Closed> {
+    let (queue, intake, _) = queue.open(Patience::Little)?;
+    let lease = queue.column_of(LEASE, pg_sys::INT8OID)?;
+    let retry_after = queue.column_of(RETRY_AFTER, pg_sys::TIMESTAMPTZOID)?;
+    let attempts = queue.column_of(ATTEMPTS, pg_sys::INT4OID)?;
+    if scan::has_rows(&intake) {
+        return Ok(None);
+    }
+    // SAFETY: a look at the clock of the transaction.
+    let now = unsafe { pg_sys::GetCurrentTransactionStartTimestamp() };
+    let mut next: Option<(i64, i32)> = None;
+    let mut is_due = false;
+    queue.each(None, |row| {
+        let after = row.get::<i64>(retry_after);
+        is_due = row.get::<i64>(lease).is_some() || after.is_none_or(|after| after <= now);
+        if let Some(after) = after.filter(|after| next.is_none_or(|(known, _)| *after < known)) {
+            next = Some((after, row.get(attempts).unwrap_or_default()));
+        }
+        scan::enough(is_due)
+    });
+    Ok(next.filter(|_| !is_due))
+}
+
+/// A time, in Postgres' microseconds, as the session writes it.
+fn in_words(time: i64) -> String {
+    let words = |time: TimestampWithTimeZone| {
+        let sql = "SELECT date_trunc('second', $1)::text";
+        statement::look_up(sql, &[time.into()], |row| row.must::<String>(1))
+    };
+    let time = TimestampWithTimeZone::try_from(time).ok();
+    time.and_then(words).unwrap_or_else(|| "infinity".to_owned())
 }
 
 /// Whether what a vectorizer has to do was written, or its tables locked, by the transaction that asks.
@@ -111,13 +163,23 @@ fn waits_for_commit(vectorizer_id: i32) -> bool {
     if statement::look_up(sql, &[vectorizer_id.into()], |row| row.must(1)) == Some(true) {
         return true;
     }
-    let Some(queue) = Queue::of(vectorizer_id).filter(|queue| queue.allowed && queue.sound) else {
-        return false;
-    };
-    let Some(sql) = queue.fill(include_str!("../sql/query/uncommitted.sql")) else {
-        return false;
-    };
     intake::append_so_far();
-    let writers = restricted_to(queue.owner, || statement::rows(&sql, &[], |row| row.must::<i64>(1)));
-    writers.into_iter().any(is_of_now)
+    // SAFETY: a look at the state of this process.
+    if unsafe { pg_sys::GetTopTransactionIdIfAny() } == pg_sys::InvalidTransactionId {
+        return false;
+    }
+    let Some(queue) = Queue::of(vectorizer_id).filter(|queue| queue.allowed) else {
+        return false;
+    };
+    let Ok((queue, intake, _)) = queue.open(Patience::Unlimited) else {
+        return false;
+    };
+    [queue, intake].iter().any(|table| {
+        let mut is_mine = false;
+        table.each(None, |row| {
+            is_mine = row.is_of_now();
+            scan::enough(is_mine)
+        });
+        is_mine
+    })
 }

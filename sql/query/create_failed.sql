@@ -7,3 +7,4 @@ CREATE {unlogged}TABLE {failed} (
     attempts int4 NOT NULL DEFAULT 0,
     PRIMARY KEY ({pk})
 )
+USING heap

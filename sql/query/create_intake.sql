@@ -4,4 +4,5 @@
 CREATE {unlogged}TABLE {intake} (
     {pk_definitions}
 )
+USING heap
 WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000)

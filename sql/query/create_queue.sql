@@ -15,6 +15,7 @@ CREATE {unlogged}TABLE {queue} (
     lease_expires_at timestamptz,
     PRIMARY KEY ({pk})
 )
+USING heap
 -- Half of a page is left to the versions that claims make of its rows, so that they touch no index. Vacuum comes by the
 -- number of the dead, not by their share: a queue is read from its beginning, where they are.
 WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 2000)

@@ -7,7 +7,8 @@ SELECT v.id, s.relowner, v.source::oid, v.source_pk,
        -- Keys are data of the table, and may be signed addresses.
        has_table_privilege(v.source::oid, 'SELECT'),
        (SELECT format('%I.%I', n.nspname, c.relname)
-        FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = v.intake) AS intake_name
+        FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = v.intake) AS intake_name,
+       v.queue::oid, v.queue_failed::oid, v.intake::oid
 FROM ai._seen_vectorizer v
 JOIN pg_class s ON s.oid = v.source
 WHERE (pg_has_role(s.relowner, 'USAGE') OR has_table_privilege('ai._vectorizer', 'SELECT'))

@@ -10,7 +10,7 @@ use crate::error::raise;
 use crate::statement;
 
 /// Whether a row was written by the transaction that is running.
-pub fn is_of_now(transaction: i64) -> bool {
+fn is_of_now(transaction: i64) -> bool {
     let transaction = u32::try_from(transaction).unwrap_or_default();
     // SAFETY: a look at the state of this process.
     unsafe { pg_sys::TransactionIdIsCurrentTransactionId(transaction.into()) }
