@@ -45,10 +45,11 @@ CONTEXTS = {
 # What the functions raise: name in the sources, SQLSTATE, what it says.
 CODES = {
     "WARNING": ("01000", "A warning: a dump was restored without its catalogue, and rows that are written are not embedded."),
-    "INVALID_PARAMETER_VALUE": ("22023", "An argument or a configuration makes no sense."),
+    "INVALID_PARAMETER_VALUE": ("22023", "An argument or a configuration makes no sense, by a check that pgai does not have."),
+    "RAISE_EXCEPTION": ("P0001", "An argument or a configuration makes no sense, by a check of pgai."),
     "INVALID_NAME": ("42602", "A column that a template uses was renamed to what a template cannot name."),
     "CHECK_VIOLATION": ("23514", "The name of a vectorizer has letters that names of vectorizers do not have."),
-    "INSUFFICIENT_PRIVILEGE": ("42501", "Somebody else's table, or a choice that is for superusers."),
+    "INSUFFICIENT_PRIVILEGE": ("42501", "The table of another role, or a choice that is for superusers."),
     "UNDEFINED_OBJECT": ("42704", "There is no such vectorizer, role or type."),
     "UNDEFINED_TABLE": ("42P01", "A table that the vectorizer needs is gone."),
     "WRONG_OBJECT_TYPE": ("42809", "A foreign server is of another wrapper or type than is needed."),
@@ -60,7 +61,7 @@ CODES = {
     "DATATYPE_MISMATCH": ("42804", "A column that is there already does not fit the vectors."),
     "FEATURE_NOT_SUPPORTED": ("0A000", "A kind of table, or a situation, that vectorizers cannot work with."),
     "OBJECT_NOT_IN_PREREQUISITE_STATE": (
-        "55000", "A provider refuses the key or the model; the intake of a vectorizer was altered by a transaction that has written to its source; as a warning: the library is not in `shared_preload_libraries`."),
+        "55000", "A provider refuses the key or the model; a view of the extension was written to; the intake of a vectorizer was altered by a transaction that has written to its source; as a warning: the library is not in `shared_preload_libraries`."),
     "NULL_VALUE_NOT_ALLOWED": ("22004", "An argument that is needed is NULL."),
     "PROGRAM_LIMIT_EXCEEDED": ("54000", "A vector is longer than pgvector allows."),
     "CONNECTION_EXCEPTION": ("08000", "A provider cannot be reached, or is out of order. Try again."),

@@ -111,7 +111,7 @@ CREATE FUNCTION ai.embedding_voyageai(
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF input_type NOT IN ('query', 'document') THEN
-        RAISE EXCEPTION 'invalid input_type for voyage ai "%"', input_type USING ERRCODE = 'invalid_parameter_value';
+        RAISE EXCEPTION 'invalid input_type for voyage ai "%"', input_type;
     END IF;
     RETURN jsonb_strip_nulls(jsonb_build_object(
         'implementation', 'voyageai', 'config_type', 'embedding', 'model', model, 'dimensions', dimensions,

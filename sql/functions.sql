@@ -190,7 +190,7 @@ BEGIN
         RAISE EXCEPTION 'vectorizer % does not exist', vectorizer_id USING ERRCODE = 'undefined_object';
     END IF;
     IF queue IS NULL THEN
-        RAISE EXCEPTION 'vectorizer has no queue table' USING ERRCODE = 'undefined_table';
+        RAISE EXCEPTION 'vectorizer has no queue table';
     END IF;
     RETURN ai._count_queue(vectorizer_id, coalesce(exact_count, false));
 END

@@ -16,7 +16,13 @@ pub fn raise(code: PgSqlErrorCode, message: impl Into<String>, hint: Option<&str
     unreachable!("an ERROR does not return")
 }
 
-/// Raises the ERROR of an argument that makes no sense.
+/// Raises the ERROR of a check that pgai makes, too, in its words: with its code as well, which is that of PL/pgSQL's RAISE
+/// EXCEPTION. Programs that were written for pgai catch it.
+pub fn exception(message: impl Into<String>) -> ! {
+    raise(PgSqlErrorCode::ERRCODE_RAISE_EXCEPTION, message, None)
+}
+
+/// Raises the ERROR of an argument that makes no sense, where pgai has no such check.
 pub fn invalid(message: impl Into<String>) -> ! {
     raise(PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE, message, None)
 }

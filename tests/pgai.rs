@@ -133,7 +133,66 @@ fn catalogue_and_views_begin_with_the_columns_of_pgai() {
     }
 }
 
-/// The message of a call that is refused; the SQLSTATE too, where pgai chose one.
+/// The texts of pgai that no call here leads to.
+const NOT_HERE: [&str; 12] = [
+    // Its installer.
+    "only the owner of the ai.pgai_lib_migration table can run database migrations",
+    "the pgai library has already been installed/upgraded",
+    // What it says of a row of its catalogue that somebody wrote by hand, and of a schedule without TimescaleDB.
+    "unrecognized index implementation: %s",
+    "ai extension not found but it is needed for timescaledb scheduling.",
+    "timescaledb extension not found",
+    "scheduling implementation not recognized",
+    "config is null",
+    "invalid implementation for destination",
+    // Said of an unknown id, which is an error of its own here.
+    "vectorizer has no queue table",
+    // All four are supported.
+    "unsupported embedding implementation",
+    // What is no object has no dimensions, which is said first.
+    "embedding config is not a jsonb object",
+    // Text to SQL.
+    "user must have access to the catalog first",
+];
+
+/// The texts of pgai's `raise exception`, with a `%` for each value, and what it raises them with.
+fn texts_of_pgai() -> Vec<String> {
+    let path = std::env::var("PGAI_SQL").expect("PGAI_SQL names the SQL of pgai");
+    let sql = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+    let raised = sql.split("raise exception '").skip(1);
+    // A text goes on in the next line, as adjacent strings do.
+    let texts = raised.map(|after| {
+        let (mut text, mut rest) = after.split_once('\'').expect("a text ends");
+        let mut whole = text.to_owned();
+        while let Some(more) = rest.trim_start().strip_prefix('\'') {
+            (text, rest) = more.split_once('\'').expect("a text ends");
+            whole += text;
+        }
+        whole
+    });
+    texts.collect()
+}
+
+/// Whether a message is this text, with something for each `%`, or `…`.
+fn is_text(message: &str, text: &str) -> bool {
+    let parts: Vec<&str> = text.split(['%', '…']).collect();
+    let Some(mut rest) = message.strip_prefix(parts[0]) else {
+        return false;
+    };
+    for (index, part) in parts.iter().enumerate().skip(1) {
+        let is_last = index == parts.len() - 1;
+        let found = if is_last {
+            rest.ends_with(part).then(|| rest.len() - part.len())
+        } else {
+            rest.find(part)
+        };
+        let Some(at) = found else { return false };
+        rest = &rest[at + part.len()..];
+    }
+    rest.is_empty()
+}
+
+/// The message of a call that is refused, and its SQLSTATE.
 fn refusal(database: &Database, sql: &str) -> (String, String) {
     match database.try_rows(&format!("BEGIN; {sql}; ROLLBACK")) {
         Ok(_) => (String::new(), "no error".to_owned()),
@@ -204,6 +263,10 @@ fn calls_that_make_no_sense_are_refused_in_the_same_words() {
         call("doc", &[("parsing", "ai.parsing_docling()")]),
         call("doc", &[("loading", "ai.loading_uri('bytes')")]),
         "SELECT ai.embedding_voyageai('m', 3, 'question')".to_owned(),
+        format!(
+            "CREATE ROLE plain; GRANT USAGE ON SCHEMA ai TO plain; SET ROLE plain; {}",
+            call("doc", &[])
+        ),
     ];
     // Each section: no object, of another kind, without or with an unknown implementation, and what is its own.
     let sections: [(&str, &[&str]); 9] = [
@@ -285,12 +348,14 @@ fn calls_that_make_no_sense_are_refused_in_the_same_words() {
             &[(section, &format!("'{{\"config_type\": \"{section}\"{dimensions}}}'"))],
         ));
     }
+    let mut said = Vec::new();
     let differences: Vec<String> = calls
         .iter()
         .filter_map(|sql| {
             let ((their_code, theirs), (our_code, ours)) = (refusal(&theirs, sql), refusal(&ours, sql));
             assert_ne!(ours, "no error", "{sql}\n    pgai: {theirs}");
-            let same = theirs == ours && (their_code == our_code || their_code == "P0001");
+            let same = theirs == ours && their_code == our_code;
+            said.push(theirs.clone());
             (!same).then(|| format!("{sql}\n    pgai: {their_code} {theirs}\n    here: {our_code} {ours}"))
         })
         .collect();
@@ -301,4 +366,140 @@ fn calls_that_make_no_sense_are_refused_in_the_same_words() {
         calls.len(),
         differences.join("\n")
     );
+    // That is all that pgai raises.
+    let texts = texts_of_pgai();
+    assert!(texts.len() > 50, "{texts:?}");
+    let untried = texts.iter().filter(|text| !NOT_HERE.contains(&text.as_str()));
+    let untried: Vec<&String> = untried
+        .filter(|text| !said.iter().any(|said| is_text(said, text)))
+        .collect();
+    assert!(untried.is_empty(), "{untried:#?}");
+}
+
+/// The checks that pgai does not have, as docs/coming-from-pgai.md lists them: SQLSTATE and text.
+fn checks_of_ours() -> Vec<(String, String)> {
+    let docs = include_str!("../docs/coming-from-pgai.md");
+    let (_, list) = docs
+        .split_once("**Checks that pgai does not have**")
+        .expect("the list has a heading");
+    let (list, _) = list.split_once("\n## ").expect("another chapter follows");
+    let rows = list.lines().filter_map(|line| {
+        let mut cells = line.strip_prefix("| `")?.strip_suffix("` |")?.split("` | `");
+        Some((cells.next()?.to_owned(), cells.next()?.to_owned()))
+    });
+    rows.collect()
+}
+
+#[test]
+fn checks_that_pgai_lacks_have_the_codes_that_are_listed() {
+    let (_cluster, theirs, ours) = databases();
+    for database in [&theirs, &ours] {
+        database.execute(
+            "CREATE TABLE doc (id int PRIMARY KEY, body text, uri text, number int);
+             CREATE TABLE clash (id int PRIMARY KEY, body text, chunk_seq int);
+             CREATE TABLE parent (id int PRIMARY KEY, body text) PARTITION BY RANGE (id);
+             CREATE TABLE part PARTITION OF parent DEFAULT;
+             CREATE TABLE grown (id int PRIMARY KEY, body text); CREATE TABLE child () INHERITS (grown);
+             CREATE TABLE ai._vectorizer_q_failed_90 ()",
+        );
+    }
+    let create = |source: &str, arguments: &str| {
+        let given = |name: &str| arguments.contains(&format!("{name} => "));
+        let defaults = [
+            ("loading", "ai.loading_column('body')"),
+            ("embedding", "ai.embedding_openai('m', 3)"),
+        ];
+        let rest: String = defaults
+            .iter()
+            .filter(|(name, _)| !given(name))
+            .map(|(name, value)| format!(", {name} => {value}"))
+            .collect();
+        let comma = if arguments.is_empty() { "" } else { ", " };
+        format!("SELECT ai.create_vectorizer({source}{comma}{arguments}{rest})")
+    };
+    let doc = |arguments: &str| create("'doc'", arguments);
+    let json = |section: &str, keys: &str| format!("{section} => '{{\"config_type\": \"{section}\", {keys}}}'");
+    let calls = [
+        create("NULL::regclass", ""),
+        create("'part'", ""),
+        create("'grown'", ""),
+        "CREATE TEMP TABLE t (id int PRIMARY KEY, body text); ".to_owned() + &create("'t'", ""),
+        create("'clash'", ""),
+        "ALTER SEQUENCE ai.vectorizer_id_seq RESTART 90; ".to_owned() + &doc(""),
+        create(
+            "'doc'",
+            &format!(
+                "chunking => ai.chunking_none(), {}",
+                json("destination", "\"implementation\": \"column\"")
+            ),
+        ),
+        doc("loading => ai.loading_column('body') || '{\"server\": \"ai_s3\"}'"),
+        doc(&json("embedding", "\"implementation\": \"openai\", \"dimensions\": 3")),
+        doc("embedding => ai.embedding_litellm('bedrock/m', 3)"),
+        doc("embedding => ai.embedding_openai('m', 0)"),
+        doc("chunking => ai.chunking_character_text_splitter(0)"),
+        doc("chunking => ai.chunking_character_text_splitter(10, 10)"),
+        doc("chunking => ai.chunking_character_text_splitter(10, 1, '(', true)"),
+        doc(&json(
+            "chunking",
+            "\"implementation\": \"character_text_splitter\", \"chunk_size\": \"x\"",
+        )),
+        doc("formatting => ai.formatting_python_template('$chunk $')"),
+        doc("formatting => ai.formatting_python_template('$chunk $nowhere')"),
+        doc("indexing => ai.indexing_hnsw() || '{\"min_rows\": \"many\"}'"),
+        doc("indexing => ai.indexing_hnsw() || '{\"create_when_queue_empty\": 1}'"),
+        doc("indexing => ai.indexing_hnsw(m => 1)"),
+        doc("indexing => ai.indexing_hnsw() || '{\"m\": \"x\"}'"),
+        doc("indexing => ai.indexing_hnsw(m => 50, ef_construction => 60)"),
+        doc("indexing => ai.indexing_hnsw(), embedding => ai.embedding_openai('m', 3000)"),
+        doc("indexing => ai.indexing_diskann() || '{\"max_alpha\": \"x\"}'"),
+        doc("indexing => ai.indexing_diskann()"),
+        "SET ai.indexing_default = 'indexing_btree'; ".to_owned() + &doc(""),
+        "SET ai.scheduling_default = 'scheduling_cron'; ".to_owned() + &doc(""),
+        doc("scheduling => ai.scheduling_timescaledb(timezone => 'Moon')"),
+        doc("scheduling => ai.scheduling_timescaledb('0')"),
+        doc(&json("scheduling", "\"implementation\": \"timescaledb\"")),
+        create(
+            "'parent'",
+            "destination => ai.destination_column('vec'), chunking => ai.chunking_none(), indexing => ai.indexing_hnsw()",
+        ),
+        "SELECT ai.drop_vectorizer(99)".to_owned(),
+        "SELECT ai.drop_vectorizer('nothing')".to_owned(),
+        "SELECT ai.execute_vectorizer('nothing')".to_owned(),
+        "SELECT ai.disable_vectorizer_schedule('nothing')".to_owned(),
+        "SELECT ai.vectorizer_queue_pending(99)".to_owned(),
+        "SELECT ai.set_scheduling(99, ai.scheduling_none())".to_owned(),
+        "CREATE ROLE plain; GRANT CREATE ON SCHEMA public TO plain; SET ROLE plain;
+         CREATE TABLE own (id int PRIMARY KEY, body text); "
+            .to_owned()
+            + &create("'own'", ""),
+        "CREATE ROLE plain; GRANT CREATE ON SCHEMA public TO plain; SET ROLE plain;
+         CREATE TABLE own (id int PRIMARY KEY, body text); "
+            .to_owned()
+            + &create(
+                "'own'",
+                "embedding => ai.embedding_openai('m', 3, base_url => 'https://host')",
+            ),
+        "UPDATE ai.vectorizer SET disabled = true".to_owned(),
+    ];
+    let list = checks_of_ours();
+    let (mut unlisted, mut met) = (Vec::new(), vec![false; list.len()]);
+    for sql in &calls {
+        let (code, message) = refusal(&ours, sql);
+        let known = list
+            .iter()
+            .position(|(listed, text)| *listed == code && is_text(&message, text));
+        match known {
+            Some(number) => met[number] = true,
+            None => unlisted.push(format!("| `{code}` | `{message}` |   {sql}")),
+        }
+        // Where pgai has the words, it is no check of ours.
+        let (_, said) = refusal(&theirs, sql);
+        if said == message {
+            unlisted.push(format!("pgai has: {message}   {sql}"));
+        }
+    }
+    assert!(unlisted.is_empty(), "not listed:\n{}", unlisted.join("\n"));
+    let stale: Vec<_> = list.iter().zip(met).filter(|(_, met)| !met).collect();
+    assert!(stale.is_empty(), "listed and not met: {stale:#?}");
 }

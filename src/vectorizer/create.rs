@@ -13,7 +13,7 @@ use super::objects::{DestinationObjects, Objects, Source, intake_name};
 use super::validate::{self, Column};
 use super::{indexing, schedule, triggers};
 use crate::catalog::{self, follow_names};
-use crate::error::{invalid, raise};
+use crate::error::{exception, invalid, raise};
 use crate::key::PrimaryKey;
 use crate::statement::{self, qualified};
 use crate::transaction::{acting_as, acting_as_extension, seeing_all};
@@ -88,24 +88,23 @@ pub(super) fn create(
 
     let grantees = known_roles(grant_to.unwrap_or_default().into_iter().flatten().collect());
     if embedding.is_none() {
-        invalid("embedding configuration is required");
+        exception("embedding configuration is required");
     }
     if loading.is_none() {
-        invalid("loading configuration is required");
+        exception("loading configuration is required");
     }
     let source = source
         .and_then(read_source)
         .unwrap_or_else(|| invalid("source table does not exist"));
     if !source.caller_is_owner {
-        let message = "only a superuser or the owner of the source table may create a vectorizer on it";
-        raise(PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE, message, None);
+        exception("only a superuser or the owner of the source table may create a vectorizer on it");
     }
     let dimensions = embedding
         .as_ref()
         .and_then(|embedding| embedding.get("dimensions"))
         .and_then(Value::as_i64);
     let Some(dimensions) = dimensions else {
-        invalid("dimensions argument is required")
+        exception("dimensions argument is required")
     };
     let (source_pk, key) = primary_key(source.oid);
     if let Some(why) = &source.unsupported {
@@ -330,7 +329,7 @@ pub(super) fn primary_key(source: Oid) -> (Value, PrimaryKey) {
     )
     .flatten();
     let Some(JsonB(source_pk)) = found else {
-        invalid("source table must have a primary key constraint")
+        exception("source table must have a primary key constraint")
     };
     let key = PrimaryKey::new(source, &source_pk);
     (source_pk, key)

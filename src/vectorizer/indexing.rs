@@ -5,7 +5,7 @@ use pgrx::prelude::*;
 use serde_json::Value;
 
 use super::validate::{expect_kind, text};
-use crate::error::{invalid, raise};
+use crate::error::{exception, invalid, raise};
 use crate::statement;
 
 /// pgvector's HNSW_MAX_DIM for `vector`.
@@ -19,11 +19,11 @@ const OPCLASSES: [&str; 4] = ["vector_cosine_ops", "vector_l2_ops", "vector_ip_o
 pub fn validate(config: &Option<Value>, default: Option<&str>, dimensions: i64) -> Value {
     let config = resolve(expect_kind("indexing", config), default);
     match text(&config, "implementation") {
-        None => invalid("indexing implementation not specified"),
+        None => exception("indexing implementation not specified"),
         Some("none") => return config,
         Some("hnsw") => hnsw(&config, dimensions),
         Some("diskann") => diskann(&config, dimensions),
-        Some(other) => invalid(format!("invalid indexing implementation: \"{other}\"")),
+        Some(other) => exception(format!("invalid indexing implementation: \"{other}\"")),
     }
     if config.get("min_rows").is_some_and(|rows| !rows.is_i64()) {
         invalid("min_rows must be a number");
@@ -56,7 +56,7 @@ fn resolve(config: &Value, default: Option<&str>) -> Value {
 fn hnsw(config: &Value, dimensions: i64) {
     let opclass = config.get("opclass");
     if opclass.is_some_and(|opclass| opclass.as_str().is_none_or(|name| !OPCLASSES.contains(&name))) {
-        invalid("invalid opclass");
+        exception("invalid opclass");
     }
     let m = number(config, "m", 2, 100).unwrap_or(16);
     let ef_construction = number(config, "ef_construction", 4, 1_000).unwrap_or(64);
@@ -76,7 +76,7 @@ fn diskann(config: &Value, dimensions: i64) {
         .get("storage_layout")
         .map(|layout| layout.as_str().unwrap_or_default());
     if !matches!(layout, None | Some("memory_optimized" | "plain")) {
-        invalid("invalid storage_layout");
+        exception("invalid storage_layout");
     }
     for key in [
         "num_neighbors",
@@ -125,7 +125,7 @@ fn too_wide(what: &str, most: i64, dimensions: i64) -> ! {
 /// An index that builds itself needs somebody who builds it.
 pub fn needs_scheduling(indexing: &Value, scheduling: &Value) {
     if scheduling["implementation"] == "none" && indexing["implementation"] != "none" {
-        invalid(
+        exception(
             "automatic indexing is not supported without scheduling. set indexing=>ai.indexing_none() when \
              scheduling=>ai.scheduling_none()",
         );

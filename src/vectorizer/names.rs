@@ -3,7 +3,7 @@
 use ai_pipeline::config::Destination;
 use serde_json::Value;
 
-use crate::error::invalid;
+use crate::error::{exception, invalid};
 
 /// Names of Postgres end after this many bytes.
 const NAME_BYTES: usize = 63;
@@ -44,7 +44,7 @@ pub fn destination(config: &Value, source_schema: &str, source_table: &str) -> D
                     .to_owned(),
             };
         }
-        _ => invalid("invalid implementation for destination config"),
+        _ => exception("invalid implementation for destination config"),
     }
     let given = |key: &str| config.get(key).and_then(Value::as_str).map(str::to_owned);
     let base = given("destination");

@@ -5,7 +5,7 @@ use ai_pipeline::format::Template;
 use pgrx::prelude::*;
 use serde_json::Value;
 
-use crate::error::{invalid, raise};
+use crate::error::{exception, invalid, raise};
 use crate::{chunk, statement};
 
 /// A column of the source table: name and `pg_type.typname`, of a domain that of the type below.
@@ -14,9 +14,9 @@ pub type Column = (String, String);
 /// `config` is a document of this kind; the beginning of every check.
 pub(super) fn expect_kind<'a>(kind: &str, config: &'a Option<Value>) -> &'a Value {
     match config {
-        None => invalid(format!("invalid config_type for {kind} config")),
-        Some(config) if !config.is_object() => invalid(format!("{kind} config is not a jsonb object")),
-        Some(config) if config["config_type"] != kind => invalid(format!("invalid config_type for {kind} config")),
+        None => exception(format!("invalid config_type for {kind} config")),
+        Some(config) if !config.is_object() => exception(format!("{kind} config is not a jsonb object")),
+        Some(config) if config["config_type"] != kind => exception(format!("invalid config_type for {kind} config")),
         Some(config) => config,
     }
 }
@@ -49,37 +49,37 @@ pub fn loading(config: &Option<Value>, columns: &[Column]) -> Value {
     let config = expect_kind("loading", config);
     let implementation = match text(config, "implementation") {
         Some(known @ ("column" | "uri")) => known,
-        _ => invalid("invalid loading config implementation"),
+        _ => exception("invalid loading config implementation"),
     };
     let Some(column) = text(config, "column_name") else {
-        invalid("invalid loading config, missing column_name")
+        exception("invalid loading config, missing column_name")
     };
     if config
         .get("retries")
         .and_then(Value::as_i64)
         .is_none_or(|retries| retries < 0)
     {
-        invalid("invalid loading config, retries must be a non-negative integer");
+        exception("invalid loading config, retries must be a non-negative integer");
     }
     if let Some(role) = text(config, "aws_role_arn")
         && !ai_pipeline::server::is_role(role)
     {
-        invalid("invalid loading config, aws_role_arn must match arn:aws:iam::*:role/*");
+        exception("invalid loading config, aws_role_arn must match arn:aws:iam::*:role/*");
     }
     if implementation == "column" && config.get("server").is_some() {
         invalid("invalid loading config, a column is read from no server: server is for loading_uri");
     }
     let Some((_, kind)) = columns.iter().find(|(name, _)| name == column) else {
-        invalid(format!("column_name in config does not exist in the table: {column}"))
+        exception(format!("column_name in config does not exist in the table: {column}"))
     };
     if !TYPES.contains(&kind.as_str()) && !READ_AS_TEXT.contains(&kind.as_str()) {
-        invalid(format!(
+        exception(format!(
             "column_name {column} in config is of invalid type {kind}. Supported types are: {}",
             TYPES.join(", ")
         ));
     }
     if implementation == "uri" && kind == "bytea" {
-        invalid(format!(
+        exception(format!(
             "the type of the column `{column}` in config is not compatible with `uri` loading implementation (type \
              should be either text, varchar, char, bpchar, or bytea)"
         ));
@@ -91,15 +91,15 @@ pub fn parsing(config: &Option<Value>, loading: &Value, columns: &[Column]) -> V
     let config = expect_kind("parsing", config);
     let implementation = match text(config, "implementation") {
         Some(known @ ("auto" | "none" | "pymupdf" | "docling")) => known,
-        _ => invalid("invalid parsing config implementation"),
+        _ => exception("invalid parsing config implementation"),
     };
     let column = text(loading, "column_name").unwrap_or_default();
     let bytes = columns.iter().any(|(name, kind)| name == column && kind == "bytea");
     if implementation == "none" && bytes {
-        invalid("cannot use parsing_none with bytea columns");
+        exception("cannot use parsing_none with bytea columns");
     }
     if matches!(implementation, "pymupdf" | "docling") && loading["implementation"] == "column" && !bytes {
-        invalid(format!("parsing_{implementation} must be used with a bytea column"));
+        exception(format!("parsing_{implementation} must be used with a bytea column"));
     }
     config.clone()
 }
@@ -108,7 +108,7 @@ pub fn destination(config: &Option<Value>, chunking: &Option<Value>) -> Value {
     let config = expect_kind("destination", config);
     let chunks = chunking.as_ref().and_then(|chunking| text(chunking, "implementation"));
     if text(config, "implementation") == Some("column") && chunks != Some("none") {
-        invalid("chunking must be none for column destination");
+        exception("chunking must be none for column destination");
     }
     config.clone()
 }
@@ -116,9 +116,9 @@ pub fn destination(config: &Option<Value>, chunking: &Option<Value>) -> Value {
 pub fn embedding(config: &Option<Value>) -> Value {
     let config = expect_kind("embedding", config);
     match text(config, "implementation") {
-        None => invalid("embedding implementation not specified"),
+        None => exception("embedding implementation not specified"),
         Some("openai" | "ollama" | "voyageai" | "litellm") => (),
-        Some(other) => invalid(format!("invalid embedding implementation: \"{other}\"")),
+        Some(other) => exception(format!("invalid embedding implementation: \"{other}\"")),
     }
     let embedding: Embedding = match serde_json::from_value(config.clone()) {
         Ok(embedding) => embedding,
@@ -136,7 +136,7 @@ pub fn check_embedding(embedding: &Embedding) {
     } = embedding
         && !["query", "document"].contains(&other.as_str())
     {
-        invalid(format!("invalid input_type for voyage ai \"{other}\""));
+        exception(format!("invalid input_type for voyage ai \"{other}\""));
     }
     if let Err(error) = embedding.check() {
         let hint = error.hint.as_deref();
@@ -157,7 +157,7 @@ pub fn chunking(config: &Option<Value>) -> Value {
         "none",
     ];
     if !text(config, "implementation").is_some_and(|implementation| known.contains(&implementation)) {
-        invalid("invalid chunking config implementation");
+        exception("invalid chunking config implementation");
     }
     match serde_json::from_value::<Chunking>(config.clone()) {
         Err(error) => invalid(format!("invalid chunking config: {error}")),
@@ -169,15 +169,15 @@ pub fn chunking(config: &Option<Value>) -> Value {
 pub fn formatting(config: &Option<Value>, columns: &[Column]) -> Value {
     let config = expect_kind("formatting", config);
     if text(config, "implementation") != Some("python_template") {
-        invalid("unrecognized formatting implementation");
+        exception("unrecognized formatting implementation");
     }
     let template = text(config, "template").unwrap_or_default();
     let parsed = Template::parse(template);
     if !template.contains("$chunk") && !template.contains("${chunk}") {
-        invalid("template must contain $chunk placeholder");
+        exception("template must contain $chunk placeholder");
     }
     if columns.iter().any(|(name, _)| name == "chunk") {
-        invalid("formatting_python_template may not be used when source table has a column named \"chunk\"");
+        exception("formatting_python_template may not be used when source table has a column named \"chunk\"");
     }
     match parsed {
         Err(error) => invalid(format!("invalid template: {error}")),
@@ -198,7 +198,7 @@ pub fn formatting(config: &Option<Value>, columns: &[Column]) -> Value {
 pub fn scheduling(config: &Option<Value>, default: Option<&str>) -> Value {
     let config = expect_kind("scheduling", config);
     match text(config, "implementation") {
-        None => invalid("scheduling implementation not specified"),
+        None => exception("scheduling implementation not specified"),
         Some("none") => config.clone(),
         Some("default") => match default {
             None => config.clone(),
@@ -222,7 +222,7 @@ pub fn scheduling(config: &Option<Value>, default: Option<&str>) -> Value {
             }
             config.clone()
         }
-        Some(other) => invalid(format!("unrecognized scheduling implementation: \"{other}\"")),
+        Some(other) => exception(format!("unrecognized scheduling implementation: \"{other}\"")),
     }
 }
 
@@ -246,16 +246,16 @@ fn must_cast(value: Option<&str>, kind: &str, key: &str) {
 pub fn processing(config: &Option<Value>) -> Value {
     let config = expect_kind("processing", config);
     match text(config, "implementation") {
-        None => invalid("processing implementation not specified"),
+        None => exception("processing implementation not specified"),
         Some("default") => (),
-        Some(other) => invalid(format!("unrecognized processing implementation: \"{other}\"")),
+        Some(other) => exception(format!("unrecognized processing implementation: \"{other}\"")),
     }
     for (key, most) in [("batch_size", 2048), ("concurrency", 50)] {
         let Some(value) = config.get(key) else { continue };
         match value.as_i64() {
-            None => invalid(format!("{key} must be a number")),
-            Some(value) if value > most => invalid(format!("{key} must be less than or equal to {most}")),
-            Some(value) if value <= 0 => invalid(format!("{key} must be greater than 0")),
+            None => exception(format!("{key} must be a number")),
+            Some(value) if value > most => exception(format!("{key} must be less than or equal to {most}")),
+            Some(value) if value <= 0 => exception(format!("{key} must be greater than 0")),
             Some(_) => (),
         }
     }

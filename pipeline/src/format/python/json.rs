@@ -51,7 +51,9 @@ pub fn write_repr(out: &mut String, text: &str) -> Option<()> {
     let mut rest = text;
     'values: loop {
         rest = rest.trim_start_matches(is_blank);
-        rest = match rest.as_bytes().first()? {
+        let first = rest.as_bytes().first()?;
+        (open.len() < DEEPEST || !matches!(first, b'[' | b'{')).then_some(())?;
+        rest = match first {
             b'[' => {
                 out.push('[');
                 let inner = rest[1..].trim_start_matches(is_blank);
@@ -71,7 +73,6 @@ pub fn write_repr(out: &mut String, text: &str) -> Option<()> {
                     let mut members = Vec::new();
                     rest = key(out, inner, &mut members)?;
                     open.push(Open::Dict { begin, members });
-                    (open.len() <= DEEPEST).then_some(())?;
                     continue;
                 }
                 out.push('}');
@@ -84,7 +85,6 @@ pub fn write_repr(out: &mut String, text: &str) -> Option<()> {
             }
             _ => scalar(out, rest)?,
         };
-        (open.len() <= DEEPEST).then_some(())?;
         // What follows a value closes what it is in, or goes on with it.
         loop {
             rest = rest.trim_start_matches(is_blank);
@@ -170,13 +170,22 @@ fn scalar<'t>(out: &mut String, text: &'t str) -> Option<&'t str> {
         "false" => out.push_str("False"),
         // An integer has no sign of zero.
         "-0" => out.push('0'),
-        _ if word.contains(['.', 'e', 'E']) => out.push_str(&number::float(word.parse().ok()?)),
-        _ if word.len() <= MOST_DIGITS && word.trim_start_matches('-').bytes().all(|b| b.is_ascii_digit()) => {
+        _ if word.starts_with(['-', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9'])
+            && word.contains(['.', 'e', 'E']) =>
+        {
+            out.push_str(&number::float(word.parse().ok()?))
+        }
+        _ if is_integer(word) => {
             out.push_str(word);
         }
         _ => return None,
     }
     Some(rest)
+}
+
+fn is_integer(word: &str) -> bool {
+    let digits = word.strip_prefix('-').unwrap_or(word);
+    (1..=MOST_DIGITS).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit())
 }
 
 /// The code points of the string that a text begins with, and what follows it.
