@@ -684,6 +684,37 @@ LANGUAGE c VOLATILE PARALLEL RESTRICTED COST 1000000 SET search_path = pg_catalo
 AS 'MODULE_PATHNAME', 'openai_embed_tokens_wrapper';
 COMMENT ON FUNCTION ai.openai_embed(text, int[], text, text, int, text, jsonb, jsonb, jsonb, boolean, jsonb) IS
     'The vector of the text of these tokens, by one of OpenAI''s embedding models (cl100k_base).';
+
+CREATE FUNCTION ai.openai_client_config(
+    base_url text DEFAULT NULL, timeout_seconds float8 DEFAULT NULL, organization text DEFAULT NULL,
+    project text DEFAULT NULL, max_retries int DEFAULT NULL, default_headers jsonb DEFAULT NULL,
+    default_query jsonb DEFAULT NULL) RETURNS jsonb
+LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT jsonb_strip_nulls(jsonb_build_object(
+        'base_url', base_url, 'timeout', timeout_seconds, 'organization', organization, 'project', project,
+        'max_retries', max_retries, 'default_headers', default_headers, 'default_query', default_query))
+$$;
+COMMENT ON FUNCTION ai.openai_client_config(text, float8, text, text, int, jsonb, jsonb) IS
+    'What ai.openai_embed takes as client_config. base_url, organization, project and default_headers count; the others are refused there.';
+
+DROP FUNCTION ai.voyageai_embed(text, text, text, text, text, boolean);
+DROP FUNCTION ai.voyageai_embed(text, text[], text, text, text, boolean);
+CREATE FUNCTION ai.voyageai_embed(
+    model text, input_text text, input_type text DEFAULT NULL, api_key text DEFAULT NULL, api_key_name text DEFAULT NULL,
+    verbose boolean DEFAULT false, output_dimension int DEFAULT NULL, output_dtype text DEFAULT NULL) RETURNS vector
+LANGUAGE c VOLATILE PARALLEL RESTRICTED COST 1000000 SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'voyageai_embed_of_length_wrapper';
+COMMENT ON FUNCTION ai.voyageai_embed(text, text, text, text, text, boolean, int, text) IS
+    'The vector of a text, by Voyage AI; output_dimension is what a model of several lengths is asked for. In a search, write (SELECT ai.voyageai_embed(...)), so that it is asked once and an index can be used.';
+
+CREATE FUNCTION ai.voyageai_embed(
+    model text, input_texts text[], input_type text DEFAULT NULL, api_key text DEFAULT NULL,
+    api_key_name text DEFAULT NULL, verbose boolean DEFAULT false, output_dimension int DEFAULT NULL,
+    output_dtype text DEFAULT NULL) RETURNS TABLE (index int, embedding vector)
+LANGUAGE c VOLATILE PARALLEL RESTRICTED COST 1000000 SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'voyageai_embed_array_of_length_wrapper';
+COMMENT ON FUNCTION ai.voyageai_embed(text, text[], text, text, text, boolean, int, text) IS
+    'The vectors of texts, by Voyage AI; index counts from 0.';
 SET LOCAL search_path = pg_catalog, pg_temp;
 
 -- Intervals are written in one way, whatever the session prefers.
@@ -757,7 +788,7 @@ CREATE FUNCTION ai.embedding_voyageai(
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF input_type NOT IN ('query', 'document') THEN
-        RAISE EXCEPTION 'invalid input_type for voyage ai "%"', input_type USING ERRCODE = 'invalid_parameter_value';
+        RAISE EXCEPTION 'invalid input_type for voyage ai "%"', input_type;
     END IF;
     RETURN jsonb_strip_nulls(jsonb_build_object(
         'implementation', 'voyageai', 'config_type', 'embedding', 'model', model, 'dimensions', dimensions,
@@ -893,7 +924,7 @@ BEGIN
         RAISE EXCEPTION 'vectorizer % does not exist', vectorizer_id USING ERRCODE = 'undefined_object';
     END IF;
     IF queue IS NULL THEN
-        RAISE EXCEPTION 'vectorizer has no queue table' USING ERRCODE = 'undefined_table';
+        RAISE EXCEPTION 'vectorizer has no queue table';
     END IF;
     RETURN ai._count_queue(vectorizer_id, coalesce(exact_count, false));
 END
@@ -1020,6 +1051,37 @@ GRANT SELECT ON
     ai.vectorizer, ai.vectorizer_status, ai.vectorizer_errors, ai.vectorizer_failed, ai.worker_status, ai._seen_vectorizer,
     ai._noted_vectorizer
 TO PUBLIC;
+-- pgai has tables of these names, and people write to them: they are told what to call. Before the statement, since one that
+-- finds no row has changed nothing either; Postgres asks for a trigger INSTEAD OF it besides.
+CREATE FUNCTION ai._refuse_write() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RAISE EXCEPTION 'cannot write to ai.%: it is a view', TG_TABLE_NAME
+        USING ERRCODE = 'object_not_in_prerequisite_state', HINT = CASE TG_TABLE_NAME
+            WHEN 'vectorizer' THEN
+                'Call ai.enable_vectorizer_schedule, ai.disable_vectorizer_schedule, ai.set_scheduling or ai.drop_vectorizer; '
+                'any other change of a configuration takes another vectorizer, by ai.create_vectorizer.'
+            WHEN 'vectorizer_errors' THEN
+                'A row goes when its document is embedded or deleted. Call ai.retry_vectorizer to have documents tried again.'
+            WHEN 'vectorizer_failed' THEN 'Call ai.retry_vectorizer to have documents tried again.'
+            ELSE 'It shows what is. ai.vectorizer has the vectorizers, and their functions change them.' END;
+END
+$$;
+COMMENT ON FUNCTION ai._refuse_write() IS 'Says what to call instead of writing to a view.';
+DO $$
+DECLARE
+    name text;
+BEGIN
+    FOREACH name IN ARRAY '{vectorizer,vectorizer_status,vectorizer_errors,vectorizer_failed,worker_status}'::text[] LOOP
+        EXECUTE pg_catalog.format(
+            'CREATE TRIGGER refuse_statement BEFORE INSERT OR UPDATE OR DELETE ON ai.%I FOR EACH STATEMENT EXECUTE FUNCTION ai._refuse_write()', name);
+        EXECUTE pg_catalog.format(
+            'CREATE TRIGGER refuse_row INSTEAD OF INSERT OR UPDATE OR DELETE ON ai.%I FOR EACH ROW EXECUTE FUNCTION ai._refuse_write()', name);
+        -- Else the answer is that a privilege is missing, and somebody grants it.
+        EXECUTE pg_catalog.format('GRANT INSERT, UPDATE, DELETE ON ai.%I TO PUBLIC', name);
+    END LOOP;
+END
+$$;
 -- The triggers on source tables, which run as the owners of those, ask whether their queue is known. Those of a dump may
 -- have been written by an earlier version.
 GRANT SELECT (id, queue) ON ai._vectorizer TO PUBLIC;
@@ -1039,8 +1101,6 @@ ALTER FUNCTION ai.chunk_text_recursively(text, int, int, text[], bool) SET searc
 ALTER FUNCTION ai.openai_embed(text, text, text, text, int, text, jsonb, jsonb, jsonb, boolean, jsonb) SET search_path = pg_catalog, pg_temp;
 ALTER FUNCTION ai.openai_embed(text, text[], text, text, int, text, jsonb, jsonb, jsonb, boolean, jsonb) SET search_path = pg_catalog, pg_temp;
 ALTER FUNCTION ai.ollama_embed(text, text, text, text, jsonb, boolean) SET search_path = pg_catalog, pg_temp;
-ALTER FUNCTION ai.voyageai_embed(text, text, text, text, text, boolean) SET search_path = pg_catalog, pg_temp;
-ALTER FUNCTION ai.voyageai_embed(text, text[], text, text, text, boolean) SET search_path = pg_catalog, pg_temp;
 
 -- They spend the server's credit for any text and any model: they ask for USAGE on the foreign server, ai_openai, say. Those
 -- that name a vectorizer ask for SELECT on its destination.
@@ -1049,8 +1109,9 @@ GRANT EXECUTE ON FUNCTION
     ai.openai_embed(text, int[], text, text, int, text, jsonb, jsonb, jsonb, boolean, jsonb),
     ai.openai_embed(text, text[], text, text, int, text, jsonb, jsonb, jsonb, boolean, jsonb),
     ai.ollama_embed(text, text, text, text, jsonb, boolean),
-    ai.voyageai_embed(text, text, text, text, text, boolean),
-    ai.voyageai_embed(text, text[], text, text, text, boolean),
+    ai.openai_client_config(text, float8, text, text, int, jsonb, jsonb),
+    ai.voyageai_embed(text, text, text, text, text, boolean, int, text),
+    ai.voyageai_embed(text, text[], text, text, text, boolean, int, text),
     ai.vectorizer_embed(jsonb, text, text)
 TO PUBLIC;
 

@@ -63,20 +63,33 @@ AS 'MODULE_PATHNAME', 'ollama_embed_wrapper';
 COMMENT ON FUNCTION ai.ollama_embed(text, text, text, text, jsonb, boolean) IS
     'The vector of a text, by a model of an Ollama server. In a search, write (SELECT ai.ollama_embed(...)), so that it is asked once and an index can be used.';
 
+CREATE FUNCTION ai.openai_client_config(
+    base_url text DEFAULT NULL, timeout_seconds float8 DEFAULT NULL, organization text DEFAULT NULL,
+    project text DEFAULT NULL, max_retries int DEFAULT NULL, default_headers jsonb DEFAULT NULL,
+    default_query jsonb DEFAULT NULL) RETURNS jsonb
+LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT jsonb_strip_nulls(jsonb_build_object(
+        'base_url', base_url, 'timeout', timeout_seconds, 'organization', organization, 'project', project,
+        'max_retries', max_retries, 'default_headers', default_headers, 'default_query', default_query))
+$$;
+COMMENT ON FUNCTION ai.openai_client_config(text, float8, text, text, int, jsonb, jsonb) IS
+    'What ai.openai_embed takes as client_config. base_url, organization, project and default_headers count; the others are refused there.';
+
 CREATE FUNCTION ai.voyageai_embed(
     model text, input_text text, input_type text DEFAULT NULL, api_key text DEFAULT NULL, api_key_name text DEFAULT NULL,
-    verbose boolean DEFAULT false) RETURNS vector
+    verbose boolean DEFAULT false, output_dimension int DEFAULT NULL, output_dtype text DEFAULT NULL) RETURNS vector
 LANGUAGE c VOLATILE PARALLEL RESTRICTED COST 1000000 SET search_path = pg_catalog, pg_temp
-AS 'MODULE_PATHNAME', 'voyageai_embed_wrapper';
-COMMENT ON FUNCTION ai.voyageai_embed(text, text, text, text, text, boolean) IS
-    'The vector of a text, by Voyage AI. In a search, write (SELECT ai.voyageai_embed(...)), so that it is asked once and an index can be used.';
+AS 'MODULE_PATHNAME', 'voyageai_embed_of_length_wrapper';
+COMMENT ON FUNCTION ai.voyageai_embed(text, text, text, text, text, boolean, int, text) IS
+    'The vector of a text, by Voyage AI; output_dimension is what a model of several lengths is asked for. In a search, write (SELECT ai.voyageai_embed(...)), so that it is asked once and an index can be used.';
 
 CREATE FUNCTION ai.voyageai_embed(
     model text, input_texts text[], input_type text DEFAULT NULL, api_key text DEFAULT NULL,
-    api_key_name text DEFAULT NULL, verbose boolean DEFAULT false) RETURNS TABLE (index int, embedding vector)
+    api_key_name text DEFAULT NULL, verbose boolean DEFAULT false, output_dimension int DEFAULT NULL,
+    output_dtype text DEFAULT NULL) RETURNS TABLE (index int, embedding vector)
 LANGUAGE c VOLATILE PARALLEL RESTRICTED COST 1000000 SET search_path = pg_catalog, pg_temp
-AS 'MODULE_PATHNAME', 'voyageai_embed_array_wrapper';
-COMMENT ON FUNCTION ai.voyageai_embed(text, text[], text, text, text, boolean) IS
+AS 'MODULE_PATHNAME', 'voyageai_embed_array_of_length_wrapper';
+COMMENT ON FUNCTION ai.voyageai_embed(text, text[], text, text, text, boolean, int, text) IS
     'The vectors of texts, by Voyage AI; index counts from 0.';
 
 CREATE FUNCTION ai.vectorizer_embed(embedding_config jsonb, input_text text, input_type text DEFAULT NULL) RETURNS vector
@@ -104,8 +117,9 @@ GRANT EXECUTE ON FUNCTION
     ai.openai_embed(text, int[], text, text, int, text, jsonb, jsonb, jsonb, boolean, jsonb),
     ai.openai_embed(text, text[], text, text, int, text, jsonb, jsonb, jsonb, boolean, jsonb),
     ai.ollama_embed(text, text, text, text, jsonb, boolean),
-    ai.voyageai_embed(text, text, text, text, text, boolean),
-    ai.voyageai_embed(text, text[], text, text, text, boolean),
+    ai.openai_client_config(text, float8, text, text, int, jsonb, jsonb),
+    ai.voyageai_embed(text, text, text, text, text, boolean, int, text),
+    ai.voyageai_embed(text, text[], text, text, text, boolean, int, text),
     ai.vectorizer_embed(jsonb, text, text)
 TO PUBLIC;
 

@@ -5,6 +5,37 @@ GRANT SELECT ON
     ai.vectorizer, ai.vectorizer_status, ai.vectorizer_errors, ai.vectorizer_failed, ai.worker_status, ai._seen_vectorizer,
     ai._noted_vectorizer
 TO PUBLIC;
+-- pgai has tables of these names, and people write to them: they are told what to call. Before the statement, since one that
+-- finds no row has changed nothing either; Postgres asks for a trigger INSTEAD OF it besides.
+CREATE FUNCTION ai._refuse_write() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RAISE EXCEPTION 'cannot write to ai.%: it is a view', TG_TABLE_NAME
+        USING ERRCODE = 'object_not_in_prerequisite_state', HINT = CASE TG_TABLE_NAME
+            WHEN 'vectorizer' THEN
+                'Call ai.enable_vectorizer_schedule, ai.disable_vectorizer_schedule, ai.set_scheduling or ai.drop_vectorizer; '
+                'any other change of a configuration takes another vectorizer, by ai.create_vectorizer.'
+            WHEN 'vectorizer_errors' THEN
+                'A row goes when its document is embedded or deleted. Call ai.retry_vectorizer to have documents tried again.'
+            WHEN 'vectorizer_failed' THEN 'Call ai.retry_vectorizer to have documents tried again.'
+            ELSE 'It shows what is. ai.vectorizer has the vectorizers, and their functions change them.' END;
+END
+$$;
+COMMENT ON FUNCTION ai._refuse_write() IS 'Says what to call instead of writing to a view.';
+DO $$
+DECLARE
+    name text;
+BEGIN
+    FOREACH name IN ARRAY '{vectorizer,vectorizer_status,vectorizer_errors,vectorizer_failed,worker_status}'::text[] LOOP
+        EXECUTE pg_catalog.format(
+            'CREATE TRIGGER refuse_statement BEFORE INSERT OR UPDATE OR DELETE ON ai.%I FOR EACH STATEMENT EXECUTE FUNCTION ai._refuse_write()', name);
+        EXECUTE pg_catalog.format(
+            'CREATE TRIGGER refuse_row INSTEAD OF INSERT OR UPDATE OR DELETE ON ai.%I FOR EACH ROW EXECUTE FUNCTION ai._refuse_write()', name);
+        -- Else the answer is that a privilege is missing, and somebody grants it.
+        EXECUTE pg_catalog.format('GRANT INSERT, UPDATE, DELETE ON ai.%I TO PUBLIC', name);
+    END LOOP;
+END
+$$;
 -- The triggers on source tables, which run as the owners of those, ask whether their queue is known. Those of a dump may
 -- have been written by an earlier version.
 GRANT SELECT (id, queue) ON ai._vectorizer TO PUBLIC;

@@ -7,6 +7,7 @@
 mod session;
 
 use ai_pipeline::config::Embedding;
+use ai_pipeline::embed::Headers;
 use ai_pipeline::secret::Secret;
 use pgrx::iter::TableIterator;
 use pgrx::pg_sys::Oid;
@@ -44,8 +45,9 @@ fn openai_embed(
     verbose: Option<bool>,
     client_config: Option<JsonB>,
 ) -> Option<Vector> {
-    refuse_extras(&extra_headers, &extra_query, &extra_body);
-    let provider = openai(model, api_key, api_key_name, dimensions, openai_user, client_config);
+    refuse_extras(&extra_query, &extra_body);
+    let client = Client::new(client_config, extra_headers);
+    let provider = openai(model, api_key, api_key_name, dimensions, openai_user, client);
     one(&provider, caller(), input_text?, verbose)
 }
 
@@ -64,9 +66,10 @@ fn openai_embed_tokens(
     verbose: Option<bool>,
     client_config: Option<JsonB>,
 ) -> Option<Vector> {
-    refuse_extras(&extra_headers, &extra_query, &extra_body);
+    refuse_extras(&extra_query, &extra_body);
     let name = required("model", model.clone());
-    let provider = openai(model, api_key, api_key_name, dimensions, openai_user, client_config);
+    let client = Client::new(client_config, extra_headers);
+    let provider = openai(model, api_key, api_key_name, dimensions, openai_user, client);
     let tokens: Option<Vec<i32>> = input_tokens?.into_iter().collect();
     let Some(tokens) = tokens else {
         let message = "input_tokens must not hold NULL";
@@ -91,8 +94,9 @@ fn openai_embed_array(
     verbose: Option<bool>,
     client_config: Option<JsonB>,
 ) -> Vectors {
-    refuse_extras(&extra_headers, &extra_query, &extra_body);
-    let provider = openai(model, api_key, api_key_name, dimensions, openai_user, client_config);
+    refuse_extras(&extra_query, &extra_body);
+    let client = Client::new(client_config, extra_headers);
+    let provider = openai(model, api_key, api_key_name, dimensions, openai_user, client);
     many(&provider, caller(), input_texts, verbose)
 }
 
@@ -102,15 +106,16 @@ fn openai(
     api_key_name: Option<String>,
     dimensions: Option<i32>,
     user: Option<String>,
-    client_config: Option<JsonB>,
+    client: Client,
 ) -> Provider {
     let model = required("model", model);
-    let base_url = client_config.and_then(|JsonB(config)| base_url(&config));
     // It has one length, and the pipeline insists on it.
     let dimensions = dimensions.or_else(|| (model == "text-embedding-ada-002").then_some(1536));
-    may_choose(base_url.as_ref().map(|_| "base_url"));
+    may_choose(client.base_url.as_ref().map(|_| "base_url"));
+    // They may say what the key of the server is used for: whose bill, which project. A key of one's own is one's own affair.
+    may_choose(Some("extra_headers").filter(|_| api_key.is_none() && !client.headers.is_empty()));
     // Only an administrator has set it: the caller need not be one.
-    let base_url = base_url.or_else(settings::openai_base_url);
+    let base_url = client.base_url.or_else(settings::openai_base_url);
     let (api_key, api_key_name) = key(api_key, api_key_name, OPENAI_KEY);
     Provider {
         embedding: Embedding::Openai {
@@ -123,24 +128,77 @@ fn openai(
         },
         api_key,
         any_dimensions: dimensions.is_none(),
+        headers: client.headers,
     }
 }
 
-/// The address in the settings of pgai's client; there is no client to take the others.
-fn base_url(client_config: &Value) -> Option<String> {
-    let Some(config) = client_config.as_object() else {
-        invalid("client_config is not a jsonb object")
-    };
-    if let Some(other) = config.keys().find(|key| *key != "base_url") {
-        unsupported(&format!("client_config with {other}"));
-    }
-    config.get("base_url").and_then(Value::as_str).map(str::to_owned)
+/// What of the settings of pgai's client there is here.
+struct Client {
+    base_url: Option<String>,
+    headers: Headers,
 }
 
-fn refuse_extras(headers: &Option<JsonB>, query: &Option<JsonB>, body: &Option<JsonB>) {
-    for (name, given) in [("extra_headers", headers), ("extra_query", query), ("extra_body", body)] {
+impl Client {
+    /// From `client_config` and `extra_headers`, of which the latter have the last word.
+    fn new(config: Option<JsonB>, extra_headers: Option<JsonB>) -> Client {
+        let config = config.map_or_else(|| json!({}), |JsonB(config)| config);
+        let Some(config) = config.as_object() else {
+            invalid("client_config is not a jsonb object")
+        };
+        for key in config.keys() {
+            match key.as_str() {
+                "base_url" | "organization" | "project" | "default_headers" => (),
+                "timeout" => unsupported(
+                    "client_config with timeout",
+                    "Set ai.request_timeout or statement_timeout.",
+                ),
+                "max_retries" => unsupported(
+                    "client_config with max_retries",
+                    "Call again: a call asks once more by itself where that helps.",
+                ),
+                other => unsupported(
+                    &format!("client_config with {other}"),
+                    "base_url, organization, project and default_headers are.",
+                ),
+            }
+        }
+        let text = |key: &str| config.get(key).and_then(Value::as_str).map(str::to_owned);
+        let named = [("OpenAI-Organization", "organization"), ("OpenAI-Project", "project")];
+        let mut headers: Vec<(String, String)> = named
+            .into_iter()
+            .filter_map(|(header, key)| Some((header.to_owned(), text(key)?)))
+            .collect();
+        let given = [
+            ("default_headers", config.get("default_headers")),
+            ("extra_headers", extra_headers.as_ref().map(|JsonB(headers)| headers)),
+        ];
+        for (name, given) in given {
+            let Some(given) = given else { continue };
+            let Some(given) = given.as_object() else {
+                invalid(format!("{name} is not a jsonb object"))
+            };
+            for (header, value) in given {
+                let Some(value) = value.as_str() else {
+                    invalid(format!("the header {header} of {name} is not a text"))
+                };
+                headers.push((header.clone(), value.to_owned()));
+            }
+        }
+        let headers = Headers::new(&headers).unwrap_or_else(|refused| {
+            let code = PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE;
+            raise(code, refused.to_string(), refused.hint())
+        });
+        Client {
+            base_url: text("base_url"),
+            headers,
+        }
+    }
+}
+
+fn refuse_extras(query: &Option<JsonB>, body: &Option<JsonB>) {
+    for (name, given) in [("extra_query", query), ("extra_body", body)] {
         if given.is_some() {
-            unsupported(name);
+            unsupported(name, "dimensions, openai_user, extra_headers and client_config are.");
         }
     }
 }
@@ -166,10 +224,12 @@ fn ollama_embed(
         },
         api_key: None,
         any_dimensions: true,
+        headers: Headers::default(),
     };
     one(&provider, caller(), input_text?, verbose)
 }
 
+/// For a database of version 0.1.0 that was not updated yet.
 #[pg_extern(sql = false)]
 fn voyageai_embed(
     model: Option<String>,
@@ -179,10 +239,19 @@ fn voyageai_embed(
     api_key_name: Option<String>,
     verbose: Option<bool>,
 ) -> Option<Vector> {
-    let provider = voyageai(model, input_type, api_key, api_key_name);
-    one(&provider, caller(), input_text?, verbose)
+    voyageai_embed_of_length(
+        model,
+        input_text,
+        input_type,
+        api_key,
+        api_key_name,
+        verbose,
+        None,
+        None,
+    )
 }
 
+/// For a database of version 0.1.0 that was not updated yet.
 #[pg_extern(sql = false)]
 fn voyageai_embed_array(
     model: Option<String>,
@@ -192,7 +261,59 @@ fn voyageai_embed_array(
     api_key_name: Option<String>,
     verbose: Option<bool>,
 ) -> Vectors {
-    let provider = voyageai(model, input_type, api_key, api_key_name);
+    voyageai_embed_array_of_length(
+        model,
+        input_texts,
+        input_type,
+        api_key,
+        api_key_name,
+        verbose,
+        None,
+        None,
+    )
+}
+
+#[pg_extern(sql = false)]
+#[allow(clippy::too_many_arguments)]
+fn voyageai_embed_of_length(
+    model: Option<String>,
+    input_text: Option<String>,
+    input_type: Option<String>,
+    api_key: Option<String>,
+    api_key_name: Option<String>,
+    verbose: Option<bool>,
+    output_dimension: Option<i32>,
+    output_dtype: Option<String>,
+) -> Option<Vector> {
+    let provider = voyageai(
+        model,
+        input_type,
+        api_key,
+        api_key_name,
+        (output_dimension, output_dtype),
+    );
+    one(&provider, caller(), input_text?, verbose)
+}
+
+#[pg_extern(sql = false)]
+#[allow(clippy::too_many_arguments)]
+fn voyageai_embed_array_of_length(
+    model: Option<String>,
+    input_texts: Option<Vec<Option<String>>>,
+    input_type: Option<String>,
+    api_key: Option<String>,
+    api_key_name: Option<String>,
+    verbose: Option<bool>,
+    output_dimension: Option<i32>,
+    output_dtype: Option<String>,
+) -> Vectors {
+    let provider = voyageai(
+        model,
+        input_type,
+        api_key,
+        api_key_name,
+        (output_dimension, output_dtype),
+    );
     many(&provider, caller(), input_texts, verbose)
 }
 
@@ -201,20 +322,22 @@ fn voyageai(
     input_type: Option<String>,
     api_key: Option<String>,
     api_key_name: Option<String>,
+    (output_dimension, output_dtype): (Option<i32>, Option<String>),
 ) -> Provider {
     let (api_key, api_key_name) = key(api_key, api_key_name, VOYAGE_KEY);
     Provider {
         embedding: Embedding::Voyageai {
             server: None,
             model: required("model", model),
-            dimensions: ANY,
+            dimensions: output_dimension.unwrap_or(ANY),
             input_type,
             api_key_name,
-            output_dimension: None,
-            output_dtype: None,
+            output_dimension,
+            output_dtype,
         },
         api_key,
-        any_dimensions: true,
+        any_dimensions: output_dimension.is_none(),
+        headers: Headers::default(),
     }
 }
 
@@ -304,6 +427,7 @@ fn for_queries(config: Value, input_type: Option<String>) -> Provider {
         embedding,
         api_key: None,
         any_dimensions: false,
+        headers: Headers::default(),
     }
 }
 
@@ -377,10 +501,10 @@ fn required<T>(name: &str, value: Option<T>) -> T {
     })
 }
 
-fn unsupported(what: &str) -> ! {
+fn unsupported(what: &str, hint: &str) -> ! {
     raise(
         PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
         format!("{what} is not supported"),
-        None,
+        Some(hint),
     )
 }

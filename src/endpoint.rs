@@ -60,6 +60,7 @@ pub fn of(
         timeout: settings.request_timeout,
         max_requests_in_flight: settings.max_requests_in_flight,
         allowance: server.allowance,
+        headers: embed::Headers::default(),
         gates: embed::Gates::default(),
     })
 }

@@ -230,6 +230,20 @@ fn each_provider_is_asked_in_its_own_way() {
         cluster.rows("SELECT * FROM ai.voyageai_embed('v', ARRAY['text'])"),
         [["0", "[4,5]"]]
     );
+    for call in ["'text'", "ARRAY['text']"] {
+        let (_, body, _) = ask(&format!(
+            "ai.voyageai_embed('v', {call}, output_dimension => 2, output_dtype => 'float')"
+        ));
+        assert_eq!(body["output_dimension"], 2, "{body}");
+    }
+    // Its length counts, and a table of floats takes no bits.
+    let (code, message) = cluster.refusal("SELECT ai.voyageai_embed('v', 'text', output_dimension => 3)");
+    assert!(
+        code == "55000" && message.contains("2 dimensions, expected 3"),
+        "{code} {message}"
+    );
+    let (code, message) = cluster.refusal("SELECT ai.voyageai_embed('v', 'text', output_dtype => 'binary')");
+    assert!(code == "22023" && message.contains("output_dtype"), "{code} {message}");
     let query = |config: &str| ask(&format!("ai.vectorizer_embed({config}, 'text')")).1["input_type"].clone();
     // What was a document when it was written is looked for with a query.
     assert_eq!(query("ai.embedding_voyageai('v', 2)"), "query");
@@ -492,4 +506,68 @@ fn an_error_says_what_kind_it_is_and_never_the_key() {
     assert_eq!(error.hint(), Some("check the API key in the argument api_key"));
     embed(&mut session, "ai.openai_embed('m', 'canary text', dimensions => 3)");
     assert!(!stage.cluster.log().contains(KEY));
+}
+
+/// What pgai's callers send along: to whose account at OpenAI a request belongs, and headers of a proxy of their own.
+#[test]
+fn headers_go_along_and_decide_neither_address_nor_key() {
+    let proxy = Proxy::start(([127, 0, 0, 1], 1).into());
+    proxy.answer(
+        "/v1/embeddings",
+        say(r#"{"data": [{"embedding": [1, 2], "index": 0}]}"#),
+    );
+    let options = Options::default()
+        .env("OPENAI_API_KEY", KEY)
+        .env("OPENAI_BASE_URL", format!("{}/v1", proxy.url()));
+    let cluster = Cluster::start(options);
+    cluster
+        .execute("CREATE EXTENSION ai CASCADE; CREATE ROLE reader; GRANT USAGE ON FOREIGN SERVER ai_openai TO reader");
+    let sent = |call: &str| {
+        cluster.value(&format!("SELECT ai.openai_embed('m', {call})"));
+        proxy.requests().pop().expect("a request was made").headers
+    };
+    let config = "client_config => ai.openai_client_config(organization => 'org-1', project => 'p-1',
+                      default_headers => '{\"X-Trace\": \"1\", \"X-Team\": \"a\"}')";
+    let headers = sent(&format!("'one', {config}, extra_headers => '{{\"X-Trace\": \"2\"}}'"));
+    for (name, value) in [
+        ("openai-organization", "org-1"),
+        ("openai-project", "p-1"),
+        ("x-trace", "2"),
+        ("x-team", "a"),
+    ] {
+        assert_eq!(headers.get(name).map(String::as_str), Some(value), "{name}");
+    }
+    assert_eq!(headers["authorization"], format!("Bearer {KEY}"));
+    // Others are of another call.
+    assert!(!sent("'two'").contains_key("x-trace"));
+
+    for name in ["Authorization", "host", "Content-Type", "X-Forwarded-For"] {
+        let call = format!("SELECT ai.openai_embed('m', 'three', extra_headers => '{{\"{name}\": \"x\"}}')");
+        let (code, message) = cluster.refusal(&call);
+        assert!(
+            code == "22023" && message.contains("cannot be set"),
+            "{name}: {code} {message}"
+        );
+    }
+    // They may say what the server's key pays for. A key of one's own is one's own affair.
+    cluster.execute("SET ROLE reader");
+    let call = "SELECT ai.openai_embed('m', 'four', extra_headers => '{\"OpenAI-Project\": \"p-2\"}')";
+    assert_eq!(cluster.refusal(call).0, "42501");
+    let headers = sent(&format!(
+        "'five', api_key => '{OWN_KEY}', extra_headers => '{{\"OpenAI-Project\": \"p-2\"}}'"
+    ));
+    assert_eq!(headers["openai-project"], "p-2");
+    assert_eq!(headers["authorization"], format!("Bearer {OWN_KEY}"));
+    assert_eq!(
+        cluster
+            .refusal("SELECT ai.openai_embed('m', 'six', extra_headers => '[]')")
+            .0,
+        "22023"
+    );
+    assert_eq!(
+        cluster
+            .refusal("SELECT ai.openai_embed('m', 'six', extra_headers => '{\"a\": 1}')")
+            .0,
+        "22023"
+    );
 }

@@ -9,6 +9,7 @@ mod batch;
 mod client;
 mod cohere;
 mod gate;
+mod headers;
 mod huggingface;
 mod ledger;
 mod limiter;
@@ -37,6 +38,7 @@ use crate::secret::Secret;
 
 pub(crate) use address::check as check_address;
 pub use gate::Gates;
+pub use headers::{Headers, RefusedHeader};
 pub use ledger::{Ledger, Place};
 pub use refusal::Refusal;
 
@@ -53,6 +55,8 @@ pub struct Settings {
     pub api_version: Option<String>,
     /// Sent as bearer token (to Azure as `api-key`); without it no key is sent, as servers of one's own often want none.
     pub api_key: Option<Secret>,
+    /// Sent with each request.
+    pub headers: Headers,
     /// For a whole request, from the connection to the last byte of the answer.
     pub timeout: Duration,
     /// Most requests at a time to the server, at least one; all its models together.

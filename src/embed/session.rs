@@ -4,7 +4,7 @@
 use std::cell::RefCell;
 
 use ai_pipeline::config::Embedding;
-use ai_pipeline::embed::{Embedded, Embedder};
+use ai_pipeline::embed::{Embedded, Embedder, Headers};
 use ai_pipeline::error::{Failure, Step};
 use ai_pipeline::panics;
 use ai_pipeline::secret::Secret;
@@ -32,6 +32,8 @@ pub struct Provider {
     pub api_key: Option<Secret>,
     /// The vectors may have any length up to that of the configuration, which is not asked for.
     pub any_dimensions: bool,
+    /// Sent along.
+    pub headers: Headers,
 }
 
 impl Provider {
@@ -104,7 +106,8 @@ impl Session {
     ) -> Result<Vec<Vec<f32>>, Failure> {
         self.last = None;
         let settings = settings::current();
-        let endpoint = endpoint::of(&provider.embedding, server, provider.api_key.clone(), &settings)?;
+        let mut endpoint = endpoint::of(&provider.embedding, server, provider.api_key.clone(), &settings)?;
+        endpoint.headers = provider.headers.clone();
         let place = (
             provider.clone(),
             settings,

@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 use super::address::endpoint;
 use super::protocol::{self, Fault, KeyHeader, Limits, Protocol, Request};
 use super::quota::Quota;
-use super::{Error, Refusal, Settings};
+use super::{Error, Headers, Refusal, Settings};
 use crate::config;
 use crate::error::Class;
 use crate::panics::Panicked;
@@ -69,6 +69,7 @@ pub(super) struct Client {
     server: String,
     key: Option<Secret>,
     authorization: Option<(HeaderName, HeaderValue)>,
+    headers: Headers,
     api_key_name: Option<String>,
     /// As it was configured, for messages.
     model: String,
@@ -133,6 +134,7 @@ impl Client {
             server,
             key: settings.api_key.clone(),
             authorization,
+            headers: settings.headers.clone(),
             api_key_name,
             model: config.model().to_owned(),
             dimensions: resolved.dimensions,
@@ -251,6 +253,7 @@ impl Client {
         let mut post = self
             .http
             .post(self.url.clone())
+            .headers(self.headers.map())
             .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
             .body(body);
         if let Some((name, value)) = &self.authorization {

@@ -56,6 +56,7 @@ impl Subject {
             timeout: Duration::from_secs(20),
             max_requests_in_flight: 4,
             allowance: ai_pipeline::embed::Allowance::default(),
+            headers: Default::default(),
             gates: ai_pipeline::embed::Gates::default(),
         }
     }

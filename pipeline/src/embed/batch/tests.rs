@@ -36,6 +36,7 @@ fn batcher_that_may(provider: &Provider, most: usize, allowance: Allowance) -> B
         timeout: TIMEOUT,
         max_requests_in_flight: most,
         allowance,
+        headers: Default::default(),
         gates: Gates::default(),
     };
     let client = Client::new(&config, &settings, false).unwrap();
