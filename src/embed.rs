@@ -382,12 +382,15 @@ fn vectorizer_embed_by_name(
 fn stored(sql: &str, which: pgrx::datum::DatumWithOid, called: &str) -> (Value, Oid) {
     let role = caller();
     let found = acting_as_extension(|| {
+        // Of one that the caller neither sees nor may read, it is not told that it exists.
         statement::look_up(sql, &[which, role.into()], |row| {
             let owner = row.get(3).unwrap_or(pg_sys::InvalidOid);
-            (row.must::<JsonB>(1).0, row.must::<bool>(2), owner, row.get::<String>(4))
+            let (may, is_seen) = (row.must::<bool>(2), row.get(5) == Some(true));
+            let held = row.get::<String>(4);
+            (may || is_seen).then(|| (row.must::<JsonB>(1).0, may, owner, held))
         })
     });
-    match found {
+    match found.flatten() {
         None => missing(called),
         Some((_, true, _, Some(held))) => raise_held(&held),
         Some((config, true, owner, None)) => (config, owner),

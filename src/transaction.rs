@@ -23,6 +23,8 @@ thread_local! {
     static OURS: Cell<bool> = const { Cell::new(false) };
     /// Whose code it runs at present, if anybody's.
     static ACTING: Cell<Option<pg_sys::Oid>> = const { Cell::new(None) };
+    /// The session is a role's, as far as `session_user` says: see [`SessionUser`].
+    static IS_OF_ROLE: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Runs `work` in a transaction of its own: committed when it returns, rolled back when it raises.
@@ -55,6 +57,7 @@ pub fn run<T>(work: impl FnOnce() -> T) -> Result<T, Aborted> {
     if committed.is_err() {
         // SAFETY: the transaction failed and is still ours to end; this also gives back locks, snapshots and the role.
         unsafe { pg_sys::AbortCurrentTransaction() };
+        SessionUser::go_back();
     }
     // SAFETY: no transaction is open. Advisory locks of a session and prepared statements, which only an owner's code makes
     // here, outlive it, also where it fails: nobody could give them back.
@@ -243,13 +246,44 @@ pub fn acting_as<T>(role: pg_sys::Oid, work: impl FnOnce() -> T) -> T {
         let is_himself = unsafe { pg_sys::GetUserId() } == role;
         return if is_himself { work() } else { restricted_to(role, work) };
     }
+    let session = SessionUser::become_role(role);
     let switched = Identity::switch(role);
     ACTING.set(Some(role));
     let value = work();
     leave_nothing_behind();
     ACTING.set(None);
     drop(switched);
+    drop(session);
     value
+}
+
+/// While it lives, `session_user` is a role that the worker acts as, for code of the role that asks who has logged in, and
+/// trusts a superuser. The role cannot change it, as it cannot SET ROLE: see [`Identity`], which comes after.
+struct SessionUser;
+
+impl SessionUser {
+    fn become_role(role: pg_sys::Oid) -> SessionUser {
+        IS_OF_ROLE.set(true);
+        // SAFETY: in a transaction of a process that was authenticated as the bootstrap superuser, and acts as no other role yet.
+        unsafe { pg_sys::SetSessionAuthorization(role, pg_sys::superuser_arg(role)) };
+        SessionUser
+    }
+
+    /// Also where an ERROR has kept the way back from being taken: the end of the transaction does not do it.
+    fn go_back() {
+        if IS_OF_ROLE.replace(false) {
+            // SAFETY: as above.
+            unsafe { pg_sys::SetSessionAuthorization(pg_sys::Oid::from(pg_sys::BOOTSTRAP_SUPERUSERID), true) };
+        }
+    }
+}
+
+impl Drop for SessionUser {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            SessionUser::go_back();
+        }
+    }
 }
 
 /// From now on all triggers of this transaction fire at once: those that are deferred cannot be, while somebody else acts
@@ -317,6 +351,7 @@ pub fn seeing_all<T>(work: impl FnOnce() -> T) -> T {
 pub fn acting_as_extension<T>(work: impl FnOnce() -> T) -> T {
     let switched = Identity::switch(pg_sys::Oid::from(pg_sys::BOOTSTRAP_SUPERUSERID));
     pin_search_path();
+    pin_tablespace();
     compile_nothing();
     let value = work();
     drop(switched);
@@ -332,6 +367,12 @@ fn pin_search_path() {
         c"pg_catalog, pg_temp",
         pg_sys::GucAction::GUC_ACTION_SAVE,
     );
+}
+
+/// While this identity lasts, tables are made in the tablespace of the database: the session may have named one that its user
+/// may not use, and the extension may use all.
+fn pin_tablespace() {
+    set(c"default_tablespace", c"", pg_sys::GucAction::GUC_ACTION_SAVE);
 }
 
 /// While this identity lasts, no plan is compiled: in a session that avoids scans (`enable_seqscan = off`), to have its vectors

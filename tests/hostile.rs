@@ -620,3 +620,60 @@ fn statements_that_an_owner_prepares_in_the_worker_go_with_him() {
     assert_eq!(scene.cluster.worker(), Some(worker), "one process did it all");
     assert_eq!(scene.cluster.column("SELECT DISTINCT name FROM m.found"), [""; 0]);
 }
+
+/// Code that asks who has logged in is told its owner, and cannot change that.
+#[test]
+fn the_session_of_owners_code_is_the_owners() {
+    let scene = Scene::start_with(|options| options.setting("ai.idle_timeout", "1h"));
+    scene.cluster.execute(LAIR);
+    vectorize(&scene, "mallory", "m", "doc");
+    vectorize(&scene, "ann", "a", "honest");
+    by(
+        &scene,
+        "mallory",
+        "CREATE TABLE m.found (who text);
+         GRANT INSERT ON m.found TO PUBLIC;
+         CREATE FUNCTION m.ask() RETURNS trigger LANGUAGE plpgsql AS $$
+         DECLARE
+             change text;
+         BEGIN
+             FOREACH change IN ARRAY ARRAY['RESET SESSION AUTHORIZATION', 'SET SESSION AUTHORIZATION postgres', 'RESET ROLE',
+                                           'SET ROLE postgres', 'SET LOCAL SESSION AUTHORIZATION postgres'] LOOP
+                 BEGIN
+                     EXECUTE change;
+                 EXCEPTION WHEN OTHERS THEN NULL;
+                 END;
+             END LOOP;
+             INSERT INTO m.found VALUES (session_user || ' ' || current_user || ' ' || current_setting('is_superuser'));
+             PERFORM m.strike('session');
+             IF NEW.chunk = 'refused' THEN
+                 RAISE EXCEPTION 'no';
+             END IF;
+             RETURN NEW;
+         END $$;
+         GRANT EXECUTE ON FUNCTION m.ask() TO PUBLIC;
+         CREATE TRIGGER trap BEFORE INSERT ON m.doc_embedding_store FOR EACH ROW EXECUTE FUNCTION m.ask();
+         INSERT INTO m.doc VALUES (1, 'one')",
+    );
+    by(
+        &scene,
+        "ann",
+        "CREATE TRIGGER look BEFORE INSERT ON a.honest_embedding_store FOR EACH ROW EXECUTE FUNCTION m.ask()",
+    );
+    scene
+        .cluster
+        .wait_for("embedded", "SELECT count(*) FROM m.doc_embedding_store", "1");
+    let worker = scene.cluster.wait_for_worker();
+    by(&scene, "mallory", "INSERT INTO m.doc VALUES (2, 'refused')");
+    let refused = "SELECT count(*) FROM ai.vectorizer_errors WHERE name = 'doc'";
+    scene.cluster.wait_for("refused", refused, "1");
+    by(&scene, "ann", "INSERT INTO a.honest VALUES (1, 'fine')");
+    scene
+        .cluster
+        .wait_for("embedded", "SELECT count(*) FROM a.honest_embedding_store", "1");
+    assert_eq!(scene.cluster.worker(), Some(worker), "one process did it all");
+    let found = "SELECT DISTINCT who FROM m.found ORDER BY 1";
+    assert_eq!(scene.cluster.column(found), ["ann ann off", "mallory mallory off"]);
+    let superuser = "SELECT rolsuper FROM pg_roles WHERE rolname = 'mallory'";
+    assert_eq!(scene.cluster.value(superuser), "f");
+}

@@ -5,6 +5,9 @@ SELECT v.config -> 'embedding',
            WHERE c.oid IN (v.target, v.view, CASE WHEN v.target IS NULL THEN v.source END)
              AND has_schema_privilege($2, c.relnamespace, 'USAGE') AND has_table_privilege($2, c.oid, 'SELECT')),
        (SELECT s.relowner FROM pg_class s WHERE s.oid = v.source),
-       v.config ->> 'held'
+       v.config ->> 'held',
+       -- As ai._seen_vectorizer has it, of the role $2.
+       has_table_privilege($2, 'ai._vectorizer', 'SELECT') OR has_table_privilege($2, v.queue::oid, 'SELECT')
+           OR pg_has_role($2, (SELECT s.relowner FROM pg_class s WHERE s.oid = v.source), 'MEMBER')
 FROM ai._vectorizer v
 WHERE v.id = $1

@@ -117,22 +117,18 @@ pub(super) fn create(
                 .expect("nextval answers with one row")
         })
     });
-    let queue_schema = queue_schema.unwrap_or_else(|| "ai".to_owned());
-    let queue_table = queue_table.unwrap_or_else(|| format!("_vectorizer_q_{id}"));
+    let (queue_schema, queue_table) = place_of_queue(queue_schema, queue_table, id, &source);
     let failed_table = format!("_vectorizer_q_failed_{id}");
     // A migration that runs twice finds its own queue: that is no obstacle where it will find its own vectorizer, too.
     let runs_twice = if_not_exists == Some(true) && {
-        let planned = name.clone().or_else(|| {
+        let named = name.clone().map(Named::Given).or_else(|| {
             let known = |config: &&Value| matches!(config["implementation"].as_str(), Some("table" | "column"));
             let config = destination.as_ref().filter(known)?;
             let (schema, table) = (&source.schema, &source.table);
-            Some(names::derived(
-                &names::destination(config, schema, table),
-                schema,
-                table,
-            ))
+            let destination = names::destination(config, schema, table);
+            Some(Named::Derived(names::derived(&destination, schema, table)))
         });
-        planned.and_then(|name| find(&name)).is_some()
+        named.is_some_and(|named| named.own(source.oid).is_some())
     };
     if !runs_twice {
         must_be_free(&queue_schema, &queue_table, "an alternate queue_table");
@@ -156,15 +152,18 @@ pub(super) fn create(
         indexing::refuse_partitioned(&indexing, &source.name);
     }
     let destination = names::destination(&destination, &source.schema, &source.table);
-    let name = name.unwrap_or_else(|| names::derived(&destination, &source.schema, &source.table));
-    if let Some(id) = find(&name) {
+    let named = name.map_or_else(
+        || Named::Derived(names::derived(&destination, &source.schema, &source.table)),
+        Named::Given,
+    );
+    if let Some((id, name)) = named.own(source.oid) {
         if if_not_exists == Some(true) {
             notice!("a vectorizer named {name} already exists, skipping");
             return id;
         }
-        let message = format!("a vectorizer named {name} already exists.");
-        raise(PgSqlErrorCode::ERRCODE_DUPLICATE_OBJECT, message, None);
+        already_exists(&name, None);
     }
+    let name = named.free();
     // What was adopted is there already: the worker says what its owner lacks.
     if adopted.is_none() {
         check_servers(&loading, &embedding, &source);
@@ -340,10 +339,72 @@ fn columns(source: Oid) -> Vec<Column> {
     statement::rows(sql, &[source.into()], |row| (row.must(1), row.must(2)))
 }
 
+/// How a vectorizer is to be called.
+enum Named {
+    Given(String),
+    /// From its tables: another name will do where this one is taken.
+    Derived(String),
+}
+
+impl Named {
+    /// The vectorizer of this name on this source. One on another table is not what a migration has made: it would be taken
+    /// for that, and nothing be embedded.
+    fn own(&self, source: Oid) -> Option<(i32, String)> {
+        let (name, is_derived) = match self {
+            Named::Given(name) => (name, false),
+            Named::Derived(name) => (name, true),
+        };
+        let sql = include_str!("../../sql/query/own_vectorizer.sql");
+        let arguments = [source.into(), name.as_str().into(), is_derived.into()];
+        acting_as_extension(|| statement::row(sql, &arguments, |row| (row.must(1), row.must(2))))
+    }
+
+    /// A name that is not taken by a vectorizer of another table. Of that, nothing is told: the caller may not see it.
+    fn free(self) -> String {
+        match self {
+            Named::Given(name) => {
+                if is_taken(&name) {
+                    already_exists(&name, Some("It is on another table. Choose another name."));
+                }
+                name
+            }
+            Named::Derived(name) => {
+                let mut free = name.clone();
+                while is_taken(&free) {
+                    free = names::numbered(&name, rand::random());
+                }
+                free
+            }
+        }
+    }
+}
+
+fn already_exists(name: &str, hint: Option<&str>) -> ! {
+    let message = format!("a vectorizer named {name} already exists.");
+    raise(PgSqlErrorCode::ERRCODE_DUPLICATE_OBJECT, message, hint)
+}
+
 /// Among all vectorizers, whoever may see them.
-fn find(name: &str) -> Option<i32> {
+fn is_taken(name: &str) -> bool {
     let sql = include_str!("../../sql/query/vectorizer_by_name.sql");
-    acting_as_extension(|| statement::row(sql, &[name.into()], |row| row.must(1)))
+    acting_as_extension(|| statement::row(sql, &[name.into()], |row| row.must::<i32>(1))).is_some()
+}
+
+/// Where the queue goes. In the schema of the extension, where only it may create, all have the names that it gives: a name
+/// of somebody's choice could be one that a version of the extension needs, or that of another vectorizer's queue.
+fn place_of_queue(schema: Option<String>, table: Option<String>, id: i32, source: &Source) -> (String, String) {
+    let usual = format!("_vectorizer_q_{id}");
+    let chosen = table.filter(|table| *table != usual);
+    match (schema, chosen) {
+        (Some(schema), Some(table)) if schema == "ai" => raise(
+            PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
+            format!("queue_table cannot be {table} in the schema ai, which is the extension's"),
+            Some("Choose another queue_schema, or leave queue_table out."),
+        ),
+        (Some(schema), chosen) => (schema, chosen.unwrap_or(usual)),
+        (None, None) => ("ai".to_owned(), usual),
+        (None, Some(table)) => (source.schema.clone(), table),
+    }
 }
 
 fn must_be_free(schema: &str, name: &str, instead: &str) {

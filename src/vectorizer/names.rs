@@ -83,6 +83,14 @@ pub fn derived(destination: &Destination, source_schema: &str, source_table: &st
     cut(name)
 }
 
+/// A derived name that is taken, with a number behind it that nobody has guessed.
+pub fn numbered(name: &str, number: u32) -> String {
+    // Of one length, so that the name can be told from its number. It holds ASCII only.
+    let mut name = name.to_owned();
+    name.truncate(NAME_BYTES - 11);
+    format!("{name}_{number:010}")
+}
+
 /// Whether a vectorizer may be called so: what the constraint of `ai._vectorizer` says.
 pub fn fits(name: &str) -> bool {
     name.starts_with(|first: char| first.is_ascii_lowercase())
