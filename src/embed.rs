@@ -27,6 +27,8 @@ type Vectors = TableIterator<'static, (name!(index, i32), name!(embedding, Vecto
 
 /// What the messages of the pipeline call a key that is in no variable.
 const ARGUMENT: &str = "the argument api_key";
+/// Tokens of a call, which are made a text in a moment.
+const GREATEST_TOKENS: usize = 100_000;
 /// Where any length will do: the most that a `vector` has.
 const ANY: i32 = vector::GREATEST_DIMENSIONS as i32;
 
@@ -75,6 +77,14 @@ fn openai_embed_tokens(
         let message = "input_tokens must not hold NULL";
         raise(PgSqlErrorCode::ERRCODE_NULL_VALUE_NOT_ALLOWED, message, None)
     };
+    if tokens.len() > GREATEST_TOKENS {
+        let (number, hint) = (tokens.len(), "Models take some thousand tokens at a time.");
+        raise(
+            PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+            format!("input_tokens has {number} members, more than {GREATEST_TOKENS}"),
+            Some(hint),
+        )
+    }
     let text = ai_pipeline::embed::text_of_tokens(&name, &tokens).unwrap_or_else(|reason| invalid(reason));
     one(&provider, caller(), text, verbose)
 }

@@ -187,6 +187,37 @@ fn a_slow_separator_costs_its_owner_a_failure_and_nobody_else_a_moment() {
 }
 
 #[test]
+fn a_worker_that_cuts_holds_up_no_stop() {
+    let mut scene = Scene::start();
+    for (name, chunking) in [
+        (
+            "apart",
+            format!("ai.chunking_character_text_splitter(100, 0, '{SLOW}', true)"),
+        ),
+        (
+            "beside",
+            "ai.chunking_recursive_character_text_splitter(1000000, 999999)".to_owned(),
+        ),
+    ] {
+        create(&scene, name, &format!("chunking => {chunking}"));
+    }
+    scene.cluster.execute(
+        "INSERT INTO apart SELECT i, repeat('a', 200000) FROM generate_series(1, 4) i;
+         INSERT INTO beside SELECT i, repeat(' ', 10000000) FROM generate_series(1, 4) i",
+    );
+    let cuts = "SELECT activity FROM ai.worker_status WHERE activity LIKE 'loading and parsing 8,%'";
+    wait_until(
+        "they are cut",
+        DEADLINE,
+        || scene.cluster.column(cuts),
+        |seen| !seen.is_empty(),
+    );
+    let started = Instant::now();
+    scene.cluster.stop(Stop::Fast);
+    assert!(started.elapsed() < SOON, "the stop took {:?}", started.elapsed());
+}
+
+#[test]
 fn an_expression_that_is_too_much_by_itself_is_refused() {
     let scene = Scene::start();
     scene

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use crate::chunk::{CHUNK_BYTES, Chunk};
 use crate::error::{Class, Failure, Step};
 use crate::format::Frame;
+use crate::plan::Digest;
 
 /// The texts of a document: its chunks, each in the template of its vectorizer.
 ///
@@ -33,6 +34,8 @@ pub struct Texts {
     document: String,
     chunks: Vec<Chunk>,
     frame: Frame,
+    /// Of all texts, or of none.
+    digests: Vec<Digest>,
 }
 
 /// Bytes of texts that a document may be turned into.
@@ -77,7 +80,24 @@ impl Texts {
             document,
             chunks,
             frame,
+            digests: Vec::new(),
         }
+    }
+
+    /// The digests of all texts: to make them takes long where those are long.
+    pub fn digests(&self) -> Vec<Digest> {
+        self.iter().map(|text| Digest::of(&text)).collect()
+    }
+
+    /// With [`Texts::digests`], which were made ahead of whoever asks for them.
+    pub fn with(self, digests: Vec<Digest>) -> Texts {
+        Texts { digests, ..self }
+    }
+
+    /// What one of them is told from others by.
+    pub fn digest(&self, index: usize) -> Digest {
+        let known = self.digests.get(index).copied();
+        known.unwrap_or_else(|| Digest::of(&self.get(index)))
     }
 
     /// Checks that what the template makes of the chunks is not too long. Nothing of it is made for that.
@@ -234,6 +254,16 @@ mod tests {
         let texts = texts("aa1bb2cc3dd", &character(r"\d", true), "$chunk");
         assert_eq!(texts.iter().collect::<Vec<_>>(), [r"aa\dbb\dcc", r"bb\dcc\ddd"]);
         assert_eq!(texts.document, "");
+    }
+
+    #[test]
+    fn digests_are_those_of_the_texts_made_ahead_or_not() {
+        let texts = texts(DOCUMENT, &recursive(), "A $chunk");
+        let asked: Vec<Digest> = (0..texts.len()).map(|index| texts.digest(index)).collect();
+        assert_eq!(texts.digests(), asked);
+        assert_eq!(asked[1], Digest::of(&texts.get(1)));
+        let texts = texts.with(asked.clone());
+        assert_eq!(texts.digest(1), asked[1]);
     }
 
     #[test]

@@ -359,6 +359,23 @@ async fn the_real_child_is_confined_before_it_reads() {
     assert_eq!(output.stdout, "confined, but at work: café".as_bytes());
 }
 
+#[tokio::test]
+async fn a_confinement_that_the_system_refuses_is_said() {
+    let parser = script("is_not_confined.sh", LIMITS);
+    let parse = |first: &str| {
+        let (parser, bytes) = (parser.clone(), document(Path::new(first), 10));
+        async move { parser.parse(bytes, None, None, Parsing::Auto).await }
+    };
+    assert_eq!(parser.unconfined(), None);
+    assert_eq!(parse("x").await.unwrap(), "text");
+    assert_eq!(parser.unconfined(), Some("it keeps its system calls (seccomp: none)"));
+    let error = parse("refuse").await.unwrap_err();
+    assert_eq!(
+        (error.class(), error.to_string()),
+        (Class::Permanent, "no text".to_owned())
+    );
+}
+
 #[test]
 fn wrong_arguments_are_refused_before_anything_is_read() {
     let output = Command::new(env!("CARGO_BIN_EXE_ai-parser"))

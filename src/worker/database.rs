@@ -114,6 +114,8 @@ pub struct Worker {
     looked_around: Instant,
     /// When to look whether the indexer is in somebody's way, while there is one.
     indexer_look_at: Option<Instant>,
+    /// That parsers are not confined is in the log.
+    said_unconfined: bool,
 }
 
 impl Worker {
@@ -152,6 +154,7 @@ impl Worker {
             reread: false,
             looked_around: Instant::now(),
             indexer_look_at: Some(Instant::now()),
+            said_unconfined: false,
         };
         worker.read_vectorizers();
         worker.rescue();
@@ -331,7 +334,13 @@ impl Worker {
     }
 
     /// Says in shared memory what is going on.
-    fn report(&self) {
+    fn report(&mut self) {
+        if !self.said_unconfined
+            && let Some(missing) = self.services.unconfined()
+        {
+            log!("ai: parsers run without some of their confinement: {missing}");
+            self.said_unconfined = true;
+        }
         let (mut preparing, mut embedding, mut writing) = (0, 0, 0);
         for flight in self.flights.values() {
             match flight.stage {
@@ -365,7 +374,11 @@ impl Worker {
                 )
             })
         };
-        let reason = asked.or_else(limited);
+        let unconfined = || {
+            let missing = self.services.unconfined()?;
+            Some(format!("parsers run without some of their confinement: {missing}"))
+        };
+        let reason = asked.or_else(limited).or_else(unconfined);
         shared_memory::worker_reports(
             self.database,
             &activity,

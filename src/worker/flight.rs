@@ -200,7 +200,7 @@ impl Draft {
             }
         } else {
             let old: Vec<Digest> = stored.iter().map(|chunk| chunk.text).collect();
-            plan::compare(&old, texts.iter().map(|text| Digest::of(&text)))
+            plan::compare(&old, (0..texts.len()).map(|index| texts.digest(index)))
         };
         Draft {
             texts: Arc::new(texts),

@@ -39,6 +39,9 @@ const TEXT_THREADS: usize = 2;
 /// that they are compared with.
 const COST: u64 = 4;
 
+/// Bytes of a URI. No server takes one that is longer.
+const GREATEST_URI: usize = 16 << 10;
+
 /// Documents that are read by one statement, in bytes, and columns for templates as many: some hundreds of most. What is above is
 /// read one by one.
 const WINDOW: u64 = 8 << 20;
@@ -503,12 +506,26 @@ impl Preparation {
             if room <= reservation.bytes() || reservation.bytes() >= self.documents.most() {
                 let texts = Texts::new(document, chunks, frame);
                 texts.check(self.limits)?;
-                return Ok((texts, reservation));
+                return Ok((self.digest(texts).await?, reservation));
             }
             text = document;
             drop((chunks, reservation));
             reservation = self.documents.reserve(room).await;
         }
+    }
+
+    /// What is long and will be compared with what is stored is digested here, and not by the main thread.
+    async fn digest(&self, texts: Texts) -> Result<Texts, Failure> {
+        let length = (0..texts.len()).map(|index| texts.length(index)).sum();
+        if self.remembered.is_none() || length < LONG {
+            return Ok(texts);
+        }
+        let texts = Arc::new(texts);
+        let mine = Arc::clone(&texts);
+        let digests = apart_if_long(&self.cutter, length, move || mine.digests()).await?;
+        // The thread has let them go before it answered.
+        let texts = Arc::into_inner(texts).ok_or_else(|| undone("the texts are still in use"))?;
+        Ok(texts.with(digests))
     }
 
     /// What the column holds, or what it points at, and memory for what is made of it; `None` when that is what `known` is
@@ -521,6 +538,14 @@ impl Preparation {
     ) -> Result<Option<(Source, Reservation)>, Failure> {
         let body = match (&self.vectorizer.config.loading, &self.loader, document) {
             (Loading::Uri { aws_role_arn, .. }, Some(loader), Content::Text(uri)) => {
+                if uri.len() > GREATEST_URI {
+                    return Err(Failure {
+                        step: Step::Loading,
+                        class: Class::Permanent,
+                        reason: format!("the URI has {} bytes, more than {GREATEST_URI}", uri.len()),
+                        hint: Some("The column of loading_uri holds addresses of documents, not documents.".to_owned()),
+                    });
+                }
                 let (documents, role) = (&self.documents, aws_role_arn.as_deref());
                 let loaded = loader
                     .load_within(documents, COST, &self.downloads, &uri, role, known)
