@@ -229,7 +229,7 @@ pub fn init() {
     );
     integer(
         c"ai.parser_timeout",
-        c"How long the parser may take for a document.",
+        c"How long the parser may take for a document, and cutting its text after that.",
         &PARSER_TIMEOUT,
         1,
         3_600_000,
@@ -238,7 +238,7 @@ pub fn init() {
     );
     integer(
         c"ai.parser_memory",
-        c"Memory that the parser may use for a document.",
+        c"Memory that the parser may use for a document, or cutting a text at regular expressions.",
         &PARSER_MEMORY,
         16,
         1_048_576,
@@ -247,7 +247,7 @@ pub fn init() {
     );
     integer(
         c"ai.parser_processes",
-        c"Parser processes of a worker at the same time.",
+        c"Parser processes of a worker at the same time, and of all sessions together. Texts are cut at regular expressions in such, too.",
         &PARSER_PROCESSES,
         1,
         64,

@@ -186,6 +186,46 @@ fn a_slow_separator_costs_its_owner_a_failure_and_nobody_else_a_moment() {
     assert!(took < SOON, "the row took {took:?}");
 }
 
+/// Documents that wait for their turn to be cut have all the memory that there is, but for what is kept for others.
+#[test]
+fn many_slow_documents_leave_memory_to_others() {
+    let scene = Scene::start_with(|options| options.setting("ai.max_memory", "32MB"));
+    for (name, chunking) in [
+        (
+            "slow",
+            format!("ai.chunking_character_text_splitter(100, 0, '{SLOW}', true)"),
+        ),
+        // In a thread.
+        (
+            "blank",
+            "ai.chunking_recursive_character_text_splitter(200000, 199999)".to_owned(),
+        ),
+        (
+            "other",
+            "ai.chunking_recursive_character_text_splitter(100, 0)".to_owned(),
+        ),
+    ] {
+        create(&scene, name, &format!("chunking => {chunking}"));
+    }
+    scene.cluster.execute(
+        "INSERT INTO slow SELECT i, repeat('a', 200000) FROM generate_series(1, 300) i;
+         INSERT INTO blank SELECT i, repeat(' ', 400000) FROM generate_series(1, 300) i",
+    );
+    let cuts = "SELECT activity FROM ai.worker_status WHERE activity LIKE 'loading and parsing ___,%'";
+    wait_until(
+        "they are cut",
+        DEADLINE,
+        || scene.cluster.column(cuts),
+        |seen| !seen.is_empty(),
+    );
+    for id in 0..10 {
+        let took = embed(&scene, "other", id);
+        assert!(took < SOON, "row {id} took {took:?}");
+    }
+    let failed = "SELECT count(*) < 100 FROM ai.vectorizer_errors";
+    assert_eq!(scene.cluster.value(failed), "t", "it was not the last");
+}
+
 #[test]
 fn a_worker_that_cuts_holds_up_no_stop() {
     let mut scene = Scene::start();

@@ -67,6 +67,15 @@ impl Budget {
         }
     }
 
+    /// The same budget for somebody who has much of it already: of what is kept for small ones there is nothing.
+    pub fn without_kept(&self) -> Budget {
+        Budget {
+            kept: Arc::new(Semaphore::new(0)),
+            small: 0,
+            ..self.clone()
+        }
+    }
+
     /// Waits until so many bytes are free; first come, first served. What is larger than the whole budget gets all of it:
     /// it is alone then, but for small ones.
     pub async fn reserve(&self, bytes: u64) -> Reservation {
@@ -223,6 +232,23 @@ mod tests {
         assert_eq!(window.split(40 * MIB).bytes(), 30 * MIB, "no more than there is");
         drop(window);
         assert!(now(giant).await.is_some());
+    }
+
+    #[tokio::test]
+    async fn who_has_much_leaves_what_is_kept_to_others() {
+        let budget = Budget::new(100 * MIB);
+        let crowd = budget.without_kept();
+        let mut held = Vec::new();
+        while let Some(reservation) = now(crowd.reserve(MIB)).await {
+            held.push(reservation);
+        }
+        assert_eq!(held.len(), 87);
+        assert!(crowd.reserve_now(MIB).is_none() && crowd.is_exhausted() && !budget.is_exhausted());
+        let mut more = pin!(crowd.reserve(MIB));
+        assert!(now(more.as_mut()).await.is_none());
+        assert!(now(budget.reserve(MIB)).await.is_some(), "others do not wait");
+        held.pop();
+        assert!(now(more).await.is_some());
     }
 
     #[tokio::test]

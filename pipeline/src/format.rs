@@ -10,7 +10,7 @@ pub use python::{python_growth, python_text};
 use crate::error::{Class, Failure, Step};
 
 /// Bytes of a template. Each document keeps what is between its placeholders, once for all of its chunks.
-const GREATEST_LENGTH: usize = 64 << 10;
+pub(crate) const GREATEST_LENGTH: usize = 64 << 10;
 /// Places for the chunk in a template.
 const GREATEST_PLACES: usize = 1_000;
 

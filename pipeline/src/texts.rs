@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use crate::chunk::{CHUNK_BYTES, Chunk};
 use crate::error::{Class, Failure, Step};
-use crate::format::Frame;
+use crate::format::{Frame, GREATEST_LENGTH};
 use crate::plan::Digest;
 
 /// The texts of a document: its chunks, each in the template of its vectorizer.
@@ -38,9 +38,11 @@ pub struct Texts {
     digests: Vec<Digest>,
 }
 
-/// Bytes of texts that a document may be turned into.
+/// Bytes of texts that a document may be turned into. A template that names all that it may, each once, exceeds none of one text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
+    /// Of what the template adds to each chunk: columns as long as a document, and the template.
+    pub frame: u64,
     /// Of one of them.
     pub one: u64,
     /// Of all of them together.
@@ -53,8 +55,10 @@ const ALL: u64 = 16;
 impl Limits {
     /// Where a document may have so many bytes.
     pub fn new(document: u64) -> Limits {
+        let frame = document.saturating_add(GREATEST_LENGTH as u64);
         Limits {
-            one: document,
+            frame,
+            one: frame.saturating_add(document),
             all: document.saturating_mul(ALL),
         }
     }
@@ -170,8 +174,8 @@ fn too_long(reason: String) -> Failure {
         class: Class::Permanent,
         reason,
         hint: Some(
-            "have the template repeat less, raise chunk_size, or raise ai.max_document_size: a text may be as long as a \
-             document, and all texts of a document 16 times as long"
+            "have the template repeat less, raise chunk_size, or raise ai.max_document_size: a text may be about twice \
+             as long as a document, and all texts of a document 16 times as long"
                 .to_owned(),
         ),
     }
@@ -280,6 +284,7 @@ mod tests {
         assert!(
             texts
                 .check(Limits {
+                    frame: 0,
                     one: 1000 << 20,
                     all: 1000 << 20
                 })
@@ -287,6 +292,7 @@ mod tests {
         );
         let error = texts
             .check(Limits {
+                frame: 0,
                 one: (1000 << 20) - 1,
                 all: u64::MAX,
             })
@@ -295,6 +301,7 @@ mod tests {
         assert!(
             texts
                 .check(Limits {
+                    frame: 0,
                     one: u64::MAX,
                     all: (1000 << 20) - 1
                 })

@@ -1,6 +1,6 @@
 //! What the tasks work with: loader, parser and embedders, made of the settings and the server's environment.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -31,6 +31,9 @@ use crate::queue::Content;
 use crate::settings::Settings;
 use crate::worker::flight;
 use crate::{endpoint, environment};
+
+/// Documents of a vectorizer that may be on their way to their texts before it counts as a crowd.
+const CROWD: usize = 16;
 
 /// Threads for work on texts: as many as for the network.
 const TEXT_THREADS: usize = 2;
@@ -83,6 +86,8 @@ pub struct Services {
     columns: Budget,
     /// For documents and what is made of them. Another budget, because who waits for it holds some of the first.
     documents: Budget,
+    /// Vectorizers with so many documents on their way to their texts that they leave what is kept of memory to others.
+    crowds: HashSet<i32>,
     /// For texts on their way to a provider, and vectors. Who waits for it holds some of both.
     vectors: Budget,
     /// One embedder for all vectorizers with the same provider, model, address and key.
@@ -114,6 +119,7 @@ impl Services {
             threads: Threads::new(TEXT_THREADS),
             columns: Budget::new(settings.max_memory_bytes / 8),
             documents: Budget::new(settings.max_memory_bytes / 8 * 5),
+            crowds: HashSet::new(),
             vectors: Budget::new(settings.max_memory_bytes / 4),
             embedders: Vec::new(),
             gates: Gates::shared(providers::place),
@@ -208,9 +214,33 @@ impl Services {
         !self.columns.is_exhausted() && !self.documents.is_exhausted()
     }
 
+    /// How many documents of a vectorizer are on their way to their texts, where there are others. Those of one whose texts take
+    /// long must not have, or wait for, all the memory there is.
+    pub fn crowd(&mut self, vectorizer: i32, documents: usize) {
+        if documents < CROWD {
+            self.crowds.remove(&vectorizer);
+        } else {
+            self.crowds.insert(vectorizer);
+        }
+    }
+
+    /// The budgets of columns and of documents, as they are for a vectorizer.
+    fn budgets(&self, vectorizer: i32) -> (Budget, Budget) {
+        if self.crowds.contains(&vectorizer) {
+            (self.columns.without_kept(), self.documents.without_kept())
+        } else {
+            (self.columns.clone(), self.documents.clone())
+        }
+    }
+
     /// Waits until there is memory for a document of so many bytes, that has not been read yet, and for columns of so many.
-    pub fn reserve(&self, document: u64, columns: u64) -> impl Future<Output = flight::Memory> + Send + use<> {
-        let (of_columns, of_documents) = (self.columns.clone(), self.documents.clone());
+    pub fn reserve(
+        &self,
+        vectorizer: i32,
+        document: u64,
+        columns: u64,
+    ) -> impl Future<Output = flight::Memory> + Send + use<> {
+        let (of_columns, of_documents) = self.budgets(vectorizer);
         async move {
             let columns = match columns {
                 0 => None,
@@ -233,9 +263,10 @@ impl Services {
         let is_uri = matches!(vectorizer.config.loading, Loading::Uri { .. });
         let has_columns = is_uri || !vectorizer.template_columns.is_empty();
         let free = |budget: &Budget| budget.reserve_now(WINDOW * COST);
+        let (columns, documents) = self.budgets(vectorizer.id);
         Window {
-            documents: (!is_uri).then(|| free(&self.documents)).flatten(),
-            columns: has_columns.then(|| free(&self.columns)).flatten(),
+            documents: (!is_uri).then(|| free(&documents)).flatten(),
+            columns: has_columns.then(|| free(&columns)).flatten(),
         }
     }
 
@@ -323,7 +354,7 @@ impl Services {
             loader,
             downloads: Arc::clone(&self.downloads),
             cutter: self.cutter(vectorizer),
-            documents: self.documents.clone(),
+            documents: self.budgets(vectorizer.id).1,
             columns,
             limits: texts::Limits::new(self.settings.max_document_bytes),
             vectorizer: Arc::clone(vectorizer),
@@ -495,7 +526,7 @@ impl Preparation {
         mut reservation: Reservation,
     ) -> Result<(Texts, Reservation), Failure> {
         let vectorizer = &self.vectorizer;
-        vectorizer.template.check(row, self.limits.one)?;
+        vectorizer.template.check(row, self.limits.frame)?;
         let least = COST.saturating_mul(text.len() as u64).max(reservation.bytes());
         let most = least.max(self.documents.most());
         loop {

@@ -38,6 +38,7 @@ impl Worker {
         suspect: bool,
         refusals: u32,
     ) -> Result<(), (Aborted, Vec<i64>)> {
+        self.tell_crowd(vectorizer.id, self.preparing(vectorizer.id));
         let read = |services: &Services, numbers: &[i64]| {
             let window = services.window(vectorizer);
             transaction::run(|| {
@@ -131,7 +132,9 @@ impl Worker {
     }
 
     fn begin_all(&mut self, vectorizer: &Arc<Vectorizer>, (items, mut remembered, mut window): Read, suspect: bool) {
-        for item in items {
+        let before = self.preparing(vectorizer.id);
+        for (place, item) in items.into_iter().enumerate() {
+            self.tell_crowd(vectorizer.id, before + place);
             let remembered = remembered.remove(&item.number);
             let (size, columns) = (item.size.unwrap_or_default(), item.columns_size);
             let memory = match item.document {
@@ -140,6 +143,24 @@ impl Worker {
             };
             self.begin(vectorizer, item, (remembered, memory), suspect);
         }
+    }
+
+    /// Documents of a vectorizer that are on their way to their texts.
+    fn preparing(&self, vectorizer: i32) -> usize {
+        let preparing = self.flights.values().filter(|flight| {
+            let stage = &flight.stage;
+            flight.vectorizer.id == vectorizer
+                && matches!(
+                    stage,
+                    Stage::Queueing { .. } | Stage::Reading { .. } | Stage::Preparing { .. }
+                )
+        });
+        preparing.count()
+    }
+
+    fn tell_crowd(&mut self, vectorizer: i32, preparing: usize) {
+        let is_alone = self.stations.len() < 2;
+        self.services.crowd(vectorizer, if is_alone { 0 } else { preparing });
     }
 
     fn begin(
@@ -157,7 +178,9 @@ impl Worker {
             .and_then(|_| self.services.check_columns(item.columns_size).err());
         let stage = match (too_long, document, item.size) {
             (Some(failure), ..) => Stage::failed(failure),
-            (None, None, Some(size)) => self.queue_for_memory(number, (size, item.columns_size), remembered),
+            (None, None, Some(size)) => {
+                self.queue_for_memory(number, vectorizer.id, (size, item.columns_size), remembered)
+            }
             (None, document, _) => {
                 let document = document.map(|document| (document, columns));
                 self.prepare(number, vectorizer, document, remembered, memory.document.take())
@@ -191,8 +214,14 @@ impl Worker {
     }
 
     /// A document that is large, or one too many, stays in its row until there is room for it.
-    fn queue_for_memory(&self, number: u64, (size, columns): (u64, u64), remembered: Option<Remembered>) -> Stage {
-        let reserve = self.services.reserve(size, columns);
+    fn queue_for_memory(
+        &self,
+        number: u64,
+        vectorizer: i32,
+        (size, columns): (u64, u64),
+        remembered: Option<Remembered>,
+    ) -> Stage {
+        let reserve = self.services.reserve(vectorizer, size, columns);
         let task = self.bridge.spawn(async move {
             Event {
                 flight: number,
