@@ -95,7 +95,7 @@ fn no_table_of_a_chosen_name_is_planted_in_the_schema_of_the_extension() {
         "ALTER TABLE m.vectorizer_cost SET SCHEMA ai",
         "ALTER TABLE m.doc_embedding_store SET SCHEMA ai",
         "SELECT ai.create_vectorizer('m.doc', name => 'more', loading => ai.loading_column('body'),
-             destination => ai.destination_table(target_schema => 'ai', target_table => 'planted'),
+             destination => ai.destination_table(target_schema => 'ai', target_table => 'planted', view_name => 'v'),
              embedding => ai.embedding_openai('text-embedding-3-small', 4))",
         "SELECT ai.create_vectorizer('m.doc', name => 'more', loading => ai.loading_column('body'),
              destination => ai.destination_table('more', view_schema => 'ai', view_name => 'planted'),
