@@ -242,6 +242,32 @@ fn owners_keep_the_servers_that_they_used() {
     assert!(dumped.contains(grant), "{grant} is in the dump");
 }
 
+/// The queues of version 0.1.0 have a column `class`, which is called `failure_class` now: as a column of a key may have been.
+#[test]
+fn a_key_of_the_name_that_the_queues_need_makes_room() {
+    let scene = Scene::start();
+    let old = old_database(&scene);
+    old.execute("ALTER EVENT TRIGGER ai_after_ddl DISABLE");
+    old.execute(
+        "ALTER TABLE app.\"Note\" RENAME \"Key\" TO failure_class;
+         ALTER TABLE app._vectorizer_q_2 RENAME \"Key\" TO failure_class;
+         ALTER TABLE app._vectorizer_q_failed_2 RENAME \"Key\" TO failure_class;
+         UPDATE ai._vectorizer SET source_pk = replace(source_pk::text, '\"Key\"', '\"failure_class\"')::jsonb WHERE id = 2",
+    );
+    old.execute("ALTER EVENT TRIGGER ai_after_ddl ENABLE");
+    old.execute("ALTER EXTENSION ai UPDATE");
+    scene.provider.behave(Behaviour::RejectInput("bad".to_owned()));
+    old.execute("INSERT INTO app.\"Note\" VALUES ('d', 'note d'), ('e', 'bad')");
+    old.wait_until_settled();
+    let embedded =
+        "SELECT string_agg(failure_class, '' ORDER BY failure_class) FROM app.\"Note\" WHERE vec IS NOT NULL";
+    assert_eq!(old.value(embedded), "abcd");
+    let failed = "SELECT pk_failure_class, failure_class FROM app._vectorizer_q_failed_2";
+    assert_eq!(old.rows(failed), [["e", "permanent"]]);
+    let listed = "SELECT primary_key ->> 'failure_class', failure_class FROM ai.vectorizer_failed WHERE id = 2";
+    assert_eq!(old.rows(listed), [["e", "permanent"]]);
+}
+
 #[test]
 fn a_half_done_queue_is_finished_after_the_update() {
     let scene = Scene::start_with(|options| options.setting("ai.naptime", "1s").setting("ai.idle_timeout", "100ms"));

@@ -31,7 +31,7 @@ use network::Family;
 /// | `inet`, `cidr` | as `ipaddress` shows them |
 /// | ranges, multiranges | `[1, 5)`, `{[1, 5), [7, None)}` |
 /// | arrays | as list of what `repr()` shows: `['a', None]`, `[Decimal('1.5')]`, `[datetime.date(2024, 1, 6)]` |
-/// | `vector` | as an array of numpy: `[ 1.   2.5]` |
+/// | `vector`, `halfvec`, `sparsevec` | as pgvector 0.4 for Python has them: `[ 1.   2.5]`, `HalfVector([1.0])` |
 /// | all others: enums, composites, `hstore`, ranges and arrays of types of one's own | Postgres' text |
 ///
 /// What Python cannot hold (`infinity`, years BC or after 9999, JSON of more than 1,000 levels), where pgai fails, is shown as
@@ -64,7 +64,7 @@ pub fn python_growth(type_name: &str) -> u32 {
         // `1,` becomes `Decimal('1'), `, and `::,` `IPv6Address('::'), `; times have the classes of their zones with them.
         Type::List(Kind::Decimal | Kind::Network(_) | Kind::Time) => 7,
         // `1e15` becomes `1000000000000000.0`; and what is not printable four characters.
-        Type::List(_) | Type::Scalar(Kind::Json) => 5,
+        Type::List(_) | Type::Scalar(Kind::Json | Kind::HalfVector | Kind::SparseVector) => 5,
         Type::Scalar(Kind::Bytes | Kind::Range(_) | Kind::Multirange(_) | Kind::Vector) => 2,
         Type::Scalar(_) => 1,
     }
@@ -97,6 +97,8 @@ enum Kind {
     Range(Bound),
     Multirange(Bound),
     Vector,
+    HalfVector,
+    SparseVector,
 }
 
 /// What a range is of.
@@ -169,9 +171,13 @@ impl Kind {
             | "regcollation" | "xid" | "xid8" | "cid" | "tid" | "pg_lsn" | "txid_snapshot" | "int2vector"
             | "oidvector" | "refcursor" | "aclitem" => Kind::Text,
             _ if name == "interval" || name.starts_with("interval ") => Kind::Interval,
-            // pgai registers that of pgvector, wherever it is.
-            _ if name == "vector" || name.ends_with(".vector") => Kind::Vector,
-            _ => return None,
+            // pgai registers those of pgvector, wherever they are.
+            _ => match name.rsplit('.').next() {
+                Some("vector") => Kind::Vector,
+                Some("halfvec") => Kind::HalfVector,
+                Some("sparsevec") => Kind::SparseVector,
+                _ => return None,
+            },
         })
     }
 
@@ -197,13 +203,17 @@ impl Kind {
             Kind::Range(bound) => range::shown(text, bound.into())?,
             Kind::Multirange(bound) => range::shown_many(text, bound.into())?,
             Kind::Vector => vector::shown(text)?,
+            Kind::HalfVector => vector::half(text)?,
+            Kind::SparseVector => vector::sparse(text)?,
         }))
     }
 
     /// `repr()`, which is what lists and ranges show of their members.
     fn write_repr(self, out: &mut String, text: &str) -> Option<()> {
         match self {
-            Kind::Int | Kind::Bool | Kind::Float | Kind::Bytes => out.push_str(&self.shown(text)?),
+            Kind::Int | Kind::Bool | Kind::Float | Kind::Bytes | Kind::HalfVector | Kind::SparseVector => {
+                out.push_str(&self.shown(text)?)
+            }
             Kind::Text | Kind::Box => quoted::write_text(out, text),
             Kind::Decimal => call(out, "Decimal", &self.shown(text)?),
             Kind::Uuid => call(out, "UUID", text),

@@ -1,4 +1,9 @@
-//! Vectors of pgvector as numpy shows arrays of 32-bit floats.
+//! Vectors of pgvector as its package for Python shows them: those of 32-bit floats are arrays of numpy, the others classes of
+//! its own.
+
+use std::fmt::Write;
+
+use super::number;
 
 /// Columns of a line.
 const WIDTH: usize = 75;
@@ -32,6 +37,41 @@ pub fn write_repr(out: &mut String, text: &str) -> Option<()> {
     }
     out.push_str(TYPE);
     Some(())
+}
+
+/// `str()` and `repr()` of a `halfvec`.
+pub fn half(text: &str) -> Option<String> {
+    let mut out = "HalfVector([".to_owned();
+    for (index, number) in text.strip_prefix('[')?.strip_suffix(']')?.split(',').enumerate() {
+        // Postgres writes as few digits as tell it from other floats of 32 bits; Python those of its 64 bits.
+        let number: f32 = number.parse().ok()?;
+        let _ = write!(
+            out,
+            "{}{}",
+            if index > 0 { ", " } else { "" },
+            number::float(number.into())
+        );
+    }
+    out.push_str("])");
+    Some(out)
+}
+
+/// `str()` and `repr()` of a `sparsevec`, which counts from 1 in Postgres and from 0 in Python.
+pub fn sparse(text: &str) -> Option<String> {
+    let (elements, dimensions) = text.strip_prefix('{')?.split_once("}/")?;
+    let mut out = "SparseVector({".to_owned();
+    for (index, element) in elements.split(',').filter(|element| !element.is_empty()).enumerate() {
+        let (place, number) = element.split_once(':')?;
+        let place = place.parse::<u32>().ok()?.checked_sub(1)?;
+        let _ = write!(
+            out,
+            "{}{place}: {}",
+            if index > 0 { ", " } else { "" },
+            number::float_text(number)?
+        );
+    }
+    let _ = write!(out, "}}, {dimensions})");
+    Some(out)
 }
 
 /// Its numbers, all of one width; `...` in place of those between the ends of a long one.
