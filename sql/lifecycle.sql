@@ -335,7 +335,6 @@ BEGIN
     THEN
         RETURN;
     END IF;
-    UPDATE ai._vectorizer_state SET retry_at = now();
     PERFORM ai._servers_changed();
 END
 $$;

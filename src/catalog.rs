@@ -29,6 +29,7 @@ use crate::index::{DestinationNames, VectorIndex};
 use crate::key::{In, PrimaryKey};
 use crate::server::{self, Servers};
 use crate::statement::{self, fill, identifier};
+use crate::transaction::{self, Aborted, accounts, limit};
 
 /// A vectorizer as the worker sees it: what to do, as whom, and the statements to do it with.
 #[derive(Debug)]
@@ -58,6 +59,31 @@ pub struct Vectorizer {
     /// There is row security on one of its tables: whom it applies to has to be asked anew each time.
     pub has_policies: bool,
     pub schedule: Schedule,
+}
+
+impl Vectorizer {
+    /// Runs a transaction of the worker about this vectorizer, in which code of its owner may run, and which is charged to the
+    /// owner: not while that has taken too much of the worker.
+    pub fn transaction<T>(&self, work: impl FnOnce() -> T) -> Result<T, Aborted> {
+        if limit::is_cut(self.id) || accounts::is_held(self.owner) {
+            return Err(Aborted::put_off());
+        }
+        let done = transaction::run_for(self.owner, work);
+        done.map_err(|aborted| Aborted {
+            put_off: aborted.put_off || limit::is_cut(self.id),
+            ..aborted
+        })
+    }
+
+    /// The same for a note about it, in which no code of its owner runs.
+    pub fn note<T>(&self, work: impl FnOnce() -> T) -> Result<T, Aborted> {
+        transaction::run_for(self.owner, work)
+    }
+
+    /// Runs `work` as its owner, in a transaction of the worker, for as long as code of an owner may run.
+    pub fn act<T>(&self, work: impl FnOnce() -> T) -> T {
+        limit::within(self.id, || transaction::acting_as(self.owner, work))
+    }
 }
 
 /// When the queue of a vectorizer is worked on.
@@ -122,6 +148,7 @@ pub enum DestinationStatements {
 }
 
 /// A vectorizer that cannot be worked on, and why.
+#[derive(Debug)]
 pub struct Unusable {
     pub id: i32,
     pub failure: Failure,
@@ -197,8 +224,6 @@ pub fn must_fit() {
 
 /// All vectorizers that the background worker serves, and those that it cannot serve.
 pub fn vectorizers() -> Vec<Result<Vectorizer, Unusable>> {
-    // Rows that were restored without their triggers, or a database that was copied.
-    follow_names(None);
     let all: Option<i32> = None;
     statement::rows(include_str!("../sql/query/vectorizers.sql"), &[all.into()], |row| {
         let id: i32 = row.must("id");
@@ -262,7 +287,10 @@ fn read(row: &statement::Row, any: bool) -> Result<Option<Vectorizer>, String> {
         .and_then(|json| serde_json::from_value(json.0).ok())
         .unwrap_or_default();
     let vector_schema: String = row.get("vector_schema").ok_or_else(|| match &config.destination {
-        Destination::Table { .. } => "its destination table does not exist any more".to_owned(),
+        Destination::Table { .. } => match row.get::<String>("target_name") {
+            Some(target) => format!("its destination table {target} has no column embedding any more"),
+            None => "its destination table does not exist any more".to_owned(),
+        },
         Destination::Column { embedding_column } => format!("its source has no column {embedding_column} any more"),
     })?;
     let document = config.loading.column_name().to_owned();
@@ -613,6 +641,16 @@ pub fn finish_run(id: i32) -> Option<Duration> {
     });
     wait.flatten()
         .map(|seconds: f64| Duration::from_secs_f64(seconds.clamp(0.0, 86_400.0)))
+}
+
+/// What was wrong with a vectorizer as a whole may be mended: it is tried again at once. Nobody is waited for.
+pub fn mended(id: i32) {
+    statement::run(include_str!("../sql/query/mended.sql"), &[id.into()]);
+}
+
+/// Has all that are paused tried again now, but for those that somebody is about to change.
+pub fn end_waits() {
+    statement::run(include_str!("../sql/query/end_waits.sql"), &[]);
 }
 
 /// The configuration works again.

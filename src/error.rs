@@ -93,13 +93,14 @@ pub fn from_database(aborted: &Aborted, step: Step) -> Failure {
 /// Whether somebody else's lock was in the way: nobody's fault, and soon over. Not where a function only says so (RAISE): it
 /// may do that for ever.
 pub fn is_lock_conflict(aborted: &Aborted) -> bool {
-    !aborted.raised
-        && matches!(
-            aborted.code,
-            PgSqlErrorCode::ERRCODE_LOCK_NOT_AVAILABLE
-                | PgSqlErrorCode::ERRCODE_T_R_DEADLOCK_DETECTED
-                | PgSqlErrorCode::ERRCODE_T_R_SERIALIZATION_FAILURE
-        )
+    aborted.put_off
+        || !aborted.raised
+            && matches!(
+                aborted.code,
+                PgSqlErrorCode::ERRCODE_LOCK_NOT_AVAILABLE
+                    | PgSqlErrorCode::ERRCODE_T_R_DEADLOCK_DETECTED
+                    | PgSqlErrorCode::ERRCODE_T_R_SERIALIZATION_FAILURE
+            )
 }
 
 /// The code as its five characters (Postgres packs six bits for each into an integer).

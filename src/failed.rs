@@ -9,6 +9,7 @@ use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 use serde_json::Value;
 
+use crate::catalog;
 use crate::error::raise;
 use crate::key::{In, PrimaryKey};
 use crate::scan::{self, Closed, Hasher, Patience, Table};
@@ -243,9 +244,8 @@ fn retry_vectorizer(vectorizer_id: Option<i32>, primary_key: Option<String>, cla
             + statement::run(&failed, &[one.into(), class.as_deref().into()])
     });
     // Whoever asks for another try has mended what stopped all of them.
-    let mended = include_str!("../sql/query/mended.sql");
-    acting_as_extension(|| statement::run(mended, &[vectorizer_id.into()]));
-    shared_memory::catalogue_changed_at_commit();
+    acting_as_extension(|| catalog::mended(vectorizer_id));
+    shared_memory::mended_at_commit(vectorizer_id);
     i64::try_from(sent).unwrap_or(i64::MAX)
 }
 

@@ -8,7 +8,6 @@ use pgrx::pg_sys::Oid;
 
 use crate::catalog::{self, Vectorizer};
 use crate::statement::{self, fill, identifier};
-use crate::transaction::acting_as;
 
 /// The index that a vectorizer was told to build.
 #[derive(Debug)]
@@ -178,7 +177,7 @@ pub fn look(vectorizer: &Vectorizer, index: &VectorIndex) -> Verdict {
     if let Some(wait) = wait.filter(|seconds| *seconds > 0.0) {
         return Verdict::After(Duration::from_secs_f64(wait.min(3_600.0)));
     }
-    acting_as(vectorizer.owner, || {
+    vectorizer.act(|| {
         let empty = || statement::row(&index.queue_is_empty, &[], |row| row.must::<bool>(1)) == Some(true);
         if index.when_queue_is_empty && !empty() {
             return Verdict::QueueFirst;

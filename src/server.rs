@@ -343,5 +343,5 @@ fn check_server(wrapper: String, kind: Option<String>, options: Option<Vec<Optio
 /// Servers, their privileges or user mappings are others than before: the worker looks at them anew.
 #[pg_extern(sql = false)]
 fn servers_changed() {
-    shared_memory::catalogue_changed_at_commit();
+    shared_memory::servers_changed_at_commit();
 }

@@ -10,6 +10,7 @@ static MAX_WORKERS: GucSetting<i32> = GucSetting::<i32>::new(4);
 static NAPTIME: GucSetting<i32> = GucSetting::<i32>::new(60);
 static IDLE_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(2_000);
 static LEASE_DURATION: GucSetting<i32> = GucSetting::<i32>::new(300);
+static OWNER_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(60_000);
 static MAX_DOCUMENTS_IN_FLIGHT: GucSetting<i32> = GucSetting::<i32>::new(2048);
 static MAX_REQUESTS_IN_FLIGHT: GucSetting<i32> = GucSetting::<i32>::new(8);
 static REQUEST_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(60_000);
@@ -87,6 +88,11 @@ pub fn max_workers() -> usize {
 /// How often a database with vectorizers is looked at although nothing woke anybody.
 pub fn naptime() -> Duration {
     Duration::from_secs(NAPTIME.get().unsigned_abs().into())
+}
+
+/// How long code of an owner may keep a worker.
+pub fn owner_timeout() -> Duration {
+    milliseconds(&OWNER_TIMEOUT)
 }
 
 /// What `ai.indexing_default()` stands for: the name of a builder, or nothing.
@@ -172,6 +178,15 @@ pub fn init() {
         86_400,
         Suset,
         s,
+    );
+    integer(
+        c"ai.owner_timeout",
+        c"How long code of an owner (triggers, policies, functions) may keep a worker, before its vectorizer is paused.",
+        &OWNER_TIMEOUT,
+        100,
+        3_600_000,
+        Suset,
+        ms,
     );
     integer(
         c"ai.max_documents_in_flight",

@@ -1,8 +1,12 @@
 //! Transactions of the worker, and acting as somebody else. The only place that catches a Postgres ERROR.
 
+pub mod accounts;
+pub mod limit;
+
 use std::cell::Cell;
 use std::ffi::CStr;
 use std::panic::AssertUnwindSafe;
+use std::time::Instant;
 
 use pgrx::PgTryBuilder;
 use pgrx::pg_sys;
@@ -16,6 +20,20 @@ pub struct Aborted {
     pub message: String,
     /// The message is of somebody's PL/pgSQL (RAISE): its code says nothing of what is in it.
     pub raised: bool,
+    /// Nothing is wrong with what was to be done: its owner has taken too much of the process, and comes later.
+    pub put_off: bool,
+}
+
+impl Aborted {
+    /// Nothing was begun.
+    pub fn put_off() -> Aborted {
+        Aborted {
+            code: PgSqlErrorCode::ERRCODE_QUERY_CANCELED,
+            message: "its owner has taken too much of the worker's time".to_owned(),
+            raised: false,
+            put_off: true,
+        }
+    }
 }
 
 thread_local! {
@@ -80,6 +98,19 @@ pub fn caught<T>(work: impl FnOnce() -> T) -> Result<T, Aborted> {
         .catch_rust_panic(|cause| Err(aborted(&cause)))
         .catch_others(|cause| Err(aborted(&cause)))
         .execute()
+}
+
+/// Like [`run`], for a transaction about something of `owner`: his locks are not waited for longer than others can bear, and he
+/// is charged with the time.
+pub fn run_for<T>(owner: pg_sys::Oid, work: impl FnOnce() -> T) -> Result<T, Aborted> {
+    let began = Instant::now();
+    let done = run(|| {
+        accounts::begin(owner);
+        work()
+    });
+    let in_vain = done.as_ref().err().is_some_and(crate::error::is_lock_conflict);
+    accounts::end(owner, began.elapsed(), in_vain);
+    done
 }
 
 /// Has the running transaction on the disk before its commit returns, whatever `synchronous_commit` says.
@@ -230,6 +261,7 @@ fn aborted(cause: &CaughtError) -> Aborted {
         code: report.sql_error_code(),
         message: report.message().to_owned(),
         raised: report.function_name() == Some("exec_stmt_raise"),
+        put_off: false,
     }
 }
 

@@ -10,6 +10,7 @@ use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 
 use crate::latch::{must_end, wait};
+use crate::transaction::limit;
 use crate::{statement, transaction};
 
 mod database;
@@ -82,6 +83,18 @@ fn receive_signals() {
 /// Settings that would end the process, and with it the work of everybody, if code of an owner set them: an error would be
 /// FATAL, time would be up, and no memory for so many buffers of temporary tables is FATAL, too. Nobody sets them here.
 const LOCKED: [&CStr; 3] = [c"exit_on_error", c"transaction_timeout", c"temp_buffers"];
+
+/// Has a cancellation reach code of owners, and nothing else of this process.
+fn receive_cancellations() {
+    // SAFETY: a handler of Postgres' kind, at the start of a background worker.
+    unsafe {
+        #[cfg(not(feature = "pg18"))]
+        use pg_sys::pqsignal;
+        #[cfg(feature = "pg18")]
+        use pg_sys::pqsignal_be as pqsignal;
+        pqsignal(pg_sys::SIGINT as i32, Some(limit::cancelled));
+    }
+}
 
 /// What a database or a role may have set must not change what our statements mean.
 fn pin_settings() {
@@ -160,7 +173,7 @@ fn lock_settings() {
 }
 
 /// Sets a setting for the life of the process.
-fn pin(name: &CStr, value: &CStr) {
+pub fn pin(name: &CStr, value: &CStr) {
     // SAFETY: on the main thread, while nobody acts as anybody else, with names and values that Postgres knows.
     unsafe {
         pg_sys::SetConfigOption(

@@ -2,7 +2,9 @@
 
 mod support;
 
-use support::lair::{by, lair, vectorize};
+use std::time::{Duration, Instant};
+
+use support::lair::{LAIR, by, lair, vectorize};
 use support::{DEADLINE, Scene, wait_until};
 
 /// A trigger of mallory on a destination, or on another table of hers.
@@ -89,4 +91,199 @@ fn no_setting_turns_an_error_into_the_end_of_the_worker() {
     by(&scene, "mallory", "SELECT ai.retry_vectorizer('doc')");
     let pending = "SELECT ai.vectorizer_queue_pending('doc')";
     scene.cluster.wait_for("mallory's rows", pending, "0");
+}
+
+/// A scene in which code of an owner may run for a second.
+fn impatient() -> Scene {
+    let scene = Scene::start_with(|options| options.setting("ai.owner_timeout", "1s"));
+    scene.cluster.execute(LAIR);
+    vectorize(&scene, "ann", "a", "honest");
+    vectorize(&scene, "mallory", "m", "doc");
+    ann_goes_on(&scene, "the beginning", 0, None);
+    scene
+}
+
+/// Why mallory's vectorizer stands still, and whether a reason is given at all.
+fn reason(scene: &Scene) -> String {
+    let reason =
+        "SELECT coalesce(reason, '') FROM ai.worker_status WHERE process = 'vectorizer' AND vectorizer = 'doc'";
+    scene.cluster.value(reason)
+}
+
+#[track_caller]
+fn wait_for_stop(scene: &Scene, what: &str) {
+    let seen = || reason(scene);
+    let stopped = wait_until(what, DEADLINE, seen, |reason| reason.contains("code of the owner"));
+    assert!(stopped.starts_with("paused until"), "{what}: {stopped}");
+}
+
+/// However it goes on: its vectorizer is stopped by name, and what ann writes meanwhile is embedded.
+#[test]
+fn code_that_does_not_end_stops_its_own_vectorizer() {
+    let loops = [
+        "PERFORM pg_sleep(3600);",
+        "LOOP
+             BEGIN PERFORM pg_sleep(3600); EXCEPTION WHEN query_canceled THEN NULL; END;
+         END LOOP;",
+        "LOOP
+             BEGIN
+                 LOOP END LOOP;
+             EXCEPTION WHEN query_canceled OR OTHERS THEN NULL;
+             END;
+         END LOOP;",
+        // It sets what would limit it, in its favour.
+        "SET statement_timeout = 0; SET lock_timeout = 0; SET idle_in_transaction_session_timeout = 0;
+         LOOP
+             BEGIN PERFORM pg_advisory_lock(42); EXCEPTION WHEN query_canceled THEN NULL; END;
+         END LOOP;",
+        // It catches the first, and ends a little later, each time.
+        "BEGIN PERFORM pg_sleep(3600); EXCEPTION WHEN query_canceled THEN PERFORM pg_sleep(0.5); END;",
+    ];
+    for body in loops {
+        let scene = impatient();
+        // What mallory waits for.
+        let mut other = scene.cluster.connect().unwrap();
+        other.batch_execute("SELECT pg_advisory_lock(42)").unwrap();
+        trap(
+            &scene,
+            "m.doc_embedding_store",
+            &format!("BEGIN {body} RETURN NEW; END"),
+        );
+        by(&scene, "mallory", "INSERT INTO m.doc VALUES (1, 'one')");
+        wait_for_stop(&scene, body);
+        ann_goes_on(&scene, body, 1, None);
+        // Its document is not to blame, and there.
+        let queue = "SELECT id, crashes FROM ai._vectorizer_q_2";
+        assert_eq!(scene.cluster.rows(queue), [["1", "0"]], "{body}");
+        by(
+            &scene,
+            "mallory",
+            "DROP TRIGGER trap ON m.doc_embedding_store; SELECT ai.retry_vectorizer('doc')",
+        );
+        let pending = "SELECT ai.vectorizer_queue_pending('doc')";
+        scene.cluster.wait_for("mended, it goes on", pending, "0");
+        let noted = "SELECT count(*) FROM ai.vectorizer_errors";
+        scene.cluster.wait_for("and nothing is noted", noted, "0");
+    }
+}
+
+/// Wherever an owner's code is that the worker meets.
+#[test]
+fn code_of_every_place_is_limited() {
+    let forever = "LOOP
+             BEGIN PERFORM pg_sleep(3600); EXCEPTION WHEN query_canceled THEN NULL; END;
+         END LOOP;";
+    let places = [
+        (
+            "a default of the destination",
+            "CREATE FUNCTION m.uuid() RETURNS uuid LANGUAGE sql VOLATILE AS
+                 $$ SELECT gen_random_uuid() WHERE m.forever() $$;
+             ALTER TABLE m.doc_embedding_store ALTER embedding_uuid SET DEFAULT m.uuid()",
+            "ALTER TABLE m.doc_embedding_store ALTER embedding_uuid SET DEFAULT gen_random_uuid()",
+        ),
+        (
+            "a trigger on the queue",
+            "CREATE TRIGGER trap BEFORE UPDATE ON ai._vectorizer_q_2 FOR EACH ROW EXECUTE FUNCTION m.trap()",
+            "DROP TRIGGER trap ON ai._vectorizer_q_2",
+        ),
+        (
+            "a deferred trigger",
+            "CREATE CONSTRAINT TRIGGER trap AFTER INSERT ON m.doc_embedding_store DEFERRABLE INITIALLY DEFERRED
+                 FOR EACH ROW EXECUTE FUNCTION m.trap()",
+            "DROP TRIGGER trap ON m.doc_embedding_store",
+        ),
+        (
+            "a constraint of the destination",
+            "ALTER TABLE m.doc_embedding_store ADD CONSTRAINT trap CHECK (m.forever()) NOT VALID",
+            "ALTER TABLE m.doc_embedding_store DROP CONSTRAINT trap",
+        ),
+    ];
+    for (place, sql, mend) in places {
+        let scene = impatient();
+        by(
+            &scene,
+            "mallory",
+            &format!(
+                "CREATE FUNCTION m.forever() RETURNS bool LANGUAGE plpgsql AS $$ BEGIN {forever} END $$;
+                 CREATE FUNCTION m.trap() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {forever} END $$;
+                 {sql}; INSERT INTO m.doc VALUES (1, 'one')"
+            ),
+        );
+        wait_for_stop(&scene, place);
+        ann_goes_on(&scene, place, 1, None);
+        by(&scene, "mallory", &format!("{mend}; SELECT ai.retry_vectorizer('doc')"));
+        let there = "SELECT count(*) FROM m.doc_embedding_store";
+        scene
+            .cluster
+            .wait_for(&format!("without {place} it goes on"), there, "1");
+    }
+}
+
+/// What the documentation says to do about it.
+#[test]
+fn a_cancellation_ends_what_an_owner_runs_and_stops_it() {
+    let scene = lair();
+    vectorize(&scene, "ann", "a", "honest");
+    vectorize(&scene, "mallory", "m", "doc");
+    ann_goes_on(&scene, "the beginning", 0, None);
+    let worker = scene.cluster.wait_for_worker();
+    // Where nothing of an owner runs, it ends nothing.
+    scene.cluster.execute(&format!("SELECT pg_cancel_backend({worker})"));
+    ann_goes_on(&scene, "a cancellation of nothing", 1, Some(worker));
+    trap(
+        &scene,
+        "m.doc_embedding_store",
+        "BEGIN
+             LOOP
+                 BEGIN PERFORM pg_sleep(3600); EXCEPTION WHEN query_canceled THEN NULL; END;
+             END LOOP;
+         END",
+    );
+    by(&scene, "mallory", "INSERT INTO m.doc VALUES (1, 'one')");
+    let activity = "SELECT coalesce(activity, '') FROM ai.worker_status WHERE process = 'worker'";
+    let activity = || scene.cluster.column(activity);
+    let runs = wait_until("the view names whose code runs", DEADLINE, activity, |seen| {
+        seen.iter().any(|activity| activity.contains("code of the owner"))
+    });
+    assert_eq!(runs, ["runs code of the owner of vectorizer doc"]);
+    let worker = scene.cluster.wait_for_worker();
+    scene.cluster.execute(&format!("SELECT pg_cancel_backend({worker})"));
+    wait_for_stop(&scene, "cancelled");
+    ann_goes_on(&scene, "a cancellation", 2, None);
+}
+
+/// Each within the limit, and all together not.
+#[test]
+fn many_slow_vectorizers_of_one_owner_leave_others_their_time() {
+    let scene = Scene::start_with(|options| options.setting("ai.owner_timeout", "4s"));
+    scene.cluster.execute(LAIR);
+    vectorize(&scene, "ann", "a", "honest");
+    for number in 0..10 {
+        vectorize(&scene, "mallory", "m", &format!("t{number}"));
+    }
+    ann_goes_on(&scene, "the beginning", 0, None);
+    by(
+        &scene,
+        "mallory",
+        "CREATE FUNCTION m.slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(3); RETURN NEW; END $$",
+    );
+    for number in 0..10 {
+        by(
+            &scene,
+            "mallory",
+            &format!(
+                "CREATE TRIGGER slow BEFORE INSERT ON m.t{number}_embedding_store FOR EACH ROW EXECUTE FUNCTION m.slow();
+                 INSERT INTO m.t{number} VALUES (1, 'one')"
+            ),
+        );
+    }
+    let waits: Vec<Duration> = (1..6)
+        .map(|id| {
+            let began = Instant::now();
+            ann_goes_on(&scene, "slow triggers", id, None);
+            began.elapsed()
+        })
+        .collect();
+    // One turn of mallory may be in the way, or two; not ten.
+    assert!(waits.iter().all(|wait| *wait < Duration::from_secs(12)), "{waits:?}");
 }

@@ -5,6 +5,8 @@ mod support;
 #[path = "support/notes.rs"]
 mod notes;
 
+use std::time::Duration;
+
 use notes::*;
 use provider::Behaviour;
 use support::{DEADLINE, Database, Scene, wait_until};
@@ -275,4 +277,68 @@ fn faults_that_stay_fill_neither_tables_nor_the_log() {
             assert!(*later < size * 1.5, "{what}: {seen:?}");
         }
     }
+}
+
+/// A pause lasts for half a minute.
+const WITHOUT_A_PAUSE: Duration = Duration::from_secs(15);
+
+/// Statements that break a vectorizer, and those that mend it, one right after the other: whatever the worker sees in between,
+/// and whenever it notes that, no pause is left.
+#[test]
+fn what_is_mended_at_once_is_not_paused() {
+    let notes = Notes::start();
+    add(&notes.cluster, 0, "first");
+    wait_for_embedded(&notes.cluster, &["0:first"]);
+    let store = "note_embedding_store";
+    let changes = [
+        (
+            format!("ALTER TABLE {store} DROP COLUMN embedding CASCADE"),
+            format!("ALTER TABLE {store} ADD COLUMN embedding vector(8)"),
+        ),
+        (
+            format!("ALTER TABLE {store} RENAME embedding TO away"),
+            format!("ALTER TABLE {store} RENAME away TO embedding"),
+        ),
+        (
+            format!("ALTER TABLE {store} RENAME chunk TO away"),
+            format!("ALTER TABLE {store} RENAME away TO chunk"),
+        ),
+        (
+            "ALTER TABLE note DROP COLUMN body CASCADE".to_owned(),
+            "ALTER TABLE note ADD COLUMN body text".to_owned(),
+        ),
+        (
+            "ALTER TABLE note DROP CONSTRAINT note_pkey; ALTER TABLE note RENAME id TO away".to_owned(),
+            "ALTER TABLE note RENAME away TO id; ALTER TABLE note ADD PRIMARY KEY (id)".to_owned(),
+        ),
+    ];
+    let mut id = 0;
+    for round in 0..8 {
+        for (breaks, mends) in &changes {
+            id += 1;
+            notes.cluster.execute(breaks);
+            notes.cluster.execute(mends);
+            add(&notes.cluster, id, "later");
+            let there = format!("SELECT count(*) FROM {store} WHERE id = {id} AND chunk = 'later'");
+            let there = || notes.cluster.value(&there);
+            wait_until(&format!("{breaks}, round {round}"), WITHOUT_A_PAUSE, there, |count| {
+                count == "1"
+            });
+        }
+    }
+    wait_for_errors(&notes.cluster, &NONE);
+    assert_eq!(obstacle(&notes.cluster), "NULL");
+}
+
+/// What is said to be missing is what is.
+#[test]
+fn the_reason_of_a_pause_names_what_is_missing() {
+    let notes = Notes::start();
+    notes
+        .cluster
+        .execute("ALTER TABLE note_embedding_store DROP COLUMN embedding CASCADE");
+    wait_for_errors(&notes.cluster, &["all:loading:configuration:1"]);
+    let reason = obstacle(&notes.cluster);
+    let missing = "its destination table public.note_embedding_store has no column embedding any more";
+    assert!(reason.contains(missing), "{reason}");
 }

@@ -83,6 +83,11 @@ impl Wanted {
         self.is_all() || self.ids[..self.count].contains(&vectorizer)
     }
 
+    /// Those that are kept apart; none of them where it is for all.
+    pub fn apart(&self) -> &[i32] {
+        self.ids.get(..self.count).unwrap_or_default()
+    }
+
     /// Whether there is nothing to do.
     pub fn is_none(&self) -> bool {
         self.count == 0

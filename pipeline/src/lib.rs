@@ -4,6 +4,7 @@
 //! tested, fuzzed and measured without a server.
 #![forbid(unsafe_code)]
 
+pub mod account;
 pub mod budget;
 pub mod chunk;
 pub mod config;

@@ -49,7 +49,15 @@ pub fn follow_names(altered: Option<i32>) {
     let moved: Vec<(i32, String)> = statement::rows(include_str!("../../sql/query/follow_functions.sql"), &[], |row| {
         (row.must(1), row.must(2))
     });
+    // What somebody else is about to change is followed when that is done; nobody waits for it.
+    let may_write = |id: i32| {
+        let sql = include_str!("../../sql/query/lock_vectorizer.sql");
+        altered == Some(id) || statement::row(sql, &[id.into()], |_| ()).is_some()
+    };
     for (id, function) in moved {
+        if !may_write(id) {
+            continue;
+        }
         let sql = "UPDATE ai._vectorizer SET trigger_function = $2 WHERE id = $1";
         statement::run(sql, &[id.into(), function.as_str().into()]);
     }
@@ -88,6 +96,9 @@ pub fn follow_names(altered: Option<i32>) {
             }
         }
         if names == vectorizer.kept {
+            continue;
+        }
+        if !may_write(vectorizer.id) {
             continue;
         }
         let moved = names.place != vectorizer.kept.place;

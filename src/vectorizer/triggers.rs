@@ -433,8 +433,8 @@ fn make_all_anew(source: Option<Oid>, vectorizer_id: Option<i32>) {
             vectorizer.replace_old_triggers();
             // Whatever stood in the way may be mended; not where something else was altered, which may be another's.
             if is_another || was_altered {
-                let mended = include_str!("../../sql/query/mended.sql");
-                statement::run(mended, &[vectorizer.id.into()]);
+                catalog::mended(vectorizer.id);
+                shared_memory::mended_at_commit(vectorizer.id);
             }
         });
         if vectorizer.partitioned {

@@ -7,11 +7,13 @@ mod accidents;
 mod claims;
 mod failures;
 mod indexes;
+mod notes;
+mod overruns;
 mod reads;
 mod stations;
 mod steps;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -20,14 +22,15 @@ use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 
 use self::claims::{BREATH, MOST_REFUSALS};
+use self::notes::Notes;
 use self::stations::Station;
 use super::flight::{Event, Flight, Stage};
 use super::services::Services;
-use super::shared_memory;
+use super::shared_memory::{self, News};
 use crate::bridge::{self, Bridge};
 use crate::catalog::{self, Schedule};
 use crate::settings::{self, Settings};
-use crate::transaction::{self, Lag};
+use crate::transaction::{self, Lag, accounts, limit};
 use crate::{error, statement};
 
 /// Threads that serve the network. Two keep a busy provider and a busy S3 from waiting for each other's TLS.
@@ -38,8 +41,9 @@ const BUSY: Duration = Duration::from_millis(200);
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How old what a working worker says about itself may be: a provider's wish for patience wakes nobody here.
 const REPORT: Duration = Duration::from_secs(1);
-/// How long a lock of a table (TRUNCATE, ALTER TABLE) may hold up a transaction of ours.
-const LOCK_TIMEOUT: &std::ffi::CStr = c"200ms";
+/// How long the transactions of others may keep the main thread from a round's next duty: what is left comes in the next round,
+/// those first whose owners have taken least of its time.
+const SLICE: Duration = Duration::from_millis(100);
 
 /// How long the main thread waits when it has met a shortage of memory.
 const OUT_OF_MEMORY: Duration = Duration::from_millis(200);
@@ -64,7 +68,8 @@ pub extern "C-unwind" fn ai_worker_main(argument: pg_sys::Datum) {
         super::end(1);
     }
     super::pin_settings();
-    super::pin(c"lock_timeout", LOCK_TIMEOUT);
+    super::receive_cancellations();
+    accounts::keep();
     statement::keep_plans();
     let ended = transaction::caught(|| match Worker::start(database) {
         Some(worker) => worker.run(),
@@ -81,7 +86,7 @@ pub extern "C-unwind" fn ai_worker_main(argument: pg_sys::Datum) {
 
 #[pg_guard]
 unsafe extern "C-unwind" fn leave_slot(_code: i32, argument: pg_sys::Datum) {
-    shared_memory::worker_left(Oid::from(argument.value() as u32));
+    shared_memory::worker_left(Oid::from(argument.value() as u32), limit::is_ending());
 }
 
 pub struct Worker {
@@ -110,6 +115,14 @@ pub struct Worker {
     refused: HashSet<i32>,
     /// Read the vectorizers anew at the next turn.
     reread: bool,
+    /// What could not be written down yet.
+    notes: Notes,
+    /// Vectorizers whose documents are not yet given back that an earlier worker held, and when that one began if it was killed.
+    unrescued: HashMap<i32, Option<i64>>,
+    /// Documents, by their leases and places, that were in our hands when code of their owner was cut short.
+    abandoned: HashMap<i32, Vec<(i64, i64)>>,
+    /// How many documents may be in flight of vectorizers whose code was cut short.
+    slow: HashMap<i32, usize>,
     /// When we last looked whether somebody wants the database for himself.
     looked_around: Instant,
     /// When to look whether the indexer is in somebody's way, while there is one.
@@ -121,7 +134,7 @@ pub struct Worker {
 impl Worker {
     /// `None` when the database has no use for a worker.
     fn start(database: Oid) -> Option<Worker> {
-        let (_, generation) = shared_memory::take_wake(database);
+        let news = shared_memory::take_wake(database);
         if !extension_fits(database) {
             return None;
         }
@@ -139,7 +152,7 @@ impl Worker {
             bridge,
             services,
             settings,
-            generation,
+            generation: news.generation,
             stations: Vec::new(),
             flights: BTreeMap::new(),
             next_flight: 0,
@@ -152,10 +165,15 @@ impl Worker {
             suspects_flew: Instant::now(),
             refused: HashSet::new(),
             reread: false,
+            notes: Notes::default(),
+            unrescued: HashMap::new(),
+            abandoned: HashMap::new(),
+            slow: HashMap::new(),
             looked_around: Instant::now(),
             indexer_look_at: Some(Instant::now()),
             said_unconfined: false,
         };
+        worker.hear(&news);
         worker.read_vectorizers();
         worker.rescue();
         Some(worker)
@@ -189,6 +207,7 @@ impl Worker {
         self.take_wake();
         self.land_all();
         let more = self.advance();
+        self.stop_overruns();
         self.give_back();
         // While there is something to write, Postgres' WAL writer writes to the disk beside us.
         if !more && let Some(lag) = self.lag.take() {
@@ -198,7 +217,9 @@ impl Worker {
         self.renew();
         let took_all_it_could = self.claim();
         self.take_in();
+        self.write_notes();
         self.watch_indexes();
+        self.stop_overruns();
         self.report();
         if self.is_idle() && self.leave() {
             super::end(0);
@@ -211,6 +232,8 @@ impl Worker {
 
     /// New settings make new services; documents in flight finish with the old ones.
     fn reload(&mut self) {
+        // It ends pauses, which are written down anew.
+        self.notes.forget_all();
         let settings = settings::current();
         if settings != self.settings {
             self.services = self.bridge.within(|| Services::new(&settings));
@@ -220,9 +243,12 @@ impl Worker {
     }
 
     fn take_wake(&mut self) {
-        let (woken, generation) = shared_memory::take_wake(self.database);
-        if generation != self.generation || std::mem::take(&mut self.reread) {
-            self.generation = generation;
+        let news = shared_memory::take_wake(self.database);
+        self.hear(&news);
+        let woken = news.work;
+        if news.generation != self.generation || std::mem::take(&mut self.reread) {
+            self.generation = news.generation;
+            self.reread = false;
             if !extension_fits(self.database) {
                 super::end(0);
             }
@@ -249,22 +275,48 @@ impl Worker {
         }
     }
 
+    /// Ends the pauses whose reasons are mended. The session that has mended one has ended it, too, but for one that was noted
+    /// while it did so: we may have looked before, and written after.
+    fn hear(&mut self, news: &News) {
+        if news.mended.is_all() {
+            self.notes.forget_all();
+        }
+        for &id in news.mended.apart() {
+            self.refused.remove(&id);
+            self.notes.forget(id);
+            if let Some(station) = self.station_mut(id) {
+                station.met_no_lock();
+            }
+            if let Err(aborted) = transaction::run(|| catalog::mended(id)) {
+                log!("ai: cannot end the pause of vectorizer {id}: {}", aborted.message);
+            }
+        }
+        if news.servers_changed
+            && let Err(aborted) = transaction::run(catalog::end_waits)
+        {
+            log!("ai: cannot end the pauses for want of a server: {}", aborted.message);
+        }
+    }
+
     /// Reads the vectorizers anew. Flights of those that are gone end here.
+    ///
+    /// Nothing is written in the transaction that reads: a note about one of them must not be in the way of the others.
     fn read_vectorizers(&mut self) {
+        // Rows that were restored without their triggers, or a database that was copied.
+        if let Err(aborted) = transaction::run(|| catalog::follow_names(None)) {
+            log!("ai: cannot follow the names of tables: {}", aborted.message);
+        }
         let read = transaction::run(|| {
-            catalog::vectorizers()
-                .into_iter()
-                .filter_map(|vectorizer| match vectorizer {
-                    Ok(vectorizer) => Some(vectorizer),
-                    Err(unusable) => {
-                        catalog::pause(unusable.id, &unusable.failure);
-                        catalog::record_error(unusable.id, None, None, &unusable.failure);
-                        None
-                    }
-                })
-                .collect::<Vec<_>>()
+            let (mut usable, mut unusable) = (Vec::new(), Vec::new());
+            for vectorizer in catalog::vectorizers() {
+                match vectorizer {
+                    Ok(vectorizer) => usable.push(vectorizer),
+                    Err(one) => unusable.push(one),
+                }
+            }
+            (usable, unusable)
         });
-        let vectorizers = match read {
+        let (vectorizers, unusable) = match read {
             Ok(vectorizers) => vectorizers,
             Err(aborted) => {
                 // The extension is being dropped or updated under our feet: leave, and be started again if wanted.
@@ -272,7 +324,20 @@ impl Worker {
                 super::end(1);
             }
         };
+        self.notes.unusable(unusable);
         let now = Instant::now();
+        let before: HashMap<i32, Station> = std::mem::take(&mut self.stations)
+            .into_iter()
+            .map(|station| (station.vectorizer.id, station))
+            .collect();
+        // A pause that could not be written down, and locks that were met: whoever has the vectorizers read anew, again and
+        // again, must not have those tried again.
+        let unnoted = |id: i32| {
+            before
+                .get(&id)
+                .filter(|_| self.notes.has(id))
+                .and_then(|station| station.paused_until)
+        };
         self.stations = vectorizers
             .into_iter()
             .map(|vectorizer| Station {
@@ -285,11 +350,16 @@ impl Worker {
                 take_in_at: Some(now),
                 intake_not_before: now,
                 at_times: vectorizer.schedule != Schedule::AtOnce,
-                paused_until: vectorizer.paused.map(|wait| now + wait),
+                paused_until: vectorizer
+                    .paused
+                    .map(|wait| now + wait)
+                    .or_else(|| unnoted(vectorizer.id)),
                 // The worker before may have left for as long as it was to wait.
                 refusals: vectorizer.refusals.min(MOST_REFUSALS),
                 refused_until: None,
                 conflict_at: None,
+                conflicts: before.get(&vectorizer.id).map_or(0, |station| station.conflicts),
+                locked_until: before.get(&vectorizer.id).and_then(|station| station.locked_until),
                 is_held_up: false,
                 has_notes: vectorizer.has_notes,
                 has_stash: true,
@@ -389,16 +459,15 @@ impl Worker {
 
     /// When something is due, as far as is known.
     fn next_due(&self) -> Option<Instant> {
-        let queues = self
-            .stations
-            .iter()
-            .filter_map(|station| match (station.look_at, station.paused_until) {
-                (Some(look), Some(resume)) => Some(look.max(resume)),
-                (look, _) => look,
-            });
+        let queues = self.stations.iter().filter_map(|station| {
+            let waits = [station.paused_until, station.locked_until];
+            station
+                .look_at
+                .map(|look| waits.into_iter().flatten().fold(look, Instant::max))
+        });
         let indexes = self.stations.iter().filter_map(|station| station.index_look_at);
         let intakes = self.stations.iter().filter_map(Station::takes_in_at);
-        queues.chain(indexes).chain(intakes).min()
+        queues.chain(indexes).chain(intakes).chain(self.notes.next_due()).min()
     }
 
     fn is_idle(&self) -> bool {

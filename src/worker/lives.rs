@@ -10,9 +10,11 @@
 
 use std::cell::Cell;
 use std::ffi::c_int;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicPtr, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicPtr, AtomicU32, Ordering};
 
 use pgrx::pg_sys;
+
+use crate::transaction::limit::{self, Record};
 
 /// Databases whose workers are remembered. One more finds no place: its documents are blamed for nothing.
 const PLACES: usize = 512;
@@ -24,7 +26,27 @@ struct Life {
     began: AtomicI64,
     /// It left, or was sent away.
     is_over: AtomicBool,
+    /// Whose code runs in it.
+    code: Record,
+    /// How many processes of this database in a row ended in code of an owner, and when the last of them was found, in Postgres'
+    /// microseconds.
+    overruns: AtomicI32,
+    overran: AtomicI64,
 }
+
+/// How the worker before ended.
+pub struct Before {
+    /// When it began, if it was killed: what was in its hands is under suspicion.
+    pub killed: Option<i64>,
+    /// The vectorizer whose owner's code it died in, as that would not end, and how many processes did in a row.
+    pub overrun: Option<(i32, u32)>,
+}
+
+/// Processes that die in code of an owner after this long begin to be counted anew: an hour, in microseconds.
+const FORGOTTEN: i64 = 3_600_000_000;
+
+/// Whose code runs in a worker that has found no place.
+static UNKNOWN: Record = Record::NOBODY;
 
 /// Where they are; null in a process of a server that was not told to load the library.
 static LIVES: AtomicPtr<Life> = AtomicPtr::new(std::ptr::null_mut());
@@ -60,9 +82,28 @@ fn lives() -> &'static [Life] {
     }
 }
 
-/// The only worker of a database begins to work. When the one before it began, if that was killed: what was in its hands is
-/// under suspicion.
-pub fn begin(database: pg_sys::Oid) -> Option<i64> {
+/// Whose code runs in the worker of a database, and since when.
+pub fn running(database: pg_sys::Oid) -> Option<(i32, i64)> {
+    let number = database.to_u32();
+    let life = lives()
+        .iter()
+        .find(|life| life.database.load(Ordering::Acquire) == number)?;
+    life.code.running()
+}
+
+/// The only worker of a database begins to work.
+pub fn begin(database: pg_sys::Oid) -> Before {
+    let before = begin_life(database);
+    before.unwrap_or_else(|| {
+        limit::keep(&UNKNOWN);
+        Before {
+            killed: None,
+            overrun: None,
+        }
+    })
+}
+
+fn begin_life(database: pg_sys::Oid) -> Option<Before> {
     let number = database.to_u32();
     let known = |life: &&Life| life.database.load(Ordering::Acquire) == number;
     // A place is taken once: a database that finds it gone takes the next.
@@ -77,7 +118,21 @@ pub fn begin(database: pg_sys::Oid) -> Option<i64> {
     let before = life.began.swap(super::shared_memory::now(), Ordering::AcqRel);
     let was_over = life.is_over.swap(false, Ordering::AcqRel);
     MINE.set(Some(life));
-    (before != 0 && !was_over).then_some(before)
+    let overrun = life.code.begin();
+    limit::keep(&life.code);
+    let overrun = overrun.map(|vectorizer| {
+        let now = super::shared_memory::now();
+        if now - life.overran.swap(now, Ordering::AcqRel) > FORGOTTEN {
+            life.overruns.store(0, Ordering::Release);
+        }
+        let number = life.overruns.fetch_add(1, Ordering::AcqRel).saturating_add(1);
+        (vectorizer, number.unsigned_abs())
+    });
+    Some(Before {
+        // Nor is what was in the hands of one that died in code of an owner to blame.
+        killed: (before != 0 && !was_over && overrun.is_none()).then_some(before),
+        overrun,
+    })
 }
 
 /// This process leaves, or is sent away: whatever it has in its hands did not end it. Does no more than a signal handler may.

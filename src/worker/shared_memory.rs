@@ -86,6 +86,10 @@ pub struct Slot {
     pub woken: Wanted,
     /// Counts the changes of vectorizers, so that a worker knows when to read them again.
     pub generation: u64,
+    /// Whose pauses have had their reasons mended since the worker last looked. For all: more than can be kept apart.
+    mended: Wanted,
+    /// Foreign servers, or privileges on them, have changed since.
+    servers_changed: bool,
     /// A start was asked of the postmaster.
     pub starting: bool,
     pub worker: Process,
@@ -110,6 +114,8 @@ impl Slot {
         database: pg_sys::InvalidOid,
         woken: Wanted::NONE,
         generation: 0,
+        mended: Wanted::NONE,
+        servers_changed: false,
         starting: false,
         worker: Process::NONE,
         next_due: 0,
@@ -175,12 +181,17 @@ struct Wish {
     work: Wanted,
     /// The vectorizers themselves have changed.
     catalogue: bool,
+    /// What may have stood in their way is mended.
+    mended: Wanted,
+    servers: bool,
 }
 
 impl Wish {
     const NOTHING: Wish = Wish {
         work: Wanted::NONE,
         catalogue: false,
+        mended: Wanted::NONE,
+        servers: false,
     };
 }
 
@@ -214,11 +225,23 @@ pub fn wake_for_at_commit(vectorizer: i32) {
 /// Like [`wake_at_commit`], and makes the worker read the vectorizers again.
 pub fn catalogue_changed_at_commit() {
     wish(|wish| {
-        *wish = Wish {
-            work: Wanted::ALL,
-            catalogue: true,
-        }
+        wish.work = Wanted::ALL;
+        wish.catalogue = true;
     });
+}
+
+/// Like [`catalogue_changed_at_commit`], and ends the pause of a vectorizer: also one that the worker notes while the
+/// transaction commits, on the strength of what it saw before.
+pub fn mended_at_commit(vectorizer: i32) {
+    catalogue_changed_at_commit();
+    wish(|wish| wish.mended.add(vectorizer));
+}
+
+/// Like [`catalogue_changed_at_commit`], and has all that are paused tried again: a server, or a privilege on one, may be what
+/// they wait for.
+pub fn servers_changed_at_commit() {
+    catalogue_changed_at_commit();
+    wish(|wish| wish.servers = true);
 }
 
 fn wish(change: impl FnOnce(&mut Wish)) {
@@ -296,6 +319,8 @@ fn wake(database: pg_sys::Oid, wish: Wish) {
             Some(slot) => {
                 slot.woken.join(wish.work);
                 slot.generation += u64::from(wish.catalogue);
+                slot.mended.join(wish.mended);
+                slot.servers_changed |= wish.servers;
                 if slot.worker.latch != 0 {
                     slot.worker.latch
                 } else {
@@ -395,10 +420,39 @@ pub fn worker_reports(database: pg_sys::Oid, activity: &str, in_flight: usize, r
     });
 }
 
-/// Takes the wake-up call: for which vectorizers there was one, and the generation of them.
-pub fn take_wake(database: pg_sys::Oid) -> (Wanted, u64) {
-    let take = |slot: &mut Slot| (std::mem::replace(&mut slot.woken, Wanted::NONE), slot.generation);
-    change(database, take).unwrap_or((Wanted::NONE, 0))
+/// What a worker is woken with.
+pub struct News {
+    /// For which vectorizers there may be work.
+    pub work: Wanted,
+    /// Of the vectorizers.
+    pub generation: u64,
+    /// Those whose pauses have had their reasons mended.
+    pub mended: Wanted,
+    /// Servers, or privileges on them, have changed.
+    pub servers_changed: bool,
+}
+
+/// Takes the wake-up call.
+pub fn take_wake(database: pg_sys::Oid) -> News {
+    let take = |slot: &mut Slot| News {
+        work: std::mem::replace(&mut slot.woken, Wanted::NONE),
+        generation: slot.generation,
+        mended: std::mem::replace(&mut slot.mended, Wanted::NONE),
+        servers_changed: std::mem::take(&mut slot.servers_changed),
+    };
+    change(database, take).unwrap_or(News {
+        work: Wanted::NONE,
+        generation: 0,
+        mended: Wanted::NONE,
+        servers_changed: false,
+    })
+}
+
+/// Whether the worker is about to be told that what stood in the way of a vectorizer is mended.
+pub fn is_mended(database: pg_sys::Oid, vectorizer: i32) -> bool {
+    let state = STATE.share();
+    let slot = state.slots.iter().find(|slot| slot.database == database);
+    slot.is_some_and(|slot| slot.mended.apart().contains(&vectorizer))
 }
 
 /// The worker wants to leave; false when somebody has just woken it.
@@ -422,8 +476,9 @@ pub fn leave(database: pg_sys::Oid, next_due: i64) -> bool {
     leaves
 }
 
-/// The worker runs its exit handlers.
-pub fn worker_left(database: pg_sys::Oid) {
+/// The worker runs its exit handlers. `is_cut`: it had to end with code of an owner, which is not to be held against others: the
+/// next one comes at once.
+pub fn worker_left(database: pg_sys::Oid, is_cut: bool) {
     let launcher = {
         let mut state = STATE.exclusive();
         let launcher = state.launcher.latch;
@@ -439,6 +494,7 @@ pub fn worker_left(database: pg_sys::Oid) {
             if !slot.left_orderly {
                 slot.woken = Wanted::ALL;
             }
+            slot.left_orderly |= is_cut;
         }
         launcher
     };
@@ -518,6 +574,7 @@ pub fn indexer_left(database: pg_sys::Oid) {
         let wish = Wish {
             work: Wanted::ALL,
             catalogue: true,
+            ..Wish::NOTHING
         };
         wake(database, wish);
     }

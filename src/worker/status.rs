@@ -4,12 +4,22 @@ use pgrx::iter::TableIterator;
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 
+use super::lives;
 use super::shared_memory::{self, Process, Slot};
 use crate::{catalog, statement};
 
 const NOT_PRELOADED: &str = "ai is not in shared_preload_libraries: add it to postgresql.conf and restart the server";
 const NO_LAUNCHER: &str = "the launcher is not running: the server is in recovery, or has just started; if this lasts, \
                            look for \"ai launcher\" in the server log";
+
+/// Code of an owner that runs for longer than this keeps others waiting, in microseconds.
+const WORTH_A_WORD: i64 = 500_000;
+
+/// The name of a vectorizer of this database, for who sees it.
+fn seen(vectorizer: i32) -> Option<String> {
+    let sql = "SELECT v.name::text FROM ai._seen_vectorizer v WHERE v.id = $1";
+    statement::row(sql, &[vectorizer.into()], |row| row.must(1))
+}
 
 /// The launcher, and the databases where a worker runs, starts, or waits after a failed start.
 #[pg_extern(sql = false)]
@@ -83,12 +93,16 @@ fn worker_processes() -> TableIterator<
             ));
         }
         if slot.worker.pid != 0 {
-            rows.push(describe(
-                "worker",
-                &slot.worker,
-                Some(slot.database),
-                Some(slot.worker.in_flight),
-            ));
+            let mut row = describe("worker", &slot.worker, Some(slot.database), Some(slot.worker.in_flight));
+            if let Some((vectorizer, since)) =
+                lives::running(slot.database).filter(|(_, since)| now - since > WORTH_A_WORD)
+            {
+                let name = (slot.database == here).then(|| seen(vectorizer)).flatten();
+                let whose = name.unwrap_or_else(|| format!("number {vectorizer}"));
+                row.4 = Some(format!("runs code of the owner of vectorizer {whose}"));
+                row.5 = timestamp(since);
+            }
+            rows.push(row);
         } else if let Some(reason) = obstacle(&slot, now) {
             let state = if slot.starting { "starting" } else { "waiting" };
             let since = timestamp(slot.last_exit);

@@ -11,10 +11,10 @@ use pgrx::prelude::*;
 use serde_json::Value;
 
 use super::stations::Station;
-use super::{BUSY, Worker};
+use super::{SLICE, Worker, overruns};
 use crate::catalog::{self, Vectorizer};
 use crate::queue::Suspicion;
-use crate::transaction::Aborted;
+use crate::transaction::{Aborted, accounts};
 use crate::worker::flight::Flight;
 use crate::worker::lives;
 use crate::{error, queue, server, stash, transaction};
@@ -38,45 +38,76 @@ pub(super) const BREATH: Duration = Duration::from_millis(50);
 impl Worker {
     /// Gives back what an earlier worker of this database held, and moves aside what killed three of them.
     pub(super) fn rescue(&mut self) {
-        let killed = lives::begin(self.database);
-        for station in &self.stations {
-            let vectorizer = &station.vectorizer;
-            let rescued = transaction::run(|| {
-                let (quarantined, suspects) = transaction::acting_as(vectorizer.owner, || {
-                    queue::rescue(vectorizer, killed);
-                    let found = queue::suspects(vectorizer, retry::CRASH_ATTEMPTS);
-                    let (guilty, suspects): (Vec<_>, Vec<_>) = found.into_iter().partition(|(.., guilty)| *guilty);
-                    let give_up = |(number, ..): &(i64, Value, bool)| {
-                        let lease = rand::random();
-                        queue::lease(vectorizer, *number, lease)
-                            && queue::give_up(vectorizer, *number, lease, None, &quarantine_failure())
-                    };
-                    let quarantined: Vec<_> = guilty.into_iter().filter(give_up).collect();
-                    (quarantined, !suspects.is_empty())
-                });
-                for (_, primary_key, _) in &quarantined {
-                    catalog::record_error(
-                        vectorizer.id,
-                        Some(&vectorizer.config),
-                        Some(primary_key),
-                        &quarantine_failure(),
-                    );
-                }
-                stash::sweep(vectorizer);
-                suspects
-            });
-            match rescued {
-                Ok(true) => {
-                    self.suspects.insert(vectorizer.id);
-                }
-                Ok(false) => (),
-                Err(aborted) => log!(
-                    "ai: cannot give back the documents of vectorizer {}: {}",
-                    vectorizer.name,
-                    aborted.message
-                ),
-            }
+        let lives::Before { killed, overrun } = lives::begin(self.database);
+        if let Some((id, deaths)) = overrun {
+            self.stop_after_death(id, deaths);
         }
+        self.unrescued = self
+            .stations
+            .iter()
+            .map(|station| (station.vectorizer.id, killed))
+            .collect();
+        for index in 0..self.stations.len() {
+            self.rescued(index);
+        }
+    }
+
+    /// Whether that has been done for a vectorizer. Where a lock of a user is in the way it waits, and nothing is taken before.
+    fn rescued(&mut self, index: usize) -> bool {
+        let vectorizer = Arc::clone(&self.stations[index].vectorizer);
+        let Some(&killed) = self.unrescued.get(&vectorizer.id) else {
+            return true;
+        };
+        // Code of its owner has just ended a worker.
+        if self.stations[index]
+            .paused_until
+            .is_some_and(|until| until > Instant::now())
+            && self.slow.contains_key(&vectorizer.id)
+        {
+            return false;
+        }
+        let rescued = vectorizer.transaction(|| {
+            let (quarantined, suspects) = vectorizer.act(|| {
+                queue::rescue(&vectorizer, killed);
+                let found = queue::suspects(&vectorizer, retry::CRASH_ATTEMPTS);
+                let (guilty, suspects): (Vec<_>, Vec<_>) = found.into_iter().partition(|(.., guilty)| *guilty);
+                let give_up = |(number, ..): &(i64, Value, bool)| {
+                    let lease = rand::random();
+                    queue::lease(&vectorizer, *number, lease)
+                        && queue::give_up(&vectorizer, *number, lease, None, &quarantine_failure())
+                };
+                let quarantined: Vec<_> = guilty.into_iter().filter(give_up).collect();
+                (quarantined, !suspects.is_empty())
+            });
+            for (_, primary_key, _) in &quarantined {
+                catalog::record_error(
+                    vectorizer.id,
+                    Some(&vectorizer.config),
+                    Some(primary_key),
+                    &quarantine_failure(),
+                );
+            }
+            stash::sweep(&vectorizer);
+            suspects
+        });
+        match rescued {
+            Ok(true) => {
+                self.suspects.insert(vectorizer.id);
+            }
+            Ok(false) => (),
+            Err(aborted) if error::is_lock_conflict(&aborted) => {
+                let station = &mut self.stations[index];
+                station.look_at = Some(station.met_a_lock(Instant::now()));
+                return false;
+            }
+            Err(aborted) => log!(
+                "ai: cannot give back the documents of vectorizer {}: {}",
+                vectorizer.name,
+                aborted.message
+            ),
+        }
+        self.unrescued.remove(&vectorizer.id);
+        true
     }
 
     /// Takes documents while there is room for them, one vectorizer after the other.
@@ -103,8 +134,13 @@ impl Worker {
         }
         let mut took_all_it_could = false;
         let (stations, first) = (self.stations.len(), self.turn);
-        for step in 0..stations {
-            let index = (first + step) % stations;
+        let mut order: Vec<usize> = (0..stations).map(|step| (first + step) % stations).collect();
+        // Whoever has taken little of our time has it first; the vectorizers of one owner take turns.
+        order.sort_by_cached_key(|&index| accounts::spent(self.stations[index].vectorizer.owner, now));
+        for index in order {
+            if now.elapsed() > SLICE {
+                return true;
+            }
             let room = self.settings.max_documents_in_flight.saturating_sub(self.flights.len());
             if room == 0 || !self.services.has_room() || self.flights.values().any(|flight| flight.suspect) {
                 break;
@@ -116,6 +152,14 @@ impl Worker {
             if station.look_at.is_none_or(|at| at > now) || station.paused_until.is_some_and(|until| until > now) {
                 continue;
             }
+            if station.locked_until.is_some_and(|until| until > now) || accounts::is_held(station.vectorizer.owner) {
+                continue;
+            }
+            // What a worker before had in its hands comes first.
+            if !self.rescued(index) {
+                continue;
+            }
+            let station = &self.stations[index];
             let vectorizer = Arc::clone(&station.vectorizer);
             let mine = self
                 .flights
@@ -135,6 +179,10 @@ impl Worker {
                     .min(room)
                     .min(CLAIM)
             };
+            let limit = match self.slow.get(&vectorizer.id) {
+                Some(most) => limit.min(most.saturating_sub(mine)),
+                None => limit,
+            };
             if limit > 0 {
                 let before = self.flights.len();
                 self.claim_from(index, &vectorizer, limit, is_their_turn);
@@ -152,7 +200,7 @@ impl Worker {
         self.stations[index].is_dry = false;
         // Privileges and options of its foreign servers may be others than when it was read.
         let (config, owner) = (&vectorizer.config, vectorizer.owner);
-        match transaction::run(|| server::of(&config.embedding, &config.loading, owner)) {
+        match vectorizer.note(|| server::of(&config.embedding, &config.loading, owner)) {
             Ok(servers) if servers == vectorizer.servers => (),
             Ok(_) => {
                 self.reread = true;
@@ -188,10 +236,12 @@ impl Worker {
             .saturating_duration_since(Instant::now());
         let takes_in = wait.is_zero();
         let (lease, held) = (rand::random(), self.leases_of(vectorizer.id));
-        let claimed = transaction::run(|| {
+        let abandoned = self.abandoned.get(&vectorizer.id).cloned().unwrap_or_default();
+        let claimed = vectorizer.transaction(|| {
             // Whatever a document does to the server, and whatever synchronous_commit says, the attempt is counted.
             transaction::must_last();
-            transaction::acting_as(vectorizer.owner, || {
+            vectorizer.act(|| {
+                overruns::give_back_abandoned(vectorizer, &abandoned);
                 let taken_in = takes_in.then(|| queue::take_in(vectorizer, TAKE_IN));
                 let claim = |limit, suspicion| queue::claim(vectorizer, limit, lease, duration, suspicion, &held);
                 let claim_suspects = || match claim(limit.min(SUSPECTS), Suspicion::Group) {
@@ -225,6 +275,7 @@ impl Worker {
         });
         match claimed {
             Ok((numbers, suspect, due, taken_in)) => {
+                self.abandoned.remove(&vectorizer.id);
                 if suspects_first && !suspect {
                     self.suspects.remove(&vectorizer.id);
                 }
@@ -243,10 +294,13 @@ impl Worker {
                     self.refused_claim(index, vectorizer, &aborted, false);
                     if error::is_lock_conflict(&aborted) {
                         // To take documents and give them back is more than a look.
-                        self.stations[index].look_at = Some(Instant::now() + BLOCKED);
+                        let least = Instant::now() + BLOCKED;
+                        let station = &mut self.stations[index];
+                        station.look_at = Some(station.look_at.map_or(least, |at| at.max(least)));
                     }
                     return;
                 }
+                self.stations[index].met_no_lock();
                 // Not before they are read, too: what can be taken but not read would be tried every second for ever.
                 if takes_in {
                     self.stations[index].refusals = 0;
@@ -275,11 +329,13 @@ impl Worker {
     /// The database did not let us take documents, or what has changed.
     fn refused_claim(&mut self, index: usize, vectorizer: &Arc<Vectorizer>, aborted: &Aborted, takes_in: bool) {
         if error::is_lock_conflict(aborted) {
+            let now = Instant::now();
+            let station = &mut self.stations[index];
             // Whatever was in the way: a document of the queue need not wait for a change of another.
             if takes_in {
-                self.stations[index].intake_not_before = Instant::now() + BLOCKED;
+                station.intake_not_before = now + BLOCKED;
             }
-            self.stations[index].look_at = Some(Instant::now() + BUSY);
+            station.look_at = Some(station.met_a_lock(now));
             return;
         }
         let failure = error::from_database(aborted, Step::Loading);
@@ -310,7 +366,9 @@ impl Worker {
                     station.intake_not_before = again + BLOCKED;
                 }
                 let note = || catalog::record_error(vectorizer.id, Some(&vectorizer.config), None, &failure);
-                if let Err(aborted) = transaction::run(note) {
+                if let Err(aborted) = vectorizer.note(note)
+                    && !error::is_lock_conflict(&aborted)
+                {
                     log!(
                         "ai: cannot note what keeps vectorizer {} from working: {}",
                         vectorizer.name,
@@ -324,8 +382,10 @@ impl Worker {
     /// Gives documents back that were taken under a lease, if the database lets us; else the lease runs out.
     fn untake(&self, vectorizer: &Vectorizer, numbers: &[i64], lease: i64) {
         let untake = || queue::untake(vectorizer, numbers, lease);
-        let untaken = transaction::run(|| transaction::acting_as(vectorizer.owner, untake));
-        if let Err(aborted) = untaken {
+        let untaken = vectorizer.transaction(|| vectorizer.act(untake));
+        if let Err(aborted) = untaken
+            && !aborted.put_off
+        {
             log!(
                 "ai: cannot give back documents of vectorizer {}: {}",
                 vectorizer.name,
@@ -338,14 +398,18 @@ impl Worker {
     /// The keys that the triggers append would be more than there are documents, in time.
     pub(super) fn take_in(&mut self) {
         let now = Instant::now();
-        for station in &mut self.stations {
-            if station.takes_in_at().is_none_or(|at| at > now) {
-                continue;
+        let due =
+            (0..self.stations.len()).filter(|&index| self.stations[index].takes_in_at().is_some_and(|at| at <= now));
+        let mut due: Vec<usize> = due.collect();
+        due.sort_by_cached_key(|&index| accounts::spent(self.stations[index].vectorizer.owner, now));
+        for index in due {
+            if now.elapsed() > SLICE {
+                return;
             }
+            let station = &mut self.stations[index];
             station.take_in_at = None;
             let vectorizer = Arc::clone(&station.vectorizer);
-            let taken =
-                transaction::run(|| transaction::acting_as(vectorizer.owner, || queue::take_in(&vectorizer, TAKE_IN)));
+            let taken = vectorizer.transaction(|| vectorizer.act(|| queue::take_in(&vectorizer, TAKE_IN)));
             match taken {
                 Ok(taken_in) => {
                     station.took_in(&taken_in);
@@ -353,7 +417,9 @@ impl Worker {
                         station.take_in_at = Some(if taken_in.more { now } else { now + BLOCKED });
                     }
                 }
-                Err(aborted) if error::is_lock_conflict(&aborted) => station.take_in_at = Some(now + BLOCKED),
+                Err(aborted) if error::is_lock_conflict(&aborted) => {
+                    station.take_in_at = Some(station.met_a_lock(now).max(now + BLOCKED));
+                }
                 // Whoever works on the queue next says so where users see it.
                 Err(aborted) => log!(
                     "ai: cannot take in what has changed for vectorizer {}: {}",
@@ -366,8 +432,10 @@ impl Worker {
 
     /// The queue of a vectorizer that works at times is dry.
     fn end_run(&mut self, index: usize, id: i32) {
-        self.stations[index].look_at = match transaction::run(|| catalog::finish_run(id)) {
+        let done = self.stations[index].vectorizer.note(|| catalog::finish_run(id));
+        self.stations[index].look_at = match done {
             Ok(wait) => wait.map(|wait| Instant::now() + wait),
+            Err(aborted) if error::is_lock_conflict(&aborted) => Some(Instant::now() + BLOCKED),
             Err(aborted) => {
                 log!("ai: cannot plan the next run of vectorizer {id}: {}", aborted.message);
                 None
@@ -398,12 +466,15 @@ impl Worker {
         let flown: HashMap<i32, Arc<Vectorizer>> = flown.map(|(id, vectorizer)| (id, Arc::clone(vectorizer))).collect();
         for (id, vectorizer) in flown {
             let held = self.leases_of(id);
-            let renewed = transaction::run(|| {
-                transaction::acting_as(vectorizer.owner, || {
-                    queue::renew(&vectorizer, held, self.settings.lease_duration);
+            let lease = self.settings.lease_duration;
+            let renewed = vectorizer.transaction(|| {
+                vectorizer.act(|| {
+                    queue::renew(&vectorizer, held, lease);
                 });
             });
-            if let Err(aborted) = renewed {
+            if let Err(aborted) = renewed
+                && !aborted.put_off
+            {
                 log!(
                     "ai: cannot renew the leases of vectorizer {}: {}",
                     vectorizer.name,

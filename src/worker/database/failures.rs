@@ -14,7 +14,7 @@ use crate::catalog::{self, Vectorizer};
 use crate::queue::{self, Hold};
 use crate::transaction::Aborted;
 use crate::worker::flight::{Flight, Stage};
-use crate::{error, stash, transaction};
+use crate::{error, stash};
 
 /// How long until the next try of a document whose row a user has kept locked for long; a change of it ends the wait.
 const LONG: Duration = Duration::from_secs(30);
@@ -25,13 +25,15 @@ impl Worker {
         let now = Instant::now();
         let in_the_way = error::is_lock_conflict(aborted);
         let failure = if in_the_way {
+            let mut until = now + BUSY;
             if let Some(station) = self.station_mut(vectorizer.id) {
                 station.conflict_at = Some(now);
+                until = station.met_a_lock(now);
             }
             // Whoever locks a table is in the way of all its documents: the lock is not waited for with each of them.
             let others = self.flights.values_mut();
             for flight in others.filter(|flight| flight.vectorizer.id == vectorizer.id) {
-                flight.not_before = flight.not_before.max(now + BUSY);
+                flight.not_before = flight.not_before.max(until);
                 if flight.stage.next_step().is_some() {
                     flight.put_off.get_or_insert(now);
                 }
@@ -52,7 +54,11 @@ impl Worker {
         for (number, mut flight) in batch {
             match &failure {
                 Some(failure) => flight.stage = Stage::failed(failure.clone()),
-                None if in_the_way => flight.wait_for_a_lock(now, BUSY),
+                None if in_the_way => {
+                    let until = self.station(vectorizer.id).and_then(|station| station.locked_until);
+                    let wait = until.map_or(BUSY, |until| until.saturating_duration_since(now));
+                    flight.wait_for_a_lock(now, wait);
+                }
                 None => flight.not_before = now + BUSY,
             }
             self.flights.insert(number, flight);
@@ -88,9 +94,9 @@ impl Worker {
                 .is_some_and(|station| station.is_in_the_way(now));
             // One at a time finds out when a table is free again. Of rows that a user has locked, each has to.
             let after = if is_in_the_way { PATIENCE } else { LONG };
-            let given_back = transaction::run(|| {
+            let given_back = vectorizer.transaction(|| {
                 put_aside(&vectorizer, &batch);
-                transaction::acting_as(vectorizer.owner, || {
+                vectorizer.act(|| {
                     for (_, flight) in &batch {
                         queue::release(&vectorizer, &flight.item, after, false);
                     }
@@ -123,18 +129,19 @@ impl Worker {
             unreachable!("a batch is made of documents that wait for the same step")
         };
         let (vectorizer, item, failure) = (Arc::clone(&flight.vectorizer), &flight.item, failure.clone());
-        let vectorizer = &*vectorizer;
+        let vectorizer = &vectorizer;
         let retries = retry::retries(failure.step, vectorizer.config.loading.retries());
         // Each step has tries of its own: an outage of the provider leaves a document its second try at loading.
         let failures = match item.attempts {
             0 | 1 => 0,
-            _ => transaction::run(|| catalog::failures(vectorizer.id, failure.step, &item.primary_key))
+            _ => vectorizer
+                .note(|| catalog::failures(vectorizer.id, failure.step, &item.primary_key))
                 .unwrap_or(u32::MAX),
         };
         let attempts = item.attempts.min(failures.saturating_add(1));
         let decision = retry::after_failure(failure.class, attempts, retries, rand::random());
-        let settled = transaction::run(|| {
-            let (hold, note) = transaction::acting_as(vectorizer.owner, || {
+        let settled = vectorizer.transaction(|| {
+            let (hold, note) = vectorizer.act(|| {
                 let hold = queue::hold_item(vectorizer, item);
                 let note = hold == Hold::Ours
                     && match decision {
@@ -221,8 +228,8 @@ impl Worker {
 
 /// Has vectors put aside in a transaction of their own. Whatever kept a document from being written, or its failure from being
 /// noted, may be nothing to them, or in their way as well.
-fn keep_vectors(vectorizer: &Vectorizer, put: impl FnOnce()) {
-    if let Err(aborted) = transaction::run(put) {
+pub(super) fn keep_vectors(vectorizer: &Vectorizer, put: impl FnOnce()) {
+    if let Err(aborted) = vectorizer.note(put) {
         log!(
             "ai: cannot put vectors of vectorizer {} aside: {}",
             vectorizer.name,
@@ -232,7 +239,7 @@ fn keep_vectors(vectorizer: &Vectorizer, put: impl FnOnce()) {
 }
 
 /// Puts vectors aside that wait to be written, or for a failure to be noted.
-fn put_aside(vectorizer: &Vectorizer, batch: &Batch) {
+pub(super) fn put_aside(vectorizer: &Vectorizer, batch: &Batch) {
     for (_, flight) in batch {
         if let Stage::Settling { paid, .. } = &flight.stage {
             stash::put(vectorizer, flight.item.number, &paid.keys, &paid.vectors);

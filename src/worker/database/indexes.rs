@@ -55,7 +55,7 @@ impl Worker {
             self.stations[position].index_look_at = Some(now + settings::naptime());
             return;
         }
-        let verdict = transaction::run(|| index::look(&vectorizer, index));
+        let verdict = vectorizer.transaction(|| index::look(&vectorizer, index));
         let works = self
             .flights
             .values()
@@ -79,6 +79,7 @@ impl Worker {
                 }
                 again
             }
+            Err(aborted) if aborted.put_off => again,
             Err(aborted) => {
                 log!(
                     "ai: cannot look after the index of vectorizer {}: {}",

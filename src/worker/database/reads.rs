@@ -16,7 +16,7 @@ use crate::queue::{Content, Item};
 use crate::transaction::Aborted;
 use crate::worker::flight::{Event, Flight, Memory, Outcome, Stage};
 use crate::worker::services::{Services, Window};
-use crate::{error, queue, transaction};
+use crate::{error, queue};
 
 /// Of documents that are read one by one, none of the first so many can be: then it is nothing that one of them has.
 const MOST_UNREAD: usize = 8;
@@ -41,14 +41,14 @@ impl Worker {
         self.tell_crowd(vectorizer.id, self.preparing(vectorizer.id));
         let read = |services: &Services, numbers: &[i64]| {
             let window = services.window(vectorizer);
-            transaction::run(|| {
-                transaction::acting_as(vectorizer.owner, || {
+            let read = vectorizer.transaction(|| {
+                vectorizer.act(|| {
                     let items = queue::taken(vectorizer, numbers, lease, window.bytes());
                     let remembered = catalog::memories(vectorizer, &items);
                     (items, remembered)
                 })
-            })
-            .map(|(items, remembered)| (items, remembered, window))
+            });
+            read.map(|(items, remembered)| (items, remembered, window))
         };
         match read(&self.services, numbers) {
             Ok(read) => self.begin_all(vectorizer, read, suspect),
@@ -94,7 +94,7 @@ impl Worker {
             };
             in_vain += usize::from(!is_of_a_row(&aborted));
             let blindly = || queue::taken_blindly(vectorizer, *number, lease);
-            match transaction::run(|| transaction::acting_as(vectorizer.owner, blindly)) {
+            match vectorizer.transaction(|| vectorizer.act(blindly)) {
                 Ok(Some(item)) if is_of_a_row(&aborted) || item.attempts > 1 => {
                     self.settle_unread(vectorizer, item, &aborted, suspect);
                 }

@@ -3,19 +3,27 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ai_pipeline::account;
 use ai_pipeline::error::{Class, Failure};
 use pgrx::prelude::*;
 
 use super::Worker;
+use super::notes::Note;
 use crate::catalog::{self, Vectorizer};
 use crate::queue::TakenIn;
-use crate::{queue, settings, stash, transaction};
+use crate::worker::shared_memory;
+use crate::{error, queue, settings, stash};
 
 /// What it may take to find nothing in an intake before it is read more rarely.
 const IN_VAIN: Duration = Duration::from_millis(20);
 
 /// How long a conflict over a lock is taken for one that lasts.
 const IN_THE_WAY: Duration = Duration::from_secs(1);
+
+/// How long a pause lasts that could not be written down, as the row that says so is locked: as long as a first one.
+const UNNOTED_PAUSE: Duration = Duration::from_secs(30);
+/// How long until the next try to take back what is written down.
+const LOCKED_NOTE: Duration = Duration::from_secs(1);
 
 /// A vectorizer and when to look at its queue.
 pub(super) struct Station {
@@ -37,6 +45,9 @@ pub(super) struct Station {
     pub(super) refused_until: Option<Instant>,
     /// When a lock of a user was last in the way of its documents.
     pub(super) conflict_at: Option<Instant>,
+    /// How often in a row, and until when it is left alone therefore.
+    pub(super) conflicts: u32,
+    pub(super) locked_until: Option<Instant>,
     /// For so long that they were given back: one at a time, until one is written.
     pub(super) is_held_up: bool,
     /// Its queue is worked on at times only: `look_at` is the next one, and it works until the queue is dry.
@@ -62,10 +73,30 @@ impl Station {
             .is_some_and(|at| now.saturating_duration_since(at) < IN_THE_WAY)
     }
 
+    /// A lock of a user was in its way: until when it is left alone.
+    pub(super) fn met_a_lock(&mut self, now: Instant) -> Instant {
+        let until = match self.locked_until.filter(|until| *until > now) {
+            // Of the same time.
+            Some(until) => until,
+            None => {
+                self.conflicts = self.conflicts.saturating_add(1);
+                now + account::after_conflict(self.conflicts)
+            }
+        };
+        self.locked_until = Some(until);
+        until
+    }
+
+    /// Nothing is in its way.
+    pub(super) fn met_no_lock(&mut self) {
+        (self.conflicts, self.locked_until) = (0, None);
+    }
+
     /// When its intake is to be emptied by itself: whoever looks at its queue does it anyway.
     pub(super) fn takes_in_at(&self) -> Option<Instant> {
         let at = self.take_in_at.filter(|_| self.at_times || self.paused_until.is_some());
-        at.map(|at| at.max(self.intake_not_before))
+        let at = at.map(|at| at.max(self.intake_not_before));
+        at.map(|at| self.locked_until.map_or(at, |until| at.max(until)))
     }
 
     /// Its intake was emptied into its queue.
@@ -73,7 +104,8 @@ impl Station {
         self.take_in_at = None;
         let vectorizer = &self.vectorizer;
         let emptied = taken_in.is_full_of_dead
-            && transaction::run(|| transaction::acting_as(vectorizer.owner, || queue::empty_intake(vectorizer)))
+            && vectorizer
+                .transaction(|| vectorizer.act(|| queue::empty_intake(vectorizer)))
                 .is_ok();
         // A tenth of the time, whatever has to be read in vain.
         if taken_in.wasted > IN_VAIN && !emptied {
@@ -90,8 +122,12 @@ impl Worker {
             return;
         }
         let id = station.vectorizer.id;
-        match transaction::run(|| catalog::resume(id)) {
-            Ok(()) => station.paused_until = None,
+        match station.vectorizer.note(|| catalog::resume(id)) {
+            Ok(()) => {
+                station.paused_until = None;
+                self.notes.forget(id);
+            }
+            Err(aborted) if error::is_lock_conflict(&aborted) => self.look_again(id, LOCKED_NOTE),
             Err(aborted) => log!(
                 "ai: cannot note that vectorizer {} is not paused any more: {}",
                 station.vectorizer.name,
@@ -114,25 +150,34 @@ impl Worker {
         }
         let vectorizer = &station.vectorizer;
         // What cannot be forgotten now is by the next worker.
-        station.has_stash = transaction::run(|| stash::sweep(vectorizer)).unwrap_or(false);
+        station.has_stash = vectorizer.note(|| stash::sweep(vectorizer)).unwrap_or(false);
         // A hundredth of the time, whatever is kept of documents that were given up.
         station.sweep_not_before = Instant::now() + 99 * started.elapsed();
     }
 
     /// Stops a vectorizer whose configuration is at fault; one error row, whatever the number of documents.
-    pub(super) fn pause_vectorizer(&mut self, vectorizer: &Vectorizer, failure: &Failure) {
+    pub(super) fn pause_vectorizer(&mut self, vectorizer: &Arc<Vectorizer>, failure: &Failure) {
         let Some(station) = self.station(vectorizer.id) else {
             return;
         };
         if station.paused_until.is_some_and(|until| until > Instant::now()) {
             return;
         }
-        let paused = transaction::run(|| {
+        // It has just been mended, and what we have seen is what was there before.
+        if shared_memory::is_mended(self.database, vectorizer.id) {
+            self.reread = true;
+            return;
+        }
+        let paused = vectorizer.note(|| {
             catalog::record_error(vectorizer.id, Some(&vectorizer.config), None, failure);
             catalog::pause(vectorizer.id, failure)
         });
         let wait = match paused {
             Ok(wait) => wait,
+            Err(aborted) if error::is_lock_conflict(&aborted) => {
+                self.notes.add(vectorizer.id, Note::of(vectorizer, failure.clone()));
+                UNNOTED_PAUSE
+            }
             Err(aborted) => {
                 log!(
                     "ai: cannot note why vectorizer {} is paused: {}",

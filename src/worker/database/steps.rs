@@ -12,11 +12,12 @@ use ai_pipeline::plan::Plan;
 
 use super::accidents::Trace;
 use super::stations::Station;
-use super::{BUSY, Worker};
+use super::{BUSY, SLICE, Worker};
 use crate::catalog::{self, DestinationStatements, Vectorizer};
 use crate::destination::Replacement;
 use crate::queue::{self, Hold, Item};
 use crate::transaction::Lag;
+use crate::transaction::{accounts, limit};
 use crate::worker::flight::{Draft, Event, Flight, Memory, Outcome, Paid, Stage, Step, Unembedded};
 use crate::worker::services::Prepared;
 use crate::{destination, error, stash, transaction};
@@ -105,15 +106,28 @@ impl Worker {
     /// batch, that of the oldest document: between two, others are claimed and compared. Otherwise all documents would be
     /// written, and then all be at the provider, and one of the two would always be idle.
     pub(super) fn advance(&mut self) -> bool {
-        let (quick, mut long): (Vec<_>, Vec<_>) = self
+        let (mut quick, mut long): (Vec<_>, Vec<_>) = self
             .batches()
             .into_iter()
             .partition(|(step, _)| matches!(step, Step::Read | Step::Compare));
-        let oldest = (0..long.len()).min_by_key(|&index| long[index].1.first().copied());
-        let next = oldest.map(|index| long.swap_remove(index));
+        let began = Instant::now();
+        let first = |numbers: &[u64]| numbers.first().copied();
+        let spent = |numbers: &[u64]| {
+            let flight = first(numbers).and_then(|number| self.flights.get(&number));
+            flight.map(|flight| accounts::spent(flight.vectorizer.owner, began))
+        };
+        // Whoever has taken little of our time has it first.
+        quick.sort_by_cached_key(|(_, numbers)| spent(numbers));
+        let next = (0..long.len()).min_by_key(|&index| (spent(&long[index].1), first(&long[index].1)));
+        let next = next.map(|index| long.swap_remove(index));
+        let mut more = !long.is_empty();
         for (step, numbers) in quick.into_iter().chain(next) {
             if crate::worker::must_end() {
                 return false;
+            }
+            if began.elapsed() > SLICE && matches!(step, Step::Read | Step::Compare) {
+                more = true;
+                continue;
             }
             // A conflict over a table has put off the others of its vectorizer meanwhile.
             let now = Instant::now();
@@ -147,7 +161,7 @@ impl Worker {
             });
             self.last_busy = Instant::now();
         }
-        !long.is_empty()
+        more
     }
 
     /// Documents that wait for the main thread, those together that can share a transaction.
@@ -181,7 +195,7 @@ impl Worker {
     /// Reads documents that were left in their rows, now that there is memory for them.
     fn read(&mut self, vectorizer: &Arc<Vectorizer>, batch: Batch) {
         let numbers = batch.iter().map(|(_, flight)| flight.item.number).collect();
-        let read = transaction::run(|| transaction::acting_as(vectorizer.owner, || queue::read(vectorizer, numbers)));
+        let read = vectorizer.transaction(|| vectorizer.act(|| queue::read(vectorizer, numbers)));
         let mut rows = match read {
             Ok(rows) => rows,
             // One that cannot be read must not hold up the others.
@@ -204,10 +218,10 @@ impl Worker {
     /// What remains to be done once the new texts are known: embed some, or only write.
     fn compare(&mut self, vectorizer: &Arc<Vectorizer>, batch: Batch) {
         let items: Vec<&Item> = batch.iter().map(|(_, flight)| &flight.item).collect();
-        let known = transaction::run(|| {
+        let known = vectorizer.transaction(|| {
             let stashed = stash::keys(vectorizer, &items);
             let chunks = || destination::chunks(vectorizer, queue::numbers(&items));
-            (transaction::acting_as(vectorizer.owner, chunks), stashed)
+            (vectorizer.act(chunks), stashed)
         });
         let (mut stored, mut stashed) = match known {
             Ok(known) => known,
@@ -286,7 +300,7 @@ impl Worker {
         };
         let vectorizer = Arc::clone(&flight.vectorizer);
         let keys = draft.keys_of(&wanted, &vectorizer.config.embedding);
-        match transaction::run(|| stash::put(&vectorizer, flight.item.number, &keys, &vectors)) {
+        match vectorizer.note(|| stash::put(&vectorizer, flight.item.number, &keys, &vectors)) {
             Ok(()) => {
                 draft.stashed.get_or_insert_default().extend(keys);
                 drop(vectors);
@@ -307,13 +321,15 @@ impl Worker {
     /// Writes documents, those that have changed, and takes them off the queue.
     fn write(&mut self, vectorizer: &Arc<Vectorizer>, batch: Batch) {
         let has_notes = self.station(vectorizer.id).is_some_and(|station| station.has_notes);
-        let written = transaction::run(|| {
+        let began = Instant::now();
+        let written = vectorizer.transaction(|| {
             transaction::may_lag();
             write(vectorizer, &batch, has_notes)
         });
         let (holds, again) = match written {
             Ok(written) => {
                 self.lag = Lag::of_last_commit();
+                self.was_in_time(vectorizer.id, began.elapsed());
                 written
             }
             // One document that the database refuses must not hold up the others.
@@ -335,8 +351,10 @@ impl Worker {
         {
             station.paused_until = None;
             station.conflict_at = None;
+            station.met_no_lock();
             station.is_held_up = false;
             station.has_notes |= batch.iter().any(|(_, flight)| flight.was_cut());
+            self.notes.forget(vectorizer.id);
         }
         for ((number, mut flight), hold) in std::iter::zip(batch, holds) {
             if hold == Hold::Busy {
@@ -361,7 +379,7 @@ impl Worker {
 fn write(vectorizer: &Vectorizer, batch: &Batch, has_notes: bool) -> (Vec<Hold>, bool) {
     let items: Vec<&Item> = batch.iter().map(|(_, flight)| &flight.item).collect();
     let unchanged = |(_, flight): &(u64, Flight)| matches!(flight.stage, Stage::Finishing { .. });
-    let (holds, again) = transaction::acting_as(vectorizer.owner, || {
+    let (holds, again) = vectorizer.act(|| {
         let holds = if batch.iter().all(unchanged) {
             queue::hold_items(vectorizer, &items)
         } else {
@@ -475,6 +493,7 @@ fn insert_stashed(vectorizer: &Vectorizer, item: &Item, draft: &Draft) {
 }
 
 fn insert_portion(vectorizer: &Vectorizer, item: &Item, draft: &Draft, indexes: &[usize]) {
+    limit::anew();
     let keys = draft.keys_of(indexes, &vectorizer.config.embedding);
     let vectors = stash::take(vectorizer, item.number, &keys);
     assert_eq!(

@@ -1,0 +1,4 @@
+-- All that are paused are tried again now. By the worker, and not in the session that has changed a foreign server: its locks would
+-- be in the way of everybody's pauses until it commits.
+UPDATE ai._vectorizer_state SET retry_at = now()
+WHERE id IN (SELECT s.id FROM ai._vectorizer_state s WHERE s.retry_at > now() FOR UPDATE SKIP LOCKED)

@@ -1,0 +1,94 @@
+//! The accounts of those whom a worker acts for: what they have taken of its main thread, and how long their locks are waited for.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::ffi::CString;
+use std::time::{Duration, Instant};
+
+use ai_pipeline::account::{Account, MOST_PATIENCE};
+use pgrx::pg_sys::{self, Oid};
+
+/// A transaction that takes longer than this keeps others waiting so that they notice.
+const LONG_TURN: Duration = Duration::from_secs(2);
+
+thread_local! {
+    /// One for each owner of a vectorizer that was served.
+    static ACCOUNTS: RefCell<HashMap<Oid, Account>> = RefCell::default();
+    /// Those who have kept the process for long in one go, since the worker last asked.
+    static LONG: RefCell<Vec<(Oid, Duration)>> = RefCell::default();
+    /// Locks are waited for as long as an account says.
+    static COUNTS: Cell<bool> = const { Cell::new(false) };
+}
+
+/// From now on this process waits for no lock for longer than the account of its owner says; it waits for locks of others for
+/// as long as it would then at most.
+pub fn keep() {
+    COUNTS.set(true);
+    crate::worker::pin(c"lock_timeout", &milliseconds(MOST_PATIENCE));
+}
+
+fn milliseconds(duration: Duration) -> CString {
+    let text = duration.as_millis().max(1).to_string();
+    CString::new(text).expect("a number holds no NUL")
+}
+
+/// What an owner has taken lately, as of `now`: those who are compared, are at the same time.
+pub fn spent(owner: Oid, now: Instant) -> Duration {
+    ACCOUNTS.with_borrow(|accounts| {
+        accounts
+            .get(&owner)
+            .map_or(Duration::ZERO, |account| account.spent(now))
+    })
+}
+
+/// What is to be made of turns that were long, but allowed, is for who knows whether others wait.
+pub fn take_long() -> Vec<(Oid, Duration)> {
+    LONG.take()
+}
+
+/// Until when nothing of an owner is done.
+pub fn held_until(owner: Oid) -> Option<Instant> {
+    let now = Instant::now();
+    ACCOUNTS.with_borrow(|accounts| accounts.get(&owner).and_then(|account| account.held_until(now)))
+}
+
+pub fn is_held(owner: Oid) -> bool {
+    held_until(owner).is_some()
+}
+
+/// The account of an owner has changed.
+pub fn change(owner: Oid, change: impl FnOnce(&mut Account, Instant)) {
+    let now = Instant::now();
+    ACCOUNTS.with_borrow_mut(|accounts| {
+        change(accounts.entry(owner).or_insert_with(|| Account::new(now)), now);
+    });
+}
+
+/// The transaction that has just begun is about something of this owner.
+pub(super) fn begin(owner: Oid) {
+    if !COUNTS.get() {
+        return;
+    }
+    let now = Instant::now();
+    let known = ACCOUNTS.with_borrow(|accounts| accounts.get(&owner).map(|account| account.patience(now)));
+    if let Some(patience) = known.filter(|patience| *patience < MOST_PATIENCE) {
+        let local = pg_sys::GucAction::GUC_ACTION_LOCAL;
+        super::set(c"lock_timeout", &milliseconds(patience), local);
+    }
+}
+
+/// It has ended.
+pub(super) fn end(owner: Oid, took: Duration, in_vain: bool) {
+    if !COUNTS.get() {
+        return;
+    }
+    change(owner, |account, now| {
+        account.charge(took, now);
+        if in_vain {
+            account.waited_in_vain(took, now);
+        }
+    });
+    if took >= LONG_TURN {
+        LONG.with_borrow_mut(|long| long.push((owner, took)));
+    }
+}

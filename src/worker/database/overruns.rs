@@ -1,0 +1,122 @@
+//! What becomes of a vectorizer whose owner's code keeps the worker for too long.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ai_pipeline::error::{Class, Failure, Step};
+use pgrx::prelude::*;
+
+use super::Worker;
+use super::steps::BATCH;
+use crate::catalog::Vectorizer;
+use crate::queue;
+use crate::settings;
+use crate::transaction::accounts;
+use crate::transaction::limit::{self, Cut};
+
+impl Worker {
+    /// Stops the vectorizers whose code was cut short since the last round, and has owners wait who have kept others waiting.
+    pub(super) fn stop_overruns(&mut self) {
+        for (owner, took) in accounts::take_long() {
+            // Who is alone keeps nobody waiting.
+            if self.serves_others_than(owner) {
+                accounts::change(owner, |account, now| account.hold(took, now));
+            }
+        }
+        for (id, cut) in limit::take_cuts() {
+            self.stop(id, cut, 1);
+        }
+    }
+
+    /// The process before ended in code of this vectorizer's owner, as that many in a row.
+    pub(super) fn stop_after_death(&mut self, id: i32, deaths: u32) {
+        let name = self.station(id).map(|station| station.vectorizer.name.clone());
+        log!(
+            "ai: the worker before was ended in code of the owner of vectorizer {}, which did not end when it was cancelled",
+            name.unwrap_or_else(|| id.to_string())
+        );
+        self.stop(id, Cut::Time, deaths);
+    }
+
+    /// Pauses a vectorizer. What is in its hands is given back before it is served again; its owner comes later.
+    fn stop(&mut self, id: i32, cut: Cut, strikes: u32) {
+        let Some(vectorizer) = self.station(id).map(|station| Arc::clone(&station.vectorizer)) else {
+            return;
+        };
+        if self.serves_others_than(vectorizer.owner) {
+            accounts::change(vectorizer.owner, |account, now| {
+                account.strike(limit::longest(), strikes, now)
+            });
+        }
+        let flights: Vec<u64> = self
+            .flights
+            .iter()
+            .filter(|(_, flight)| flight.vectorizer.id == id)
+            .map(|(number, _)| *number)
+            .collect();
+        let batch = flights
+            .into_iter()
+            .filter_map(|number| self.flights.remove(&number).map(|flight| (number, flight)));
+        let batch: Vec<_> = batch.collect();
+        super::failures::keep_vectors(&vectorizer, || super::failures::put_aside(&vectorizer, &batch));
+        let taken = self.abandoned.entry(id).or_default();
+        taken.extend(batch.iter().map(|(_, flight)| (flight.item.lease, flight.item.number)));
+        // One document at a time shows whether it is their number.
+        self.slow.insert(id, 1);
+        if let Some(station) = self.station_mut(id) {
+            station.has_stash = true;
+            station.paused_until = None;
+        }
+        self.pause_vectorizer(&vectorizer, &failure(cut));
+    }
+
+    fn serves_others_than(&self, owner: pg_sys::Oid) -> bool {
+        self.stations.iter().any(|station| station.vectorizer.owner != owner)
+    }
+
+    /// Documents were written in so long: of a vectorizer that was too slow, more may be taken the next time.
+    pub(super) fn was_in_time(&mut self, id: i32, took: Duration) {
+        if let Some(number) = self.slow.get_mut(&id)
+            && took < settings::owner_timeout() / 4
+        {
+            *number = number.saturating_mul(2);
+            if *number >= BATCH {
+                self.slow.remove(&id);
+            }
+        }
+    }
+}
+
+/// Gives back what was in the worker's hands when it was cut short; as the owner.
+pub(super) fn give_back_abandoned(vectorizer: &Vectorizer, abandoned: &[(i64, i64)]) {
+    let mut leases: Vec<i64> = abandoned.iter().map(|(lease, _)| *lease).collect();
+    leases.sort_unstable();
+    leases.dedup();
+    for lease in leases {
+        let numbers = abandoned
+            .iter()
+            .filter(|(of, _)| *of == lease)
+            .map(|(_, number)| *number);
+        queue::untake(vectorizer, &numbers.collect::<Vec<_>>(), lease);
+    }
+}
+
+fn failure(cut: Cut) -> Failure {
+    let ran = match cut {
+        Cut::Time => format!(
+            "ran for longer than ai.owner_timeout ({} s)",
+            settings::owner_timeout().as_secs_f32()
+        ),
+        Cut::Cancelled => "was cancelled while it ran in the worker (pg_cancel_backend)".to_owned(),
+    };
+    Failure {
+        step: Step::Writing,
+        class: Class::Configuration,
+        reason: format!("code of the owner of its tables (a trigger, a policy, a function) {ran}"),
+        hint: Some(
+            "Make that code faster, or disable it: everybody waits for it. It was cancelled; code that catches that is ended with its \
+             process."
+                .to_owned(),
+        ),
+    }
+}

@@ -1,0 +1,207 @@
+//! What an owner keeps locked is in nobody else's way, however much of it there is and however long it stays so.
+
+mod support;
+
+use std::time::Duration;
+
+use provider::Behaviour;
+use support::lair::{LAIR, by, lair, vectorize};
+use support::{DEADLINE, Scene, wait_until};
+
+/// A commit of ann is embedded within this, on a machine that has other things to do. Each lock of mallory may cost the worker
+/// 200 ms at most.
+const SOON: Duration = Duration::from_secs(5);
+
+/// A row of ann, which is embedded soon.
+#[track_caller]
+fn ann_goes_on(scene: &Scene, what: &str, id: usize) {
+    by(scene, "ann", &format!("INSERT INTO a.honest VALUES ({id}, 'fine')"));
+    let honest = format!("SELECT count(*) FROM a.honest_embedding_store WHERE id = {id}");
+    let embedded = || scene.cluster.value(&honest);
+    wait_until(&format!("ann's row beside {what}"), SOON, embedded, |count| {
+        count == "1"
+    });
+}
+
+/// A transaction of mallory that stays open.
+fn open(scene: &Scene, sql: &str) -> postgres::Client {
+    let mut client = scene.cluster.connect().expect("mallory connects");
+    client
+        .batch_execute(&format!("SET SESSION AUTHORIZATION mallory; BEGIN; {sql}"))
+        .unwrap_or_else(|error| panic!("{sql}: {error}"));
+    client
+}
+
+/// What keeps a row of the extension's tables locked that is about a vectorizer.
+const HOLDS: [&str; 8] = [
+    "SELECT ai.retry_vectorizer('doc')",
+    "SELECT ai.disable_vectorizer_schedule('doc')",
+    "SELECT ai.execute_vectorizer('doc')",
+    "SELECT ai.set_scheduling(ai._vectorizer_id('doc'), ai.scheduling_none())",
+    "SELECT ai.follow_replication('doc')",
+    "ALTER TABLE m.doc ADD another int",
+    "ALTER TABLE m.doc RENAME id TO number",
+    "SELECT ai.drop_vectorizer('doc')",
+];
+
+/// The worker reads the vectorizers anew, and has something to note about one whose rows are locked.
+#[test]
+fn notes_about_one_vectorizer_end_no_work_for_others() {
+    let scene = lair();
+    vectorize(&scene, "ann", "a", "honest");
+    vectorize(&scene, "mallory", "m", "doc");
+    ann_goes_on(&scene, "nothing", 0);
+    let faults = [
+        // It cannot be worked on at all.
+        "ALTER TABLE m.doc DROP COLUMN IF EXISTS body CASCADE",
+        // The database refuses its statements.
+        "ALTER TABLE m.doc ADD body text; REVOKE INSERT ON m.doc_embedding_store FROM mallory",
+    ];
+    let mut id = 0;
+    for fault in faults {
+        by(&scene, "mallory", fault);
+        for hold in HOLDS {
+            let mut held = open(&scene, hold);
+            id += 1;
+            // Of others, whose tables are altered and whose queues fill. Its own, too.
+            by(&scene, "ann", &format!("ALTER TABLE a.honest ADD c{id} int"));
+            // But where the table itself is locked.
+            if !["ALTER", "drop", "follow"].iter().any(|locks| hold.contains(locks)) {
+                by(&scene, "mallory", &format!("INSERT INTO m.doc (id) VALUES ({id})"));
+            }
+            let worker = scene.cluster.wait_for_worker();
+            ann_goes_on(&scene, hold, id);
+            id += 1;
+            by(&scene, "ann", &format!("ALTER TABLE a.honest ADD c{id} int"));
+            ann_goes_on(&scene, hold, id);
+            assert_eq!(scene.cluster.worker(), Some(worker), "{hold}");
+            held.batch_execute("ROLLBACK").unwrap();
+        }
+    }
+    let log = scene.cluster.log();
+    for line in ["cannot read the vectorizers", "exited with exit code 1"] {
+        assert!(!log.contains(line), "{log}");
+    }
+    // What could not be noted is noted once the lock is gone.
+    by(&scene, "mallory", "INSERT INTO m.doc (id, body) VALUES (1000, 'one')");
+    let noted = "SELECT reason FROM ai.worker_status WHERE process = 'vectorizer' AND vectorizer = 'doc'";
+    let noted = || scene.cluster.value(noted);
+    wait_until("it is noted", DEADLINE, noted, |reason| reason.contains("paused"));
+}
+
+/// A lock outlives its session, too.
+#[test]
+fn a_prepared_transaction_is_in_nobodys_way() {
+    let scene = Scene::start_with(|options| options.setting("max_prepared_transactions", "2"));
+    scene.cluster.execute(LAIR);
+    vectorize(&scene, "ann", "a", "honest");
+    vectorize(&scene, "mallory", "m", "doc");
+    ann_goes_on(&scene, "nothing", 0);
+    by(&scene, "mallory", "ALTER TABLE m.doc DROP COLUMN body CASCADE");
+    let mut client = open(&scene, "SELECT ai.retry_vectorizer('doc')");
+    client.batch_execute("PREPARE TRANSACTION 'held'").unwrap();
+    drop(client);
+    let worker = scene.cluster.wait_for_worker();
+    for id in 1..4 {
+        by(&scene, "ann", &format!("ALTER TABLE a.honest ADD c{id} int"));
+        ann_goes_on(&scene, "a prepared transaction", id);
+    }
+    assert_eq!(scene.cluster.worker(), Some(worker));
+    scene.cluster.execute("ROLLBACK PREPARED 'held'");
+}
+
+/// A privilege on a server concerns all who wait for one. Their pauses are not that session's.
+#[test]
+fn an_open_grant_holds_up_no_pause() {
+    let scene = lair();
+    scene.cluster.execute(
+        "CREATE SERVER hers TYPE 'openai' FOREIGN DATA WRAPPER ai_provider OPTIONS (api_key 'env:OPENAI_API_KEY');
+         GRANT USAGE ON FOREIGN SERVER hers TO mallory WITH GRANT OPTION",
+    );
+    vectorize(&scene, "ann", "a", "honest");
+    scene.provider.behave(Behaviour::Unauthorized);
+    by(&scene, "ann", "INSERT INTO a.honest VALUES (1, 'fine')");
+    let paused = "SELECT count(*) FROM ai._vectorizer_state";
+    scene.cluster.wait_for("ann's vectorizer is paused", paused, "1");
+    for hold in [
+        "GRANT USAGE ON FOREIGN SERVER hers TO victim",
+        "REVOKE USAGE ON FOREIGN SERVER hers FROM victim",
+    ] {
+        let mut held = open(&scene, hold);
+        scene.provider.behave(Behaviour::Well);
+        by(&scene, "ann", "SELECT ai.retry_vectorizer('honest')");
+        let settled = "SELECT count(*) FROM ai._vectorizer_state";
+        let seen = || scene.cluster.value(settled);
+        wait_until(&format!("the pause ends beside {hold}"), SOON, seen, |count| {
+            count == "0"
+        });
+        ann_goes_on(&scene, hold, 100);
+        by(&scene, "ann", "DELETE FROM a.honest");
+        scene.provider.behave(Behaviour::Unauthorized);
+        by(&scene, "ann", "INSERT INTO a.honest VALUES (1, 'fine')");
+        scene.cluster.wait_for("and begins", paused, "1");
+        held.batch_execute("ROLLBACK").unwrap();
+    }
+    // It still is what such a pause waits for.
+    scene.provider.behave(Behaviour::Well);
+    scene
+        .cluster
+        .execute("REVOKE USAGE ON FOREIGN SERVER ai_openai FROM ann");
+    let usage = "SELECT count(*) FROM ai._vectorizer_state WHERE reason LIKE 'permission denied for foreign server%'";
+    scene.cluster.wait_for("usage is missed", usage, "1");
+    scene.cluster.execute("GRANT USAGE ON FOREIGN SERVER ai_openai TO ann");
+    let seen = || scene.cluster.value(paused);
+    wait_until("usage is there", SOON, seen, |count| count == "0");
+}
+
+/// Each of them is a table that the worker would wait for.
+#[test]
+fn two_hundred_locked_queues_cost_others_nothing() {
+    const QUEUES: usize = 100;
+    let scene = lair();
+    vectorize(&scene, "ann", "a", "honest");
+    by(
+        &scene,
+        "mallory",
+        &format!(
+            "DO $$ BEGIN
+                 FOR n IN 1..{QUEUES} LOOP
+                     EXECUTE format('CREATE TABLE m.t%s (id int PRIMARY KEY, body text)', n);
+                     PERFORM ai.create_vectorizer(format('m.t%s', n)::regclass, name => 't' || n,
+                         loading => ai.loading_column('body'),
+                         embedding => ai.embedding_openai('text-embedding-3-small', 4));
+                 END LOOP;
+             END $$"
+        ),
+    );
+    ann_goes_on(&scene, "nothing", 0);
+    let mut id = 0;
+    for what in ["queue", "queue_failed", "intake", "source", "target"] {
+        let mut held = open(
+            &scene,
+            &format!(
+                "DO $$ DECLARE t regclass; BEGIN
+                     FOR n IN 1..{QUEUES} LOOP
+                         EXECUTE format('INSERT INTO m.t%s VALUES (%s, ''one'')', n, {id});
+                     END LOOP;
+                 END $$; COMMIT; BEGIN;
+                 DO $$ DECLARE v record; BEGIN
+                     FOR v IN SELECT format('%s', {what}) AS t FROM ai._seen_vectorizer ORDER BY id LOOP
+                         EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', v.t);
+                     END LOOP;
+                 END $$"
+            ),
+        );
+        by(&scene, "ann", "ALTER TABLE a.honest ALTER body SET STATISTICS 100");
+        let worker = scene.cluster.wait_for_worker();
+        for _ in 0..5 {
+            id += 1;
+            ann_goes_on(&scene, &format!("{QUEUES} locked: {what}"), id);
+        }
+        assert_eq!(scene.cluster.worker(), Some(worker), "{what}");
+        held.batch_execute("ROLLBACK").unwrap();
+    }
+    // Nothing is lost by it.
+    let pending = "SELECT coalesce(sum(ai.vectorizer_queue_pending(v.id)), 0) FROM ai.vectorizer v";
+    scene.cluster.wait_for("all is embedded", pending, "0");
+}
