@@ -59,11 +59,11 @@ LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS $
     SELECT ai._retry_vectorizer(vectorizer_id, primary_key::text, class)
 $$;
 COMMENT ON FUNCTION ai.retry_vectorizer(int4, jsonb, text) IS
-    'Tries documents again at once that were given up or wait for another try: all, the one of a primary key, or those of a class of failures (transient, throttled, configuration, permanent, unknown). Returns how many. Ends a pause of the vectorizer. For its owner.';
+    'Tries documents again at once that were given up or wait for another try: all, the one of a primary key, or those of a class of failures (transient, throttled, configuration, permanent, unknown). Returns how many. Ends a pause of the vectorizer, and one that its provider asked for. For its owner.';
 
 CREATE FUNCTION ai.retry_vectorizer(name text, primary_key jsonb DEFAULT NULL, class text DEFAULT NULL) RETURNS int8
 LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS $$
     SELECT ai._retry_vectorizer(ai._vectorizer_id(name), primary_key::text, class)
 $$;
 COMMENT ON FUNCTION ai.retry_vectorizer(text, jsonb, text) IS
-    'Tries documents again at once that were given up or wait for another try: all, the one of a primary key, or those of a class of failures (transient, throttled, configuration, permanent, unknown). Returns how many. Ends a pause of the vectorizer. For its owner.';
+    'Tries documents again at once that were given up or wait for another try: all, the one of a primary key, or those of a class of failures (transient, throttled, configuration, permanent, unknown). Returns how many. Ends a pause of the vectorizer, and one that its provider asked for. For its owner.';

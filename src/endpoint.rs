@@ -28,10 +28,13 @@ pub fn of(
     let variable = embedding.base_url_variable();
     let of_config = embedding.base_url().map(str::to_owned);
     let (is_of_config, is_of_server) = (of_config.is_some(), of_config.is_none() && server.has_own_address());
-    let base_url = of_config
-        .or_else(|| server.base_url.clone())
-        .or_else(|| environment::text(variable?))
-        .or_else(|| embedding.default_base_url().map(str::to_owned));
+    let of_environment = |name: Option<&str>| environment::text(name.unwrap_or_default(), Step::Embedding);
+    let of_config = of_config.or_else(|| server.base_url.clone());
+    let base_url = match of_config {
+        Some(base_url) => Some(base_url),
+        None => of_environment(variable)?,
+    };
+    let base_url = base_url.or_else(|| embedding.default_base_url().map(str::to_owned));
     // A configuration that names no provider that we know is told so by the embedder.
     let base_url = match (base_url, variable) {
         (None, Some(variable)) => {
@@ -42,10 +45,15 @@ pub fn of(
     };
     let key_name = embedding.api_key_name().filter(|_| !is_of_server);
     let reference = server.api_key.as_ref().filter(|_| !is_of_config);
+    let api_key_place = match (&api_key, reference) {
+        (None, Some(Reference::File(path))) => Some(format!("the file {}", path.display())),
+        (None, Some(Reference::Env(name))) => Some(name.clone()),
+        _ => None,
+    };
     let api_key = match (api_key, reference) {
         (Some(api_key), _) => Some(api_key),
         (None, Some(reference)) => Some(environment::credential(reference, Step::Embedding, settings)?),
-        (None, None) => environment::secret(key_name.as_deref().unwrap_or_default()),
+        (None, None) => environment::secret(key_name.as_deref().unwrap_or_default(), Step::Embedding)?,
     };
     if let Some(name) = key_name
         && api_key.is_none()
@@ -56,7 +64,8 @@ pub fn of(
     Ok(embed::Settings {
         base_url,
         api_key,
-        api_version: embedding.api_version_variable().and_then(environment::text),
+        api_key_place,
+        api_version: of_environment(embedding.api_version_variable())?,
         timeout: settings.request_timeout,
         max_requests_in_flight: settings.max_requests_in_flight,
         allowance: server.allowance,
@@ -74,7 +83,8 @@ pub fn missing_key(embedding: &Embedding, server: &server::Provider) -> Option<S
         _ if server.has_own_address() && !of_config => return None,
         _ => embedding.api_key_name().filter(|_| embedding.requires_api_key())?,
     };
-    environment::text(&name).is_none().then_some(name)
+    // One that is unfit is there, and whoever asks for it is told why.
+    matches!(environment::text(&name, Step::Embedding), Ok(None)).then_some(name)
 }
 
 fn missing(what: &str, name: &str, remedy: &str) -> Failure {

@@ -7,17 +7,42 @@ use ai_pipeline::secret::Secret;
 use crate::settings::Settings;
 
 /// A secret of the server's environment; nothing where it is missing or empty.
-pub fn secret(name: &str) -> Option<Secret> {
-    text(name).map(Secret::new)
+///
+/// # Errors
+/// That of [`text`].
+pub fn secret(name: &str, step: Step) -> Result<Option<Secret>, Failure> {
+    Ok(text(name, step)?.map(Secret::new))
 }
 
-/// A variable of the server's environment; nothing where it is missing or empty.
-pub fn text(name: &str) -> Option<String> {
+/// A variable of the server's environment, without white space around it, which files with a line break at their end leave there;
+/// nothing where it is missing or empty.
+///
+/// # Errors
+/// A fault of the configuration: what it holds is no line of text, and can be no credential, no address and no name.
+pub fn text(name: &str, step: Step) -> Result<Option<String>, Failure> {
     // A name with = or NUL in it makes std panic.
     if name.is_empty() || name.contains(['=', '\0']) {
-        return None;
+        return Ok(None);
     }
-    std::env::var(name).ok().filter(|value| !value.is_empty())
+    let unfit = |what: &str| Failure {
+        step,
+        class: Class::Configuration,
+        reason: format!("{name} in the environment of the server {what}"),
+        hint: Some(format!(
+            "Correct {name} in the environment that starts Postgres, and restart it."
+        )),
+    };
+    match std::env::var(name) {
+        Err(std::env::VarError::NotPresent) => Ok(None),
+        Err(std::env::VarError::NotUnicode(_)) => Err(unfit("is not text in UTF-8")),
+        Ok(value) => match value.trim() {
+            "" => Ok(None),
+            value if value.contains(char::is_control) => {
+                Err(unfit("has a line break or another control character in it"))
+            }
+            value => Ok(Some(value.to_owned())),
+        },
+    }
 }
 
 /// The credential that a foreign server or a user mapping refers to. A file is read each time, so that a new one is used as
@@ -33,7 +58,7 @@ pub fn credential(reference: &Reference, step: Step, settings: &Settings) -> Res
         hint,
     };
     match reference {
-        Reference::Env(name) => secret(name).ok_or_else(|| {
+        Reference::Env(name) => secret(name, step)?.ok_or_else(|| {
             let hint = format!(
                 "Set {name} in the environment that starts Postgres (for systemd: Environment= or EnvironmentFile= of \
                  the service) and restart it."

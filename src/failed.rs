@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use ai_pipeline::embed::{self, Gates};
 use pgrx::JsonB;
 use pgrx::datum::{DatumWithOid, TimestampWithTimeZone};
 use pgrx::iter::TableIterator;
@@ -9,14 +10,14 @@ use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 use serde_json::Value;
 
-use crate::catalog;
 use crate::error::raise;
 use crate::key::{In, PrimaryKey};
 use crate::scan::{self, Closed, Hasher, Patience, Table};
 use crate::statement::{self, fill};
 use crate::transaction::{acting_as_extension, restricted_to};
 use crate::vectorizer::{missing, must_own};
-use crate::worker::shared_memory;
+use crate::worker::{providers, shared_memory};
+use crate::{catalog, endpoint, settings};
 
 /// Pages of a failed queue whose rows are in memory at a time.
 const PAGES: u32 = 16;
@@ -231,7 +232,8 @@ fn retry_vectorizer(vectorizer_id: Option<i32>, primary_key: Option<String>, cla
     }
 
     let one = primary_key.as_deref();
-    // The queue does not know why a document waits.
+    let throttled = class.as_deref() == Some("throttled");
+    // The queue does not know why a document waits. One that has not failed was throttled.
     let failing = class.as_deref().and_then(|class| {
         let arguments = [vectorizer_id.into(), class.into()];
         let sql = include_str!("../sql/query/failing.sql");
@@ -240,13 +242,34 @@ fn retry_vectorizer(vectorizer_id: Option<i32>, primary_key: Option<String>, cla
     let sent = restricted_to(queues.owner, || {
         let waiting = queues.fill(include_str!("../sql/query/retry_waiting.sql"), &key);
         let failed = queues.fill(include_str!("../sql/query/retry_failed.sql"), &key);
-        statement::run(&waiting, &[one.into(), failing.into()])
+        statement::run(&waiting, &[one.into(), failing.into(), throttled.into()])
             + statement::run(&failed, &[one.into(), class.as_deref().into()])
     });
     // Whoever asks for another try has mended what stopped all of them.
     acting_as_extension(|| catalog::mended(vectorizer_id));
+    end_pause_of_provider(vectorizer_id);
     shared_memory::mended_at_commit(vectorizer_id);
     i64::try_from(sent).unwrap_or(i64::MAX)
+}
+
+/// Has the provider of a vectorizer asked again, which may have asked for an hour's patience. Where that cannot be told, the worker
+/// will say why.
+fn end_pause_of_provider(vectorizer_id: i32) {
+    if !shared_memory::is_available() {
+        return;
+    }
+    let vectorizer = acting_as_extension(|| catalog::vectorizer(vectorizer_id));
+    let Some(Ok(vectorizer)) = vectorizer else { return };
+    let Ok(provider) = &vectorizer.servers.provider else {
+        return;
+    };
+    let embedding = &vectorizer.config.embedding;
+    let Ok(mut endpoint) = endpoint::of(embedding, &provider.options, None, &settings::current()) else {
+        return;
+    };
+    endpoint.gates = Gates::shared(providers::place);
+    // An address that is none is told by the worker, too.
+    let _ = embed::end_pause(embedding, &endpoint);
 }
 
 fn check_class(class: Option<&str>) {

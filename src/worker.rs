@@ -18,7 +18,7 @@ mod flight;
 mod indexer;
 mod launcher;
 mod lives;
-mod providers;
+pub mod providers;
 pub mod services;
 pub mod shared_memory;
 mod status;

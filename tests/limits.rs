@@ -45,14 +45,59 @@ fn a_pause_outlives_the_worker_that_met_it() {
     wait_for_queued(&notes.cluster, 2, WAITS, &WAITING);
     wait_for_no_worker(&notes.cluster);
     assert_eq!(notes.provider.counts().requests, 1);
-    // Whoever does not want to wait changes nothing about it.
-    notes
-        .cluster
-        .execute("SELECT ai.retry_vectorizer('public_note_embedding_store')");
-    wait_for_no_worker(&notes.cluster);
-    add(&notes.cluster, 3, "three");
-    wait_for_queued(&notes.cluster, 3, WAITS, &WAITING);
-    assert_eq!(notes.provider.counts().requests, 1);
+}
+
+/// A provider may ask for a day by mistake. Whoever knows better need not wait for the hour that it is left alone.
+#[test]
+fn a_pause_ends_when_the_owner_of_a_vectorizer_says_so() {
+    let a_day = Duration::from_secs(86_400);
+    for (worker_stays, class) in [
+        (true, ""),
+        (false, ", class => 'throttled'"),
+        (true, ", class => 'throttled'"),
+    ] {
+        let idle = if worker_stays { "1h" } else { "100ms" };
+        let notes = Notes::start_with(|options| options.setting("ai.idle_timeout", idle));
+        let other = notes.another_database("other");
+        asks_for_patience(&notes, a_day);
+        add(&notes.cluster, 1, "one");
+        wait_for_queued(&notes.cluster, 1, WAITS, &WAITING);
+        add(&notes.cluster, 2, "two");
+        wait_for_queued(&notes.cluster, 2, WAITS, &WAITING);
+        add(&other, 1, "eins");
+        wait_for_queued(&other, 1, WAITS, &WAITING);
+        if !worker_stays {
+            wait_for_no_worker(&notes.cluster);
+        }
+        let retry = |database: &Database, class: &str| {
+            database.value(&format!(
+                "SELECT ai.retry_vectorizer('public_note_embedding_store'{class})"
+            ))
+        };
+        // Neither has failed.
+        assert_eq!(
+            retry(&other, ", class => 'permanent', primary_key => '{\"id\": 9}'"),
+            "0"
+        );
+        assert_eq!(retry(&notes.cluster, class), "2");
+        wait_for_embedded(&notes.cluster, &["1:one", "2:two"]);
+        assert_eq!(retry(&other, class), "1");
+        wait_for_embedded(&other, &["1:eins"]);
+        assert_eq!(errors(&notes.cluster), NONE);
+    }
+}
+
+/// Documents that have failed are of other classes, and wait for their time.
+#[test]
+fn a_document_that_has_failed_was_not_throttled() {
+    let notes = Notes::start_with(|options| options.setting("ai.idle_timeout", "1h"));
+    notes.provider.behave(Behaviour::ServerError);
+    add(&notes.cluster, 1, "one");
+    wait_for_errors(&notes.cluster, &["1:embedding:transient:1"]);
+    let later = "UPDATE ai._vectorizer_q_1 SET loading_retry_after = now() + interval '1 hour' WHERE lease IS NULL";
+    notes.cluster.execute(later);
+    let retry = "SELECT ai.retry_vectorizer('public_note_embedding_store', class => 'throttled')";
+    assert_eq!(notes.cluster.value(retry), "0");
 }
 
 #[test]

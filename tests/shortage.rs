@@ -97,7 +97,8 @@ fn a_failed_allocation_in_the_worker_is_a_failure_of_its_document() {
     scene
         .cluster
         .execute("INSERT INTO note VALUES (2, repeat('word ', 4000000)); INSERT INTO note VALUES (3, 'three')");
-    let errors = "SELECT string_agg(DISTINCT primary_key ->> 'id' || ':' || class, ' ') FROM ai.vectorizer_errors";
+    let errors =
+        "SELECT string_agg(DISTINCT primary_key ->> 'id' || ':' || failure_class, ' ') FROM ai.vectorizer_errors";
     scene
         .cluster
         .wait_for("the large one has failed", errors, "2:transient");

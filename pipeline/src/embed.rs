@@ -57,6 +57,8 @@ pub struct Settings {
     pub api_key: Option<Secret>,
     /// Sent with each request.
     pub headers: Headers,
+    /// Where the key is, for messages; without it what the configuration says.
+    pub api_key_place: Option<String>,
     /// For a whole request, from the connection to the last byte of the answer.
     pub timeout: Duration,
     /// Most requests at a time to the server, at least one; all its models together.
@@ -115,6 +117,23 @@ pub fn model_and_limit(config: &config::Embedding) -> (String, Option<usize>) {
 /// What is in the way, for people: another model, a number that is no token, or an end in the middle of a character.
 pub fn text_of_tokens(model: &str, tokens: &[i32]) -> Result<String, String> {
     tokens::text(model, tokens)
+}
+
+/// Ends the pause that the server of a configuration has asked for, for all who ask it with the same key: somebody wants it asked
+/// again all the same.
+///
+/// # Errors
+/// [`Error::Settings`] where the configuration leads to no server.
+pub fn end_pause(config: &config::Embedding, settings: &Settings) -> Result<(), Error> {
+    let address = client::address(config, settings)?;
+    let gate = settings.gates.of(
+        &address,
+        settings.api_key.as_ref(),
+        settings.allowance,
+        settings.max_requests_in_flight,
+    );
+    gate.end_pause();
+    Ok(())
 }
 
 /// What can go wrong between texts and vectors.

@@ -162,11 +162,11 @@ async fn one_bad_input_fails_one_document() {
 }
 
 #[tokio::test]
-async fn a_provider_that_rejects_everything_is_not_asked_about_each_input() {
+async fn a_provider_that_rejects_all_documents_is_not_asked_about_each_input() {
     let provider = Provider::start();
     for subject in subjects().into_iter().filter(|subject| subject.inputs > 90) {
         provider.reset();
-        provider.behave(Behaviour::RejectInput("text".to_owned()));
+        provider.behave(Behaviour::RejectInput("bad".to_owned()));
         provider.behave_times(1, Behaviour::Slow(Duration::from_secs(1)));
         let settings = Settings {
             max_requests_in_flight: 1,
@@ -181,7 +181,7 @@ async fn a_provider_that_rejects_everything_is_not_asked_about_each_input() {
         while provider.counts().in_flight == 0 {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        let documents: Vec<String> = texts(500, "text");
+        let documents: Vec<String> = texts(500, "bad");
         let embedded = in_time(join_all(
             documents.iter().map(|text| embedder.embed(vec![text.clone()])),
         ))

@@ -1,5 +1,5 @@
--- Documents that wait for another try (the one of the key $1, those of the keys $2; NULL: all) are due now, on a clean
--- account. Those that somebody works on are left to him.
+-- Documents that wait for another try (the one of the key $1, those of the keys $2, with $3 all but those; NULL: all) are due
+-- now, on a clean account. Those that somebody works on are left to him.
 UPDATE {queue} q
 SET attempts = 0, crashes = 0, loading_retries = 0, loading_retry_after = NULL
 FROM (
@@ -10,7 +10,7 @@ FROM (
       AND ($1 IS NULL OR EXISTS (
           SELECT FROM jsonb_populate_record(NULL::{queue}, jsonb_build_object({queued_from_named})) AS k
           WHERE {key_is_item}))
-      AND ($2 IS NULL OR {primary_key} IN (SELECT e.value FROM jsonb_array_elements($2) AS e))
+      AND ($2 IS NULL OR ({primary_key} IN (SELECT e.value FROM jsonb_array_elements($2) AS e)) <> $3)
     FOR UPDATE SKIP LOCKED
 ) AS waiting
 WHERE q.item = waiting.item

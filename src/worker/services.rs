@@ -165,7 +165,7 @@ impl Services {
         let external_id = match of_server {
             Some(ExternalId::Value(value)) => Some(value.clone()),
             Some(ExternalId::Reference(at)) => Some(environment::credential(at, Step::Loading, settings)?),
-            None => environment::secret("AWS_ASSUME_ROLE_EXTERNAL_ID"),
+            None => environment::secret("AWS_ASSUME_ROLE_EXTERNAL_ID", Step::Loading)?,
         };
         let same = |known: &&(load::Servers, Option<Secret>, Loader)| known.0 == *servers && known.1 == external_id;
         if let Some((_, _, loader)) = self.loaders.iter().find(same) {

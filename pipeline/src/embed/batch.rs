@@ -457,6 +457,10 @@ impl Batcher {
             }
             Err(Trouble::Failed(error)) => {
                 self.slow_down(&batch, sent, &error);
+                // Nothing is accepted: the other parts of what was cut in half need not be asked about.
+                if let (Error::Refused { .. }, Some(search)) = (&error, &batch.search) {
+                    self.end_search(search, &error);
+                }
                 self.fail_all(&batch.inputs, &error);
             }
             // One of them may be the reason, which harms no other.
@@ -663,14 +667,17 @@ impl Batcher {
             return;
         }
         let error = Error::Rejected { refusal, alone: false };
+        let search = Arc::clone(search);
+        self.end_search(&search, &error);
+        self.fail_all(&batch.inputs, &error);
+    }
+
+    /// Fails what waits to be sent of a rejected request.
+    fn end_search(&mut self, search: &Arc<Search>, error: &Error) {
         let is_part = |part: &Batch| part.search.as_ref().is_some_and(|other| Arc::ptr_eq(other, search));
-        let (parts, others) = self.ready.drain(..).partition(is_part);
+        let (parts, others): (VecDeque<Batch>, VecDeque<Batch>) = self.ready.drain(..).partition(is_part);
         self.ready = others;
-        let parts: VecDeque<Batch> = parts;
-        self.fail_all(
-            batch.inputs.iter().chain(parts.iter().flat_map(|part| &part.inputs)),
-            &error,
-        );
+        self.fail_all(parts.iter().flat_map(|part| &part.inputs), error);
     }
 
     fn halve(&mut self, batch: Batch) {

@@ -1,7 +1,7 @@
 //! One request to a provider: what is accepted as an answer, and what each kind of refusal means.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
@@ -10,7 +10,7 @@ use reqwest::{StatusCode, Url};
 use zeroize::Zeroizing;
 
 use super::address::endpoint;
-use super::protocol::{self, Fault, KeyHeader, Limits, Protocol, Request};
+use super::protocol::{self, Fault, KeyHeader, Limits, Protocol, Request, Without};
 use super::quota::Quota;
 use super::{Error, Headers, Refusal, Settings};
 use crate::config;
@@ -25,6 +25,8 @@ const GREATEST_CONNECT_TIME: Duration = Duration::from_secs(10);
 const GREATEST_TIME_TO_RESEND: Duration = Duration::from_secs(1);
 /// What no filter can object to: is it refused like any other text, or does the fault lie with the others?
 const HARMLESS: &str = "text";
+/// How providers name the length of vectors.
+const DIMENSIONS: [&str; 3] = ["dimensions", "output_dimension", "matryoshka"];
 /// Most bytes of an answer per dimension (a float as text) and per vector, and for all the rest. More is not read.
 const ANSWER_BYTES_PER_NUMBER: usize = 32;
 const ANSWER_BYTES_PER_VECTOR: usize = 1024;
@@ -70,15 +72,32 @@ pub(super) struct Client {
     key: Option<Secret>,
     authorization: Option<(HeaderName, HeaderValue)>,
     headers: Headers,
-    api_key_name: Option<String>,
+    /// Where the key is, for messages.
+    key_place: Option<String>,
     /// As it was configured, for messages.
     model: String,
     dimensions: usize,
     /// Shorter vectors are as welcome.
     any_length: bool,
     timeout: Duration,
-    /// The server does not know `encoding_format: "base64"`.
-    only_floats: AtomicBool,
+    /// What the server has shown that it does not know.
+    without_encoding: AtomicBool,
+    without_dimensions: AtomicBool,
+    /// Requests that were answered with vectors.
+    answered: AtomicU64,
+}
+
+/// The address of a server, by which its gate is known.
+pub(super) fn address(config: &config::Embedding, settings: &Settings) -> Result<String, Error> {
+    let (_, url, _) = target(&config.resolve()?, settings)?;
+    Ok(url.origin().ascii_serialization())
+}
+
+fn target(resolved: &config::Resolved, settings: &Settings) -> Result<(Box<dyn Protocol>, Url, String), Error> {
+    let protocol = protocol::of(resolved, settings.api_version.as_deref());
+    let base_url = protocol.base_url(&settings.base_url);
+    let (url, server) = endpoint(&base_url, &protocol.path(&base_url))?;
+    Ok((protocol, url, server))
 }
 
 impl Client {
@@ -89,29 +108,32 @@ impl Client {
         if any_length {
             resolved.asked_dimensions = None;
         }
-        let protocol = protocol::of(&resolved, settings.api_version.as_deref());
-        let base_url = protocol.base_url(&settings.base_url);
-        let (mut url, server) = endpoint(&base_url, &protocol.path(&base_url))?;
+        let (protocol, mut url, server) = target(&resolved, settings)?;
         for (name, value) in protocol.query() {
             // An address that was copied with its query says what is wanted.
             if !url.query_pairs().any(|(given, _)| given == name) {
                 url.query_pairs_mut().append_pair(name, &value);
             }
         }
-        let api_key_name = config.api_key_name();
+        let key_place = settings.api_key_place.clone().or_else(|| config.api_key_name());
         let authorization = settings.api_key.as_ref().map(|key| -> Result<_, Error> {
             let (name, text) = match protocol.key_header() {
                 KeyHeader::Bearer => (AUTHORIZATION, format!("Bearer {}", key.expose())),
                 KeyHeader::ApiKey => (HeaderName::from_static("api-key"), key.expose().to_owned()),
             };
             let text = Zeroizing::new(text);
-            let mut value = HeaderValue::from_str(&text).map_err(|_| {
+            let unfit = || {
                 let reason = "the API key holds characters that cannot be sent, perhaps a line break".to_owned();
                 wrong(
                     reason,
-                    api_key_name.as_ref().map(|name| format!("check the value of {name}")),
+                    key_place.as_ref().map(|place| format!("check the key in {place}")),
                 )
-            })?;
+            };
+            // HTTP lets bytes above ASCII through, which servers take for anything.
+            if !text.is_ascii() {
+                return Err(unfit());
+            }
+            let mut value = HeaderValue::from_str(&text).map_err(|_| unfit())?;
             value.set_sensitive(true);
             Ok((name, value))
         });
@@ -135,12 +157,14 @@ impl Client {
             key: settings.api_key.clone(),
             authorization,
             headers: settings.headers.clone(),
-            api_key_name,
+            key_place,
             model: config.model().to_owned(),
             dimensions: resolved.dimensions,
             any_length,
             timeout: settings.timeout,
-            only_floats: AtomicBool::new(false),
+            without_encoding: AtomicBool::new(false),
+            without_dimensions: AtomicBool::new(false),
+            answered: AtomicU64::new(0),
         })
     }
 
@@ -167,42 +191,134 @@ impl Client {
     /// The vectors of the texts, in their order, each of the configured length. Their numbers may still be infinite or
     /// NaN: that concerns one text, not the request. With them, what is left of the provider's limits.
     pub async fn embed(&self, texts: &[&str], cut: bool) -> Result<(Vec<Vec<f32>>, Quota), Trouble> {
-        match self.ask(texts, cut).await {
-            Err(Trouble::Failed(Error::Refused { refusal, hint })) if refusal.is_forbidden() => {
-                Err(self.blame(refusal, hint).await)
+        let before = self.answered.load(Ordering::Relaxed);
+        let trouble = match self.ask(texts, cut).await {
+            Ok(answered) => return Ok(answered),
+            Err(trouble) => trouble,
+        };
+        let nothing = self.answered.load(Ordering::Relaxed) == before;
+        // One alone that may only be too long is cut first; several are, once anything was accepted, looked through.
+        let is_worth_it = match texts.len() {
+            1 => cut || !self.can_cut(),
+            _ => before == 0,
+        };
+        match &trouble {
+            Trouble::Failed(Error::Refused { refusal, hint }) if refusal.is_forbidden() => {
+                let refused = (Arc::clone(refusal), hint.clone());
+                Err(self.blame(Trouble::Rejected(Arc::clone(refusal)), refused).await)
             }
-            answered => answered,
+            Trouble::Rejected(refusal) | Trouble::TooLarge(refusal) if nothing && is_worth_it => {
+                if matches!(trouble, Trouble::TooLarge(_)) && texts.len() > 1 {
+                    return Err(trouble);
+                }
+                let hint = format!(
+                    "the server refuses any text: check the model {:?}, its parameters and the base_url of {}",
+                    self.model, self.server
+                );
+                let refused = (Arc::clone(refusal), hint);
+                Err(self.blame(trouble, refused).await)
+            }
+            _ => Err(trouble),
         }
     }
 
-    /// Whose fault a 403 is. It is the answer to a key without the privilege, which everything waits for; but also that of a
-    /// filter in front of a provider to one text, which must hold up no other. Nothing in it tells the two apart, so another
-    /// text is sent, for the price of one token.
-    async fn blame(&self, refusal: Arc<Refusal>, hint: String) -> Trouble {
+    /// Whose fault a refusal is. A 403 is the answer to a key without the privilege, which everything waits for; but also that of a
+    /// filter in front of a provider to one text, which must hold up no other. A 400 is the answer to an input, but also to a
+    /// parameter or a model. Nothing in it tells the two apart, so another text is sent, for the price of one token. Where that
+    /// is answered it is `of_texts`, else all is refused alike.
+    async fn blame(&self, of_texts: Trouble, (refusal, hint): (Arc<Refusal>, String)) -> Trouble {
         match self.ask(&[HARMLESS], false).await {
-            Ok(_) => Trouble::Rejected(refusal),
+            Ok(_) => of_texts,
             // Nobody knows yet.
-            Err(trouble @ (Trouble::Throttled { .. } | Trouble::Busy { .. })) => trouble,
+            Err(trouble @ (Trouble::Throttled { .. } | Trouble::Busy { .. } | Trouble::Panicked(_))) => trouble,
             Err(Trouble::Failed(error)) if error.class() == Class::Transient => error.into(),
             Err(_) => Trouble::Failed(Error::Refused { refusal, hint }),
         }
     }
 
-    /// The answer to a request, and to a second one without what the server does not know.
+    /// The answer to a request, and to another one without what the server does not know.
     async fn ask(&self, texts: &[&str], cut: bool) -> Result<(Vec<Vec<f32>>, Quota), Trouble> {
-        let request = |only_floats| Request {
-            texts,
-            cut,
-            only_floats,
+        let known = Without {
+            encoding: self.without_encoding.load(Ordering::Relaxed),
+            dimensions: self.without_dimensions.load(Ordering::Relaxed),
         };
-        let only_floats = self.only_floats.load(Ordering::Relaxed);
-        match self.exchange(request(only_floats)).await {
-            Err(Trouble::Rejected(refusal)) if !only_floats && refusal.mentions("encoding_format") => {
-                self.only_floats.store(true, Ordering::Relaxed);
-                self.exchange(request(true)).await
+        let request = |texts, without| Request { texts, cut, without };
+        let first = match self.exchange(request(texts, known)).await {
+            Ok(answered) => {
+                self.answered.fetch_add(1, Ordering::Relaxed);
+                return Ok(answered);
             }
-            answered => answered,
+            Err(trouble) => trouble,
+        };
+        for without in self.others(&first, request(texts, known)) {
+            // The length that a model has by itself may be another, which would be paid for.
+            if without.dimensions && !known.dimensions && self.exchange(request(&[HARMLESS], without)).await.is_err() {
+                continue;
+            }
+            match self.exchange(request(texts, without)).await {
+                Ok(answered) => {
+                    self.without_encoding.fetch_or(without.encoding, Ordering::Relaxed);
+                    self.without_dimensions.fetch_or(without.dimensions, Ordering::Relaxed);
+                    self.answered.fetch_add(1, Ordering::Relaxed);
+                    return Ok(answered);
+                }
+                Err(Trouble::Rejected(_) | Trouble::TooLarge(_)) => (),
+                Err(Trouble::Failed(error)) if error.class() == Class::Configuration => (),
+                Err(other) => return Err(other),
+            }
         }
+        Err(first)
+    }
+
+    /// What else to leave out of a request that met a refusal: what the server speaks of, or, where it has never accepted anything
+    /// and says nothing, what it may not know. Servers word that in any way, if they do.
+    fn others(&self, trouble: &Trouble, request: Request<'_>) -> Vec<Without> {
+        let refusal = match trouble {
+            Trouble::Rejected(refusal) | Trouble::Failed(Error::Refused { refusal, .. } | Error::Server(refusal)) => {
+                refusal
+            }
+            _ => return Vec::new(),
+        };
+        // A key or an account is refused, whatever was asked.
+        if matches!(refusal.status, 401..=403 | 429) {
+            return Vec::new();
+        }
+        let known = request.without;
+        let all = self.protocol.write(&request);
+        // What this API does not send, or the configuration does not ask for, is left out already.
+        let possible = |without: Without| self.protocol.write(&Request { without, ..request }) != all;
+        let encoding = possible(Without {
+            encoding: true,
+            ..known
+        });
+        let dimensions = !self.any_length
+            && possible(Without {
+                dimensions: true,
+                ..known
+            });
+        let named = Without {
+            encoding: encoding && refusal.mentions("encoding_format"),
+            dimensions: dimensions && DIMENSIONS.iter().any(|word| refusal.mentions(word)),
+        };
+        // What is said to be about the model or the inputs is not about parameters.
+        let is_unknown = matches!(refusal.status, 400 | 422)
+            && self.protocol.fault(refusal).is_none()
+            && self.answered.load(Ordering::Relaxed) == 0;
+        let more = |without: Without| Without {
+            encoding: known.encoding || without.encoding,
+            dimensions: known.dimensions || without.dimensions,
+        };
+        let mut others = vec![more(named)];
+        if is_unknown {
+            others.push(more(Without {
+                encoding,
+                dimensions: false,
+            }));
+            others.push(more(Without { encoding, dimensions }));
+        }
+        others.dedup();
+        others.retain(|without| *without != known);
+        others
     }
 
     async fn exchange(&self, request: Request<'_>) -> Result<(Vec<Vec<f32>>, Quota), Trouble> {
@@ -307,6 +423,8 @@ impl Client {
             return Err(Error::Answer(format!("{received} vectors for {} texts", texts.len())).into());
         }
         let mut vectors: Vec<Option<Vec<f32>>> = vec![None; received];
+        // Some servers number all vectors 0, and answer in order as those do that give no number.
+        let is_numbered = received < 2 || answer.iter().any(|(index, _)| *index != Some(0));
         for (position, (index, vector)) in answer.into_iter().enumerate() {
             let fits = self.any_length && (1..self.dimensions).contains(&vector.len());
             if vector.len() != self.dimensions && !fits {
@@ -319,7 +437,7 @@ impl Client {
                 .into());
             }
             // Servers that give no index answer in order.
-            let index = index.unwrap_or(position);
+            let index = index.filter(|_| is_numbered).unwrap_or(position);
             match vectors.get_mut(index) {
                 Some(place @ None) => *place = Some(vector),
                 Some(Some(_)) => return Err(Error::Answer(format!("two vectors with index {index}")).into()),
@@ -389,7 +507,7 @@ impl Client {
     }
 
     fn key_hint(&self) -> String {
-        match (&self.api_key_name, &self.key) {
+        match (&self.key_place, &self.key) {
             (Some(name), Some(_)) => format!("check the API key in {name}"),
             (Some(name), None) => format!("no API key was sent: set {name} in the environment of the server"),
             (None, _) => format!("{} wants a key, which this provider has no setting for", self.server),
@@ -397,7 +515,7 @@ impl Client {
     }
 
     fn account_hint(&self) -> String {
-        match &self.api_key_name {
+        match &self.key_place {
             Some(name) => format!("check the plan and the credit of the account behind {name}"),
             None => format!("check the account at {}", self.server),
         }

@@ -71,7 +71,7 @@ impl Protocol for Cohere {
             input_type: self.input_type.as_deref().unwrap_or(INPUT_TYPE),
             embedding_types: ["float"],
             truncate: if request.cut { "END" } else { "NONE" },
-            output_dimension: self.output_dimension,
+            output_dimension: self.output_dimension.filter(|_| !request.without.dimensions),
         })
     }
 

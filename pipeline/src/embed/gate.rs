@@ -219,6 +219,11 @@ impl Gate {
         })
     }
 
+    /// Lets requests through again, in all processes.
+    pub fn end_pause(&self) {
+        lock(&self.state).pause.update(|_| 0);
+    }
+
     /// Until when an administrator's limits keep a request waiting, if they do.
     pub fn limited_until(&self, now: Instant) -> Option<Instant> {
         lock(&self.state).limited.filter(|until| *until > now)
@@ -338,6 +343,10 @@ mod tests {
             gate(&other, Allowance::default()).look(now, 1),
             Entry::Open(_)
         ));
+        // Whoever wants it asked again ends it for all.
+        gate(&key, Allowance::default()).end_pause();
+        assert!(before.throttle(now).is_none() && gate(&key, limited).throttle(now).is_none());
+        gate(&key, Allowance::default()).throttled(now, now, told(30), 0.5, Arc::clone(&refusal));
         // A shorter one ends no longer one.
         gate(&key, limited).throttled(now, now, told(1), 0.5, refusal);
         assert!(before.throttle(now + Duration::from_secs(29)).is_some());

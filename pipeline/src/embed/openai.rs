@@ -42,7 +42,8 @@ struct Body<'a> {
     user: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     input_type: Option<&'a str>,
-    encoding_format: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    encoding_format: Option<&'static str>,
 }
 
 #[derive(Deserialize)]
@@ -80,10 +81,10 @@ impl Protocol for Openai {
         json(&Body {
             input: request.texts,
             model: &self.model,
-            dimensions: self.dimensions,
+            dimensions: self.dimensions.filter(|_| !request.without.dimensions),
             user: self.user.as_deref(),
             input_type: self.input_type.as_deref(),
-            encoding_format: if request.only_floats { "float" } else { "base64" },
+            encoding_format: (!request.without.encoding).then_some("base64"),
         })
     }
 

@@ -27,8 +27,16 @@ pub(super) struct Request<'a> {
     pub texts: &'a [&'a str],
     /// The provider shall cut what is too long for the model, instead of refusing it.
     pub cut: bool,
-    /// The server has shown that it does not know base64.
-    pub only_floats: bool,
+    pub without: Without,
+}
+
+/// What a request leaves out, as the server does not know it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Without {
+    /// `encoding_format`: vectors come as lists of numbers then.
+    pub encoding: bool,
+    /// `dimensions`: vectors have the length that the model gives them.
+    pub dimensions: bool,
 }
 
 /// A vector of an answer, with the index of its text where the API has one.

@@ -11,6 +11,12 @@ use crate::secret;
 const GREATEST_MESSAGE: usize = 300;
 /// Longest `code` or `type`, in bytes.
 const GREATEST_WORD: usize = 64;
+/// Keys of answers under which a part of the request is named, by servers in Python, in Go and in JavaScript.
+const NAMES: [&str; 6] = ["loc", "param", "parameter", "field", "path", "instancePath"];
+/// Keys under which the request itself is repeated.
+const ECHOES: [&str; 3] = ["input", "body", "request"];
+/// Most such names of an answer.
+const GREATEST_NAMES: usize = 16;
 /// A run of this many bytes in common with an input is a quotation …
 const QUOTATION: usize = 24;
 /// … and is found by comparing windows of this many bytes, all of the message with every eighth of the inputs.
@@ -32,6 +38,8 @@ pub struct Refusal {
     pub kind: Option<String>,
     /// OpenAI's `error.param`: which part of the request was wrong.
     pub param: Option<String>,
+    /// The parts of the request that are named elsewhere, as by FastAPI's `loc`.
+    pub(super) named: Vec<String>,
     /// What the provider says about it.
     pub message: Option<String>,
 }
@@ -55,8 +63,11 @@ impl Refusal {
         let message = ["message", "error", "detail"]
             .iter()
             .find_map(|name| text(error.get(name)?));
+        let mut named = Vec::new();
+        find_names(&body, &mut named);
         Refusal {
             status,
+            named,
             code: word("code"),
             kind: word("type").or_else(|| word("error_type")),
             param: word("param"),
@@ -73,6 +84,7 @@ impl Refusal {
     pub(super) fn of_others() -> Refusal {
         Refusal {
             status: 429,
+            named: Vec::new(),
             code: None,
             kind: None,
             param: None,
@@ -91,6 +103,7 @@ impl Refusal {
     /// Whether the provider speaks of a part of the request.
     pub(super) fn mentions(&self, parameter: &str) -> bool {
         self.param.as_deref() == Some(parameter)
+            || self.named.iter().any(|name| name == parameter)
             || self.message.as_ref().is_some_and(|message| message.contains(parameter))
     }
 }
@@ -131,6 +144,32 @@ fn text(message: &Value) -> Option<&str> {
         Value::Array(list) => text(list.first()?),
         Value::Object(keys) => text(keys.get("msg").or_else(|| keys.get("detail"))?),
         other => other.as_str(),
+    }
+}
+
+/// The names of parts of the request, wherever the answer has them.
+fn find_names(answer: &Value, names: &mut Vec<String>) {
+    match answer {
+        Value::Array(list) => list.iter().for_each(|value| find_names(value, names)),
+        Value::Object(keys) => {
+            for (key, value) in keys {
+                if NAMES.contains(&key.as_str()) {
+                    let parts = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
+                    let parts = parts
+                        .iter()
+                        .filter_map(Value::as_str)
+                        .filter(|name| name.len() <= GREATEST_WORD);
+                    names.extend(
+                        parts
+                            .take(GREATEST_NAMES.saturating_sub(names.len()))
+                            .map(str::to_owned),
+                    );
+                } else if !ECHOES.contains(&key.as_str()) {
+                    find_names(value, names);
+                }
+            }
+        }
+        _ => (),
     }
 }
 

@@ -63,8 +63,8 @@ impl Protocol for Voyageai {
             model: &self.model,
             truncation: request.cut,
             input_type: self.input_type.as_deref(),
-            output_dimension: self.output_dimension,
-            encoding_format: (!request.only_floats).then_some("base64"),
+            output_dimension: self.output_dimension.filter(|_| !request.without.dimensions),
+            encoding_format: (!request.without.encoding).then_some("base64"),
         })
     }
 

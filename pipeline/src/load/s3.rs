@@ -124,6 +124,7 @@ impl Loader {
         loop {
             let credential = identity.credential().await?;
             let (region, elsewhere) = self.region(base, object.bucket);
+            identity::check_region(&region)?;
             let key = ClientKey {
                 role: role.map(str::to_owned),
                 region: region.clone(),

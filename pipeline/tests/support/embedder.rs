@@ -28,6 +28,7 @@ pub fn settings(provider: &Provider) -> Settings {
         base_url: provider.base_url(),
         api_version: None,
         api_key: Some(Secret::new(KEY.to_owned())),
+        api_key_place: None,
         timeout: Duration::from_secs(20),
         max_requests_in_flight: 4,
         allowance: ai_pipeline::embed::Allowance::default(),

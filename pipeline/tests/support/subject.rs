@@ -53,6 +53,7 @@ impl Subject {
             base_url: provider.base_url_of(self.api),
             api_version: None,
             api_key: Some(Secret::new(KEY.to_owned())),
+            api_key_place: None,
             timeout: Duration::from_secs(20),
             max_requests_in_flight: 4,
             allowance: ai_pipeline::embed::Allowance::default(),

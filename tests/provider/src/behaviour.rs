@@ -53,6 +53,17 @@ pub enum Behaviour {
     TooLong(usize),
     /// 413 for any request with more inputs than this; others are served.
     AtMost(usize),
+    /// This answer to any request with this parameter; others are served.
+    RefuseParameter {
+        /// As in the body of the request.
+        name: String,
+        /// Status code.
+        status: u16,
+        /// Body.
+        body: String,
+    },
+    /// A right answer in which all vectors have the index 0.
+    AllZero,
     /// This answer, byte for byte.
     Answer {
         /// Status code.

@@ -127,6 +127,18 @@ async fn embeddings(
     if !state.admits(key.as_deref()) {
         return Ok(refuse(api, Refusal::Unauthorized(key.as_deref())));
     }
+    if let Behaviour::RefuseParameter {
+        name,
+        status,
+        body: answer,
+    } = &behaviour
+    {
+        let sent: Value = serde_json::from_slice(&body).unwrap_or_default();
+        if sent.get(name).is_some() {
+            let status = StatusCode::from_u16(*status).map_err(io::Error::other)?;
+            return Ok(answer_with(status, answer.clone()));
+        }
+    }
     if let Some(refused) = misbehave(&behaviour, api, key.as_deref(), &mut asked).await? {
         return Ok(refused);
     }
@@ -321,6 +333,9 @@ fn twist(behaviour: &Behaviour, api: Api, mut vectors: Vec<Vec<f32>>) -> Vec<(us
     let mut numbered: Vec<_> = vectors.into_iter().enumerate().collect();
     if *behaviour == Behaviour::Shuffled && api.has_index() {
         numbered.reverse();
+    }
+    if *behaviour == Behaviour::AllZero {
+        numbered.iter_mut().for_each(|(index, _)| *index = 0);
     }
     numbered
 }

@@ -33,6 +33,7 @@ fn batcher_that_may(provider: &Provider, most: usize, allowance: Allowance) -> B
         base_url: provider.base_url(),
         api_version: None,
         api_key: None,
+        api_key_place: None,
         timeout: TIMEOUT,
         max_requests_in_flight: most,
         allowance,

@@ -154,6 +154,12 @@ pub enum Error {
         /// It may work the next time.
         passing: bool,
     },
+    /// A value of the environment, or of what issues credentials, that can be in no request.
+    #[error("{what} is empty, or holds characters that cannot be sent, perhaps a line break or a space")]
+    Unfit {
+        /// Which one.
+        what: String,
+    },
     /// A role cannot be assumed by nobody.
     #[error("role {role} cannot be assumed: no AWS credentials were found")]
     NoCredentials {
@@ -217,7 +223,7 @@ impl Error {
             Error::Unreachable { .. } | Error::RoleUnreachable { .. } => Class::Transient,
             Error::Credentials { passing: true, .. } => Class::Transient,
             Error::Credentials { passing: false, .. } => Class::Configuration,
-            Error::NoCredentials { .. } => Class::Configuration,
+            Error::NoCredentials { .. } | Error::Unfit { .. } => Class::Configuration,
             // Either the settings or the bucket's name may be at fault, and one row must not stop all others.
             Error::Unsendable { .. } => Class::Unknown,
         }
@@ -250,7 +256,7 @@ impl Error {
                 code if IDENTITY.contains(&code) || EXPIRED.contains(&code) => check_credentials(caller),
                 _ => "check the ARN of the role and the region of STS (AWS_REGION)".to_owned(),
             }),
-            Error::NoCredentials { .. } => Some(where_credentials_are_looked_for()),
+            Error::NoCredentials { .. } | Error::Unfit { .. } => Some(where_credentials_are_looked_for()),
             Error::Credentials { .. } => Some(format!("mend it or remove it; {}", where_credentials_are_looked_for())),
             Error::Unsendable { .. } => Some("check AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_S3 and AWS_REGION".to_owned()),
             Error::Unreachable { .. } | Error::RoleUnreachable { .. } => {

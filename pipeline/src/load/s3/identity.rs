@@ -198,7 +198,7 @@ impl Identity {
             Source::Own(base) => match base.credentials_provider() {
                 None => Ok(Credential::None),
                 Some(provider) => match provider.provide_credentials().await {
-                    Ok(credentials) => Ok(Credential::Some(credentials)),
+                    Ok(credentials) => fit(credentials, "the AWS credentials of the server"),
                     Err(CredentialsError::CredentialsNotLoaded(_)) => Ok(Credential::None),
                     Err(other) => Err(error::of_provider(&other)),
                 },
@@ -237,6 +237,7 @@ async fn assume(
     let Credential::Some(credentials) = own else {
         return Err(Error::NoCredentials { role: arn.to_owned() });
     };
+    sts.region().map_or(Ok(()), check_region)?;
     let mut secrets = own.secrets();
     secrets.extend(external_id.map(Secret::expose));
     let config = aws_sdk_sts::config::Builder::from(sts)
@@ -256,13 +257,50 @@ async fn assume(
         reason: "the answer holds no credentials".to_owned(),
     })?;
     let expiry = SystemTime::try_from(assumed.expiration).ok();
-    Ok(Credential::Some(Credentials::new(
+    let credentials = Credentials::new(
         assumed.access_key_id,
         assumed.secret_access_key,
         Some(assumed.session_token),
         expiry,
         "assumed role",
-    )))
+    );
+    fit(credentials, "the credentials of the role")
+}
+
+/// Credentials without white space around them, which a file with a line break at its end leaves there. The SDK panics where
+/// key id or token cannot be in the header of a request.
+fn fit(credentials: Credentials, whose: &str) -> Result<Credential, Error> {
+    let token = credentials.session_token().map(str::trim);
+    let (id, secret) = (
+        credentials.access_key_id().trim(),
+        credentials.secret_access_key().trim(),
+    );
+    let parts = [
+        ("access key id", Some(id)),
+        ("secret access key", Some(secret)),
+        ("session token", token),
+    ];
+    for (name, part) in parts {
+        if part.is_some_and(|part| part.is_empty() || !part.bytes().all(|byte| byte.is_ascii_graphic())) {
+            return Err(Error::Unfit {
+                what: format!("the {name} of {whose}"),
+            });
+        }
+    }
+    let token = token.map(str::to_owned);
+    let expiry = credentials.expiry();
+    Ok(Credential::Some(Credentials::new(id, secret, token, expiry, "checked")))
+}
+
+/// Checks the name of a region, which is in a header of each request, too.
+pub(super) fn check_region(region: &Region) -> Result<(), Error> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_' || byte == b'.';
+    if region.as_ref().bytes().all(plain) {
+        return Ok(());
+    }
+    Err(Error::Unfit {
+        what: "the name of the AWS region".to_owned(),
+    })
 }
 
 /// How long an answer is used before the source is asked again.

@@ -1,0 +1,92 @@
+//! What the environment of the server holds: values with a line break at their end, as files leave it there, and values that can
+//! be sent nowhere.
+
+mod support;
+
+use support::scene::API_KEY;
+use support::{DEADLINE, Options, Scene, s3, wait_until};
+
+/// Of variables that have one, with another behind it.
+const BROKEN: &str = "first\nsecond";
+
+#[test]
+fn white_space_around_a_value_is_no_part_of_it() {
+    let mut scene = Scene::start();
+    scene.cluster.restart_with(|options| {
+        options
+            .env("AWS_ACCESS_KEY_ID", format!("{}\n", s3::ACCESS_KEY))
+            .env("AWS_SECRET_ACCESS_KEY", format!(" {}\r\n", s3::SECRET_KEY))
+            .env("OPENAI_API_KEY", format!("{API_KEY}\n"))
+    });
+    scene.provider.require_key(Some(API_KEY));
+    let uri = scene.s3.put("a.txt", "Some text.");
+    scene.create_documents(&[&uri]);
+    scene.cluster.wait_until_settled();
+    assert_eq!(scene.chunks(&uri), ["Some text."]);
+    assert_eq!(scene.errors(), []);
+}
+
+/// Each is a fault of the configuration that names it and shows nothing of it; before, the AWS SDK panicked.
+#[test]
+fn a_value_that_can_be_sent_nowhere_is_named() {
+    let mut scene = Scene::start();
+    let uri = scene.s3.put("a.txt", "Some text.");
+    scene.create_documents(&[&uri]);
+    scene.cluster.wait_until_settled();
+    // One that waits, as the others do whom a pause keeps waiting.
+    scene.provider.require_key(Some(API_KEY));
+    let other = scene.s3.put("b.txt", "Other text.");
+    scene
+        .cluster
+        .restart_with(|options| options.env("OPENAI_API_KEY", "unknown"));
+    scene.insert_documents(&[&other]);
+    for (name, value, said) in [
+        ("AWS_ACCESS_KEY_ID", BROKEN, "the access key id of the AWS credentials"),
+        (
+            "AWS_ACCESS_KEY_ID",
+            "schl\u{fc}ssel",
+            "the access key id of the AWS credentials",
+        ),
+        (
+            "AWS_SECRET_ACCESS_KEY",
+            BROKEN,
+            "the secret access key of the AWS credentials",
+        ),
+        ("AWS_SESSION_TOKEN", BROKEN, "the session token of the AWS credentials"),
+        ("AWS_REGION", BROKEN, "the name of the AWS region"),
+        (
+            "OPENAI_API_KEY",
+            BROKEN,
+            "OPENAI_API_KEY in the environment of the server has a line break",
+        ),
+        (
+            "OPENAI_API_KEY",
+            "schl\u{fc}ssel",
+            "the API key holds characters that cannot be sent",
+        ),
+        (
+            "OPENAI_BASE_URL",
+            BROKEN,
+            "OPENAI_BASE_URL in the environment of the server has a line break",
+        ),
+        (
+            "AWS_ASSUME_ROLE_EXTERNAL_ID",
+            BROKEN,
+            "AWS_ASSUME_ROLE_EXTERNAL_ID in the environment",
+        ),
+    ] {
+        let sane = scene.s3.environment(Options::default()).env("OPENAI_API_KEY", API_KEY);
+        let sane = sane.env("OPENAI_BASE_URL", scene.provider.base_url());
+        scene.cluster.restart_with(|_| sane.env(name, value));
+        let look = || scene.errors();
+        let errors = wait_until("it is told", DEADLINE, look, |errors| {
+            errors.iter().any(|error| error.reason.contains(said))
+        });
+        assert!(
+            errors.iter().all(|error| error.class == "configuration"),
+            "{name}: {errors:#?}"
+        );
+        let shown = format!("{errors:?}");
+        assert!(!shown.contains("second") && !shown.contains("schl"), "{shown}");
+    }
+}
