@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test check bench fmt lint installcheck docs install clean soak
+.PHONY: help setup build demo test check bench fmt lint installcheck docs install clean soak fuzz
 
 # The major version of Postgres for build, demo and test: 15, or another that is in /usr/lib/postgresql.
 export PG ?= 15
@@ -36,6 +36,9 @@ bench: setup ## Measure an optimised build, write bench/RESULTS.md: make bench C
 
 soak: setup ## Run storms of faults at full load and a shortage of memory, and see that memory and queues stay flat: make soak MINUTES=60 (SEED=7)
 	@exec $(python) tests/support/check.py soak
+
+fuzz: setup ## Make random configurations, and see that they harm nobody: make fuzz CONFIGURATIONS=10000 (SEED=7)
+	@exec $(python) tests/support/check.py fuzz
 
 docs: build ## Write docs/reference.md from the catalogue
 	@exec $(python) docs/reference.py

@@ -85,6 +85,12 @@ def soak(bindir, _folder):
                  SOAK_MINUTES=os.environ.get("MINUTES", "60"), **seed)
 
 
+def fuzz(bindir, _folder):
+    """tests/configurations.rs with as many as CONFIGURATIONS says."""
+    return cargo("test", "--locked", "-p", "ai", *FEATURES, "--test", "configurations", "--", "--nocapture",
+                 **test_settings(bindir), CONFIGURATIONS=os.environ.get("CONFIGURATIONS", "10000"))
+
+
 def test_settings(bindir):
     return {
         "AI_TEST_PG_BINDIR": str(bindir),
@@ -259,8 +265,9 @@ PARTS = {
     "pipeline": ("tests of the pipeline and the provider", pipeline),
     "integration": ("tests of the extension on a real server with S3 and provider", integration),
     "soak": ("storms of faults at full load, for as long as MINUTES says", soak),
+    "fuzz": ("random configurations, as many as CONFIGURATIONS says", fuzz),
 }
-NEEDS_BUILD = {"tests", "integration", "soak", "installcheck", "reference", "bench"}
+NEEDS_BUILD = {"tests", "integration", "soak", "fuzz", "installcheck", "reference", "bench"}
 
 
 def main(names):
