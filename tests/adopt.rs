@@ -496,6 +496,12 @@ fn what_a_forged_row_names_stays_whose_it_is() {
     // The forger's ids are not those that come next.
     let next = "SELECT nextval('ai.vectorizer_id_seq') < 1000";
     assert_eq!(shop.value(next), "t");
+    // Nor is a queue put where one of theirs would be.
+    shop.execute("GRANT ALL ON SCHEMA pgai TO mallory");
+    by_mallory(&shop, "CREATE TABLE pgai._vectorizer_q_2147483647 (x int)");
+    adopt(&scene);
+    let planted = "SELECT to_regclass('ai._vectorizer_q_2147483647')";
+    assert_eq!(shop.value(planted), "NULL");
     assert_only_mallory_struck(&shop);
     // What is right is adopted.
     shop.execute(

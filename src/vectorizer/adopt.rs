@@ -302,6 +302,13 @@ fn kept_queue(id: i32) -> String {
 
 /// An id that nobody was given would use up all those below it.
 fn must_be_given_out(id: i32) {
+    if !is_given_out(id) {
+        invalid(format!("pgai has given no vectorizer the id {id} yet"));
+    }
+}
+
+/// Also sees to it that we give it to no other.
+fn is_given_out(id: i32) -> bool {
     let Some(sequence) = Object::relation(PGAI, "vectorizer_id_seq") else {
         let message = "the sequence pgai.vectorizer_id_seq does not exist";
         raise(PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT, message, None)
@@ -313,10 +320,11 @@ fn must_be_given_out(id: i32) {
         })
     });
     if given.is_none_or(|last| i64::from(id) > last) {
-        invalid(format!("pgai has given no vectorizer the id {id} yet"));
+        return false;
     }
     let ours = "SELECT setval('ai.vectorizer_id_seq', greatest($1, (SELECT last_value FROM ai.vectorizer_id_seq)))";
     acting_as_extension(|| statement::run(ours, &[i64::from(id).into()]));
+    true
 }
 
 /// pgai's function on the source.
@@ -483,7 +491,10 @@ fn value_of(config: &Value, key: &str) -> String {
 #[pg_extern(sql = false)]
 fn leave_vectorizer(vectorizer_id: i32) {
     must_be_superuser();
-    move_queues(vectorizer_id, PGAI, "ai");
+    // A queue of another number would be in the way of a vectorizer to come.
+    if is_given_out(vectorizer_id) {
+        move_queues(vectorizer_id, PGAI, "ai");
+    }
 }
 
 /// Moves what pgai called its queues between the two schemas that were one.

@@ -128,6 +128,11 @@ impl Objects {
 
     /// Makes queue, function and triggers, and gives them to the owner of the source.
     pub fn create_queue(&self, source: &Source, key: &PrimaryKey) {
+        if source.partitioned {
+            // As the triggers will: a partition that is being attached is waited for before those that are there are looked at.
+            // SAFETY: on the main thread, in a transaction, which gives the lock back. Only the owner comes by here.
+            unsafe { pg_sys::LockRelationOid(source.oid, pg_sys::ShareRowExclusiveLock as pg_sys::LOCKMODE) };
+        }
         let types = key_types(source);
         let values = [
             ("unlogged", source.persistence()),
