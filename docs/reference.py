@@ -62,6 +62,7 @@ CODES = {
     "FEATURE_NOT_SUPPORTED": ("0A000", "A kind of table, or a situation, that vectorizers cannot work with."),
     "OBJECT_NOT_IN_PREREQUISITE_STATE": (
         "55000", "A provider refuses the key or the model; a view of the extension was written to; the intake of a vectorizer was altered by a transaction that has written to its source; as a warning: the library is not in `shared_preload_libraries`."),
+    "OBJECT_IN_USE": ("55006", "`CREATE EXTENSION`: a transaction that is still open makes something in the schema `ai`."),
     "NULL_VALUE_NOT_ALLOWED": ("22004", "An argument that is needed is NULL."),
     "PROGRAM_LIMIT_EXCEEDED": ("54000", "A vector is longer than pgvector allows."),
     "CONNECTION_EXCEPTION": ("08000", "A provider cannot be reached, or is out of order. Try again."),

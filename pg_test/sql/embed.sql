@@ -27,7 +27,7 @@ SELECT error FROM pg_temp.attempts(ARRAY[
     'ai.vectorizer_embed(ai.embedding_openai(''m'', 3), ''text'')']);
 -- A vectorizer embeds for whom may read what it wrote.
 SELECT error FROM pg_temp.attempts(ARRAY['ai.vectorizer_embed(''doc'', ''text'')']);
-SELECT pg_temp.error_of(format('SELECT ai.vectorizer_embed(%s, ''text'')', :vectorizer_id)) ~ '^42501' AS refused_by_id;
+SELECT pg_temp.error_of(format('SELECT ai.vectorizer_embed(%s, ''text'')', :vectorizer_id)) ~ '^42704' AS refused_by_id;
 RESET ROLE;
 GRANT SELECT ON app.doc_embedding TO regress_reader;
 SET LOCAL ROLE regress_reader;

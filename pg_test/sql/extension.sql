@@ -69,17 +69,9 @@ SELECT * FROM pg_temp.remains();
 UPDATE app.doc SET body = 'two';
 CREATE EXTENSION ai;
 
--- A schema that was there before: empty, it is taken, and nobody but a superuser can create in it.
+-- A schema that was there before, and that is another's, or in which others may create, is refused.
 DROP EXTENSION ai;
 DROP SCHEMA ai;
-CREATE SCHEMA ai AUTHORIZATION regress_mallory;
-GRANT CREATE ON SCHEMA ai TO PUBLIC;
-CREATE EXTENSION ai;
-SELECT (SELECT rolsuper FROM pg_roles WHERE oid = nspowner) AS of_superuser,
-       has_schema_privilege('regress_mallory', 'ai', 'USAGE') AS usage, has_schema_privilege('regress_mallory', 'ai', 'CREATE') AS "create"
-FROM pg_namespace WHERE nspname = 'ai';
--- With anything in it, it is not.
-DROP EXTENSION ai;
 CREATE FUNCTION pg_temp.planted(statement text) RETURNS text LANGUAGE plpgsql AS $$
 BEGIN
     EXECUTE statement;
@@ -89,9 +81,15 @@ EXCEPTION WHEN OTHERS THEN
     RETURN SQLSTATE || ' | ' || SQLERRM;
 END
 $$;
+SELECT pg_temp.planted('CREATE SCHEMA ai AUTHORIZATION regress_mallory');
+SELECT pg_temp.planted('CREATE SCHEMA ai; GRANT CREATE ON SCHEMA ai TO PUBLIC');
+SELECT pg_temp.planted('CREATE SCHEMA ai; GRANT CREATE ON SCHEMA ai TO regress_mallory');
+-- With anything in it, so is one that is a superuser's.
+CREATE SCHEMA ai;
 SELECT pg_temp.planted('CREATE TABLE ai.mine ()');
 SELECT pg_temp.planted('CREATE FUNCTION ai.vectorizer_queue_pending(oid) RETURNS int8 LANGUAGE sql AS ''SELECT 1''');
 SELECT pg_temp.planted('CREATE OPERATOR ai.= (FUNCTION = oideq, LEFTARG = oid, RIGHTARG = oid)');
 SELECT pg_temp.planted('CREATE TYPE ai.kind AS ENUM ()');
 SELECT pg_temp.planted('CREATE EXTENSION IF NOT EXISTS plpgsql');
+SELECT has_schema_privilege('regress_mallory', 'ai', 'USAGE') AS usage, has_schema_privilege('regress_mallory', 'ai', 'CREATE') AS "create";
 ROLLBACK;

@@ -25,7 +25,7 @@ SELECT pg_temp.make('app.b');
 CREATE TABLE app."c"";ALTER ROLE regress_hostile SUPERUSER;--" (id int PRIMARY KEY, body text);
 SELECT pg_temp.make('app."c"";ALTER ROLE regress_hostile SUPERUSER;--"');
 CREATE TABLE app.d (id int PRIMARY KEY, body text);
-SELECT pg_temp.make('app.d', 'ai', '$trigger$;ALTER ROLE regress_hostile SUPERUSER;SELECT $trigger$');
+SELECT pg_temp.make('app.d', 'app', '$trigger$;ALTER ROLE regress_hostile SUPERUSER;SELECT $trigger$');
 CREATE TYPE app."e$trigger$;"";'" AS ENUM ('x');
 CREATE TABLE app.e (id app."e$trigger$;"";'" PRIMARY KEY, body text);
 SELECT pg_temp.make('app.e');

@@ -544,7 +544,7 @@ fn return_vectorizer(vectorizer_id: i32) {
     let function = include_str!("../../sql/query/pgai_function.sql");
     let Some(function) = statement::row(function, &[PGAI.into(), row.trigger.as_str().into()], Object::read) else {
         let message = format!("pgai's function {} is gone", qualified(PGAI, &row.trigger));
-        raise(PgSqlErrorCode::ERRCODE_UNDEFINED_FUNCTION, message, None)
+        raise(PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT, message, None)
     };
     must_belong(&source, [&function, &old_queue].into_iter());
 
