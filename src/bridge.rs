@@ -17,7 +17,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
-use crate::{error, latch, panics};
+use crate::{environment, error, latch, panics};
 
 /// A session waits for one thing at a time: one thread is plenty.
 const SESSION_THREADS: usize = 1;
@@ -53,6 +53,7 @@ impl<Event: Send + 'static> Bridge<Event> {
     /// thread.
     pub fn open(threads: usize, capacity: usize) -> std::io::Result<Bridge<Event>> {
         make_room_for_descriptors();
+        environment::tidy();
         let before = block_signals();
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(threads)

@@ -72,3 +72,28 @@ pub fn credential(reference: &Reference, step: Step, settings: &Settings) -> Res
         }
     }
 }
+
+/// Takes white space from the values of variables that libraries read by themselves (those of AWS, and proxies), and variables
+/// of nothing else out of the environment of this process: to the SDK of AWS, an empty AWS_REGION is the name of a region, and
+/// an empty AWS_ENDPOINT_URL an address.
+///
+/// Only before this process has threads.
+pub fn tidy() {
+    for (name, value) in std::env::vars_os() {
+        let (Some(known), Some(value)) = (name.to_str(), value.to_str()) else {
+            continue;
+        };
+        let upper = known.to_ascii_uppercase();
+        let trimmed = value.trim();
+        if !(upper.starts_with("AWS_") || upper.ends_with("_PROXY")) || trimmed == value && !value.is_empty() {
+            continue;
+        }
+        // SAFETY: a process of Postgres has one thread until the caller makes others, so nobody reads the environment meanwhile.
+        unsafe {
+            match trimmed {
+                "" => std::env::remove_var(&name),
+                trimmed => std::env::set_var(&name, trimmed),
+            }
+        }
+    }
+}

@@ -90,3 +90,54 @@ fn a_value_that_can_be_sent_nowhere_is_named() {
         assert!(!shown.contains("second") && !shown.contains("schl"), "{shown}");
     }
 }
+
+/// Files of services and containers are written by templates: a variable that nobody has set is an empty one there.
+#[test]
+fn variables_of_nothing_are_as_good_as_none() {
+    for blank in ["", "  ", "\n"] {
+        let scene = Scene::start_with(|options| {
+            let names = [
+                "AWS_REGION",
+                "AWS_DEFAULT_REGION",
+                "AWS_PROFILE",
+                "AWS_SESSION_TOKEN",
+                "AWS_CA_BUNDLE",
+                "AWS_CONFIG_FILE",
+                "AWS_SHARED_CREDENTIALS_FILE",
+                "AWS_ENDPOINT_URL_S3",
+                "AWS_ENDPOINT_URL_STS",
+                "AWS_ROLE_ARN",
+                "AWS_WEB_IDENTITY_TOKEN_FILE",
+                "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+                "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+                "AWS_USE_FIPS_ENDPOINT",
+                "AWS_USE_DUALSTACK_ENDPOINT",
+                "AWS_MAX_ATTEMPTS",
+                "AWS_RETRY_MODE",
+                "HTTP_PROXY",
+                "HTTPS_PROXY",
+                "https_proxy",
+                "ALL_PROXY",
+                "NO_PROXY",
+            ];
+            names.iter().fold(options, |options, name| options.env(name, blank))
+        });
+        let uri = scene.s3.put("a.txt", "Some text.");
+        scene.create_documents(&[&uri]);
+        let chunks = || scene.chunks(&uri);
+        wait_until(&format!("{blank:?}"), DEADLINE, chunks, |chunks| {
+            chunks == &["Some text."]
+        });
+        assert_eq!(
+            scene.cluster.value("SELECT count(*) FROM ai.vectorizer_errors"),
+            "0",
+            "{blank:?}"
+        );
+        // A session reads the same environment.
+        assert_eq!(
+            scene.cluster.value("SELECT count(*) FROM ai.verify_vectorizer(1)"),
+            "0",
+            "{blank:?}"
+        );
+    }
+}

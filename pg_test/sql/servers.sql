@@ -20,6 +20,9 @@ SELECT pg_temp.server('openai', 'ai_provider', $$requests_per_minute 'many'$$);
 SELECT pg_temp.server('s3', 'ai_source', $$endpoint 'http://localhost:1', region 'eu-central-1', path_style 'true', anonymous 'false', role_arn 'arn:aws:iam::123456789012:role/r', external_id 'tenant-7', allowed_roles 'arn:aws:iam::123456789012:role/*', allowed_urls 's3://docs/public, s3://other'$$);
 SELECT pg_temp.server('http', 'ai_source', $$allowed_urls 'https://host/docs', allow_private 'true'$$);
 SELECT pg_temp.server('file', 'ai_source', $$allowed_urls '/srv/docs'$$);
+SELECT pg_temp.server('s3', 'ai_source', $$request_payer 'requester'$$);
+SELECT pg_temp.server('s3', 'ai_source', $$request_payer 'owner'$$);
+SELECT pg_temp.server('http', 'ai_source', $$request_payer 'requester'$$);
 SELECT pg_temp.server('s3', 'ai_source', $$api_key 'env:OWN_KEY'$$);
 SELECT pg_temp.server('s3', 'ai_source', $$allowed_roles 'reader'$$);
 -- The type decides.

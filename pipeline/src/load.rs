@@ -3,6 +3,7 @@
 //! One document at a time, whole, in memory, below a cap; no retries, because the queue does those. What is open to be
 //! read is the administrator's choice ([`Settings`]): S3 always, the web and the server's files only on request.
 
+mod encoding;
 mod file;
 mod http;
 mod s3;
@@ -115,7 +116,7 @@ impl Gate {
 /// What was behind a URI.
 #[derive(Clone, Debug)]
 pub struct Document {
-    /// The content, untouched: nothing is decompressed or decoded.
+    /// The content, as it was before a `Content-Encoding`.
     pub bytes: Bytes,
     /// Last segment of the path.
     pub name: Option<String>,
@@ -418,6 +419,22 @@ pub enum Error {
         /// The cap, in bytes.
         limit: u64,
     },
+    /// Encoded for the way in a manner that is not known here.
+    #[error("document {location} has the Content-Encoding {encoding}, which cannot be undone")]
+    Encoding {
+        /// The document.
+        location: String,
+        /// What it says.
+        encoding: String,
+    },
+    /// Its bytes are not what its `Content-Encoding` says.
+    #[error("document {location} is damaged: it cannot be decoded by its Content-Encoding {encoding}")]
+    Damaged {
+        /// The document.
+        location: String,
+        /// What it says.
+        encoding: String,
+    },
     /// Too slow as a whole, or nothing came for a while.
     #[error("document {location} did not arrive: no answer, or no end of it, within {seconds} s")]
     TimedOut {
@@ -450,7 +467,11 @@ impl Error {
             Error::S3(error) => error.class(),
             Error::Http(error) => error.class(),
             Error::File(error) => error.class(),
-            Error::TooLarge { .. } | Error::Forbidden { .. } | Error::NotAllowed { .. } => Class::Permanent,
+            Error::TooLarge { .. }
+            | Error::Forbidden { .. }
+            | Error::NotAllowed { .. }
+            | Error::Encoding { .. }
+            | Error::Damaged { .. } => Class::Permanent,
             Error::TimedOut { .. } | Error::Interrupted { .. } => Class::Transient,
         }
     }
@@ -467,6 +488,8 @@ impl Error {
                 Some("an administrator can allow it: ALTER SERVER ... OPTIONS (SET allowed_urls '...')".to_owned())
             }
             Error::TooLarge { .. } => Some("raise ai.max_document_size, or split the document".to_owned()),
+            Error::Encoding { .. } => Some("store it as it is, or with gzip or deflate".to_owned()),
+            Error::Damaged { .. } => Some("check that the document was stored whole".to_owned()),
             Error::TimedOut { .. } | Error::Interrupted { .. } => None,
         }
     }

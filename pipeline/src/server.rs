@@ -54,7 +54,7 @@ const PROVIDER_TYPES: [&str; 7] = [
 ];
 const SOURCE_TYPES: [&str; 3] = ["s3", "http", "file"];
 const PROVIDER: [&str; 4] = ["base_url", "api_key", "requests_per_minute", "tokens_per_minute"];
-const S3: [&str; 8] = [
+const S3: [&str; 9] = [
     "endpoint",
     "region",
     "path_style",
@@ -63,6 +63,7 @@ const S3: [&str; 8] = [
     "external_id",
     "allowed_roles",
     "allowed_urls",
+    "request_payer",
 ];
 const HTTP: [&str; 2] = ["allowed_urls", "allow_private"];
 const FILE: [&str; 1] = ["allowed_urls"];
@@ -242,6 +243,8 @@ pub struct Source {
     pub path_style: Option<bool>,
     /// Of S3: requests are not signed.
     pub anonymous: bool,
+    /// Of S3: who asks pays for it, where the owner of a bucket does not.
+    pub requester_pays: bool,
     /// Of S3: the role that is assumed where the vectorizer names none.
     pub role_arn: Option<String>,
     /// Of S3: sent along when a role is assumed.
@@ -296,6 +299,14 @@ impl Source {
             region: text(options, "region"),
             path_style: boolean(options, "path_style")?,
             anonymous: boolean(options, "anonymous")?.unwrap_or(false),
+            requester_pays: match text(options, "request_payer").as_deref() {
+                None => false,
+                Some("requester") => true,
+                Some(other) => {
+                    let what = format!("\"{other}\" is not requester, the only one that there is");
+                    return Err(value("request_payer", &what));
+                }
+            },
             role_arn: text(options, "role_arn")
                 .map(|name| role("role_arn", name))
                 .transpose()?,
@@ -410,6 +421,7 @@ mod tests {
             (Wrapper::Provider, "tokens_per_minute", "many"),
             (Wrapper::Source, "endpoint", "ftp://host"),
             (Wrapper::Source, "path_style", "perhaps"),
+            (Wrapper::Source, "request_payer", "owner"),
             (Wrapper::Source, "role_arn", "reader"),
             (Wrapper::Source, "allowed_roles", "arn:aws:iam::1:role/a, reader"),
             (Wrapper::Source, "external_id", "env:not a name canary"),

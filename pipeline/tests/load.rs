@@ -536,3 +536,27 @@ async fn a_document_that_waits_for_memory_leaves_its_place_to_others() {
     let (document, _) = large.await.unwrap().unwrap();
     assert_eq!(document.bytes.len(), 600_000);
 }
+
+/// A server may do so unasked.
+#[tokio::test]
+async fn the_encoding_of_a_page_is_undone() {
+    // "hello hello hello", as gzip writes it.
+    const GZIP: &[u8] = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\xff\xcb\x48\xcd\xc9\xc9\x57\xc8\x40\x90\x00\x80\x88\xf9\xe5\x11\x00\x00\x00";
+    let server = Server::start(|request| {
+        let encoding = request.target.trim_start_matches('/');
+        let body: &[u8] = if encoding == "gzip" { GZIP } else { b"hello" };
+        let head = format!(
+            "HTTP/1.1 200 OK\r\nContent-Encoding: {encoding}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+            body.len()
+        );
+        Reply::Close([head.as_bytes(), body].concat())
+    })
+    .await;
+    let document = web().load(&format!("{}/gzip", server.url), None).await.unwrap();
+    assert_eq!(document.bytes, "hello hello hello");
+    let document = web().load(&format!("{}/identity", server.url), None).await.unwrap();
+    assert_eq!(document.bytes, "hello");
+    let error = web().load(&format!("{}/br", server.url), None).await.unwrap_err();
+    assert!(error.to_string().contains("Content-Encoding \"br\""), "{error}");
+    assert_eq!(error.class(), Class::Permanent);
+}

@@ -649,3 +649,98 @@ async fn nobody_has_asked_for_a_304() {
     let error = load(&loader, None).await.unwrap_err();
     assert_eq!(error.class(), Class::Unknown, "{error}");
 }
+
+/// Only where an administrator has said so: it costs.
+#[tokio::test]
+async fn the_requester_pays_where_the_server_says_so() {
+    let server = Server::start(|request| match request.header("x-amz-request-payer") {
+        "requester" => answer("200 OK", "", "hello"),
+        _ => refusal("403 Forbidden", "", "AccessDenied", ""),
+    })
+    .await;
+    let loader = Loader::with_aws(settings(), aws(&server.url));
+    let (class, text) = shown(load(&loader, None).await.unwrap_err());
+    assert_eq!(class, Class::Permanent);
+    assert!(text.contains("request_payer 'requester'"), "{text}");
+    let option = ("request_payer".to_owned(), "requester".to_owned());
+    let source = ai_pipeline::server::Source::read(&[option]).unwrap();
+    let servers = ai_pipeline::load::Servers {
+        s3: ai_pipeline::load::Gate::Open(source),
+        ..Default::default()
+    };
+    let paying = Loader::with_aws(Settings { servers, ..settings() }, aws(&server.url));
+    assert_eq!(load(&paying, None).await.unwrap().bytes, "hello");
+}
+
+/// "hello hello hello", as gzip writes it.
+const GZIP: &[u8] =
+    b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\xff\xcb\x48\xcd\xc9\xc9\x57\xc8\x40\x90\x00\x80\x88\xf9\xe5\x11\x00\x00\x00";
+
+fn encoded(headers: &str, body: &[u8]) -> Reply {
+    let head = format!(
+        "HTTP/1.1 200 OK\r\n{headers}Content-Length: {}\r\nConnection: close\r\n\r\n",
+        body.len()
+    );
+    Reply::Close([head.as_bytes(), body].concat())
+}
+
+#[tokio::test]
+async fn the_encoding_of_an_object_is_undone() {
+    let server = Server::start(|request| {
+        if request.header("if-none-match") == "\"7\"" {
+            return answer("304 Not Modified", "", "");
+        }
+        encoded(
+            "Content-Encoding: gzip\r\nContent-Type: text/plain\r\nETag: \"7\"\r\n",
+            GZIP,
+        )
+    })
+    .await;
+    let loader = Loader::with_aws(settings(), aws(&server.url));
+    let document = load(&loader, None).await.unwrap();
+    assert_eq!(document.bytes, "hello hello hello");
+    // The tag is that of what was sent.
+    let again = loader
+        .load_if_changed("s3://bucket/folder/a b.txt", None, document.tag.as_ref(), 1000)
+        .await
+        .unwrap();
+    assert!(matches!(again, Loaded::Unchanged), "{again:?}");
+    // It has more bytes than were announced.
+    let small = loader
+        .load_if_changed("s3://bucket/folder/a b.txt", None, None, 16)
+        .await;
+    assert!(matches!(small.unwrap(), Loaded::Larger { .. }));
+    let tiny = Settings {
+        max_document_bytes: 16,
+        ..settings()
+    };
+    let error = load(&Loader::with_aws(tiny, aws(&server.url)), None).await.unwrap_err();
+    assert!(matches!(error, Error::TooLarge { limit: 16, .. }), "{error}");
+}
+
+/// Metadata of users is in whatever charset they had; nothing of it is read.
+#[tokio::test]
+async fn headers_in_latin_1_are_no_obstacle() {
+    for header in [
+        &b"x-amz-meta-author: Andr\xE9\r\n"[..],
+        b"x-amz-meta-author: Andr\xE9\r\nx-amz-meta-author: Zo\xEB\r\n",
+        b"Content-Type: text/plain; name=\"caf\xE9.txt\"\r\n",
+        b"Content-Disposition: attachment; filename=\"caf\xE9.txt\"\r\n",
+        b"ETag: \"caf\xE9\"\r\n",
+        b"x-amz-tagging-count: \xE9\r\n",
+        b"Server: caf\xE9\r\n",
+    ] {
+        let server = Server::start(move |_| {
+            let parts: [&[u8]; 3] = [
+                b"HTTP/1.1 200 OK\r\n",
+                header,
+                b"Content-Length: 5\r\nConnection: close\r\n\r\nhello",
+            ];
+            Reply::Close(parts.concat())
+        })
+        .await;
+        let loader = Loader::with_aws(settings(), aws(&server.url));
+        let name = String::from_utf8_lossy(header);
+        assert_eq!(load(&loader, None).await.expect(&name).bytes, "hello", "{name}");
+    }
+}

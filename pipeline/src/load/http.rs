@@ -11,10 +11,12 @@ use std::time::Duration;
 
 use reqwest::StatusCode;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use reqwest::header::{CONTENT_TYPE, ETAG, HeaderMap, HeaderName, IF_NONE_MATCH, LOCATION, RETRY_AFTER};
+use reqwest::header::{
+    CONTENT_ENCODING, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, IF_NONE_MATCH, LOCATION, RETRY_AFTER,
+};
 use url::{Host, Url};
 
-use super::{CONNECT_TIMEOUT, Document, Loaded, STALL_TIMEOUT, Tag, causes, collect, retry_after};
+use super::{CONNECT_TIMEOUT, Document, Loaded, STALL_TIMEOUT, Tag, causes, collect, encoding, retry_after};
 use crate::error::Class;
 use crate::uri::without_query;
 
@@ -142,17 +144,27 @@ async fn document(response: reqwest::Response, url: &Url, limit: u64) -> Result<
     let text = |name: HeaderName| header(response.headers(), name).map(str::to_owned);
     let media_type = text(CONTENT_TYPE);
     let tag = header(response.headers(), ETAG).and_then(|etag| Tag::of_entity(etag, None));
+    let encodings = encodings(response.headers());
     let declared = response.content_length();
     let body = futures_util::StreamExt::map(response.bytes_stream(), |part| {
         part.map_err(reqwest::Error::without_url)
     });
-    let bytes = collect(body, declared, limit, &without_query(url)).await?;
+    let location = without_query(url);
+    let bytes = collect(body, declared, limit, &location).await?;
+    let bytes = encoding::undo(bytes, Some(&encodings), limit, &location).await?;
     Ok(Document {
         bytes,
         name: None,
         media_type,
         tag,
     })
+}
+
+/// What may be said in one header or in several.
+fn encodings(headers: &HeaderMap) -> String {
+    let values = headers.get_all(CONTENT_ENCODING).iter();
+    let values: Vec<&str> = values.filter_map(|value| value.to_str().ok()).collect();
+    values.join(",")
 }
 
 fn redirected(from: &Url, headers: &HeaderMap, status: StatusCode) -> Result<Url, Error> {

@@ -1,6 +1,8 @@
 //! Objects of S3, and of whatever speaks its protocol.
 
+mod authorities;
 mod error;
+mod headers;
 mod identity;
 
 use std::collections::HashMap;
@@ -14,12 +16,13 @@ use aws_sdk_s3::config::{Builder, IdentityCache, StalledStreamProtectionConfig};
 use aws_sdk_s3::error::SdkError;
 use aws_sdk_s3::operation::get_object::{GetObjectError, GetObjectOutput};
 use aws_sdk_s3::primitives::DateTime;
+use aws_sdk_s3::types::RequestPayer;
 use aws_types::service_config::ServiceConfigKey;
 use tokio::sync::OnceCell;
 
 pub use self::error::{Caller, Error};
 use self::identity::{Credential, Identity, Provider};
-use super::{CONNECT_TIMEOUT, Document, Loaded, STALL_TIMEOUT, Tag, collect};
+use super::{CONNECT_TIMEOUT, Document, Loaded, STALL_TIMEOUT, Tag, collect, encoding};
 use crate::secret::Secret;
 use crate::server::{Source, session_policy};
 
@@ -95,12 +98,13 @@ impl Loader {
         let declared = output.content_length().and_then(|length| u64::try_from(length).ok());
         let modified = output.last_modified().map(DateTime::secs);
         let tag = output.e_tag().and_then(|etag| Tag::of_entity(etag, modified));
-        let media_type = output.content_type;
+        let (media_type, encodings) = (output.content_type, output.content_encoding);
         let parts = futures_util::stream::unfold(output.body, |mut body| async move {
             let part = body.next().await?;
             Some((part, body))
         });
         let bytes = collect(parts, declared, limit, location).await?;
+        let bytes = encoding::undo(bytes, encodings.as_deref(), limit, location).await?;
         Ok(Loaded::Document(Document {
             bytes,
             name: None,
@@ -117,7 +121,7 @@ impl Loader {
         role: Option<&str>,
         mut known: Option<&Tag>,
     ) -> Result<Option<GetObjectOutput>, Error> {
-        let base = self.base.get_or_init(identity::ambient).await;
+        let base = self.base.get_or_try_init(identity::ambient).await?;
         let role = role.or(self.server.role_arn.as_deref());
         let identity = self.identity(base, role);
         let (mut moved, mut renewed) = (false, false);
@@ -136,6 +140,7 @@ impl Loader {
             let refusal = match request
                 .set_version_id(object.version_id.map(str::to_owned))
                 .set_if_none_match(etag.map(str::to_owned))
+                .set_request_payer(self.server.requester_pays.then_some(RequestPayer::Requester))
                 .send()
                 .await
             {
@@ -239,6 +244,7 @@ fn make_client(base: &SdkConfig, identity: &Arc<Identity>, key: ClientKey, serve
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
         // `Identity` caches, and can be told that a token was refused.
         .identity_cache(IdentityCache::no_cache());
+    let config = config.interceptor(headers::Legible);
     let config = match &server.endpoint {
         Some(endpoint) => config.endpoint_url(endpoint),
         None => config,

@@ -160,6 +160,14 @@ pub enum Error {
         /// Which one.
         what: String,
     },
+    /// The certificates of the authorities that are to be trusted are not there.
+    #[error("the certificates of AWS_CA_BUNDLE ({path}) cannot be used: {reason}")]
+    Authorities {
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A role cannot be assumed by nobody.
     #[error("role {role} cannot be assumed: no AWS credentials were found")]
     NoCredentials {
@@ -223,7 +231,7 @@ impl Error {
             Error::Unreachable { .. } | Error::RoleUnreachable { .. } => Class::Transient,
             Error::Credentials { passing: true, .. } => Class::Transient,
             Error::Credentials { passing: false, .. } => Class::Configuration,
-            Error::NoCredentials { .. } | Error::Unfit { .. } => Class::Configuration,
+            Error::NoCredentials { .. } | Error::Unfit { .. } | Error::Authorities { .. } => Class::Configuration,
             // Either the settings or the bucket's name may be at fault, and one row must not stop all others.
             Error::Unsendable { .. } => Class::Unknown,
         }
@@ -257,6 +265,10 @@ impl Error {
                 _ => "check the ARN of the role and the region of STS (AWS_REGION)".to_owned(),
             }),
             Error::NoCredentials { .. } | Error::Unfit { .. } => Some(where_credentials_are_looked_for()),
+            Error::Authorities { .. } => Some(
+                "AWS_CA_BUNDLE names a file of certificates in PEM that the user of the Postgres server can read"
+                    .to_owned(),
+            ),
             Error::Credentials { .. } => Some(format!("mend it or remove it; {}", where_credentials_are_looked_for())),
             Error::Unsendable { .. } => Some("check AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_S3 and AWS_REGION".to_owned()),
             Error::Unreachable { .. } | Error::RoleUnreachable { .. } => {
@@ -319,7 +331,8 @@ fn hint_of_refusal(
             ),
             Caller::Key(_) | Caller::Role(_) => format!(
                 "check that {caller} is allowed {action} on arn:{partition}:s3:::{bucket}/{key} (and kms:Decrypt, if it is \
-                 encrypted with a KMS key); without s3:ListBucket a missing key looks the same"
+                 encrypted with a KMS key); without s3:ListBucket a missing key looks the same, and so does a bucket whose \
+                 requester pays: that takes a foreign server with the option request_payer 'requester'"
             ),
         }),
         _ => None,

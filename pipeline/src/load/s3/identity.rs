@@ -13,16 +13,18 @@ use aws_config::imds;
 use aws_config::imds::region::ImdsRegionProvider;
 use aws_config::meta::region::RegionProviderChain;
 use aws_config::profile::ProfileFileRegionProvider;
+use aws_config::provider_config::ProviderConfig;
 use aws_config::retry::RetryConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{ProvideCredentials, future};
+use aws_sdk_s3::config::SharedHttpClient;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::error::{self, Caller, Error};
-use super::{DEFAULT_REGION, timeouts};
+use super::{DEFAULT_REGION, authorities, timeouts};
 use crate::secret::Secret;
 
 /// The name under which CloudTrail shows what was done with an assumed role.
@@ -339,7 +341,12 @@ impl ProvideCredentials for Provider {
 }
 
 /// The configuration that the environment of the process gives.
-pub(super) async fn ambient() -> SdkConfig {
+///
+/// # Errors
+///
+/// [`Error::Authorities`].
+pub(super) async fn ambient() -> Result<SdkConfig, Error> {
+    let http = authorities::client()?;
     let metadata = imds::Client::builder()
         .connect_timeout(METADATA_TIMEOUT)
         .read_timeout(METADATA_TIMEOUT)
@@ -351,11 +358,17 @@ pub(super) async fn ambient() -> SdkConfig {
         .or_else(Region::from_static(DEFAULT_REGION))
         .region()
         .await;
-    aws_config::defaults(BehaviorVersion::latest())
+    let mut loader = aws_config::defaults(BehaviorVersion::latest())
         .region(region.clone())
-        .credentials_provider(Ambient { metadata, region })
-        .load()
-        .await
+        .credentials_provider(Ambient {
+            metadata,
+            region,
+            http: http.clone(),
+        });
+    if let Some(http) = http {
+        loader = loader.http_client(http);
+    }
+    Ok(loader.load().await)
 }
 
 /// The default chain, made anew each time it is asked: one that was made keeps the shared files as it first read them.
@@ -363,6 +376,8 @@ pub(super) async fn ambient() -> SdkConfig {
 struct Ambient {
     metadata: imds::Client,
     region: Option<Region>,
+    /// Where STS is asked with certificates of its own.
+    http: Option<SharedHttpClient>,
 }
 
 impl ProvideCredentials for Ambient {
@@ -371,7 +386,11 @@ impl ProvideCredentials for Ambient {
         Self: 'a,
     {
         future::ProvideCredentials::new(async {
-            let chain = DefaultCredentialsChain::builder()
+            let mut chain = DefaultCredentialsChain::builder();
+            if let Some(http) = &self.http {
+                chain = chain.configure(ProviderConfig::default().with_http_client(http.clone()));
+            }
+            let chain = chain
                 .imds_client(self.metadata.clone())
                 .region(self.region.clone())
                 .build()

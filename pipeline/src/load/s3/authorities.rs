@@ -1,0 +1,38 @@
+//! `AWS_CA_BUNDLE`: whom to trust where S3 or STS are not those of the public internet. The SDK for Rust leaves that to its user.
+
+use aws_sdk_s3::config::SharedHttpClient;
+use aws_smithy_http_client::Builder;
+use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode};
+
+use super::super::causes;
+use super::Error;
+
+/// A client that trusts the authorities of the bundle and nobody else, as other SDKs of AWS do; `None` where none is named.
+///
+/// # Errors
+///
+/// [`Error::Authorities`].
+pub(super) fn client() -> Result<Option<SharedHttpClient>, Error> {
+    let path = std::env::var("AWS_CA_BUNDLE").unwrap_or_default();
+    let path = path.trim();
+    if path.is_empty() {
+        return Ok(None);
+    }
+    let unusable = |reason: String| Error::Authorities {
+        path: path.to_owned(),
+        reason,
+    };
+    let bundle = std::fs::read(path).map_err(|error| unusable(error.to_string()))?;
+    // The client below panics at its first request where it cannot read them.
+    let certificates = reqwest::Certificate::from_pem_bundle(&bundle).map_err(|error| unusable(causes(&error)))?;
+    if certificates.is_empty() {
+        return Err(unusable("it holds no certificate".to_owned()));
+    }
+    let checked = reqwest::Client::builder().tls_certs_only(certificates).build();
+    checked.map_err(|error| unusable(causes(&error)))?;
+    let trusted = TrustStore::empty().with_pem_certificate(bundle);
+    let context = TlsContext::builder().with_trust_store(trusted).build();
+    let context = context.map_err(|error| unusable(causes(&error)))?;
+    let builder = Builder::new().tls_provider(Provider::Rustls(CryptoMode::AwsLc));
+    Ok(Some(builder.tls_context(context).build_https()))
+}
