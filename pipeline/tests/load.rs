@@ -560,3 +560,22 @@ async fn the_encoding_of_a_page_is_undone() {
     assert!(error.to_string().contains("Content-Encoding \"br\""), "{error}");
     assert_eq!(error.class(), Class::Permanent);
 }
+
+/// Addresses and names that a server writes as they are to be read.
+#[tokio::test]
+async fn headers_that_are_not_ascii_are_no_obstacle() {
+    let server = Server::start(|request| {
+        let head: &[u8] = match request.target.as_str() {
+            "/utf-8" => b"302 Found\r\nLocation: /caf\xC3\xA9\r\nContent-Length: 0",
+            "/latin-1" => b"302 Found\r\nLocation: /caf\xE9\r\nContent-Length: 0",
+            "/caf%C3%A9" => b"200 OK\r\nContent-Type: text/plain; name=caf\xE9\r\nETag: \"\xE9\"\r\nContent-Length: 5",
+            _ => b"404 Not Found\r\nContent-Length: 5",
+        };
+        Reply::Close([b"HTTP/1.1 ", head, b"\r\nConnection: close\r\n\r\nhello"].concat())
+    })
+    .await;
+    for path in ["utf-8", "latin-1"] {
+        let document = web().load(&format!("{}/{path}", server.url), None).await.expect(path);
+        assert_eq!(document.bytes, "hello", "{path}");
+    }
+}

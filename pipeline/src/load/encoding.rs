@@ -64,9 +64,13 @@ pub(super) async fn undo(bytes: Bytes, encodings: Option<&str>, limit: u64, loca
             how.inflate(&bytes, limit)
         } else {
             let encoded = bytes.clone();
-            let inflated = tokio::task::spawn_blocking(move || how.inflate(&encoded, limit)).await;
-            // It ends early only where the runtime does.
-            inflated.unwrap_or(Inflated::Damaged)
+            match tokio::task::spawn_blocking(move || how.inflate(&encoded, limit)).await {
+                Ok(inflated) => inflated,
+                // Memory ran out, for whoever looks after this task to see.
+                Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+                // It ends early only where the runtime does, and this task with it.
+                Err(_) => Inflated::Damaged,
+            }
         };
         bytes = match decoded {
             Inflated::Whole(decoded) => decoded,

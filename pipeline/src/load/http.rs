@@ -5,6 +5,7 @@
 
 mod address;
 
+use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -172,9 +173,13 @@ fn redirected(from: &Url, headers: &HeaderMap, status: StatusCode) -> Result<Url
         url: without_query(from),
         status: status.as_u16(),
     };
-    let to = from
-        .join(header(headers, LOCATION).ok_or_else(broken)?)
-        .map_err(|_| broken())?;
+    let location = headers.get(LOCATION).ok_or_else(broken)?.as_bytes();
+    // Some servers write the address as it is to be read, in UTF-8 or in Latin-1, whose bytes are characters.
+    let location = match std::str::from_utf8(location) {
+        Ok(text) => Cow::from(text),
+        Err(_) => location.iter().copied().map(char::from).collect(),
+    };
+    let to = from.join(&location).map_err(|_| broken())?;
     let followed = matches!(to.scheme(), "http" | "https") && to.username().is_empty() && to.password().is_none();
     if followed { Ok(to) } else { Err(broken()) }
 }
