@@ -463,6 +463,18 @@ fn checks_that_pgai_lacks_have_the_codes_that_are_listed() {
             "'parent'",
             "destination => ai.destination_column('vec'), chunking => ai.chunking_none(), indexing => ai.indexing_hnsw()",
         ),
+        create(
+            "'doc'",
+            "destination => ai.destination_column('number'), chunking => ai.chunking_none(), indexing => ai.indexing_none()",
+        ),
+        create(
+            "'doc'",
+            "name => 'one', destination => ai.destination_column('vec'), chunking => ai.chunking_none()",
+        ) + "; "
+            + &create(
+                "'doc'",
+                "name => 'two', destination => ai.destination_column('vec'), chunking => ai.chunking_none()",
+            ),
         "SELECT ai.drop_vectorizer(99)".to_owned(),
         "SELECT ai.drop_vectorizer('nothing')".to_owned(),
         "SELECT ai.execute_vectorizer('nothing')".to_owned(),
