@@ -515,3 +515,37 @@ fn checks_that_pgai_lacks_have_the_codes_that_are_listed() {
     let stale: Vec<_> = list.iter().zip(met).filter(|(_, met)| !met).collect();
     assert!(stale.is_empty(), "listed and not met: {stale:#?}");
 }
+
+/// The query of docs/coming-from-pgai.md for vectorizers whose documents may be cut otherwise than by pgai's parsers.
+#[test]
+fn the_page_names_the_vectorizers_whose_documents_are_parsed() {
+    let (_cluster, _theirs, ours) = databases();
+    ours.execute(
+        "CREATE SCHEMA \"My docs\";
+         CREATE TABLE \"My docs\".\"Doc\" (id int PRIMARY KEY, body text, bytes bytea, uri text)",
+    );
+    for (name, loading, parsing) in [
+        ("uri", "ai.loading_uri('uri')", "ai.parsing_auto()"),
+        ("pymupdf", "ai.loading_uri('uri')", "ai.parsing_pymupdf()"),
+        ("bytes", "ai.loading_column('bytes')", "ai.parsing_docling()"),
+        ("plain", "ai.loading_uri('uri')", "ai.parsing_none()"),
+        ("words", "ai.loading_column('body')", "ai.parsing_auto()"),
+    ] {
+        ours.execute(&format!(
+            "SELECT ai.create_vectorizer('\"My docs\".\"Doc\"', name => '{name}', loading => {loading}, parsing => {parsing},
+                 embedding => ai.embedding_openai('m', 3), destination => ai.destination_table('{name}'))"
+        ));
+    }
+    let docs = include_str!("../docs/coming-from-pgai.md");
+    let (_, chapter) = docs
+        .split_once("## Documents that are parsed")
+        .expect("the page has the chapter");
+    let query = chapter
+        .split("```")
+        .nth(1)
+        .and_then(|block| block.strip_prefix("sql"))
+        .expect("it has a query");
+    let query = query.trim().trim_end_matches(';');
+    let named = format!("SELECT string_agg(q.name || ' ' || q.parser, ', ' ORDER BY q.id) FROM ({query}) q");
+    assert_eq!(ours.value(&named), "uri auto, pymupdf pymupdf, bytes docling");
+}
