@@ -72,7 +72,7 @@ CODES = {
     "INSUFFICIENT_RESOURCES": ("53000", "No thread for the network could be started."),
 }
 # What the sources name because others raise it.
-FOREIGN_CODES = {"LOCK_NOT_AVAILABLE", "T_R_DEADLOCK_DETECTED", "T_R_SERIALIZATION_FAILURE"}
+FOREIGN_CODES = {"LOCK_NOT_AVAILABLE", "QUERY_CANCELED", "T_R_DEADLOCK_DETECTED", "T_R_SERIALIZATION_FAILURE"}
 
 
 def condition(name):

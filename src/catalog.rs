@@ -648,7 +648,7 @@ pub fn mended(id: i32) {
     statement::run(include_str!("../sql/query/mended.sql"), &[id.into()]);
 }
 
-/// Has all that are paused tried again now, but for those that somebody is about to change.
+/// Has all that are paused tried again now, but for those that another transaction is about to change.
 pub fn end_waits() {
     statement::run(include_str!("../sql/query/end_waits.sql"), &[]);
 }

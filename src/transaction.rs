@@ -1,6 +1,7 @@
 //! Transactions of the worker, and acting as somebody else. The only place that catches a Postgres ERROR.
 
 pub mod accounts;
+mod connections;
 pub mod limit;
 
 use std::cell::Cell;
@@ -100,14 +101,18 @@ pub fn caught<T>(work: impl FnOnce() -> T) -> Result<T, Aborted> {
         .execute()
 }
 
-/// Like [`run`], for a transaction about something of `owner`: his locks are not waited for longer than others can bear, and he
-/// is charged with the time.
+/// Like [`run`], for a transaction about something of `owner`: its locks are not waited for longer than others can bear, and
+/// the time is charged to its account.
 pub fn run_for<T>(owner: pg_sys::Oid, work: impl FnOnce() -> T) -> Result<T, Aborted> {
     let began = Instant::now();
     let done = run(|| {
         accounts::begin(owner);
         work()
     });
+    // Also where it failed: they outlive that.
+    if accounts::are_kept() {
+        connections::end();
+    }
     let in_vain = done.as_ref().err().is_some_and(crate::error::is_lock_conflict);
     accounts::end(owner, began.elapsed(), in_vain);
     done

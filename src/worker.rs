@@ -149,7 +149,7 @@ fn be_the_superuser() {
     }
 }
 
-/// Has Postgres refuse to change [`LOCKED`], from now on and in this process, whoever asks and however: by SET, by set_config(),
+/// Has Postgres refuse to change [`LOCKED`], from now on and in this process, however it is asked: by SET, by set_config(),
 /// by a clause of a function.
 fn lock_settings() {
     // SAFETY: on the main thread. The records live as long as the process, and belong to it alone. What an internal setting

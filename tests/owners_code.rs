@@ -287,3 +287,75 @@ fn many_slow_vectorizers_of_one_owner_leave_others_their_time() {
     // One turn of mallory may be in the way, or two; not ten.
     assert!(waits.iter().all(|wait| *wait < Duration::from_secs(12)), "{waits:?}");
 }
+
+/// A connection of dblink is the process', and has the rights of whoever it was opened as.
+#[test]
+fn connections_that_an_owner_opens_end_with_its_turn() {
+    // The worker stays.
+    let scene = Scene::start_with(|options| options.setting("ai.idle_timeout", "1h"));
+    scene.cluster.execute(LAIR);
+    scene.cluster.execute(
+        "CREATE EXTENSION dblink;
+         GRANT EXECUTE ON FUNCTION dblink_connect_u(text), dblink_connect_u(text, text) TO mallory",
+    );
+    vectorize(&scene, "ann", "a", "honest");
+    vectorize(&scene, "mallory", "m", "doc");
+    let here = "'user=mallory dbname=postgres host=' || split_part(current_setting('unix_socket_directories'), ',', 1)";
+    let sockets = scene.cluster.value(&format!("SELECT {here}"));
+    // One with a name, and one without; one that fails leaves them, too.
+    for (id, end) in [(1, "RETURN NEW"), (2, "PERFORM 1 / 0")] {
+        trap(
+            &scene,
+            "m.doc_embedding_store",
+            &format!(
+                "BEGIN
+                     PERFORM public.dblink_connect_u('mine', '{sockets}');
+                     PERFORM public.dblink_connect_u('{sockets}');
+                     {end};
+                 END"
+            ),
+        );
+        by(&scene, "mallory", &format!("INSERT INTO m.doc VALUES ({id}, 'one')"));
+        let done = match id {
+            1 => "SELECT count(*) FROM m.doc_embedding_store",
+            _ => "SELECT count(*) FROM ai.vectorizer_errors WHERE name = 'doc'",
+        };
+        scene.cluster.wait_for(end, done, "1");
+        ann_goes_on(&scene, end, id, None);
+        let open =
+            "SELECT count(*) FROM pg_stat_activity WHERE usename = 'mallory' AND backend_type = 'client backend'";
+        scene
+            .cluster
+            .wait_for(&format!("{end}: no connection is left"), open, "0");
+    }
+}
+
+/// A transaction of the worker is not an owner's to keep.
+#[test]
+fn an_owner_cannot_end_or_prepare_a_transaction_of_the_worker() {
+    let scene = Scene::start_with(|options| options.setting("max_prepared_transactions", "2"));
+    scene.cluster.execute(LAIR);
+    vectorize(&scene, "ann", "a", "honest");
+    vectorize(&scene, "mallory", "m", "doc");
+    ann_goes_on(&scene, "the beginning", 0, None);
+    let worker = scene.cluster.worker();
+    for (id, sql) in ["PREPARE TRANSACTION ''held''", "COMMIT", "ROLLBACK", "SAVEPOINT s"]
+        .iter()
+        .enumerate()
+    {
+        trap(
+            &scene,
+            "m.doc_embedding_store",
+            &format!("BEGIN EXECUTE '{sql}'; RETURN NEW; END"),
+        );
+        by(
+            &scene,
+            "mallory",
+            &format!("INSERT INTO m.doc VALUES ({id}, 'one'); SELECT ai.retry_vectorizer('doc')"),
+        );
+        let failed = "SELECT count(*) > 0 FROM ai.vectorizer_errors WHERE name = 'doc'";
+        scene.cluster.wait_for(sql, failed, "t");
+        ann_goes_on(&scene, sql, id + 1, worker);
+    }
+    assert_eq!(scene.cluster.value("SELECT count(*) FROM pg_prepared_xacts"), "0");
+}

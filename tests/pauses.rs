@@ -342,3 +342,20 @@ fn the_reason_of_a_pause_names_what_is_missing() {
     let missing = "its destination table public.note_embedding_store has no column embedding any more";
     assert!(reason.contains(missing), "{reason}");
 }
+
+/// It is tried once more, in case that a name has just changed; not for ever.
+#[test]
+fn a_single_document_meets_a_fault_once() {
+    let notes = Notes::start();
+    notes.cluster.execute(
+        "CREATE FUNCTION commits() RETURNS trigger LANGUAGE plpgsql AS
+             $$ BEGIN EXECUTE 'COMMIT'; RETURN NEW; END $$;
+         CREATE TRIGGER commits BEFORE INSERT ON note_embedding_store FOR EACH ROW EXECUTE FUNCTION commits()",
+    );
+    add(&notes.cluster, 1, "one");
+    wait_for_errors(&notes.cluster, &["all:writing:configuration:1"]);
+    wait_for_landing(&notes.cluster);
+    notes.cluster.execute("DROP TRIGGER commits ON note_embedding_store");
+    notes.cluster.execute("SELECT ai.retry_vectorizer(1)");
+    wait_for_embedded(&notes.cluster, &["1:one"]);
+}

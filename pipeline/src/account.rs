@@ -77,7 +77,7 @@ impl Account {
         self.hold(took.saturating_mul(2_u32.pow(doublings)), now);
     }
 
-    /// What the role has taken lately: whoever has taken less comes first.
+    /// What the role has taken lately: a role that has taken less comes first.
     pub fn spent(&self, now: Instant) -> Duration {
         let age = now.saturating_duration_since(self.spent_at).as_secs_f64();
         self.spent.mul_f64(0.5_f64.powf(age / HALF_LIFE.as_secs_f64()))

@@ -49,7 +49,7 @@ pub fn follow_names(altered: Option<i32>) {
     let moved: Vec<(i32, String)> = statement::rows(include_str!("../../sql/query/follow_functions.sql"), &[], |row| {
         (row.must(1), row.must(2))
     });
-    // What somebody else is about to change is followed when that is done; nobody waits for it.
+    // What another transaction is about to change is followed when that is done; nothing waits for it.
     let may_write = |id: i32| {
         let sql = include_str!("../../sql/query/lock_vectorizer.sql");
         altered == Some(id) || statement::row(sql, &[id.into()], |_| ()).is_some()

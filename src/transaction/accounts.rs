@@ -27,6 +27,11 @@ pub fn keep() {
     crate::worker::pin(c"lock_timeout", &milliseconds(MOST_PATIENCE));
 }
 
+/// Whether this is a process that acts for one owner after the other.
+pub(super) fn are_kept() -> bool {
+    COUNTS.get()
+}
+
 fn milliseconds(duration: Duration) -> CString {
     let text = duration.as_millis().max(1).to_string();
     CString::new(text).expect("a number holds no NUL")

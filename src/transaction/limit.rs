@@ -1,6 +1,6 @@
 //! How long code of an owner may keep the main thread of a worker, whatever it catches.
 //!
-//! When its time is up, or somebody cancels it (`pg_cancel_backend`), its statement is cancelled. Code that catches that and
+//! When its time is up, or a session cancels it (`pg_cancel_backend`), its statement is cancelled. Code that catches that and
 //! goes on has a moment to end by itself; then the process is ended, which no code can catch. Whose code it was is in memory
 //! that outlives the process: the next worker leaves that vectorizer alone, and blames no document.
 //!
@@ -61,7 +61,7 @@ impl Record {
 pub enum Cut {
     /// It ran for too long.
     Time,
-    /// Somebody cancelled it.
+    /// A session cancelled it.
     Cancelled,
 }
 
@@ -73,7 +73,7 @@ static BEGAN: AtomicI64 = AtomicI64::new(0);
 static CUT_AT: AtomicI64 = AtomicI64::new(0);
 /// How long it may take, in microseconds.
 static LIMIT: AtomicI64 = AtomicI64::new(0);
-static BY_SOMEBODY: AtomicBool = AtomicBool::new(false);
+static BY_A_SESSION: AtomicBool = AtomicBool::new(false);
 /// The process is being ended.
 static ENDED: AtomicBool = AtomicBool::new(false);
 /// How many more portions may have their time.
@@ -165,7 +165,7 @@ impl Turn {
         let limit = i64::try_from(settings::owner_timeout().as_micros()).unwrap_or(i64::MAX);
         LIMIT.store(limit, Ordering::Release);
         CUT_AT.store(0, Ordering::Release);
-        BY_SOMEBODY.store(false, Ordering::Release);
+        BY_A_SESSION.store(false, Ordering::Release);
         TURNS_LEFT.store(MOST_TURNS, Ordering::Release);
         record.since.store(began, Ordering::Release);
         record.vectorizer.store(vectorizer, Ordering::Release);
@@ -185,7 +185,7 @@ impl Drop for Turn {
         if CUT_AT.swap(0, Ordering::AcqRel) == 0 {
             return;
         }
-        let cut = if BY_SOMEBODY.load(Ordering::Acquire) {
+        let cut = if BY_A_SESSION.load(Ordering::Acquire) {
             Cut::Cancelled
         } else {
             Cut::Time
@@ -243,14 +243,14 @@ fn cut(now: i64) {
     }
 }
 
-/// SIGINT: somebody cancels code of an owner, or a lock was waited for long enough. Where nothing of an owner runs there is
+/// SIGINT: a session cancels code of an owner, or a lock was waited for long enough. Where nothing of an owner runs there is
 /// nothing to cancel: an ERROR between two transactions would end the process.
 pub unsafe extern "C-unwind" fn cancelled(signal: c_int) {
     // SAFETY: a look at a flag of this process.
     let is_of_a_lock = unsafe { get_timeout_indicator(LOCK_TIMEOUT, false) };
     let runs = BEGAN.load(Ordering::Acquire) != 0;
     if runs && !is_of_a_lock && CUT_AT.load(Ordering::Acquire) == 0 {
-        BY_SOMEBODY.store(true, Ordering::Release);
+        BY_A_SESSION.store(true, Ordering::Release);
         cut(now());
     }
     if runs || is_of_a_lock {

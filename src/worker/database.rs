@@ -111,8 +111,9 @@ pub struct Worker {
     suspects: HashSet<i32>,
     /// When such a document was last in flight.
     suspects_flew: Instant,
-    /// Vectorizers whose statements the database refused, until one is done: what they name may just have been altered.
-    refused: HashSet<i32>,
+    /// Vectorizers whose statements the database refused, as what they name may just have been altered, and the generation of
+    /// vectorizers that we had read by then.
+    refused: HashMap<i32, u64>,
     /// Read the vectorizers anew at the next turn.
     reread: bool,
     /// What could not be written down yet.
@@ -163,7 +164,7 @@ impl Worker {
             polled: Instant::now(),
             suspects: HashSet::new(),
             suspects_flew: Instant::now(),
-            refused: HashSet::new(),
+            refused: HashMap::new(),
             reread: false,
             notes: Notes::default(),
             unrescued: HashMap::new(),
@@ -330,7 +331,7 @@ impl Worker {
             .into_iter()
             .map(|station| (station.vectorizer.id, station))
             .collect();
-        // A pause that could not be written down, and locks that were met: whoever has the vectorizers read anew, again and
+        // A pause that could not be written down, and locks that were met: an owner who has the vectorizers read anew, again and
         // again, must not have those tried again.
         let unnoted = |id: i32| {
             before

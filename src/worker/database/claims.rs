@@ -135,7 +135,7 @@ impl Worker {
         let mut took_all_it_could = false;
         let (stations, first) = (self.stations.len(), self.turn);
         let mut order: Vec<usize> = (0..stations).map(|step| (first + step) % stations).collect();
-        // Whoever has taken little of our time has it first; the vectorizers of one owner take turns.
+        // The owner that has taken little of our time has it first; the vectorizers of one owner take turns.
         order.sort_by_cached_key(|&index| accounts::spent(self.stations[index].vectorizer.owner, now));
         for index in order {
             if now.elapsed() > SLICE {
@@ -287,9 +287,9 @@ impl Worker {
                 }
                 let is_empty = numbers.is_empty() && due.is_none_or(|wait| wait > Duration::ZERO);
                 let refusals = self.stations[index].refusals;
-                if numbers.is_empty() {
-                    self.refused.remove(&vectorizer.id);
-                } else if let Err((aborted, rest)) = self.take_off(vectorizer, &numbers, lease, suspect, refusals) {
+                if !numbers.is_empty()
+                    && let Err((aborted, rest)) = self.take_off(vectorizer, &numbers, lease, suspect, refusals)
+                {
                     self.untake(vectorizer, &rest, lease);
                     self.refused_claim(index, vectorizer, &aborted, false);
                     if error::is_lock_conflict(&aborted) {

@@ -57,7 +57,6 @@ impl Worker {
             }
             Err(aborted) => return Err((aborted, numbers.to_vec())),
         }
-        self.refused.remove(&vectorizer.id);
         Ok(())
     }
 

@@ -194,10 +194,11 @@ impl Worker {
         }
     }
 
-    /// Whether a failure may be due to names that have just changed. Once: the vectorizers are read anew, and if the
-    /// database refuses again, it is a failure.
+    /// Whether a failure may be due to names that have just changed. Once for each time that they do: the vectorizers are read
+    /// anew, and if the database refuses again, it is a failure.
     pub(super) fn may_be_stale(&mut self, id: i32, failure: &Failure) -> bool {
-        let stale = failure.class == Class::Configuration && self.refused.insert(id);
+        let stale =
+            failure.class == Class::Configuration && self.refused.insert(id, self.generation) != Some(self.generation);
         self.reread |= stale;
         stale
     }

@@ -116,7 +116,7 @@ impl Worker {
             let flight = first(numbers).and_then(|number| self.flights.get(&number));
             flight.map(|flight| accounts::spent(flight.vectorizer.owner, began))
         };
-        // Whoever has taken little of our time has it first.
+        // The owner that has taken little of our time has it first.
         quick.sort_by_cached_key(|(_, numbers)| spent(numbers));
         let next = (0..long.len()).min_by_key(|&index| (spent(&long[index].1), first(&long[index].1)));
         let next = next.map(|index| long.swap_remove(index));
