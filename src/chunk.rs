@@ -11,7 +11,7 @@ use pgrx::prelude::*;
 
 use crate::bridge::Bridge;
 use crate::error::raise;
-use crate::places::Place;
+use crate::places::{self, Place};
 use crate::settings::{self, Settings};
 use crate::worker::services;
 
@@ -117,7 +117,7 @@ fn beside<T: Send + 'static, F: Future<Output = T> + Send + 'static>(
     is_process: bool,
     work: impl FnOnce(Cutter) -> F,
 ) -> T {
-    let place = is_process.then(|| Place::take(settings.parser_processes));
+    let place = is_process.then(|| Place::take(places::Work::Cut, settings.parser_processes));
     let mut bridge = Bridge::of_session(1);
     let cutter = Cutter {
         parser: services::parser(settings),

@@ -1,5 +1,5 @@
-//! Places for what sessions do in processes and memory of their own: `ai.parser_processes` of them for all sessions of the server
-//! together, as many as a worker has.
+//! Places for what sessions do in processes and memory of their own: `ai.parser_processes` of each kind for all sessions of the
+//! server together, as many as a worker has.
 //!
 //! A place is a lock of Postgres. Whoever waits for one can be cancelled and timed out, is found in `pg_locks`, and in no
 //! deadlock for long; and whatever ends a transaction gives its places back.
@@ -9,45 +9,66 @@ use pgrx::pg_sys;
 /// Tells our locks from those of others with a tag of this type, of which Postgres itself has none.
 const OURS: u32 = 0x6169_0001;
 
+/// What a place is for: those who wait for one wait for others of the same kind only.
+#[derive(Clone, Copy)]
+pub enum Work {
+    /// `ai.verify_vectorizer`, which may go on for hours.
+    Verify = 1,
+    /// To cut a text, which takes seconds.
+    Cut = 2,
+}
+
+/// The lock that a role has one of, whatever it verifies: it leaves places to others.
+const ROLE: u32 = 3;
+
 /// A place, until it is given back or the transaction ends.
-pub struct Place(u32);
+pub struct Place(Vec<pg_sys::LOCKTAG>);
 
 impl Place {
     /// Takes one of so many, or waits for one.
-    pub fn take(places: usize) -> Place {
+    pub fn take(work: Work, places: usize) -> Place {
+        let mut taken = Vec::new();
+        if let Work::Verify = work {
+            // SAFETY: a look at the role of the session.
+            let role = tag(ROLE, unsafe { pg_sys::GetUserId() }.to_u32());
+            lock(&role, false);
+            taken.push(role);
+        }
         let places = u32::try_from(places).unwrap_or(u32::MAX).max(1);
-        let free = (0..places).find(|&number| lock(number, true));
-        Place(free.unwrap_or_else(|| {
+        let place = |number| tag(work as u32, number);
+        let free = (0..places).map(place).find(|tag| lock(tag, true));
+        taken.push(free.unwrap_or_else(|| {
             // SAFETY: set for the life of a backend.
-            let number = unsafe { pg_sys::MyProcPid }.unsigned_abs() % places;
-            lock(number, false);
-            number
-        }))
+            let place = place(unsafe { pg_sys::MyProcPid }.unsigned_abs() % places);
+            lock(&place, false);
+            place
+        }));
+        Place(taken)
     }
 
     /// Gives it to the next one. What is dropped without that is kept until the transaction ends, which may just be why.
     pub fn give_back(self) {
-        let tag = tag(self.0);
-        // SAFETY: in the transaction that has taken it.
-        unsafe { pg_sys::LockRelease(&tag, pg_sys::ExclusiveLock as pg_sys::LOCKMODE, false) };
+        for tag in &self.0 {
+            // SAFETY: in the transaction that has taken it.
+            unsafe { pg_sys::LockRelease(tag, pg_sys::ExclusiveLock as pg_sys::LOCKMODE, false) };
+        }
     }
 }
 
-/// Locks a place; whether it could be had.
-fn lock(number: u32, at_once: bool) -> bool {
-    let tag = tag(number);
+/// Takes a lock; whether it could be had.
+fn lock(tag: &pg_sys::LOCKTAG, at_once: bool) -> bool {
     // SAFETY: in a transaction, which gives the lock back at the latest.
-    let taken = unsafe { pg_sys::LockAcquire(&tag, pg_sys::ExclusiveLock as pg_sys::LOCKMODE, false, at_once) };
+    let taken = unsafe { pg_sys::LockAcquire(tag, pg_sys::ExclusiveLock as pg_sys::LOCKMODE, false, at_once) };
     taken != pg_sys::LockAcquireResult::LOCKACQUIRE_NOT_AVAIL
 }
 
 /// Of no database, and of a type that a standby may lock, too.
-fn tag(number: u32) -> pg_sys::LOCKTAG {
+fn tag(kind: u32, number: u32) -> pg_sys::LOCKTAG {
     pg_sys::LOCKTAG {
         locktag_field1: 0,
         locktag_field2: OURS,
         locktag_field3: number,
-        locktag_field4: 0,
+        locktag_field4: kind as u16,
         locktag_type: pg_sys::LockTagType::LOCKTAG_USERLOCK as u8,
         locktag_lockmethodid: pg_sys::DEFAULT_LOCKMETHOD as u8,
     }

@@ -23,7 +23,7 @@ use serde_json::Value;
 use crate::bridge::{Bridge, Task};
 use crate::catalog::{self, Vectorizer};
 use crate::error::raise;
-use crate::places::Place;
+use crate::places::{self, Place};
 use crate::queue::{self, Content};
 use crate::settings;
 use crate::statement::{Cursor, Row};
@@ -125,7 +125,7 @@ enum Stage {
 impl Verification {
     fn new(vectorizer: Arc<Vectorizer>, repair: bool) -> Verification {
         let settings = settings::current();
-        let place = Place::take(settings.parser_processes);
+        let place = Place::take(places::Work::Verify, settings.parser_processes);
         let bridge = Bridge::of_session(AT_A_TIME);
         let services = bridge.within(|| Services::of_session(&settings));
         let statements = &vectorizer.statements;

@@ -125,6 +125,39 @@ fn sessions_share_parsers() {
     assert!(started.elapsed() < SOON, "it took {:?}", started.elapsed());
 }
 
+/// Verifications that go on and on keep one parser of their role: others verify, and cut.
+#[test]
+fn verifications_of_a_role_stop_nobody_else() {
+    let scene = start(|options| options.setting("ai.max_workers", "0"));
+    insert(&scene, "eater", "slow", 0..3);
+    insert(&scene, "other", "quick", 0..3);
+    scene.cluster.execute(
+        "TRUNCATE ai._vectorizer_intake_1, ai._vectorizer_intake_2, ai._vectorizer_q_1, ai._vectorizer_q_2;
+         CREATE ROLE mallory LOGIN;
+         ALTER TABLE eater OWNER TO mallory",
+    );
+    let sessions: Vec<_> = (0..3)
+        .map(|_| {
+            let mut session = scene.cluster.connect().unwrap();
+            session.batch_execute("SET SESSION AUTHORIZATION mallory").unwrap();
+            let cancel = session.cancel_token();
+            let verify = "SELECT * FROM ai.verify_vectorizer('eater')";
+            let thread = std::thread::spawn(move || session.simple_query(verify).map(|_| ()));
+            (cancel, thread)
+        })
+        .collect();
+    let waits = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%(''eater'')' AND wait_event_type = 'Lock'";
+    scene.cluster.wait_for("two of three wait", waits, "2");
+    scene.cluster.execute("SET statement_timeout = '15s'");
+    let found = "SELECT count(*) FROM ai.verify_vectorizer('other')";
+    assert_eq!(scene.cluster.value(found), "3");
+    for (cancel, thread) in sessions {
+        cancel.cancel_query(postgres::NoTls).unwrap();
+        let error = thread.join().unwrap().unwrap_err();
+        assert_eq!(error.code(), Some(&SqlState::QUERY_CANCELED), "{}", describe(&error));
+    }
+}
+
 /// What a system does not let a parser give up is said where people look.
 #[test]
 fn a_parser_that_is_not_confined_is_told_of() {
@@ -136,5 +169,6 @@ fn a_parser_that_is_not_confined_is_told_of() {
     insert(&scene, "other", "quick", 0..1);
     let reason = "SELECT count(*) FROM ai.worker_status WHERE reason LIKE '%confinement: it keeps its system calls'";
     scene.cluster.wait_for("it is told", reason, "1");
+    scene.cluster.wait_until_settled();
     assert_eq!(scene.cluster.value("SELECT count(*) FROM other_embedding_store"), "1");
 }

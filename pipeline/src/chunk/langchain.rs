@@ -93,7 +93,8 @@ impl<'t> Chunks<'t, '_> {
             Joint::Glue { text: glue, .. } => {
                 let own = pieces.iter().map(|piece| piece.end - piece.start).sum::<usize>();
                 let length = own.saturating_add(glue.len().saturating_mul(pieces.len() - 1));
-                self.work.afford(length)?;
+                // There are two of it at times: while it is trimmed, and while a process hands it over.
+                self.work.afford(length.saturating_mul(2))?;
                 self.work.spend(length)?;
                 let mut joined = String::with_capacity(length);
                 for (index, piece) in pieces.iter().enumerate() {
@@ -106,7 +107,7 @@ impl<'t> Chunks<'t, '_> {
                 if joined != held {
                     let chunk = strip(&joined);
                     if !chunk.is_empty() {
-                        self.work.keep(chunk.len(), chunk.len())?;
+                        self.work.keep(chunk.len(), chunk.len() * 2)?;
                         self.list.push(Cow::Owned(chunk.to_owned()));
                     }
                     return Ok(());

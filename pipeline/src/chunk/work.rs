@@ -15,7 +15,7 @@ const STRIDE: u64 = 64 * 1024;
 const STEPS: u64 = 100_000_000;
 const STEPS_PER_BYTE: u64 = 4_000;
 /// Time that any text may take, and that for each of its mebibytes. Prose takes some milliseconds for one.
-const TIME: Duration = Duration::from_secs(3);
+const TIME: Duration = Duration::from_secs(2);
 const TIME_PER_MEBIBYTE: Duration = Duration::from_secs(10);
 
 /// How far the work on one text may go.
@@ -50,8 +50,8 @@ impl Bounds {
 /// use std::time::Duration;
 /// use ai_pipeline::chunk::time_for;
 /// let most = Duration::from_secs(60);
-/// assert_eq!(time_for(0, most), Duration::from_secs(3));
-/// assert_eq!(time_for(1 << 20, most), Duration::from_secs(13));
+/// assert_eq!(time_for(0, most), Duration::from_secs(2));
+/// assert_eq!(time_for(1 << 20, most), Duration::from_secs(12));
 /// assert_eq!(time_for(1 << 30, most), most);
 /// ```
 pub fn time_for(text: usize, most: Duration) -> Duration {
