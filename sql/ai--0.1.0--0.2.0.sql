@@ -106,16 +106,21 @@ CREATE FUNCTION ai._append_change() RETURNS trigger LANGUAGE c AS 'MODULE_PATHNA
 COMMENT ON FUNCTION ai._append_change() IS
     'The trigger by row on the source of the vectorizer that is its argument: writes down the primary key of a row that is new or has changed.';
 
+CREATE VIEW ai._watched_vectorizer WITH (security_barrier) AS
+SELECT v.id,
+       count(*) FILTER (WHERE t.tgenabled <> 'D') = CASE s.relkind WHEN 'p' THEN 2 ELSE 3 END AS is_watched
+FROM ai._seen_vectorizer v
+JOIN pg_catalog.pg_class s ON s.oid = v.source
+LEFT JOIN pg_catalog.pg_trigger t ON t.tgrelid = v.source
+    AND (t.tgfoid = pg_catalog.to_regprocedure(v.trigger_function || '()') AND t.tgname <> v.trigger_name || '_replica'
+         OR t.tgfoid = 'ai._append_change'::pg_catalog.regproc AND t.tgname = v.trigger_name)
+GROUP BY v.id, s.relkind;
+COMMENT ON VIEW ai._watched_vectorizer IS
+    'Whether all triggers of a vectorizer are on its source and enabled, for those that have one.';
+
 CREATE FUNCTION ai._is_watched(vectorizer_id int4) RETURNS bool
 LANGUAGE sql STABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT count(*) FILTER (WHERE t.tgenabled <> 'D') = CASE s.relkind WHEN 'p' THEN 2 ELSE 3 END
-    FROM ai._seen_vectorizer v
-    JOIN pg_class s ON s.oid = v.source
-    LEFT JOIN pg_trigger t ON t.tgrelid = v.source
-        AND (t.tgfoid = to_regprocedure(v.trigger_function || '()') AND t.tgname <> v.trigger_name || '_replica'
-             OR t.tgfoid = 'ai._append_change'::regproc AND t.tgname = v.trigger_name)
-    WHERE v.id = vectorizer_id
-    GROUP BY s.relkind
+    SELECT w.is_watched FROM ai._watched_vectorizer w WHERE w.id = vectorizer_id
 $$;
 COMMENT ON FUNCTION ai._is_watched(int4) IS
     'Whether all triggers of a vectorizer are on its source and enabled; NULL where there is no source.';
@@ -127,25 +132,29 @@ LANGUAGE c STABLE STRICT PARALLEL RESTRICTED SET search_path = pg_catalog, pg_te
 AS 'MODULE_PATHNAME', 'waiting_wrapper';
 COMMENT ON FUNCTION ai._waiting(int4) IS 'Until when all documents of a queue wait for their next tries; NULL when there is one that does not.';
 
+CREATE FUNCTION ai._missing_keys(OUT id int4, OUT name text) RETURNS SETOF record
+LANGUAGE c VOLATILE PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'missing_keys_wrapper';
+COMMENT ON FUNCTION ai._missing_keys() IS
+    'The variables that vectorizers read their keys from, where the environment of the server lacks them.';
+
 CREATE FUNCTION ai._obstacle(
-    vectorizer_id int4, disabled bool, scheduling text, paused text, retry_at timestamptz, next_run timestamptz) RETURNS text
+    vectorizer_id int4, launcher text, disabled bool, scheduling text, is_watched bool, paused text, retry_at timestamptz,
+    missing_key text, next_run timestamptz, pending int8) RETURNS text
 LANGUAGE sql VOLATILE PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp AS $$
     SELECT CASE
-        WHEN (SELECT p.reason FROM ai._worker_processes() p WHERE p.process = 'launcher') IS NOT NULL
-            THEN (SELECT p.reason FROM ai._worker_processes() p WHERE p.process = 'launcher')
+        WHEN launcher IS NOT NULL THEN launcher
         WHEN disabled THEN 'the vectorizer is disabled'
         WHEN scheduling = 'none' THEN 'the vectorizer waits for ai.execute_vectorizer: it was made with ai.scheduling_none()'
-        WHEN NOT ai._is_watched(vectorizer_id)
-            THEN 'triggers on its source table are missing or disabled'
+        WHEN NOT is_watched THEN 'triggers on its source table are missing or disabled'
         WHEN paused IS NOT NULL THEN format('paused until %s: %s', date_trunc('second', retry_at), paused)
-        WHEN ai._missing_key(vectorizer_id) IS NOT NULL
-            THEN format('the environment of the server has no %s', ai._missing_key(vectorizer_id))
+        WHEN missing_key IS NOT NULL THEN format('the environment of the server has no %s', missing_key)
         WHEN scheduling = 'timescaledb' THEN
             CASE WHEN next_run > now() THEN format('the next run is at %s', date_trunc('second', next_run)) END
-        ELSE ai._waiting(vectorizer_id)
+        WHEN pending > 0 THEN ai._waiting(vectorizer_id)
     END
 $$;
-COMMENT ON FUNCTION ai._obstacle(int4, bool, text, text, timestamptz, timestamptz) IS
+COMMENT ON FUNCTION ai._obstacle(int4, text, bool, text, bool, text, timestamptz, text, timestamptz, int8) IS
     'Why nothing happens for a vectorizer; NULL when nothing is in the way.';
 -- What of a table, or of a function, of a vectorizer would run as its next owner, or for others with that owner's privileges:
 -- the extension gives away what it has made, and nothing that somebody has put on it. NULL: nothing.
@@ -1037,19 +1046,24 @@ FROM ai._seen_vectorizer v
 JOIN ai.vectorizer_status st ON st.id = v.id
 LEFT JOIN ai._vectorizer_state s ON s.id = v.id
 LEFT JOIN ai._vectorizer_run r ON r.id = v.id
+LEFT JOIN ai._watched_vectorizer w ON w.id = v.id
+LEFT JOIN ai._missing_keys() k ON k.id = v.id
+CROSS JOIN (SELECT (SELECT p.reason FROM ai._worker_processes() p WHERE p.process = 'launcher')) AS l (reason)
 CROSS JOIN LATERAL (
-    SELECT ai._obstacle(v.id, v.disabled, v.config #>> '{scheduling,implementation}', s.reason, s.retry_at, r.next_run)
+    SELECT ai._obstacle(v.id, l.reason, v.disabled, v.config #>> '{scheduling,implementation}', w.is_watched, s.reason,
+                        s.retry_at, k.name, r.next_run, st.pending_items)
 ) AS o (reason);
 COMMENT ON VIEW ai.worker_status IS
     'The processes of the extension and the vectorizers of this database: what each does, since when, and why nothing happens where nothing happens.';
 DROP FUNCTION ai._obstacle(int4, bool, text, text, timestamptz);
+DROP FUNCTION ai._missing_key(int4);
 COMMENT ON FUNCTION ai._worker_processes() IS
     'What shared memory knows of the launcher and of the workers; of those of other databases, for who sees all vectorizers.';
 
 REVOKE SELECT ON ai._vectorizer, ai._vectorizer_state, ai._vectorizer_run, ai._vectorizer_index, ai.vectorizer_id_seq FROM PUBLIC;
 GRANT SELECT ON
     ai.vectorizer, ai.vectorizer_status, ai.vectorizer_errors, ai.vectorizer_failed, ai.worker_status, ai._seen_vectorizer,
-    ai._noted_vectorizer
+    ai._noted_vectorizer, ai._watched_vectorizer
 TO PUBLIC;
 -- pgai has tables of these names, and people write to them: they are told what to call. Before the statement, since one that
 -- finds no row has changed nothing either; Postgres asks for a trigger INSTEAD OF it besides.
@@ -1304,3 +1318,14 @@ END
 $$;
 COMMENT ON FUNCTION ai.wait_for_vectorizer(text, interval) IS
     'Waits until the queue of a vectorizer is empty; false when that takes longer than the timeout. Documents that failed for good are not waited for. Commit what is to be waited for first: an error says so otherwise.';
+
+-- The worker is told which vectorizers have changed, and reads those.
+
+DROP TRIGGER catalogue_changed ON ai._vectorizer;
+CREATE TRIGGER catalogue_changed AFTER INSERT OR UPDATE OR DELETE ON ai._vectorizer
+    FOR EACH ROW EXECUTE FUNCTION ai._catalogue_changed();
+
+-- Ids are not used up for ever.
+
+ALTER SEQUENCE ai.vectorizer_id_seq CYCLE;
+COMMENT ON SEQUENCE ai.vectorizer_id_seq IS 'The ids of vectorizers. A call that is rolled back uses one up; after the last one the free ones come again.';

@@ -154,11 +154,11 @@ AS 'MODULE_PATHNAME', 'worker_processes_wrapper';
 COMMENT ON FUNCTION ai._worker_processes() IS
     'What shared memory knows of the launcher and of the workers; of those of other databases, for who sees all vectorizers.';
 
-CREATE FUNCTION ai._missing_key(vectorizer_id int4) RETURNS text
-LANGUAGE c VOLATILE STRICT PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp
-AS 'MODULE_PATHNAME', 'missing_key_wrapper';
-COMMENT ON FUNCTION ai._missing_key(int4) IS
-    'The variable that this vectorizer reads its key from, where the environment of the server lacks it.';
+CREATE FUNCTION ai._missing_keys(OUT id int4, OUT name text) RETURNS SETOF record
+LANGUAGE c VOLATILE PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'missing_keys_wrapper';
+COMMENT ON FUNCTION ai._missing_keys() IS
+    'The variables that vectorizers read their keys from, where the environment of the server lacks them.';
 
 CREATE FUNCTION ai._count_queue(vectorizer_id int4, exact bool) RETURNS int8
 LANGUAGE c STABLE STRICT PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp
@@ -214,16 +214,21 @@ COMMENT ON FUNCTION ai.vectorizer_queue_pending(text, bool) IS
     'Documents that wait or are worked on. Above 10,000 the answer is the greatest bigint, unless exact_count.';
 
 -- A table that is being restored has no triggers yet: work has to wait for them, and for the rows that come before them.
+CREATE VIEW ai._watched_vectorizer WITH (security_barrier) AS
+SELECT v.id,
+       count(*) FILTER (WHERE t.tgenabled <> 'D') = CASE s.relkind WHEN 'p' THEN 2 ELSE 3 END AS is_watched
+FROM ai._seen_vectorizer v
+JOIN pg_catalog.pg_class s ON s.oid = v.source
+LEFT JOIN pg_catalog.pg_trigger t ON t.tgrelid = v.source
+    AND (t.tgfoid = pg_catalog.to_regprocedure(v.trigger_function || '()') AND t.tgname <> v.trigger_name || '_replica'
+         OR t.tgfoid = 'ai._append_change'::pg_catalog.regproc AND t.tgname = v.trigger_name)
+GROUP BY v.id, s.relkind;
+COMMENT ON VIEW ai._watched_vectorizer IS
+    'Whether all triggers of a vectorizer are on its source and enabled, for those that have one.';
+
 CREATE FUNCTION ai._is_watched(vectorizer_id int4) RETURNS bool
 LANGUAGE sql STABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT count(*) FILTER (WHERE t.tgenabled <> 'D') = CASE s.relkind WHEN 'p' THEN 2 ELSE 3 END
-    FROM ai._seen_vectorizer v
-    JOIN pg_class s ON s.oid = v.source
-    LEFT JOIN pg_trigger t ON t.tgrelid = v.source
-        AND (t.tgfoid = to_regprocedure(v.trigger_function || '()') AND t.tgname <> v.trigger_name || '_replica'
-             OR t.tgfoid = 'ai._append_change'::regproc AND t.tgname = v.trigger_name)
-    WHERE v.id = vectorizer_id
-    GROUP BY s.relkind
+    SELECT w.is_watched FROM ai._watched_vectorizer w WHERE w.id = vectorizer_id
 $$;
 COMMENT ON FUNCTION ai._is_watched(int4) IS
     'Whether all triggers of a vectorizer are on its source and enabled; NULL where there is no source.';
@@ -234,24 +239,23 @@ LANGUAGE c STABLE STRICT PARALLEL RESTRICTED SET search_path = pg_catalog, pg_te
 AS 'MODULE_PATHNAME', 'waiting_wrapper';
 COMMENT ON FUNCTION ai._waiting(int4) IS 'Until when all documents of a queue wait for their next tries; NULL when there is one that does not.';
 
--- The state of a vectorizer in words, for ai.worker_status; NULL when all is well. First what stops everything.
+-- The state of a vectorizer in words, for ai.worker_status; NULL when all is well. First what stops everything. What is asked of
+-- all vectorizers at once comes as an argument: a database may have a thousand of them.
 CREATE FUNCTION ai._obstacle(
-    vectorizer_id int4, disabled bool, scheduling text, paused text, retry_at timestamptz, next_run timestamptz) RETURNS text
+    vectorizer_id int4, launcher text, disabled bool, scheduling text, is_watched bool, paused text, retry_at timestamptz,
+    missing_key text, next_run timestamptz, pending int8) RETURNS text
 LANGUAGE sql VOLATILE PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp AS $$
     SELECT CASE
-        WHEN (SELECT p.reason FROM ai._worker_processes() p WHERE p.process = 'launcher') IS NOT NULL
-            THEN (SELECT p.reason FROM ai._worker_processes() p WHERE p.process = 'launcher')
+        WHEN launcher IS NOT NULL THEN launcher
         WHEN disabled THEN 'the vectorizer is disabled'
         WHEN scheduling = 'none' THEN 'the vectorizer waits for ai.execute_vectorizer: it was made with ai.scheduling_none()'
-        WHEN NOT ai._is_watched(vectorizer_id)
-            THEN 'triggers on its source table are missing or disabled'
+        WHEN NOT is_watched THEN 'triggers on its source table are missing or disabled'
         WHEN paused IS NOT NULL THEN format('paused until %s: %s', date_trunc('second', retry_at), paused)
-        WHEN ai._missing_key(vectorizer_id) IS NOT NULL
-            THEN format('the environment of the server has no %s', ai._missing_key(vectorizer_id))
+        WHEN missing_key IS NOT NULL THEN format('the environment of the server has no %s', missing_key)
         WHEN scheduling = 'timescaledb' THEN
             CASE WHEN next_run > now() THEN format('the next run is at %s', date_trunc('second', next_run)) END
-        ELSE ai._waiting(vectorizer_id)
+        WHEN pending > 0 THEN ai._waiting(vectorizer_id)
     END
 $$;
-COMMENT ON FUNCTION ai._obstacle(int4, bool, text, text, timestamptz, timestamptz) IS
+COMMENT ON FUNCTION ai._obstacle(int4, text, bool, text, bool, text, timestamptz, text, timestamptz, int8) IS
     'Why nothing happens for a vectorizer; NULL when nothing is in the way.';

@@ -6,7 +6,7 @@ LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'catalogu
 COMMENT ON FUNCTION ai._catalogue_changed() IS 'Makes the worker read the vectorizers again when the transaction commits.';
 REVOKE EXECUTE ON FUNCTION ai._catalogue_changed() FROM PUBLIC;
 CREATE TRIGGER catalogue_changed AFTER INSERT OR UPDATE OR DELETE ON ai._vectorizer
-    FOR EACH STATEMENT EXECUTE FUNCTION ai._catalogue_changed();
+    FOR EACH ROW EXECUTE FUNCTION ai._catalogue_changed();
 
 -- What was noted about a vectorizer goes with it.
 CREATE FUNCTION ai._forget_vectorizer() RETURNS trigger

@@ -3,7 +3,7 @@
 GRANT USAGE ON SCHEMA ai TO PUBLIC;
 GRANT SELECT ON
     ai.vectorizer, ai.vectorizer_status, ai.vectorizer_errors, ai.vectorizer_failed, ai.worker_status, ai._seen_vectorizer,
-    ai._noted_vectorizer
+    ai._noted_vectorizer, ai._watched_vectorizer
 TO PUBLIC;
 -- pgai has tables of these names, and people write to them: they are told what to call. Before the statement, since one that
 -- finds no row has changed nothing either; Postgres asks for a trigger INSTEAD OF it besides.

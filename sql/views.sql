@@ -81,8 +81,12 @@ FROM ai._seen_vectorizer v
 JOIN ai.vectorizer_status st ON st.id = v.id
 LEFT JOIN ai._vectorizer_state s ON s.id = v.id
 LEFT JOIN ai._vectorizer_run r ON r.id = v.id
+LEFT JOIN ai._watched_vectorizer w ON w.id = v.id
+LEFT JOIN ai._missing_keys() k ON k.id = v.id
+CROSS JOIN (SELECT (SELECT p.reason FROM ai._worker_processes() p WHERE p.process = 'launcher')) AS l (reason)
 CROSS JOIN LATERAL (
-    SELECT ai._obstacle(v.id, v.disabled, v.config #>> '{scheduling,implementation}', s.reason, s.retry_at, r.next_run)
+    SELECT ai._obstacle(v.id, l.reason, v.disabled, v.config #>> '{scheduling,implementation}', w.is_watched, s.reason,
+                        s.retry_at, k.name, r.next_run, st.pending_items)
 ) AS o (reason);
 COMMENT ON VIEW ai.worker_status IS
     'The processes of the extension and the vectorizers of this database: what each does, since when, and why nothing happens where nothing happens.';

@@ -3,6 +3,7 @@
 mod memory;
 mod names;
 mod policies;
+mod schedule;
 mod size;
 
 use std::collections::BTreeMap;
@@ -23,6 +24,7 @@ pub use memory::{
 };
 pub use names::follow_names;
 pub use policies::{filtered, warn_if_filtered};
+pub use schedule::{check_schedule, finish_run};
 
 use crate::error::raise;
 use crate::index::{DestinationNames, VectorIndex};
@@ -98,6 +100,13 @@ pub enum Schedule {
     Never,
 }
 
+impl Vectorizer {
+    /// Whether it works at intervals.
+    pub fn is_scheduled(&self) -> bool {
+        matches!(self.config.scheduling, Scheduling::Timescaledb { .. })
+    }
+}
+
 /// The statements of sql/query for the tables of one vectorizer.
 #[derive(Debug)]
 pub struct Statements {
@@ -113,8 +122,8 @@ pub struct Statements {
     pub next_due: String,
     pub renew: String,
     pub rescue: String,
-    pub suspects: String,
-    pub lease: String,
+    pub quarantine: String,
+    pub has_suspects: String,
     pub release: String,
     pub give_up: String,
     pub start_over: String,
@@ -153,6 +162,9 @@ pub struct Unusable {
     pub id: i32,
     pub failure: Failure,
 }
+
+/// No run is waited for longer than this, in seconds: ten years.
+const LONGEST_WAIT: f64 = 315_360_000.0;
 
 /// In place of the class of a failure: some texts were too long for the model, and nothing is wrong with the rest.
 const CUT: &str = "cut";
@@ -222,51 +234,96 @@ pub fn must_fit() {
     raise(code, conflict.to_string(), hint)
 }
 
-/// All vectorizers that the background worker serves, and those that it cannot serve.
-pub fn vectorizers() -> Vec<Result<Vectorizer, Unusable>> {
-    let all: Option<i32> = None;
-    statement::rows(include_str!("../sql/query/vectorizers.sql"), &[all.into()], |row| {
-        let id: i32 = row.must("id");
-        // What was asked for by name is done, also for one that is stopped.
-        let asked = row.get::<f64>("runs_in").is_some_and(|seconds| seconds <= 0.0);
-        let stopped = row.must::<bool>("disabled") && !asked;
-        let read = read(row, false).transpose()?;
-        if stopped && read.is_err() {
-            return None;
-        }
-        Some(read.map_err(|reason| Unusable {
-            id,
-            failure: Failure {
-                step: Step::Loading,
-                class: Class::Configuration,
-                reason,
-                hint: Some("Drop the vectorizer with ai.drop_vectorizer, or bring back what it needs.".to_owned()),
-            },
-        }))
+/// The numbers of all vectorizers.
+pub fn vectorizer_ids() -> Vec<i32> {
+    statement::rows(include_str!("../sql/query/vectorizer_ids.sql"), &[], |row| row.must(1))
+}
+
+/// Of vectorizers (`None`: of all) that have a run planned: their numbers, and how long until then.
+pub fn runs(ids: Option<Vec<i32>>) -> Vec<(i32, Duration)> {
+    statement::rows(include_str!("../sql/query/runs.sql"), &[ids.into()], |row| {
+        let seconds = row.must::<f64>(2).clamp(0.0, LONGEST_WAIT);
+        (row.must(1), Duration::from_secs_f64(seconds))
     })
+}
+
+/// Of these vectorizers those that the background worker serves, and those that it cannot serve. It leaves the others alone.
+///
+/// # Errors
+/// An ERROR of Postgres, where one of them is such that their statement fails: they have to be read one by one then.
+pub fn vectorizers(ids: &[i32]) -> Vec<Result<Vectorizer, Unusable>> {
+    // Rows that were restored without their triggers, or a database that was copied.
+    follow_names(Some(ids), None);
+    statement::rows(
+        include_str!("../sql/query/vectorizers.sql"),
+        &[ids.to_vec().into()],
+        |row| {
+            let id: i32 = row.must("id");
+            // What was asked for by name is done, also for one that is stopped.
+            let asked = row.get::<f64>("runs_in").is_some_and(|seconds| seconds <= 0.0);
+            let stopped = row.must::<bool>("disabled") && !asked;
+            let read = read(row, false).transpose()?;
+            if stopped && read.is_err() {
+                return None;
+            }
+            Some(read.map_err(|reason| Unusable::new(id, reason)))
+        },
+    )
     .into_iter()
     .flatten()
     .collect()
 }
 
+impl Unusable {
+    fn new(id: i32, reason: String) -> Unusable {
+        let hint = "Drop the vectorizer with ai.drop_vectorizer, or bring back what it needs.";
+        Unusable::with_hint(id, reason, hint)
+    }
+
+    /// One whose schedule cannot be followed.
+    pub fn without_schedule(id: i32, reason: &str) -> Unusable {
+        let hint = "Give it another schedule with ai.set_scheduling.";
+        Unusable::with_hint(id, format!("its schedule cannot be followed: {reason}"), hint)
+    }
+
+    /// One that the database cannot read.
+    pub fn unreadable(id: i32, aborted: &Aborted) -> Unusable {
+        Unusable::new(id, format!("it cannot be read: {}", aborted.message))
+    }
+
+    fn with_hint(id: i32, reason: String, hint: &str) -> Unusable {
+        let failure = Failure {
+            step: Step::Loading,
+            class: Class::Configuration,
+            reason,
+            hint: Some(hint.to_owned()),
+        };
+        Unusable { id, failure }
+    }
+}
+
 /// One vectorizer, whether there is work for it or not; `None` when there is none of this number.
 pub fn vectorizer(id: i32) -> Option<Result<Vectorizer, String>> {
     let sql = include_str!("../sql/query/vectorizers.sql");
-    statement::row(sql, &[id.into()], |row| read(row, true).transpose()).flatten()
+    statement::row(sql, &[vec![id].into()], |row| read(row, true).transpose()).flatten()
 }
 
 /// `None` for one that the worker has to leave alone, unless `any` is asked for.
 fn read(row: &statement::Row, any: bool) -> Result<Option<Vectorizer>, String> {
-    let config = row.must::<JsonB>("config").0;
+    let config: String = row.get("config").ok_or("its configuration is too large")?;
+    let config: Value =
+        serde_json::from_str(&config).map_err(|error| format!("its configuration cannot be read: {error}"))?;
     // It was adopted, and chooses what is for superusers to choose: one of them has to start it.
     if config["held"].is_string() && !any {
         return Ok(None);
     }
     let config: Config =
         serde_json::from_value(config).map_err(|error| format!("its configuration cannot be read: {error}"))?;
-    let runs_in = row
-        .get("runs_in")
-        .map(|seconds: f64| Duration::from_secs_f64(seconds.clamp(0.0, 86_400.0)));
+    let runs_in: Option<f64> = row.get("runs_in");
+    if runs_in.is_some_and(|seconds| !seconds.is_finite()) {
+        return Err("its next run is planned for a time that never comes: call ai.set_scheduling".to_owned());
+    }
+    let runs_in = runs_in.map(|seconds| Duration::from_secs_f64(seconds.clamp(0.0, LONGEST_WAIT)));
     let is_asked = runs_in.is_some_and(|wait| wait.is_zero());
     let schedule = match (&config.scheduling, runs_in) {
         (_, Some(wait)) if row.must::<bool>("disabled") && is_asked => Schedule::In(wait),
@@ -473,8 +530,8 @@ impl Statements {
             next_due: of!("next_due"),
             renew: of!("renew"),
             rescue: of!("rescue"),
-            suspects: of!("suspects"),
-            lease: of!("lease"),
+            quarantine: of!("quarantine"),
+            has_suspects: of!("has_suspects"),
             release: of!("release"),
             give_up: of!("give_up"),
             start_over: of!("start_over"),
@@ -569,6 +626,28 @@ pub fn record_error(id: i32, config: Option<&Config>, primary_key: Option<&Value
     );
 }
 
+/// Writes down that documents with these primary keys, in JSON, were given up for the processes that died with them.
+pub fn record_quarantined(id: i32, keys: &[String], failure: &Failure) {
+    if keys.is_empty() {
+        return;
+    }
+    let details = json!({
+        "error_reason": failure.reason,
+        "step": failure.step,
+        "class": failure.class.as_str(),
+        "is_retryable": false,
+        "hint": failure.hint,
+    });
+    let arguments = [
+        id.into(),
+        "parsing failed".into(),
+        JsonB(details).into(),
+        failure.class.as_str().into(),
+        keys.to_vec().into(),
+    ];
+    statement::run(include_str!("../sql/query/record_quarantined.sql"), &arguments);
+}
+
 /// How often in a row a step of a document has failed, as its error row says: it goes when the document succeeds.
 pub fn failures(id: i32, step: Step, primary_key: &Value) -> u32 {
     let arguments = [id.into(), step.to_string().into(), JsonB(primary_key.clone()).into()];
@@ -632,15 +711,6 @@ pub fn pause(id: i32, failure: &Failure) -> Duration {
     let arguments = [id.into(), reason.into(), hint.into()];
     let wait: Option<f64> = statement::row(include_str!("../sql/query/pause.sql"), &arguments, |row| row.must(1));
     Duration::from_secs_f64(wait.unwrap_or_default().clamp(0.0, 3600.0))
-}
-
-/// A queue that is not worked on at once ran dry: how long until the next run, where there is one.
-pub fn finish_run(id: i32) -> Option<Duration> {
-    let wait = statement::row(include_str!("../sql/query/finish_run.sql"), &[id.into()], |row| {
-        row.get(1)
-    });
-    wait.flatten()
-        .map(|seconds: f64| Duration::from_secs_f64(seconds.clamp(0.0, 86_400.0)))
 }
 
 /// What was wrong with a vectorizer as a whole may be mended: it is tried again at once. Nobody is waited for.

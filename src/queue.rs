@@ -260,23 +260,29 @@ pub fn renew(vectorizer: &Vectorizer, leases: Vec<i64>, duration: Duration) {
     );
 }
 
-/// Gives back what an earlier worker had taken. What it had taken since `killed`, in Postgres' microseconds, is under
-/// suspicion: it was killed.
-pub fn rescue(vectorizer: &Vectorizer, killed: Option<i64>) -> usize {
-    statement::run(&vectorizer.statements.rescue, &[killed.into()])
+/// Gives back up to `limit` documents of what an earlier worker had taken, but nothing that is `held` under these leases. What it
+/// had taken since `killed`, and before `began`, in Postgres' microseconds, is under suspicion: it was killed. How many.
+pub fn rescue(vectorizer: &Vectorizer, (began, killed): (i64, Option<i64>), held: &[i64], limit: usize) -> usize {
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let arguments = [killed.into(), began.into(), held.to_vec().into(), limit.into()];
+    statement::run(&vectorizer.statements.rescue, &arguments)
 }
 
-/// Documents that processes died with: number, primary key, and whether it were `crashes` of them.
-pub fn suspects(vectorizer: &Vectorizer, crashes: u32) -> Vec<(i64, Value, bool)> {
-    let crashes = i32::try_from(crashes).unwrap_or(i32::MAX);
-    statement::rows(&vectorizer.statements.suspects, &[crashes.into()], |row| {
-        (row.must(1), row.must::<JsonB>(2).0, row.must(3))
-    })
+/// Moves up to `limit` documents that `crashes` processes died with to the failed queue: their primary keys, in JSON.
+pub fn quarantine(vectorizer: &Vectorizer, crashes: u32, failure: &Failure, limit: usize) -> Vec<String> {
+    let arguments = [
+        i32::try_from(crashes).unwrap_or(i32::MAX).into(),
+        i64::try_from(limit).unwrap_or(i64::MAX).into(),
+        failure.step.to_string().into(),
+        failure.class.as_str().into(),
+        failure.reason.as_str().into(),
+    ];
+    statement::rows(&vectorizer.statements.quarantine, &arguments, |row| row.must(1))
 }
 
-/// Takes a document that nobody holds; false when somebody does.
-pub fn lease(vectorizer: &Vectorizer, number: i64, lease: i64) -> bool {
-    statement::run(&vectorizer.statements.lease, &[number.into(), lease.into()]) == 1
+/// Whether there are documents that processes died with.
+pub fn has_suspects(vectorizer: &Vectorizer) -> bool {
+    statement::row(&vectorizer.statements.has_suspects, &[], |row| row.must(1)) == Some(true)
 }
 
 /// Gives a document back for a later try; if it has changed since it was taken, for a first one.

@@ -1,10 +1,13 @@
 //! Making and dropping vectorizers.
 
+use std::collections::HashMap;
+
 use ai_pipeline::config::Embedding;
+use pgrx::iter::TableIterator;
 use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
 
-use crate::{endpoint, server};
+use crate::{endpoint, server, statement};
 
 mod adopt;
 mod altered;
@@ -22,17 +25,31 @@ pub mod validate;
 pub use drop::missing;
 pub use schedule::{must_own, raise_held};
 
-/// The variable that a vectorizer reads its key from, where the environment of the server lacks it.
+/// The variables that vectorizers read their keys from, where the environment of the server lacks them. Many vectorizers have the
+/// same embedding and owner: each is looked at once.
+#[pg_extern(sql = false)]
+fn missing_keys() -> TableIterator<'static, (name!(id, i32), name!(name, String))> {
+    let sql = include_str!("../sql/query/embeddings_seen.sql");
+    let seen = statement::rows(sql, &[], |row| {
+        (row.must::<i32>(1), row.must::<String>(2), row.must::<Oid>(3))
+    });
+    let mut known: HashMap<(String, Oid), Option<String>> = HashMap::new();
+    let mut missing = Vec::new();
+    for (id, embedding, owner) in seen {
+        let name = known
+            .entry((embedding, owner))
+            .or_insert_with_key(|(embedding, owner)| {
+                let embedding: Embedding = serde_json::from_str(embedding).ok()?;
+                let provider = server::provider(&embedding, *owner).ok()?;
+                endpoint::missing_key(&embedding, &provider.options)
+            });
+        missing.extend(name.clone().map(|name| (id, name)));
+    }
+    TableIterator::new(missing)
+}
+
+/// The same of one vectorizer. Version 0.1.0 has it, whose script names it.
 #[pg_extern(sql = false)]
 fn missing_key(vectorizer_id: i32) -> Option<String> {
-    let (config, owner): (String, Oid) = crate::statement::row(
-        "SELECT v.config ->> 'embedding', c.relowner
-         FROM ai._seen_vectorizer v JOIN pg_class c ON c.oid = v.source WHERE v.id = $1",
-        &[vectorizer_id.into()],
-        |row| Some((row.get(1)?, row.must(2))),
-    )
-    .flatten()?;
-    let embedding: Embedding = serde_json::from_str(&config).ok()?;
-    let provider = server::provider(&embedding, owner).ok()?;
-    endpoint::missing_key(&embedding, &provider.options)
+    missing_keys().find_map(|(id, name)| (id == vectorizer_id).then_some(name))
 }

@@ -57,5 +57,5 @@ ALTER SEQUENCE ai.vectorizer_id_seq RESTART 101;
 SELECT ai.create_vectorizer('doc', name => 'ollama', destination => ai.destination_table('o'), loading => ai.loading_column('body'), embedding => ai.embedding_ollama('m', 3));
 SELECT ai.create_vectorizer('doc', name => 'voyage', destination => ai.destination_table('v'), loading => ai.loading_column('body'), embedding => ai.embedding_voyageai('m', 3));
 SELECT ai.create_vectorizer('doc', name => 'cohere', destination => ai.destination_table('c'), loading => ai.loading_column('body'), embedding => ai.embedding_litellm('cohere/m', 3));
-SELECT id, ai._missing_key(id) FROM ai.vectorizer WHERE id > 100 ORDER BY id;
+SELECT v.id, k.name AS _missing_key FROM ai.vectorizer v LEFT JOIN ai._missing_keys() k USING (id) WHERE v.id > 100 ORDER BY v.id;
 ROLLBACK;

@@ -36,7 +36,7 @@ SELECT string_agg(key, ', ' ORDER BY key)
 FROM jsonb_object_keys(ai.set_scheduling(101, ai.scheduling_timescaledb('1 hour', timezone => 'Europe/Berlin'))) AS key;
 SELECT config -> 'scheduling' AS scheduling, config -> 'indexing' AS indexing FROM ai.vectorizer WHERE id = 101;
 SELECT ai.disable_vectorizer_schedule(101), ai.enable_vectorizer_schedule(101);
-SELECT ai.set_scheduling(101) -> 'scheduling' AS scheduling;
+SELECT ai.set_scheduling(101, ai.scheduling_default()) -> 'scheduling' AS scheduling;
 SELECT ai.set_scheduling(101, ai.scheduling_none()) -> 'scheduling' AS scheduling;
 
 -- Waiting ends with the time or with the queue.

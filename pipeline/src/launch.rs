@@ -177,6 +177,11 @@ mod tests {
         other.join(wanted);
         assert!(wanted.is_all() && other.is_all());
         assert!(!Wanted::NONE.has(0));
+        let mut few = Wanted::NONE;
+        few.add(3);
+        few.add(1);
+        assert_eq!(few.apart(), [3, 1]);
+        assert_eq!(wanted.apart(), [0; 0]);
     }
 
     #[test]

@@ -20,6 +20,7 @@ pub mod panics;
 pub mod parse;
 pub mod plan;
 pub mod retry;
+pub mod schedule;
 pub mod secret;
 pub mod server;
 pub mod texts;

@@ -7,3 +7,4 @@ JOIN pg_class s ON s.oid = t.tgrelid
 JOIN pg_proc p ON p.oid = t.tgfoid AND p.proowner = s.relowner
 JOIN pg_namespace n ON n.oid = p.pronamespace
 WHERE to_regprocedure(v.trigger_function || '()') IS NULL
+  AND ($1::int4[] IS NULL OR v.id = ANY ($1))

@@ -8,4 +8,4 @@ SELECT extract(epoch FROM least(
      FROM {queue} q WHERE q.loading_retry_after IS NOT NULL AND q.lease IS NULL ORDER BY q.loading_retry_after LIMIT 1),
     (SELECT min(greatest(q.lease_expires_at, now()))
      FROM {queue} q WHERE q.loading_retry_after <= now() AND q.lease IS NOT NULL)
-) - now())::float8
+))::float8 - extract(epoch FROM now())::float8

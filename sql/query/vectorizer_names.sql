@@ -1,9 +1,10 @@
--- What the catalogue says of names, and how things are called now. `here` is where numbers of columns hold.
+-- What the catalogue says of the names of the vectorizers $1 (NULL: of all), and how things are called now. `here` is where numbers of columns hold.
 WITH cluster AS MATERIALIZED (
     SELECT format('%s/%s', c.system_identifier, d.oid) AS place
     FROM pg_control_system() c, pg_database d WHERE d.datname = current_database()
 )
-SELECT v.id, v.name::text, v.config, v.source_pk, v.columns, v.place, format('%s/%s', cluster.place, v.source::oid) AS here,
+SELECT v.id, v.name::text,
+       CASE WHEN pg_column_size(v.config) <= 1000000 THEN v.config::text END, v.source_pk, v.columns, v.place, format('%s/%s', cluster.place, v.source::oid) AS here,
        (SELECT jsonb_object_agg(a.attname, a.attnum) FROM pg_attribute a
         WHERE a.attrelid = v.source AND a.attnum > 0 AND NOT a.attisdropped),
        (SELECT jsonb_build_object('target_schema', tn.nspname, 'target_table', t.relname)
@@ -13,4 +14,5 @@ SELECT v.id, v.name::text, v.config, v.source_pk, v.columns, v.place, format('%s
        v.queue::oid, v.queue_failed::oid, v.intake::oid
 FROM ai._vectorizer v CROSS JOIN cluster
 WHERE (SELECT count(*) FROM pg_class c WHERE c.oid IN (v.source, v.queue, v.queue_failed)) = 3
+  AND ($1::int4[] IS NULL OR v.id = ANY ($1))
 ORDER BY v.id

@@ -1,4 +1,4 @@
--- All vectorizers, or the one of number $1, with what the worker needs to build their statements. Columns of the source go by number, so that a
+-- The vectorizers $1, with what the worker needs to build their statements. Columns of the source go by number, so that a
 -- renamed column is followed; queue, failed queue and destination keep the names of the primary key at creation.
 SELECT v.id,
        v.name::text,
@@ -16,7 +16,8 @@ SELECT v.id,
         FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = v.intake) AS intake_name,
        (SELECT format('%I.%I', n.nspname, c.relname)
         FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = v.target) AS target_name,
-       v.config,
+       -- As text: whoever parses it says for each what is wrong. What is larger than a configuration may be is not even read.
+       CASE WHEN pg_column_size(v.config) <= 1000000 THEN v.config::text END AS config,
        v.disabled,
        v.source_pk,
        -- Of a domain the type below it: that is what clients are told, and what Python makes something of.
@@ -42,14 +43,16 @@ SELECT v.id,
        vector.vector_schema,
        vector.vector_type,
        st.reason IS NOT NULL AND st.paused_at >= greatest(pg_postmaster_start_time(), pg_conf_load_time()) AS paused,
-       extract(epoch FROM st.retry_at - now())::float8 AS retry_in,
+       -- Moments are subtracted as numbers: those that are infinite would fail all.
+       extract(epoch FROM st.retry_at)::float8 - extract(epoch FROM now())::float8 AS retry_in,
        -- A table that is being restored has none yet.
-       ai._is_watched(v.id) AS is_watched,
+       w.is_watched,
        st.id IS NOT NULL OR EXISTS (SELECT FROM ai._vectorizer_errors e WHERE e.id = v.id) AS has_notes,
        coalesce((SELECT least(e.occurrences, 1000) FROM ai._vectorizer_errors e
                  WHERE e.id = v.id AND e.step = 'loading' AND md5(coalesce(e.primary_key::text, '')) = md5('')
                    AND e.failure_class <> 'configuration'), 0)::int4 AS refusals,
-       extract(epoch FROM (SELECT r.next_run - now() FROM ai._vectorizer_run r WHERE r.id = v.id))::float8 AS runs_in,
+       (SELECT extract(epoch FROM r.next_run)::float8 FROM ai._vectorizer_run r WHERE r.id = v.id)
+           - extract(epoch FROM now())::float8 AS runs_in,
        EXISTS (SELECT FROM pg_class c
                WHERE c.oid IN (v.source, v.target, v.queue, v.queue_failed, v.intake) AND c.relrowsecurity) AS has_policies,
        coalesce(v.target, v.source)::oid AS destination,
@@ -58,6 +61,7 @@ SELECT v.id,
 FROM ai._vectorizer v
 LEFT JOIN pg_class s ON s.oid = v.source
 LEFT JOIN ai._vectorizer_state st ON st.id = v.id
+LEFT JOIN ai._watched_vectorizer w ON w.id = v.id AND w.id = ANY ($1::int4[])
 -- pgvector's own type, whatever the column is of: vectors are handed over in its form, and one of the owner's own types would
 -- read them, and what is behind them in memory, as something else.
 LEFT JOIN LATERAL (
@@ -72,5 +76,5 @@ LEFT JOIN LATERAL (
                     AND a.attname = coalesce(v.config #>> '{destination,embedding_column}', 'embedding')
                     AND NOT a.attisdropped)
 ) AS vector ON true
-WHERE $1 IS NULL OR v.id = $1
+WHERE v.id = ANY ($1::int4[])
 ORDER BY v.id

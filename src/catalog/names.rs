@@ -24,7 +24,7 @@ struct Names {
     place: String,
 }
 
-/// Writes down how columns and destinations are called now. To be called as the extension, wherever one of them may have
+/// Writes down how columns and destinations of these vectorizers (`None`: of all) are called now. To be called as the extension, wherever one of them may have
 /// got another name or another number.
 ///
 /// One whose template names a column that has got a name that no template can contain keeps the names that it has: it is
@@ -32,7 +32,7 @@ struct Names {
 ///
 /// # Errors
 /// Raised where that is the vectorizer that was altered.
-pub fn follow_names(altered: Option<i32>) {
+pub fn follow_names(ids: Option<&[i32]>, altered: Option<i32>) {
     struct Known {
         id: i32,
         name: String,
@@ -46,9 +46,9 @@ pub fn follow_names(altered: Option<i32>) {
         json.and_then(|json| serde_json::from_value(json.0).ok())
             .unwrap_or_default()
     };
-    let moved: Vec<(i32, String)> = statement::rows(include_str!("../../sql/query/follow_functions.sql"), &[], |row| {
-        (row.must(1), row.must(2))
-    });
+    let ids = ids.map(<[i32]>::to_vec);
+    let functions = include_str!("../../sql/query/follow_functions.sql");
+    let moved: Vec<(i32, String)> = statement::rows(functions, &[ids.clone().into()], |row| (row.must(1), row.must(2)));
     // What another transaction is about to change is followed when that is done; nothing waits for it.
     let may_write = |id: i32| {
         let sql = include_str!("../../sql/query/lock_vectorizer.sql");
@@ -61,21 +61,29 @@ pub fn follow_names(altered: Option<i32>) {
         let sql = "UPDATE ai._vectorizer SET trigger_function = $2 WHERE id = $1";
         statement::run(sql, &[id.into(), function.as_str().into()]);
     }
-    let known = statement::rows(include_str!("../../sql/query/vectorizer_names.sql"), &[], |row| Known {
-        id: row.must(1),
-        name: row.must(2),
-        queues: [row.get(11), row.get(12), row.get(13)],
-        kept: Names {
-            config: row.must::<JsonB>(3).0,
-            source_pk: row.must::<JsonB>(4).0,
-            columns: object(row.get(5)),
-            place: row.must(6),
-        },
-        here: row.must(7),
-        attributes: object(row.get(8)),
-        destination: [row.get(9), row.get(10)],
-    });
-    for vectorizer in known {
+    let read = |row: &statement::Row| {
+        Some(Known {
+            id: row.must(1),
+            name: row.must(2),
+            queues: [row.get(11), row.get(12), row.get(13)],
+            kept: Names {
+                // What cannot be read is its own: the worker says so.
+                config: serde_json::from_str(&row.get::<String>(3)?).ok()?,
+                source_pk: row.must::<JsonB>(4).0,
+                columns: object(row.get(5)),
+                place: row.must(6),
+            },
+            here: row.must(7),
+            attributes: object(row.get(8)),
+            destination: [row.get(9), row.get(10)],
+        })
+    };
+    let known = statement::rows(
+        include_str!("../../sql/query/vectorizer_names.sql"),
+        &[ids.into()],
+        read,
+    );
+    for vectorizer in known.into_iter().flatten() {
         let mut names = vectorizer.kept.clone();
         if let Err(column) = names.follow(&vectorizer.attributes, &vectorizer.here) {
             if altered != Some(vectorizer.id) {

@@ -114,14 +114,8 @@ pub(super) fn create(
         let message = format!("{} {why}", source.name);
         raise(PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED, message, None);
     }
-    let id: i32 = adopted.unwrap_or_else(|| {
-        acting_as_extension(|| {
-            statement::row("SELECT nextval('ai.vectorizer_id_seq')::int4", &[], |row| row.must(1))
-                .expect("nextval answers with one row")
-        })
-    });
-    let (queue_schema, queue_table) = place_of_queue(queue_schema, queue_table, id, &source);
-    let failed_table = format!("_vectorizer_q_failed_{id}");
+    let queue_table = queue_table.filter(|table| adopted.is_none_or(|id| *table != usual_queue(id)));
+    let queue_schema = schema_of_queue(queue_schema, queue_table.as_deref(), &source);
     // A migration that runs twice finds its own queue: that is no obstacle where it will find its own vectorizer, too.
     let runs_twice = if_not_exists == Some(true) && {
         let named = name.clone().map(Named::Given).or_else(|| {
@@ -133,10 +127,8 @@ pub(super) fn create(
         });
         named.is_some_and(|named| named.own(source.oid).is_some())
     };
-    if !runs_twice {
-        must_be_free(&queue_schema, &queue_table, "an alternate queue_table");
-        must_be_free(&queue_schema, &failed_table, "an alternate queue_schema");
-        must_be_free(&queue_schema, &intake_name(id), "an alternate queue_schema");
+    if !runs_twice && let Some(queue_table) = &queue_table {
+        must_be_free(&queue_schema, queue_table, "an alternate queue_table");
     }
 
     let columns = columns(source.oid);
@@ -236,6 +228,16 @@ pub(super) fn create(
         invalid(format!("the configuration cannot be read: {error}"));
     }
 
+    // Last: what is refused uses up no number.
+    let id: i32 = adopted.unwrap_or_else(|| acting_as_extension(next_id));
+    let failed_table = format!("_vectorizer_q_failed_{id}");
+    let queue_table = queue_table.unwrap_or_else(|| {
+        let queue_table = usual_queue(id);
+        must_be_free(&queue_schema, &queue_table, "an alternate queue_table");
+        queue_table
+    });
+    must_be_free(&queue_schema, &failed_table, "an alternate queue_schema");
+    must_be_free(&queue_schema, &intake_name(id), "an alternate queue_schema");
     let objects = Objects {
         id,
         queue: qualified(&queue_schema, &queue_table),
@@ -270,7 +272,7 @@ pub(super) fn create(
                 objects.intake.as_str().into(),
             ],
         );
-        follow_names(None);
+        follow_names(Some(&[id]), None);
         schedule::plan_first_run(id, &scheduling);
     });
     if objects.target().is_none() {
@@ -283,7 +285,7 @@ pub(super) fn create(
         });
     }
     acting_as_extension(|| catalog::warn_if_filtered(id));
-    shared_memory::catalogue_changed_at_commit();
+    shared_memory::vectorizer_changed_at_commit(id);
     if !worker::is_preloaded() {
         ereport!(
             WARNING,
@@ -292,6 +294,24 @@ pub(super) fn create(
         );
     }
     id
+}
+
+/// The next number that no vectorizer has. They begin anew after two billions, which is what it takes to use them up: a call that
+/// is rolled back keeps its own.
+fn next_id() -> i32 {
+    let sql = include_str!("../../sql/query/next_id.sql");
+    let free = (0..10_000).find_map(|_| {
+        statement::row(sql, &[], |row| row.must::<bool>(2).then(|| row.must(1)))
+            .expect("a statement without FROM answers")
+    });
+    free.unwrap_or_else(|| {
+        let message = "there is no free number for a vectorizer near the last one";
+        raise(
+            PgSqlErrorCode::ERRCODE_SEQUENCE_GENERATOR_LIMIT_EXCEEDED,
+            message,
+            Some("Try it again."),
+        )
+    })
 }
 
 /// The roles that exist, `public` among them; a warning names the others.
@@ -402,20 +422,22 @@ fn is_taken(name: &str) -> bool {
     acting_as_extension(|| statement::row(sql, &[name.into()], |row| row.must::<i32>(1))).is_some()
 }
 
+fn usual_queue(id: i32) -> String {
+    format!("_vectorizer_q_{id}")
+}
+
 /// Where the queue goes. In the schema of the extension, where only it may create, all have the names that it gives: a name
-/// of somebody's choice could be one that a version of the extension needs, or that of another vectorizer's queue.
-fn place_of_queue(schema: Option<String>, table: Option<String>, id: i32, source: &Source) -> (String, String) {
-    let usual = format!("_vectorizer_q_{id}");
-    let chosen = table.filter(|table| *table != usual);
+/// of a user's choice could be one that a version of the extension needs, or that of another vectorizer's queue.
+fn schema_of_queue(schema: Option<String>, chosen: Option<&str>, source: &Source) -> String {
     match (schema, chosen) {
         (Some(schema), Some(table)) if schema == "ai" => raise(
             PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
             format!("queue_table cannot be {table} in the schema ai, which is the extension's"),
             Some("Choose another queue_schema, or leave queue_table out."),
         ),
-        (Some(schema), chosen) => (schema, chosen.unwrap_or(usual)),
-        (None, None) => ("ai".to_owned(), usual),
-        (None, Some(table)) => (source.schema.clone(), table),
+        (Some(schema), _) => schema,
+        (None, None) => "ai".to_owned(),
+        (None, Some(_)) => source.schema.clone(),
     }
 }
 

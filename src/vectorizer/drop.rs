@@ -104,7 +104,7 @@ pub(super) fn drop_vectorizer(vectorizer_id: i32, drop_all: bool) {
         // The other vectorizers of this table learn that its vectors are now like any other value.
         triggers::refresh(source);
     }
-    shared_memory::catalogue_changed_at_commit();
+    shared_memory::vectorizer_changed_at_commit(vectorizer_id);
 }
 
 /// Raises the ERROR of a vectorizer that is not there. `which` is its number, or its name in quotes.

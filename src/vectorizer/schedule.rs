@@ -30,7 +30,7 @@ fn request_run(vectorizer_id: i32) {
         let sql = include_str!("../../sql/query/request_run.sql");
         statement::run(sql, &[vectorizer_id.into()]);
     });
-    shared_memory::catalogue_changed_at_commit();
+    shared_memory::run_asked_at_commit(vectorizer_id);
 }
 
 #[pg_extern(sql = false)]

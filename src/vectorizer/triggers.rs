@@ -398,7 +398,8 @@ pub fn refresh(source: Oid) {
 /// Makes the trigger functions of a source, of a vectorizer, or of all anew. Where one was named, it was altered.
 fn make_all_anew(source: Option<Oid>, vectorizer_id: Option<i32>) {
     let was_altered = source.is_some() || vectorizer_id.is_some();
-    acting_as_extension(|| follow_names(vectorizer_id));
+    let altered = vectorizer_id.map(|id| [id]);
+    acting_as_extension(|| follow_names(altered.as_ref().map(<[i32; 1]>::as_slice), vectorizer_id));
     for vectorizer in Known::read(source, vectorizer_id) {
         if vectorizer_id.is_some() {
             acting_as_extension(|| {
@@ -505,7 +506,7 @@ fn refresh_vectorizer(vectorizer_id: i32) {
     catalog::must_fit();
     let _script = OutsideScript::leave();
     make_all_anew(None, Some(vectorizer_id));
-    shared_memory::catalogue_changed_at_commit();
+    shared_memory::vectorizer_changed_at_commit(vectorizer_id);
 }
 
 /// What is made while this lives is no member of the extension, also in a script of CREATE or ALTER EXTENSION.
@@ -529,12 +530,17 @@ impl Drop for OutsideScript {
     }
 }
 
-/// For the trigger on the catalogue.
+/// For the trigger on the catalogue, of a row that was written.
 #[pg_trigger(sql = false)]
 fn catalogue_changed<'a>(
-    _trigger: &'a PgTrigger<'a>,
+    trigger: &'a PgTrigger<'a>,
 ) -> Result<Option<PgHeapTuple<'a, impl WhoAllocated>>, std::convert::Infallible> {
-    shared_memory::catalogue_changed_at_commit();
+    for row in [trigger.old(), trigger.new()].into_iter().flatten() {
+        match row.get_by_name::<i32>("id") {
+            Ok(Some(id)) => shared_memory::vectorizer_changed_at_commit(id),
+            _ => shared_memory::catalogue_changed_at_commit(),
+        }
+    }
     intake::catalogue_changed();
     Ok(None::<PgHeapTuple<'a, AllocatedByPostgres>>)
 }

@@ -6,7 +6,7 @@ use pgrx::prelude::*;
 use serde_json::Value;
 
 use crate::error::{exception, invalid, raise};
-use crate::{chunk, statement};
+use crate::{catalog, chunk, statement};
 
 /// A column of the source table: name and `pg_type.typname`, of a domain that of the type below.
 pub type Column = (String, String);
@@ -213,33 +213,22 @@ pub fn scheduling(config: &Option<Value>, default: Option<&str>) -> Value {
             )),
         },
         Some("timescaledb") => {
-            must_cast(text(config, "schedule_interval"), "interval", "schedule_interval");
-            must_cast(text(config, "initial_start"), "timestamptz", "initial_start");
+            if text(config, "schedule_interval").is_none() {
+                invalid("scheduling config lacks schedule_interval");
+            }
             let zone = text(config, "timezone");
             let known = "SELECT $1 IS NULL OR EXISTS (SELECT FROM pg_timezone_names WHERE name = $1)";
             if statement::row(known, &[zone.into()], |row| row.must::<bool>(1)) != Some(true) {
                 invalid(format!("time zone \"{}\" not recognized", zone.unwrap_or_default()));
             }
+            let read = serde_json::from_value(config.clone());
+            let read = read.unwrap_or_else(|error| invalid(format!("invalid scheduling config: {error}")));
+            if let Err(why) = catalog::check_schedule(&read) {
+                invalid(why);
+            }
             config.clone()
         }
         Some(other) => exception(format!("unrecognized scheduling implementation: \"{other}\"")),
-    }
-}
-
-/// Raises Postgres' own error where a text is no value of a type; an interval must also lead onwards.
-fn must_cast(value: Option<&str>, kind: &str, key: &str) {
-    let Some(value) = value else {
-        if kind == "interval" {
-            invalid(format!("scheduling config lacks {key}"));
-        }
-        return;
-    };
-    let sql = match kind {
-        "interval" => "SELECT now() + $1::interval > now()",
-        _ => "SELECT $1::timestamptz IS NOT NULL",
-    };
-    if statement::row(sql, &[value.into()], |row| row.must::<bool>(1)) != Some(true) {
-        invalid(format!("{key} must be greater than zero: {value}"));
     }
 }
 

@@ -13,7 +13,7 @@ mod reads;
 mod stations;
 mod steps;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -21,14 +21,15 @@ use ai_pipeline::launch::Wanted;
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 
-use self::claims::{BREATH, MOST_REFUSALS};
+use self::claims::BREATH;
 use self::notes::Notes;
 use self::stations::Station;
 use super::flight::{Event, Flight, Stage};
+use super::lives;
 use super::services::Services;
 use super::shared_memory::{self, News};
 use crate::bridge::{self, Bridge};
-use crate::catalog::{self, Schedule};
+use crate::catalog::{self, Schedule, Unusable, Vectorizer};
 use crate::settings::{self, Settings};
 use crate::transaction::{self, Lag, accounts, limit};
 use crate::{error, statement};
@@ -39,6 +40,8 @@ const THREADS: usize = 2;
 const BUSY: Duration = Duration::from_millis(200);
 /// For how long a document that a lock keeps from being written stays in the worker's hands.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Vectorizers that are read by one statement: what waits meanwhile waits for some tens of milliseconds.
+const READ: usize = 32;
 /// How old what a working worker says about itself may be: a provider's wish for patience wakes nobody here.
 const REPORT: Duration = Duration::from_secs(1);
 /// How long the transactions of others may keep the main thread from a round's next duty: what is left comes in the next round,
@@ -94,8 +97,16 @@ pub struct Worker {
     bridge: Bridge<Event>,
     services: Services,
     settings: Settings,
+    /// How often the vectorizers have changed, as far as is known.
     generation: u64,
     stations: Vec<Station>,
+    /// Vectorizers that are to be read (anew), in this order, a few in a round.
+    unread: VecDeque<i32>,
+    /// Vectorizers whose queues have not been looked through yet for what an earlier worker has left: none of their documents is
+    /// taken before.
+    unrescued: VecDeque<i32>,
+    /// When this worker began, and the one before it, if that was killed; in Postgres' microseconds.
+    lives: (i64, Option<i64>),
     flights: BTreeMap<u64, Flight>,
     next_flight: u64,
     /// The last commit that may not be on the disk yet. What it wrote was in flight when documents were last claimed, which
@@ -112,14 +123,14 @@ pub struct Worker {
     /// When such a document was last in flight.
     suspects_flew: Instant,
     /// Vectorizers whose statements the database refused, as what they name may just have been altered, and the generation of
-    /// vectorizers that we had read by then.
+    /// vectorizers that was known by then.
     refused: HashMap<i32, u64>,
-    /// Read the vectorizers anew at the next turn.
-    reread: bool,
+    /// Vectorizers that may have changed unseen: to be read anew at the next turn.
+    stale: BTreeSet<i32>,
     /// What could not be written down yet.
     notes: Notes,
-    /// Vectorizers whose documents are not yet given back that an earlier worker held, and when that one began if it was killed.
-    unrescued: HashMap<i32, Option<i64>>,
+    /// The vectorizer in whose owner's code the worker before ended, as that would not end, and how many did in a row.
+    overrun: Option<(i32, u32)>,
     /// Documents, by their leases and places, that were in our hands when code of their owner was cut short.
     abandoned: HashMap<i32, Vec<(i64, i64)>>,
     /// How many documents may be in flight of vectorizers whose code was cut short.
@@ -148,6 +159,8 @@ impl Worker {
             }
         };
         let services = bridge.within(|| Services::new(&settings));
+        let began = shared_memory::now();
+        let lives::Before { killed, overrun } = lives::begin(database);
         let mut worker = Worker {
             database,
             bridge,
@@ -155,6 +168,9 @@ impl Worker {
             settings,
             generation: news.generation,
             stations: Vec::new(),
+            unread: VecDeque::new(),
+            unrescued: VecDeque::new(),
+            lives: (began, killed),
             flights: BTreeMap::new(),
             next_flight: 0,
             lag: None,
@@ -165,9 +181,9 @@ impl Worker {
             suspects: HashSet::new(),
             suspects_flew: Instant::now(),
             refused: HashMap::new(),
-            reread: false,
+            stale: BTreeSet::new(),
             notes: Notes::default(),
-            unrescued: HashMap::new(),
+            overrun,
             abandoned: HashMap::new(),
             slow: HashMap::new(),
             looked_around: Instant::now(),
@@ -175,8 +191,7 @@ impl Worker {
             said_unconfined: false,
         };
         worker.hear(&news);
-        worker.read_vectorizers();
-        worker.rescue();
+        worker.read_all();
         Some(worker)
     }
 
@@ -210,6 +225,8 @@ impl Worker {
         let more = self.advance();
         self.stop_overruns();
         self.give_back();
+        self.read_some();
+        self.rescue();
         // While there is something to write, Postgres' WAL writer writes to the disk beside us.
         if !more && let Some(lag) = self.lag.take() {
             lag.end();
@@ -240,27 +257,31 @@ impl Worker {
             self.services = self.bridge.within(|| Services::new(&settings));
             self.settings = settings;
         }
-        self.read_vectorizers();
+        self.read_all();
     }
 
     fn take_wake(&mut self) {
         let news = shared_memory::take_wake(self.database);
+        self.generation = news.generation;
+        if !news.changed.is_none() && !extension_fits(self.database) {
+            super::end(0);
+        }
         self.hear(&news);
-        let woken = news.work;
-        if news.generation != self.generation || std::mem::take(&mut self.reread) {
-            self.generation = news.generation;
-            self.reread = false;
-            if !extension_fits(self.database) {
-                super::end(0);
-            }
-            self.read_vectorizers();
-            return;
+        if news.changed.is_all() {
+            self.read_all();
+        }
+        let changed = news.changed.apart().iter().copied();
+        let first: Vec<i32> = changed.chain(std::mem::take(&mut self.stale)).collect();
+        self.unread.retain(|id| !first.contains(id));
+        first.into_iter().for_each(|id| self.unread.push_front(id));
+        if !news.asked.is_none() {
+            self.take_runs(&news.asked);
         }
         let now = Instant::now();
         let wanted = if self.polled.elapsed() >= settings::naptime() {
             Wanted::ALL
         } else {
-            woken
+            news.work
         };
         if wanted.is_all() {
             self.polled = now;
@@ -299,93 +320,104 @@ impl Worker {
         }
     }
 
-    /// Reads the vectorizers anew. Flights of those that are gone end here.
-    ///
-    /// Nothing is written in the transaction that reads: a note about one of them must not be in the way of the others.
-    fn read_vectorizers(&mut self) {
-        // Rows that were restored without their triggers, or a database that was copied.
-        if let Err(aborted) = transaction::run(|| catalog::follow_names(None)) {
-            log!("ai: cannot follow the names of tables: {}", aborted.message);
-        }
-        let read = transaction::run(|| {
-            let (mut usable, mut unusable) = (Vec::new(), Vec::new());
-            for vectorizer in catalog::vectorizers() {
-                match vectorizer {
-                    Ok(vectorizer) => usable.push(vectorizer),
-                    Err(one) => unusable.push(one),
+    /// Takes over runs that somebody has asked for: only when they are due is looked up, for all at once.
+    fn take_runs(&mut self, asked: &Wanted) {
+        let ids = (!asked.is_all()).then(|| asked.apart().to_vec());
+        let runs = match transaction::run(|| catalog::runs(ids)) {
+            Ok(runs) => runs,
+            Err(aborted) => {
+                log!("ai: cannot look for runs that were asked for: {}", aborted.message);
+                return;
+            }
+        };
+        let now = Instant::now();
+        for (id, wait) in runs {
+            let is_new = !self.unread.contains(&id) && self.station(id).is_none();
+            if let Some(station) = self.station_mut(id) {
+                station.look_at = Some(now + wait);
+                if station.vectorizer.index.is_some() {
+                    station.index_look_at.get_or_insert(now);
                 }
             }
-            (usable, unusable)
-        });
-        let (vectorizers, unusable) = match read {
-            Ok(vectorizers) => vectorizers,
+            // One that is stopped and could not work is not known.
+            if is_new && wait.is_zero() {
+                self.unread.push_back(id);
+            }
+        }
+    }
+
+    /// Has all vectorizers read (anew), a few in a round. Those that are gone are forgotten at once, and their flights end.
+    fn read_all(&mut self) {
+        let ids = match transaction::run(catalog::vectorizer_ids) {
+            Ok(ids) => ids,
             Err(aborted) => {
                 // The extension is being dropped or updated under our feet: leave, and be started again if wanted.
                 log!("ai: cannot read the vectorizers: {}", aborted.message);
                 super::end(1);
             }
         };
-        self.notes.unusable(unusable);
-        let now = Instant::now();
-        let before: HashMap<i32, Station> = std::mem::take(&mut self.stations)
-            .into_iter()
-            .map(|station| (station.vectorizer.id, station))
-            .collect();
-        // A pause that could not be written down, and locks that were met: an owner who has the vectorizers read anew, again and
-        // again, must not have those tried again.
-        let unnoted = |id: i32| {
-            before
-                .get(&id)
-                .filter(|_| self.notes.has(id))
-                .and_then(|station| station.paused_until)
-        };
-        self.stations = vectorizers
-            .into_iter()
-            .map(|vectorizer| Station {
-                look_at: match vectorizer.schedule {
-                    Schedule::AtOnce => Some(now),
-                    Schedule::In(wait) => Some(now + wait),
-                    Schedule::Never => None,
-                },
-                is_dry: false,
-                take_in_at: Some(now),
-                intake_not_before: now,
-                at_times: vectorizer.schedule != Schedule::AtOnce,
-                paused_until: vectorizer
-                    .paused
-                    .map(|wait| now + wait)
-                    .or_else(|| unnoted(vectorizer.id)),
-                // The worker before may have left for as long as it was to wait.
-                refusals: vectorizer.refusals.min(MOST_REFUSALS),
-                refused_until: None,
-                conflict_at: None,
-                conflicts: before.get(&vectorizer.id).map_or(0, |station| station.conflicts),
-                locked_until: before.get(&vectorizer.id).and_then(|station| station.locked_until),
-                is_held_up: false,
-                has_notes: vectorizer.has_notes,
-                has_stash: true,
-                sweep_not_before: now,
-                index_look_at: vectorizer
-                    .index
-                    .as_ref()
-                    .filter(|_| vectorizer.schedule != Schedule::Never)
-                    .map(|_| now),
-                index_looked: None,
-                index_ready: false,
-                vectorizer: Arc::new(vectorizer),
-            })
-            .collect();
-        // What is in flight goes on with the names that its tables have now.
-        let stations = &self.stations;
-        self.flights.retain(|_, flight| {
-            let same = |station: &&Station| station.vectorizer.id == flight.vectorizer.id;
-            let station = stations.iter().find(same);
-            if let Some(station) = station {
-                flight.vectorizer = Arc::clone(&station.vectorizer);
+        let there: HashSet<i32> = ids.iter().copied().collect();
+        self.stations.retain(|station| there.contains(&station.vectorizer.id));
+        self.flights.retain(|_, flight| there.contains(&flight.vectorizer.id));
+        self.notes.retain(&there);
+        self.unread = ids.into();
+    }
+
+    /// Reads some of the vectorizers that are to be read.
+    fn read_some(&mut self) {
+        let some: Vec<i32> = self.unread.drain(..self.unread.len().min(READ)).collect();
+        if some.is_empty() {
+            return;
+        }
+        let mut read: BTreeMap<i32, Vectorizer> = BTreeMap::new();
+        let mut unusable = Vec::new();
+        for vectorizer in read_each(&some) {
+            match vectorizer {
+                Ok(vectorizer) => {
+                    read.insert(vectorizer.id, vectorizer);
+                }
+                Err(one) => unusable.push(one),
             }
-            station.is_some()
-        });
-        self.turn = 0;
+        }
+        self.notes.read(&some, unusable);
+        for id in some {
+            self.replace(id, read.remove(&id));
+        }
+    }
+
+    /// A vectorizer was read (anew), or is not to be worked on (any more).
+    fn replace(&mut self, id: i32, vectorizer: Option<Vectorizer>) {
+        let place = self.stations.binary_search_by_key(&id, |station| station.vectorizer.id);
+        let Some(vectorizer) = vectorizer else {
+            if let Ok(place) = place {
+                self.stations.remove(place);
+            }
+            self.flights.retain(|_, flight| flight.vectorizer.id != id);
+            return;
+        };
+        let mut station = Station::new(vectorizer);
+        // What is in flight goes on with the names that its tables have now.
+        for flight in self.flights.values_mut().filter(|flight| flight.vectorizer.id == id) {
+            flight.vectorizer = Arc::clone(&station.vectorizer);
+        }
+        match place {
+            Ok(place) => {
+                // A pause that could not be written down, and locks that were met: an owner who has the vectorizer read anew,
+                // again and again, must not have those tried again.
+                let before = &self.stations[place];
+                let unnoted = before.paused_until.filter(|_| self.notes.has(id));
+                station.paused_until = station.paused_until.or(unnoted);
+                (station.conflicts, station.locked_until) = (before.conflicts, before.locked_until);
+                self.stations[place] = station;
+            }
+            Err(place) => {
+                self.stations.insert(place, station);
+                self.unrescued.push_back(id);
+                if let Some((_, deaths)) = self.overrun.take_if(|(overrun, _)| *overrun == id) {
+                    self.stop_after_death(id, deaths);
+                }
+            }
+        }
     }
 
     /// Leaves the database to whoever wants to drop, copy or rename it. What is in flight is taken up again afterwards.
@@ -474,6 +506,8 @@ impl Worker {
     fn is_idle(&self) -> bool {
         let soon = Instant::now() + self.settings.idle_timeout;
         self.flights.is_empty()
+            && self.unread.is_empty()
+            && self.unrescued.is_empty()
             // Another worker would not know that one at a time is enough.
             && !self.stations.iter().any(|station| station.is_held_up)
             && self.indexer_look_at.is_none()
@@ -498,6 +532,9 @@ impl Worker {
 
     /// How long to wait when nothing happens.
     fn pause(&self) -> Duration {
+        if !self.unread.is_empty() || self.unrescued.iter().any(|id| !self.must_wait(*id)) {
+            return Duration::from_millis(1);
+        }
         let now = Instant::now();
         let room = self.flights.len() < self.settings.max_documents_in_flight;
         let mut next = (now + self.settings.lease_duration / 3).min(self.polled + settings::naptime());
@@ -511,6 +548,9 @@ impl Worker {
             next = next.min(due.max(now + BREATH));
         }
         next = next.min(self.looked_around + MAKE_WAY);
+        if !self.unrescued.is_empty() {
+            next = next.min(now + REPORT);
+        }
         next = self.indexer_look_at.map_or(next, |look| next.min(look));
         for flight in self
             .flights
@@ -521,6 +561,31 @@ impl Worker {
         }
         next.saturating_duration_since(now).max(Duration::from_millis(1))
     }
+}
+
+/// Reads vectorizers together, and one by one where one of them makes that fail: it is the only one to suffer from it.
+fn read_each(ids: &[i32]) -> Vec<Result<Vectorizer, Unusable>> {
+    let read = match transaction::run(|| catalog::vectorizers(ids)) {
+        Ok(read) => read,
+        Err(aborted) => match ids {
+            [id] => return vec![Err(Unusable::unreadable(*id, &aborted))],
+            _ => return ids.chunks(1).flat_map(read_each).collect(),
+        },
+    };
+    // What an owner has written as a schedule is for Postgres to read, which may refuse it.
+    let followed = |vectorizer: Vectorizer| {
+        if !vectorizer.is_scheduled() {
+            return Ok(vectorizer);
+        }
+        let checked = transaction::run(|| catalog::check_schedule(&vectorizer.config.scheduling));
+        match checked.unwrap_or_else(|aborted| Err(aborted.message)) {
+            Ok(()) => Ok(vectorizer),
+            Err(reason) => Err(Unusable::without_schedule(vectorizer.id, &reason)),
+        }
+    };
+    read.into_iter()
+        .map(|vectorizer| vectorizer.and_then(followed))
+        .collect()
 }
 
 /// Whether somebody else keeps everybody from connecting to the database, as CREATE DATABASE ... TEMPLATE, DROP DATABASE and

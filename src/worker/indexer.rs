@@ -78,8 +78,8 @@ fn parts(argument: pg_sys::Datum) -> (Oid, i32) {
 /// Looks again, since time has passed, and builds. An error is one of writing down what happened.
 fn work(database: Oid, id: i32) -> Result<(), Aborted> {
     let planned = transaction::run(|| {
-        let vectorizers = catalog::vectorizers().into_iter().filter_map(Result::ok);
-        let vectorizer = vectorizers.into_iter().find(|vectorizer| vectorizer.id == id)?;
+        let vectorizers = catalog::vectorizers(&[id]).into_iter().filter_map(Result::ok);
+        let vectorizer = vectorizers.into_iter().next()?;
         let Verdict::Build { left_behind } = index::look(&vectorizer, vectorizer.index.as_ref()?) else {
             return None;
         };

@@ -84,7 +84,11 @@ pub struct Slot {
     pub database: pg_sys::Oid,
     /// For which vectorizers work may be waiting.
     pub woken: Wanted,
-    /// Counts the changes of vectorizers, so that a worker knows when to read them again.
+    /// The vectorizers that have changed themselves, and are to be read again.
+    pub changed: Wanted,
+    /// Those that somebody has asked a run of.
+    pub asked: Wanted,
+    /// Counts the changes of vectorizers.
     pub generation: u64,
     /// Whose pauses have had their reasons mended since the worker last looked. For all: more than can be kept apart.
     mended: Wanted,
@@ -113,6 +117,8 @@ impl Slot {
     const FREE: Slot = Slot {
         database: pg_sys::InvalidOid,
         woken: Wanted::NONE,
+        changed: Wanted::NONE,
+        asked: Wanted::NONE,
         generation: 0,
         mended: Wanted::NONE,
         servers_changed: false,
@@ -178,9 +184,12 @@ thread_local! {
 
 #[derive(Clone, Copy)]
 struct Wish {
+    /// For these there may be work: those of the other two, too.
     work: Wanted,
-    /// The vectorizers themselves have changed.
-    catalogue: bool,
+    /// These have changed themselves.
+    changed: Wanted,
+    /// Of these a run was asked.
+    asked: Wanted,
     /// What may have stood in their way is mended.
     mended: Wanted,
     servers: bool,
@@ -189,9 +198,16 @@ struct Wish {
 impl Wish {
     const NOTHING: Wish = Wish {
         work: Wanted::NONE,
-        catalogue: false,
+        changed: Wanted::NONE,
+        asked: Wanted::NONE,
         mended: Wanted::NONE,
         servers: false,
+    };
+    const EVERYTHING: Wish = Wish {
+        work: Wanted::ALL,
+        changed: Wanted::ALL,
+        asked: Wanted::ALL,
+        ..Wish::NOTHING
     };
 }
 
@@ -222,18 +238,37 @@ pub fn wake_for_at_commit(vectorizer: i32) {
     wish(|wish| wish.work.add(vectorizer));
 }
 
-/// Like [`wake_at_commit`], and makes the worker read the vectorizers again.
+/// Like [`wake_at_commit`], and makes the worker read all vectorizers again.
 pub fn catalogue_changed_at_commit() {
     wish(|wish| {
-        wish.work = Wanted::ALL;
-        wish.catalogue = true;
+        *wish = Wish {
+            mended: wish.mended,
+            servers: wish.servers,
+            ..Wish::EVERYTHING
+        }
     });
 }
 
-/// Like [`catalogue_changed_at_commit`], and ends the pause of a vectorizer: also one that the worker notes while the
+/// Like [`wake_for_at_commit`], and makes the worker read this vectorizer again, which may be new or gone.
+pub fn vectorizer_changed_at_commit(vectorizer: i32) {
+    wish(|wish| {
+        wish.work.add(vectorizer);
+        wish.changed.add(vectorizer);
+    });
+}
+
+/// Like [`wake_for_at_commit`], for a vectorizer that is to work now, whatever its schedule says.
+pub fn run_asked_at_commit(vectorizer: i32) {
+    wish(|wish| {
+        wish.work.add(vectorizer);
+        wish.asked.add(vectorizer);
+    });
+}
+
+/// Like [`vectorizer_changed_at_commit`], and ends the pause of a vectorizer: also one that the worker notes while the
 /// transaction commits, on the strength of what it saw before.
 pub fn mended_at_commit(vectorizer: i32) {
-    catalogue_changed_at_commit();
+    vectorizer_changed_at_commit(vectorizer);
     wish(|wish| wish.mended.add(vectorizer));
 }
 
@@ -318,7 +353,9 @@ fn wake(database: pg_sys::Oid, wish: Wish) {
         match state.slot(database) {
             Some(slot) => {
                 slot.woken.join(wish.work);
-                slot.generation += u64::from(wish.catalogue);
+                slot.changed.join(wish.changed);
+                slot.asked.join(wish.asked);
+                slot.generation += u64::from(!wish.changed.is_none());
                 slot.mended.join(wish.mended);
                 slot.servers_changed |= wish.servers;
                 if slot.worker.latch != 0 {
@@ -424,6 +461,10 @@ pub fn worker_reports(database: pg_sys::Oid, activity: &str, in_flight: usize, r
 pub struct News {
     /// For which vectorizers there may be work.
     pub work: Wanted,
+    /// Which have changed themselves.
+    pub changed: Wanted,
+    /// Of which a run was asked.
+    pub asked: Wanted,
     /// Of the vectorizers.
     pub generation: u64,
     /// Those whose pauses have had their reasons mended.
@@ -436,12 +477,16 @@ pub struct News {
 pub fn take_wake(database: pg_sys::Oid) -> News {
     let take = |slot: &mut Slot| News {
         work: std::mem::replace(&mut slot.woken, Wanted::NONE),
+        changed: std::mem::replace(&mut slot.changed, Wanted::NONE),
+        asked: std::mem::replace(&mut slot.asked, Wanted::NONE),
         generation: slot.generation,
         mended: std::mem::replace(&mut slot.mended, Wanted::NONE),
         servers_changed: std::mem::take(&mut slot.servers_changed),
     };
     change(database, take).unwrap_or(News {
         work: Wanted::NONE,
+        changed: Wanted::NONE,
+        asked: Wanted::NONE,
         generation: 0,
         mended: Wanted::NONE,
         servers_changed: false,
@@ -571,12 +616,7 @@ pub fn indexer_left(database: pg_sys::Oid) {
         mine
     });
     if left == Some(true) {
-        let wish = Wish {
-            work: Wanted::ALL,
-            catalogue: true,
-            ..Wish::NOTHING
-        };
-        wake(database, wish);
+        wake(database, Wish::EVERYTHING);
     }
 }
 

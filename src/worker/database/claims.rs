@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use ai_pipeline::config::{Loading, Processing};
 use ai_pipeline::error::{Class, Failure, Step};
 use ai_pipeline::retry;
+use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
-use serde_json::Value;
 
 use super::stations::Station;
 use super::{SLICE, Worker, overruns};
@@ -16,7 +16,6 @@ use crate::catalog::{self, Vectorizer};
 use crate::queue::Suspicion;
 use crate::transaction::{Aborted, accounts};
 use crate::worker::flight::Flight;
-use crate::worker::lives;
 use crate::{error, queue, server, stash, transaction};
 
 /// Documents taken by one statement: enough to make it cheap, few enough that vectorizers take turns.
@@ -26,6 +25,8 @@ const CLAIM: usize = 256;
 const SUSPECTS: usize = 16;
 /// For how long others fly before suspects have their turn.
 const OTHERS: Duration = Duration::from_secs(5);
+/// Documents of a worker that is gone that are given back, or moved aside, by one statement.
+const RESCUED: usize = 1000;
 /// Changes that are put into the queue by one statement: some tens of milliseconds, which what is in the air has to wait.
 const TAKE_IN: usize = 2000;
 /// After so many refusals in a row, the wait until the next try does not grow any more: a minute.
@@ -36,78 +37,71 @@ const BLOCKED: Duration = Duration::from_secs(1);
 pub(super) const BREATH: Duration = Duration::from_millis(50);
 
 impl Worker {
-    /// Gives back what an earlier worker of this database held, and moves aside what killed three of them.
+    /// Gives back what an earlier worker of this database held, and moves aside what killed three of them: a portion in a
+    /// round, for as long as a look may take.
     pub(super) fn rescue(&mut self) {
-        let lives::Before { killed, overrun } = lives::begin(self.database);
-        if let Some((id, deaths)) = overrun {
-            self.stop_after_death(id, deaths);
-        }
-        self.unrescued = self
-            .stations
-            .iter()
-            .map(|station| (station.vectorizer.id, killed))
-            .collect();
-        for index in 0..self.stations.len() {
-            self.rescued(index);
+        let began = Instant::now();
+        for _ in 0..self.unrescued.len() {
+            let Some(id) = self.unrescued.pop_front() else {
+                break;
+            };
+            let Some(vectorizer) = self.station(id).map(|station| Arc::clone(&station.vectorizer)) else {
+                continue;
+            };
+            if self.must_wait(id) {
+                self.unrescued.push_back(id);
+                continue;
+            }
+            let (lives, held) = (self.lives, self.leases_of(id));
+            let rescued = vectorizer.transaction(|| {
+                let (more, quarantined, suspects) = vectorizer.act(|| {
+                    let rescued = queue::rescue(&vectorizer, lives, &held, RESCUED);
+                    let failure = quarantine_failure();
+                    let quarantined = queue::quarantine(&vectorizer, retry::CRASH_ATTEMPTS, &failure, RESCUED);
+                    let more = rescued == RESCUED || quarantined.len() == RESCUED;
+                    (more, quarantined, !more && queue::has_suspects(&vectorizer))
+                });
+                catalog::record_quarantined(vectorizer.id, &quarantined, &quarantine_failure());
+                if !more {
+                    stash::sweep(&vectorizer);
+                }
+                (more, suspects)
+            });
+            match rescued {
+                Ok((true, _)) => self.unrescued.push_back(id),
+                Ok((false, true)) => {
+                    self.suspects.insert(id);
+                }
+                Ok((false, false)) => (),
+                Err(aborted) if error::is_lock_conflict(&aborted) => {
+                    if let Some(station) = self.station_mut(id) {
+                        station.met_a_lock(Instant::now());
+                    }
+                    self.unrescued.push_back(id);
+                }
+                // What is left runs out with its leases.
+                Err(aborted) => log!(
+                    "ai: cannot give back the documents of vectorizer {}: {}",
+                    vectorizer.name,
+                    aborted.message
+                ),
+            }
+            if began.elapsed() >= SLICE {
+                break;
+            }
         }
     }
 
-    /// Whether that has been done for a vectorizer. Where a lock of a user is in the way it waits, and nothing is taken before.
-    fn rescued(&mut self, index: usize) -> bool {
-        let vectorizer = Arc::clone(&self.stations[index].vectorizer);
-        let Some(&killed) = self.unrescued.get(&vectorizer.id) else {
-            return true;
-        };
-        // Code of its owner has just ended a worker.
-        if self.stations[index]
-            .paused_until
-            .is_some_and(|until| until > Instant::now())
-            && self.slow.contains_key(&vectorizer.id)
-        {
-            return false;
-        }
-        let rescued = vectorizer.transaction(|| {
-            let (quarantined, suspects) = vectorizer.act(|| {
-                queue::rescue(&vectorizer, killed);
-                let found = queue::suspects(&vectorizer, retry::CRASH_ATTEMPTS);
-                let (guilty, suspects): (Vec<_>, Vec<_>) = found.into_iter().partition(|(.., guilty)| *guilty);
-                let give_up = |(number, ..): &(i64, Value, bool)| {
-                    let lease = rand::random();
-                    queue::lease(&vectorizer, *number, lease)
-                        && queue::give_up(&vectorizer, *number, lease, None, &quarantine_failure())
-                };
-                let quarantined: Vec<_> = guilty.into_iter().filter(give_up).collect();
-                (quarantined, !suspects.is_empty())
-            });
-            for (_, primary_key, _) in &quarantined {
-                catalog::record_error(
-                    vectorizer.id,
-                    Some(&vectorizer.config),
-                    Some(primary_key),
-                    &quarantine_failure(),
-                );
-            }
-            stash::sweep(&vectorizer);
-            suspects
-        });
-        match rescued {
-            Ok(true) => {
-                self.suspects.insert(vectorizer.id);
-            }
-            Ok(false) => (),
-            Err(aborted) if error::is_lock_conflict(&aborted) => {
-                let station = &mut self.stations[index];
-                station.look_at = Some(station.met_a_lock(Instant::now()));
-                return false;
-            }
-            Err(aborted) => log!(
-                "ai: cannot give back the documents of vectorizer {}: {}",
-                vectorizer.name,
-                aborted.message
-            ),
-        }
-        self.unrescued.remove(&vectorizer.id);
-        true
+    /// Whether the queue of a vectorizer is left alone for now: its tables are locked, its owner has had more than a share of
+    /// our time, or code of its owner has just ended a worker.
+    pub(super) fn must_wait(&self, id: i32) -> bool {
+        let now = Instant::now();
+        self.station(id).is_some_and(|station| {
+            let is_paused = station.paused_until.is_some_and(|until| until > now);
+            station.locked_until.is_some_and(|until| until > now)
+                || accounts::is_held(station.vectorizer.owner)
+                || is_paused && self.slow.contains_key(&id)
+        })
     }
 
     /// Takes documents while there is room for them, one vectorizer after the other.
@@ -133,12 +127,17 @@ impl Worker {
             return false;
         }
         let mut took_all_it_could = false;
-        let (stations, first) = (self.stations.len(), self.turn);
-        let mut order: Vec<usize> = (0..stations).map(|step| (first + step) % stations).collect();
-        // The owner that has taken little of our time has it first; the vectorizers of one owner take turns.
-        order.sort_by_cached_key(|&index| accounts::spent(self.stations[index].vectorizer.owner, now));
-        for index in order {
+        let is_due = |station: &Station| {
+            station.look_at.is_some_and(|at| at <= now)
+                && station.paused_until.is_none_or(|until| until <= now)
+                && station.locked_until.is_none_or(|until| until <= now)
+                && !accounts::is_held(station.vectorizer.owner)
+                && !self.unrescued.contains(&station.vectorizer.id)
+        };
+        let stations = self.stations.len();
+        for index in by_turns(&self.stations, self.turn, now, is_due) {
             if now.elapsed() > SLICE {
+                // What is in the air is not to wait for all of those who have nothing to do.
                 return true;
             }
             let room = self.settings.max_documents_in_flight.saturating_sub(self.flights.len());
@@ -149,17 +148,9 @@ impl Worker {
             if is_their_turn && !self.suspects.contains(&station.vectorizer.id) {
                 continue;
             }
-            if station.look_at.is_none_or(|at| at > now) || station.paused_until.is_some_and(|until| until > now) {
+            if accounts::is_held(station.vectorizer.owner) {
                 continue;
             }
-            if station.locked_until.is_some_and(|until| until > now) || accounts::is_held(station.vectorizer.owner) {
-                continue;
-            }
-            // What a worker before had in its hands comes first.
-            if !self.rescued(index) {
-                continue;
-            }
-            let station = &self.stations[index];
             let vectorizer = Arc::clone(&station.vectorizer);
             let mine = self
                 .flights
@@ -203,7 +194,7 @@ impl Worker {
         match vectorizer.note(|| server::of(&config.embedding, &config.loading, owner)) {
             Ok(servers) if servers == vectorizer.servers => (),
             Ok(_) => {
-                self.reread = true;
+                self.stale.insert(vectorizer.id);
                 return;
             }
             Err(aborted) => {
@@ -318,7 +309,7 @@ impl Worker {
                 if self.stations[index].at_times {
                     self.stations[index].look_at = Some(Instant::now() + BREATH);
                     if is_over {
-                        self.end_run(index, vectorizer.id);
+                        self.end_run(index, vectorizer);
                     }
                 }
             }
@@ -398,11 +389,8 @@ impl Worker {
     /// The keys that the triggers append would be more than there are documents, in time.
     pub(super) fn take_in(&mut self) {
         let now = Instant::now();
-        let due =
-            (0..self.stations.len()).filter(|&index| self.stations[index].takes_in_at().is_some_and(|at| at <= now));
-        let mut due: Vec<usize> = due.collect();
-        due.sort_by_cached_key(|&index| accounts::spent(self.stations[index].vectorizer.owner, now));
-        for index in due {
+        let is_due = |station: &Station| station.takes_in_at().is_some_and(|at| at <= now);
+        for index in by_turns(&self.stations, self.turn, now, is_due) {
             if now.elapsed() > SLICE {
                 return;
             }
@@ -431,16 +419,22 @@ impl Worker {
     }
 
     /// The queue of a vectorizer that works at times is dry.
-    fn end_run(&mut self, index: usize, id: i32) {
-        let done = self.stations[index].vectorizer.note(|| catalog::finish_run(id));
-        self.stations[index].look_at = match done {
-            Ok(wait) => wait.map(|wait| Instant::now() + wait),
-            Err(aborted) if error::is_lock_conflict(&aborted) => Some(Instant::now() + BLOCKED),
-            Err(aborted) => {
-                log!("ai: cannot plan the next run of vectorizer {id}: {}", aborted.message);
-                None
+    fn end_run(&mut self, index: usize, vectorizer: &Arc<Vectorizer>) {
+        self.stations[index].look_at = None;
+        let finished = match vectorizer.note(|| catalog::finish_run(vectorizer)) {
+            Err(aborted) if error::is_lock_conflict(&aborted) => {
+                self.stations[index].look_at = Some(Instant::now() + BLOCKED);
+                return;
             }
+            finished => finished.unwrap_or_else(|aborted| Err(aborted.message)),
         };
+        match finished {
+            Ok(wait) => self.stations[index].look_at = wait.map(|wait| Instant::now() + wait),
+            Err(reason) => {
+                let unusable = catalog::Unusable::without_schedule(vectorizer.id, &reason);
+                self.pause_vectorizer(vectorizer, &unusable.failure);
+            }
+        }
     }
 
     /// The leases under which documents of a vectorizer are in flight; those that were taken together share one.
@@ -483,6 +477,27 @@ impl Worker {
             }
         }
     }
+}
+
+/// The stations that are due, from the one whose turn it is on: the first of each owner, then the second of each, so that nobody
+/// waits for all that another has.
+fn by_turns(stations: &[Station], turn: usize, now: Instant, is_due: impl Fn(&Station) -> bool) -> Vec<usize> {
+    let number = stations.len().max(1);
+    let order = (0..stations.len()).map(|step| (turn + step) % number);
+    let mut of_owner: HashMap<Oid, usize> = HashMap::new();
+    let mut due: Vec<(usize, usize)> = order
+        .filter(|index| is_due(&stations[*index]))
+        .map(|index| {
+            let before = of_owner.entry(stations[index].vectorizer.owner).or_default();
+            *before += 1;
+            (*before, index)
+        })
+        .collect();
+    due.sort_by_key(|(before, _)| *before);
+    let mut due: Vec<usize> = due.into_iter().map(|(_, index)| index).collect();
+    // The owner that has taken little of our time has it first.
+    due.sort_by_cached_key(|&index| accounts::spent(stations[index].vectorizer.owner, now));
+    due
 }
 
 /// Documents of one vectorizer that may be in flight: what `ai.processing_default` says, or no bound of its own.

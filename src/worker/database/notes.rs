@@ -1,6 +1,6 @@
 //! What is to be written down about vectorizers, where that was in the way of a user's transaction.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -66,17 +66,23 @@ impl Notes {
         *self = Notes::default();
     }
 
-    /// The vectorizers were read, and these cannot be worked on.
-    pub(super) fn unusable(&mut self, unusable: Vec<Unusable>) {
+    /// These vectorizers were read, and some of them cannot be worked on.
+    pub(super) fn read(&mut self, ids: &[i32], unusable: Vec<Unusable>) {
         let now = Instant::now();
-        let failures: HashMap<i32, Failure> = unusable.into_iter().map(|one| (one.id, one.failure)).collect();
-        self.written.retain(|id, failure| failures.get(id) == Some(failure));
-        self.due.retain(|id, note| match failures.get(id) {
-            Some(failure) => *failure == note.failure,
-            None => note.vectorizer.is_some(),
-        });
-        for (id, failure) in failures {
-            if !self.written.contains_key(&id) {
+        let mut failures: HashMap<i32, Failure> = unusable.into_iter().map(|one| (one.id, one.failure)).collect();
+        for &id in ids {
+            let failure = failures.remove(&id);
+            if self.written.get(&id) != failure.as_ref() {
+                self.written.remove(&id);
+            }
+            let is_outdated = |note: &Note| match &failure {
+                Some(failure) => *failure != note.failure,
+                None => note.vectorizer.is_none(),
+            };
+            if self.due.get(&id).is_some_and(is_outdated) {
+                self.due.remove(&id);
+            }
+            if let Some(failure) = failure.filter(|_| !self.written.contains_key(&id)) {
                 let note = Note {
                     vectorizer: None,
                     failure,
@@ -86,6 +92,12 @@ impl Notes {
                 self.add(id, note);
             }
         }
+    }
+
+    /// Only these vectorizers are there.
+    pub(super) fn retain(&mut self, there: &HashSet<i32>) {
+        self.due.retain(|id, _| there.contains(id));
+        self.written.retain(|id, _| there.contains(id));
     }
 
     /// Whether a pause of this vectorizer is known to nobody but this worker.
@@ -113,7 +125,7 @@ impl Worker {
             };
             // What we have seen is what was there before.
             if shared_memory::is_mended(self.database, id) {
-                self.reread = true;
+                self.stale.insert(id);
                 continue;
             }
             let is_paused = |station: &Station| station.paused_until.is_some();

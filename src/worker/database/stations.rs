@@ -8,8 +8,9 @@ use ai_pipeline::error::{Class, Failure};
 use pgrx::prelude::*;
 
 use super::Worker;
+use super::claims::MOST_REFUSALS;
 use super::notes::Note;
-use crate::catalog::{self, Vectorizer};
+use crate::catalog::{self, Schedule, Vectorizer};
 use crate::queue::TakenIn;
 use crate::worker::shared_memory;
 use crate::{error, queue, settings, stash};
@@ -67,6 +68,41 @@ pub(super) struct Station {
 }
 
 impl Station {
+    /// Of a vectorizer that has just been read.
+    pub(super) fn new(vectorizer: Vectorizer) -> Station {
+        let now = Instant::now();
+        Station {
+            look_at: match vectorizer.schedule {
+                Schedule::AtOnce => Some(now),
+                Schedule::In(wait) => Some(now + wait),
+                Schedule::Never => None,
+            },
+            is_dry: false,
+            take_in_at: Some(now),
+            intake_not_before: now,
+            at_times: vectorizer.schedule != Schedule::AtOnce,
+            paused_until: vectorizer.paused.map(|wait| now + wait),
+            // The worker before may have left for as long as it was to wait.
+            refusals: vectorizer.refusals.min(MOST_REFUSALS),
+            refused_until: None,
+            conflict_at: None,
+            conflicts: 0,
+            locked_until: None,
+            is_held_up: false,
+            has_notes: vectorizer.has_notes,
+            has_stash: true,
+            sweep_not_before: now,
+            index_look_at: vectorizer
+                .index
+                .as_ref()
+                .filter(|_| vectorizer.schedule != Schedule::Never)
+                .map(|_| now),
+            index_looked: None,
+            index_ready: false,
+            vectorizer: Arc::new(vectorizer),
+        }
+    }
+
     /// Whether a lock of a user is in the way of its documents, as far as is known.
     pub(super) fn is_in_the_way(&self, now: Instant) -> bool {
         self.conflict_at
@@ -165,7 +201,7 @@ impl Worker {
         }
         // It has just been mended, and what we have seen is what was there before.
         if shared_memory::is_mended(self.database, vectorizer.id) {
-            self.reread = true;
+            self.stale.insert(vectorizer.id);
             return;
         }
         let paused = vectorizer.note(|| {
@@ -199,7 +235,9 @@ impl Worker {
     pub(super) fn may_be_stale(&mut self, id: i32, failure: &Failure) -> bool {
         let stale =
             failure.class == Class::Configuration && self.refused.insert(id, self.generation) != Some(self.generation);
-        self.reread |= stale;
+        if stale {
+            self.stale.insert(id);
+        }
         stale
     }
 

@@ -1,0 +1,1 @@
+DELETE FROM ai._vectorizer_run WHERE id = $1

@@ -1,0 +1,1 @@
+SELECT v.id FROM ai._vectorizer v ORDER BY v.id
