@@ -501,6 +501,7 @@ impl Statements {
             ("target_is_intake", &key.same(("t", In::Target), ("i", In::Queue))),
             ("failed_is_intake", &key.same(("f", In::Queue), ("i", In::Queue))),
             ("queued_from_named", &key.renamed("named.k")),
+            ("restored", &key.restored("r")),
             ("changed", include_str!("../sql/query/changed.sql").trim_end()),
             ("pk", &key.list("", In::Queue)),
             ("target_pk", &key.list("", In::Target)),

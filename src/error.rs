@@ -58,12 +58,19 @@ pub fn from_database(aborted: &Aborted, step: Step) -> Failure {
         "08" | "25" | "40" | "53" | "55" | "57" | "58" => Class::Transient,
         "28" | "3D" | "3F" | "42" | "0A" => Class::Configuration,
         "21" | "22" | "23" => Class::Permanent,
+        _ if aborted.code == PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED => Class::Permanent,
         _ => Class::Unknown,
     };
     // A value that a constraint or a cast refuses is quoted in Postgres' message, and triggers say what they like: text of
     // the document stays out.
     let quotes = matches!(class, Class::Permanent | Class::Unknown) && step != Step::Indexing;
-    let reason = if quotes || aborted.raised {
+    // What Postgres says of a row that an index refuses names the index and sizes: nothing of the row.
+    let is_too_long = aborted.code == PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED
+        && !aborted.raised
+        && aborted.message.starts_with("index row ");
+    let reason = if is_too_long {
+        format!("{} (SQLSTATE {code})", aborted.message)
+    } else if quotes || aborted.raised {
         format!("the database refused the row (SQLSTATE {code})")
     } else {
         format!("{} (SQLSTATE {code})", aborted.message)
@@ -75,6 +82,11 @@ pub fn from_database(aborted: &Aborted, step: Step) -> Failure {
         Class::Configuration => Some(
             "The owner of the source table needs SELECT on it, and INSERT, UPDATE and DELETE on the destination; \
              all of them must exist."
+                .to_owned(),
+        ),
+        Class::Permanent if is_too_long => Some(
+            "An entry of an index may take a third of a page: shorten the primary key, which the destination has in an index \
+             with the numbers of the chunks, or drop the index that the message names, if it is another one."
                 .to_owned(),
         ),
         Class::Permanent | Class::Unknown if step != Step::Indexing => {

@@ -92,6 +92,7 @@ impl Queues {
             ("key_is_item", &key.same(named, item)),
             ("key_is_failed", &key.same(named, failed)),
             ("queued_from_named", &key.renamed("$1::jsonb")),
+            ("restored", &key.restored("r")),
         ];
         fill(sql, &values)
     }

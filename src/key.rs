@@ -31,6 +31,9 @@ struct Column {
     /// The operator that its index calls equality, wherever its type comes from.
     #[serde(default)]
     equals: String,
+    /// It may hold a null of JSON, which is none of SQL.
+    #[serde(default)]
+    is_json: bool,
 }
 
 impl Column {
@@ -66,6 +69,7 @@ impl PrimaryKey {
                 queued,
                 stored: name,
                 equals: String::new(),
+                is_json: false,
             }
         });
         PrimaryKey(columns.collect()).with_equality(source)
@@ -87,12 +91,12 @@ impl PrimaryKey {
 
     fn with_equality(mut self, source: Oid) -> PrimaryKey {
         let sql = include_str!("../sql/query/equality.sql");
-        let operators = statement::rows(sql, &[source.into()], |row| (row.must(1), row.must(2)));
-        let mut operators: BTreeMap<String, String> = operators.into_iter().collect();
+        let operators = statement::rows(sql, &[source.into()], |row| (row.must(1), (row.must(2), row.must(3))));
+        let mut operators: BTreeMap<String, (String, bool)> = operators.into_iter().collect();
         for column in &mut self.0 {
             // Before pg_restore has made the key: what follows from it must not change with that.
-            let plain = || "OPERATOR(pg_catalog.=)".to_owned();
-            column.equals = operators.remove(&column.source).unwrap_or_else(plain);
+            let plain = || ("OPERATOR(pg_catalog.=)".to_owned(), false);
+            (column.equals, column.is_json) = operators.remove(&column.source).unwrap_or_else(plain);
         }
         self
     }
@@ -138,6 +142,20 @@ impl PrimaryKey {
             format!("{queued}, {object} -> {source}")
         });
         pairs.collect::<Vec<_>>().join(", ")
+    }
+
+    /// `r.a, coalesce(r.b, 'null') AS b, …`: the columns of the queue in a record that was made of JSON, where a null of JSON has
+    /// become one of SQL, which a key has not.
+    pub fn restored(&self, record: &str) -> String {
+        let columns = self.0.iter().map(|column| {
+            let name = column.name(In::Queue);
+            if column.is_json {
+                format!("coalesce({record}.{name}, 'null'::jsonb) AS {name}")
+            } else {
+                format!("{record}.{name}")
+            }
+        });
+        columns.collect::<Vec<_>>().join(", ")
     }
 
     /// `a int4 NOT NULL, …` for a table that is to be made; `types` are the columns of the source in their order, which

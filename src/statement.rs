@@ -196,6 +196,31 @@ fn execute<T>(sql: &str, arguments: &[DatumWithOid], reads: bool, read: impl FnM
     // What it calls (triggers of a user, and what they call of ours) is a matter of its own.
     let _inner = Latest::begin(false);
     let plan = if is_latest { None } else { kept(sql, arguments) };
+    match plan {
+        Some(plan) => execute_plan(&plan, arguments, reads, read),
+        None => execute_prepared(prepare(&text(sql), arguments), is_latest, arguments, reads, read),
+    }
+}
+
+/// Runs a kept plan, within a connection to SPI.
+fn execute_plan<T>(
+    plan: &Plan,
+    arguments: &[DatumWithOid],
+    reads: bool,
+    read: impl FnMut(&Row) -> T,
+) -> (usize, Vec<T>) {
+    plan.validate();
+    execute_prepared(plan.0, false, arguments, reads, read)
+}
+
+/// Runs what was prepared within this connection to SPI, or is kept, on the data as its transaction sees it or on the latest.
+fn execute_prepared<T>(
+    prepared: pg_sys::SPIPlanPtr,
+    is_latest: bool,
+    arguments: &[DatumWithOid],
+    reads: bool,
+    read: impl FnMut(&Row) -> T,
+) -> (usize, Vec<T>) {
     let mut values: Vec<pg_sys::Datum> = Vec::with_capacity(arguments.len());
     let mut nulls: Vec<c_char> = Vec::with_capacity(arguments.len());
     for argument in arguments {
@@ -203,13 +228,6 @@ fn execute<T>(sql: &str, arguments: &[DatumWithOid], reads: bool, read: impl FnM
         nulls.push(if datum.is_some() { b' ' } else { b'n' } as c_char);
         values.push(datum.map_or(pg_sys::Datum::from(0), |datum| datum.sans_lifetime()));
     }
-    let prepared = match &plan {
-        Some(plan) => {
-            plan.validate();
-            plan.0
-        }
-        None => prepare(&text(sql), arguments),
-    };
     // SAFETY: as many values as flags and types; all of them outlive the call.
     let status = unsafe {
         pg_sys::SPI_tuptable = std::ptr::null_mut();
@@ -344,6 +362,23 @@ pub fn row<T>(sql: &str, arguments: &[DatumWithOid], read: impl FnMut(&Row) -> T
 /// beside parallel workers. It sees what its transaction has written.
 pub fn look_up<T>(sql: &str, arguments: &[DatumWithOid], read: impl FnMut(&Row) -> T) -> Option<T> {
     execute(sql, arguments, !has_written(), read).1.pop()
+}
+
+thread_local! {
+    /// See [`look_up_each`].
+    static ASKED_FOR_EACH: RefCell<HashMap<&'static str, Rc<Plan>>> = RefCell::default();
+}
+
+/// Like [`look_up`], for a statement that a view asks for each of a thousand vectorizers: planned once in a session.
+pub fn look_up_each<T>(sql: &'static str, arguments: &[DatumWithOid], read: impl FnMut(&Row) -> T) -> Option<T> {
+    let _connection = Connection::open();
+    let known = ASKED_FOR_EACH.with_borrow(|asked| asked.get(sql).cloned());
+    let plan = known.unwrap_or_else(|| {
+        let plan = Rc::new(Plan::new(&text(sql), arguments));
+        ASKED_FOR_EACH.with_borrow_mut(|asked| asked.insert(sql, Rc::clone(&plan)));
+        plan
+    });
+    execute_plan(&plan, arguments, !has_written(), read).1.pop()
 }
 
 /// Whether the transaction has written anything.

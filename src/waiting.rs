@@ -37,7 +37,7 @@ impl Queue {
     /// `None` when there is none that the caller sees.
     fn of(vectorizer_id: i32) -> Option<Queue> {
         let sql = include_str!("../sql/query/readable_queue.sql");
-        statement::look_up(sql, &[vectorizer_id.into()], |row| Queue {
+        statement::look_up_each(sql, &[vectorizer_id.into()], |row| Queue {
             oid: row.must(1),
             name: row.must(2),
             allowed: row.must(3),

@@ -2,4 +2,5 @@
 INSERT INTO {intake} ({pk})
 SELECT {key_pk}
 FROM jsonb_array_elements($1::jsonb) AS named (k)
-CROSS JOIN LATERAL jsonb_populate_record(NULL::{queue}, jsonb_build_object({queued_from_named})) AS k
+CROSS JOIN LATERAL (
+    SELECT {restored} FROM jsonb_populate_record(NULL::{queue}, jsonb_build_object({queued_from_named})) AS r) AS k

@@ -1,5 +1,11 @@
--- The equality operators of a primary key by column: those that its index goes by, wherever its types come from.
-SELECT a.attname::text, format('OPERATOR(%I.%s)', n.nspname, o.oprname)
+-- The equality operators of a primary key by column: those that its index goes by, wherever its types come from. And whether it
+-- is jsonb, or a domain over that.
+SELECT a.attname::text, format('OPERATOR(%I.%s)', n.nspname, o.oprname),
+       (WITH RECURSIVE base AS (
+            SELECT t.oid, t.typbasetype FROM pg_type t WHERE t.oid = a.atttypid
+            UNION ALL
+            SELECT t.oid, t.typbasetype FROM base b JOIN pg_type t ON t.oid = b.typbasetype
+        ) SELECT bool_or(b.oid = 'jsonb'::regtype) FROM base b)
 FROM pg_index i
 CROSS JOIN LATERAL unnest(i.indkey::int2[], i.indclass::oid[]) AS k (attnum, opclass)
 JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum

@@ -4,7 +4,8 @@ INSERT INTO {intake} ({pk})
 SELECT {each_failed_pk}
 FROM {failed} f
 WHERE ($1 IS NULL OR EXISTS (
-          SELECT FROM jsonb_populate_record(NULL::{queue}, jsonb_build_object({queued_from_named})) AS k
+          SELECT FROM (
+              SELECT {restored} FROM jsonb_populate_record(NULL::{queue}, jsonb_build_object({queued_from_named})) AS r) AS k
           WHERE {key_is_failed}))
   AND ($2 IS NULL OR f.failure_class = $2)
   AND NOT EXISTS (SELECT FROM {queue} q WHERE {failed_is_item})

@@ -8,7 +8,8 @@ FROM (
     WHERE (q.lease IS NULL OR q.lease_expires_at < now())
       AND (q.loading_retry_after > now() OR q.crashes > 0)
       AND ($1 IS NULL OR EXISTS (
-          SELECT FROM jsonb_populate_record(NULL::{queue}, jsonb_build_object({queued_from_named})) AS k
+          SELECT FROM (
+              SELECT {restored} FROM jsonb_populate_record(NULL::{queue}, jsonb_build_object({queued_from_named})) AS r) AS k
           WHERE {key_is_item}))
       AND ($2 IS NULL OR ({primary_key} IN (SELECT e.value FROM jsonb_array_elements($2) AS e)) <> $3)
     FOR UPDATE SKIP LOCKED

@@ -48,15 +48,32 @@ pub fn destination(config: &Value, source_schema: &str, source_table: &str) -> D
     }
     let given = |key: &str| config.get(key).and_then(Value::as_str).map(str::to_owned);
     let base = given("destination");
-    let table = given("target_table").or_else(|| base.as_ref().map(|base| cut(format!("{base}_store"))));
+    // Of a name that fills a name of Postgres nothing is left that would tell what is derived from it apart.
+    let view = given("view_name").or(base.clone());
+    let view = view.unwrap_or_else(|| match cut(format!("{source_table}_embedding")) {
+        same if same == source_table => with_suffix(source_table, "_embedding"),
+        view => view,
+    });
+    let stem = base.unwrap_or_else(|| format!("{source_table}_embedding"));
+    let target_table = given("target_table").unwrap_or_else(|| match cut(format!("{stem}_store")) {
+        same if same == view || same == source_table => with_suffix(&stem, "_store"),
+        table => table,
+    });
     Destination::Table {
         target_schema: given("target_schema").unwrap_or_else(|| source_schema.to_owned()),
-        target_table: table.unwrap_or_else(|| cut(format!("{source_table}_embedding_store"))),
+        target_table,
         view_schema: given("view_schema").unwrap_or_else(|| source_schema.to_owned()),
-        view_name: given("view_name")
-            .or(base)
-            .unwrap_or_else(|| cut(format!("{source_table}_embedding"))),
+        view_name: view,
     }
+}
+
+/// As much of a name as leaves room for what is behind it.
+fn with_suffix(stem: &str, suffix: &str) -> String {
+    let mut end = stem.len().min(NAME_BYTES - suffix.len());
+    while !stem.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!("{}{suffix}", &stem[..end])
 }
 
 /// The name of a vectorizer that was given none. Names of vectorizers are narrower than those of tables: what does not

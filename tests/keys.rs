@@ -1,0 +1,123 @@
+//! Primary keys and names that are longer, or emptier, than others.
+
+mod support;
+
+use support::Scene;
+
+/// As long as an index of the source takes it, and too long for that of the destination, which has the numbers of the chunks, too.
+#[test]
+fn a_key_that_is_too_long_for_an_index_is_named() {
+    let scene = Scene::start();
+    let cluster = &scene.cluster;
+    cluster.execute("CREATE TABLE doc (key text PRIMARY KEY, body text); ALTER TABLE doc ALTER key SET STORAGE PLAIN");
+    cluster.execute(
+        "SELECT ai.create_vectorizer('doc', name => 'doc', loading => ai.loading_column('body'), chunking => ai.chunking_none(),
+             embedding => ai.embedding_openai('text-embedding-3-small', 8))",
+    );
+    let random = |length: usize| {
+        format!("(SELECT left(string_agg(md5(n::text), ''), {length}) FROM generate_series(1, 400) AS n)")
+    };
+    cluster.execute(&format!(
+        "INSERT INTO doc VALUES ({}, 'long'), ('short', 'short')",
+        random(2_690)
+    ));
+    let failed = "SELECT reason FROM ai.vectorizer_failed";
+    cluster.wait_for("it is given up", "SELECT count(*) FROM ai.vectorizer_failed", "1");
+    let reason = cluster.value(failed);
+    assert!(
+        reason.contains("index row size") && reason.contains("for index \"doc_embedding_store"),
+        "{reason}"
+    );
+    assert!(!reason.contains("c4ca4238"), "{reason}");
+    let hint = cluster.value("SELECT details ->> 'hint' FROM ai.vectorizer_errors");
+    assert!(hint.contains("shorten the primary key"), "{hint}");
+    cluster.wait_for(
+        "the other is embedded",
+        "SELECT string_agg(chunk, ' ') FROM doc_embedding_store",
+        "short",
+    );
+    // An index of the owner's own.
+    cluster.execute("CREATE INDEX doc_texts ON doc_embedding_store (chunk)");
+    cluster.execute(&format!("INSERT INTO doc VALUES ('text', {})", random(12_000)));
+    let said =
+        "SELECT count(*) FROM ai.vectorizer_failed WHERE reason LIKE 'index row requires % bytes, maximum size is %'";
+    cluster.wait_for("it says so", said, "1");
+}
+
+/// What is derived from a name that fills a name of Postgres stays apart.
+#[test]
+fn names_that_leave_no_room_are_told_apart() {
+    let scene = Scene::start();
+    let cluster = &scene.cluster;
+    let names = [
+        "ü".repeat(31),
+        "名".repeat(21),
+        "a".repeat(62),
+        "a".repeat(63),
+        "é".repeat(24),
+        "x".repeat(48),
+    ];
+    for (number, name) in names.iter().enumerate() {
+        cluster.execute(&format!(
+            "CREATE TABLE \"{name}\" (id int PRIMARY KEY, body text); INSERT INTO \"{name}\" VALUES (1, 'one')"
+        ));
+        cluster.execute(&format!(
+            "SELECT ai.create_vectorizer('\"{name}\"', name => 'v{number}', loading => ai.loading_column('body'),
+                 embedding => ai.embedding_openai('text-embedding-3-small', 8))"
+        ));
+        let store = cluster.value(&format!(
+            "SELECT target_table FROM ai.vectorizer_status WHERE name = 'v{number}'"
+        ));
+        let view = cluster.value(&format!(
+            "SELECT view FROM ai.vectorizer_status WHERE name = 'v{number}'"
+        ));
+        cluster.wait_for(name, &format!("SELECT count(*) FROM {view}"), "1");
+        cluster.execute(&format!("SELECT ai.drop_vectorizer('v{number}', drop_all => true)"));
+        assert_ne!(store, view);
+    }
+    // As it may be given, too.
+    cluster.execute("CREATE TABLE doc (id int PRIMARY KEY, body text); INSERT INTO doc VALUES (1, 'one')");
+    let given = "ß".repeat(31);
+    cluster.execute(&format!(
+        "SELECT ai.create_vectorizer('doc', destination => ai.destination_table('{given}z'), loading => ai.loading_column('body'),
+             embedding => ai.embedding_openai('text-embedding-3-small', 8))"
+    ));
+    cluster.wait_for("embedded", &format!("SELECT count(*) FROM \"{given}z\""), "1");
+}
+
+/// A null of JSON is a value like any other, and none of SQL.
+#[test]
+fn a_null_of_json_is_a_key() {
+    let scene = Scene::start();
+    let cluster = &scene.cluster;
+    cluster.execute("CREATE DOMAIN name AS jsonb; CREATE TABLE doc (id int, key jsonb, other name, body text, PRIMARY KEY (id, key, other))");
+    cluster.execute(
+        "SELECT ai.create_vectorizer('doc', name => 'doc', loading => ai.loading_column('body'),
+             embedding => ai.embedding_openai('text-embedding-3-small', 8))",
+    );
+    cluster.execute(
+        "INSERT INTO doc VALUES (1, 'null', 'null', 'one'), (2, '\"null\"', '{\"a\": null}', 'two'), (3, '[null]', '0', 'three')",
+    );
+    let embedded = "SELECT string_agg(chunk, ' ' ORDER BY id) FROM doc_embedding_store";
+    cluster.wait_for("embedded", embedded, "one two three");
+    cluster.wait_until_settled();
+    cluster.execute("DELETE FROM doc_embedding_store");
+    assert_eq!(
+        cluster.value("SELECT count(*) FROM ai.verify_vectorizer('doc', true) WHERE problem = 'missing'"),
+        "3"
+    );
+    cluster.wait_for("repaired", embedded, "one two three");
+    cluster.wait_until_settled();
+    assert_eq!(cluster.rows("SELECT * FROM ai.verify_vectorizer('doc')"), [[""; 0]; 0]);
+    // One that is given up is tried again by its key.
+    cluster.execute("ALTER TABLE doc_embedding_store ADD CHECK (chunk <> 'bad'); UPDATE doc SET body = 'bad'");
+    cluster.wait_for("given up", "SELECT count(*) FROM ai.vectorizer_failed", "3");
+    cluster.execute("ALTER TABLE doc_embedding_store DROP CONSTRAINT doc_embedding_store_chunk_check");
+    let tried = "SELECT sum(ai.retry_vectorizer('doc', primary_key)) FROM ai.vectorizer_failed";
+    assert_eq!(cluster.value(tried), "3");
+    cluster.wait_for("embedded after all", embedded, "bad bad bad");
+    cluster.execute("DELETE FROM doc WHERE key = 'null'");
+    cluster.wait_for("removed", "SELECT count(*) FROM doc_embedding_store", "2");
+    cluster.wait_until_settled();
+    assert_eq!(cluster.value("SELECT count(*) FROM ai.vectorizer_errors"), "0");
+}
