@@ -47,6 +47,8 @@ CODES = {
     "WARNING": ("01000", "A warning: a dump was restored without its catalogue, and rows that are written are not embedded."),
     "INVALID_PARAMETER_VALUE": ("22023", "An argument or a configuration makes no sense, by a check that pgai does not have."),
     "RAISE_EXCEPTION": ("P0001", "An argument or a configuration makes no sense, by a check of pgai."),
+    "ACTIVE_SQL_TRANSACTION": ("25001", "`ai.wait_for_vectorizer` is called in the transaction that has written what is waited for: commit first."),
+    "SEQUENCE_GENERATOR_LIMIT_EXCEEDED": ("2200H", "No id of a vectorizer is free near the last one."),
     "INVALID_NAME": ("42602", "A column that a template uses was renamed to what a template cannot name."),
     "CHECK_VIOLATION": ("23514", "The name of a vectorizer has letters that names of vectorizers do not have."),
     "INSUFFICIENT_PRIVILEGE": ("42501", "The table of another role, or a choice that is for superusers."),
