@@ -54,6 +54,9 @@ impl<Event: Send + 'static> Bridge<Event> {
     pub fn open(threads: usize, capacity: usize) -> std::io::Result<Bridge<Event>> {
         make_room_for_descriptors();
         environment::tidy();
+        if !ai_pipeline::panics::has_room_for_a_thread() {
+            return Err(std::io::ErrorKind::OutOfMemory.into());
+        }
         let before = block_signals();
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(threads)

@@ -185,9 +185,24 @@ pub async fn caught<T>(work: impl Future<Output = T>) -> Result<T, Panicked> {
     outcome.map_err(|thrown| Panicked::of(&*thrown))
 }
 
+/// Memory that has to be there for a new thread: its stack, and what glibc allocates when it first looks at a variable of its own.
+const ROOM_FOR_A_THREAD: usize = 8 << 20;
+
+/// Whether there is room for a new thread. glibc ends the process when it cannot allocate the variables of one, and asks nobody;
+/// this allocation may fail.
+pub fn has_room_for_a_thread() -> bool {
+    let mut room = Vec::<u8>::new();
+    let has_room = room.try_reserve_exact(ROOM_FOR_A_THREAD).is_ok();
+    drop(std::hint::black_box(room));
+    has_room
+}
+
 /// Runs work on a thread of its own, beside those that serve the network.
 pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Panicked> {
     let caught = move || catch_unwind(AssertUnwindSafe(work)).map_err(|thrown| Panicked::of(&*thrown));
+    if !has_room_for_a_thread() {
+        return Err(Panicked::OutOfMemory(ROOM_FOR_A_THREAD));
+    }
     match tokio::task::spawn_blocking(caught).await {
         Ok(outcome) => outcome,
         Err(error) => Err(match error.try_into_panic() {

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use crate::chunk::Halt;
+use crate::panics;
 use crate::turns::Places;
 
 /// A limited number of threads, which are shared by turns. Clones share them.
@@ -23,6 +24,8 @@ pub enum Undone {
     NotStarted(String),
     /// It panicked.
     Panicked,
+    /// There was no memory for it.
+    OutOfMemory,
 }
 
 impl fmt::Display for Undone {
@@ -30,6 +33,7 @@ impl fmt::Display for Undone {
         match self {
             Undone::NotStarted(reason) => write!(f, "cannot start a thread: {reason}"),
             Undone::Panicked => f.write_str("the work on the text panicked"),
+            Undone::OutOfMemory => f.write_str("out of memory"),
         }
     }
 }
@@ -66,6 +70,9 @@ impl<K: Copy + Eq + Hash + Ord + Send + 'static> Threads<K> {
             let (sender, receiver) = oneshot::channel();
             let unwanted = Unwanted::default();
             let (mine, wanted) = (Arc::clone(&work), Arc::clone(&unwanted.0));
+            if !panics::has_room_for_a_thread() {
+                return Err(Undone::OutOfMemory);
+            }
             let started = std::thread::Builder::new().name("ai text".to_owned()).spawn(move || {
                 let deadline = Instant::now() + limit;
                 let was_recalled = AtomicBool::new(false);
@@ -85,6 +92,7 @@ impl<K: Copy + Eq + Hash + Ord + Send + 'static> Threads<K> {
                 let done = match done {
                     Ok(_) if was_recalled.into_inner() => None,
                     Ok(done) => Some(Ok(done)),
+                    Err(thrown) if thrown.is::<panics::OutOfMemory>() => Some(Err(Undone::OutOfMemory)),
                     Err(_) => Some(Err(Undone::Panicked)),
                 };
                 drop(place);
