@@ -65,7 +65,7 @@ fn write_char(out: &mut String, c: char, quote: char) {
 fn write_escape(out: &mut String, code: u32) {
     let _ = match code {
         ..=0xff => write!(out, "\\x{code:02x}"),
-        ..=0xffff => write!(out, "\\u{code:04x}"),
+        0x100..=0xffff => write!(out, "\\u{code:04x}"),
         _ => write!(out, "\\U{code:08x}"),
     };
 }
