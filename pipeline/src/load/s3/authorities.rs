@@ -12,7 +12,7 @@ use super::Error;
 /// # Errors
 ///
 /// [`Error::Authorities`].
-pub(super) fn client() -> Result<Option<SharedHttpClient>, Error> {
+pub(super) fn client() -> Result<Option<SharedHttpClient>, Box<Error>> {
     let path = std::env::var("AWS_CA_BUNDLE").unwrap_or_default();
     let path = path.trim();
     if path.is_empty() {
@@ -26,7 +26,7 @@ pub(super) fn client() -> Result<Option<SharedHttpClient>, Error> {
     // The client below panics at its first request where it cannot read them.
     let certificates = reqwest::Certificate::from_pem_bundle(&bundle).map_err(|error| unusable(causes(&error)))?;
     if certificates.is_empty() {
-        return Err(unusable("it holds no certificate".to_owned()));
+        return Err(unusable("it holds no certificate".to_owned()).into());
     }
     let checked = reqwest::Client::builder().tls_certs_only(certificates).build();
     checked.map_err(|error| unusable(causes(&error)))?;

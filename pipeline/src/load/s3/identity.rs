@@ -346,7 +346,7 @@ impl ProvideCredentials for Provider {
 ///
 /// [`Error::Authorities`].
 pub(super) async fn ambient() -> Result<SdkConfig, Error> {
-    let http = authorities::client()?;
+    let http = authorities::client().map_err(|error| *error)?;
     let metadata = imds::Client::builder()
         .connect_timeout(METADATA_TIMEOUT)
         .read_timeout(METADATA_TIMEOUT)
