@@ -78,7 +78,7 @@ fn chunks(input: Option<String>, chunking: &Chunking) -> Chunks {
     let (text, chunks) = match at_hand {
         Some(chunks) => (text, chunks),
         None => {
-            let apart = has_expressions(chunking);
+            let apart = cutting.is_apart();
             let work = move |cutter: Cutter| async move { cutter.cut(text, &cutting, bounds).await };
             beside(&settings, apart, work).unwrap_or_else(|refusal| refuse(refusal))
         }

@@ -8,6 +8,8 @@ pub const MOST_PATIENCE: Duration = Duration::from_millis(200);
 const LEAST_PATIENCE: Duration = Duration::from_millis(2);
 /// Patience comes back with this share of the time, as a divisor: that is what the locks of a role cost all others.
 const PATIENCE_SHARE: u32 = 50;
+/// A role whose turn was long waits for so many times as long: it has a quarter of the thread at most.
+const OTHERS_SHARE: u32 = 3;
 /// No role waits for longer than this.
 const LONGEST_HOLD: Duration = Duration::from_secs(3600);
 /// What has had to be cut short is forgotten after this long.
@@ -59,9 +61,16 @@ impl Account {
         self.held_until.filter(|until| *until > now)
     }
 
-    /// It has kept the thread for so long in one go: others have it for as long.
-    pub fn hold(&mut self, took: Duration, now: Instant) {
-        let until = now + took.min(LONGEST_HOLD);
+    /// It has kept the thread for so long in one go: others have it for three times as long. What several turns have taken
+    /// adds up, so that many short ones get no more than one long one.
+    pub fn took_long(&mut self, took: Duration, now: Instant) {
+        let from = self.held_until(now).unwrap_or(now);
+        let until = from + took.saturating_mul(OTHERS_SHARE).min(LONGEST_HOLD);
+        self.hold_until(until.min(now + LONGEST_HOLD));
+    }
+
+    /// Nothing of it is done before; a shorter wait does not end a longer one.
+    fn hold_until(&mut self, until: Instant) {
         self.held_until = Some(self.held_until.map_or(until, |held| held.max(until)));
     }
 
@@ -74,7 +83,7 @@ impl Account {
         self.strikes = self.strikes.saturating_add(1).max(strikes);
         self.struck_at = now;
         let doublings = (self.strikes - 1).min(12);
-        self.hold(took.saturating_mul(2_u32.pow(doublings)), now);
+        self.hold_until(now + took.saturating_mul(2_u32.pow(doublings)).min(LONGEST_HOLD));
     }
 
     /// What the role has taken lately: a role that has taken less comes first.
@@ -160,8 +169,28 @@ mod tests {
         account.strike(minute, 1, now);
         assert_eq!(account.held_until(now), Some(now + minute));
         // A shorter wait does not end a longer one.
-        account.hold(Duration::from_secs(1), now);
+        account.strikes = 0;
+        account.strike(Duration::from_secs(1), 1, now);
         assert_eq!(account.held_until(now), Some(now + minute));
+    }
+
+    #[test]
+    fn long_turns_add_up_and_leave_others_three_quarters() {
+        let (mut now, mut account) = (Instant::now(), Account::new(Instant::now()));
+        let (began, turn) = (now, Duration::from_millis(1_800));
+        let mut kept = Duration::ZERO;
+        while now < began + Duration::from_secs(600) {
+            now += turn;
+            kept += turn;
+            account.took_long(turn, now);
+            // A note about it ends late, too.
+            account.took_long(Duration::from_millis(600), now);
+            now = account.held_until(now).unwrap();
+        }
+        let share = kept.as_secs_f64() / (now - began).as_secs_f64();
+        assert!(share < 0.25, "{share}");
+        account.took_long(Duration::MAX, now);
+        assert_eq!(account.held_until(now), Some(now + LONGEST_HOLD));
     }
 
     #[test]

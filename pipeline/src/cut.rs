@@ -3,6 +3,7 @@
 //! | separators | text | where |
 //! |---|---|---|
 //! | regular expressions of a user | any | a process of its own, which is ended when it takes too long |
+//! | units of meaning (`chunking_text_splitter`) | not short | the same: the crate does not look whether to go on |
 //! | others | short, and done in few steps | at hand |
 //! | others | all that are not | a thread, which looks now and then whether to go on |
 
@@ -20,6 +21,10 @@ pub const LONG: usize = 256 * 1024;
 /// Steps that are done at hand: some milliseconds. Prose of less than [`LONG`] takes no more.
 const STEPS: u64 = 4 << 20;
 
+/// Bytes of a text that is cut at units of meaning at hand: the crate's own passes over Markdown may be quadratic, which is
+/// milliseconds up to here.
+const SHORT: usize = 8 * 1024;
+
 /// A chunking configuration whose sizes are checked. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Cutting(How);
@@ -27,6 +32,8 @@ pub struct Cutting(How);
 #[derive(Clone, Debug)]
 enum How {
     Here(Arc<Splitter>),
+    /// Here where the text is [`SHORT`].
+    Either(Arc<Splitter>, Arc<Chunking>),
     /// Its regular expressions are not even compiled here.
     Apart(Arc<Chunking>),
 }
@@ -42,7 +49,11 @@ impl Cutting {
             chunk::check_sizes(chunking)?;
             How::Apart(Arc::new(chunking.clone()))
         } else {
-            How::Here(Arc::new(Splitter::new(chunking)?))
+            let splitter = Arc::new(Splitter::new(chunking)?);
+            match chunking {
+                Chunking::TextSplitter { .. } => How::Either(splitter, Arc::new(chunking.clone())),
+                _ => How::Here(splitter),
+            }
         }))
     }
 }
@@ -68,16 +79,16 @@ impl Cutter {
     /// What the text takes above its bounds, and what is wrong with regular expressions.
     pub async fn cut(&self, text: String, cutting: &Cutting, bounds: Bounds) -> Result<(String, Vec<Chunk>), Refusal> {
         let limit = time_for(text.len(), self.timeout);
+        if let Some(chunks) = cutting.at_hand(&text, bounds)? {
+            return Ok((text, chunks));
+        }
         let splitter = match &cutting.0 {
-            How::Apart(chunking) => {
+            How::Apart(chunking) | How::Either(_, chunking) => {
                 let parser = self.parser.on_behalf_of(self.owner);
                 return parser.cut(text, chunking, bounds, limit).await;
             }
             How::Here(splitter) => splitter,
         };
-        if let Some(chunks) = cut_at_hand(&text, splitter, bounds)? {
-            return Ok((text, chunks));
-        }
         let (splitter, text) = (Arc::clone(splitter), Arc::new(text));
         let mine = Arc::clone(&text);
         let work = move |asked: crate::threads::Asked| splitter.cut(&mine, &Work::new(bounds, asked));
@@ -110,8 +121,14 @@ impl Cutting {
     pub fn at_hand(&self, text: &str, bounds: Bounds) -> Result<Option<Vec<Chunk>>, Refusal> {
         match &self.0 {
             How::Here(splitter) => Ok(cut_at_hand(text, splitter, bounds)?),
-            How::Apart(_) => Ok(None),
+            How::Either(splitter, _) if text.len() <= SHORT => Ok(cut_at_hand(text, splitter, bounds)?),
+            How::Apart(_) | How::Either(..) => Ok(None),
         }
+    }
+
+    /// Whether what is not cut at hand is cut in a process of its own.
+    pub fn is_apart(&self) -> bool {
+        matches!(self.0, How::Apart(_) | How::Either(..))
     }
 }
 
@@ -135,4 +152,24 @@ fn undone(undone: Undone) -> Refusal {
         ),
     };
     Refusal::new(class, undone.to_string(), hint, false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_short_texts_are_cut_at_hand_at_units_of_meaning() {
+        let chunking = Chunking::TextSplitter {
+            capacity: 512,
+            overlap: 0,
+            unit: crate::config::Unit::Chars,
+            format: crate::config::TextFormat::Markdown,
+        };
+        let cutting = Cutting::new(&chunking).unwrap();
+        assert!(cutting.is_apart());
+        let at_hand = |length| cutting.at_hand(&"*a **".repeat(length / 5), Bounds::NONE).unwrap();
+        assert!(at_hand(SHORT - 5).is_some());
+        assert_eq!(at_hand(SHORT + 5).map(|chunks| chunks.len()), None);
+    }
 }

@@ -8,14 +8,14 @@ use std::time::{Duration, Instant};
 use ai_pipeline::account::{Account, MOST_PATIENCE};
 use pgrx::pg_sys::{self, Oid};
 
-/// A transaction that takes longer than this keeps others waiting so that they notice.
-const LONG_TURN: Duration = Duration::from_secs(2);
+/// A transaction that takes longer than this keeps others waiting so that they notice. Writing a batch of documents takes less.
+const LONG_TURN: Duration = Duration::from_millis(500);
 
 thread_local! {
     /// One for each owner of a vectorizer that was served.
     static ACCOUNTS: RefCell<HashMap<Oid, Account>> = RefCell::default();
-    /// Those who have kept the process for long in one go, since the worker last asked.
-    static LONG: RefCell<Vec<(Oid, Duration)>> = RefCell::default();
+    /// More than one owner is served: who is alone keeps nobody waiting.
+    static IS_SHARED: Cell<bool> = const { Cell::new(false) };
     /// Locks are waited for as long as an account says.
     static COUNTS: Cell<bool> = const { Cell::new(false) };
 }
@@ -46,9 +46,13 @@ pub fn spent(owner: Oid, now: Instant) -> Duration {
     })
 }
 
-/// What is to be made of turns that were long, but allowed, is for who knows whether others wait.
-pub fn take_long() -> Vec<(Oid, Duration)> {
-    LONG.take()
+/// Whether the process serves more than one owner.
+pub fn share(is_shared: bool) {
+    IS_SHARED.set(is_shared);
+}
+
+pub fn is_shared() -> bool {
+    IS_SHARED.get()
 }
 
 /// Until when nothing of an owner is done.
@@ -92,8 +96,9 @@ pub(super) fn end(owner: Oid, took: Duration, in_vain: bool) {
         if in_vain {
             account.waited_in_vain(took, now);
         }
+        // At once: the next vectorizer of this owner may be next in the same round.
+        if took >= LONG_TURN && IS_SHARED.get() {
+            account.took_long(took, now);
+        }
     });
-    if took >= LONG_TURN {
-        LONG.with_borrow_mut(|long| long.push((owner, took)));
-    }
 }

@@ -383,6 +383,8 @@ impl Worker {
         for id in some {
             self.replace(id, read.remove(&id));
         }
+        let owners = self.stations.iter().map(|station| station.vectorizer.owner);
+        accounts::share(owners.collect::<HashSet<_>>().len() > 1);
     }
 
     /// A vectorizer was read (anew), or is not to be worked on (any more).

@@ -29,6 +29,7 @@ use super::providers;
 use crate::catalog::{Remembered, Vectorizer};
 use crate::queue::Content;
 use crate::settings::Settings;
+use crate::transaction::accounts;
 use crate::worker::flight;
 use crate::{endpoint, environment};
 
@@ -321,9 +322,9 @@ impl Services {
 
     fn cutter(&self, vectorizer: &Vectorizer) -> Cutter {
         Cutter {
-            parser: self.parser.on_behalf_of(vectorizer.id),
+            parser: self.parser.on_behalf_of(turn_of(vectorizer)),
             threads: self.threads.clone(),
-            owner: vectorizer.id,
+            owner: turn_of(vectorizer),
             timeout: self.settings.parser_timeout,
         }
     }
@@ -695,6 +696,16 @@ fn undone(reason: &str) -> Failure {
         class: Class::Unknown,
         reason: reason.to_owned(),
         hint: Some("The server log has the place; please report it.".to_owned()),
+    }
+}
+
+/// Whose turn it has to be where places are shared: the owner's, where a worker serves several, however many vectorizers one
+/// of them has; else the vectorizer's.
+fn turn_of(vectorizer: &Vectorizer) -> i32 {
+    if accounts::is_shared() {
+        vectorizer.owner.to_u32().cast_signed()
+    } else {
+        vectorizer.id
     }
 }
 

@@ -15,14 +15,8 @@ use crate::transaction::accounts;
 use crate::transaction::limit::{self, Cut};
 
 impl Worker {
-    /// Stops the vectorizers whose code was cut short since the last round, and has owners wait who have kept others waiting.
+    /// Stops the vectorizers whose code was cut short since the last round.
     pub(super) fn stop_overruns(&mut self) {
-        for (owner, took) in accounts::take_long() {
-            // Who is alone keeps nobody waiting.
-            if self.serves_others_than(owner) {
-                accounts::change(owner, |account, now| account.hold(took, now));
-            }
-        }
         for (id, cut) in limit::take_cuts() {
             self.stop(id, cut, 1);
         }
@@ -43,7 +37,7 @@ impl Worker {
         let Some(vectorizer) = self.station(id).map(|station| Arc::clone(&station.vectorizer)) else {
             return;
         };
-        if self.serves_others_than(vectorizer.owner) {
+        if accounts::is_shared() {
             accounts::change(vectorizer.owner, |account, now| {
                 account.strike(limit::longest(), strikes, now)
             });
@@ -68,10 +62,6 @@ impl Worker {
             station.paused_until = None;
         }
         self.pause_vectorizer(&vectorizer, &failure(cut));
-    }
-
-    fn serves_others_than(&self, owner: pg_sys::Oid) -> bool {
-        self.stations.iter().any(|station| station.vectorizer.owner != owner)
     }
 
     /// Documents were written in so long: of a vectorizer that was too slow, more may be taken the next time.

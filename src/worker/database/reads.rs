@@ -13,7 +13,7 @@ use super::Worker;
 use super::claims::MOST_REFUSALS;
 use crate::catalog::{self, Remembered, Vectorizer};
 use crate::queue::{Content, Item};
-use crate::transaction::Aborted;
+use crate::transaction::{Aborted, accounts};
 use crate::worker::flight::{Event, Flight, Memory, Outcome, Stage};
 use crate::worker::services::{Services, Window};
 use crate::{error, queue};
@@ -38,7 +38,7 @@ impl Worker {
         suspect: bool,
         refusals: u32,
     ) -> Result<(), (Aborted, Vec<i64>)> {
-        self.tell_crowd(vectorizer.id, self.preparing(vectorizer.id));
+        self.tell_crowd(vectorizer.id, self.crowd_of(vectorizer));
         let read = |services: &Services, numbers: &[i64]| {
             let window = services.window(vectorizer);
             let read = vectorizer.transaction(|| {
@@ -131,7 +131,7 @@ impl Worker {
     }
 
     fn begin_all(&mut self, vectorizer: &Arc<Vectorizer>, (items, mut remembered, mut window): Read, suspect: bool) {
-        let before = self.preparing(vectorizer.id);
+        let before = self.crowd_of(vectorizer);
         for (place, item) in items.into_iter().enumerate() {
             self.tell_crowd(vectorizer.id, before + place);
             let remembered = remembered.remove(&item.number);
@@ -145,16 +145,26 @@ impl Worker {
     }
 
     /// Documents of a vectorizer that are on their way to their texts.
-    fn preparing(&self, vectorizer: i32) -> usize {
+    fn preparing(&self, is_counted: impl Fn(&Vectorizer) -> bool) -> usize {
         let preparing = self.flights.values().filter(|flight| {
             let stage = &flight.stage;
-            flight.vectorizer.id == vectorizer
+            is_counted(&flight.vectorizer)
                 && matches!(
                     stage,
                     Stage::Queueing { .. } | Stage::Reading { .. } | Stage::Preparing { .. }
                 )
         });
         preparing.count()
+    }
+
+    /// How many documents count when it is asked whether a vectorizer is a crowd: where there are several owners, those of all
+    /// vectorizers of its owner.
+    fn crowd_of(&self, vectorizer: &Vectorizer) -> usize {
+        if accounts::is_shared() {
+            self.preparing(|other| other.owner == vectorizer.owner)
+        } else {
+            self.preparing(|other| other.id == vectorizer.id)
+        }
     }
 
     fn tell_crowd(&mut self, vectorizer: i32, preparing: usize) {
