@@ -270,8 +270,9 @@ impl Worker {
         if news.changed.is_all() {
             self.read_all();
         }
-        let changed = news.changed.apart().iter().copied();
-        let first: Vec<i32> = changed.chain(std::mem::take(&mut self.stale)).collect();
+        // Each once: what has changed may also have been found stale meanwhile.
+        let mut first = std::mem::take(&mut self.stale);
+        first.extend(news.changed.apart());
         self.unread.retain(|id| !first.contains(id));
         first.into_iter().for_each(|id| self.unread.push_front(id));
         if !news.asked.is_none() {
