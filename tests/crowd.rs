@@ -153,7 +153,7 @@ fn suspects_of_a_dead_worker_are_moved_aside_beside_other_work() {
     let all = [["0".to_owned(), SUSPECTS.to_string()]];
     wait_until("all are moved", 4 * support::DEADLINE, left, |rows| rows[..] == all);
     let noted = "SELECT count(*) FROM ai.vectorizer_errors
-                 WHERE name = 'forged' AND class = 'permanent' AND primary_key IS NOT NULL AND details ->> 'error_reason' LIKE '%died 3 times%'";
+                 WHERE name = 'forged' AND failure_class = 'permanent' AND primary_key IS NOT NULL AND details ->> 'error_reason' LIKE '%died 3 times%'";
     assert_eq!(cluster.value(noted), SUSPECTS.to_string());
     // What a change makes of one is work again.
     cluster.execute("INSERT INTO forged VALUES (1, 'one')");
