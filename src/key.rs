@@ -19,6 +19,20 @@ pub enum In {
     Target,
 }
 
+/// What the columns of a primary key are called in a queue, from the `source_pk` that the catalogue keeps, without asking the
+/// database; `None` where that is of no key, or the source, which has columns of these numbers, has lost one of them.
+pub fn names_in_queue(source_pk: &Value, source_columns: &[i16]) -> Option<Vec<String>> {
+    let number = |number: &Value| i16::try_from(number.as_i64()?).ok();
+    let named = |column: &Value| {
+        number(&column["attnum"]).filter(|number| source_columns.contains(number))?;
+        let name = column["queued"].as_str().or_else(|| column["attname"].as_str())?;
+        Some((number(&column["pknum"])?, name.to_owned()))
+    };
+    let mut columns: Vec<(i16, String)> = source_pk.as_array()?.iter().map(named).collect::<Option<_>>()?;
+    columns.sort_by_key(|(place, _)| *place);
+    (!columns.is_empty()).then(|| columns.into_iter().map(|(_, name)| name).collect())
+}
+
 /// The columns of a primary key, in its order.
 #[derive(Clone, Debug)]
 pub struct PrimaryKey(Vec<Column>);

@@ -9,7 +9,7 @@ use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 
 use crate::error::raise;
-use crate::key::{In, PrimaryKey};
+use crate::key::names_in_queue;
 use crate::scan::{Closed, Patience, Table};
 use crate::transaction::{acting_as_extension, restricted_to};
 use crate::vectorizer::must_own;
@@ -29,8 +29,8 @@ struct Queue {
     allowed: bool,
     /// `None`: none was made yet, or it is gone.
     intake: Option<Oid>,
-    source: Oid,
-    source_pk: JsonB,
+    /// The names of the key in queue and intake; `None`: the source has lost a column of it.
+    key: Option<Vec<String>>,
 }
 
 impl Queue {
@@ -42,17 +42,15 @@ impl Queue {
             name: row.must(2),
             allowed: row.must(3),
             intake: row.get(4),
-            source: row.must(5),
-            source_pk: row.must(6),
+            key: names_in_queue(&row.must::<JsonB>(5).0, &row.get::<Vec<i16>>(6).unwrap_or_default()),
         })
     }
 
     /// Queue and intake, and what their keys are called.
     fn open(&self, patience: Patience) -> Result<(Table, Table, Vec<String>), Closed> {
-        let key = PrimaryKey::current(self.source, &self.source_pk.0).ok_or(Closed::Changed)?;
+        let names = self.key.clone().ok_or(Closed::Changed)?;
         let intake = self.intake.ok_or(Closed::Changed)?;
         let (queue, intake) = (Table::open(self.oid, patience)?, Table::open(intake, patience)?);
-        let names = key.names(In::Queue);
         for table in [&queue, &intake] {
             scan::key(table, &names)?;
         }
