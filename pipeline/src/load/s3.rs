@@ -128,7 +128,7 @@ impl Loader {
         loop {
             let credential = identity.credential().await?;
             let (region, elsewhere) = self.region(base, object.bucket);
-            identity::check_region(&region)?;
+            identity::check_region(&region).map_err(|error| *error)?;
             let key = ClientKey {
                 role: role.map(str::to_owned),
                 region: region.clone(),

@@ -200,7 +200,7 @@ impl Identity {
             Source::Own(base) => match base.credentials_provider() {
                 None => Ok(Credential::None),
                 Some(provider) => match provider.provide_credentials().await {
-                    Ok(credentials) => fit(credentials, "the AWS credentials of the server"),
+                    Ok(credentials) => fit(credentials, "the AWS credentials of the server").map_err(|error| *error),
                     Err(CredentialsError::CredentialsNotLoaded(_)) => Ok(Credential::None),
                     Err(other) => Err(error::of_provider(&other)),
                 },
@@ -239,7 +239,7 @@ async fn assume(
     let Credential::Some(credentials) = own else {
         return Err(Error::NoCredentials { role: arn.to_owned() });
     };
-    sts.region().map_or(Ok(()), check_region)?;
+    sts.region().map_or(Ok(()), check_region).map_err(|error| *error)?;
     let mut secrets = own.secrets();
     secrets.extend(external_id.map(Secret::expose));
     let config = aws_sdk_sts::config::Builder::from(sts)
@@ -266,12 +266,12 @@ async fn assume(
         expiry,
         "assumed role",
     );
-    fit(credentials, "the credentials of the role")
+    fit(credentials, "the credentials of the role").map_err(|error| *error)
 }
 
 /// Credentials without white space around them, which a file with a line break at its end leaves there. The SDK panics where
 /// key id or token cannot be in the header of a request.
-fn fit(credentials: Credentials, whose: &str) -> Result<Credential, Error> {
+fn fit(credentials: Credentials, whose: &str) -> Result<Credential, Box<Error>> {
     let token = credentials.session_token().map(str::trim);
     let (id, secret) = (
         credentials.access_key_id().trim(),
@@ -284,9 +284,9 @@ fn fit(credentials: Credentials, whose: &str) -> Result<Credential, Error> {
     ];
     for (name, part) in parts {
         if part.is_some_and(|part| part.is_empty() || !part.bytes().all(|byte| byte.is_ascii_graphic())) {
-            return Err(Error::Unfit {
+            return Err(Box::new(Error::Unfit {
                 what: format!("the {name} of {whose}"),
-            });
+            }));
         }
     }
     let token = token.map(str::to_owned);
@@ -295,14 +295,14 @@ fn fit(credentials: Credentials, whose: &str) -> Result<Credential, Error> {
 }
 
 /// Checks the name of a region, which is in a header of each request, too.
-pub(super) fn check_region(region: &Region) -> Result<(), Error> {
+pub(super) fn check_region(region: &Region) -> Result<(), Box<Error>> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_' || byte == b'.';
     if region.as_ref().bytes().all(plain) {
         return Ok(());
     }
-    Err(Error::Unfit {
+    Err(Box::new(Error::Unfit {
         what: "the name of the AWS region".to_owned(),
-    })
+    }))
 }
 
 /// How long an answer is used before the source is asked again.
