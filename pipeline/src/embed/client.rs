@@ -300,8 +300,10 @@ impl Client {
             encoding: encoding && refusal.mentions("encoding_format"),
             dimensions: dimensions && DIMENSIONS.iter().any(|word| refusal.mentions(word)),
         };
-        // What is said to be about the model or the inputs is not about parameters.
+        // What is said to be about the model or the inputs is not about parameters; a text that may only be too long is cut first.
+        let is_long = request.texts.len() == 1 && !request.cut && self.can_cut();
         let is_unknown = matches!(refusal.status, 400 | 422)
+            && !is_long
             && self.protocol.fault(refusal).is_none()
             && self.answered.load(Ordering::Relaxed) == 0;
         let more = |without: Without| Without {
