@@ -411,6 +411,8 @@ impl Worker {
                 let unnoted = before.paused_until.filter(|_| self.notes.has(id));
                 station.paused_until = station.paused_until.or(unnoted);
                 (station.conflicts, station.locked_until) = (before.conflicts, before.locked_until);
+                // What it was refused is noted beside a lock of a user only later: it has been said all the same.
+                station.refusals = station.refusals.max(before.refusals);
                 self.stations[place] = station;
             }
             Err(place) => {
