@@ -13,7 +13,6 @@ use ai_pipeline::config::{Config, Destination, Formatting, Loading, Scheduling};
 use ai_pipeline::cut::Cutting;
 use ai_pipeline::error::{Class, Failure, Step};
 use ai_pipeline::format::Template;
-use pgrx::JsonB;
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 use serde_json::{Value, json};
@@ -28,6 +27,7 @@ pub use schedule::{check_schedule, finish_run};
 
 use crate::error::raise;
 use crate::index::{DestinationNames, VectorIndex};
+use crate::json::JsonB;
 use crate::key::{In, PrimaryKey};
 use crate::server::{self, Servers};
 use crate::statement::{self, fill, identifier};
@@ -337,7 +337,10 @@ fn read(row: &statement::Row, any: bool) -> Result<Option<Vectorizer>, String> {
     if row.get::<bool>("is_watched") != Some(true) && !any {
         return Ok(None);
     }
-    let key = PrimaryKey::current(row.must("source"), &row.must::<JsonB>("source_pk").0);
+    let key = PrimaryKey::current(
+        row.must("source"),
+        &serde_json::from_str(&row.must::<String>("source_pk")).unwrap_or_default(),
+    );
     let key = key.ok_or("its source table has lost the primary key that it had")?;
     let columns: BTreeMap<String, String> = row
         .get::<JsonB>("columns")
@@ -576,7 +579,7 @@ impl Statements {
 }
 
 /// Writes down that a document (or, without one, the vectorizer) failed. pgai's messages and details, with more keys.
-pub fn record_error(id: i32, config: Option<&Config>, primary_key: Option<&Value>, failure: &Failure) {
+pub fn record_error(id: i32, config: Option<&Config>, key: Option<&str>, failure: &Failure) {
     let message = match failure.step {
         Step::Loading => "loading failed",
         Step::Embedding => "embedding provider failed",
@@ -611,9 +614,6 @@ pub fn record_error(id: i32, config: Option<&Config>, primary_key: Option<&Value
     if let Some(hint) = &failure.hint {
         details["hint"] = hint.as_str().into();
     }
-    if let Some(key) = primary_key {
-        details["primary_key"] = key.clone();
-    }
     statement::run(
         include_str!("../sql/query/record_error.sql"),
         &[
@@ -622,7 +622,7 @@ pub fn record_error(id: i32, config: Option<&Config>, primary_key: Option<&Value
             JsonB(details).into(),
             failure.step.to_string().into(),
             failure.class.as_str().into(),
-            primary_key.map(|key| JsonB(key.clone())).into(),
+            key.into(),
         ],
     );
 }
@@ -650,8 +650,8 @@ pub fn record_quarantined(id: i32, keys: &[String], failure: &Failure) {
 }
 
 /// How often in a row a step of a document has failed, as its error row says: it goes when the document succeeds.
-pub fn failures(id: i32, step: Step, primary_key: &Value) -> u32 {
-    let arguments = [id.into(), step.to_string().into(), JsonB(primary_key.clone()).into()];
+pub fn failures(id: i32, step: Step, key: &str) -> u32 {
+    let arguments = [id.into(), step.to_string().into(), key.into()];
     let failures = statement::row(include_str!("../sql/query/failures.sql"), &arguments, |row| {
         row.must::<i64>(1)
     });
@@ -660,8 +660,7 @@ pub fn failures(id: i32, step: Step, primary_key: &Value) -> u32 {
 
 /// A document (or the vectorizer) is well again: what was written down about it goes. Returns the chunks that were noted
 /// as cut: those that keep their vectors have to be noted again.
-pub fn forgive(id: i32, primary_key: Option<&Value>) -> Vec<i64> {
-    let key = primary_key.map(|key| JsonB(key.clone()));
+pub fn forgive(id: i32, key: Option<&str>) -> Vec<i64> {
     let sql = include_str!("../sql/query/forgive.sql");
     let forgiven = statement::rows(sql, &[id.into(), key.into()], |row| row.get::<JsonB>(1));
     let chunks = forgiven.into_iter().flatten().map(|JsonB(chunks)| chunks);
@@ -672,7 +671,7 @@ pub fn forgive(id: i32, primary_key: Option<&Value>) -> Vec<i64> {
 
 /// Writes down that chunks of a document are longer than the model takes. They are embedded all the same, from what was left
 /// of them: this is no failure, but it must not go unseen.
-pub fn note_cut(vectorizer: &Vectorizer, primary_key: &Value, chunks: &[usize]) {
+pub fn note_cut(vectorizer: &Vectorizer, key: &str, chunks: &[usize]) {
     if chunks.is_empty() {
         return;
     }
@@ -686,7 +685,6 @@ pub fn note_cut(vectorizer: &Vectorizer, primary_key: &Value, chunks: &[usize]) 
         "is_retryable": false,
         "provider": vectorizer.config.embedding.provider(),
         "hint": "Make chunks smaller (chunk_size), or choose a model that takes more.",
-        "primary_key": primary_key,
         "chunk_seq": chunks,
         "model": model,
     });
@@ -701,7 +699,7 @@ pub fn note_cut(vectorizer: &Vectorizer, primary_key: &Value, chunks: &[usize]) 
             JsonB(details).into(),
             Step::Embedding.to_string().into(),
             CUT.into(),
-            JsonB(primary_key.clone()).into(),
+            key.into(),
         ],
     );
 }

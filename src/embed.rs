@@ -10,14 +10,15 @@ use ai_pipeline::config::Embedding;
 use ai_pipeline::embed::Headers;
 use ai_pipeline::secret::Secret;
 use pgrx::iter::TableIterator;
+use pgrx::pg_sys;
 use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
-use pgrx::{JsonB, pg_sys};
 use serde_json::{Value, json};
 
 use self::session::Provider;
 use crate::endpoint::{OPENAI_KEY, VOYAGE_KEY};
 use crate::error::{invalid, raise};
+use crate::json::JsonB;
 use crate::transaction::acting_as_extension;
 use crate::vector::{self, Vector};
 use crate::vectorizer::{missing, raise_held, validate};

@@ -1,16 +1,17 @@
 //! What was given up, listed and tried again: `ai.vectorizer_failed` and `ai.retry_vectorizer`.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use ai_pipeline::embed::{self, Gates};
-use pgrx::JsonB;
 use pgrx::datum::{DatumWithOid, TimestampWithTimeZone};
 use pgrx::iter::TableIterator;
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
+use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use crate::error::raise;
+use crate::json::JsonB;
 use crate::key::{In, PrimaryKey};
 use crate::scan::{self, Closed, Hasher, Patience, Table};
 use crate::statement::{self, fill};
@@ -284,12 +285,10 @@ fn check_class(class: Option<&str>) {
     )
 }
 
-/// `given` goes to Postgres as it is: numbers of JSON are longer than those of serde_json.
+/// `given` goes to Postgres as it is: its numbers are longer than those of Rust, and it may be deeper.
 fn check_key(given: &str, columns: &[String]) {
-    let given = serde_json::from_str(given).ok();
+    let given: Option<HashMap<String, IgnoredAny>> = serde_json::from_str(given).ok();
     let fits = given
-        .as_ref()
-        .and_then(Value::as_object)
         .is_some_and(|given| given.len() == columns.len() && columns.iter().all(|column| given.contains_key(column)));
     if !fits {
         raise(

@@ -15,10 +15,11 @@ use std::rc::Rc;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::pg_sys::{self, Datum, Oid};
 use pgrx::prelude::*;
-use pgrx::{JsonB, PgTupleDesc, varlena};
+use pgrx::{PgTupleDesc, varlena};
 
 use crate::destination;
 use crate::error::raise;
+use crate::json::JsonB;
 use crate::key::{In, PrimaryKey};
 use crate::statement;
 use crate::transaction::acting_as_extension;

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use pgrx::JsonB;
 use pgrx::pg_sys::Oid;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::json::JsonB;
 use crate::statement::{self, identifier};
 
 /// The tables that hold a primary key. Each may know its columns by other names: a queue has columns of its own, and a

@@ -17,6 +17,7 @@ mod error;
 mod failed;
 mod index;
 mod intake;
+mod json;
 mod key;
 mod latch;
 mod panics;

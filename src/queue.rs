@@ -6,10 +6,10 @@ use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use ai_pipeline::error::Failure;
-use pgrx::JsonB;
 use serde_json::Value;
 
 use crate::catalog::Vectorizer;
+use crate::json::JsonB;
 use crate::statement;
 
 /// Documents of more bytes, with the columns that the template names, are not read when they are taken: there may be many
@@ -27,9 +27,7 @@ pub struct Item {
     pub version: i64,
     /// This try included.
     pub attempts: u32,
-    /// For people. Long numbers are rounded.
-    pub primary_key: Value,
-    /// The same in JSON as Postgres writes it, each digit of it.
+    /// Its primary key in JSON as Postgres writes it, each digit of it: more than a number of Rust's may hold.
     pub key: String,
     /// What the document column held, where that was not too much to be read at once: see [`read`].
     pub document: Option<Content>,
@@ -47,7 +45,6 @@ impl Item {
     /// What tells whose it is, without what it holds.
     pub fn without_content(&self) -> Item {
         Item {
-            primary_key: self.primary_key.clone(),
             key: self.key.clone(),
             document: None,
             columns: Value::Null,
@@ -186,21 +183,17 @@ pub fn taken(vectorizer: &Vectorizer, numbers: &[i64], lease: i64, (documents, c
         bytes(documents).into(),
         bytes(columns).into(),
     ];
-    statement::rows(&vectorizer.statements.taken, &arguments, |row| {
-        let key: String = row.must(4);
-        Item {
-            number: row.must(1),
-            lease,
-            version: row.must(2),
-            attempts: row.must::<i32>(3).unsigned_abs(),
-            primary_key: serde_json::from_str(&key).unwrap_or_else(|_| Value::from(key.as_str())),
-            key,
-            document: row.get(5).map(Content::Text).or_else(|| row.get(6).map(Content::Bytes)),
-            columns: row.get::<JsonB>(7).map(|json| json.0).unwrap_or_default(),
-            size: row.get::<i64>(8).map(i64::unsigned_abs),
-            columns_size: row.must::<i64>(9).unsigned_abs(),
-            can_wait: row.must(10),
-        }
+    statement::rows(&vectorizer.statements.taken, &arguments, |row| Item {
+        number: row.must(1),
+        lease,
+        version: row.must(2),
+        attempts: row.must::<i32>(3).unsigned_abs(),
+        key: row.must(4),
+        document: row.get(5).map(Content::Text).or_else(|| row.get(6).map(Content::Bytes)),
+        columns: row.get::<JsonB>(7).map(|json| json.0).unwrap_or_default(),
+        size: row.get::<i64>(8).map(i64::unsigned_abs),
+        columns_size: row.must::<i64>(9).unsigned_abs(),
+        can_wait: row.must(10),
     })
 }
 
@@ -208,21 +201,17 @@ pub fn taken(vectorizer: &Vectorizer, numbers: &[i64], lease: i64, (documents, c
 /// gone.
 pub fn taken_blindly(vectorizer: &Vectorizer, number: i64, lease: i64) -> Option<Item> {
     let arguments = [number.into(), lease.into()];
-    statement::row(&vectorizer.statements.taken_blindly, &arguments, |row| {
-        let key: String = row.must(3);
-        Item {
-            number,
-            lease,
-            version: row.must(1),
-            attempts: row.must::<i32>(2).unsigned_abs(),
-            primary_key: serde_json::from_str(&key).unwrap_or_else(|_| Value::from(key.as_str())),
-            key,
-            document: None,
-            size: None,
-            columns: Value::Null,
-            columns_size: 0,
-            can_wait: row.must(4),
-        }
+    statement::row(&vectorizer.statements.taken_blindly, &arguments, |row| Item {
+        number,
+        lease,
+        version: row.must(1),
+        attempts: row.must::<i32>(2).unsigned_abs(),
+        key: row.must(3),
+        document: None,
+        size: None,
+        columns: Value::Null,
+        columns_size: 0,
+        can_wait: row.must(4),
     })
 }
 

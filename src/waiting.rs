@@ -3,12 +3,12 @@
 //! A queue belongs to the owner of its source, who may have put policies and more on it. Nothing of it may run for those who look
 //! at a view: see [`scan`].
 
-use pgrx::JsonB;
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 
 use crate::error::raise;
+use crate::json::JsonB;
 use crate::key::names_in_queue;
 use crate::scan::{Closed, Patience, Table};
 use crate::transaction::{acting_as_extension, restricted_to};

@@ -121,3 +121,74 @@ fn a_null_of_json_is_a_key() {
     cluster.wait_until_settled();
     assert_eq!(cluster.value("SELECT count(*) FROM ai.vectorizer_errors"), "0");
 }
+
+/// Postgres takes numbers, and a depth of JSON, that Rust has no value for: they are in keys, and in nobody's way.
+#[test]
+fn a_key_that_rust_has_no_number_for_is_a_key() {
+    let scene = Scene::start();
+    let cluster = &scene.cluster;
+    cluster.execute("CREATE TABLE doc (id int, price numeric, key jsonb, body text, PRIMARY KEY (price, key))");
+    cluster.execute(
+        "SELECT ai.create_vectorizer('doc', name => 'doc', loading => ai.loading_column('body'),
+             embedding => ai.embedding_openai('text-embedding-3-small', 8))",
+    );
+    cluster.execute(
+        r#"INSERT INTO doc VALUES (1, 1e400, '1', 'one'), (2, 1, '{"a": -1e400}', 'two'),
+             (3, 1, (repeat('[', 500) || repeat(']', 500))::jsonb, 'three'),
+             (4, 12345678901234567890.1, '1', 'four'), (5, 12345678901234567890.2, '1', 'five')"#,
+    );
+    let embedded = "SELECT string_agg(d.body, ' ' ORDER BY d.id) FROM doc d JOIN doc_embedding_store e USING (price, key) WHERE e.chunk = d.body";
+    cluster.wait_for("embedded", embedded, "one two three four five");
+    cluster.wait_until_settled();
+    cluster.execute("ALTER TABLE doc_embedding_store ADD CHECK (chunk <> 'bad'); UPDATE doc SET body = 'bad'");
+    cluster.wait_for("given up", "SELECT count(*) FROM ai.vectorizer_failed", "5");
+    // Each has a row of its own, with its key as it is.
+    let noted = "SELECT count(*) FROM ai.vectorizer_errors e
+                 JOIN doc d ON e.primary_key = jsonb_build_object('price', d.price, 'key', d.key)
+                 WHERE e.details -> 'primary_key' = e.primary_key";
+    assert_eq!(cluster.value(noted), "5");
+    cluster.execute("DELETE FROM doc WHERE id = 1; DELETE FROM doc WHERE id > 3");
+    assert_eq!(cluster.value(noted), "2");
+    cluster.wait_until_settled();
+    cluster.execute("ALTER TABLE doc_embedding_store DROP CONSTRAINT doc_embedding_store_chunk_check");
+    let tried = "SELECT sum(ai.retry_vectorizer('doc', primary_key)) FROM ai.vectorizer_failed";
+    assert_eq!(cluster.value(tried), "2");
+    cluster.wait_for("embedded after all", embedded, "bad bad");
+    cluster.wait_until_settled();
+    assert_eq!(cluster.value("SELECT count(*) FROM ai.vectorizer_errors"), "0");
+    assert_eq!(cluster.rows("SELECT * FROM ai.verify_vectorizer('doc')"), [[""; 0]; 0]);
+}
+
+/// A configuration that Rust cannot hold is refused with a reason.
+#[test]
+fn a_configuration_that_rust_cannot_hold_is_refused() {
+    let scene = Scene::start();
+    let cluster = &scene.cluster;
+    cluster.execute("CREATE TABLE doc (id int PRIMARY KEY, body text)");
+    let deep = "(repeat('[', 200) || repeat(']', 200))::jsonb";
+    let embedding = "ai.embedding_openai('text-embedding-3-small', 8)";
+    let number = r#"'{"x": 1e400}'::jsonb"#;
+    for call in [
+        format!(
+            "ai.create_vectorizer('doc', loading => ai.loading_column('body') || {number}, embedding => {embedding})"
+        ),
+        format!(
+            "ai.create_vectorizer('doc', loading => ai.loading_column('body'), embedding => {embedding} || {deep})"
+        ),
+        format!("ai.set_scheduling(1, {number})"),
+        format!("ai.openai_embed('m', 'text', api_key => 'k', client_config => {number})"),
+    ] {
+        let error = cluster
+            .connect()
+            .unwrap()
+            .batch_execute(&format!("SELECT {call}"))
+            .unwrap_err();
+        let error = error.as_db_error().expect("of the database");
+        assert_eq!(error.code().code(), "22023", "{call}: {error}");
+        assert!(error.message().starts_with("jsonb cannot be read: "), "{call}: {error}");
+        assert!(
+            error.hint().is_some_and(|hint| hint.contains("1e308")),
+            "{call}: {error}"
+        );
+    }
+}

@@ -2,4 +2,4 @@
 DELETE FROM ai._vectorizer_errors e
 WHERE e.id = $1
   AND e.primary_key IS NOT NULL
-  AND ($2 IS NULL OR e.primary_key IN (SELECT k.value FROM jsonb_array_elements($2) AS k))
+  AND ($2::text IS NULL OR e.primary_key IN (SELECT k.value FROM jsonb_array_elements($2::text::jsonb) AS k))

@@ -19,7 +19,7 @@ SELECT v.id,
        -- As text: whoever parses it says for each what is wrong. What is larger than a configuration may be is not even read.
        CASE WHEN pg_column_size(v.config) <= 1000000 THEN v.config::text END AS config,
        v.disabled,
-       v.source_pk,
+       v.source_pk::text AS source_pk,
        -- Of a domain the type below it: that is what clients are told, and what Python makes something of.
        (SELECT jsonb_object_agg(a.attname, format_type(
             CASE WHEN t.typtype <> 'd' THEN t.oid ELSE (

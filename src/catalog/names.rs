@@ -5,12 +5,12 @@
 use std::collections::BTreeMap;
 
 use ai_pipeline::format::Template;
-use pgrx::JsonB;
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 use serde_json::{Value, json};
 
 use crate::error::raise;
+use crate::json::JsonB;
 use crate::statement;
 
 /// What the catalogue says of the names of a vectorizer.

@@ -7,7 +7,6 @@
 //! nothing behind in the session. No text of pgai's functions is run: they are moved, and triggers are taken from them and
 //! put back.
 
-use pgrx::JsonB;
 use pgrx::iter::TableIterator;
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
@@ -15,6 +14,7 @@ use serde_json::Value;
 
 use super::{create, drop};
 use crate::error::{invalid, raise};
+use crate::json::JsonB;
 use crate::key::{In, PrimaryKey};
 use crate::statement::{self, fill, identifier, qualified};
 use crate::transaction::{acting_as, acting_as_extension, restricted_to};

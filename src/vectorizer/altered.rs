@@ -1,12 +1,12 @@
 //! What must not become of a source while a vectorizer is on it. Asked after a statement has altered it; only what that
 //! statement's transaction has done is refused, so that a source that has got there unseen can still be altered, and mended.
 
-use pgrx::JsonB;
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 
 use super::create::read_source;
 use crate::error::raise;
+use crate::json::JsonB;
 use crate::statement;
 
 /// Whether a row was written by the transaction that is running.

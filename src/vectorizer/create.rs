@@ -3,7 +3,6 @@
 //! Everything of a vectorizer belongs to the owner of its source table, as whom the worker reads and writes.
 
 use ai_pipeline::config::{Destination, Embedding};
-use pgrx::JsonB;
 use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
 use serde_json::{Value, json};
@@ -14,6 +13,7 @@ use super::validate::{self, Column};
 use super::{indexing, schedule, triggers};
 use crate::catalog::{self, follow_names};
 use crate::error::{exception, invalid, raise};
+use crate::json::JsonB;
 use crate::key::PrimaryKey;
 use crate::statement::{self, qualified};
 use crate::transaction::{acting_as, acting_as_extension, seeing_all};

@@ -1,11 +1,11 @@
 //! Checks of the index that a vectorizer builds: pgai's, and those that pgvector would make when it is too late.
 
-use pgrx::JsonB;
 use pgrx::prelude::*;
 use serde_json::Value;
 
 use super::validate::{expect_kind, text};
 use crate::error::{exception, invalid, raise};
+use crate::json::JsonB;
 use crate::statement;
 
 /// pgvector's HNSW_MAX_DIM for `vector`.

@@ -1,11 +1,11 @@
 //! When a vectorizer works: at once, at intervals, when asked, or not at all.
 
-use pgrx::JsonB;
 use pgrx::prelude::*;
 use serde_json::Value;
 
 use super::{indexing, missing, validate};
 use crate::error::raise;
+use crate::json::JsonB;
 use crate::transaction::acting_as_extension;
 use crate::worker::shared_memory;
 use crate::{catalog, settings, statement};
@@ -34,7 +34,7 @@ fn request_run(vectorizer_id: i32) {
 }
 
 #[pg_extern(sql = false)]
-fn set_scheduling(vectorizer_id: Option<i32>, scheduling: Option<JsonB>, indexing: Option<JsonB>) -> JsonB {
+fn set_scheduling(vectorizer_id: Option<i32>, scheduling: Option<JsonB>, indexing: Option<JsonB>) -> pgrx::JsonB {
     catalog::must_fit();
     let vectorizer_id = vectorizer_id.unwrap_or_else(|| missing("NULL"));
     must_own(vectorizer_id);
@@ -88,7 +88,7 @@ fn set_scheduling(vectorizer_id: Option<i32>, scheduling: Option<JsonB>, indexin
         }
         config
     });
-    config.expect("a vectorizer that has an owner has a configuration")
+    pgrx::JsonB(config.expect("a vectorizer that has an owner has a configuration").0)
 }
 
 /// Notes the first run of a vectorizer that works at intervals. To be called as the extension.

@@ -3,7 +3,6 @@
 //! The function names tables and columns, so it is made anew whenever one of them is renamed or the columns of the
 //! source change: the catalogue knows them by number.
 
-use pgrx::JsonB;
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 
@@ -13,6 +12,7 @@ use super::partitions::Partitions;
 use crate::catalog::{self, follow_names};
 use crate::error::raise;
 use crate::intake;
+use crate::json::{JsonB, Written};
 use crate::key::{In, PrimaryKey};
 use crate::statement::{self, fill, identifier};
 use crate::transaction::acting_as_extension;
@@ -469,7 +469,8 @@ fn prune(vectorizer_id: i32) {
 /// For the triggers: the documents with these primary keys (`None`: all) are gone, and with them what was noted about
 /// them. Only for the owner of the vectorizer, as whom its triggers run.
 #[pg_extern(sql = false)]
-fn forget_errors(vectorizer_id: i32, keys: Option<JsonB>) {
+fn forget_errors(vectorizer_id: i32, keys: Option<Written>) {
+    let keys = keys.map(|Written(keys)| keys);
     let owns = include_str!("../../sql/query/owns_vectorizer.sql");
     if statement::row(owns, &[vectorizer_id.into()], |row| row.get::<bool>(1)).flatten() == Some(true) {
         let sql = include_str!("../../sql/query/forget_errors.sql");

@@ -135,7 +135,7 @@ impl Worker {
         let failures = match item.attempts {
             0 | 1 => 0,
             _ => vectorizer
-                .note(|| catalog::failures(vectorizer.id, failure.step, &item.primary_key))
+                .note(|| catalog::failures(vectorizer.id, failure.step, &item.key))
                 .unwrap_or(u32::MAX),
         };
         let attempts = item.attempts.min(failures.saturating_add(1));
@@ -170,7 +170,7 @@ impl Worker {
                 catalog::record_error(
                     vectorizer.id,
                     Some(&vectorizer.config),
-                    Some(&item.primary_key),
+                    Some(item.key.as_str()),
                     &failure,
                 );
             }

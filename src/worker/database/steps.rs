@@ -428,7 +428,7 @@ fn write(vectorizer: &Vectorizer, batch: &Batch, has_notes: bool) -> (Vec<Hold>,
         stash::forget(vectorizer, emptied);
     }
     for ((_, flight), hold) in std::iter::zip(batch, &holds) {
-        let key = &flight.item.primary_key;
+        let key = flight.item.key.as_str();
         let was_cut = if has_notes && matches!(hold, Hold::Ours | Hold::Gone) {
             catalog::forgive(vectorizer.id, Some(key))
         } else {
