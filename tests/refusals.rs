@@ -225,17 +225,10 @@ fn state_refused_change_is_noted_once() {
 #[test]
 fn state_unreadable_row_fails_alone() {
     let notes = Notes::start();
+    create_pages(&notes.cluster, 6);
     notes
         .cluster
-        .execute("CREATE TABLE page (id int PRIMARY KEY, body text, meta json, more jsonb)");
-    notes.cluster.execute(&format!(
-        "SELECT ai.create_vectorizer('page'::regclass, loading => ai.loading_column('body'), chunking => ai.chunking_none(),
-             formatting => ai.formatting_python_template('$meta $more $chunk'), embedding => {EMBEDDING})"
-    ));
-    notes.cluster.execute(
-        r#"INSERT INTO page VALUES (1, 'one', '1', '1'), (2, 'two', '{"a": "\u0000"}', '1'), (3, 'three', '1', '{"x": 1e400}'),
-                                   (4, 'four', '1', '1')"#,
-    );
+        .execute("INSERT INTO page VALUES (1, 'good'), (2, 'broken'), (3, 'broken'), (4, 'good')");
     let failed = "SELECT string_agg(id::text, ' ' ORDER BY id) FROM ai._vectorizer_q_failed_2";
     notes.cluster.wait_for("those are given up", failed, "2 3");
     notes.cluster.wait_until_settled();
@@ -245,28 +238,55 @@ fn state_unreadable_row_fails_alone() {
     assert_eq!(notes.cluster.value(said), "2:loading 3:loading");
 }
 
-/// Pages with a column of a type that the database reads by a function of the user: out of memory for bad ones, whose looks
-/// are counted, and in conflict for others.
+/// JSON that Postgres itself has no function for (a zero in a json, a number that no float holds) is text in a template.
+#[test]
+fn json_that_is_only_text_is_read() {
+    let notes = Notes::start();
+    notes
+        .cluster
+        .execute("CREATE TABLE page (id int PRIMARY KEY, body text, meta json, more jsonb)");
+    notes.cluster.execute(&format!(
+        "SELECT ai.create_vectorizer('page'::regclass, loading => ai.loading_column('body'), chunking => ai.chunking_none(),
+             formatting => ai.formatting_python_template('$meta $more $chunk'), embedding => {EMBEDDING})"
+    ));
+    notes.cluster.execute(
+        r#"INSERT INTO page VALUES (1, 'one', '1', '1'), (2, 'two', '{"a": "\u0000"}', '1'), (3, 'three', '1', '{"x": 1e400}')"#,
+    );
+    notes.cluster.wait_until_settled();
+    let written = "SELECT chunk FROM page_embedding_store ORDER BY id";
+    let long = format!("1 {{'x': 1{}}} three", "0".repeat(400));
+    assert_eq!(
+        notes.cluster.column(written),
+        ["1 1 one", r"{'a': '\x00'} 1 two", &long]
+    );
+    assert_eq!(errors(&notes.cluster), NONE);
+}
+
+/// Pages whose text became one of a type that the database reads by a function of the user: broken for some, out of memory
+/// for bad ones, whose looks are counted, and in conflict for others.
 fn create_pages(database: &Database, retries: u32) {
     database.execute(&format!(
         "CREATE SEQUENCE looks;
-         CREATE TYPE quality AS ENUM ('good', 'bad', 'in conflict');
-         CREATE FUNCTION shown(quality) RETURNS json LANGUAGE plpgsql IMMUTABLE AS $$
+         CREATE TYPE quality AS ENUM ('good', 'broken', 'bad', 'in conflict');
+         CREATE FUNCTION shown(quality) RETURNS text LANGUAGE plpgsql IMMUTABLE AS $$
          BEGIN
-             IF $1 = 'bad' THEN
+             IF $1 = 'broken' THEN
+                 RAISE 'it cannot be shown' USING ERRCODE = '22000';
+             ELSIF $1 = 'bad' THEN
                  PERFORM nextval('public.looks');
                  RAISE 'no room for it' USING ERRCODE = '53200';
              ELSIF $1 = 'in conflict' THEN
-                 RAISE 'somebody has it' USING ERRCODE = '40001';
+                 RAISE 'another has it' USING ERRCODE = '40001';
              END IF;
-             RETURN '1';
+             RETURN 'page';
          END
          $$;
-         CREATE CAST (quality AS json) WITH FUNCTION shown(quality);
-         CREATE TABLE page (id int PRIMARY KEY, body text, quality quality);
+         CREATE CAST (quality AS text) WITH FUNCTION shown(quality);
+         CREATE TABLE page (id int PRIMARY KEY, body text);
          SELECT ai.create_vectorizer('page'::regclass, loading => ai.loading_column('body', retries => {retries}),
-             chunking => ai.chunking_none(), formatting => ai.formatting_python_template('$quality $chunk'),
-             embedding => {EMBEDDING})"
+             chunking => ai.chunking_none(), embedding => {EMBEDDING});
+         DROP VIEW page_embedding;
+         ALTER TABLE page ALTER body TYPE quality USING 'good'"
     ));
 }
 
@@ -275,9 +295,7 @@ fn create_pages(database: &Database, retries: u32) {
 fn unreadable_documents_are_taken_more_and_more_rarely() {
     let notes = Notes::start();
     create_pages(&notes.cluster, 6);
-    notes
-        .cluster
-        .execute("INSERT INTO page VALUES (1, 'one', 'bad'), (2, 'two', 'bad')");
+    notes.cluster.execute("INSERT INTO page VALUES (1, 'bad'), (2, 'bad')");
     let noted = "SELECT count(*) FROM ai.vectorizer_errors WHERE primary_key IS NULL AND failure_class = 'transient' AND occurrences >= 3";
     notes.cluster.wait_for("it is noted", noted, "1");
     // The first of a row says so.
@@ -288,9 +306,7 @@ fn unreadable_documents_are_taken_more_and_more_rarely() {
     for id in 3..=12 {
         let looks = || notes.cluster.value("SELECT last_value FROM looks");
         let before = looks();
-        notes
-            .cluster
-            .execute(&format!("INSERT INTO page VALUES ({id}, 'more', 'bad')"));
+        notes.cluster.execute(&format!("INSERT INTO page VALUES ({id}, 'bad')"));
         wait_until("it is looked at", DEADLINE, looks, |now| *now != before);
     }
     let occurrences = notes.cluster.value("SELECT occurrences FROM ai._vectorizer_errors");
@@ -302,7 +318,7 @@ fn unreadable_documents_are_taken_more_and_more_rarely() {
         .execute("UPDATE ai._vectorizer_errors SET occurrences = 6");
     notes.cluster.reload();
     notes.cluster.wait_for("the oldest is tried by itself", tried, "1 0");
-    notes.cluster.execute("UPDATE page SET quality = 'good'");
+    notes.cluster.execute("UPDATE page SET body = 'good'");
     notes.cluster.wait_until_settled();
     let written = "SELECT string_agg(id::text, ' ' ORDER BY id) FROM page_embedding_store";
     assert_eq!(notes.cluster.value(written), "1 2");
@@ -317,7 +333,7 @@ fn a_row_that_is_never_read_keeps_nobody_waiting() {
     create_pages(&notes.cluster, 1);
     notes
         .cluster
-        .execute("INSERT INTO page SELECT i, 'page', CASE i WHEN 2 THEN 'bad' WHEN 5 THEN 'in conflict' ELSE 'good' END::quality FROM generate_series(1, 20) i");
+        .execute("INSERT INTO page SELECT i, CASE i WHEN 2 THEN 'bad' WHEN 5 THEN 'in conflict' ELSE 'good' END::quality FROM generate_series(1, 20) i");
     let written = "SELECT count(*), count(*) FILTER (WHERE id IN (2, 5)) FROM page_embedding_store";
     let written = || notes.cluster.rows(written).swap_remove(0);
     wait_until("the others go on", DEADLINE, written, |seen| *seen == ["18", "0"]);
@@ -329,7 +345,7 @@ fn a_row_that_is_never_read_keeps_nobody_waiting() {
         .wait_for("they are given up", failed, "2:transient 5:transient");
     notes.cluster.wait_until_settled();
     wait_for_errors(&notes.cluster, &["2:loading:transient:2", "5:loading:transient:2"]);
-    notes.cluster.execute("UPDATE page SET quality = 'good'");
+    notes.cluster.execute("UPDATE page SET body = 'good'");
     wait_until("they are read", DEADLINE, written, |seen| *seen == ["20", "2"]);
     notes.cluster.wait_until_settled();
     wait_for_errors(&notes.cluster, &NONE);
