@@ -32,6 +32,8 @@ const WORDS: usize = 64 * 1024;
 const TOP: pg_sys::SubTransactionId = 1;
 /// Rows that are appended by one call.
 const ROWS: usize = 256;
+/// The languages internal and C, by the numbers that they have in every server.
+const IN_C: [u32; 2] = [12, 13];
 
 /// A column of a key, or one that is compared.
 #[derive(Clone, Copy, Debug)]
@@ -647,10 +649,17 @@ unsafe fn call_function(route: &Route, fired: *mut pg_sys::TriggerData) {
         let all = &*(*(*fired).tg_relation).trigdesc;
         let all = std::slice::from_raw_parts(all.triggers, all.numtriggers as usize);
         let named = |trigger: &&pg_sys::Trigger| CStr::from_ptr(trigger.tgname).to_str() == Ok(&route.by_row);
+        let owner = (*(*(*fired).tg_relation).rd_rel).relowner;
         // Without it the vectorizer stands still, as `ai.worker_status` says.
-        let Some(trigger) = all.iter().find(named) else {
+        let Some(trigger) = all
+            .iter()
+            .find(named)
+            .filter(|trigger| is_of_a_vectorizer(trigger.tgfoid, owner))
+        else {
             return;
         };
+        // It may write to the source, and so come by here again.
+        pg_sys::check_stack_depth();
         let mut function = pg_sys::FmgrInfo::default();
         pg_sys::fmgr_info(trigger.tgfoid, &mut function);
         let mut call = pg_sys::FunctionCallInfoBaseData {
@@ -660,5 +669,26 @@ unsafe fn call_function(route: &Route, fired: *mut pg_sys::TriggerData) {
         };
         let address = function.fn_addr.expect("a function that was looked up has an address");
         pg_sys::ffi::pg_guard_ffi_boundary(|| address(&mut call));
+    }
+}
+
+/// Whether a function may be that of a vectorizer: a trigger is found by its name, and its owner may have put any function
+/// into its place. One in C, and this one above all, takes what fired for its own trigger.
+///
+/// # Safety
+/// On the main thread, in a transaction.
+unsafe fn is_of_a_vectorizer(function: Oid, owner: Oid) -> bool {
+    // SAFETY: by the caller. The row is looked at before it is given back.
+    unsafe {
+        let row = pg_sys::SearchSysCache1(pg_sys::SysCacheIdentifier::PROCOID as i32, Datum::from(function));
+        if row.is_null() {
+            return false;
+        }
+        let known = &*pg_sys::GETSTRUCT(row).cast::<pg_sys::FormData_pg_proc>();
+        let is_it = !IN_C.contains(&known.prolang.to_u32())
+            && known.proowner == owner
+            && known.prorettype == pg_sys::TRIGGEROID;
+        pg_sys::ReleaseSysCache(row);
+        is_it
     }
 }
