@@ -79,7 +79,13 @@ fn worker_processes() -> TableIterator<
     let here = unsafe { pg_sys::MyDatabaseId };
     for slot in slots.into_iter().filter(|slot| sees_all || slot.database == here) {
         if slot.indexer.pid != 0 {
-            rows.push(describe("indexer", &slot.indexer, Some(slot.database), None));
+            let mut row = describe("indexer", &slot.indexer, Some(slot.database), None);
+            if slot.database == here && slot.indexing != 0 {
+                // The name is for those who see the vectorizer.
+                let name = seen(slot.indexing).unwrap_or_else(|| format!("vectorizer number {}", slot.indexing));
+                row.4 = Some(format!("index of {name}"));
+            }
+            rows.push(row);
         } else if let Some(reason) = slot.indexer.reason.get() {
             rows.push((
                 "indexer".into(),
