@@ -151,7 +151,7 @@ LANGUAGE sql VOLATILE PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp 
         WHEN missing_key IS NOT NULL THEN format('the environment of the server has no %s', missing_key)
         WHEN scheduling = 'timescaledb' THEN
             CASE WHEN next_run > now() THEN format('the next run is at %s', date_trunc('second', next_run)) END
-        WHEN pending > 0 THEN ai._waiting(vectorizer_id)
+        WHEN pending > 0 OR pending IS NULL THEN ai._waiting(vectorizer_id)
     END
 $$;
 COMMENT ON FUNCTION ai._obstacle(int4, text, bool, text, bool, text, timestamptz, text, timestamptz, int8) IS
@@ -1065,8 +1065,10 @@ GRANT SELECT ON
     ai.vectorizer, ai.vectorizer_status, ai.vectorizer_errors, ai.vectorizer_failed, ai.worker_status, ai._seen_vectorizer,
     ai._noted_vectorizer, ai._watched_vectorizer
 TO PUBLIC;
--- pgai has tables of these names, and people write to them: they are told what to call. Before the statement, since one that
--- finds no row has changed nothing either; Postgres asks for a trigger INSTEAD OF it besides.
+-- pgai has tables of these names, and people write to them: superusers, and roles that were granted it, are told what to
+-- call. Before the statement, since one that finds no row has changed nothing either; Postgres asks for a trigger INSTEAD OF
+-- it besides. To all others the privilege is missing, and must be: LOCK TABLE and FOR UPDATE on a view that a role may
+-- write to lock the tables behind it, pg_class among them, with the privileges of the view's owner.
 CREATE FUNCTION ai._refuse_write() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -1091,8 +1093,6 @@ BEGIN
             'CREATE TRIGGER refuse_statement BEFORE INSERT OR UPDATE OR DELETE ON ai.%I FOR EACH STATEMENT EXECUTE FUNCTION ai._refuse_write()', name);
         EXECUTE pg_catalog.format(
             'CREATE TRIGGER refuse_row INSTEAD OF INSERT OR UPDATE OR DELETE ON ai.%I FOR EACH ROW EXECUTE FUNCTION ai._refuse_write()', name);
-        -- Else the answer is that a privilege is missing, and somebody grants it.
-        EXECUTE pg_catalog.format('GRANT INSERT, UPDATE, DELETE ON ai.%I TO PUBLIC', name);
     END LOOP;
 END
 $$;
@@ -1183,20 +1183,25 @@ $$;
 COMMENT ON FUNCTION ai._after_server() IS 'Checks foreign servers, and lets the worker know that one has changed.';
 REVOKE EXECUTE ON FUNCTION ai._after_server() FROM PUBLIC;
 
+CREATE FUNCTION ai._user_of_server(server text) RETURNS text
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'user_of_server_wrapper';
+COMMENT ON FUNCTION ai._user_of_server(text) IS 'A vectorizer that uses a foreign server, whoever''s it is.';
+REVOKE EXECUTE ON FUNCTION ai._user_of_server(text) FROM PUBLIC;
+
 CREATE FUNCTION ai._after_server_drop() RETURNS event_trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off AS $$
 DECLARE
     used record;
 BEGIN
     FOR used IN
-        SELECT v.name, d.object_name AS server
+        SELECT ai._user_of_server(d.object_name) AS name, d.object_name AS server
         FROM pg_event_trigger_dropped_objects() d
-        JOIN ai._vectorizer v
-            ON d.object_name IN (v.config #>> '{embedding,server}', v.config #>> '{loading,server}')
         WHERE d.classid = 'pg_foreign_server'::regclass
     LOOP
-        RAISE EXCEPTION 'the foreign server % is used by the vectorizer %', used.server, used.name
-            USING ERRCODE = 'dependent_objects_still_exist', HINT = 'Drop the vectorizer with ai.drop_vectorizer first.';
+        IF used.name IS NOT NULL THEN
+            RAISE EXCEPTION 'the foreign server % is used by the vectorizer %', used.server, used.name
+                USING ERRCODE = 'dependent_objects_still_exist', HINT = 'Drop the vectorizer with ai.drop_vectorizer first.';
+        END IF;
     END LOOP;
 END
 $$;
@@ -1211,15 +1216,16 @@ COMMENT ON FUNCTION ai._take_in(int4) IS
     'Puts what waits in the intake of a vectorizer into its queue, as the worker does before it takes documents. For its owner.';
 
 -- A role that drops the mapping that was made for it would be given the key of others: dropping is writing options, too.
+CREATE FUNCTION ai._keeps_mappings(server text) RETURNS bool
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'keeps_mappings_wrapper';
+COMMENT ON FUNCTION ai._keeps_mappings(text) IS 'Whether user mappings of a server are not for the caller to drop.';
 -- Not SECURITY DEFINER: it asks who drops.
 CREATE FUNCTION ai._after_mapping_drop() RETURNS event_trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET jit = off AS $$
 BEGIN
-    IF NOT (SELECT r.rolsuper FROM pg_roles r WHERE r.rolname = current_user) AND EXISTS (
+    IF EXISTS (
         SELECT FROM pg_event_trigger_dropped_objects() d
-        JOIN pg_foreign_server s ON s.srvname = d.address_args[1]
-        JOIN pg_foreign_data_wrapper w ON w.oid = s.srvfdw
-        WHERE d.object_type = 'user mapping' AND w.fdwname IN ('ai_provider', 'ai_source'))
+        WHERE d.object_type = 'user mapping' AND ai._keeps_mappings(d.address_args[1]))
     THEN
         RAISE EXCEPTION 'permission denied to drop user mappings of foreign servers of ai'
             USING ERRCODE = 'insufficient_privilege', HINT = 'Only a superuser may say where the credentials of the server are used.';

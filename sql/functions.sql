@@ -254,7 +254,7 @@ LANGUAGE sql VOLATILE PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp 
         WHEN missing_key IS NOT NULL THEN format('the environment of the server has no %s', missing_key)
         WHEN scheduling = 'timescaledb' THEN
             CASE WHEN next_run > now() THEN format('the next run is at %s', date_trunc('second', next_run)) END
-        WHEN pending > 0 THEN ai._waiting(vectorizer_id)
+        WHEN pending > 0 OR pending IS NULL THEN ai._waiting(vectorizer_id)
     END
 $$;
 COMMENT ON FUNCTION ai._obstacle(int4, text, bool, text, bool, text, timestamptz, text, timestamptz, int8) IS

@@ -341,35 +341,41 @@ $$;
 COMMENT ON FUNCTION ai._after_server() IS 'Checks foreign servers, and lets the worker know that one has changed.';
 REVOKE EXECUTE ON FUNCTION ai._after_server() FROM PUBLIC;
 
+CREATE FUNCTION ai._user_of_server(server text) RETURNS text
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'user_of_server_wrapper';
+COMMENT ON FUNCTION ai._user_of_server(text) IS 'A vectorizer that uses a foreign server, whoever''s it is.';
+REVOKE EXECUTE ON FUNCTION ai._user_of_server(text) FROM PUBLIC;
+
 CREATE FUNCTION ai._after_server_drop() RETURNS event_trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off AS $$
 DECLARE
     used record;
 BEGIN
     FOR used IN
-        SELECT v.name, d.object_name AS server
+        SELECT ai._user_of_server(d.object_name) AS name, d.object_name AS server
         FROM pg_event_trigger_dropped_objects() d
-        JOIN ai._vectorizer v
-            ON d.object_name IN (v.config #>> '{embedding,server}', v.config #>> '{loading,server}')
         WHERE d.classid = 'pg_foreign_server'::regclass
     LOOP
-        RAISE EXCEPTION 'the foreign server % is used by the vectorizer %', used.server, used.name
-            USING ERRCODE = 'dependent_objects_still_exist', HINT = 'Drop the vectorizer with ai.drop_vectorizer first.';
+        IF used.name IS NOT NULL THEN
+            RAISE EXCEPTION 'the foreign server % is used by the vectorizer %', used.server, used.name
+                USING ERRCODE = 'dependent_objects_still_exist', HINT = 'Drop the vectorizer with ai.drop_vectorizer first.';
+        END IF;
     END LOOP;
 END
 $$;
 COMMENT ON FUNCTION ai._after_server_drop() IS 'Keeps foreign servers that vectorizers use.';
 REVOKE EXECUTE ON FUNCTION ai._after_server_drop() FROM PUBLIC;
 -- A role that drops the mapping that was made for it would be given the key of others: dropping is writing options, too.
+CREATE FUNCTION ai._keeps_mappings(server text) RETURNS bool
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'keeps_mappings_wrapper';
+COMMENT ON FUNCTION ai._keeps_mappings(text) IS 'Whether user mappings of a server are not for the caller to drop.';
 -- Not SECURITY DEFINER: it asks who drops.
 CREATE FUNCTION ai._after_mapping_drop() RETURNS event_trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET jit = off AS $$
 BEGIN
-    IF NOT (SELECT r.rolsuper FROM pg_roles r WHERE r.rolname = current_user) AND EXISTS (
+    IF EXISTS (
         SELECT FROM pg_event_trigger_dropped_objects() d
-        JOIN pg_foreign_server s ON s.srvname = d.address_args[1]
-        JOIN pg_foreign_data_wrapper w ON w.oid = s.srvfdw
-        WHERE d.object_type = 'user mapping' AND w.fdwname IN ('ai_provider', 'ai_source'))
+        WHERE d.object_type = 'user mapping' AND ai._keeps_mappings(d.address_args[1]))
     THEN
         RAISE EXCEPTION 'permission denied to drop user mappings of foreign servers of ai'
             USING ERRCODE = 'insufficient_privilege', HINT = 'Only a superuser may say where the credentials of the server are used.';

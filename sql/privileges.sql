@@ -5,8 +5,10 @@ GRANT SELECT ON
     ai.vectorizer, ai.vectorizer_status, ai.vectorizer_errors, ai.vectorizer_failed, ai.worker_status, ai._seen_vectorizer,
     ai._noted_vectorizer, ai._watched_vectorizer
 TO PUBLIC;
--- pgai has tables of these names, and people write to them: they are told what to call. Before the statement, since one that
--- finds no row has changed nothing either; Postgres asks for a trigger INSTEAD OF it besides.
+-- pgai has tables of these names, and people write to them: superusers, and roles that were granted it, are told what to
+-- call. Before the statement, since one that finds no row has changed nothing either; Postgres asks for a trigger INSTEAD OF
+-- it besides. To all others the privilege is missing, and must be: LOCK TABLE and FOR UPDATE on a view that a role may
+-- write to lock the tables behind it, pg_class among them, with the privileges of the view's owner.
 CREATE FUNCTION ai._refuse_write() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -31,8 +33,6 @@ BEGIN
             'CREATE TRIGGER refuse_statement BEFORE INSERT OR UPDATE OR DELETE ON ai.%I FOR EACH STATEMENT EXECUTE FUNCTION ai._refuse_write()', name);
         EXECUTE pg_catalog.format(
             'CREATE TRIGGER refuse_row INSTEAD OF INSERT OR UPDATE OR DELETE ON ai.%I FOR EACH ROW EXECUTE FUNCTION ai._refuse_write()', name);
-        -- Else the answer is that a privilege is missing, and somebody grants it.
-        EXECUTE pg_catalog.format('GRANT INSERT, UPDATE, DELETE ON ai.%I TO PUBLIC', name);
     END LOOP;
 END
 $$;

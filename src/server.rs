@@ -198,7 +198,7 @@ pub fn check(embedding: &Embedding, loading: &Loading, owner: Oid, by_superuser:
 
 /// Whether the address and the key of a configuration are for whoever wrote it to choose.
 pub fn check_choice(embedding: &Embedding, by_superuser: bool) {
-    let Some(what) = endpoint::choice(embedding) else {
+    let Some(what) = endpoint::choices(embedding).into_iter().next() else {
         return;
     };
     if let Some(server) = embedding.server() {
@@ -344,4 +344,24 @@ fn check_server(wrapper: String, kind: Option<String>, options: Option<Vec<Optio
 #[pg_extern(sql = false)]
 fn servers_changed() {
     shared_memory::servers_changed_at_commit();
+}
+
+/// Whether dropping a user mapping of this server, which writes options, too, is not for the caller. Seen as it is now, also in
+/// a transaction that began before the server was made.
+#[pg_extern(sql = false)]
+fn keeps_mappings(server: &str) -> bool {
+    // SAFETY: a look at the role of the session.
+    if unsafe { pg_sys::superuser() } {
+        return false;
+    }
+    let sql = include_str!("../sql/query/keeps_mappings.sql");
+    statement::on_latest(|| statement::row(sql, &[server.into()], |row| row.must(1))) == Some(true)
+}
+
+/// A vectorizer that uses this server, whoever's it is: also one that is newer than the transaction's view of the data.
+#[pg_extern(sql = false)]
+fn user_of_server(server: &str) -> Option<String> {
+    let sql = include_str!("../sql/query/user_of_server.sql");
+    let find = || statement::row(sql, &[server.into()], |row| row.must(1));
+    statement::on_latest(find)
 }

@@ -322,11 +322,12 @@ pub fn init() {
         &OLLAMA_HOST,
         Suset,
     );
+    // For superusers: the owner of a database could have it grant the tables of others.
     string(
         c"ai.grant_to_default",
         c"Roles that ai.grant_to() adds, separated by commas.",
         &GRANT_TO_DEFAULT,
-        Userset,
+        Suset,
     );
 }
 

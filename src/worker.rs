@@ -80,9 +80,15 @@ fn receive_signals() {
     }
 }
 
-/// Settings that would end the process, and with it the work of everybody, if code of an owner set them: an error would be
-/// FATAL, time would be up, and no memory for so many buffers of temporary tables is FATAL, too. Nobody sets them here.
-const LOCKED: [&CStr; 3] = [c"exit_on_error", c"transaction_timeout", c"temp_buffers"];
+/// Settings that would end the process, and with it the work of everybody, if code of an owner or an owner of the database
+/// set them: an error would be FATAL, time would be up, and no memory for so many buffers of temporary tables is FATAL, too.
+/// They have these values here, and nobody sets them.
+const LOCKED: &[(&CStr, &CStr)] = &[
+    (c"exit_on_error", c"off"),
+    #[cfg(any(feature = "pg17", feature = "pg18"))]
+    (c"transaction_timeout", c"0"),
+    (c"temp_buffers", c"1024"),
+];
 
 /// Has a cancellation reach code of owners, and nothing else of this process.
 fn receive_cancellations() {
@@ -103,15 +109,11 @@ fn pin_settings() {
         (c"role", c"none"),
         (c"search_path", c"pg_catalog, pg_temp"),
         (c"statement_timeout", c"0"),
-        // It ends the process, and not the statement.
-        #[cfg(any(feature = "pg17", feature = "pg18"))]
-        (c"transaction_timeout", c"0"),
         (c"idle_in_transaction_session_timeout", c"0"),
         (c"default_transaction_isolation", c"read committed"),
         (c"default_transaction_read_only", c"off"),
         (c"default_transaction_deferrable", c"off"),
         (c"session_replication_role", c"origin"),
-        (c"exit_on_error", c"off"),
         (c"array_nulls", c"on"),
         (c"transform_null_equals", c"off"),
         // Kept plans are made with sequential scans disabled, which Postgres expresses as a vast cost: each of them that has no
@@ -124,7 +126,7 @@ fn pin_settings() {
         (c"extra_float_digits", c"1"),
         (c"bytea_output", c"hex"),
     ];
-    for (name, value) in pinned {
+    for (name, value) in pinned.iter().chain(LOCKED) {
         pin(name, value);
     }
     lock_settings();
@@ -165,7 +167,8 @@ fn lock_settings() {
         };
         for place in 0..usize::try_from(number).unwrap_or_default() {
             let record = *records.add(place);
-            if LOCKED.contains(&CStr::from_ptr((*record).name)) {
+            let name = CStr::from_ptr((*record).name);
+            if LOCKED.iter().any(|(locked, _)| *locked == name) {
                 (*record).context = pg_sys::GucContext::PGC_INTERNAL;
             }
         }
