@@ -1,7 +1,10 @@
 //! `ai.verify_vectorizer`: whether the destination is what it should be, found out by doing the worker's work again up to
 //! the texts, without the provider.
 //!
-//! What that takes is bounded for all sessions together: see [`crate::places`]. Texts are made and compared beside the session's
+//! What that takes is bounded for all sessions together: see [`crate::places`]. A place is taken for each handful of documents
+//! whose rows are there, and given back before anything is answered: neither code of an owner, which runs while rows are
+//! fetched, nor a cursor that nobody goes on with keeps one.
+//! Texts are made and compared beside the session's
 //! own thread, which can be interrupted meanwhile.
 //!
 //! Rows come through a cursor, so everything is compared as it was at one moment, and memory does not grow with the table;
@@ -28,14 +31,12 @@ use crate::queue::{self, Content};
 use crate::settings;
 use crate::statement::{Cursor, Row};
 use crate::transaction::{acting_as_extension, restricted_to};
-use crate::vectorizer::{missing, must_own};
+use crate::vectorizer::{missing, must_not_be_held, must_own};
 use crate::worker::services::{Found, Services};
 use crate::worker::shared_memory;
 
 /// Documents that are read at a time. Their texts and chunks are in memory.
 const AT_A_TIME: usize = 16;
-/// Rows that the cursor gives at once.
-const ROWS: usize = AT_A_TIME / 2;
 /// Documents that one statement enqueues.
 const KEYS: usize = 1000;
 
@@ -53,6 +54,8 @@ type Findings = TableIterator<
 fn verify_vectorizer(vectorizer_id: Option<i32>, repair: Option<bool>) -> Findings {
     let vectorizer_id = vectorizer_id.unwrap_or_else(|| missing("NULL"));
     must_own(vectorizer_id);
+    // What is found tells of what was read, with what the configuration chooses.
+    must_not_be_held(vectorizer_id);
     let vectorizer = match acting_as_extension(|| catalog::vectorizer(vectorizer_id)) {
         Some(Ok(vectorizer)) => Arc::new(vectorizer),
         Some(Err(reason)) => raise(
@@ -104,8 +107,9 @@ struct Verification {
     vectorizer: Arc<Vectorizer>,
     repair: bool,
     services: Services,
-    /// Until all is compared.
+    /// While documents are compared.
     place: Option<Place>,
+    is_told_unconfined: bool,
     bridge: Bridge<Read>,
     /// What is left to do, the last first.
     stages: Vec<(Stage, Cursor)>,
@@ -125,7 +129,6 @@ enum Stage {
 impl Verification {
     fn new(vectorizer: Arc<Vectorizer>, repair: bool) -> Verification {
         let settings = settings::current();
-        let place = Place::take(places::Work::Verify, settings.parser_processes);
         let bridge = Bridge::of_session(AT_A_TIME);
         let services = bridge.within(|| Services::of_session(&settings));
         let statements = &vectorizer.statements;
@@ -140,7 +143,8 @@ impl Verification {
             vectorizer,
             repair,
             services,
-            place: Some(place),
+            place: None,
+            is_told_unconfined: false,
             bridge,
             stages,
             reading: BTreeMap::new(),
@@ -152,12 +156,23 @@ impl Verification {
 
     /// Does a bit of what is left; false when nothing is.
     fn advance(&mut self) -> bool {
-        if self.reading.len() + ROWS <= AT_A_TIME
-            && let Some((stage, cursor)) = self.stages.last()
-        {
+        if !self.reading.is_empty() {
+            let reading = &self.reading;
+            let has_ended = || reading.values().any(|reading| reading.task.has_ended());
+            let Read { number, differences } = self.bridge.wait_in_session(has_ended);
+            let Reading { key, .. } = self.reading.remove(&number).expect("a document is read once");
+            self.report_differences(key, differences);
+            if self.reading.is_empty()
+                && let Some(place) = self.place.take()
+            {
+                place.give_back();
+            }
+            return true;
+        }
+        if let Some((stage, cursor)) = self.stages.last() {
             let more = match stage {
                 Stage::Documents => {
-                    let rows = restricted_to(self.vectorizer.owner, || cursor.fetch(ROWS, document));
+                    let rows = restricted_to(self.vectorizer.owner, || cursor.fetch(AT_A_TIME, document));
                     let more = !rows.is_empty();
                     let mut remembered = match self.vectorizer.config.destination {
                         Destination::Table { .. } => HashMap::new(),
@@ -183,19 +198,10 @@ impl Verification {
             }
             return true;
         }
-        if !self.reading.is_empty() {
-            let reading = &self.reading;
-            let has_ended = || reading.values().any(|reading| reading.task.has_ended());
-            let Read { number, differences } = self.bridge.wait_in_session(has_ended);
-            let Reading { key, .. } = self.reading.remove(&number).expect("a document is read once");
-            self.report_differences(key, differences);
-            return true;
-        }
-        if let Some(place) = self.place.take() {
-            place.give_back();
-            if let Some(missing) = self.services.unconfined() {
-                warning!("parsers run without some of their confinement: {missing}");
-            }
+        if !std::mem::replace(&mut self.is_told_unconfined, true)
+            && let Some(missing) = self.services.unconfined()
+        {
+            warning!("parsers run without some of their confinement: {missing}");
         }
         if !self.wrong.is_empty() {
             self.repair();
@@ -215,6 +221,9 @@ impl Verification {
         if let Some((problem, detail)) = obstacle {
             self.report(key, None, problem, detail);
             return;
+        }
+        if self.place.is_none() {
+            self.place = Some(Place::take(places::Work::Verify, settings::current().parser_processes));
         }
         let found = Found {
             chunks: stored,
@@ -290,7 +299,8 @@ impl Iterator for Verification {
     type Item = Finding;
 
     fn next(&mut self) -> Option<Finding> {
-        while self.found.is_empty() && self.advance() {}
+        // What is under way ends first.
+        while (self.found.is_empty() || !self.reading.is_empty()) && self.advance() {}
         self.found.pop_front()
     }
 }

@@ -69,6 +69,34 @@ impl Object {
         format!("ALTER {kind} {} OWNER TO {}", self.name, source.owner_name)
     }
 
+    /// Whoever has TRIGGER on a table has code of its own run as the role that writes to it. Nobody puts a trigger on it from
+    /// here on.
+    ///
+    /// # Errors
+    /// Raised where such a trigger may be on it.
+    fn must_have_no_foreign_triggers(&self) {
+        // SAFETY: as in Object::relation.
+        unsafe { pg_sys::LockRelationOid(self.oid, pg_sys::ShareRowExclusiveLock as pg_sys::LOCKMODE) };
+        let sql = include_str!("../../sql/query/foreign_triggers.sql");
+        let triggers = statement::rows(sql, &[self.oid.into()], |row| row.must::<String>(1));
+        if !triggers.is_empty() {
+            let hint = format!(
+                "Look at them: what they call would run as {}. Then drop them, or disable them meanwhile with ALTER TABLE {} DISABLE TRIGGER.",
+                self.owner_name, self.name
+            );
+            let message = format!(
+                "{} has triggers that others may have put on it: {}",
+                self.name,
+                triggers.join(", ")
+            );
+            raise(
+                PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                message,
+                Some(&hint),
+            );
+        }
+    }
+
     /// # Errors
     /// Raised where it is of another kind.
     fn must_be(&self, kind: &str, called: &str) {
@@ -158,7 +186,7 @@ impl Row {
                 trigger: row.get(4)?,
                 queue_schema: row.get(5)?,
                 queue_table: row.get(6)?,
-                failed_table: row.get(7).unwrap_or_default(),
+                failed_table: row.get(7).unwrap_or_else(|| failed_queue(id)),
                 config: row.get::<JsonB>(8)?.0,
                 disabled: row.get(9)?,
             })
@@ -171,6 +199,12 @@ impl Row {
             invalid(format!(
                 "pgai does not call the trigger of vectorizer {id} {}",
                 row.trigger
+            ));
+        }
+        if row.failed_table != failed_queue(id) {
+            invalid(format!(
+                "pgai does not call the failed queue of vectorizer {id} {}",
+                row.failed_table
             ));
         }
         row
@@ -256,22 +290,23 @@ fn adopt_vectorizer(vectorizer_id: i32) -> Option<String> {
     });
     // Our queue is called as pgai's was, which makes room for it. The numbers make the names unique.
     let old = |name: String| qualified(PGAI, &name);
-    let (queue_there, failed_there) = if row.is_in_pgai() {
-        (old(row.queue_table.clone()), old(row.failed_table.clone()))
-    } else {
-        (old(kept_queue(vectorizer_id)), old(row.failed_table.clone()))
-    };
-    if !row.is_in_pgai() {
+    let (queue_there, failed_there) = (old(kept_queue(vectorizer_id)), old(row.failed_table.clone()));
+    let is_renamed = row.queue_table != kept_queue(vectorizer_id);
+    if !row.is_in_pgai() || is_renamed {
         with_create_on_pgai(&source, || {
             restricted_to(source.owner, || {
-                let moved = qualified(PGAI, &row.queue_table);
-                statement::run(&format!("ALTER FUNCTION {} SET SCHEMA {PGAI}", function.name), &[]);
-                statement::run(&format!("ALTER TABLE {} SET SCHEMA {PGAI}", old_queue.name), &[]);
-                if row.queue_table != kept_queue(vectorizer_id) {
-                    let name = identifier(&kept_queue(vectorizer_id));
+                if !row.is_in_pgai() {
+                    statement::run(&format!("ALTER FUNCTION {} SET SCHEMA {PGAI}", function.name), &[]);
+                    statement::run(&format!("ALTER TABLE {} SET SCHEMA {PGAI}", old_queue.name), &[]);
+                }
+                if is_renamed {
+                    let (moved, name) = (
+                        qualified(PGAI, &row.queue_table),
+                        identifier(&kept_queue(vectorizer_id)),
+                    );
                     statement::run(&format!("ALTER TABLE {moved} RENAME TO {name}"), &[]);
                 }
-                if let Some(failed) = &old_failed {
+                if let Some(failed) = old_failed.as_ref().filter(|_| !row.is_in_pgai()) {
                     statement::run(&format!("ALTER TABLE {} SET SCHEMA {PGAI}", failed.name), &[]);
                 }
             });
@@ -288,16 +323,26 @@ fn adopt_vectorizer(vectorizer_id: i32) -> Option<String> {
     delete_job(&row, &source);
 
     let chosen = create::reaches_out(&row.config["loading"], &row.config["embedding"]);
-    let chosen = chosen.map(|key| format!("{key} {}", value_of(&row.config, key)));
+    // All of them: whoever enables it answers for each.
+    let chosen: Vec<String> = chosen
+        .into_iter()
+        .map(|key| format!("{key} {}", value_of(&row.config, key)))
+        .collect();
+    let chosen = (!chosen.is_empty()).then(|| chosen.join(", "));
     let sql = include_str!("../../sql/query/hold_back.sql");
     let disabled = row.disabled || chosen.is_some();
     acting_as_extension(|| statement::run(sql, &[vectorizer_id.into(), disabled.into(), chosen.as_deref().into()]));
     chosen
 }
 
-/// How the queue of a vectorizer is called in pgai's schema, that was in another.
+/// How the queue of a vectorizer is called in pgai's schema while the vectorizer is ours. The number alone names it: the way
+/// back does not ask the row of pgai's catalogue, which others may have changed since.
 fn kept_queue(id: i32) -> String {
     format!("_vectorizer_q_{id}")
+}
+
+fn failed_queue(id: i32) -> String {
+    format!("_vectorizer_q_failed_{id}")
 }
 
 /// An id that nobody was given would use up all those below it.
@@ -517,9 +562,10 @@ fn return_vectorizer(vectorizer_id: i32) {
             row.must::<String>(2),
             row.must::<bool>(3),
             row.must::<JsonB>(4).0,
+            row.must::<String>(5),
         )
     });
-    let Some((source, queue, is_disabled, source_pk)) = ours else {
+    let Some((source, queue, is_disabled, source_pk, queue_schema)) = ours else {
         move_queues(vectorizer_id, "ai", PGAI);
         return;
     };
@@ -530,23 +576,32 @@ fn return_vectorizer(vectorizer_id: i32) {
     let Some(source) = statement::row(by_oid, &[source.into()], Object::read) else {
         drop::missing(&vectorizer_id.to_string())
     };
-    let kept = if row.is_in_pgai() {
-        row.queue_table.clone()
-    } else {
-        kept_queue(vectorizer_id)
-    };
+    if row.queue_schema != queue_schema {
+        let message = format!(
+            "the queue of vectorizer {vectorizer_id} came from the schema {queue_schema}, and not from {}, as pgai's catalogue says now",
+            row.queue_schema
+        );
+        raise(PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, message, None)
+    }
+    let kept = kept_queue(vectorizer_id);
     let Some(old_queue) = Object::relation(PGAI, &kept) else {
         let message = format!("the queue {} does not exist", qualified(PGAI, &kept));
         raise(PgSqlErrorCode::ERRCODE_UNDEFINED_TABLE, message, None)
     };
-    old_queue.must_be("r", "a table");
     let old_failed = Object::relation(PGAI, &row.failed_table);
+    for queue in [Some(&old_queue), old_failed.as_ref()].into_iter().flatten() {
+        queue.must_be("r", "a table");
+        must_look_like_a_queue(queue);
+    }
     let function = include_str!("../../sql/query/pgai_function.sql");
     let Some(function) = statement::row(function, &[PGAI.into(), row.trigger.as_str().into()], Object::read) else {
         let message = format!("pgai's function {} is gone", qualified(PGAI, &row.trigger));
         raise(PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT, message, None)
     };
     must_belong(&source, [&function, &old_queue].into_iter());
+    old_queue.must_have_no_foreign_triggers();
+    let catalogue = catalogue();
+    catalogue.must_have_no_foreign_triggers();
 
     let Some(key) = PrimaryKey::current(source.oid, &source_pk) else {
         let message = format!("{} has lost its primary key", source.name);
@@ -563,11 +618,11 @@ fn return_vectorizer(vectorizer_id: i32) {
         ("pk", &key.list("", In::Queue)),
     ];
     acting_as(source.owner, || {
-        statement::run(&format!("DELETE FROM {}", old_queue.name), &[]);
+        statement::run(&format!("DELETE FROM ONLY {}", old_queue.name), &[]);
         statement::run(&fill(include_str!("../../sql/query/return_queue.sql"), &values), &[]);
     });
-    let stopped = "UPDATE pgai.vectorizer p SET disabled = $2 WHERE p.id = $1";
-    acting_as(catalogue().owner, || {
+    let stopped = "UPDATE ONLY pgai.vectorizer p SET disabled = $2 WHERE p.id = $1";
+    acting_as(catalogue.owner, || {
         statement::run(stopped, &[vectorizer_id.into(), is_disabled.into()])
     });
     restricted_to(source.owner, || drop::drop_vectorizer(vectorizer_id, false));
@@ -577,23 +632,28 @@ fn return_vectorizer(vectorizer_id: i32) {
 /// pgai's objects go where they were, and its triggers are on the source again.
 fn give_back(row: &Row, source: &Object, function: &Object, old_queue: &Object, old_failed: Option<&Object>) {
     let mut function_now = function.name.clone();
-    if !row.is_in_pgai() {
+    let (kept, name) = (&old_queue.name, identifier(&row.queue_table));
+    let is_renamed = kept_queue(row.id) != row.queue_table;
+    if !row.is_in_pgai() || is_renamed {
         let schema = identifier(&row.queue_schema);
         with_create_on_pgai(source, || {
             restricted_to(source.owner, || {
-                let (kept, name) = (&old_queue.name, identifier(&row.queue_table));
-                if kept_queue(row.id) != row.queue_table {
+                if is_renamed {
                     statement::run(&format!("ALTER TABLE {kept} RENAME TO {name}"), &[]);
                 }
-                let moved = qualified(PGAI, &row.queue_table);
-                statement::run(&format!("ALTER TABLE {moved} SET SCHEMA {schema}"), &[]);
-                if let Some(failed) = old_failed.filter(|failed| failed.owner == source.owner) {
-                    statement::run(&format!("ALTER TABLE {} SET SCHEMA {schema}", failed.name), &[]);
+                if !row.is_in_pgai() {
+                    let moved = qualified(PGAI, &row.queue_table);
+                    statement::run(&format!("ALTER TABLE {moved} SET SCHEMA {schema}"), &[]);
+                    if let Some(failed) = old_failed.filter(|failed| failed.owner == source.owner) {
+                        statement::run(&format!("ALTER TABLE {} SET SCHEMA {schema}", failed.name), &[]);
+                    }
+                    statement::run(&format!("ALTER FUNCTION {} SET SCHEMA {schema}", function.name), &[]);
                 }
-                statement::run(&format!("ALTER FUNCTION {} SET SCHEMA {schema}", function.name), &[]);
             });
         });
-        function_now = format!("{schema}.{}()", identifier(&row.trigger));
+        if !row.is_in_pgai() {
+            function_now = format!("{schema}.{}()", identifier(&row.trigger));
+        }
     }
     restricted_to(source.owner, || {
         let (on, name) = (&source.name, &row.trigger);

@@ -484,12 +484,13 @@ fn check_servers(loading: &Value, embedding: &Value, source: &Source) {
     server::check(&embedding, &loading, source.owner, source.caller_is_superuser);
 }
 
-/// Which choice of a configuration is for administrators, if one is.
-pub(super) fn reaches_out(loading: &Value, embedding: &Value) -> Option<&'static str> {
+/// Which choices of a configuration are for administrators.
+pub(super) fn reaches_out(loading: &Value, embedding: &Value) -> Vec<&'static str> {
     let role = loading["aws_role_arn"].is_string().then_some("aws_role_arn");
     // It was read when it was validated.
     let embedding: Option<Embedding> = serde_json::from_value(embedding.clone()).ok();
-    embedding.as_ref().and_then(endpoint::choice).or(role)
+    let of_embedding = embedding.as_ref().map(endpoint::choices).unwrap_or_default();
+    of_embedding.into_iter().chain(role).collect()
 }
 
 /// All vectorizers are read by one statement, whenever one of them changes: none may be as long as documents are.

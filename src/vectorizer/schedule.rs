@@ -108,7 +108,7 @@ pub fn plan_first_run(vectorizer_id: i32, scheduling: &Value) {
 ///
 /// # Errors
 /// Raised where none has.
-fn must_not_be_held(vectorizer_id: i32) {
+pub fn must_not_be_held(vectorizer_id: i32) {
     // SAFETY: a look at the role of the session.
     if unsafe { pgrx::pg_sys::superuser() } {
         return;
