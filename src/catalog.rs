@@ -4,6 +4,7 @@ mod memory;
 mod names;
 mod policies;
 mod schedule;
+mod shape;
 mod size;
 
 use std::collections::BTreeMap;
@@ -382,6 +383,7 @@ fn read(row: &statement::Row, any: bool) -> Result<Option<Vectorizer>, String> {
         target: row.get("target_name"),
         vector_schema,
     };
+    shape::check(row.must("id"))?;
     let destination = DestinationNames {
         oid: row.must("destination"),
         name: names.target.as_deref().unwrap_or(&names.source),

@@ -13,15 +13,20 @@ use serde_json::Value;
 use crate::error::raise;
 use crate::json::JsonB;
 use crate::key::{In, PrimaryKey};
-use crate::scan::{self, Closed, Hasher, Patience, Table};
+use crate::scan::{self, At, Closed, Hasher, Look, Patience, Table};
 use crate::statement::{self, fill};
 use crate::transaction::{acting_as_extension, restricted_to};
 use crate::vectorizer::{missing, must_own};
 use crate::worker::{providers, shared_memory};
 use crate::{catalog, endpoint, settings};
 
-/// Pages of a failed queue whose rows are in memory at a time.
-const PAGES: u32 = 16;
+/// How much of what a view shows is in memory at a time.
+const PORTION: usize = 1 << 20;
+/// How much of the failed documents of a vectorizer is shown to others than its owner.
+const GREATEST: usize = 64 << 20;
+/// The longest text in a key that is shown, and the longest value of another type: a few bytes of it may be many digits.
+const LONGEST_TEXT: usize = 8 * 1024;
+const LONGEST_VALUE: usize = 1024;
 /// What `ai.vectorizer_errors` and the failed queues call the classes of failures.
 const CLASSES: [&str; 5] = ["transient", "throttled", "configuration", "permanent", "unknown"];
 
@@ -105,21 +110,53 @@ fn failed_documents() -> FailedDocuments {
         // Postgres' own are converted as ever. What an owner wrote may run for the owner.
         // SAFETY: a look at the role of the session.
         let is_own = unsafe { pg_sys::GetUserId() } == queues.owner;
-        let looked = Failed::open(&queues).and_then(|failed| {
-            let hasher = Hasher::new();
-            let queued = scan::shared(&failed.table, &[&failed.queue, &failed.intake], &failed.names, &hasher)?;
-            Ok((hasher, queued, failed.table.pages()))
+        let hasher = Hasher::new();
+        let queued = Failed::open(&queues).and_then(|failed| {
+            let look = Look::of(queues.owner);
+            scan::shared(&failed.table, &[&failed.queue, &failed.intake], &failed.names, &hasher, &look)
         });
-        let (pages, known) = looked.map_or((0, None), |(hasher, queued, pages)| (pages, Some((hasher, queued))));
-        let known = known.unwrap_or_else(|| (Hasher::new(), HashSet::new()));
-        (0..pages).step_by(PAGES as usize).flat_map(move |first| {
-            let failed = Failed::open(&queues);
-            let rows =
-                failed.and_then(|failed| failed.rows(&queues, (first, PAGES.min(pages - first)), &known, is_own));
-            rows.unwrap_or_default()
-        })
+        // What takes too long to find out is taken for not queued.
+        let queued = match queued {
+            Err(Closed::Costly) => Some(HashSet::new()),
+            queued => queued.ok(),
+        };
+        let mut behind = None;
+        let mut shown = 0;
+        let mut is_over = queued.is_none();
+        let known = (hasher, queued.unwrap_or_default());
+        let portions = std::iter::from_fn(move || {
+            if is_over {
+                return None;
+            }
+            if !is_own && shown > GREATEST {
+                is_over = true;
+                let id = queues.id;
+                warning!("not all failed documents of vectorizer {id} are shown: to read them takes too long, or too much memory");
+                return None;
+            }
+            let portion = Failed::open(&queues).and_then(|failed| failed.rows(&queues, behind, &known, is_own));
+            if portion.as_ref().is_err_and(|closed| *closed == Closed::Costly) {
+                shown = usize::MAX;
+            }
+            // Nothing more of one that was altered or locked meanwhile.
+            let portion = portion.unwrap_or_default();
+            is_over = portion.last.is_none() && shown != usize::MAX;
+            behind = portion.last;
+            shown = shown.saturating_add(portion.bytes);
+            Some(portion.rows)
+        });
+        portions.flatten()
     });
     TableIterator::new(documents)
+}
+
+/// Some of the failed documents of a vectorizer.
+#[derive(Default)]
+struct Portion {
+    rows: Vec<FailedDocument>,
+    bytes: usize,
+    /// Where the last of them is; `None` where there are no more.
+    last: Option<At>,
 }
 
 /// The tables of a vectorizer as they are stored. They are opened again for each part of them: whoever takes the rows may stop.
@@ -128,7 +165,7 @@ struct Failed {
     queue: Table,
     intake: Table,
     /// Of the columns of the key, in these tables and in the source.
-    names: Vec<String>,
+    names: Vec<(String, Oid)>,
     labels: Vec<String>,
 }
 
@@ -140,7 +177,7 @@ impl Failed {
             table: open(queues.failed_oid)?,
             queue: open(queues.queue_oid)?,
             intake: open(queues.intake_oid)?,
-            names: key.names(In::Queue),
+            names: scan::names(&key, queues.source),
             labels: key.names(In::Source),
         })
     }
@@ -148,18 +185,23 @@ impl Failed {
     fn rows(
         &self,
         queues: &Queues,
-        pages: (u32, u32),
+        behind: Option<At>,
         (hasher, queued): &(Hasher, HashSet<u64>),
         is_own: bool,
-    ) -> Result<Vec<FailedDocument>, Closed> {
+    ) -> Result<Portion, Closed> {
         let table = &self.table;
         let key = scan::key(table, &self.names)?;
         let text = |name: &str| table.column_of(name, pg_sys::TEXTOID);
         let (step, class, reason) = (text("failure_step")?, text("failure_class")?, text("reason")?);
         let attempts = table.column_of("attempts", pg_sys::INT4OID)?;
         let created_at = table.column_of("created_at", pg_sys::TIMESTAMPTZOID)?;
-        let mut rows = Vec::new();
-        table.each(Some(pages), |row| {
+        let mut portion = Portion::default();
+        let look = if is_own {
+            Look::unlimited()
+        } else {
+            Look::of(queues.owner)
+        };
+        table.each_behind(behind, &look, |row| {
             let columns = self.labels.iter().zip(&key);
             let primary_key = queues.may_read.then(|| {
                 let pairs = columns
@@ -167,26 +209,33 @@ impl Failed {
                 format!("{{{}}}", pairs.collect::<Vec<_>>().join(", "))
             });
             let created = row.get::<TimestampWithTimeZone>(created_at);
-            rows.extend(created.map(|created| {
-                (
+            if let Some(created) = created {
+                let [step, class, reason] = [step, class, reason].map(|column| row.text(column).unwrap_or_default());
+                portion.bytes += [&step, &class, &reason].map(String::len).iter().sum::<usize>()
+                    + primary_key.as_ref().map_or(0, String::len)
+                    + size_of::<FailedDocument>();
+                portion.rows.push((
                     queues.id,
                     primary_key,
-                    row.text(step).unwrap_or_default(),
-                    row.text(class).unwrap_or_default(),
-                    row.text(reason).unwrap_or_default(),
+                    step,
+                    class,
+                    reason,
                     row.get(attempts).unwrap_or_default(),
                     created,
                     queued.contains(&hasher.key(row, &key)),
-                )
-            }));
-            scan::enough(false)
-        });
-        Ok(rows)
+                ));
+            }
+            let is_full = portion.bytes >= PORTION;
+            portion.last = is_full.then_some(row.at);
+            scan::enough(is_full)
+        })?;
+        Ok(portion)
     }
 }
 
 /// A value of a key in JSON. Types of owners have casts to JSON that they wrote: for others such a value is what the output
-/// function of its type says.
+/// function of its type says. Its type is that of the source, which is indexed: each of its values has a text. One that is
+/// long is not shown.
 fn json(row: &scan::Row, column: scan::Column, is_own: bool) -> String {
     // SAFETY: a look at the catalogue.
     let base = unsafe { pg_sys::getBaseType(column.kind) };
@@ -194,6 +243,19 @@ fn json(row: &scan::Row, column: scan::Column, is_own: bool) -> String {
     let Some(value) = row.raw(column) else {
         return "null".to_owned();
     };
+    let is_text = [pg_sys::TEXTOID, pg_sys::VARCHAROID].contains(&base);
+    let size = row.size(column);
+    if size > if is_text { LONGEST_TEXT } else { LONGEST_VALUE } {
+        let beginning = if is_text { row.text(column) } else { None };
+        let beginning = beginning.map(|text| text.chars().take(100).collect::<String>());
+        return Value::from(format!("{}… ({size} bytes)", beginning.unwrap_or_default())).to_string();
+    }
+    // Most keys are of these types, and a statement for each would take long.
+    match column.kind {
+        pg_sys::INT4OID | pg_sys::INT8OID => return row.words(column).unwrap_or_default(),
+        pg_sys::TEXTOID => return Value::from(row.text(column).unwrap_or_default()).to_string(),
+        _ => (),
+    }
     if !is_own && base.to_u32() >= pg_sys::FirstNormalObjectId {
         return Value::from(row.words(column).unwrap_or_default()).to_string();
     }

@@ -19,18 +19,20 @@ pub enum In {
     Target,
 }
 
-/// What the columns of a primary key are called in a queue, from the `source_pk` that the catalogue keeps, without asking the
-/// database; `None` where that is of no key, or the source, which has columns of these numbers, has lost one of them.
-pub fn names_in_queue(source_pk: &Value, source_columns: &[i16]) -> Option<Vec<String>> {
+/// What the columns of a primary key are called in a queue, with the types that they have in the source, from the `source_pk`
+/// that the catalogue keeps, without asking the database; `None` where that is of no key, or the source, which has columns of
+/// these numbers and types, has lost one of them.
+pub fn names_in_queue(source_pk: &Value, source_columns: &[(i16, Oid)]) -> Option<Vec<(String, Oid)>> {
     let number = |number: &Value| i16::try_from(number.as_i64()?).ok();
     let named = |column: &Value| {
-        number(&column["attnum"]).filter(|number| source_columns.contains(number))?;
+        let number_there = number(&column["attnum"])?;
+        let (_, kind) = source_columns.iter().find(|(known, _)| *known == number_there)?;
         let name = column["queued"].as_str().or_else(|| column["attname"].as_str())?;
-        Some((number(&column["pknum"])?, name.to_owned()))
+        Some((number(&column["pknum"])?, (name.to_owned(), *kind)))
     };
-    let mut columns: Vec<(i16, String)> = source_pk.as_array()?.iter().map(named).collect::<Option<_>>()?;
+    let mut columns: Vec<(i16, (String, Oid))> = source_pk.as_array()?.iter().map(named).collect::<Option<_>>()?;
     columns.sort_by_key(|(place, _)| *place);
-    (!columns.is_empty()).then(|| columns.into_iter().map(|(_, name)| name).collect())
+    (!columns.is_empty()).then(|| columns.into_iter().map(|(_, column)| column).collect())
 }
 
 /// The columns of a primary key, in its order.

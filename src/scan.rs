@@ -5,9 +5,9 @@
 //! role that looks. So nothing is planned here: the rows are read as they are stored, and of them only values of Postgres' own
 //! types. A table that another transaction has locked is not waited for.
 
-use std::cell::Cell;
-use std::collections::HashSet;
-use std::ffi::CStr;
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, HashSet};
+use std::ffi::{CStr, CString};
 use std::hash::{BuildHasher, RandomState};
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
@@ -16,13 +16,27 @@ use pgrx::PgTupleDesc;
 use pgrx::pg_sys::{self, Datum, Oid};
 use pgrx::prelude::*;
 
+use crate::key::{In, PrimaryKey};
+
 /// How long one transaction waits for tables that others have locked, all in all: the worker locks an intake for a moment.
 const PATIENCE: Duration = Duration::from_millis(200);
 const STEP: Duration = Duration::from_millis(5);
+/// How long one statement looks at the tables of one vectorizer, and of all of an owner, where it shows others as well.
+const LONGEST: Duration = Duration::from_secs(1);
+const LONGEST_OF_OWNER: Duration = Duration::from_secs(5);
+/// A statement that takes longer than this, as one that waits does, looks again.
+const WINDOW: Duration = Duration::from_secs(30);
+/// Pages between two looks at the clock where no row is met.
+const PAGES: u32 = 256;
 /// How many keys are kept in memory at a time: some 64 MB. Where there are more, the tables are read more than once.
 const KEYS: usize = 4_000_000;
+/// How many keys a view keeps: some 4 MB.
+const KEYS_OF_VIEW: usize = 250_000;
 /// How much of a text is read.
 const TEXT: i32 = 16 * 1024;
+/// How much of a key is read. Of longer ones, which an index takes in rare cases only, those that begin alike and have the same
+/// length pass for one.
+const KEY: i32 = 8 * 1024;
 
 const SHARE: pg_sys::LOCKMODE = pg_sys::AccessShareLock as pg_sys::LOCKMODE;
 
@@ -33,6 +47,8 @@ pub enum Closed {
     Locked,
     /// Its owner has made something else of it, or dropped it.
     Changed,
+    /// To read it takes longer than those may wait who look at others, too.
+    Costly,
 }
 
 /// Whether a lock is waited for.
@@ -48,6 +64,108 @@ thread_local! {
     /// The transaction that has waited, and how long.
     static WAITED: Cell<(u32, Duration)> = const { Cell::new((0, Duration::ZERO)) };
 }
+
+/// What looks have taken in a statement: the number of its transaction, when it and they began, and how long they took, by
+/// owner.
+struct Taken {
+    statement: (u32, i64),
+    since: Instant,
+    by_owner: HashMap<Oid, Duration>,
+    /// Queues that took too long.
+    costly: HashSet<Oid>,
+}
+
+thread_local! {
+    static TAKEN: RefCell<Option<Taken>> = const { RefCell::new(None) };
+}
+
+/// A look at the tables of one vectorizer. It is charged to their owner: one who has filled them with what takes long to
+/// read is not shown, and holds up nobody else's.
+pub struct Look {
+    owner: Oid,
+    began: Instant,
+    /// `None`: as long as it takes.
+    left: Option<Duration>,
+}
+
+impl Look {
+    /// By a caller who has asked for this vectorizer.
+    pub fn unlimited() -> Look {
+        Look {
+            owner: pg_sys::InvalidOid,
+            began: Instant::now(),
+            left: None,
+        }
+    }
+
+    /// By a view.
+    pub fn of(owner: Oid) -> Look {
+        // SAFETY: looks at the state of this process.
+        let statement = unsafe { ((*pg_sys::MyProc).lxid(), pg_sys::GetCurrentStatementStartTimestamp()) };
+        let taken = TAKEN.with_borrow_mut(|taken| {
+            if taken
+                .as_ref()
+                .is_none_or(|taken| taken.statement != statement || taken.since.elapsed() > WINDOW)
+            {
+                *taken = Some(Taken {
+                    statement,
+                    since: Instant::now(),
+                    by_owner: HashMap::new(),
+                    costly: HashSet::new(),
+                });
+            }
+            taken.as_ref().and_then(|taken| taken.by_owner.get(&owner).copied())
+        });
+        let left = LONGEST_OF_OWNER.saturating_sub(taken.unwrap_or_default());
+        Look {
+            owner,
+            began: Instant::now(),
+            left: Some(left.min(LONGEST)),
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        self.left.is_some_and(|left| self.began.elapsed() >= left)
+    }
+
+    fn may_go_on(&self) -> Result<(), Closed> {
+        if self.is_over() { Err(Closed::Costly) } else { Ok(()) }
+    }
+
+    /// How many keys are kept.
+    fn keys(&self) -> usize {
+        if self.left.is_some() { KEYS_OF_VIEW } else { KEYS }
+    }
+}
+
+/// Whether a look of this statement at a queue has taken too long.
+pub fn was_costly(owner: Oid, queue: Oid) -> bool {
+    drop(Look::of(owner));
+    TAKEN.with_borrow(|taken| taken.as_ref().is_some_and(|taken| taken.costly.contains(&queue)))
+}
+
+/// Notes that one has.
+pub fn note_costly(queue: Oid) {
+    TAKEN.with_borrow_mut(|taken| taken.as_mut().map(|taken| taken.costly.insert(queue)));
+}
+
+impl Drop for Look {
+    fn drop(&mut self) {
+        if self.left.is_some() {
+            let took = self.began.elapsed();
+            TAKEN.with(|taken| {
+                if let Ok(mut taken) = taken.try_borrow_mut()
+                    && let Some(taken) = taken.as_mut()
+                {
+                    *taken.by_owner.entry(self.owner).or_default() += took;
+                }
+            });
+        }
+    }
+}
+
+/// Where a row is: its page, and its number there.
+pub type At = (u32, u16);
 
 /// An open table.
 pub struct Table {
@@ -77,6 +195,7 @@ pub struct Row<'a> {
     values: &'a [Datum],
     nulls: &'a [bool],
     written_by: pg_sys::TransactionId,
+    pub at: At,
 }
 
 impl Table {
@@ -127,16 +246,53 @@ impl Table {
         })
     }
 
-    /// In pages of Postgres.
-    pub fn pages(&self) -> u32 {
+    /// In pages of Postgres. It grows at most, while the table is open and locked.
+    fn pages(&self) -> u32 {
         // SAFETY: an open relation with storage.
         unsafe { pg_sys::RelationGetNumberOfBlocksInFork(self.relation, pg_sys::ForkNumber::MAIN_FORKNUM) }
     }
 
-    /// Looks at the rows that the transaction sees, of all pages or of `some` (the first, and how many), until `look` has
-    /// seen enough.
-    pub fn each(&self, some: Option<(u32, u32)>, mut look: impl FnMut(&Row) -> ControlFlow<()>) {
+    /// Looks at the rows that the transaction sees, until `inspect` has seen enough.
+    pub fn each(&self, look: &Look, inspect: impl FnMut(&Row) -> ControlFlow<()>) -> Result<(), Closed> {
+        self.each_behind(None, look, inspect)
+    }
+
+    /// The same with the rows behind a place.
+    pub fn each_behind(
+        &self,
+        behind: Option<At>,
+        look: &Look,
+        mut inspect: impl FnMut(&Row) -> ControlFlow<()>,
+    ) -> Result<(), Closed> {
         let _snapshot = Snapshot::current();
+        let pages = self.pages();
+        let mut first = behind.map_or(0, |(page, _)| page);
+        while first < pages {
+            look.may_go_on()?;
+            let some = PAGES.min(pages - first);
+            let is_over = self.each_of(first, some, |row| {
+                if behind.is_some_and(|behind| row.at <= behind) {
+                    return ControlFlow::Continue(());
+                }
+                match inspect(row) {
+                    ControlFlow::Break(()) => ControlFlow::Break(Ok(())),
+                    ControlFlow::Continue(()) => match look.may_go_on() {
+                        Ok(()) => ControlFlow::Continue(()),
+                        Err(closed) => ControlFlow::Break(Err(closed)),
+                    },
+                }
+            });
+            if let Some(is_over) = is_over {
+                return is_over;
+            }
+            first += some;
+        }
+        Ok(())
+    }
+
+    /// Looks at the rows of pages that are there, with the snapshot that is active; with what a row has ended it.
+    fn each_of<End>(&self, first: u32, many: u32, mut look: impl FnMut(&Row) -> ControlFlow<End>) -> Option<End> {
+        let mut end = None;
         // SAFETY: on the main thread, on an open table of the heap, with a snapshot that outlives the scan. An ERROR ends the
         // transaction, which ends the scan.
         unsafe {
@@ -149,9 +305,7 @@ impl Table {
                 std::ptr::null_mut(),
                 SO_TYPE_SEQSCAN | SO_ALLOW_STRAT | SO_ALLOW_PAGEMODE,
             );
-            if let Some((first, many)) = some {
-                pg_sys::heap_setscanlimits(scan, first, many);
-            }
+            pg_sys::heap_setscanlimits(scan, first, many);
             let columns = (*self.relation).rd_att;
             let count = (*columns).natts as usize;
             let (mut values, mut nulls) = (vec![Datum::from(0usize); count], vec![true; count]);
@@ -170,21 +324,28 @@ impl Table {
                 pgrx::check_for_interrupts!();
                 let before = pg_sys::MemoryContextSwitchTo(memory);
                 pg_sys::heap_deform_tuple(tuple, columns, values.as_mut_ptr(), nulls.as_mut_ptr());
+                let at = &(*tuple).t_self;
                 let row = Row {
                     values: &values,
                     nulls: &nulls,
                     written_by: (*(*tuple).t_data).t_choice.t_heap.t_xmin,
+                    at: (
+                        u32::from(at.ip_blkid.bi_hi) << 16 | u32::from(at.ip_blkid.bi_lo),
+                        at.ip_posid,
+                    ),
                 };
                 let flow = look(&row);
                 pg_sys::MemoryContextSwitchTo(before);
                 pg_sys::MemoryContextReset(memory);
-                if flow.is_break() {
+                if let ControlFlow::Break(why) = flow {
+                    end = Some(why);
                     break;
                 }
             }
             pg_sys::MemoryContextDelete(memory);
             pg_sys::heap_endscan(scan);
         }
+        end
     }
 }
 
@@ -283,6 +444,16 @@ impl Row<'_> {
             .and_then(|value| unsafe { T::from_datum(value, false) })
     }
 
+    /// How many bytes a value has where it is not compressed.
+    pub fn size(&self, column: Column) -> usize {
+        match (self.value(column), column.length) {
+            (None, _) => 0,
+            // SAFETY: a varlena, of which the head is looked at.
+            (Some(value), -1) => unsafe { pg_sys::toast_raw_datum_size(value) },
+            (Some(_), length) => usize::try_from(length).unwrap_or_default(),
+        }
+    }
+
     /// The beginning of a value of type text.
     pub fn text(&self, column: Column) -> Option<String> {
         let value = self.value(column)?;
@@ -340,8 +511,9 @@ impl Hasher {
                 match column.length {
                     length if length > 0 => std::slice::from_raw_parts(value.cast_mut_ptr::<u8>(), length as usize),
                     -1 => {
-                        let whole = pg_sys::pg_detoast_datum_packed(value.cast_mut_ptr());
-                        pgrx::varlena::varlena_to_byte_slice(whole)
+                        hasher.write_usize(pg_sys::toast_raw_datum_size(value));
+                        let part = pg_sys::pg_detoast_datum_slice(value.cast_mut_ptr(), 0, KEY);
+                        pgrx::varlena::varlena_to_byte_slice(part)
                     }
                     _ => CStr::from_ptr(value.cast_mut_ptr()).to_bytes(),
                 }
@@ -353,40 +525,55 @@ impl Hasher {
     }
 }
 
-/// The columns of a key.
-pub fn key(table: &Table, names: &[String]) -> Result<Vec<Column>, Closed> {
-    names.iter().map(|name| table.column(name)).collect()
+/// The columns of a key, in a table that has them as it was made: of the types of the source.
+pub fn key(table: &Table, names: &[(String, Oid)]) -> Result<Vec<Column>, Closed> {
+    names.iter().map(|(name, kind)| table.column_of(name, *kind)).collect()
+}
+
+/// How the columns of a key are called in a queue, with the types that they have in the source.
+pub fn names(key: &PrimaryKey, source: Oid) -> Vec<(String, Oid)> {
+    let kind = |name: String| {
+        let name = CString::new(name).unwrap_or_default();
+        // SAFETY: looks at the catalogue; of a column that is gone the type is none.
+        unsafe {
+            let number = pg_sys::get_attnum(source, name.as_ptr());
+            pg_sys::get_atttype(source, number)
+        }
+    };
+    let kinds = key.names(In::Source).into_iter().map(kind);
+    key.names(In::Queue).into_iter().zip(kinds).collect()
 }
 
 /// How many documents wait in a queue, or for it in its intake. What is beyond `most` is not counted.
-pub fn count(queue: &Table, intake: &Table, names: &[String], most: i64) -> Result<i64, Closed> {
+pub fn count(queue: &Table, intake: &Table, names: &[(String, Oid)], most: i64, look: &Look) -> Result<i64, Closed> {
     let (queue_key, intake_key) = (key(queue, names)?, key(intake, names)?);
     let hasher = Hasher::new();
+    let greatest = look.keys();
     let mut parts = 1;
     let on_their_way = 'again: loop {
         let mut all = 0;
         for part in 0..parts {
             let mut keys: HashSet<u64> = HashSet::new();
-            intake.each(None, |row| {
+            intake.each(look, |row| {
                 let key = hasher.key(row, &intake_key);
                 if key % parts == part {
                     keys.insert(key);
                 }
-                enough(keys.len() > KEYS || i64::try_from(keys.len()).unwrap_or(i64::MAX) > most)
-            });
+                enough(keys.len() > greatest || i64::try_from(keys.len()).unwrap_or(i64::MAX) > most)
+            })?;
             if i64::try_from(keys.len()).unwrap_or(i64::MAX) > most {
                 // Each of them waits, in the queue or here.
                 return Ok(most);
             }
-            if keys.len() > KEYS {
+            if keys.len() > greatest {
                 parts *= 2;
                 continue 'again;
             }
             if !keys.is_empty() {
-                queue.each(None, |row| {
+                queue.each(look, |row| {
                     keys.remove(&hasher.key(row, &queue_key));
                     enough(keys.is_empty())
-                });
+                })?;
             }
             all += i64::try_from(keys.len()).unwrap_or(i64::MAX);
         }
@@ -394,46 +581,56 @@ pub fn count(queue: &Table, intake: &Table, names: &[String], most: i64) -> Resu
     };
     let mut count = on_their_way;
     if count < most {
-        queue.each(None, |_| {
+        queue.each(look, |_| {
             count += 1;
             enough(count >= most)
-        });
+        })?;
     }
     Ok(count.min(most))
 }
 
 /// Whether a table has any row.
-pub fn has_rows(table: &Table) -> bool {
+pub fn has_rows(table: &Table, look: &Look) -> Result<bool, Closed> {
     let mut any = false;
-    table.each(None, |_| {
+    table.each(look, |_| {
         any = true;
         ControlFlow::Break(())
-    });
-    any
+    })?;
+    Ok(any)
 }
 
 /// Which keys of `of` are in one of `tables`, too.
-pub fn shared(of: &Table, tables: &[&Table], names: &[String], hasher: &Hasher) -> Result<HashSet<u64>, Closed> {
+pub fn shared(
+    of: &Table,
+    tables: &[&Table],
+    names: &[(String, Oid)],
+    hasher: &Hasher,
+    look: &Look,
+) -> Result<HashSet<u64>, Closed> {
     let own = key(of, names)?;
     let keys: Vec<Vec<Column>> = tables.iter().map(|table| key(table, names)).collect::<Result<_, _>>()?;
     let mut shared = HashSet::new();
-    if !tables.iter().any(|table| has_rows(table)) {
+    let mut any = false;
+    for table in tables {
+        any |= has_rows(table, look)?;
+    }
+    if !any {
         return Ok(shared);
     }
     let mut wanted = HashSet::new();
-    of.each(None, |row| {
+    of.each(look, |row| {
         wanted.insert(hasher.key(row, &own));
         // Of more than these, the rest is taken for not queued.
-        enough(wanted.len() >= KEYS)
-    });
+        enough(wanted.len() >= look.keys())
+    })?;
     for (table, key) in tables.iter().zip(&keys) {
-        table.each(None, |row| {
+        table.each(look, |row| {
             let key = hasher.key(row, key);
             if wanted.contains(&key) {
                 shared.insert(key);
             }
             ControlFlow::Continue(())
-        });
+        })?;
     }
     Ok(shared)
 }

@@ -10,7 +10,7 @@ use pgrx::prelude::*;
 use crate::error::raise;
 use crate::json::JsonB;
 use crate::key::names_in_queue;
-use crate::scan::{Closed, Patience, Table};
+use crate::scan::{Closed, Look, Patience, Table};
 use crate::transaction::{acting_as_extension, restricted_to};
 use crate::vectorizer::must_own;
 use crate::{catalog, intake, queue, scan, statement};
@@ -29,8 +29,9 @@ struct Queue {
     allowed: bool,
     /// `None`: none was made yet, or it is gone.
     intake: Option<Oid>,
-    /// The names of the key in queue and intake; `None`: the source has lost a column of it.
-    key: Option<Vec<String>>,
+    owner: Oid,
+    /// The names of the key in queue and intake, and its types; `None`: the source has lost a column of it.
+    key: Option<Vec<(String, Oid)>>,
 }
 
 impl Queue {
@@ -42,12 +43,18 @@ impl Queue {
             name: row.must(2),
             allowed: row.must(3),
             intake: row.get(4),
-            key: names_in_queue(&row.must::<JsonB>(5).0, &row.get::<Vec<i16>>(6).unwrap_or_default()),
+            owner: row.must(5),
+            key: {
+                let numbers = row.get::<Vec<i16>>(7).unwrap_or_default();
+                let kinds = row.get::<Vec<Oid>>(8).unwrap_or_default();
+                let columns: Vec<(i16, Oid)> = numbers.into_iter().zip(kinds).collect();
+                names_in_queue(&row.must::<JsonB>(6).0, &columns)
+            },
         })
     }
 
     /// Queue and intake, and what their keys are called.
-    fn open(&self, patience: Patience) -> Result<(Table, Table, Vec<String>), Closed> {
+    fn open(&self, patience: Patience) -> Result<(Table, Table, Vec<(String, Oid)>), Closed> {
         let names = self.key.clone().ok_or(Closed::Changed)?;
         let intake = self.intake.ok_or(Closed::Changed)?;
         let (queue, intake) = (Table::open(self.oid, patience)?, Table::open(intake, patience)?);
@@ -55,6 +62,14 @@ impl Queue {
             scan::key(table, &names)?;
         }
         Ok((queue, intake, names))
+    }
+
+    /// How long may be looked at it.
+    fn look(&self, patience: Patience) -> Look {
+        match patience {
+            Patience::Unlimited => Look::unlimited(),
+            Patience::Little => Look::of(self.owner),
+        }
     }
 }
 
@@ -86,8 +101,13 @@ fn count(queue: &Queue, exact: bool, patience: Patience) -> Option<i64> {
     intake::append_so_far();
     // One more than the cap is enough to know that it is passed.
     let most = if exact { i64::MAX } else { CAP + 1 };
-    let (queue, intake, key) = queue.open(patience).ok()?;
-    let count = scan::count(&queue, &intake, &key, most).ok()?;
+    let tables = queue.open(patience).ok()?;
+    let look = queue.look(patience);
+    let count = scan::count(&tables.0, &tables.1, &tables.2, most, &look);
+    if count == Err(Closed::Costly) {
+        scan::note_costly(queue.oid);
+    }
+    let count = count.ok()?;
     Some(if !exact && count > CAP { i64::MAX } else { count })
 }
 
@@ -106,7 +126,13 @@ fn take_in(vectorizer_id: i32) {
 #[pg_extern(sql = false)]
 fn waiting(vectorizer_id: i32) -> Option<String> {
     let queue = Queue::of(vectorizer_id).filter(|queue| queue.allowed)?;
-    match next(&queue) {
+    // That there is one to work on is no answer to those who are not told how many.
+    let next = if scan::was_costly(queue.owner, queue.oid) {
+        Err(Closed::Costly)
+    } else {
+        next(&queue)
+    };
+    match next {
         Ok(next) => next.map(|(after, attempts)| {
             let why = if attempts == 0 {
                 "it was throttled"
@@ -117,30 +143,32 @@ fn waiting(vectorizer_id: i32) -> Option<String> {
         }),
         Err(Closed::Locked) => Some("its queue is locked by another transaction".to_owned()),
         Err(Closed::Changed) => Some("its queue is not as it was made: its owner has altered it".to_owned()),
+        Err(Closed::Costly) => Some("its queue takes too long to read: how many documents wait is unknown".to_owned()),
     }
 }
 
 /// When the next document is due, and how often it was tried; nothing when one is, or none is there.
 fn next(queue: &Queue) -> Result<Option<(i64, i32)>, Closed> {
+    let look = queue.look(Patience::Little);
     let (queue, intake, _) = queue.open(Patience::Little)?;
     let lease = queue.column_of(LEASE, pg_sys::INT8OID)?;
     let retry_after = queue.column_of(RETRY_AFTER, pg_sys::TIMESTAMPTZOID)?;
     let attempts = queue.column_of(ATTEMPTS, pg_sys::INT4OID)?;
-    if scan::has_rows(&intake) {
+    if scan::has_rows(&intake, &look)? {
         return Ok(None);
     }
     // SAFETY: a look at the clock of the transaction.
     let now = unsafe { pg_sys::GetCurrentTransactionStartTimestamp() };
     let mut next: Option<(i64, i32)> = None;
     let mut is_due = false;
-    queue.each(None, |row| {
+    queue.each(&look, |row| {
         let after = row.get::<i64>(retry_after);
         is_due = row.get::<i64>(lease).is_some() || after.is_none_or(|after| after <= now);
         if let Some(after) = after.filter(|after| next.is_none_or(|(known, _)| *after < known)) {
             next = Some((after, row.get(attempts).unwrap_or_default()));
         }
         scan::enough(is_due)
-    });
+    })?;
     Ok(next.filter(|_| !is_due))
 }
 
@@ -174,10 +202,10 @@ fn waits_for_commit(vectorizer_id: i32) -> bool {
     };
     [queue, intake].iter().any(|table| {
         let mut is_mine = false;
-        table.each(None, |row| {
+        let looked = table.each(&Look::unlimited(), |row| {
             is_mine = row.is_of_now();
             scan::enough(is_mine)
         });
-        is_mine
+        looked.is_ok() && is_mine
     })
 }
