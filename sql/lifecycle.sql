@@ -260,7 +260,10 @@ BEGIN
             EXECUTE format('DROP TRIGGER %I ON %s', vectorizer.trigger_name, vectorizer.source::regclass);
         END IF;
         FOR relation IN
-            SELECT c.oid FROM pg_class c WHERE c.oid IN (vectorizer.queue, vectorizer.queue_failed, vectorizer.intake)
+            SELECT c.oid FROM pg_class c
+            WHERE c.oid IN (vectorizer.queue, vectorizer.queue_failed, vectorizer.intake)
+              -- What its owner has made something else of stays.
+              AND c.relkind IN ('r', 'p')
         LOOP
             EXECUTE format('DROP TABLE %s CASCADE', relation);
         END LOOP;

@@ -205,3 +205,36 @@ fn two_hundred_locked_queues_cost_others_nothing() {
     let pending = "SELECT coalesce(sum(ai.vectorizer_queue_pending(v.id)), 0) FROM ai.vectorizer v";
     scene.cluster.wait_for("all is embedded", pending, "0");
 }
+
+/// A configuration that lags behind its table, which the worker has to follow, and whose row another transaction has locked.
+#[test]
+fn names_of_one_vectorizer_that_cannot_be_followed_end_no_start_of_the_worker() {
+    let scene = lair();
+    vectorize(&scene, "ann", "a", "honest");
+    let mut old = open(&scene, "SELECT 1");
+    old.batch_execute("COMMIT; BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM pg_class")
+        .expect("an old view of the data");
+    vectorize(&scene, "mallory", "m", "doc");
+    by(&scene, "mallory", "INSERT INTO m.doc VALUES (1, 'hers')");
+    let hers = "SELECT count(*) FROM m.doc_embedding_store";
+    scene.cluster.wait_for("her row", hers, "1");
+    let gone = || scene.cluster.worker().is_none();
+    wait_until("no worker", DEADLINE, gone, |gone| *gone);
+    let mut hold = scene.cluster.connect().expect("mallory connects");
+    old.batch_execute("ALTER TABLE m.doc RENAME COLUMN body TO words; COMMIT")
+        .expect("a column is renamed");
+    hold.batch_execute("SET SESSION AUTHORIZATION mallory; BEGIN; SELECT ai.disable_vectorizer_schedule('doc')")
+        .expect("a row is locked");
+    for id in 1..4 {
+        ann_goes_on(&scene, "a row that is locked", id);
+        wait_until("no worker", DEADLINE, gone, |gone| *gone);
+    }
+    assert!(
+        !scene.cluster.log().contains("cannot read the vectorizers"),
+        "{}",
+        scene.cluster.log()
+    );
+    hold.batch_execute("ROLLBACK").expect("the row is free");
+    by(&scene, "mallory", "INSERT INTO m.doc VALUES (2, 'hers')");
+    scene.cluster.wait_for("her next row", hers, "2");
+}

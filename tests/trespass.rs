@@ -252,3 +252,67 @@ fn others_do_not_learn_whose_index_is_built() {
     assert!(own.contains("secret_project_x"), "{own}");
     holder.batch_execute("COMMIT").expect("the end of the lock");
 }
+
+/// Until PostgreSQL 15 an empty table becomes a view by a rule. What was made of the tables of a vectorizer is in nobody's way.
+#[test]
+fn a_table_that_has_become_a_view_keeps_nothing_from_being_dropped() {
+    let scene = lair();
+    if scene
+        .cluster
+        .value("SELECT current_setting('server_version_num')::int / 10000")
+        != "15"
+    {
+        return;
+    }
+    let columns = "created_at, failure_step, failure_class, reason, attempts".split(", ");
+    for (number, drop) in [
+        "DROP TABLE m.doc CASCADE",
+        "SELECT ai.drop_vectorizer('doc')",
+        "SELECT ai.drop_vectorizer('doc', drop_all => true)",
+        "DROP OWNED BY mallory CASCADE",
+    ]
+    .iter()
+    .enumerate()
+    {
+        let failed = format!("m._vectorizer_q_failed_{}", number + 1);
+        by(
+            &scene,
+            "mallory",
+            "CREATE TABLE m.doc (id int PRIMARY KEY, body text);
+             SELECT ai.create_vectorizer('m.doc', name => 'doc', queue_schema => 'm', loading => ai.loading_column('body'),
+                 embedding => ai.embedding_openai('text-embedding-3-small', 4))",
+        );
+        let bare: Vec<String> = columns
+            .clone()
+            .map(|column| format!("ALTER {column} DROP DEFAULT, ALTER {column} DROP NOT NULL"))
+            .collect();
+        by(
+            &scene,
+            "mallory",
+            &format!(
+                "CREATE TABLE IF NOT EXISTS m.e (id int, created_at timestamptz, failure_step text, failure_class text,
+                     reason text, attempts int);
+                 ALTER TABLE {failed} DROP CONSTRAINT _vectorizer_q_failed_{}_pkey;
+                 ALTER TABLE {failed} ALTER id DROP NOT NULL, {}",
+                number + 1,
+                bare.join(", ")
+            ),
+        );
+        scene.cluster.execute(&format!("VACUUM {failed}"));
+        by(
+            &scene,
+            "mallory",
+            &format!("CREATE RULE \"_RETURN\" AS ON SELECT TO {failed} DO INSTEAD SELECT * FROM m.e"),
+        );
+        scene
+            .cluster
+            .execute("SELECT * FROM ai.worker_status; SELECT * FROM ai.vectorizer_failed");
+        scene.cluster.execute(drop);
+        assert_eq!(scene.cluster.value("SELECT count(*) FROM ai.vectorizer"), "0", "{drop}");
+        if number < 3 {
+            scene.cluster.execute(&format!(
+                "DROP VIEW {failed}; DROP TABLE IF EXISTS m.doc CASCADE; DROP TABLE IF EXISTS m.doc_embedding_store CASCADE"
+            ));
+        }
+    }
+}

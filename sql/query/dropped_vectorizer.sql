@@ -1,10 +1,10 @@
--- What there is to drop, by name; NULL for what is gone already.
+-- What there is to drop, by name; NULL for what is gone already, and for what its owner has made something else of.
 SELECT (SELECT c.oid::regclass::text FROM pg_class c WHERE c.oid = v.source),
        (SELECT c.relowner FROM pg_class c WHERE c.oid = v.source),
-       (SELECT c.oid::regclass::text FROM pg_class c WHERE c.oid = v.queue),
-       (SELECT c.oid::regclass::text FROM pg_class c WHERE c.oid = v.queue_failed),
-       (SELECT c.oid::regclass::text FROM pg_class c WHERE c.oid = v.target),
-       (SELECT c.oid::regclass::text FROM pg_class c WHERE c.oid = v.view),
+       (SELECT c.oid::regclass::text FROM pg_class c WHERE c.oid = v.queue AND c.relkind IN ('r', 'p')),
+       (SELECT c.oid::regclass::text FROM pg_class c WHERE c.oid = v.queue_failed AND c.relkind IN ('r', 'p')),
+       (SELECT c.oid::regclass::text FROM pg_class c WHERE c.oid = v.target AND c.relkind IN ('r', 'p')),
+       (SELECT c.oid::regclass::text FROM pg_class c WHERE c.oid = v.view AND c.relkind = 'v'),
        f.oid::regprocedure::text,
        ARRAY(SELECT format('%I ON %s', t.tgname, t.tgrelid::regclass) FROM pg_trigger t
              WHERE t.tgparentid = 0
@@ -18,7 +18,9 @@ SELECT (SELECT c.oid::regclass::text FROM pg_class c WHERE c.oid = v.source),
         WHERE a.attrelid = v.source AND NOT a.attisdropped
           AND a.attname = v.config #>> '{destination,embedding_column}'),
        v.source::oid,
-       (SELECT c.oid::regclass::text FROM pg_class c WHERE c.oid = v.intake)
+       (SELECT c.oid::regclass::text FROM pg_class c WHERE c.oid = v.intake AND c.relkind IN ('r', 'p')),
+       ARRAY(SELECT c.oid::regclass::text FROM pg_class c
+             WHERE c.oid IN (v.queue, v.queue_failed, v.intake) AND c.relkind NOT IN ('r', 'p') ORDER BY 1)
 FROM ai._seen_vectorizer v
 -- By its name, which somebody else's function may have by now.
 LEFT JOIN pg_proc f ON f.oid = to_regprocedure(v.trigger_function || '()')

@@ -32,6 +32,8 @@ struct Remains {
     triggers: Vec<String>,
     allowed: bool,
     name: String,
+    /// What was a table of the vectorizer, and is something else by now.
+    odd: Vec<String>,
 }
 
 #[pg_extern(sql = false)]
@@ -48,6 +50,7 @@ pub(super) fn drop_vectorizer(vectorizer_id: i32, drop_all: bool) {
         allowed: row.must(9),
         name: row.must(10),
         column: row.get(11),
+        odd: row.must(14),
     });
     let Some(remains) = remains else {
         missing(&vectorizer_id.to_string())
@@ -76,6 +79,9 @@ pub(super) fn drop_vectorizer(vectorizer_id: i32, drop_all: bool) {
     }
     for table in remains.tables.iter().flatten() {
         statement::run(&format!("DROP TABLE {table}"), &[]);
+    }
+    for relation in &remains.odd {
+        notice!("{relation} is not a table any more: it stays");
     }
     if let Some(destination) = remains.target.as_ref().or(remains.source.as_ref()) {
         if unfinished {
