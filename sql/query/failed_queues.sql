@@ -14,5 +14,7 @@ JOIN pg_class s ON s.oid = v.source
 WHERE (pg_has_role(s.relowner, 'USAGE') OR has_table_privilege('ai._vectorizer', 'SELECT'))
   -- A policy that is forced on its owner would run, and hide rows: there is nothing to be seen in such a queue.
   AND (SELECT count(*) FROM pg_class c
-       WHERE c.oid IN (v.queue, v.queue_failed, v.intake) AND NOT (c.relrowsecurity AND c.relforcerowsecurity)) = 3
+       WHERE c.oid IN (v.queue, v.queue_failed, v.intake) AND NOT (c.relrowsecurity AND c.relforcerowsecurity)
+         -- A number of a dump may be that of another's table.
+         AND c.relowner = s.relowner) = 3
 ORDER BY v.id

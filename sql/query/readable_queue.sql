@@ -2,7 +2,7 @@
 -- its source has and their types. A view asks this of each of a thousand vectorizers: it is to be all that is asked.
 SELECT c.oid, c.relname::text,
        has_table_privilege(c.oid, 'SELECT') AND has_schema_privilege(c.relnamespace, 'USAGE'),
-       (SELECT i.oid FROM pg_class i WHERE i.oid = v.intake),
+       (SELECT i.oid FROM pg_class i WHERE i.oid = v.intake AND i.relowner = c.relowner),
        c.relowner,
        v.source_pk,
        (SELECT array_agg(a.attnum ORDER BY a.attnum) FROM pg_attribute a
