@@ -23,191 +23,19 @@ REVOKE EXECUTE ON FUNCTION ai._forget_vectorizer() FROM PUBLIC;
 CREATE TRIGGER forget_vectorizer AFTER DELETE ON ai._vectorizer
     FOR EACH ROW EXECUTE FUNCTION ai._forget_vectorizer();
 
--- What of a table, or of a function, of a vectorizer would run as its next owner, or for others with that owner's privileges:
--- the extension gives away what it has made, and nothing that somebody has put on it. NULL: nothing.
-CREATE FUNCTION ai._burden(class regclass, object oid, source oid, giver oid) RETURNS text
-LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT CASE
-        WHEN c.relowner <> giver THEN format('it belongs to %s', c.relowner::regrole)
-        WHEN c.relkind <> 'r' THEN 'it is no table any more'
-        WHEN EXISTS (SELECT FROM pg_rewrite r WHERE r.ev_class = c.oid) THEN 'it has rules'
-        WHEN EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal) THEN 'it has triggers'
-        WHEN EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = c.oid) THEN 'it has policies'
-        WHEN EXISTS (SELECT FROM pg_inherits i WHERE c.oid IN (i.inhrelid, i.inhparent)) THEN 'it inherits, or is inherited from'
-        -- Functions and operators in defaults, constraints, indexes and statistics, and types of columns that the key has not.
-        WHEN EXISTS (
-            SELECT FROM pg_depend d
-            JOIN (SELECT p.oid, 'pg_proc'::regclass, p.proowner FROM pg_proc p
-                  UNION ALL SELECT o.oid, 'pg_operator'::regclass, o.oprowner FROM pg_operator o
-                  UNION ALL SELECT t.oid, 'pg_type'::regclass, t.typowner FROM pg_type t
-                  WHERE t.oid NOT IN (SELECT a.atttypid FROM pg_attribute a WHERE a.attrelid = source)
-            ) AS u (oid, class, owner) ON d.refclassid = u.class AND d.refobjid = u.oid
-            JOIN pg_roles r ON r.oid = u.owner AND NOT r.rolsuper
-            WHERE d.deptype = 'n' AND (d.classid, d.objid) IN (
-                SELECT 'pg_class'::regclass, c.oid
-                UNION ALL SELECT 'pg_class'::regclass, i.indexrelid FROM pg_index i WHERE i.indrelid = c.oid
-                UNION ALL SELECT 'pg_attrdef'::regclass, a.oid FROM pg_attrdef a WHERE a.adrelid = c.oid
-                UNION ALL SELECT 'pg_constraint'::regclass, k.oid FROM pg_constraint k WHERE k.conrelid = c.oid
-                UNION ALL SELECT 'pg_statistic_ext'::regclass, e.oid FROM pg_statistic_ext e WHERE e.stxrelid = c.oid)
-        ) THEN 'it has columns, defaults, constraints, indexes or statistics that use what its owner wrote'
-    END
-    FROM pg_class c WHERE class = 'pg_class'::regclass AND c.oid = object
-    UNION ALL
-    SELECT CASE
-        WHEN p.proowner <> giver THEN format('it belongs to %s', p.proowner::regrole)
-        WHEN EXISTS (SELECT FROM aclexplode(p.proacl) a WHERE a.grantee <> p.proowner) THEN 'others may execute it'
-        WHEN EXISTS (
-            SELECT FROM pg_trigger t
-            WHERE t.tgfoid = p.oid AND t.tgrelid <> source AND t.tgrelid NOT IN (SELECT m FROM ai._partitions(source) AS m)
-        ) THEN 'it is the function of triggers on other tables'
-    END
-    FROM pg_proc p WHERE class = 'pg_proc'::regclass AND p.oid = object
-$$;
-COMMENT ON FUNCTION ai._burden(regclass, oid, oid, oid) IS
-    'What keeps an object of a vectorizer from changing hands with its source; NULL: nothing.';
-REVOKE EXECUTE ON FUNCTION ai._burden(regclass, oid, oid, oid) FROM PUBLIC;
+CREATE FUNCTION ai._objects_altered(classes oid[], altered oid[]) RETURNS void
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'objects_altered_wrapper';
+COMMENT ON FUNCTION ai._objects_altered(oid[], oid[]) IS
+    'Follows objects that were made or altered: what belongs to a vectorizer, and its trigger function. Called by an event trigger.';
+REVOKE EXECUTE ON FUNCTION ai._objects_altered(oid[], oid[]) FROM PUBLIC;
 
 -- The trigger functions name tables and columns; the catalogue knows them by number. Without jit: in a session that avoids
 -- scans (enable_seqscan = off), to have its vectors found by an index, each scan looks so dear that it would be compiled.
 CREATE FUNCTION ai._after_ddl() RETURNS event_trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off AS $$
-DECLARE
-    concerned int4[];
-    everywhere bool;
-    stray record;
 BEGIN
-    -- Of those that it concerns: whoever alters tables of his own should not have the others tried again.
-    WITH command AS MATERIALIZED (
-        SELECT d.classid, d.objid FROM pg_event_trigger_ddl_commands() d
-    )
-    SELECT ARRAY(
-        SELECT v.id FROM command d
-        JOIN ai._vectorizer v ON d.objid IN (v.source, v.target, v.view, v.queue, v.queue_failed, v.intake)
-        WHERE d.classid = 'pg_class'::regclass
-        UNION
-        -- A partition came or went.
-        SELECT v.id FROM command d
-        JOIN ai._vectorizer v ON v.source = pg_partition_root(d.objid::regclass)
-        WHERE d.classid = 'pg_class'::regclass
-        UNION
-        -- The source joined the table; or its columns come from there, or from its type.
-        SELECT v.id FROM command d
-        CROSS JOIN LATERAL ai._partitions(d.objid::regclass) AS c (oid)
-        JOIN ai._vectorizer v ON v.source = c.oid
-        WHERE d.classid = 'pg_class'::regclass
-        UNION
-        -- It got a child.
-        SELECT v.id FROM command d
-        JOIN pg_inherits i ON i.inhrelid = d.objid
-        JOIN ai._vectorizer v ON v.source = i.inhparent
-        WHERE d.classid = 'pg_class'::regclass
-        UNION
-        SELECT v.id FROM command d
-        JOIN pg_class t ON t.oid = d.objid AND t.relkind = 'c'
-        JOIN pg_class s ON s.reloftype = t.reltype
-        JOIN ai._vectorizer v ON v.source = s.oid
-        WHERE d.classid = 'pg_class'::regclass
-        UNION
-        SELECT v.id FROM command d
-        JOIN pg_trigger t ON t.oid = d.objid
-        JOIN ai._vectorizer v ON v.source = t.tgrelid
-            AND (t.tgfoid = to_regprocedure(v.trigger_function || '()')
-                 OR t.tgfoid = 'ai._append_change'::regproc AND t.tgname = v.trigger_name)
-        WHERE d.classid = 'pg_trigger'::regclass
-        UNION
-        -- The function of a trigger was renamed or moved.
-        SELECT v.id FROM command d
-        JOIN pg_trigger t ON t.tgfoid = d.objid
-        JOIN ai._vectorizer v ON v.source = t.tgrelid
-        WHERE d.classid = 'pg_proc'::regclass AND to_regprocedure(v.trigger_function || '()') IS DISTINCT FROM t.tgfoid
-          AND starts_with(t.tgname, v.trigger_name)
-        ORDER BY 1
-    ), EXISTS (
-        SELECT FROM command d
-        -- The name of a schema is in the functions of all whose tables, types or operators are in it. And
-        -- pg_restore --data-only --disable-triggers has put rows into the catalogue.
-        WHERE d.classid = 'pg_namespace'::regclass
-           OR d.classid = 'pg_class'::regclass AND d.objid = 'ai._vectorizer'::regclass
-    )
-    INTO concerned, everywhere;
-    -- Most of what a database is told concerns no vectorizer, and should not wait for what follows.
-    IF concerned = '{}' AND NOT everywhere THEN
-        RETURN;
-    END IF;
-    PERFORM ai._refresh_vectorizer(c.id) FROM unnest(concerned) AS c (id);
-    IF everywhere THEN
-        PERFORM ai._refresh_triggers();
-    END IF;
-    -- Whoever gets the source gets what belongs to it: the worker reads and writes as the owner of the source. But not a view
-    -- that was made to read other tables: it would read them as the new owner, for whom the old one has let look.
-    FOR stray IN
-        SELECT v.id, v.view::text AS name
-        FROM ai._vectorizer v
-        JOIN pg_class s ON s.oid = v.source
-        JOIN pg_class c ON c.oid = v.view AND c.relowner <> s.relowner
-        WHERE v.source IN (SELECT d.objid FROM pg_event_trigger_ddl_commands() d WHERE d.classid = 'pg_class'::regclass)
-          AND (c.relkind <> 'v'
-               OR c.relowner <> (SELECT t.relowner FROM pg_class t WHERE t.oid = v.target)
-               OR EXISTS (SELECT FROM pg_rewrite r WHERE r.ev_class = c.oid AND r.rulename <> '_RETURN')
-               OR EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid)
-               OR EXISTS (
-                   SELECT FROM pg_rewrite r
-                   JOIN pg_depend p ON p.classid = 'pg_rewrite'::regclass AND p.objid = r.oid
-                   WHERE r.ev_class = c.oid
-                     AND CASE p.refclassid
-                         WHEN 'pg_class'::regclass THEN p.refobjid NOT IN (c.oid, v.source, v.target)
-                         WHEN 'pg_proc'::regclass THEN (SELECT NOT o.rolsuper FROM pg_proc f JOIN pg_roles o ON o.oid = f.proowner
-                                                        WHERE f.oid = p.refobjid)
-                         WHEN 'pg_operator'::regclass THEN (SELECT NOT o.rolsuper FROM pg_operator f JOIN pg_roles o ON o.oid = f.oprowner
-                                                            WHERE f.oid = p.refobjid)
-                         ELSE false
-                     END))
-    LOOP
-        RAISE WARNING 'the view % is not as its vectorizer made it: it stays with its owner', stray.name
-            USING HINT = 'It would read tables, or run functions, as the new owner. Look at it, and give it to the new owner by itself.';
-        UPDATE ai._vectorizer v SET view = NULL WHERE v.id = stray.id;
-    END LOOP;
-    FOR stray IN
-        SELECT o.kind, o.name, s.relowner,
-               CASE o.kind
-                   WHEN 'TABLE' THEN ai._burden('pg_class', o.oid, v.source, giver.relowner)
-                   WHEN 'FUNCTION' THEN ai._burden('pg_proc', o.oid, v.source, giver.relowner)
-               END AS burden
-        FROM ai._vectorizer v
-        JOIN pg_class s ON s.oid = v.source
-        JOIN pg_class giver ON giver.oid = coalesce(v.intake, v.queue)
-        CROSS JOIN LATERAL (
-            SELECT CASE c.oid WHEN v.view THEN 'VIEW' ELSE 'TABLE' END, c.oid::regclass::text, c.relowner, c.oid FROM pg_class c
-            WHERE c.oid IN (v.target, v.view, v.queue, v.queue_failed, v.intake)
-            UNION ALL
-            -- By its name, which somebody else's function may have by now.
-            SELECT 'FUNCTION', p.oid::regprocedure::text, p.proowner, p.oid FROM pg_proc p
-            WHERE p.oid = to_regprocedure(v.trigger_function || '()')
-              AND p.proowner IN (SELECT q.relowner FROM pg_class q WHERE q.oid IN (v.queue, v.queue_failed))
-        ) AS o (kind, name, owner, oid)
-        WHERE o.owner <> s.relowner
-          AND v.source IN (SELECT d.objid FROM pg_event_trigger_ddl_commands() d WHERE d.classid = 'pg_class'::regclass)
-    LOOP
-        IF stray.burden IS NOT NULL THEN
-            RAISE EXCEPTION 'the table cannot change hands: % belongs to its vectorizer and is not as that made it', stray.name
-                USING ERRCODE = 'object_not_in_prerequisite_state', DETAIL = format('Of %s: %s.', stray.name, stray.burden),
-                      HINT = format('What is on it would run as %s. Take that away; or look at it, and give it away by itself first: ALTER %s %s OWNER TO %s.',
-                                    stray.relowner::regrole, stray.kind, stray.name, stray.relowner::regrole);
-        END IF;
-        EXECUTE format('ALTER %s %s OWNER TO %s', stray.kind, stray.name, stray.relowner::regrole);
-    END LOOP;
-    -- After a crash all of them are empty, or none.
-    FOR stray IN
-        SELECT c.oid::regclass::text AS name, s.relpersistence
-        FROM ai._vectorizer v
-        JOIN pg_class s ON s.oid = v.source
-        JOIN pg_class c ON c.oid IN (v.target, v.queue, v.queue_failed, v.intake) AND c.relpersistence <> s.relpersistence
-            AND c.relkind = 'r' AND c.relowner = s.relowner
-        WHERE s.relkind = 'r'
-          AND v.source IN (SELECT d.objid FROM pg_event_trigger_ddl_commands() d WHERE d.classid = 'pg_class'::regclass)
-    LOOP
-        EXECUTE format('ALTER TABLE %s SET %s', stray.name, CASE stray.relpersistence WHEN 'u' THEN 'UNLOGGED' ELSE 'LOGGED' END);
-    END LOOP;
+    PERFORM ai._objects_altered(array_agg(d.classid), array_agg(d.objid))
+    FROM pg_event_trigger_ddl_commands() d WHERE d.objid IS NOT NULL;
 END
 $$;
 COMMENT ON FUNCTION ai._after_ddl() IS 'Follows renamed and moved tables, and tables whose columns change.';
@@ -290,8 +118,14 @@ BEGIN
     FROM pg_event_trigger_dropped_objects() d
     JOIN ai._vectorizer v ON d.address_names[3] = v.trigger_name || '_truncate'
     JOIN pg_class s ON s.oid = v.source AND s.relkind = 'p'
+    -- A trigger of the same name on another role's table tells nothing. A table that has been dropped with it is no longer there
+    -- to be asked whether it was a part.
     JOIN pg_namespace n ON n.oid = s.relnamespace
+    LEFT JOIN pg_class p ON p.oid = to_regclass(format('%I.%I', d.address_names[1], d.address_names[2]))
     WHERE d.object_type = 'trigger' AND (d.address_names[1], d.address_names[2]) <> (n.nspname, s.relname)
+      AND (p.oid = ANY (v.partitions)
+           OR EXISTS (SELECT FROM pg_event_trigger_dropped_objects() t
+                      WHERE t.classid = 'pg_class'::regclass AND t.objid = ANY (v.partitions)))
     GROUP BY v.id;
     FOR lost IN
         SELECT DISTINCT v.id, v.name

@@ -41,6 +41,8 @@ pub struct Vectorizer {
     pub name: String,
     pub source: Oid,
     pub owner: Oid,
+    /// Source, queue, failed queue, intake and destination.
+    relations: Vec<Oid>,
     pub config: Config,
     /// As they were when it was read.
     pub servers: Servers,
@@ -85,7 +87,36 @@ impl Vectorizer {
 
     /// Runs `work` as its owner, in a transaction of the worker, for as long as code of an owner may run.
     pub fn act<T>(&self, work: impl FnOnce() -> T) -> T {
-        limit::within(self.id, || transaction::acting_as(self.owner, work))
+        self.must_be_of_one_owner();
+        let done = limit::within(self.id, || transaction::acting_as(self.owner, work));
+        // What was locked meanwhile stays as it is from then on. Where something changed hands before that, nothing is done.
+        self.must_be_of_one_owner();
+        done
+    }
+
+    /// Refuses to act as the owner on tables that are another's by now: what that has put on them would run as the owner.
+    fn must_be_of_one_owner(&self) {
+        if let Some(relation) = self.relations.iter().find(|relation| !is_of(**relation, self.owner)) {
+            raise(
+                PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
+                format!("the table with the OID {} of the vectorizer {} has changed hands", relation.to_u32(), self.name),
+                Some("Source, queue and destination of a vectorizer belong to one role: ALTER TABLE ... OWNER TO."),
+            );
+        }
+    }
+}
+
+/// Whether a relation belongs to a role, or is gone: then nothing can be done to it.
+fn is_of(relation: Oid, owner: Oid) -> bool {
+    // SAFETY: on the main thread, in a transaction; the entry is given back after it was looked at.
+    unsafe {
+        let tuple = pg_sys::SearchSysCache1(pg_sys::SysCacheIdentifier::RELOID as i32, relation.into());
+        if tuple.is_null() {
+            return true;
+        }
+        let found = (*pg_sys::GETSTRUCT(tuple).cast::<pg_sys::FormData_pg_class>()).relowner;
+        pg_sys::ReleaseSysCache(tuple);
+        found == owner
     }
 }
 
@@ -267,7 +298,7 @@ pub fn vectorizers(ids: &[i32]) -> Vec<Result<Vectorizer, Unusable>> {
             if stopped && read.is_err() {
                 return None;
             }
-            Some(read.map_err(|reason| Unusable::new(id, reason)))
+            Some(read.map_err(|obstacle| obstacle.of(id)))
         },
     )
     .into_iter()
@@ -306,11 +337,36 @@ impl Unusable {
 /// One vectorizer, whether there is work for it or not; `None` when there is none of this number.
 pub fn vectorizer(id: i32) -> Option<Result<Vectorizer, String>> {
     let sql = include_str!("../sql/query/vectorizers.sql");
-    statement::row(sql, &[vec![id].into()], |row| read(row, true).transpose()).flatten()
+    let read = statement::row(sql, &[vec![id].into()], |row| read(row, true).transpose());
+    Some(read.flatten()?.map_err(|obstacle| obstacle.reason))
+}
+
+/// Why a vectorizer cannot be worked on.
+struct Obstacle {
+    reason: String,
+    hint: Option<String>,
+}
+
+impl<T: Into<String>> From<T> for Obstacle {
+    fn from(reason: T) -> Obstacle {
+        Obstacle {
+            reason: reason.into(),
+            hint: None,
+        }
+    }
+}
+
+impl Obstacle {
+    fn of(self, id: i32) -> Unusable {
+        match self.hint {
+            Some(hint) => Unusable::with_hint(id, self.reason, &hint),
+            None => Unusable::new(id, self.reason),
+        }
+    }
 }
 
 /// `None` for one that the worker has to leave alone, unless `any` is asked for.
-fn read(row: &statement::Row, any: bool) -> Result<Option<Vectorizer>, String> {
+fn read(row: &statement::Row, any: bool) -> Result<Option<Vectorizer>, Obstacle> {
     let config: String = row.get("config").ok_or("its configuration is too large")?;
     let config: Value =
         serde_json::from_str(&config).map_err(|error| format!("its configuration cannot be read: {error}"))?;
@@ -322,7 +378,7 @@ fn read(row: &statement::Row, any: bool) -> Result<Option<Vectorizer>, String> {
         serde_json::from_value(config).map_err(|error| format!("its configuration cannot be read: {error}"))?;
     let runs_in: Option<f64> = row.get("runs_in");
     if runs_in.is_some_and(|seconds| !seconds.is_finite()) {
-        return Err("its next run is planned for a time that never comes: call ai.set_scheduling".to_owned());
+        return Err("its next run is planned for a time that never comes: call ai.set_scheduling".into());
     }
     let runs_in = runs_in.map(|seconds| Duration::from_secs_f64(seconds.clamp(0.0, LONGEST_WAIT)));
     let is_asked = runs_in.is_some_and(|wait| wait.is_zero());
@@ -337,6 +393,16 @@ fn read(row: &statement::Row, any: bool) -> Result<Option<Vectorizer>, String> {
     let owner: Oid = row.get("relowner").ok_or("its source table does not exist any more")?;
     if row.get::<bool>("is_watched") != Some(true) && !any {
         return Ok(None);
+    }
+    if let Some(of_others) = row.get::<String>("of_others") {
+        let owner: String = row.must("owner_name");
+        return Err(Obstacle {
+            reason: format!("its source belongs to {owner}, but {of_others}"),
+            hint: Some(format!(
+                "Look at what is on it: it would run as {owner}. Then give it to that role with ALTER TABLE ... OWNER TO {owner}, or \
+                 drop the vectorizer with ai.drop_vectorizer."
+            )),
+        });
     }
     let key = PrimaryKey::current(
         row.must("source"),
@@ -356,7 +422,7 @@ fn read(row: &statement::Row, any: bool) -> Result<Option<Vectorizer>, String> {
     })?;
     let document = config.loading.column_name().to_owned();
     if !columns.contains_key(&document) {
-        return Err(format!("its source has no column {document} any more"));
+        return Err(format!("its source has no column {document} any more").into());
     }
 
     let Formatting::PythonTemplate { template } = &config.formatting;
@@ -410,6 +476,7 @@ fn read(row: &statement::Row, any: bool) -> Result<Option<Vectorizer>, String> {
         name: row.must("name"),
         source: row.must("source"),
         owner,
+        relations: row.must("relations"),
         servers,
         cutting,
         template,

@@ -47,6 +47,9 @@ struct Column {
     /// The operator that its index calls equality, wherever its type comes from.
     #[serde(default)]
     equals: String,
+    /// What that operator takes, where the type of the column is another.
+    #[serde(default)]
+    cast: Option<String>,
     /// It may hold a null of JSON, which is none of SQL.
     #[serde(default)]
     is_json: bool,
@@ -85,6 +88,7 @@ impl PrimaryKey {
                 queued,
                 stored: name,
                 equals: String::new(),
+                cast: None,
                 is_json: false,
             }
         });
@@ -107,12 +111,14 @@ impl PrimaryKey {
 
     fn with_equality(mut self, source: Oid) -> PrimaryKey {
         let sql = include_str!("../sql/query/equality.sql");
-        let operators = statement::rows(sql, &[source.into()], |row| (row.must(1), (row.must(2), row.must(3))));
-        let mut operators: BTreeMap<String, (String, bool)> = operators.into_iter().collect();
+        let operators = statement::rows(sql, &[source.into()], |row| {
+            (row.must(1), (row.must(2), row.get(3), row.must(4)))
+        });
+        let mut operators: BTreeMap<String, (String, Option<String>, bool)> = operators.into_iter().collect();
         for column in &mut self.0 {
             // Before pg_restore has made the key: what follows from it must not change with that.
-            let plain = || ("OPERATOR(pg_catalog.=)".to_owned(), false);
-            (column.equals, column.is_json) = operators.remove(&column.source).unwrap_or_else(plain);
+            let plain = || ("OPERATOR(pg_catalog.=)".to_owned(), None, false);
+            (column.equals, column.cast, column.is_json) = operators.remove(&column.source).unwrap_or_else(plain);
         }
         self
     }
@@ -137,7 +143,8 @@ impl PrimaryKey {
     pub fn same(&self, (left, in_left): (&str, In), (right, in_right): (&str, In)) -> String {
         let pairs = self.0.iter().map(|column| {
             let (name, other) = (column.name(in_left), column.name(in_right));
-            format!("{left}.{name} {} {right}.{other}", column.equals)
+            let cast = column.cast.as_ref().map_or_else(String::new, |kind| format!("::{kind}"));
+            format!("{left}.{name}{cast} {} {right}.{other}{cast}", column.equals)
         });
         pairs.collect::<Vec<_>>().join(" AND ")
     }

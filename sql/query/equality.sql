@@ -1,6 +1,9 @@
--- The equality operators of a primary key by column: those that its index goes by, wherever its types come from. And whether it
--- is jsonb, or a domain over that.
+-- The equality operators of a primary key by column: those that its index goes by, wherever its types come from, and the type that
+-- both sides are cast to (NULL: none). A name leads to the operator that fits its operands best: for a domain over a type, another
+-- role may have made one in a schema that is not Postgres' own. And whether it is jsonb, or a domain over that.
 SELECT a.attname::text, format('OPERATOR(%I.%s)', n.nspname, o.oprname),
+       CASE WHEN n.nspname <> 'pg_catalog' AND a.atttypid <> o.oprleft AND operand.typtype <> 'p'
+           THEN (SELECT format('%I.%I', tn.nspname, operand.typname) FROM pg_namespace tn WHERE tn.oid = operand.typnamespace) END,
        (WITH RECURSIVE base AS (
             SELECT t.oid, t.typbasetype FROM pg_type t WHERE t.oid = a.atttypid
             UNION ALL
@@ -13,5 +16,6 @@ JOIN pg_opclass oc ON oc.oid = k.opclass
 JOIN pg_amop ao ON ao.amopfamily = oc.opcfamily AND ao.amopstrategy = 3
      AND ao.amoplefttype = oc.opcintype AND ao.amoprighttype = oc.opcintype
 JOIN pg_operator o ON o.oid = ao.amopopr
+JOIN pg_type operand ON operand.oid = o.oprleft
 JOIN pg_namespace n ON n.oid = o.oprnamespace
 WHERE i.indrelid = $1 AND i.indisprimary

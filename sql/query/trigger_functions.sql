@@ -15,7 +15,10 @@ SELECT v.id, v.source, v.source::text, v.queue::text, v.queue_failed::text, v.ta
        p.prosecdef AND NOT p.proleakproof AND p.prosupport = 0 AND l.lanname = 'plpgsql'
            AND p.proconfig @> ARRAY['search_path=pg_catalog, pg_temp', 'TimeZone=UTC', 'DateStyle=ISO, YMD',
                                     'IntervalStyle=postgres', 'extra_float_digits=1', 'bytea_output=hex']
-           AND cardinality(p.proconfig) = 6
+           AND cardinality(p.proconfig) = 6,
+       p.oid,
+       NOT EXISTS (SELECT FROM pg_class o
+                   WHERE o.oid IN (v.queue, v.queue_failed, v.intake, v.target) AND o.relowner <> c.relowner)
 FROM ai._seen_vectorizer v
 JOIN pg_class c ON c.oid = v.source
 JOIN pg_class q ON q.oid = v.queue

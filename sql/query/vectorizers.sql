@@ -55,6 +55,13 @@ SELECT v.id,
            - extract(epoch FROM now())::float8 AS runs_in,
        EXISTS (SELECT FROM pg_class c
                WHERE c.oid IN (v.source, v.target, v.queue, v.queue_failed, v.intake) AND c.relrowsecurity) AS has_policies,
+       -- Others could have their code run by what is done on their tables in the name of the owner of the source.
+       (SELECT string_agg(format('%I.%I belongs to %I', n.nspname, c.relname, pg_get_userbyid(c.relowner)), ', '
+                          ORDER BY n.nspname, c.relname)
+        FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE c.oid IN (v.target, v.queue, v.queue_failed, v.intake) AND c.relowner <> s.relowner) AS of_others,
+       quote_ident(pg_get_userbyid(s.relowner)) AS owner_name,
+       array_remove(ARRAY[v.source, v.queue, v.queue_failed, v.intake, v.target]::oid[], NULL) AS relations,
        coalesce(v.target, v.source)::oid AS destination,
        (SELECT quote_ident(n.nspname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
         WHERE c.oid = coalesce(v.target, v.source)) AS destination_schema

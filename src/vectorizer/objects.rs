@@ -331,28 +331,60 @@ fn create_table(
     target: &str,
     view: &str,
 ) {
-    let view_columns = columns.iter().map(|(name, _)| {
+    let values = [
+        ("unlogged", source.persistence()),
+        ("target", target),
+        ("vector", vector),
+        ("target_pk", &key.list("", In::Target)),
+        ("target_pk_definitions", &key.definitions(In::Target, types)),
+    ];
+    statement::run(&fill(include_str!("../../sql/query/create_target.sql"), &values), &[]);
+    let storage = format!("ALTER TABLE {target} ALTER COLUMN embedding SET STORAGE MAIN");
+    statement::run(&storage, &[]);
+    create_view(&source.name, key, columns.iter().map(|(name, _)| name), target, view);
+}
+
+/// Makes the view of the chunks in `target` once more, with these columns, as it would be made now; false where it has others.
+pub fn make_twin(view: &str, columns: &[String], source: Oid, target: Oid, key: &PrimaryKey) -> bool {
+    let Some(columns) = columns.strip_prefix(VIEW_COLUMNS.map(str::to_owned).as_slice()) else {
+        return false;
+    };
+    let of_the_source = include_str!("../../sql/query/source_columns.sql");
+    let of_the_source: Vec<String> = statement::rows(of_the_source, &[source.into()], |row| row.must(1));
+    if columns.iter().any(|name| !of_the_source.contains(name)) {
+        return false;
+    }
+    let sql = "SELECT $1::regclass::text, $2::regclass::text";
+    let names = statement::row(sql, &[source.into(), target.into()], |row| {
+        (row.must::<String>(1), row.must::<String>(2))
+    });
+    let (source, target) = names.expect("a statement without FROM answers");
+    create_view(&source, key, columns.iter(), &target, view);
+    true
+}
+
+/// The columns of the view that are of the chunks, before those of the source.
+const VIEW_COLUMNS: [&str; 4] = ["embedding_uuid", "chunk_seq", "chunk", "embedding"];
+
+fn create_view<'a>(
+    source: &str,
+    key: &PrimaryKey,
+    columns: impl Iterator<Item = &'a String>,
+    target: &str,
+    view: &str,
+) {
+    let columns = columns.map(|name| {
         let table = if key.has(name) { "t" } else { "s" };
         format!("{table}.{}", identifier(name))
     });
     let values = [
-        ("unlogged", source.persistence()),
-        ("source", source.name.as_str()),
+        ("source", source),
         ("target", target),
         ("view", view),
-        ("vector", vector),
-        ("columns", &view_columns.collect::<Vec<_>>().join(", ")),
-        ("target_pk", &key.list("", In::Target)),
-        ("target_pk_definitions", &key.definitions(In::Target, types)),
+        ("columns", &columns.collect::<Vec<_>>().join(", ")),
         ("source_is_target", &key.same(("s", In::Source), ("t", In::Target))),
     ];
-    let make = |template: &str| {
-        statement::run(&fill(template, &values), &[]);
-    };
-    make(include_str!("../../sql/query/create_target.sql"));
-    let storage = format!("ALTER TABLE {target} ALTER COLUMN embedding SET STORAGE MAIN");
-    statement::run(&storage, &[]);
-    make(include_str!("../../sql/query/create_view.sql"));
+    statement::run(&fill(include_str!("../../sql/query/create_view.sql"), &values), &[]);
 }
 
 /// A column that is there already is taken as it is, if vectors of ours fit into it.

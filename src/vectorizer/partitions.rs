@@ -61,6 +61,15 @@ impl Partitions<'_> {
             }
             joined.push(partition);
         }
+        // While they are still known for parts of ours: the event trigger has to see that.
+        let arguments = [self.source.into(), self.function.into()];
+        let left = statement::rows(include_str!("../../sql/query/left_partitions.sql"), &arguments, |row| {
+            (row.must::<String>(1), row.must::<String>(2))
+        });
+        for (table, trigger) in left {
+            let sql = format!("DROP TRIGGER {} ON {table}", identifier(&trigger));
+            acting_as_extension(|| statement::run(&sql, &[]));
+        }
         // Also of those that have left: they are new when they come back.
         if enqueue {
             let know = include_str!("../../sql/query/know_partitions.sql");
@@ -70,14 +79,6 @@ impl Partitions<'_> {
         for partition in joined.iter().filter(|_| follows_replication) {
             let enable = format!("ALTER TABLE {partition} ENABLE ALWAYS TRIGGER {trigger}");
             acting_as_extension(|| statement::run(&enable, &[]));
-        }
-        let arguments = [self.source.into(), self.function.into()];
-        let left = statement::rows(include_str!("../../sql/query/left_partitions.sql"), &arguments, |row| {
-            (row.must::<String>(1), row.must::<String>(2))
-        });
-        for (table, trigger) in left {
-            let sql = format!("DROP TRIGGER {} ON {table}", identifier(&trigger));
-            acting_as_extension(|| statement::run(&sql, &[]));
         }
     }
 

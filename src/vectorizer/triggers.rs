@@ -142,9 +142,11 @@ fn make_anew(known: &Known, should_be: &str) -> bool {
         return false;
     }
     define("CREATE OR REPLACE", &known.function, should_be);
-    let sql = "SELECT p.proowner FROM pg_proc p WHERE p.oid = to_regprocedure($1 || '()')";
-    let owner = statement::row(sql, &[known.function.as_str().into()], |row| row.must::<Oid>(1));
-    if owner != Some(known.function_owner) {
+    let sql = "SELECT p.oid, p.proowner FROM pg_proc p WHERE p.oid = to_regprocedure($1 || '()')";
+    let made = statement::row(sql, &[known.function.as_str().into()], |row| {
+        (row.must::<Oid>(1), row.must::<Oid>(2))
+    });
+    if made != Some((known.function_oid, known.function_owner)) {
         raise(
             PgSqlErrorCode::ERRCODE_T_R_SERIALIZATION_FAILURE,
             format!("the function {} was replaced at the same time", known.function),
@@ -203,6 +205,11 @@ const ON_TRUNCATE: Trigger = Trigger {
 
 fn kinds(partitioned: bool) -> &'static [Trigger] {
     if partitioned { &PARTITIONED } else { &PLAIN }
+}
+
+/// What is behind the stem in the names of the triggers of a source, and whether they call `ai._append_change`.
+pub fn suffixes(partitioned: bool) -> impl Iterator<Item = (&'static str, bool)> {
+    kinds(partitioned).iter().map(|trigger| (trigger.suffix, trigger.appends))
 }
 
 /// Puts the triggers on the source.
@@ -304,7 +311,10 @@ struct Known {
     body: String,
     /// All but its body is as it was made.
     is_as_made: bool,
+    function_oid: Oid,
     function_owner: Oid,
+    /// Whatever is written to belongs to the owner of the source.
+    is_of_one_owner: bool,
     source_pk: serde_json::Value,
     partitioned: bool,
     deferrable: bool,
@@ -334,6 +344,8 @@ impl Known {
             intake: row.get(16),
             queue_schema: row.must(17),
             is_as_made: row.get(18) == Some(true),
+            function_oid: row.must(19),
+            is_of_one_owner: row.must(20),
         })
     }
 
@@ -438,7 +450,8 @@ fn make_all_anew(source: Option<Oid>, vectorizer_id: Option<i32>) {
                 shared_memory::mended_at_commit(vectorizer.id);
             }
         });
-        if vectorizer.partitioned {
+        // Nothing is done as the owner of the source on what is another's; the worker says so.
+        if vectorizer.partitioned && vectorizer.is_of_one_owner {
             vectorizer.partitions(&key, &intake).follow(true);
         }
     }
@@ -458,6 +471,9 @@ fn prune(vectorizer_id: i32) {
         return;
     }
     for vectorizer in Known::read(None, Some(vectorizer_id)) {
+        if !vectorizer.is_of_one_owner {
+            continue;
+        }
         if let Some(key) = PrimaryKey::current(vectorizer.source, &vectorizer.source_pk) {
             // One of version 0.1.0 has no intake yet, which its triggers could have written to.
             let intake = vectorizer.intake.as_deref().unwrap_or(&vectorizer.queue);
@@ -493,7 +509,7 @@ fn forget_documents(vectorizer_id: i32, keys: Option<Vec<String>>) {
 
 /// For the event trigger, when a schema was altered, and for the scripts that update the extension.
 #[pg_extern(sql = false)]
-fn refresh_triggers() {
+pub(super) fn refresh_triggers() {
     catalog::must_fit();
     // The functions are the vectorizers': a script may not touch what is not the extension's, and would take what is new.
     let _script = OutsideScript::leave();
@@ -503,7 +519,7 @@ fn refresh_triggers() {
 
 /// For the event trigger, when a table, a view, a trigger or a function of a vectorizer was altered.
 #[pg_extern(sql = false)]
-fn refresh_vectorizer(vectorizer_id: i32) {
+pub(super) fn refresh_vectorizer(vectorizer_id: i32) {
     catalog::must_fit();
     let _script = OutsideScript::leave();
     make_all_anew(None, Some(vectorizer_id));

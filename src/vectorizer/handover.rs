@@ -1,0 +1,313 @@
+//! What belongs to a vectorizer follows its source: to another owner, and to another persistence.
+//!
+//! What is on a table runs as its owner, and for a vectorizer the worker is that owner: the extension gives away what it has made,
+//! and nothing that the owner of before has put on it, or may still put on it. So each part is locked first, by its OID; then it is
+//! looked at; then it is given away, by the name that it has under the lock; and at last that name is seen to have led to it.
+
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::pg_sys::{self, Oid};
+use pgrx::prelude::*;
+
+use super::{objects, triggers};
+use crate::error::raise;
+use crate::key::PrimaryKey;
+use crate::statement;
+use crate::transaction::acting_as_extension;
+
+/// For the event trigger: objects of these classes, with these OIDs, were made or altered.
+///
+/// A transaction that began with an older view of the data does not see a vectorizer that was made meanwhile.
+#[pg_extern(sql = false)]
+fn objects_altered(classes: Vec<Oid>, altered: Vec<Oid>) {
+    statement::on_latest(|| {
+        let sql = include_str!("../../sql/query/altered_vectorizers.sql");
+        let arguments = [classes.into(), altered.clone().into()];
+        let concerned = acting_as_extension(|| {
+            statement::row(sql, &arguments, |row| (row.must::<Vec<i32>>(1), row.must::<bool>(2)))
+        });
+        let (concerned, everywhere) = concerned.expect("a statement without FROM answers");
+        // Most of what a database is told concerns no vectorizer, and should not wait for what follows.
+        if concerned.is_empty() && !everywhere {
+            return;
+        }
+        // First: what is made anew is made for the owner of the source.
+        acting_as_extension(|| hand_over(&altered));
+        for id in concerned {
+            triggers::refresh_vectorizer(id);
+        }
+        if everywhere {
+            triggers::refresh_triggers();
+        }
+        acting_as_extension(|| follow_persistence(&altered));
+    });
+}
+
+/// Whoever gets a source gets what belongs to it.
+fn hand_over(sources: &[Oid]) {
+    for seen in Handover::read(sources) {
+        for relation in seen.tables.iter().chain(&seen.view) {
+            lock(*relation);
+        }
+        // Who held one of the locks may have changed something meanwhile.
+        match Handover::read(sources).into_iter().find(|now| now.id == seen.id) {
+            Some(now) if now == seen => seen.give(),
+            Some(_) => was_replaced(&format!("a part of vectorizer {}", seen.id)),
+            None => (),
+        }
+    }
+}
+
+/// Waits for a relation, and has nobody alter it until the transaction ends. By its OID: a name may lead elsewhere by then.
+fn lock(relation: Oid) {
+    // SAFETY: on the main thread, in a transaction, which gives the lock back. A relation that is gone can be locked, too.
+    unsafe { pg_sys::LockRelationOid(relation, pg_sys::AccessExclusiveLock as pg_sys::LOCKMODE) };
+}
+
+/// Raises the ERROR of a name that does not lead to what it was the name of.
+fn was_replaced(what: &str) -> ! {
+    let message = format!("{what} was replaced at the same time");
+    raise(
+        PgSqlErrorCode::ERRCODE_T_R_SERIALIZATION_FAILURE,
+        message,
+        Some("Try it again."),
+    )
+}
+
+/// A vectorizer whose source has another owner than something else of it.
+#[derive(PartialEq)]
+struct Handover {
+    id: i32,
+    source: Oid,
+    /// The owner of the source, also as SQL has it.
+    heir: Oid,
+    heir_name: String,
+    /// Queue, failed queue, intake and destination.
+    tables: Vec<Oid>,
+    intake: Option<Oid>,
+    target: Option<Oid>,
+    view: Option<Oid>,
+    /// Stem of the names of the triggers.
+    trigger: String,
+    partitioned: bool,
+    source_pk: String,
+}
+
+/// A part of a vectorizer: its name, its owner, and what keeps it from changing hands.
+struct Part {
+    oid: Oid,
+    name: String,
+    owner: Oid,
+    burden: Option<String>,
+}
+
+impl Part {
+    fn read(sql: &str, oid: Oid, arguments: &[pgrx::datum::DatumWithOid]) -> Option<Part> {
+        statement::row(sql, arguments, |row| Part {
+            oid,
+            name: row.must(1),
+            owner: row.must(2),
+            burden: row.get(3),
+        })
+    }
+}
+
+impl Handover {
+    fn read(sources: &[Oid]) -> Vec<Handover> {
+        let sql = include_str!("../../sql/query/handed_over.sql");
+        statement::rows(sql, &[sources.to_vec().into()], |row| Handover {
+            id: row.must(1),
+            source: row.must(2),
+            heir: row.must(3),
+            heir_name: row.must(4),
+            tables: row.must(5),
+            intake: row.get(6),
+            target: row.get(7),
+            view: row.get(8),
+            trigger: row.must(9),
+            partitioned: row.must(10),
+            source_pk: row.must(11),
+        })
+    }
+
+    /// Everything is locked.
+    fn give(&self) {
+        let tables: Vec<Part> = self.tables.iter().filter_map(|table| self.table(*table)).collect();
+        // What is the new owner's already was for that to look at.
+        let strange = |part: &&Part| part.owner != self.heir;
+        let function = self.function().filter(|function| function.owner != self.heir);
+        let strangers: Vec<&Part> = tables.iter().filter(strange).chain(&function).collect();
+        let Some(giver) = strangers.first().map(|part| part.owner) else {
+            self.give_view(None);
+            return;
+        };
+        for part in &strangers {
+            if part.owner != giver {
+                self.refuse(&part.name, "it belongs to another role than the rest");
+            }
+            if let Some(burden) = &part.burden {
+                self.refuse(&part.name, burden);
+            }
+        }
+        self.give_view(Some(giver));
+        // The function before the tables: each change of those has it looked for.
+        if let Some(function) = &function {
+            let name = &function.name;
+            statement::run(&format!("ALTER FUNCTION {name}() OWNER TO {}", self.heir_name), &[]);
+            let sql = "SELECT p.proowner = $3 FROM pg_proc p WHERE p.oid = $1 AND p.oid = to_regprocedure($2 || '()')";
+            let arguments = [function.oid.into(), name.as_str().into(), self.heir.into()];
+            if statement::row(sql, &arguments, |row| row.must::<bool>(1)) != Some(true) {
+                was_replaced(name);
+            }
+        }
+        for table in tables.iter().filter(strange) {
+            self.give_relation("TABLE", table.oid, &table.name);
+            let sql = include_str!("../../sql/query/identity_sequences.sql");
+            let sequences = statement::rows(sql, &[table.oid.into()], |row| (row.must(1), row.must::<String>(2)));
+            for (sequence, name) in sequences {
+                revoke("ALL ON SEQUENCE", sequence, &name);
+                self.must_be_given(sequence, &name);
+            }
+        }
+    }
+
+    fn table(&self, table: Oid) -> Option<Part> {
+        let sql = include_str!("../../sql/query/burden_of_table.sql");
+        let (is_target, is_intake) = (self.target == Some(table), self.intake == Some(table));
+        let arguments = [table.into(), self.source.into(), is_target.into(), is_intake.into()];
+        Part::read(sql, table, &arguments)
+    }
+
+    /// The function of the triggers, by what they call: its name in the catalogue may be another function's by now.
+    fn function(&self) -> Option<Part> {
+        let sql = include_str!("../../sql/query/triggers_of_source.sql");
+        let called = statement::rows(sql, &[self.source.into()], |row| {
+            (row.must::<String>(1), row.get::<Oid>(2))
+        });
+        let mut functions: Vec<Option<Oid>> = Vec::new();
+        for (suffix, appends) in triggers::suffixes(self.partitioned) {
+            let name = format!("{}{suffix}", self.trigger);
+            match called.iter().find(|(called, _)| *called == name) {
+                // Version 0.1.0 had its function called for all.
+                Some((_, None)) if appends => (),
+                Some((_, Some(function))) => functions.push(Some(*function)),
+                _ => self.refuse("its source", &format!("the trigger {name} is missing, or is not as it was made")),
+            }
+        }
+        functions.dedup();
+        let [Some(function)] = functions[..] else {
+            self.refuse("its source", "its triggers call different functions");
+        };
+        let sql = include_str!("../../sql/query/burden_of_function.sql");
+        Part::read(sql, function, &[function.into(), self.source.into()])
+    }
+
+    /// Gives a relation that has been looked at, and takes from all others what they could put code on it with.
+    fn give_relation(&self, kind: &str, relation: Oid, name: &str) {
+        statement::run(&format!("ALTER {kind} {name} OWNER TO {}", self.heir_name), &[]);
+        let privileges = if cfg!(any(feature = "pg17", feature = "pg18")) {
+            "TRIGGER, REFERENCES, TRUNCATE, MAINTAIN ON"
+        } else {
+            "TRIGGER, REFERENCES, TRUNCATE ON"
+        };
+        revoke(privileges, relation, name);
+        self.must_be_given(relation, name);
+    }
+
+    fn must_be_given(&self, relation: Oid, name: &str) {
+        let sql = include_str!("../../sql/query/is_handed_over.sql");
+        if statement::row(sql, &[relation.into(), self.heir.into()], |row| row.must::<bool>(1)) != Some(true) {
+            was_replaced(name);
+        }
+    }
+
+    /// A view reads tables and runs functions as its owner: it is given away where it is the query that the vectorizer would
+    /// make, and stays with its owner otherwise.
+    fn give_view(&self, giver: Option<Oid>) {
+        let Some(view) = self.view else { return };
+        let sql = include_str!("../../sql/query/view_of_chunks.sql");
+        let found = statement::row(sql, &[view.into()], |row| {
+            (row.must::<String>(1), row.must::<Oid>(2), row.get::<Vec<String>>(3))
+        });
+        let Some((name, owner, columns)) = found else { return };
+        if owner == self.heir {
+            return;
+        }
+        let is_as_made = columns.is_some_and(|columns| giver == Some(owner) && self.would_make(view, &columns));
+        if is_as_made {
+            self.give_relation("VIEW", view, &name);
+            return;
+        }
+        let message = format!("the view {name} is not as its vectorizer made it: it stays with its owner");
+        ErrorReport::new(PgSqlErrorCode::ERRCODE_WARNING, message, "ai")
+            .set_hint(
+                "It would read tables, or run functions, as the new owner. Look at it, and give it to the new owner by itself.",
+            )
+            .report(PgLogLevel::WARNING);
+        statement::run("UPDATE ai._vectorizer SET view = NULL WHERE id = $1", &[self.id.into()]);
+    }
+
+    /// Whether a view with these columns is what would be made of source and destination now.
+    fn would_make(&self, view: Oid, columns: &[String]) -> bool {
+        let Some(target) = self.target else { return false };
+        let source_pk = serde_json::from_str(&self.source_pk).unwrap_or_default();
+        let Some(key) = PrimaryKey::current(self.source, &source_pk) else {
+            return false;
+        };
+        // Where only the extension may create.
+        let twin = format!("ai._vectorizer_view_{}", self.id);
+        if !objects::make_twin(&twin, columns, self.source, target, &key) {
+            return false;
+        }
+        let sql = include_str!("../../sql/query/views_are_equal.sql");
+        let made = statement::row("SELECT $1::regclass::oid", &[twin.as_str().into()], |row| row.must::<Oid>(1));
+        let made = made.expect("a value is cast to one value");
+        let is_equal = statement::row(sql, &[view.into(), made.into()], |row| row.must::<bool>(1));
+        statement::run(&format!("DROP VIEW {twin}"), &[]);
+        is_equal == Some(true)
+    }
+
+    fn refuse(&self, name: &str, burden: &str) -> ! {
+        let message = format!(
+            "the table cannot change hands: {name} belongs to its vectorizer {} and is not as that made it",
+            self.id
+        );
+        let hint = format!(
+            "What is on it would run as {}. Take that away, or drop the vectorizer with ai.drop_vectorizer first.",
+            self.heir_name
+        );
+        ErrorReport::new(PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, message, "ai")
+            .set_detail(format!("Of {name}: {burden}."))
+            .set_hint(hint)
+            .report(PgLogLevel::ERROR);
+        unreachable!("an ERROR does not return")
+    }
+}
+
+/// Takes privileges on a relation from all but its owner.
+fn revoke(privileges: &str, relation: Oid, name: &str) {
+    let sql = include_str!("../../sql/query/grantees.sql");
+    let grantees: Vec<String> = statement::rows(sql, &[relation.into()], |row| row.must(1));
+    if !grantees.is_empty() {
+        let grantees = grantees.join(", ");
+        statement::run(&format!("REVOKE {privileges} {name} FROM {grantees} CASCADE"), &[]);
+    }
+}
+
+/// After a crash source, queue and destination are empty, or none of them.
+fn follow_persistence(sources: &[Oid]) {
+    let sql = include_str!("../../sql/query/other_persistence.sql");
+    let read = || statement::rows(sql, &[sources.to_vec().into()], |row| (row.must::<Oid>(1), row.must::<bool>(2)));
+    let others = read();
+    for (table, _) in &others {
+        lock(*table);
+    }
+    for (table, unlogged) in read().into_iter().filter(|other| others.contains(other)) {
+        let name = statement::row("SELECT $1::regclass::text", &[table.into()], |row| row.must::<String>(1));
+        let name = name.expect("a value is cast to one value");
+        let persistence = if unlogged { "UNLOGGED" } else { "LOGGED" };
+        statement::run(&format!("ALTER TABLE {name} SET {persistence}"), &[]);
+        if read().iter().any(|(other, _)| *other == table) {
+            was_replaced(&name);
+        }
+    }
+}
