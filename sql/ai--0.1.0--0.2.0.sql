@@ -15,6 +15,27 @@ BEGIN
 END
 $$;
 
+-- What version 0.1.0 found in a schema of its name it took for its own: an overload of one of its functions, above all. Trigger
+-- functions are those of vectorizers.
+DO $$
+DECLARE
+    intruder text;
+BEGIN
+    SELECT p.oid::pg_catalog.regprocedure::text INTO intruder
+    FROM pg_catalog.pg_proc p
+    WHERE p.pronamespace OPERATOR(pg_catalog.=) 'ai'::pg_catalog.regnamespace
+      AND p.prorettype OPERATOR(pg_catalog.<>) 'pg_catalog.trigger'::pg_catalog.regtype
+      AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
+                      WHERE d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_proc'::pg_catalog.regclass
+                        AND d.objid OPERATOR(pg_catalog.=) p.oid AND d.deptype OPERATOR(pg_catalog.=) 'e')
+    LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'the schema ai has a function that is not of the extension: %', intruder
+            USING ERRCODE = 'duplicate_object', HINT = 'Look at it and at who made it, and drop it.';
+    END IF;
+END
+$$;
+
 -- Vectorizers are altered below: the event trigger would follow with functions that are not there yet.
 DROP EVENT TRIGGER ai_after_ddl;
 
@@ -171,71 +192,23 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION ai._relations_dropped(relations oid[]) RETURNS void
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'relations_dropped_wrapper';
+COMMENT ON FUNCTION ai._relations_dropped(oid[]) IS
+    'Drops the vectorizers that lose one of these relations. Called by an event trigger.';
+REVOKE EXECUTE ON FUNCTION ai._relations_dropped(oid[]) FROM PUBLIC;
+
 CREATE OR REPLACE FUNCTION ai._after_drop() RETURNS event_trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off AS $$
 DECLARE
-    vectorizer record;
     lost record;
-    relation regclass;
-    function regprocedure;
-    told text := current_setting('client_min_messages');
 BEGIN
     -- The extension itself is being dropped.
     IF NOT EXISTS (SELECT FROM pg_extension WHERE extname = 'ai') THEN
         RETURN;
     END IF;
-    FOR vectorizer IN
-        SELECT v.*
-        FROM ai._vectorizer v
-        WHERE EXISTS (
-            SELECT FROM pg_event_trigger_dropped_objects() d
-            WHERE d.objid IN (v.source, v.target, v.queue, v.queue_failed, v.intake)
-              AND d.classid = 'pg_class'::regclass AND d.objsubid = 0)
-        ORDER BY v.id
-    LOOP
-        RAISE NOTICE 'associated table for vectorizer % dropped. dropping vectorizer', vectorizer.id;
-        -- What follows need not be told one by one.
-        PERFORM set_config('client_min_messages', 'warning', true);
-        -- First the row: the drops below come by here again.
-        DELETE FROM ai._vectorizer v WHERE v.id = vectorizer.id;
-        PERFORM ai._stop_indexer(vectorizer.id);
-        -- By its name, which somebody else's function may have by now.
-        SELECT p.oid INTO function FROM pg_proc p
-        WHERE p.oid = to_regprocedure(vectorizer.trigger_function || '()')
-          AND p.proowner IN (SELECT c.relowner FROM pg_class c
-                             WHERE c.oid IN (vectorizer.source, vectorizer.target, vectorizer.queue, vectorizer.queue_failed));
-        IF function IS NOT NULL THEN
-            EXECUTE format('DROP FUNCTION %s CASCADE', function);
-        END IF;
-        IF EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = vectorizer.source AND t.tgname = vectorizer.trigger_name
-                   AND t.tgfoid = 'ai._append_change'::regproc)
-        THEN
-            EXECUTE format('DROP TRIGGER %I ON %s', vectorizer.trigger_name, vectorizer.source::regclass);
-        END IF;
-        FOR relation IN
-            SELECT c.oid FROM pg_class c
-            WHERE c.oid IN (vectorizer.queue, vectorizer.queue_failed, vectorizer.intake)
-              -- What its owner has made something else of stays.
-              AND c.relkind IN ('r', 'p')
-        LOOP
-            EXECUTE format('DROP TABLE %s CASCADE', relation);
-        END LOOP;
-        PERFORM set_config('client_min_messages', told, true);
-        -- Embeddings are paid for, and the table that they are of may have been copied before: they stay, whatever is dropped,
-        -- as with ai.drop_vectorizer. What the statement itself has dropped (a schema with all that is in it) is gone.
-        SELECT c.oid INTO relation FROM pg_class c WHERE c.oid = vectorizer.target;
-        IF FOUND THEN
-            -- Of no use to anybody, and in the way of each write.
-            FOR lost IN
-                SELECT i.indexrelid::regclass AS name FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
-                WHERE i.indrelid = relation AND NOT i.indisvalid AND c.relname = '_vectorizer_idx_' || vectorizer.id
-            LOOP
-                EXECUTE format('DROP INDEX %s', lost.name);
-            END LOOP;
-            RAISE NOTICE 'the embeddings of vectorizer % stay in %', vectorizer.name, relation
-                USING HINT = 'Drop the table where they are of no use any more.';
-        END IF;
-    END LOOP;
+    PERFORM ai._relations_dropped(array_agg(d.objid)) FROM pg_event_trigger_dropped_objects() d
+    WHERE d.classid = 'pg_class'::regclass AND d.objsubid = 0;
     UPDATE ai._vectorizer v SET view = NULL
     WHERE v.view IN (SELECT d.objid FROM pg_event_trigger_dropped_objects() d WHERE d.object_type = 'view');
     -- A partition was dropped, or detached and lost our trigger.
@@ -1084,6 +1057,33 @@ COMMENT ON FUNCTION ai._is_writing(regclass) IS 'Whether the update of a source 
 
 ALTER TABLE ai._vectorizer_errors REPLICA IDENTITY FULL;
 ALTER TABLE ai._vectorizer_document REPLICA IDENTITY FULL;
+
+-- Default privileges of the role that installed the extension (ALTER DEFAULT PRIVILEGES) are meant for tables of an application:
+-- nobody but the extension writes to its tables.
+DO $$
+DECLARE
+    stray record;
+BEGIN
+    FOR stray IN
+        SELECT DISTINCT pg_catalog.format(
+            CASE c.relkind WHEN 'S' THEN 'REVOKE ALL ON SEQUENCE %s FROM %s CASCADE'
+                 ELSE 'REVOKE INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER ON TABLE %s FROM %s CASCADE' END,
+            c.oid::pg_catalog.regclass,
+            CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE a.grantee::pg_catalog.regrole::text END) AS command
+        FROM pg_catalog.pg_class c
+        CROSS JOIN LATERAL pg_catalog.aclexplode(c.relacl) AS a
+        JOIN pg_catalog.pg_extension e ON e.extname OPERATOR(pg_catalog.=) 'ai' AND e.extowner OPERATOR(pg_catalog.=) c.relowner
+        WHERE c.relnamespace OPERATOR(pg_catalog.=) 'ai'::pg_catalog.regnamespace
+          AND c.relkind OPERATOR(pg_catalog.=) ANY ('{r,S}') AND a.grantee OPERATOR(pg_catalog.<>) c.relowner
+          AND a.privilege_type OPERATOR(pg_catalog.<>) 'SELECT'
+          AND EXISTS (SELECT FROM pg_catalog.pg_depend d
+                      WHERE d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass
+                        AND d.objid OPERATOR(pg_catalog.=) c.oid AND d.deptype OPERATOR(pg_catalog.=) 'e')
+    LOOP
+        EXECUTE stray.command;
+    END LOOP;
+END
+$$;
 
 -- New objects and further changes come above this line.
 

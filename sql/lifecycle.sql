@@ -46,71 +46,23 @@ CREATE EVENT TRIGGER ai_after_ddl ON ddl_command_end
     EXECUTE FUNCTION ai._after_ddl();
 COMMENT ON EVENT TRIGGER ai_after_ddl IS 'Keeps vectorizers in step with the names of their tables and columns.';
 
+CREATE FUNCTION ai._relations_dropped(relations oid[]) RETURNS void
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'relations_dropped_wrapper';
+COMMENT ON FUNCTION ai._relations_dropped(oid[]) IS
+    'Drops the vectorizers that lose one of these relations. Called by an event trigger.';
+REVOKE EXECUTE ON FUNCTION ai._relations_dropped(oid[]) FROM PUBLIC;
+
 CREATE FUNCTION ai._after_drop() RETURNS event_trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off AS $$
 DECLARE
-    vectorizer record;
     lost record;
-    relation regclass;
-    function regprocedure;
-    told text := current_setting('client_min_messages');
 BEGIN
     -- The extension itself is being dropped.
     IF NOT EXISTS (SELECT FROM pg_extension WHERE extname = 'ai') THEN
         RETURN;
     END IF;
-    FOR vectorizer IN
-        SELECT v.*
-        FROM ai._vectorizer v
-        WHERE EXISTS (
-            SELECT FROM pg_event_trigger_dropped_objects() d
-            WHERE d.objid IN (v.source, v.target, v.queue, v.queue_failed, v.intake)
-              AND d.classid = 'pg_class'::regclass AND d.objsubid = 0)
-        ORDER BY v.id
-    LOOP
-        RAISE NOTICE 'associated table for vectorizer % dropped. dropping vectorizer', vectorizer.id;
-        -- What follows need not be told one by one.
-        PERFORM set_config('client_min_messages', 'warning', true);
-        -- First the row: the drops below come by here again.
-        DELETE FROM ai._vectorizer v WHERE v.id = vectorizer.id;
-        PERFORM ai._stop_indexer(vectorizer.id);
-        -- By its name, which somebody else's function may have by now.
-        SELECT p.oid INTO function FROM pg_proc p
-        WHERE p.oid = to_regprocedure(vectorizer.trigger_function || '()')
-          AND p.proowner IN (SELECT c.relowner FROM pg_class c
-                             WHERE c.oid IN (vectorizer.source, vectorizer.target, vectorizer.queue, vectorizer.queue_failed));
-        IF function IS NOT NULL THEN
-            EXECUTE format('DROP FUNCTION %s CASCADE', function);
-        END IF;
-        IF EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = vectorizer.source AND t.tgname = vectorizer.trigger_name
-                   AND t.tgfoid = 'ai._append_change'::regproc)
-        THEN
-            EXECUTE format('DROP TRIGGER %I ON %s', vectorizer.trigger_name, vectorizer.source::regclass);
-        END IF;
-        FOR relation IN
-            SELECT c.oid FROM pg_class c
-            WHERE c.oid IN (vectorizer.queue, vectorizer.queue_failed, vectorizer.intake)
-              -- What its owner has made something else of stays.
-              AND c.relkind IN ('r', 'p')
-        LOOP
-            EXECUTE format('DROP TABLE %s CASCADE', relation);
-        END LOOP;
-        PERFORM set_config('client_min_messages', told, true);
-        -- Embeddings are paid for, and the table that they are of may have been copied before: they stay, whatever is dropped,
-        -- as with ai.drop_vectorizer. What the statement itself has dropped (a schema with all that is in it) is gone.
-        SELECT c.oid INTO relation FROM pg_class c WHERE c.oid = vectorizer.target;
-        IF FOUND THEN
-            -- Of no use to anybody, and in the way of each write.
-            FOR lost IN
-                SELECT i.indexrelid::regclass AS name FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
-                WHERE i.indrelid = relation AND NOT i.indisvalid AND c.relname = '_vectorizer_idx_' || vectorizer.id
-            LOOP
-                EXECUTE format('DROP INDEX %s', lost.name);
-            END LOOP;
-            RAISE NOTICE 'the embeddings of vectorizer % stay in %', vectorizer.name, relation
-                USING HINT = 'Drop the table where they are of no use any more.';
-        END IF;
-    END LOOP;
+    PERFORM ai._relations_dropped(array_agg(d.objid)) FROM pg_event_trigger_dropped_objects() d
+    WHERE d.classid = 'pg_class'::regclass AND d.objsubid = 0;
     UPDATE ai._vectorizer v SET view = NULL
     WHERE v.view IN (SELECT d.objid FROM pg_event_trigger_dropped_objects() d WHERE d.object_type = 'view');
     -- A partition was dropped, or detached and lost our trigger.

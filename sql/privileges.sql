@@ -1,3 +1,27 @@
+-- Default privileges of the role that installs the extension (ALTER DEFAULT PRIVILEGES) are meant for tables of an application: what
+-- follows grants all that there is to grant.
+DO $$
+DECLARE
+    stray record;
+BEGIN
+    FOR stray IN
+        SELECT pg_catalog.format('REVOKE ALL ON %s %s FROM %s CASCADE', o.kind, o.name,
+                                 CASE o.grantee WHEN 0 THEN 'PUBLIC' ELSE o.grantee::pg_catalog.regrole::text END) AS command
+        FROM (
+            SELECT CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, c.oid::pg_catalog.regclass::text, a.grantee
+            FROM pg_catalog.pg_class c CROSS JOIN LATERAL pg_catalog.aclexplode(c.relacl) AS a
+            WHERE c.relnamespace OPERATOR(pg_catalog.=) 'ai'::pg_catalog.regnamespace
+              AND c.relkind OPERATOR(pg_catalog.=) ANY ('{r,v,S}') AND a.grantee OPERATOR(pg_catalog.<>) c.relowner
+            UNION
+            SELECT 'SCHEMA', pg_catalog.quote_ident(n.nspname), a.grantee
+            FROM pg_catalog.pg_namespace n CROSS JOIN LATERAL pg_catalog.aclexplode(n.nspacl) AS a
+            WHERE n.nspname OPERATOR(pg_catalog.=) 'ai' AND a.grantee OPERATOR(pg_catalog.<>) n.nspowner
+        ) AS o (kind, name, grantee)
+    LOOP
+        EXECUTE stray.command;
+    END LOOP;
+END
+$$;
 -- Everyone may look and call; a view shows each role its own, and what a call may do is checked in it. Nobody writes to the
 -- tables but the library.
 GRANT USAGE ON SCHEMA ai TO PUBLIC;
@@ -41,6 +65,23 @@ $$;
 GRANT SELECT (id, queue) ON ai._vectorizer TO PUBLIC;
 -- Who may read it sees all vectorizers, and in the views what is noted about them.
 GRANT SELECT ON ai._vectorizer TO pg_monitor;
+
+-- Nor are default privileges meant for its functions, which are all there by now.
+DO $$
+DECLARE
+    stray record;
+BEGIN
+    FOR stray IN
+        SELECT DISTINCT pg_catalog.format('REVOKE ALL ON FUNCTION %s FROM %s CASCADE', p.oid::pg_catalog.regprocedure,
+                                          a.grantee::pg_catalog.regrole) AS command
+        FROM pg_catalog.pg_proc p CROSS JOIN LATERAL pg_catalog.aclexplode(p.proacl) AS a
+        WHERE p.pronamespace OPERATOR(pg_catalog.=) 'ai'::pg_catalog.regnamespace
+          AND a.grantee OPERATOR(pg_catalog.<>) p.proowner AND a.grantee OPERATOR(pg_catalog.<>) 0
+    LOOP
+        EXECUTE stray.command;
+    END LOOP;
+END
+$$;
 
 -- The launcher learns of the extension in this database when the transaction commits.
 SELECT ai._wake_worker();

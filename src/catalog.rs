@@ -99,7 +99,11 @@ impl Vectorizer {
         if let Some(relation) = self.relations.iter().find(|relation| !is_of(**relation, self.owner)) {
             raise(
                 PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
-                format!("the table with the OID {} of the vectorizer {} has changed hands", relation.to_u32(), self.name),
+                format!(
+                    "the table with the OID {} of the vectorizer {} has changed hands",
+                    relation.to_u32(),
+                    self.name
+                ),
                 Some("Source, queue and destination of a vectorizer belong to one role: ALTER TABLE ... OWNER TO."),
             );
         }

@@ -143,7 +143,10 @@ impl PrimaryKey {
     pub fn same(&self, (left, in_left): (&str, In), (right, in_right): (&str, In)) -> String {
         let pairs = self.0.iter().map(|column| {
             let (name, other) = (column.name(in_left), column.name(in_right));
-            let cast = column.cast.as_ref().map_or_else(String::new, |kind| format!("::{kind}"));
+            let cast = column
+                .cast
+                .as_ref()
+                .map_or_else(String::new, |kind| format!("::{kind}"));
             format!("{left}.{name}{cast} {} {right}.{other}{cast}", column.equals)
         });
         pairs.collect::<Vec<_>>().join(" AND ")

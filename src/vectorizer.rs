@@ -13,6 +13,7 @@ mod adopt;
 mod altered;
 mod create;
 mod drop;
+mod dropped;
 mod handover;
 mod indexing;
 mod names;

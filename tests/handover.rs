@@ -70,7 +70,8 @@ fn what_is_changed_while_the_giver_waits_is_looked_at() {
         let mut hers = scene.cluster.connect().expect("the server takes connections");
         hers.batch_execute("SET SESSION AUTHORIZATION mallory; BEGIN")
             .expect("a transaction begins");
-        hers.batch_execute(&change).unwrap_or_else(|error| panic!("{change}: {error}"));
+        hers.batch_execute(&change)
+            .unwrap_or_else(|error| panic!("{change}: {error}"));
         let given = std::thread::scope(|scope| {
             let giving = scope.spawn(|| {
                 let mut giver = scene.cluster.connect().expect("the server takes connections");
@@ -216,7 +217,11 @@ fn a_source_without_its_triggers_does_not_change_hands() {
     scene.cluster.execute("ALTER TABLE m.part OWNER TO ann");
     assert_eq!(owners(&scene, "part"), ["ann"]);
     scene.cluster.execute("ALTER TABLE m.part OWNER TO mallory");
-    by(&scene, "mallory", "DROP TRIGGER _vectorizer_src_trg_4_truncate ON m.part");
+    by(
+        &scene,
+        "mallory",
+        "DROP TRIGGER _vectorizer_src_trg_4_truncate ON m.part",
+    );
     let (code, said) = scene.cluster.refusal("ALTER TABLE m.part OWNER TO ann");
     assert_eq!(code, "55000", "{said}");
 }
@@ -282,7 +287,8 @@ fn nothing_is_done_as_the_owner_of_the_source_on_tables_of_another() {
     };
     scene.cluster.execute("SELECT ai._servers_changed()");
     wait_until("it is paused with the reason", DEADLINE, reason, |reason| {
-        reason.contains("its source belongs to ann, but ") && reason.contains("m.doc_embedding_store belongs to mallory")
+        reason.contains("its source belongs to ann, but ")
+            && reason.contains("m.doc_embedding_store belongs to mallory")
     });
     let verified = scene.cluster.try_rows("SELECT * FROM ai.verify_vectorizer('doc')");
     assert!(verified.is_err(), "{verified:?}");
@@ -300,7 +306,9 @@ fn nothing_is_done_as_the_owner_of_the_source_on_tables_of_another() {
     by(&scene, "ann", "UPDATE m.doc SET body = 'two'");
     scene.cluster.wait_for("the new owner is served", embedded, "1");
     // The same for a destination alone.
-    scene.cluster.execute("ALTER TABLE m.doc_embedding_store OWNER TO mallory");
+    scene
+        .cluster
+        .execute("ALTER TABLE m.doc_embedding_store OWNER TO mallory");
     wait_until("it is paused with the reason", DEADLINE, reason, |reason| {
         reason.contains("its source belongs to ann, but m.doc_embedding_store belongs to mallory")
     });
@@ -336,7 +344,8 @@ fn an_older_view_of_the_data_hides_no_vectorizer() {
         "SELECT ai.create_vectorizer('m.doc', name => 'more', loading => ai.loading_column('body'),
              embedding => ai.embedding_openai('text-embedding-3-small', 4), destination => ai.destination_table('more'))",
     );
-    old.batch_execute("ALTER TABLE m.doc OWNER TO ann; COMMIT").expect("it is given away");
+    old.batch_execute("ALTER TABLE m.doc OWNER TO ann; COMMIT")
+        .expect("it is given away");
     assert_eq!(owners(&scene, "doc"), ["ann"]);
     assert_eq!(owners(&scene, "more"), ["ann"]);
 }

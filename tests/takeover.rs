@@ -162,7 +162,7 @@ fn vectors_are_handed_over_as_what_they_are() {
         by(
             &scene,
             "mallory",
-            &format!("DROP TABLE m.{name} CASCADE; DROP FUNCTION m.vector_dims"),
+            &format!("DROP TABLE m.{name} CASCADE; DROP TABLE m.{name}_embedding_store; DROP FUNCTION m.vector_dims"),
         );
     }
     // A narrower type of pgvector's own takes them.

@@ -11,7 +11,9 @@ SELECT v.id, s.relowner, v.source::oid, v.source_pk,
        v.queue::oid, v.queue_failed::oid, v.intake::oid
 FROM ai._seen_vectorizer v
 JOIN pg_class s ON s.oid = v.source
-WHERE (pg_has_role(s.relowner, 'USAGE') OR has_table_privilege('ai._vectorizer', 'SELECT'))
+WHERE (SELECT count(*) FROM pg_class c
+       WHERE c.oid IN (v.queue, v.queue_failed, v.intake) AND c.relowner <> s.relowner) = 0
+  AND (pg_has_role(s.relowner, 'USAGE') OR has_table_privilege('ai._vectorizer', 'SELECT'))
   -- A policy that is forced on its owner would run, and hide rows: there is nothing to be seen in such a queue.
   AND (SELECT count(*) FROM pg_class c
        WHERE c.oid IN (v.queue, v.queue_failed, v.intake) AND NOT (c.relrowsecurity AND c.relforcerowsecurity)

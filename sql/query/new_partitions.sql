@@ -1,6 +1,6 @@
 -- Parts of the partitioned table $1 that vectorizer $2 does not know, and where owner $3 can read the rows of those that
 -- have rows of their own: in the part, or else through the whole.
-SELECT p.oid::regclass::text,
+SELECT p.oid,
        CASE WHEN p.relkind = 'p' THEN NULL
             WHEN has_table_privilege($3, p.oid, 'SELECT') AND has_schema_privilege($3, p.relnamespace, 'USAGE')
                 THEN p.oid::regclass || ' s'

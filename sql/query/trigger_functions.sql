@@ -10,7 +10,6 @@ SELECT v.id, v.source, v.source::text, v.queue::text, v.queue_failed::text, v.ta
        EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = v.source AND t.tgname = v.trigger_name || '_replica'),
        p.proowner,
        v.intake::text,
-       (SELECT s.nspname::text FROM pg_namespace s WHERE s.oid = q.relnamespace),
        -- As create_trigger_function.sql has it: an owner may have set another search_path for it.
        p.prosecdef AND NOT p.proleakproof AND p.prosupport = 0 AND l.lanname = 'plpgsql'
            AND p.proconfig @> ARRAY['search_path=pg_catalog, pg_temp', 'TimeZone=UTC', 'DateStyle=ISO, YMD',
@@ -18,7 +17,8 @@ SELECT v.id, v.source, v.source::text, v.queue::text, v.queue_failed::text, v.ta
            AND cardinality(p.proconfig) = 6,
        p.oid,
        NOT EXISTS (SELECT FROM pg_class o
-                   WHERE o.oid IN (v.queue, v.queue_failed, v.intake, v.target) AND o.relowner <> c.relowner)
+                   WHERE o.oid IN (v.queue, v.queue_failed, v.intake, v.target) AND o.relowner <> c.relowner),
+       (SELECT s.nspname::text FROM pg_namespace s WHERE s.oid = q.relnamespace)
 FROM ai._seen_vectorizer v
 JOIN pg_class c ON c.oid = v.source
 JOIN pg_class q ON q.oid = v.queue

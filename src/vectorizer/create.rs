@@ -116,6 +116,7 @@ pub(super) fn create(
     }
     let queue_table = queue_table.filter(|table| adopted.is_none_or(|id| *table != usual_queue(id)));
     let queue_schema = schema_of_queue(queue_schema, queue_table.as_deref(), &source);
+    must_last(&queue_schema);
     // A migration that runs twice finds its own queue: that is no obstacle where it will find its own vectorizer, too.
     let runs_twice = if_not_exists == Some(true) && {
         let named = name.clone().map(Named::Given).or_else(|| {
@@ -183,6 +184,8 @@ pub(super) fn create(
                 must_be_free(view_schema, view_name, "an alternate destination or view_name");
                 must_be_free(target_schema, target_table, "an alternate destination or target_table");
             }
+            must_last(target_schema);
+            must_last(view_schema);
             must_not_clash(&columns);
             let (target, view) = (
                 qualified(target_schema, target_table),
@@ -438,6 +441,19 @@ fn schema_of_queue(schema: Option<String>, chosen: Option<&str>, source: &Source
         (Some(schema), _) => schema,
         (None, None) => "ai".to_owned(),
         (None, Some(_)) => source.schema.clone(),
+    }
+}
+
+/// What a session takes along with it is gone without a word, and the numbers of its tables will be those of others.
+fn must_last(schema: &str) {
+    if schema.starts_with("pg_temp") || schema.starts_with("pg_toast") {
+        let message =
+            format!("queue and destination of a vectorizer cannot be in the schema {schema}, which is temporary");
+        raise(
+            PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
+            message,
+            Some("Choose another queue_schema, target_schema or view_schema."),
+        );
     }
 }
 

@@ -59,12 +59,43 @@ fn hand_over(sources: &[Oid]) {
 
 /// Waits for a relation, and has nobody alter it until the transaction ends. By its OID: a name may lead elsewhere by then.
 fn lock(relation: Oid) {
+    lock_for(relation, pg_sys::AccessExclusiveLock);
+}
+
+fn lock_for(relation: Oid, mode: u32) {
     // SAFETY: on the main thread, in a transaction, which gives the lock back. A relation that is gone can be locked, too.
-    unsafe { pg_sys::LockRelationOid(relation, pg_sys::AccessExclusiveLock as pg_sys::LOCKMODE) };
+    unsafe { pg_sys::LockRelationOid(relation, mode as pg_sys::LOCKMODE) };
+}
+
+/// Runs statements that alter a relation, with the name that it has once nobody else can alter it. A statement waits with the name
+/// that it was given, and with more rights than who it is run for: whoever owns the schemas could have it wait for another's table.
+///
+/// # Errors
+/// Raised where the name leads elsewhere when it is done, which undoes it.
+pub fn altering<T>(relation: Oid, work: impl FnOnce(&str) -> T) -> T {
+    lock_for(relation, pg_sys::ShareRowExclusiveLock);
+    let named = "SELECT c.oid::regclass::text FROM pg_class c WHERE c.oid = $1";
+    let name = statement::on_latest(|| statement::row(named, &[relation.into()], |row| row.must::<String>(1)));
+    let Some(name) = name else {
+        was_replaced(&format!("the table with the OID {}", relation.to_u32()))
+    };
+    let done = work(&name);
+    let found = statement::row("SELECT to_regclass($1)::oid", &[name.as_str().into()], |row| {
+        row.get::<Oid>(1)
+    });
+    if found.flatten() != Some(relation) {
+        was_replaced(&name);
+    }
+    done
+}
+
+/// Has nobody else write to a relation until the transaction ends.
+pub fn lock_out_writers(relation: Oid) {
+    lock_for(relation, pg_sys::ShareRowExclusiveLock);
 }
 
 /// Raises the ERROR of a name that does not lead to what it was the name of.
-fn was_replaced(what: &str) -> ! {
+pub fn was_replaced(what: &str) -> ! {
     let message = format!("{what} was replaced at the same time");
     raise(
         PgSqlErrorCode::ERRCODE_T_R_SERIALIZATION_FAILURE,
@@ -190,7 +221,10 @@ impl Handover {
                 // Version 0.1.0 had its function called for all.
                 Some((_, None)) if appends => (),
                 Some((_, Some(function))) => functions.push(Some(*function)),
-                _ => self.refuse("its source", &format!("the trigger {name} is missing, or is not as it was made")),
+                _ => self.refuse(
+                    "its source",
+                    &format!("the trigger {name} is missing, or is not as it was made"),
+                ),
             }
         }
         functions.dedup();
@@ -259,7 +293,9 @@ impl Handover {
             return false;
         }
         let sql = include_str!("../../sql/query/views_are_equal.sql");
-        let made = statement::row("SELECT $1::regclass::oid", &[twin.as_str().into()], |row| row.must::<Oid>(1));
+        let made = statement::row("SELECT $1::regclass::oid", &[twin.as_str().into()], |row| {
+            row.must::<Oid>(1)
+        });
         let made = made.expect("a value is cast to one value");
         let is_equal = statement::row(sql, &[view.into(), made.into()], |row| row.must::<bool>(1));
         statement::run(&format!("DROP VIEW {twin}"), &[]);
@@ -283,26 +319,56 @@ impl Handover {
     }
 }
 
-/// Takes privileges on a relation from all but its owner.
-fn revoke(privileges: &str, relation: Oid, name: &str) {
+/// Takes privileges on a relation, or a function, from all but its owner.
+fn revoke(privileges: &str, object: Oid, name: &str) {
     let sql = include_str!("../../sql/query/grantees.sql");
-    let grantees: Vec<String> = statement::rows(sql, &[relation.into()], |row| row.must(1));
+    let class = if privileges.ends_with("FUNCTION") {
+        pg_sys::ProcedureRelationId
+    } else {
+        pg_sys::RelationRelationId
+    };
+    let grantees: Vec<String> = statement::rows(sql, &[object.into(), class.into()], |row| row.must(1));
     if !grantees.is_empty() {
         let grantees = grantees.join(", ");
         statement::run(&format!("REVOKE {privileges} {name} FROM {grantees} CASCADE"), &[]);
     }
 }
 
+/// Takes what the default privileges of the role that made a table, or a function, have given to others.
+pub fn keep_alone(kind: &str, name: &str) {
+    if kind == "FUNCTION" {
+        let function = statement::row("SELECT to_regprocedure($1)::oid", &[name.into()], |row| {
+            row.get::<Oid>(1)
+        });
+        revoke("ALL ON FUNCTION", function.flatten().unwrap_or(Oid::INVALID), name);
+        return;
+    }
+    let relation = statement::row("SELECT to_regclass($1)::oid", &[name.into()], |row| row.get::<Oid>(1));
+    let relation = relation.flatten().unwrap_or(Oid::INVALID);
+    revoke("ALL ON", relation, name);
+    let sql = include_str!("../../sql/query/identity_sequences.sql");
+    let sequences = statement::rows(sql, &[relation.into()], |row| (row.must(1), row.must::<String>(2)));
+    for (sequence, name) in sequences {
+        revoke("ALL ON SEQUENCE", sequence, &name);
+    }
+}
+
 /// After a crash source, queue and destination are empty, or none of them.
 fn follow_persistence(sources: &[Oid]) {
     let sql = include_str!("../../sql/query/other_persistence.sql");
-    let read = || statement::rows(sql, &[sources.to_vec().into()], |row| (row.must::<Oid>(1), row.must::<bool>(2)));
+    let read = || {
+        statement::rows(sql, &[sources.to_vec().into()], |row| {
+            (row.must::<Oid>(1), row.must::<bool>(2))
+        })
+    };
     let others = read();
     for (table, _) in &others {
         lock(*table);
     }
     for (table, unlogged) in read().into_iter().filter(|other| others.contains(other)) {
-        let name = statement::row("SELECT $1::regclass::text", &[table.into()], |row| row.must::<String>(1));
+        let name = statement::row("SELECT $1::regclass::text", &[table.into()], |row| {
+            row.must::<String>(1)
+        });
         let name = name.expect("a value is cast to one value");
         let persistence = if unlogged { "UNLOGGED" } else { "LOGGED" };
         statement::run(&format!("ALTER TABLE {name} SET {persistence}"), &[]);

@@ -3,6 +3,7 @@
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 
+use super::handover;
 use super::names::TARGET_COLUMNS;
 use super::partitions::Partitions;
 use super::triggers::{self, TriggerFunction};
@@ -39,6 +40,13 @@ impl Source {
         })
         .expect("a role that owns a table exists");
         statement::run(&format!("ALTER {kind} {name} OWNER TO {owner}"), &[]);
+    }
+
+    /// The same, for what nobody has to do with but the owner, and whom that grants it: not those whom the default privileges of
+    /// the role name that has made it.
+    fn give_alone(&self, kind: &str, name: &str) {
+        self.give(kind, name);
+        handover::keep_alone(kind, name);
     }
 
     /// Queue and destination share the fate of the source: after a crash all of them are empty, or none.
@@ -90,8 +98,13 @@ impl Objects {
         match &self.destination {
             DestinationObjects::Table { target, view } => {
                 create_table(source, key, columns, &key_types(source), &vector, target, view);
-                source.give("TABLE", target);
-                source.give("VIEW", view);
+                // An owner's own defaults are meant; those of another role are for its own tables.
+                // SAFETY: a look at the role of the session.
+                if source.owner == unsafe { pg_sys::GetUserId() } {
+                    return;
+                }
+                source.give_alone("TABLE", target);
+                source.give_alone("VIEW", view);
             }
             DestinationObjects::Column { column } => add_column(source, column, &vector),
         }
@@ -173,10 +186,10 @@ impl Objects {
             function.create();
             let revoke = format!("REVOKE EXECUTE ON FUNCTION {}() FROM PUBLIC", self.function);
             statement::run(&revoke, &[]);
-            source.give("TABLE", &self.queue);
-            source.give("TABLE", &self.failed);
-            source.give("TABLE", &self.intake);
-            source.give("FUNCTION", &format!("{}()", self.function));
+            source.give_alone("TABLE", &self.queue);
+            source.give_alone("TABLE", &self.failed);
+            source.give_alone("TABLE", &self.intake);
+            source.give_alone("FUNCTION", &format!("{}()", self.function));
         };
         if self.in_extension {
             acting_as_extension(of_the_queue)
@@ -265,8 +278,18 @@ pub fn intake_name(id: i32) -> String {
 }
 
 /// Makes the intake of a vectorizer of version 0.1.0, which had none; its name, quoted and with its schema.
+///
+/// Beside the queue; where the name is taken, in the schema of the extension, where only that may create: the script that updates
+/// the extension serves all, and fails for nobody's table.
 pub fn create_missing_intake(id: i32, source: Oid, schema: &str, key: &PrimaryKey) -> String {
-    let intake = qualified(schema, &intake_name(id));
+    let beside = qualified(schema, &intake_name(id));
+    let taken = "SELECT to_regclass($1) IS NOT NULL";
+    let is_taken = statement::row(taken, &[beside.as_str().into()], |row| row.must::<bool>(1)) == Some(true);
+    let intake = if is_taken {
+        qualified("ai", &intake_name(id))
+    } else {
+        beside
+    };
     let source = super::create::read_source(source).expect("a vectorizer whose functions are made anew has a source");
     let values = [
         ("unlogged", source.persistence()),
@@ -280,7 +303,7 @@ pub fn create_missing_intake(id: i32, source: Oid, schema: &str, key: &PrimaryKe
         ] {
             statement::run(&fill(template, &values), &[]);
         }
-        source.give("TABLE", &intake);
+        source.give_alone("TABLE", &intake);
         let sql = "UPDATE ai._vectorizer SET intake = $2::regclass WHERE id = $1";
         statement::run(sql, &[id.into(), intake.as_str().into()]);
         table_depends_on_extension(&intake);

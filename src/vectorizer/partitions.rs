@@ -3,6 +3,7 @@
 
 use pgrx::pg_sys::Oid;
 
+use super::handover;
 use crate::catalog;
 use crate::key::{In, PrimaryKey};
 use crate::statement::{self, fill, identifier};
@@ -31,7 +32,7 @@ impl Partitions<'_> {
         let trigger = identifier(&format!("{}_truncate", self.trigger));
         let arguments = [self.source.into(), self.id.into(), self.owner.into()];
         let new = statement::rows(include_str!("../../sql/query/new_partitions.sql"), &arguments, |row| {
-            (row.must::<String>(1), row.get::<String>(2))
+            (row.must::<Oid>(1), row.get::<String>(2))
         });
         let some = !new.is_empty();
         let sql = include_str!("../../sql/query/follows_replication.sql");
@@ -40,21 +41,24 @@ impl Partitions<'_> {
         if some && enqueue {
             // Other sessions learn of a new part a moment after they see its rows, whether we queue them or a trigger. A worker
             // that was faster would take them for rows that are gone; this lock is released when all have been told.
-            let lock = format!("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE", self.queue);
-            acting_as_extension(|| statement::run(&lock, &[]));
+            let queue = "SELECT queue::oid FROM ai._seen_vectorizer WHERE id = $1";
+            let queue = statement::row(queue, &[self.id.into()], |row| row.must::<Oid>(1));
+            queue.into_iter().for_each(handover::lock_out_writers);
         }
         let mut joined = Vec::new();
         for (partition, rows) in new {
             acting_as_extension(|| {
                 let function = self.function;
-                statement::run(
-                    &format!(
-                        "CREATE TRIGGER {trigger} AFTER TRUNCATE ON {partition} FOR EACH STATEMENT EXECUTE FUNCTION {function}()"
-                    ),
-                    &[],
-                );
-                let depends = format!("ALTER TRIGGER {trigger} ON {partition} DEPENDS ON EXTENSION ai");
-                statement::run(&depends, &[]);
+                handover::altering(partition, |partition| {
+                    statement::run(
+                        &format!(
+                            "CREATE TRIGGER {trigger} AFTER TRUNCATE ON {partition} FOR EACH STATEMENT EXECUTE FUNCTION {function}()"
+                        ),
+                        &[],
+                    );
+                    let depends = format!("ALTER TRIGGER {trigger} ON {partition} DEPENDS ON EXTENSION ai");
+                    statement::run(&depends, &[]);
+                });
             });
             if let Some(rows) = rows.filter(|_| enqueue) {
                 acting_as(self.owner, || seeing_all(|| self.enqueue(&rows)));
@@ -64,11 +68,15 @@ impl Partitions<'_> {
         // While they are still known for parts of ours: the event trigger has to see that.
         let arguments = [self.source.into(), self.function.into()];
         let left = statement::rows(include_str!("../../sql/query/left_partitions.sql"), &arguments, |row| {
-            (row.must::<String>(1), row.must::<String>(2))
+            (row.must::<Oid>(1), row.must::<String>(2))
         });
         for (table, trigger) in left {
-            let sql = format!("DROP TRIGGER {} ON {table}", identifier(&trigger));
-            acting_as_extension(|| statement::run(&sql, &[]));
+            let trigger = identifier(&trigger);
+            acting_as_extension(|| {
+                handover::altering(table, |table| {
+                    statement::run(&format!("DROP TRIGGER {trigger} ON {table}"), &[]);
+                });
+            });
         }
         // Also of those that have left: they are new when they come back.
         if enqueue {
@@ -77,8 +85,11 @@ impl Partitions<'_> {
         }
         // Last: the event trigger comes by here again, and has to know them.
         for partition in joined.iter().filter(|_| follows_replication) {
-            let enable = format!("ALTER TABLE {partition} ENABLE ALWAYS TRIGGER {trigger}");
-            acting_as_extension(|| statement::run(&enable, &[]));
+            acting_as_extension(|| {
+                handover::altering(*partition, |partition| {
+                    statement::run(&format!("ALTER TABLE {partition} ENABLE ALWAYS TRIGGER {trigger}"), &[]);
+                });
+            });
         }
     }
 

@@ -5,9 +5,10 @@
 //! fires. A partitioned one has triggers by row already, which are enabled for everybody. That the triggers are there and
 //! enabled is all that is kept: pg_dump knows about them.
 
+use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
 
-use super::{must_own, triggers};
+use super::{handover, must_own, triggers};
 use crate::catalog;
 use crate::statement::{self, identifier};
 use crate::transaction::acting_as_extension;
@@ -19,6 +20,12 @@ fn follow_replication(vectorizer_id: i32, follow: bool) {
     let Some(watched) = triggers::watched(vectorizer_id) else {
         return;
     };
+    // Once nobody else can alter the source: it may have been given away, or have another name, while this waited.
+    handover::lock_out_writers(watched.source);
+    statement::on_latest(|| must_own(vectorizer_id));
+    let Some(watched) = statement::on_latest(|| triggers::watched(vectorizer_id)) else {
+        return;
+    };
     // The columns of its key may be gone; then it is of no use, and in nobody's way.
     acting_as_extension(|| {
         if !watched.partitioned && watched.follows_replication != follow {
@@ -26,19 +33,21 @@ fn follow_replication(vectorizer_id: i32, follow: bool) {
                 triggers::create_for_replicas(&watched);
             } else {
                 let trigger = identifier(&format!("{}{}", watched.stem, triggers::FOR_REPLICAS));
-                statement::run(&format!("DROP TRIGGER {trigger} ON {}", watched.source_name), &[]);
+                handover::altering(watched.source, |source| {
+                    statement::run(&format!("DROP TRIGGER {trigger} ON {source}"), &[]);
+                });
             }
         }
         let enable = if follow { "ENABLE ALWAYS" } else { "ENABLE" };
         let sql = include_str!("../../sql/query/replicated_triggers.sql");
         let found = statement::rows(sql, &[vectorizer_id.into()], |row| {
-            (row.must::<String>(1), row.must::<String>(2))
+            (row.must::<Oid>(1), row.must::<String>(2))
         });
         for (table, trigger) in found {
-            statement::run(
-                &format!("ALTER TABLE {table} {enable} TRIGGER {}", identifier(&trigger)),
-                &[],
-            );
+            let trigger = identifier(&trigger);
+            handover::altering(table, |table| {
+                statement::run(&format!("ALTER TABLE {table} {enable} TRIGGER {trigger}"), &[]);
+            });
         }
     });
     // The event trigger has done it, unless event triggers are off.

@@ -7,6 +7,7 @@ use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 
 use super::altered;
+use super::handover;
 use super::objects;
 use super::partitions::Partitions;
 use crate::catalog::{self, follow_names};
@@ -209,7 +210,9 @@ fn kinds(partitioned: bool) -> &'static [Trigger] {
 
 /// What is behind the stem in the names of the triggers of a source, and whether they call `ai._append_change`.
 pub fn suffixes(partitioned: bool) -> impl Iterator<Item = (&'static str, bool)> {
-    kinds(partitioned).iter().map(|trigger| (trigger.suffix, trigger.appends))
+    kinds(partitioned)
+        .iter()
+        .map(|trigger| (trigger.suffix, trigger.appends))
 }
 
 /// Puts the triggers on the source.
@@ -253,7 +256,6 @@ pub const FOR_REPLICAS: &str = "_replica";
 /// A source and what watches it. Quoted names with schemas.
 pub struct Watched {
     pub source: Oid,
-    pub source_name: String,
     pub function: String,
     /// Stem of the names of the triggers.
     pub stem: String,
@@ -266,7 +268,6 @@ pub fn watched(vectorizer_id: i32) -> Option<Watched> {
     let known = Known::read(None, Some(vectorizer_id)).pop()?;
     Some(Watched {
         source: known.source,
-        source_name: known.source_name,
         function: known.function,
         stem: known.trigger,
         partitioned: known.partitioned,
@@ -276,15 +277,24 @@ pub fn watched(vectorizer_id: i32) -> Option<Watched> {
 
 /// Puts the trigger on a source that fires for what logical replication applies, and for nothing else.
 pub fn create_for_replicas(watched: &Watched) {
-    let (source, function) = (&watched.source_name, &watched.function);
+    let function = &watched.function;
     let name = identifier(&format!("{}{FOR_REPLICAS}", watched.stem));
     let kind = "AFTER INSERT OR UPDATE OR DELETE";
-    for sql in [
-        format!("CREATE TRIGGER {name} {kind} ON {source} FOR EACH ROW EXECUTE FUNCTION {function}()"),
-        format!("ALTER TABLE {source} ENABLE REPLICA TRIGGER {name}"),
-        format!("ALTER TRIGGER {name} ON {source} DEPENDS ON EXTENSION ai"),
-    ] {
-        statement::run(&sql, &[]);
+    handover::altering(watched.source, |source| {
+        for sql in [
+            format!("CREATE TRIGGER {name} {kind} ON {source} FOR EACH ROW EXECUTE FUNCTION {function}()"),
+            format!("ALTER TABLE {source} ENABLE REPLICA TRIGGER {name}"),
+            format!("ALTER TRIGGER {name} ON {source} DEPENDS ON EXTENSION ai"),
+        ] {
+            statement::run(&sql, &[]);
+        }
+    });
+    // Also where the names were given back meanwhile.
+    let sql = "SELECT 1 FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid JOIN pg_class c ON c.oid = t.tgrelid \
+               WHERE t.tgrelid = $1 AND t.tgname = $2::name AND t.tgenabled = 'R' AND p.proowner = c.relowner";
+    let arguments = [watched.source.into(), format!("{}{FOR_REPLICAS}", watched.stem).into()];
+    if statement::row(sql, &arguments, |_| ()).is_none() {
+        handover::was_replaced("the function of the triggers, or their table,");
     }
 }
 
@@ -342,10 +352,10 @@ impl Known {
             follows_replication: row.must(14),
             function_owner: row.must(15),
             intake: row.get(16),
-            queue_schema: row.must(17),
-            is_as_made: row.get(18) == Some(true),
-            function_oid: row.must(19),
-            is_of_one_owner: row.must(20),
+            is_as_made: row.get(17) == Some(true),
+            function_oid: row.must(18),
+            is_of_one_owner: row.must(19),
+            queue_schema: row.must(20),
         })
     }
 
@@ -367,22 +377,21 @@ impl Known {
         }
         // That they are lost need not be told.
         statement::run("SET LOCAL client_min_messages = warning", &[]);
-        for (trigger, _) in &old {
-            statement::run(&format!("DROP TRIGGER {trigger} ON {}", self.source_name), &[]);
-        }
-        let trigger = &PLAIN[0];
-        create_one(trigger, self.id, &self.source_name, &self.trigger, &self.function);
-        let name = identifier(&format!("{}{}", self.trigger, trigger.suffix));
-        let mut changes = vec![format!(
-            "ALTER TRIGGER {name} ON {} DEPENDS ON EXTENSION ai",
-            self.source_name
-        )];
-        if old.iter().any(|(_, is_disabled)| *is_disabled) {
-            changes.push(format!("ALTER TABLE {} DISABLE TRIGGER {name}", self.source_name));
-        }
-        for sql in changes {
-            statement::run(&sql, &[]);
-        }
+        handover::altering(self.source, |source| {
+            for (trigger, _) in &old {
+                statement::run(&format!("DROP TRIGGER {trigger} ON {source}"), &[]);
+            }
+            let trigger = &PLAIN[0];
+            create_one(trigger, self.id, source, &self.trigger, &self.function);
+            let name = identifier(&format!("{}{}", self.trigger, trigger.suffix));
+            statement::run(
+                &format!("ALTER TRIGGER {name} ON {source} DEPENDS ON EXTENSION ai"),
+                &[],
+            );
+            if old.iter().any(|(_, is_disabled)| *is_disabled) {
+                statement::run(&format!("ALTER TABLE {source} DISABLE TRIGGER {name}"), &[]);
+            }
+        });
     }
 
     fn partitions<'a>(&'a self, key: &'a PrimaryKey, intake: &'a str) -> Partitions<'a> {

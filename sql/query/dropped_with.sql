@@ -1,0 +1,26 @@
+-- The vectorizers that lose one of the relations $1, and what is left of them and belongs to the same role: to the owner of the
+-- source; where that is gone, to the owner of the function of its triggers. The numbers in a row may be those of other tables by
+-- now (a dump has carried them to another place), and of these nothing is dropped. $2: who drops, where nothing is left that
+-- tells.
+SELECT v.id, v.name::text, v.source::oid,
+       ARRAY(SELECT c.oid FROM pg_class c
+             WHERE c.oid IN (v.queue, v.queue_failed, v.intake)
+               AND CASE WHEN own.owner IS NULL THEN pg_has_role($2, c.relowner, 'USAGE') ELSE c.relowner = own.owner END),
+       (SELECT p.oid FROM pg_proc p
+        WHERE p.oid = f.oid AND p.prorettype = 'trigger'::regtype
+          AND p.proowner IN (SELECT c.relowner FROM pg_class c WHERE c.oid IN (v.source, v.target, v.queue, v.queue_failed))),
+       (SELECT t.oid FROM pg_trigger t
+        WHERE t.tgrelid = v.source AND t.tgname = v.trigger_name AND t.tgfoid = 'ai._append_change'::regproc),
+       (SELECT c.oid::regclass::text FROM pg_class c WHERE c.oid = v.target),
+       -- Of no use to anybody, and in the way of each write.
+       (SELECT i.indexrelid FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_class t ON t.oid = i.indrelid
+        WHERE i.indrelid = v.target AND NOT i.indisvalid AND c.relname = '_vectorizer_idx_' || v.id AND t.relowner = own.owner)
+FROM ai._vectorizer v
+LEFT JOIN LATERAL (SELECT to_regprocedure(v.trigger_function || '()')::oid AS oid) AS f ON true
+LEFT JOIN LATERAL (
+    SELECT coalesce((SELECT c.relowner FROM pg_class c WHERE c.oid = v.source),
+                    (SELECT p.proowner FROM pg_proc p WHERE p.oid = f.oid AND p.prorettype = 'trigger'::regtype)) AS owner
+) AS own ON true
+WHERE (v.source IN (SELECT unnest($1::oid[])) OR v.target IN (SELECT unnest($1::oid[])) OR v.queue IN (SELECT unnest($1::oid[]))
+       OR v.queue_failed IN (SELECT unnest($1::oid[])) OR v.intake IN (SELECT unnest($1::oid[])))
+ORDER BY v.id

@@ -1,0 +1,96 @@
+//! What is left of a vectorizer whose tables are dropped goes with them; its embeddings stay.
+
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::pg_sys::{self, Oid};
+use pgrx::prelude::*;
+
+use crate::statement;
+use crate::transaction::acting_as_extension;
+use crate::worker::shared_memory;
+
+/// What is left of a vectorizer.
+struct Remains {
+    id: i32,
+    name: String,
+    tables: Vec<Oid>,
+    function: Option<Oid>,
+    trigger: Option<Oid>,
+    target: Option<String>,
+    index: Option<Oid>,
+}
+
+/// For the event trigger: these relations were dropped.
+///
+/// A transaction that began with an older view of the data does not see a vectorizer that was made meanwhile.
+#[pg_extern(sql = false)]
+fn relations_dropped(relations: Vec<Oid>) {
+    // SAFETY: a look at the role of the session, which is not that of the event trigger.
+    let user = unsafe { pg_sys::GetOuterUserId() };
+    let sql = include_str!("../../sql/query/dropped_with.sql");
+    let read = || {
+        statement::rows(sql, &[relations.clone().into(), user.into()], |row| Remains {
+            id: row.must(1),
+            name: row.must(2),
+            tables: row.must(4),
+            function: row.get(5),
+            trigger: row.get(6),
+            target: row.get(7),
+            index: row.get(8),
+        })
+    };
+    statement::on_latest(|| {
+        acting_as_extension(|| {
+            for remains in read() {
+                drop_remains(remains);
+            }
+        });
+    });
+}
+
+fn drop_remains(remains: Remains) {
+    let (id, name) = (remains.id, &remains.name);
+    notice!("associated table for vectorizer {id} dropped. dropping vectorizer");
+    // First the row: what is dropped below comes by here again.
+    statement::run("DELETE FROM ai._vectorizer WHERE id = $1", &[id.into()]);
+    shared_memory::stop_indexer(Some(id));
+    if let Some(function) = remains.function {
+        delete(pg_sys::ProcedureRelationId, function);
+    }
+    if let Some(trigger) = remains.trigger {
+        delete(pg_sys::TriggerRelationId, trigger);
+    }
+    for table in remains.tables {
+        delete(pg_sys::RelationRelationId, table);
+    }
+    // Embeddings are paid for, and the table that they are of may have been copied before: they stay, whatever is dropped, as with
+    // ai.drop_vectorizer. What the statement itself has dropped (a schema with all that is in it) is gone.
+    if let Some(target) = remains.target {
+        if let Some(index) = remains.index {
+            delete(pg_sys::RelationRelationId, index);
+        }
+        ErrorReport::new(
+            PgSqlErrorCode::ERRCODE_SUCCESSFUL_COMPLETION,
+            format!("the embeddings of vectorizer {name} stay in {target}"),
+            "ai",
+        )
+        .set_hint("Drop the table where they are of no use any more.")
+        .report(PgLogLevel::NOTICE);
+    }
+}
+
+/// Drops an object with what depends on it: by its OID, since a name may lead elsewhere once it is locked, and of whatever kind it is
+/// by now.
+fn delete(class: Oid, object: Oid) {
+    let address = pg_sys::ObjectAddress {
+        classId: class,
+        objectId: object,
+        objectSubId: 0,
+    };
+    // SAFETY: on the main thread, in a transaction, of an object that was found with the latest view of the catalogues; one that is
+    // gone by now is passed over. Each is told of by its vectorizer.
+    unsafe {
+        let flags = pg_sys::PERFORM_DELETION_QUIETLY;
+        pg_sys::performDeletion(&address, pg_sys::DropBehavior::DROP_CASCADE, flags as i32);
+        pg_sys::CommandCounterIncrement();
+    }
+}
