@@ -116,7 +116,6 @@ pub(super) fn create(
     }
     let queue_table = queue_table.filter(|table| adopted.is_none_or(|id| *table != usual_queue(id)));
     let queue_schema = schema_of_queue(queue_schema, queue_table.as_deref(), &source);
-    must_last(&queue_schema);
     // A migration that runs twice finds its own queue: that is no obstacle where it will find its own vectorizer, too.
     let runs_twice = if_not_exists == Some(true) && {
         let named = name.clone().map(Named::Given).or_else(|| {
@@ -128,6 +127,7 @@ pub(super) fn create(
         });
         named.is_some_and(|named| named.own(source.oid).is_some())
     };
+    must_last(&queue_schema, "queue_schema");
     if !runs_twice && let Some(queue_table) = &queue_table {
         must_be_free(&queue_schema, queue_table, "an alternate queue_table");
     }
@@ -180,12 +180,12 @@ pub(super) fn create(
             view_schema,
             view_name,
         } => {
+            must_last(target_schema, "target_schema");
+            must_last(view_schema, "view_schema");
             if adopted.is_none() {
                 must_be_free(view_schema, view_name, "an alternate destination or view_name");
                 must_be_free(target_schema, target_table, "an alternate destination or target_table");
             }
-            must_last(target_schema);
-            must_last(view_schema);
             must_not_clash(&columns);
             let (target, view) = (
                 qualified(target_schema, target_table),
@@ -444,17 +444,22 @@ fn schema_of_queue(schema: Option<String>, chosen: Option<&str>, source: &Source
     }
 }
 
-/// What a session takes along with it is gone without a word, and the numbers of its tables will be those of others.
-fn must_last(schema: &str) {
-    if schema.starts_with("pg_temp") || schema.starts_with("pg_toast") {
-        let message =
-            format!("queue and destination of a vectorizer cannot be in the schema {schema}, which is temporary");
-        raise(
-            PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
-            message,
-            Some("Choose another queue_schema, target_schema or view_schema."),
-        );
+/// Refuses schemas of which nothing is left when the session ends, without anybody being told, and those of Postgres itself.
+fn must_last(schema: &str, argument: &str) {
+    let is_temporary = schema.starts_with("pg_temp") || schema.starts_with("pg_toast_temp");
+    if !schema.starts_with("pg_") && schema != "information_schema" {
+        return;
     }
+    let why = if is_temporary {
+        "what is in it goes with its session"
+    } else {
+        "it is Postgres' own"
+    };
+    raise(
+        PgSqlErrorCode::ERRCODE_INVALID_TABLE_DEFINITION,
+        format!("{argument} cannot be {schema}: {why}"),
+        Some(&format!("Choose another {argument}.")),
+    )
 }
 
 fn must_be_free(schema: &str, name: &str, instead: &str) {
