@@ -391,43 +391,6 @@ fn closed_database_is_served_when_it_opens() {
     wait_for_embedded(&other, &["1:one"]);
 }
 
-/// COMMIT PREPARED runs no trigger and no callback of ours: the slow poll finds the rows.
-#[test]
-fn prepared_transaction_is_found() {
-    let notes = Notes::start_with(|options| {
-        short_lived(options)
-            .setting("ai.naptime", "1s")
-            .setting("max_prepared_transactions", "2")
-    });
-    prepare_and_commit(&notes);
-}
-
-/// A worker that never leaves has to look, too.
-#[test]
-fn prepared_transaction_is_found_by_a_busy_worker() {
-    let notes = Notes::start_with(|options| {
-        options
-            .setting("ai.idle_timeout", "1h")
-            .setting("ai.naptime", "1s")
-            .setting("max_prepared_transactions", "2")
-    });
-    prepare_and_commit(&notes);
-}
-
-fn prepare_and_commit(notes: &Notes) {
-    add(&notes.cluster, 1, "one");
-    wait_for_embedded(&notes.cluster, &["1:one"]);
-    let mut user = notes.cluster.connect().unwrap();
-    user.batch_execute("BEGIN").unwrap();
-    user.batch_execute("INSERT INTO note VALUES (2, 'two')").unwrap();
-    user.batch_execute("PREPARE TRANSACTION 'note'").unwrap();
-    // Wakes nobody.
-    user.batch_execute("SELECT 1").unwrap();
-    assert_eq!(embedded(&notes.cluster), ["1:one"]);
-    user.batch_execute("COMMIT PREPARED 'note'").unwrap();
-    wait_for_embedded(&notes.cluster, &["1:one", "2:two"]);
-}
-
 #[test]
 fn without_preloading_the_reason_is_told() {
     let mut scene = Scene::start_with(|options| options.setting("shared_preload_libraries", ""));

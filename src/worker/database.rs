@@ -147,6 +147,7 @@ impl Worker {
     /// `None` when the database has no use for a worker.
     fn start(database: Oid) -> Option<Worker> {
         let news = shared_memory::take_wake(database);
+        watch_prepared(database);
         if !extension_fits(database) {
             return None;
         }
@@ -565,6 +566,23 @@ impl Worker {
             next = next.min(flight.not_before);
         }
         next.saturating_duration_since(now).max(Duration::from_millis(1))
+    }
+}
+
+/// Has what was prepared before the server was started heard of, too. First: what is committed after this is told of, and what
+/// was before is read.
+fn watch_prepared(database: Oid) {
+    if shared_memory::change(database, |slot| slot.knows_prepared) == Some(true) {
+        return;
+    }
+    let sql = include_str!("../../sql/query/prepared_transactions.sql");
+    let read = || statement::rows(sql, &[database.into()], |row| row.must::<pg_sys::TransactionId>(1));
+    match transaction::run(read) {
+        Ok(prepared) => {
+            shared_memory::watch_prepared(database, &prepared);
+            shared_memory::change(database, |slot| slot.knows_prepared = true);
+        }
+        Err(aborted) => log!("ai: cannot look for prepared transactions: {}", aborted.message),
     }
 }
 

@@ -13,6 +13,8 @@ use crate::{settings, transaction};
 
 /// Between two looks at the catalogue for databases that came or went without waking anybody, in microseconds.
 const CATALOGUE_INTERVAL: i64 = 60_000_000;
+/// Between two looks whether prepared transactions are over, while there are any, in microseconds.
+const PREPARED_INTERVAL: i64 = 500_000;
 /// A worker that has not started after this long has failed to, in microseconds.
 const START_TIMEOUT: i64 = 30_000_000;
 
@@ -74,6 +76,9 @@ impl Launcher {
             self.read_catalogue(now);
         }
         let mut next = now + CATALOGUE_INTERVAL;
+        if self.look_at_prepared() {
+            next = now + PREPARED_INTERVAL;
+        }
         let mut reason = String::new();
         let slots = shared_memory::look().1;
         // A worker that an earlier launcher started counts, too.
@@ -108,6 +113,15 @@ impl Launcher {
         }
         shared_memory::launcher_reports(&format!("{busy} workers running"), &reason);
         Duration::from_micros(u64::try_from(next - shared_memory::now()).unwrap_or(0))
+    }
+
+    /// Wakes those that wait for prepared transactions which are over; whether some are not.
+    fn look_at_prepared(&self) -> bool {
+        let (over, left): (Vec<_>, Vec<_>) = shared_memory::prepared()
+            .into_iter()
+            .partition(shared_memory::Prepared::is_over);
+        over.into_iter().for_each(shared_memory::prepared_is_over);
+        !left.is_empty()
     }
 
     /// Settles the accounts of workers that are gone.
@@ -145,6 +159,11 @@ impl Launcher {
         }
         for &database in present.keys().filter(|database| !self.databases.contains_key(database)) {
             shared_memory::change(database, |slot| slot.woken = Wanted::ALL);
+        }
+        for slot in shared_memory::look().1.iter().filter(|slot| slot.unwatched) {
+            shared_memory::change(slot.database, |slot| {
+                (slot.woken, slot.changed) = (Wanted::ALL, Wanted::ALL)
+            });
         }
         self.databases = present;
         self.catalogue_read = now;

@@ -15,6 +15,8 @@ use pgrx::{PGRXSharedMemory, PgLwLock, pg_shmem_init};
 const SLOTS: usize = 512;
 /// Bytes of a text that a process says about itself.
 const TEXT: usize = 160;
+/// Prepared transactions that are watched at the same time.
+const PREPARED: usize = 1024;
 
 // SAFETY: no other lock of the server is named like the extension.
 static STATE: PgLwLock<State> = unsafe { PgLwLock::new(c"ai") };
@@ -105,6 +107,10 @@ pub struct Slot {
     pub left_orderly: bool,
     /// When a worker of this database last ran its exit handlers.
     pub last_exit: i64,
+    /// Those that were prepared before the server was started have been looked for.
+    pub knows_prepared: bool,
+    /// More transactions were prepared than are watched: it is looked at now and then, until the server is restarted.
+    pub unwatched: bool,
     /// The process that builds an index; one at a time.
     pub indexer: Process,
     /// The vectorizer that it builds it for.
@@ -129,6 +135,8 @@ impl Slot {
         not_before: 0,
         left_orderly: false,
         last_exit: 0,
+        knows_prepared: false,
+        unwatched: false,
         indexer: Process::NONE,
         indexing: 0,
         indexer_asked: 0,
@@ -141,12 +149,34 @@ impl Slot {
             && self.indexer.pid == 0
             && self.next_due == 0
             && self.failures == 0
+            && !self.unwatched
+    }
+}
+
+/// A transaction that was prepared, and has something to tell the worker of its database when it is committed.
+#[derive(Clone, Copy, PartialEq)]
+pub struct Prepared {
+    database: pg_sys::Oid,
+    transaction: pg_sys::TransactionId,
+}
+
+impl Prepared {
+    const NONE: Prepared = Prepared {
+        database: pg_sys::InvalidOid,
+        transaction: pg_sys::InvalidTransactionId,
+    };
+
+    /// Whether it has been committed or rolled back.
+    pub fn is_over(&self) -> bool {
+        // SAFETY: looks at what is shared by all processes; it needs no transaction of ours.
+        !unsafe { pg_sys::TransactionIdIsInProgress(self.transaction) }
     }
 }
 
 struct State {
     launcher: Process,
     slots: [Slot; SLOTS],
+    prepared: [Prepared; PREPARED],
 }
 
 impl Default for State {
@@ -154,6 +184,7 @@ impl Default for State {
         State {
             launcher: Process::NONE,
             slots: [Slot::FREE; SLOTS],
+            prepared: [Prepared::NONE; PREPARED],
         }
     }
 }
@@ -321,8 +352,16 @@ unsafe extern "C-unwind" fn at_transaction_end(event: pg_sys::XactEvent::Type, _
         XACT_EVENT_COMMIT => {
             COMMITTED.set(AT_COMMIT.replace(Wish::NOTHING));
         }
-        // A prepared transaction is committed by anybody, anywhere: the launcher's slow poll finds its rows.
-        XACT_EVENT_ABORT | XACT_EVENT_PREPARE => AT_COMMIT.with(|pending| pending.set(Wish::NOTHING)),
+        XACT_EVENT_ABORT => AT_COMMIT.with(|pending| pending.set(Wish::NOTHING)),
+        // It is committed by anybody, who is told nothing of it: the launcher looks whether that has happened.
+        XACT_EVENT_PREPARE => {
+            let wish = AT_COMMIT.replace(Wish::NOTHING);
+            if !wish.work.is_none() && is_available() {
+                // SAFETY: looks at the state of this backend: the transaction has its number until it has been prepared.
+                let (database, transaction) = unsafe { (pg_sys::MyDatabaseId, pg_sys::GetTopTransactionIdIfAny()) };
+                watch_prepared(database, &[transaction]);
+            }
+        }
         _ => (),
     }
 }
@@ -368,6 +407,48 @@ fn wake(database: pg_sys::Oid, wish: Wish) {
         }
     };
     set_latch(latch);
+}
+
+/// Has the launcher wake the worker of a database when one of these prepared transactions is over.
+pub fn watch_prepared(database: pg_sys::Oid, transactions: &[pg_sys::TransactionId]) {
+    let launcher = {
+        let mut state = STATE.exclusive();
+        for &transaction in transactions {
+            let prepared = Prepared { database, transaction };
+            if state.prepared.contains(&prepared) {
+                continue;
+            }
+            match state.prepared.iter().position(|place| *place == Prepared::NONE) {
+                Some(place) => state.prepared[place] = prepared,
+                None => {
+                    if let Some(slot) = state.slot(database) {
+                        slot.unwatched = true;
+                    }
+                }
+            }
+        }
+        state.launcher.latch
+    };
+    set_latch(launcher);
+}
+
+/// The prepared transactions that are watched.
+pub fn prepared() -> Vec<Prepared> {
+    let mut prepared = Vec::with_capacity(PREPARED);
+    let state = STATE.share();
+    prepared.extend(state.prepared.iter().filter(|place| **place != Prepared::NONE));
+    prepared
+}
+
+/// A prepared transaction is over: the worker of its database reads everything anew.
+pub fn prepared_is_over(over: Prepared) {
+    {
+        let mut state = STATE.exclusive();
+        if let Some(place) = state.prepared.iter_mut().find(|place| **place == over) {
+            *place = Prepared::NONE;
+        }
+    }
+    wake(over.database, Wish::EVERYTHING);
 }
 
 fn set_latch(latch: usize) {
