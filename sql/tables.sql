@@ -88,7 +88,9 @@ CREATE TABLE ai._vectorizer (
     columns jsonb NOT NULL DEFAULT '{}',
     place text NOT NULL DEFAULT '',
     partitions oid[] NOT NULL DEFAULT '{}',
-    intake regclass
+    intake regclass,
+    owner name,
+    owner_place text NOT NULL DEFAULT ''
 );
 COMMENT ON TABLE ai._vectorizer IS
     'One row per vectorizer, by OID, so that renaming a table breaks nothing. The view ai.vectorizer shows it by name.';
@@ -98,6 +100,10 @@ COMMENT ON COLUMN ai._vectorizer.partitions IS
     'The partitions of the source that have been dealt with: the rows of another are work.';
 COMMENT ON COLUMN ai._vectorizer.intake IS
     'Where the triggers write down the keys of what has changed, for the worker to put into the queue. NULL in a row of version 0.1.0, until its triggers are made anew.';
+COMMENT ON COLUMN ai._vectorizer.owner IS
+    'The role that it works for: it stands still where its source belongs to another one. NULL in a row of version 0.1.0, until it is read first.';
+COMMENT ON COLUMN ai._vectorizer.owner_place IS
+    'Where the number of that role holds: cluster and OID. It follows a role that is renamed; in another cluster, or where there is no role of that number, the name holds.';
 COMMENT ON COLUMN ai._vectorizer.place IS
     'Where the numbers of columns hold: cluster, database and OID of the source. In a row that was restored they are found by name again.';
 COMMENT ON SEQUENCE ai.vectorizer_id_seq IS 'The ids of vectorizers. A call that is rolled back uses one up; after the last one the free ones come again.';
@@ -186,12 +192,46 @@ COMMENT ON COLUMN ai._vectorizer_document.recipe IS
 COMMENT ON COLUMN ai._vectorizer_document.chunks IS
     'How many chunks it had: where the destination holds another number, the memory does not count.';
 
+-- For whom a vectorizer works is decided by who owns its source when it is made, and when that changes hands with all that belongs
+-- to it. Where the source got another owner in a way that nobody has looked at (REASSIGN OWNED, pg_restore --no-owner, a session
+-- without event triggers), what the one before has put on the tables would run as the new one.
+CREATE FUNCTION ai._stranger(source oid, owner name, owner_place text) RETURNS name
+LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT r.rolname
+    FROM pg_class s
+    JOIN pg_roles r ON r.oid = s.relowner
+    LEFT JOIN (
+        SELECT o.oid FROM pg_control_system() c
+        JOIN pg_roles o ON owner_place = format('%s/%s', c.system_identifier, o.oid)
+    ) AS k ON true
+    WHERE s.oid = source AND CASE WHEN k.oid IS NULL THEN r.rolname <> owner ELSE r.oid <> k.oid END
+$$;
+COMMENT ON FUNCTION ai._stranger(oid, name, text) IS
+    'The owner of a source where that is another role than the one that its vectorizer works for; NULL where it is not, or not known.';
+
+CREATE FUNCTION ai._hand_over(vectorizer_id int4) RETURNS bool
+LANGUAGE sql VOLATILE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS $$
+    WITH handed AS (
+        UPDATE ai._vectorizer v
+        SET owner = r.rolname, owner_place = format('%s/%s', c.system_identifier, r.oid)
+        FROM pg_class s JOIN pg_roles r ON r.oid = s.relowner, pg_control_system() c
+        WHERE v.id = vectorizer_id AND s.oid = v.source
+          AND (v.owner IS DISTINCT FROM r.rolname OR v.owner_place <> format('%s/%s', c.system_identifier, r.oid))
+        RETURNING 1
+    )
+    SELECT EXISTS (SELECT FROM handed)
+$$;
+COMMENT ON FUNCTION ai._hand_over(int4) IS
+    'Has a vectorizer work for the owner of its source from now on, when what is on its tables was looked at.';
+REVOKE EXECUTE ON FUNCTION ai._hand_over(int4) FROM PUBLIC;
+
 -- Who sees a vectorizer: whoever the owner of its source is, may SELECT from its queue (grant_to of ai.create_vectorizer),
 -- or may SELECT from the table above, which sees all (superusers, pg_monitor, ai.grant_vectorizer_usage). Postgres knows
 -- how to grant, show, dump and revoke each of them. Functions that run as their caller read this, not the table.
 CREATE VIEW ai._seen_vectorizer WITH (security_barrier) AS
 SELECT v.id, v.name, v.source, v.source_pk, v.queue, v.queue_failed, v.target, v.view, v.trigger_function, v.trigger_name,
-       v.config, v.disabled, v.partitions, v.intake
+       v.config, v.disabled, v.partitions, v.intake,
+       ai._stranger(v.source::pg_catalog.oid, v.owner, v.owner_place) AS stranger
 FROM ai._vectorizer v
 LEFT JOIN pg_catalog.pg_class s ON s.oid OPERATOR(pg_catalog.=) v.source::pg_catalog.oid
 WHERE pg_catalog.has_table_privilege('ai._vectorizer'::pg_catalog.regclass, 'SELECT')

@@ -298,11 +298,11 @@ pub fn vectorizers(ids: &[i32]) -> Vec<Result<Vectorizer, Unusable>> {
             // What was asked for by name is done, also for one that is stopped.
             let asked = row.get::<f64>("runs_in").is_some_and(|seconds| seconds <= 0.0);
             let stopped = row.must::<bool>("disabled") && !asked;
-            let read = read(row, false).transpose()?;
+            let read = read_served(row, id, false).transpose()?;
             if stopped && read.is_err() {
                 return None;
             }
-            Some(read.map_err(|obstacle| obstacle.of(id)))
+            Some(read)
         },
     )
     .into_iter()
@@ -339,10 +339,9 @@ impl Unusable {
 }
 
 /// One vectorizer, whether there is work for it or not; `None` when there is none of this number.
-pub fn vectorizer(id: i32) -> Option<Result<Vectorizer, String>> {
+pub fn vectorizer(id: i32) -> Option<Result<Vectorizer, Unusable>> {
     let sql = include_str!("../sql/query/vectorizers.sql");
-    let read = statement::row(sql, &[vec![id].into()], |row| read(row, true).transpose());
-    Some(read.flatten()?.map_err(|obstacle| obstacle.reason))
+    statement::row(sql, &[vec![id].into()], |row| read_served(row, id, true).transpose()).flatten()
 }
 
 /// Why a vectorizer cannot be worked on.
@@ -367,6 +366,31 @@ impl Obstacle {
             None => Unusable::new(id, self.reason),
         }
     }
+}
+
+/// [`read`], but of none whose source got another owner unseen: nothing is done as that one.
+fn read_served(row: &statement::Row, id: i32, any: bool) -> Result<Option<Vectorizer>, Unusable> {
+    let served = match row.get::<String>("stranger") {
+        None => read(row, any),
+        Some(stranger) => {
+            let works_for = row.get::<String>("works_for").unwrap_or_default();
+            let (reason, hint) = of_stranger(&stranger, Some(&works_for));
+            return Err(Unusable::with_hint(id, reason, &hint));
+        }
+    };
+    served.map_err(|obstacle| obstacle.of(id))
+}
+
+/// Why nothing is done for a vectorizer whose source got another owner unseen, and what to do.
+pub fn of_stranger(stranger: &str, works_for: Option<&str>) -> (String, String) {
+    let works_for = works_for.unwrap_or("another role");
+    (
+        format!("its source belongs to {stranger} now, and the vectorizer works for {works_for}"),
+        format!(
+            "Look at what is on its tables (triggers, rules, policies, defaults, constraints): it would run as {stranger}. Then \
+             call ai.enable_vectorizer_schedule as {stranger} or a superuser; or drop the vectorizer."
+        ),
+    )
 }
 
 /// `None` for one that the worker has to leave alone, unless `any` is asked for.

@@ -21,7 +21,7 @@ use crate::error::{invalid, raise};
 use crate::json::JsonB;
 use crate::transaction::acting_as_extension;
 use crate::vector::{self, Vector};
-use crate::vectorizer::{missing, raise_held, validate};
+use crate::vectorizer::{missing, raise_held, raise_stranger, validate};
 use crate::{server, settings, statement};
 
 type Vectors = TableIterator<'static, (name!(index, i32), name!(embedding, Vector))>;
@@ -398,13 +398,16 @@ fn stored(sql: &str, which: pgrx::datum::DatumWithOid, called: &str) -> (Value, 
             let owner = row.get(3).unwrap_or(pg_sys::InvalidOid);
             let (may, is_seen) = (row.must::<bool>(2), row.get(5) == Some(true));
             let held = row.get::<String>(4);
-            (may || is_seen).then(|| (row.must::<JsonB>(1).0, may, owner, held))
+            let stranger = row.get::<String>(6);
+            (may || is_seen).then(|| (row.must::<JsonB>(1).0, may, owner, (held, stranger)))
         })
     });
     match found.flatten() {
         None => missing(called),
-        Some((_, true, _, Some(held))) => raise_held(&held),
-        Some((config, true, owner, None)) => (config, owner),
+        Some((_, true, _, (Some(held), _))) => raise_held(&held),
+        // Its server was chosen by another, and would be asked in the name of the owner.
+        Some((_, true, _, (None, Some(stranger)))) => raise_stranger(called, &stranger),
+        Some((config, true, owner, (None, None))) => (config, owner),
         Some((_, false, _, _)) => raise(
             PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
             format!("permission denied for vectorizer {called}"),

@@ -16,7 +16,7 @@ use crate::key::{In, PrimaryKey};
 use crate::scan::{self, At, Closed, Hasher, Look, Patience, Table};
 use crate::statement::{self, fill};
 use crate::transaction::{acting_as_extension, restricted_to};
-use crate::vectorizer::{missing, must_own};
+use crate::vectorizer::{missing, must_be_served, must_own};
 use crate::worker::{providers, shared_memory};
 use crate::{catalog, endpoint, settings};
 
@@ -282,6 +282,7 @@ type FailedDocument = (
 fn retry_vectorizer(vectorizer_id: Option<i32>, primary_key: Option<String>, class: Option<String>) -> i64 {
     let vectorizer_id = vectorizer_id.unwrap_or_else(|| missing("NULL"));
     must_own(vectorizer_id);
+    must_be_served(vectorizer_id);
     check_class(class.as_deref());
     let queues = Queues::visible().into_iter().find(|queues| queues.id == vectorizer_id);
     let Some((queues, key)) = queues.and_then(|queues| queues.key().map(|key| (queues, key))) else {

@@ -156,6 +156,8 @@ struct Route {
     by_row: String,
     /// Rows can be appended past the executor.
     is_plain: bool,
+    /// The source got another owner unseen: nothing may run as that one, which appending does not.
+    is_strange: bool,
 }
 
 impl Route {
@@ -173,15 +175,20 @@ impl Route {
             WATCHED.with_borrow_mut(|watched| watched.extend([catalogue, id]));
             let sql = include_str!("../sql/query/route.sql");
             let known = statement::row(sql, &[vectorizer.into(), id.into()], |row| {
-                (row.must::<Oid>(1), row.must::<JsonB>(2).0, row.must::<String>(3))
+                (
+                    row.must::<Oid>(1),
+                    row.must::<JsonB>(2).0,
+                    row.must::<String>(3),
+                    row.must::<bool>(4),
+                )
             });
-            let (intake, source_pk, stem) = known?;
+            let (intake, source_pk, stem, is_strange) = known?;
             let key = PrimaryKey::current(id, &source_pk);
-            Some((intake, key, stem, triggers::embedding_columns(id)))
+            Some((intake, key, stem, is_strange, triggers::embedding_columns(id)))
         };
         // Triggers fire as the caches of Postgres have them, for those, too, whose transaction began before they were made.
         let found = acting_as_extension(|| statement::on_latest(find));
-        let (intake, key, stem, vectors) = found?;
+        let (intake, key, stem, is_strange, vectors) = found?;
         WATCHED.with_borrow_mut(|watched| watched.insert(intake));
         // SAFETY: the descriptor is looked at while the relation is open.
         let columns = unsafe { PgTupleDesc::from_pg_unchecked((*source).rd_att) };
@@ -210,6 +217,7 @@ impl Route {
                 .collect(),
             taken_apart: key.iter().flatten().map(|(column, _)| column.number).max().unwrap_or(0),
             is_plain: key.is_some(),
+            is_strange,
             key: key.unwrap_or_default(),
             by_row: format!("{stem}{}", triggers::BY_FUNCTION),
         };
@@ -589,7 +597,9 @@ pub unsafe extern "C-unwind" fn append_change(call: pg_sys::FunctionCallInfo) ->
             } else {
                 Taken::Not
             };
-            if taken == Taken::Not {
+            if taken == Taken::Not && route.is_strange {
+                warn_of_stranger(&route, (*(*fired).tg_trigger).tgoid);
+            } else if taken == Taken::Not {
                 call_function(&route, fired);
             }
             if taken != Taken::Astray {
@@ -637,6 +647,21 @@ unsafe fn route(fired: *mut pg_sys::TriggerData) -> Option<Rc<Route>> {
     };
     ROUTES.with_borrow_mut(|routes| routes.insert(trigger.tgoid.to_u32(), Rc::clone(&found)));
     Some(found)
+}
+
+/// Says, once in a transaction, that a change was not written down: what is on the tables, by another role, would have run as the
+/// owner of the source.
+fn warn_of_stranger(route: &Route, trigger: Oid) {
+    if ASTRAY.with_borrow_mut(|astray| astray.insert(trigger)) {
+        let message = format!(
+            "vectorizer {} works for another role than the owner of its source now: a change is not written down",
+            route.vectorizer
+        );
+        let hint = "Look at its tables, call ai.enable_vectorizer_schedule, and then ai.verify_vectorizer with repair => true.";
+        ErrorReport::new(PgSqlErrorCode::ERRCODE_WARNING, message, "ai")
+            .set_hint(hint)
+            .report(PgLogLevel::WARNING);
+    }
 }
 
 /// Has the vectorizer's own function do it, which its other triggers call: as if it had been called by this one.

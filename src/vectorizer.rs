@@ -25,7 +25,7 @@ pub mod triggers;
 pub mod validate;
 
 pub use drop::missing;
-pub use schedule::{must_not_be_held, must_own, raise_held};
+pub use schedule::{must_be_served, must_not_be_held, must_own, raise_held, raise_stranger};
 
 /// The variables that vectorizers read their keys from, where the environment of the server lacks them. Many vectorizers have the
 /// same embedding and owner: each is looked at once.

@@ -58,10 +58,10 @@ fn verify_vectorizer(vectorizer_id: Option<i32>, repair: Option<bool>) -> Findin
     must_not_be_held(vectorizer_id);
     let vectorizer = match acting_as_extension(|| catalog::vectorizer(vectorizer_id)) {
         Some(Ok(vectorizer)) => Arc::new(vectorizer),
-        Some(Err(reason)) => raise(
+        Some(Err(unusable)) => raise(
             PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
-            format!("vectorizer {vectorizer_id} cannot work: {reason}"),
-            Some("Drop the vectorizer with ai.drop_vectorizer, or bring back what it needs."),
+            format!("vectorizer {vectorizer_id} cannot work: {}", unusable.failure.reason),
+            unusable.failure.hint.as_deref(),
         ),
         None => missing(&vectorizer_id.to_string()),
     };

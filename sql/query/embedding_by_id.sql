@@ -8,6 +8,7 @@ SELECT v.config -> 'embedding',
        v.config ->> 'held',
        -- As ai._seen_vectorizer has it, of the role $2.
        has_table_privilege($2, 'ai._vectorizer', 'SELECT') OR has_table_privilege($2, v.queue::oid, 'SELECT')
-           OR pg_has_role($2, (SELECT s.relowner FROM pg_class s WHERE s.oid = v.source), 'MEMBER')
+           OR pg_has_role($2, (SELECT s.relowner FROM pg_class s WHERE s.oid = v.source), 'MEMBER'),
+       ai._stranger(v.source, v.owner, v.owner_place)::text
 FROM ai._vectorizer v
 WHERE v.id = $1

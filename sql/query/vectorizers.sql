@@ -62,6 +62,8 @@ SELECT v.id,
         WHERE c.oid IN (v.target, v.queue, v.queue_failed, v.intake) AND c.relowner <> s.relowner) AS of_others,
        quote_ident(pg_get_userbyid(s.relowner)) AS owner_name,
        array_remove(ARRAY[v.source, v.queue, v.queue_failed, v.intake, v.target]::oid[], NULL) AS relations,
+       v.owner::text AS works_for,
+       ai._stranger(v.source, v.owner, v.owner_place)::text AS stranger,
        coalesce(v.target, v.source)::oid AS destination,
        (SELECT quote_ident(n.nspname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
         WHERE c.oid = coalesce(v.target, v.source)) AS destination_schema

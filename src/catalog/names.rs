@@ -61,6 +61,13 @@ pub fn follow_names(ids: Option<&[i32]>, altered: Option<i32>) {
         let sql = "UPDATE ai._vectorizer SET trigger_function = $2 WHERE id = $1";
         statement::run(sql, &[id.into(), function.as_str().into()]);
     }
+    let sql = include_str!("../../sql/query/follow_owner.sql");
+    let unfollowed: Vec<i32> = statement::rows(sql, &[ids.clone().into()], |row| row.must(1));
+    for id in unfollowed.into_iter().filter(|id| may_write(*id)) {
+        // Asked once more: the source may just have changed hands.
+        let sql = include_str!("../../sql/query/own.sql");
+        statement::run(sql, &[id.into()]);
+    }
     let read = |row: &statement::Row| {
         Some(Known {
             id: row.must(1),

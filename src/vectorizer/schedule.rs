@@ -3,7 +3,7 @@
 use pgrx::prelude::*;
 use serde_json::Value;
 
-use super::{indexing, missing, validate};
+use super::{indexing, missing, triggers, validate};
 use crate::error::raise;
 use crate::json::JsonB;
 use crate::transaction::acting_as_extension;
@@ -20,12 +20,49 @@ fn set_disabled(vectorizer_id: i32, disabled: bool) {
         let sql = include_str!("../../sql/query/set_disabled.sql");
         statement::run(sql, &[vectorizer_id.into(), disabled.into()]);
     });
+    if !disabled && stranger(vectorizer_id).is_some() {
+        accept(vectorizer_id);
+    }
+}
+
+/// The owner of the source has looked at what is on the tables of a vectorizer that worked for another role.
+fn accept(vectorizer_id: i32) {
+    acting_as_extension(|| {
+        statement::run("SELECT ai._hand_over($1)", &[vectorizer_id.into()]);
+        catalog::mended(vectorizer_id);
+    });
+    shared_memory::mended_at_commit(vectorizer_id);
+    triggers::catch_up(vectorizer_id);
+}
+
+/// Who owns the source of a vectorizer, where that is another role than the one that it works for.
+pub(super) fn stranger(vectorizer_id: i32) -> Option<String> {
+    let sql = include_str!("../../sql/query/stranger.sql");
+    statement::row(sql, &[vectorizer_id.into()], |row| row.get(1)).flatten()
+}
+
+/// Raises where the source of a vectorizer got another owner unseen: nothing is done as that one.
+pub fn must_be_served(vectorizer_id: i32) {
+    if let Some(stranger) = stranger(vectorizer_id) {
+        raise_stranger(&vectorizer_id.to_string(), &stranger);
+    }
+}
+
+/// Raises the ERROR of a vectorizer whose source got another owner unseen.
+pub fn raise_stranger(called: &str, stranger: &str) -> ! {
+    let (reason, hint) = catalog::of_stranger(stranger, None);
+    raise(
+        PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+        format!("vectorizer {called} cannot work: {reason}"),
+        Some(&hint),
+    )
 }
 
 #[pg_extern(sql = false)]
 fn request_run(vectorizer_id: i32) {
     must_own(vectorizer_id);
     must_not_be_held(vectorizer_id);
+    must_be_served(vectorizer_id);
     acting_as_extension(|| {
         let sql = include_str!("../../sql/query/request_run.sql");
         statement::run(sql, &[vectorizer_id.into()]);

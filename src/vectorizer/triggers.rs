@@ -10,6 +10,7 @@ use super::altered;
 use super::handover;
 use super::objects;
 use super::partitions::Partitions;
+use super::schedule;
 use crate::catalog::{self, follow_names};
 use crate::error::raise;
 use crate::intake;
@@ -459,11 +460,17 @@ fn make_all_anew(source: Option<Oid>, vectorizer_id: Option<i32>) {
                 shared_memory::mended_at_commit(vectorizer.id);
             }
         });
-        // Nothing is done as the owner of the source on what is another's; the worker says so.
-        if vectorizer.partitioned && vectorizer.is_of_one_owner {
+        // Nothing is done as the owner of the source on what is another's, nor as one that has come unseen; the worker says so.
+        if vectorizer.partitioned && vectorizer.is_of_one_owner && schedule::stranger(vectorizer.id).is_none() {
             vectorizer.partitions(&key, &intake).follow(true);
         }
     }
+}
+
+/// Does for a vectorizer that has a new owner what was not done while it stood still: partitions may have come, and gone.
+pub(super) fn catch_up(vectorizer_id: i32) {
+    acting_as_extension(|| make_all_anew(None, Some(vectorizer_id)));
+    prune_vectorizer(vectorizer_id);
 }
 
 /// For the triggers: a part of the source was emptied, or has left. Only for the owner of the vectorizer.
@@ -476,7 +483,9 @@ fn prune_vectorizer(vectorizer_id: i32) {
 
 fn prune(vectorizer_id: i32) {
     let owns = include_str!("../../sql/query/owns_vectorizer.sql");
-    if statement::row(owns, &[vectorizer_id.into()], |row| row.get::<bool>(1)).flatten() != Some(true) {
+    if statement::row(owns, &[vectorizer_id.into()], |row| row.get::<bool>(1)).flatten() != Some(true)
+        || schedule::stranger(vectorizer_id).is_some()
+    {
         return;
     }
     for vectorizer in Known::read(None, Some(vectorizer_id)) {
