@@ -54,6 +54,7 @@ CODES = {
     "INSUFFICIENT_PRIVILEGE": ("42501", "The table of another role, or a choice that is for superusers."),
     "UNDEFINED_OBJECT": ("42704", "There is no such vectorizer, role or type."),
     "UNDEFINED_TABLE": ("42P01", "A table that the vectorizer needs is gone."),
+    "OUT_OF_MEMORY": ("53200", "There is no memory for what a statement makes: it fails, and the session goes on."),
     "WRONG_OBJECT_TYPE": ("42809", "A foreign server is of another wrapper or type than is needed."),
     "DEPENDENT_OBJECTS_STILL_EXIST": ("2BP01", "A foreign server that is to be dropped is used by a vectorizer."),
     "FDW_INVALID_OPTION_NAME": ("HV00D", "A foreign server, or a user mapping, has no such option."),
