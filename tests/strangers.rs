@@ -215,7 +215,7 @@ fn numbers_of_others_tables_drop_nothing() {
              SELECT ai.create_vectorizer('m.doc', name => 'doc', loading => ai.loading_column('body'), {place},
                  embedding => ai.embedding_openai('text-embedding-3-small', 4))"
         ));
-        assert_eq!(code, "0A000", "{place}: {said}");
+        assert_eq!(code, "42P16", "{place}: {said}");
         scene.cluster.execute("RESET SESSION AUTHORIZATION");
     }
 }

@@ -311,7 +311,7 @@ fn a_table_that_has_become_a_view_keeps_nothing_from_being_dropped() {
         assert_eq!(scene.cluster.value("SELECT count(*) FROM ai.vectorizer"), "0", "{drop}");
         if number < 3 {
             scene.cluster.execute(&format!(
-                "DROP VIEW {failed}; DROP TABLE IF EXISTS m.doc CASCADE; DROP TABLE IF EXISTS m.doc_embedding_store CASCADE"
+                "DROP VIEW IF EXISTS {failed}; DROP TABLE IF EXISTS m.doc CASCADE; DROP TABLE IF EXISTS m.doc_embedding_store CASCADE"
             ));
         }
     }
