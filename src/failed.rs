@@ -26,7 +26,7 @@ const PORTION: usize = 1 << 20;
 const GREATEST: usize = 64 << 20;
 /// The longest text in a key that is shown, and the longest value of another type: a few bytes of it may be many digits.
 const LONGEST_TEXT: usize = 8 * 1024;
-const LONGEST_VALUE: usize = 1024;
+const LONGEST_VALUE: usize = 8 * 1024;
 /// What `ai.vectorizer_errors` and the failed queues call the classes of failures.
 const CLASSES: [&str; 5] = ["transient", "throttled", "configuration", "permanent", "unknown"];
 

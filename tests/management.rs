@@ -259,10 +259,10 @@ fn what_is_not_given_to_set_scheduling_stays() {
     assert_eq!(cluster.value(kept), "02:00:00 hnsw");
     // Both are checked together, whichever is given.
     for (call, code) in [
-        ("ai.set_scheduling(1, ai.scheduling_none())", "22023"),
+        ("ai.set_scheduling(1, ai.scheduling_none())", "P0001"),
         (
             "ai.set_scheduling(2, indexing => ai.indexing_hnsw()) FROM (SELECT ai.set_scheduling(2, ai.scheduling_none())) AS s",
-            "22023",
+            "P0001",
         ),
     ] {
         let (refused, message) = cluster.refusal(&format!("SELECT {call}"));

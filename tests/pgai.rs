@@ -64,7 +64,10 @@ fn every_function_of_pgai_is_there_with_its_parameters() {
         .filter(|(name, arguments, result)| !has(name, arguments, result))
         .map(|(name, arguments, result)| format!("{name}({arguments}) {result}"))
         .collect();
-    assert_eq!(lacking, Vec::<String>::new());
+    // What is not given stays as it is: with pgai's defaults another index would set the schedule back.
+    let on_purpose = "set_scheduling(vectorizer_id integer, scheduling jsonb DEFAULT ai.scheduling_default(), indexing jsonb DEFAULT \
+                      ai.indexing_default()) jsonb";
+    assert_eq!(lacking, [on_purpose]);
 }
 
 #[test]
