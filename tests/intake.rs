@@ -390,7 +390,8 @@ fn whatever_the_owner_makes_of_the_intake_is_heeded() {
     notes
         .cluster
         .execute(&format!("ALTER TABLE {intake} ALTER id TYPE int8"));
-    assert_eq!(appended(100), "1");
+    // Keys of another type than the source's are not counted.
+    assert_eq!(appended(100), "NULL");
     notes
         .cluster
         .execute(&format!("ALTER TABLE {intake} ALTER id TYPE int4"));

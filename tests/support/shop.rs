@@ -38,9 +38,6 @@ const HAND_OVER: &str = "
     ALTER TABLE work_queues._vectorizer_q_failed_2 OWNER TO page_owner;
     ALTER FUNCTION work_queues._vectorizer_src_trg_2() OWNER TO page_owner";
 
-/// What pgai asks nobody for.
-pub const GRANT: &str = "GRANT USAGE ON FOREIGN SERVER ai_openai TO page_owner";
-
 pub fn data(name: &str) -> String {
     let path = Path::new(HERE).join("tests/data/pgai").join(name);
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
