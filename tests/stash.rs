@@ -97,7 +97,7 @@ fn give_up(idle_timeout: &str) -> Scene {
     let (paid, kept) = (scene.provider.counts().inputs, scene.cluster.value(STASH));
     assert!(paid > 0);
     // But for a word of ours, where the provider had accepted nothing before it rejected the line.
-    let kept: usize = kept.parse().unwrap();
+    let kept: u64 = kept.parse().unwrap();
     assert!(
         kept == paid || kept + 1 == paid,
         "all that is paid for is kept: {kept} of {paid}"
@@ -117,7 +117,9 @@ fn an_edit_of_a_rejected_text_costs_no_other_one() {
         .cluster
         .wait_for("it is embedded", CHUNKS, &(LINES - 1).to_string());
     scene.cluster.wait_until_settled();
-    assert_eq!(scene.provider.counts().inputs, LINES);
+    // And perhaps the word of ours.
+    let inputs = scene.provider.counts().inputs;
+    assert!((LINES..=LINES + 1).contains(&inputs), "{inputs}");
     assert_eq!(failed(&scene.cluster), NONE);
     assert_eq!(scene.cluster.value(STASH), "0");
 }
