@@ -225,7 +225,7 @@ impl Table {
             let is_it = !attribute.attisdropped
                 && attribute.attgenerated != b'v' as std::ffi::c_char
                 && attribute.name() == name;
-            is_it.then(|| Column {
+            is_it.then_some(Column {
                 index,
                 kind: attribute.atttypid,
                 by_value: attribute.attbyval,
@@ -552,11 +552,12 @@ pub fn count(queue: &Table, intake: &Table, names: &[(String, Oid)], most: i64, 
     let mut parts = 1;
     let on_their_way = 'again: loop {
         let mut all = 0;
-        for part in 0..parts {
+        let into = parts;
+        for part in 0..into {
             let mut keys: HashSet<u64> = HashSet::new();
             intake.each(look, |row| {
                 let key = hasher.key(row, &intake_key);
-                if key % parts == part {
+                if key % into == part {
                     keys.insert(key);
                 }
                 enough(keys.len() > greatest || i64::try_from(keys.len()).unwrap_or(i64::MAX) > most)
@@ -566,7 +567,7 @@ pub fn count(queue: &Table, intake: &Table, names: &[(String, Oid)], most: i64, 
                 return Ok(most);
             }
             if keys.len() > greatest {
-                parts *= 2;
+                parts = into * 2;
                 continue 'again;
             }
             if !keys.is_empty() {

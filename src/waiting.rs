@@ -23,6 +23,9 @@ const LEASE: &str = "lease";
 const RETRY_AFTER: &str = "loading_retry_after";
 const ATTEMPTS: &str = "attempts";
 
+/// The names of the columns of a key, with their types.
+type Names = Vec<(String, Oid)>;
+
 struct Queue {
     oid: Oid,
     name: String,
@@ -31,7 +34,7 @@ struct Queue {
     intake: Option<Oid>,
     owner: Oid,
     /// The names of the key in queue and intake, and its types; `None`: the source has lost a column of it.
-    key: Option<Vec<(String, Oid)>>,
+    key: Option<Names>,
 }
 
 impl Queue {
@@ -54,7 +57,7 @@ impl Queue {
     }
 
     /// Queue and intake, and what their keys are called.
-    fn open(&self, patience: Patience) -> Result<(Table, Table, Vec<(String, Oid)>), Closed> {
+    fn open(&self, patience: Patience) -> Result<(Table, Table, Names), Closed> {
         let names = self.key.clone().ok_or(Closed::Changed)?;
         let intake = self.intake.ok_or(Closed::Changed)?;
         let (queue, intake) = (Table::open(self.oid, patience)?, Table::open(intake, patience)?);

@@ -35,6 +35,9 @@ fn inputs(scene: &Scene) -> Vec<String> {
     inputs
 }
 
+/// What pgai asks nobody for.
+const GRANT: &str = "GRANT USAGE ON FOREIGN SERVER ai_openai TO page_owner";
+
 #[test]
 fn an_adopted_database_embeds_nothing_again() {
     let (scene, shop) = pgai();

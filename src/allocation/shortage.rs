@@ -45,7 +45,7 @@ pub fn strikes() -> bool {
     random = (random ^ (random >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     random = (random ^ (random >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     random ^= random >> 31;
-    let struck = random % u64::from(RATE.load(Ordering::Relaxed)) == 0;
+    let struck = random.is_multiple_of(u64::from(RATE.load(Ordering::Relaxed)));
     if struck {
         // For the test to count.
         let line = b"ai: an allocation fails for a test\n";
