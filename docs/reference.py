@@ -55,6 +55,8 @@ CODES = {
     "UNDEFINED_OBJECT": ("42704", "There is no such vectorizer, role or type."),
     "UNDEFINED_TABLE": ("42P01", "A table that the vectorizer needs is gone."),
     "OUT_OF_MEMORY": ("53200", "There is no memory for what a statement makes: it fails, and the session goes on."),
+    "INVALID_TABLE_DEFINITION": ("42P16", "A queue or a destination was to be in a temporary schema, or in one of Postgres' own."),
+    "SUCCESSFUL_COMPLETION": ("00000", "No error: a notice."),
     "WRONG_OBJECT_TYPE": ("42809", "A foreign server is of another wrapper or type than is needed."),
     "DEPENDENT_OBJECTS_STILL_EXIST": ("2BP01", "A foreign server that is to be dropped is used by a vectorizer."),
     "FDW_INVALID_OPTION_NAME": ("HV00D", "A foreign server, or a user mapping, has no such option."),
