@@ -7,13 +7,13 @@ mod schedule;
 mod shape;
 mod size;
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use ai_pipeline::config::{Config, Destination, Formatting, Loading, Scheduling};
 use ai_pipeline::cut::Cutting;
 use ai_pipeline::error::{Class, Failure, Step};
 use ai_pipeline::format::Template;
+use litemap::LiteMap;
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 use serde_json::{Value, json};
@@ -49,7 +49,7 @@ pub struct Vectorizer {
     pub cutting: Cutting,
     pub template: Template,
     /// Columns of the source that the template names, with their types.
-    pub template_columns: BTreeMap<String, String>,
+    pub template_columns: LiteMap<String, String>,
     pub statements: Statements,
     /// The type of its vectors.
     pub vector_type: Oid,
@@ -437,7 +437,7 @@ fn read(row: &statement::Row, any: bool) -> Result<Option<Vectorizer>, Obstacle>
         &serde_json::from_str(&row.must::<String>("source_pk")).unwrap_or_default(),
     );
     let key = key.ok_or("its source table has lost the primary key that it had")?;
-    let columns: BTreeMap<String, String> = row
+    let columns: LiteMap<String, String> = row
         .get::<JsonB>("columns")
         .and_then(|json| serde_json::from_value(json.0).ok())
         .unwrap_or_default();
@@ -455,7 +455,7 @@ fn read(row: &statement::Row, any: bool) -> Result<Option<Vectorizer>, Obstacle>
 
     let Formatting::PythonTemplate { template } = &config.formatting;
     let template = Template::parse(template).map_err(|error| error.to_string())?;
-    let template_columns: BTreeMap<String, String> = template
+    let template_columns: LiteMap<String, String> = template
         .columns()
         .map(|name| {
             let known = columns
@@ -524,7 +524,7 @@ fn read(row: &statement::Row, any: bool) -> Result<Option<Vectorizer>, Obstacle>
 
 /// The columns that a template names as a JSON object of Postgres' own texts: what clients get, of which Python makes its
 /// values. Not by casts: that of `character` to text loses blanks, and JSON the order of keys. (A row of NULLs is no NULL.)
-fn row(template_columns: &BTreeMap<String, String>) -> String {
+fn row(template_columns: &LiteMap<String, String>) -> String {
     let names: Vec<String> = template_columns.keys().map(|name| statement::literal(name)).collect();
     let texts = template_columns.keys().map(|name| {
         let value = format!("s.{}", identifier(name));
@@ -554,7 +554,7 @@ impl Statements {
         key: &PrimaryKey,
         config: &Config,
         (document, bytes): (&str, bool),
-        template_columns: &BTreeMap<String, String>,
+        template_columns: &LiteMap<String, String>,
     ) -> Statements {
         let item = ("q", In::Queue);
         let object = |pairs: &str| format!("jsonb_build_object({pairs})");

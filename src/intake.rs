@@ -8,10 +8,11 @@
 //! is rolled back: never by a child, which could be rolled back alone.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::ffi::{CStr, c_void};
 use std::rc::Rc;
 
+use litemap::LiteMap;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::pg_sys::{self, Datum, Oid};
 use pgrx::prelude::*;
@@ -380,7 +381,7 @@ impl PutAside {
 thread_local! {
     /// The routes of this session, by the trigger. Asked for each row, so not by a hash, which takes ten times as long as to compare
     /// a few numbers.
-    static ROUTES: RefCell<BTreeMap<u32, Rc<Route>>> = RefCell::default();
+    static ROUTES: RefCell<LiteMap<u32, Rc<Route>>> = RefCell::default();
     /// The tables that they depend on.
     static WATCHED: RefCell<HashSet<Oid>> = RefCell::default();
     /// One of them has changed.

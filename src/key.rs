@@ -1,6 +1,6 @@
 //! The primary key of a source table, in the SQL of the tables that know it.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
 use pgrx::pg_sys::Oid;
 use serde::Deserialize;
@@ -114,7 +114,7 @@ impl PrimaryKey {
         let operators = statement::rows(sql, &[source.into()], |row| {
             (row.must(1), (row.must(2), row.get(3), row.must(4)))
         });
-        let mut operators: BTreeMap<String, (String, Option<String>, bool)> = operators.into_iter().collect();
+        let mut operators: HashMap<String, (String, Option<String>, bool)> = operators.into_iter().collect();
         for column in &mut self.0 {
             // Before pg_restore has made the key: what follows from it must not change with that.
             let plain = || ("OPERATOR(pg_catalog.=)".to_owned(), None, false);

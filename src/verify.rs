@@ -10,7 +10,7 @@
 //! Rows come through a cursor, so everything is compared as it was at one moment, and memory does not grow with the table;
 //! a few documents are read at a time.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use ai_pipeline::config::Destination;
@@ -113,7 +113,7 @@ struct Verification {
     bridge: Bridge<Read>,
     /// What is left to do, the last first.
     stages: Vec<(Stage, Cursor)>,
-    reading: BTreeMap<u64, Reading>,
+    reading: HashMap<u64, Reading>,
     next: u64,
     found: VecDeque<Finding>,
     /// Keys of wrong documents. They are enqueued at the end, because from then on whoever changes one of them has to wait
@@ -147,7 +147,7 @@ impl Verification {
             is_told_unconfined: false,
             bridge,
             stages,
-            reading: BTreeMap::new(),
+            reading: HashMap::new(),
             next: 0,
             found: VecDeque::new(),
             wrong: Vec::new(),

@@ -6,7 +6,7 @@ mod support;
 #[path = "support/notes.rs"]
 mod notes;
 
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
@@ -32,7 +32,7 @@ fn documents_are_downloaded_while_others_are_embedded() {
 
     notes.s3.answer("late", Answer::Hang);
     notes.insert_documents(&late.each_ref().map(String::as_str));
-    let downloads = || -> BTreeSet<String> {
+    let downloads = || -> HashSet<String> {
         let requests = notes.s3.requests().into_iter();
         let late = requests.filter(|request| request.answer.is_empty() && request.target.contains("late"));
         late.map(|request| request.target).collect()
@@ -125,7 +125,7 @@ fn waiting_for_memory_holds_nothing() {
     notes.cluster.wait_for("both are taken", taken, "2");
     assert_nothing_is_held(&notes.cluster);
     let texts = notes.provider.seen().into_iter().flat_map(|request| request.texts);
-    let documents: BTreeSet<String> = texts.filter_map(|text| text.get(..1).map(str::to_owned)).collect();
+    let documents: HashSet<String> = texts.filter_map(|text| text.get(..1).map(str::to_owned)).collect();
     assert_eq!(documents.len(), 1, "one was still waiting");
 }
 

@@ -3,8 +3,7 @@
 
 mod support;
 
-use std::collections::BTreeMap;
-
+use litemap::LiteMap;
 use support::{Cluster, Database, Options};
 
 /// Databases of a cluster: one that pgai's installer made, and one with this extension.
@@ -26,8 +25,8 @@ fn databases() -> (Cluster, Database, Database) {
 }
 
 /// Functions that users call, by name and arguments, with what they return.
-fn functions(database: &Database) -> BTreeMap<String, Vec<(String, String)>> {
-    let mut functions: BTreeMap<String, Vec<(String, String)>> = BTreeMap::new();
+fn functions(database: &Database) -> LiteMap<String, Vec<(String, String)>> {
+    let mut functions: LiteMap<String, Vec<(String, String)>> = LiteMap::new();
     let sql = "SELECT p.proname, pg_get_function_arguments(p.oid), pg_get_function_result(p.oid)
                FROM pg_proc p WHERE p.pronamespace = 'ai'::regnamespace AND p.proname !~ '^_' ORDER BY 1, 2";
     for row in database.rows(sql) {

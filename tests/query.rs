@@ -2,7 +2,7 @@
 
 mod support;
 
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 use std::fs;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -92,7 +92,7 @@ fn refused(session: &mut Client, sql: &str) -> DbError {
 }
 
 /// Threads of a process that serve the network.
-fn network_threads(pid: i32) -> BTreeSet<String> {
+fn network_threads(pid: i32) -> HashSet<String> {
     let tasks = fs::read_dir(format!("/proc/{pid}/task")).expect("the process is alive");
     let threads = tasks
         .map(|task| task.expect("a thread").path())

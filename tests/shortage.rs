@@ -148,20 +148,23 @@ fn allocations_that_fail_at_random_harm_nothing() {
         Ok(_) => MANY,
         Err(_) => SOME,
     };
-    let seed = std::env::var("CONVERGENCE_SEED").unwrap_or_else(|_| "1".to_owned());
-    let failures = storm(wanted, &seed, |options| options.env("AI_TEST_SHORTAGE", "10000"));
+    let failures = storm(wanted, &seed("1"), |options| options.env("AI_TEST_SHORTAGE", "10000"));
     println!("{failures} allocations failed");
 }
 
 /// As if the program had faults everywhere.
 #[test]
 fn panics_at_random_harm_nothing() {
-    let failures = storm(SOME, "2", |options| {
+    let failures = storm(SOME, &seed("2"), |options| {
         options
             .env("AI_TEST_SHORTAGE", "10000")
             .env("AI_TEST_SHORTAGE_PANICS", "on")
     });
     println!("{failures} allocations panicked");
+}
+
+fn seed(usual: &str) -> String {
+    std::env::var("CONVERGENCE_SEED").unwrap_or_else(|_| usual.to_owned())
 }
 
 fn storm(wanted: usize, seed: &str, change: impl FnOnce(Options) -> Options) -> usize {

@@ -3,9 +3,11 @@
 mod python;
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 
 pub use python::{python_growth, python_text};
+
+use litemap::LiteMap;
 
 use crate::error::{Class, Failure, Step};
 
@@ -106,11 +108,11 @@ impl From<Error> for Failure {
 /// <https://docs.python.org/3/library/string.html#template-strings>
 ///
 /// ```
-/// use std::collections::BTreeMap;
+/// use litemap::LiteMap;
 /// use ai_pipeline::format::Template;
 /// let template = Template::parse("$title ($$${price}): $chunk")?;
 /// assert_eq!(template.columns().collect::<Vec<_>>(), ["title", "price"]);
-/// let row = BTreeMap::from([("title", "Tea"), ("price", "3")].map(|(name, text)| (name.to_owned(), text.to_owned())));
+/// let row = LiteMap::from_iter([("title", "Tea"), ("price", "3")].map(|(name, text)| (name.to_owned(), text.to_owned())));
 /// assert_eq!(template.render("Leaves.", &row)?, "Tea ($3): Leaves.");
 /// # Ok::<(), ai_pipeline::format::Error>(())
 /// ```
@@ -173,7 +175,7 @@ impl Template {
     }
 
     /// The template with other names for some of its columns; `None` when a new name cannot be written as a placeholder.
-    pub fn renamed(&self, renamed: &BTreeMap<String, String>) -> Option<String> {
+    pub fn renamed(&self, renamed: &LiteMap<String, String>) -> Option<String> {
         let mut written = String::new();
         for (index, part) in self.0.iter().enumerate() {
             let name = match part {
@@ -205,7 +207,7 @@ impl Template {
     /// # Errors
     ///
     /// [`Error::Unknown`] for a placeholder that `row` does not hold.
-    pub fn render(&self, chunk: &str, row: &BTreeMap<String, String>) -> Result<String, Error> {
+    pub fn render(&self, chunk: &str, row: &LiteMap<String, String>) -> Result<String, Error> {
         Ok(self.frame(row)?.around(chunk).into_owned())
     }
 
@@ -214,7 +216,7 @@ impl Template {
     /// # Errors
     ///
     /// [`Error::Row`] where it has.
-    pub fn check(&self, row: &BTreeMap<String, String>, most: u64) -> Result<(), Error> {
+    pub fn check(&self, row: &LiteMap<String, String>, most: u64) -> Result<(), Error> {
         let lengths = self.0.iter().map(|part| match part {
             Part::Text(text) => text.len(),
             Part::Name(name) => row.get(name).filter(|_| name != CHUNK).map_or(0, String::len),
@@ -231,7 +233,7 @@ impl Template {
     /// # Errors
     ///
     /// Those of [`Template::render`].
-    pub fn frame(&self, row: &BTreeMap<String, String>) -> Result<Frame, Error> {
+    pub fn frame(&self, row: &LiteMap<String, String>) -> Result<Frame, Error> {
         let mut texts = vec![String::new()];
         for part in &self.0 {
             let text = match part {
@@ -337,13 +339,16 @@ mod tests {
             ("empty", ""),
             ("chunk", "not this"),
         ];
-        let row = row.map(|(name, text)| (name.to_owned(), text.to_owned())).into();
+        let row = row
+            .map(|(name, text)| (name.to_owned(), text.to_owned()))
+            .into_iter()
+            .collect();
         Template::parse(template)?.render("the $chunk", &row)
     }
 
     #[test]
     fn renamed_columns_are_named_anew() {
-        let renamed = BTreeMap::from(
+        let renamed = LiteMap::from_iter(
             [("name", "title"), ("a1", "name"), ("empty", "my text"), ("_", "chunk")]
                 .map(|(old, new)| (old.to_owned(), new.to_owned())),
         );
@@ -410,7 +415,7 @@ mod tests {
 
     #[test]
     fn the_length_of_a_text_is_known_before_it_is_made() {
-        let row = BTreeMap::from([("name".to_owned(), "Änn".to_owned())]);
+        let row = LiteMap::from_iter([("name".to_owned(), "Änn".to_owned())]);
         for template in ["$chunk", "$name: $chunk", "$chunk$$$chunk $name", "no place", ""] {
             let frame = Template::parse(template).unwrap().frame(&row).unwrap();
             for chunk in ["", "née"] {
@@ -428,7 +433,7 @@ mod tests {
             assert_eq!(error.class(), Class::Configuration);
         }
         let template = Template::parse(&"$body ".repeat(9_000)).unwrap();
-        let row = BTreeMap::from([("body".to_owned(), "x".repeat(1 << 20))]);
+        let row = LiteMap::from_iter([("body".to_owned(), "x".repeat(1 << 20))]);
         let most = 9_000 * ((1 << 20) + 1);
         assert_eq!(template.check(&row, most), Ok(()));
         let error = template.check(&row, most - 1).unwrap_err();
@@ -443,7 +448,7 @@ mod tests {
             )
         );
         // A column named chunk is not looked at.
-        let row = BTreeMap::from([("chunk".to_owned(), "x".repeat(100))]);
+        let row = LiteMap::from_iter([("chunk".to_owned(), "x".repeat(100))]);
         assert_eq!(Template::parse("$chunk").unwrap().check(&row, 0), Ok(()));
     }
 

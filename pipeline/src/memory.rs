@@ -4,9 +4,9 @@
 //! It is true for ever, so nothing bad comes of one that is old. Whether it still describes the destination is another
 //! question: [`Memory::holds`].
 
-use std::collections::BTreeMap;
 use std::fmt;
 
+use litemap::LiteMap;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
@@ -72,7 +72,7 @@ impl fmt::Debug for Fingerprint {
 /// The version of this library is among it. Parser, chunker and template may give other texts for the same document after
 /// an upgrade; a constant that has to be raised by hand would be forgotten one day. The price is that the first touch
 /// of a document after an upgrade downloads and parses it. It is embedded again only where its texts differ.
-pub fn recipe(config: &Config, uri: Option<&str>, row: &BTreeMap<String, String>) -> Fingerprint {
+pub fn recipe(config: &Config, uri: Option<&str>, row: &LiteMap<String, String>) -> Fingerprint {
     let Config {
         version: _,
         loading,
@@ -233,7 +233,7 @@ mod tests {
         serde_json::from_value(json).unwrap()
     }
 
-    fn row(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+    fn row(pairs: &[(&str, &str)]) -> LiteMap<String, String> {
         let owned = pairs.iter().map(|(name, text)| (name.to_string(), text.to_string()));
         owned.collect()
     }

@@ -13,7 +13,7 @@ use crate::plan::Digest;
 /// 200 MB, however many chunks overlap and whatever the template adds to each.
 ///
 /// ```
-/// use std::collections::BTreeMap;
+/// use litemap::LiteMap;
 /// use ai_pipeline::chunk::{Bounds, Splitter, Work, never};
 /// use ai_pipeline::{config::Chunking, format::Template, texts::Texts};
 /// let splitter = Splitter::new(&Chunking::RecursiveCharacterTextSplitter {
@@ -22,7 +22,7 @@ use crate::plan::Digest;
 ///     separators: vec![" ".to_owned()],
 ///     is_separator_regex: false,
 /// })?;
-/// let frame = Template::parse("Tea: $chunk")?.frame(&BTreeMap::new())?;
+/// let frame = Template::parse("Tea: $chunk")?.frame(&LiteMap::new())?;
 /// let document = "leaves and water".to_owned();
 /// let chunks = splitter.cut(&document, &Work::new(Bounds::NONE, &never))?;
 /// let texts = Texts::new(document, chunks, frame);
@@ -183,7 +183,7 @@ fn too_long(reason: String) -> Failure {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
+    use litemap::LiteMap;
 
     use super::*;
     use crate::chunk::{Bounds, Splitter, Work, never};
@@ -191,7 +191,7 @@ mod tests {
     use crate::format::Template;
 
     fn texts(document: &str, chunking: &Chunking, template: &str) -> Texts {
-        let frame = Template::parse(template).unwrap().frame(&BTreeMap::new()).unwrap();
+        let frame = Template::parse(template).unwrap().frame(&LiteMap::new()).unwrap();
         let work = Work::new(Bounds::NONE, &never);
         let chunks = Splitter::new(chunking).unwrap().cut(document, &work).unwrap();
         Texts::new(document.to_owned(), chunks, frame)

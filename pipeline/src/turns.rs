@@ -3,12 +3,13 @@
 //!
 //! [`Turns`] decides, [`Places`] does.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use litemap::LiteMap;
 use tokio::sync::{Notify, oneshot};
 
 /// After this long, what was spent counts half.
@@ -35,9 +36,9 @@ const NOTHING: f64 = 0.001;
 #[derive(Debug)]
 pub struct Turns<K> {
     places: usize,
-    running: BTreeMap<u64, Run<K>>,
+    running: LiteMap<u64, Run<K>>,
     /// By their age.
-    waiting: BTreeMap<u64, K>,
+    waiting: LiteMap<u64, K>,
     accounts: HashMap<K, Account>,
     next: u64,
 }
@@ -79,8 +80,8 @@ impl<K: Copy + Eq + Hash + Ord> Turns<K> {
     pub fn new(places: usize) -> Turns<K> {
         Turns {
             places: places.max(1),
-            running: BTreeMap::new(),
-            waiting: BTreeMap::new(),
+            running: LiteMap::new(),
+            waiting: LiteMap::new(),
             accounts: HashMap::new(),
             next: 0,
         }

@@ -1,17 +1,17 @@
 //! The splitters against LangChain's own answers: recorded ones, and with a Python at hand, random ones.
 
-use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
 use std::process::Command;
 
 use ai_pipeline::chunk::Splitter;
 use ai_pipeline::config::Chunking;
+use litemap::LiteMap;
 use serde::Deserialize;
 
 #[derive(Deserialize)]
 struct Golden {
-    texts: BTreeMap<String, String>,
+    texts: LiteMap<String, String>,
     cases: Vec<Case>,
 }
 
@@ -19,7 +19,7 @@ struct Golden {
 #[derive(Deserialize)]
 struct Case {
     chunking: Chunking,
-    chunks: BTreeMap<String, Vec<String>>,
+    chunks: LiteMap<String, Vec<String>>,
 }
 
 #[derive(Deserialize)]

@@ -2,9 +2,8 @@
 //! destination. They follow the tables by number and OID; in a row that came out of a dump the numbers are those of
 //! another cluster, and the names hold.
 
-use std::collections::BTreeMap;
-
 use ai_pipeline::format::Template;
+use litemap::LiteMap;
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 use serde_json::{Value, json};
@@ -19,7 +18,7 @@ struct Names {
     config: Value,
     source_pk: Value,
     /// The columns of the source that the configuration names, by number.
-    columns: BTreeMap<String, i64>,
+    columns: LiteMap<String, i64>,
     /// Where the numbers hold.
     place: String,
 }
@@ -39,10 +38,10 @@ pub fn follow_names(ids: Option<&[i32]>, altered: Option<i32>) {
         queues: [Option<Oid>; 3],
         kept: Names,
         here: String,
-        attributes: BTreeMap<String, i64>,
+        attributes: LiteMap<String, i64>,
         destination: [Option<JsonB>; 2],
     }
-    let object = |json: Option<JsonB>| -> BTreeMap<String, i64> {
+    let object = |json: Option<JsonB>| -> LiteMap<String, i64> {
         json.and_then(|json| serde_json::from_value(json.0).ok())
             .unwrap_or_default()
     };
@@ -137,7 +136,7 @@ pub fn follow_names(ids: Option<&[i32]>, altered: Option<i32>) {
 impl Names {
     /// Takes the names of `attributes` over, or, where the numbers do not hold, their numbers; `Err` is a column that the
     /// template cannot name.
-    fn follow(&mut self, attributes: &BTreeMap<String, i64>, here: &str) -> Result<(), String> {
+    fn follow(&mut self, attributes: &LiteMap<String, i64>, here: &str) -> Result<(), String> {
         let holds = self.place == here;
         self.place = here.to_owned();
         let called = |number: Option<i64>| {
@@ -168,8 +167,8 @@ impl Names {
         let mut spoken_of: Vec<String> = single_names.iter().flatten().cloned().collect();
         spoken_of.extend(template.iter().flat_map(Template::columns).map(str::to_owned));
 
-        let mut renamed = BTreeMap::new();
-        let mut columns = BTreeMap::new();
+        let mut renamed = LiteMap::new();
+        let mut columns = LiteMap::new();
         for name in spoken_of {
             let now = called(self.columns.get(&name).copied()).unwrap_or_else(|| name.clone());
             if let Some(number) = attributes.get(&now) {

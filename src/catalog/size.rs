@@ -1,10 +1,9 @@
 //! What there has to be memory for before a row is read, as expressions over the row `s`, in bytes.
 
-use std::collections::BTreeMap;
-
 use ai_pipeline::config::Loading;
 use ai_pipeline::format::python_growth;
 use ai_pipeline::load::EXPECTED_BYTES;
+use litemap::LiteMap;
 
 use crate::statement::identifier;
 
@@ -13,7 +12,7 @@ use crate::statement::identifier;
 pub fn of_row(
     loading: &Loading,
     (document, is_bytes): (&str, bool),
-    template_columns: &BTreeMap<String, String>,
+    template_columns: &LiteMap<String, String>,
 ) -> (String, String) {
     let length = format!("octet_length({document})::bigint");
     let mut columns = vec!["0::bigint".to_owned()];

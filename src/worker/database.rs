@@ -13,11 +13,12 @@ mod reads;
 mod stations;
 mod steps;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ai_pipeline::launch::Wanted;
+use litemap::LiteMap;
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 
@@ -107,7 +108,7 @@ pub struct Worker {
     unrescued: VecDeque<i32>,
     /// When this worker began, and the one before it, if that was killed; in Postgres' microseconds.
     lives: (i64, Option<i64>),
-    flights: BTreeMap<u64, Flight>,
+    flights: LiteMap<u64, Flight>,
     next_flight: u64,
     /// The last commit that may not be on the disk yet. What it wrote was in flight when documents were last claimed, which
     /// waits for the disk: a crash of the server costs no more than what may be in flight.
@@ -126,7 +127,7 @@ pub struct Worker {
     /// vectorizers that was known by then.
     refused: HashMap<i32, u64>,
     /// Vectorizers that may have changed unseen: to be read anew at the next turn.
-    stale: BTreeSet<i32>,
+    stale: HashSet<i32>,
     /// What could not be written down yet.
     notes: Notes,
     /// The vectorizer in whose owner's code the worker before ended, as that would not end, and how many did in a row.
@@ -172,7 +173,7 @@ impl Worker {
             unread: VecDeque::new(),
             unrescued: VecDeque::new(),
             lives: (began, killed),
-            flights: BTreeMap::new(),
+            flights: LiteMap::new(),
             next_flight: 0,
             lag: None,
             turn: 0,
@@ -182,7 +183,7 @@ impl Worker {
             suspects: HashSet::new(),
             suspects_flew: Instant::now(),
             refused: HashMap::new(),
-            stale: BTreeSet::new(),
+            stale: HashSet::new(),
             notes: Notes::default(),
             overrun,
             abandoned: HashMap::new(),
@@ -371,7 +372,7 @@ impl Worker {
         if some.is_empty() {
             return;
         }
-        let mut read: BTreeMap<i32, Vectorizer> = BTreeMap::new();
+        let mut read: LiteMap<i32, Vectorizer> = LiteMap::new();
         let mut unusable = Vec::new();
         for vectorizer in read_each(&some) {
             match vectorizer {
@@ -401,7 +402,7 @@ impl Worker {
         };
         let mut station = Station::new(vectorizer);
         // What is in flight goes on with the names that its tables have now.
-        for flight in self.flights.values_mut().filter(|flight| flight.vectorizer.id == id) {
+        for (_, flight) in self.flights.iter_mut().filter(|(_, flight)| flight.vectorizer.id == id) {
             flight.vectorizer = Arc::clone(&station.vectorizer);
         }
         match place {

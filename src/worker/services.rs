@@ -1,6 +1,6 @@
 //! What the tasks work with: loader, parser and embedders, made of the settings and the server's environment.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -22,6 +22,7 @@ use ai_pipeline::texts::{self, Texts};
 use ai_pipeline::threads::Threads;
 use ai_pipeline::verify::{self, Difference, Stored};
 use bytes::Bytes;
+use litemap::LiteMap;
 use serde_json::Value;
 use tokio::sync::Semaphore;
 
@@ -488,11 +489,7 @@ impl Preparation {
     }
 
     /// The columns that the template names, as Python shows them, and the recipe of the document.
-    async fn row(
-        &self,
-        columns: Value,
-        document: &Content,
-    ) -> Result<(BTreeMap<String, String>, Fingerprint), Failure> {
+    async fn row(&self, columns: Value, document: &Content) -> Result<(LiteMap<String, String>, Fingerprint), Failure> {
         let is_uri = matches!(self.vectorizer.config.loading, Loading::Uri { .. });
         let uri = match document {
             Content::Text(uri) if is_uri => Some(uri.clone()),
@@ -523,7 +520,7 @@ impl Preparation {
     async fn texts(
         &self,
         mut text: String,
-        row: &BTreeMap<String, String>,
+        row: &LiteMap<String, String>,
         mut reservation: Reservation,
     ) -> Result<(Texts, Reservation), Failure> {
         let vectorizer = &self.vectorizer;
@@ -726,7 +723,7 @@ fn length(columns: &Value) -> usize {
 }
 
 /// The columns that the template names, as Python shows them.
-fn row(vectorizer: &Vectorizer, columns: &Value) -> BTreeMap<String, String> {
+fn row(vectorizer: &Vectorizer, columns: &Value) -> LiteMap<String, String> {
     let columns = vectorizer.template_columns.iter().map(|(name, kind)| {
         let text = columns.get(name).and_then(Value::as_str);
         (name.clone(), python_text(text, kind).into_owned())

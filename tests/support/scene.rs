@@ -1,6 +1,6 @@
 //! What most tests start with: a cluster that finds an S3 and an embedding provider in its environment.
 
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 
 use provider::Provider;
 
@@ -132,7 +132,7 @@ impl Scene {
     pub fn assert_quiet(&self) {
         let asked = || (self.s3.requests().len(), self.provider.counts().requests);
         let before = asked();
-        let mut workers = BTreeSet::new();
+        let mut workers = HashSet::new();
         let sql = "SELECT backend_start FROM pg_stat_activity WHERE backend_type = 'ai worker'";
         let look = || {
             workers.extend(self.cluster.column(sql));

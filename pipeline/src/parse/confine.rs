@@ -8,8 +8,6 @@
 //! The limits are certain. Where the kernel does not let us be its first victim, or has no seccomp, that is left out, and said:
 //! see [`super::Parser::unconfined`]. What stays possible without seccomp is to signal and to trace processes of the same user.
 
-use std::collections::BTreeMap;
-
 use nix::libc;
 use nix::sys::prctl::set_no_new_privs;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -132,11 +130,11 @@ fn close_inherited_files() {
 
 fn filter() -> Option<BpfProgram> {
     let this_process = SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, std::process::id().into());
-    let mut rules: BTreeMap<i64, Vec<SeccompRule>> = SYSTEM_CALLS.iter().map(|call| (*call, vec![])).collect();
-    rules.insert(libc::SYS_tgkill, vec![SeccompRule::new(vec![this_process.ok()?]).ok()?]);
+    let rules = SYSTEM_CALLS.iter().map(|call| (*call, vec![]));
+    let rules = rules.chain([(libc::SYS_tgkill, vec![SeccompRule::new(vec![this_process.ok()?]).ok()?])]);
     let refuse = SeccompAction::Errno(libc::EPERM.cast_unsigned());
     SeccompFilter::new(
-        rules,
+        rules.collect(),
         refuse,
         SeccompAction::Allow,
         std::env::consts::ARCH.try_into().ok()?,

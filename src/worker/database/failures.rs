@@ -31,7 +31,7 @@ impl Worker {
                 until = station.met_a_lock(now);
             }
             // Whoever locks a table is in the way of all its documents: the lock is not waited for with each of them.
-            let others = self.flights.values_mut();
+            let others = self.flights.iter_mut().map(|(_, flight)| flight);
             for flight in others.filter(|flight| flight.vectorizer.id == vectorizer.id) {
                 flight.not_before = flight.not_before.max(until);
                 if flight.stage.next_step().is_some() {

@@ -1,12 +1,13 @@
 //! What is to be written down about vectorizers, where that was in the way of a user's transaction.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ai_pipeline::account;
 use ai_pipeline::config::Config;
 use ai_pipeline::error::Failure;
+use litemap::LiteMap;
 use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
 
@@ -46,7 +47,7 @@ impl Note {
 /// Notes that are still to be written, one for each vectorizer at most.
 #[derive(Debug, Default)]
 pub(super) struct Notes {
-    due: BTreeMap<i32, Note>,
+    due: LiteMap<i32, Note>,
     /// Of vectorizers that cannot be worked on: what has been written. It is not written again whenever they are read.
     written: HashMap<i32, Failure>,
 }

@@ -8,9 +8,10 @@ mod changes;
 mod disturbance;
 mod price;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use litemap::LiteMap;
 use postgres::fallible_iterator::FallibleIterator;
 use provider::vectors::Vocabulary;
 use provider::{Behaviour, Provider};
@@ -104,7 +105,7 @@ pub struct Storm {
     /// Rows that one event concerns, at most.
     rows: u64,
     /// Objects as they should be in the end, also those that are missing at present.
-    pub objects: BTreeMap<String, Vec<String>>,
+    pub objects: LiteMap<String, Vec<String>>,
     /// Inputs that the changes so far were worth.
     due: u64,
     /// Inputs that were in flight when something put an end to it, and are paid for again.
@@ -116,7 +117,7 @@ pub struct Storm {
     stopped: Option<(Pid, Instant)>,
     /// Disturbances that have to come before chance decides.
     deck: Vec<Disturbance>,
-    events: BTreeMap<&'static str, u64>,
+    events: LiteMap<&'static str, u64>,
     /// Private memory of the worker since the last look, at most.
     pub worker_peak: u64,
 }
@@ -161,14 +162,14 @@ impl Storm {
             dice: Dice(seed),
             counter: 0,
             rows,
-            objects: BTreeMap::new(),
+            objects: LiteMap::new(),
             due: 0,
             lost: 0,
             paid: VecDeque::new(),
             priced: Price::default(),
             stopped: None,
             deck: Vec::new(),
-            events: BTreeMap::new(),
+            events: LiteMap::new(),
             worker_peak: 0,
         }
     }
@@ -208,7 +209,7 @@ impl Storm {
     }
 
     fn put(&self, key: &str) -> String {
-        self.scene.s3.put(key, self.objects[key].join("\n\n"))
+        self.scene.s3.put(key, self.objects[&key.to_owned()].join("\n\n"))
     }
 
     /// So many events, and more until each kind of disturbance has come.
@@ -246,7 +247,7 @@ impl Storm {
             );
         }
         for kind in self.weather.kinds() {
-            let times = |events: &BTreeMap<&str, u64>| events.get(kind.name()).copied().unwrap_or(0);
+            let times = |events: &LiteMap<&str, u64>| events.get(kind.name()).copied().unwrap_or(0);
             assert!(
                 times(&self.events) > times(&before),
                 "seed {}: no {}",

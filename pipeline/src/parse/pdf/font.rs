@@ -1,4 +1,8 @@
 //! Codes of a font → characters and widths.
+#![expect(
+    clippy::disallowed_types,
+    reason = "a PDF is parsed in a process of its own, which may abort"
+)]
 
 use std::collections::BTreeMap;
 
