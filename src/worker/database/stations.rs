@@ -105,8 +105,11 @@ impl Station {
 
     /// Whether a lock of a user is in the way of its documents, as far as is known.
     pub(super) fn is_in_the_way(&self, now: Instant) -> bool {
-        self.conflict_at
-            .is_some_and(|at| now.saturating_duration_since(at) < IN_THE_WAY)
+        // The longer it is, the more rarely it is looked at.
+        let looked = self
+            .conflict_at
+            .map(|at| self.locked_until.map_or(at, |until| at.max(until)));
+        looked.is_some_and(|at| now.saturating_duration_since(at) < IN_THE_WAY)
     }
 
     /// A lock of a user was in its way: until when it is left alone.
