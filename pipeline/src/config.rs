@@ -285,9 +285,10 @@ pub struct Config {
 ///
 /// ```
 /// use ai_pipeline::config::{section, Parsing};
+/// use serde_json::json;
 /// assert_eq!(
-///     section("parsing", &Parsing::Auto).to_string(),
-///     r#"{"config_type":"parsing","implementation":"auto"}"#
+///     section("parsing", &Parsing::Auto),
+///     json!({ "config_type": "parsing", "implementation": "auto" })
 /// );
 /// ```
 pub fn section<T: Serialize>(config_type: &str, value: &T) -> Value {
