@@ -88,7 +88,7 @@ impl Vectorizer {
     /// Runs `work` as its owner, in a transaction of the worker, for as long as code of an owner may run.
     pub fn act<T>(&self, work: impl FnOnce() -> T) -> T {
         self.must_be_of_one_owner();
-        let done = limit::within(self.id, || transaction::acting_as(self.owner, work));
+        let done = limit::within(self.id, self.owner, || transaction::acting_as(self.owner, work));
         // What was locked meanwhile stays as it is from then on. Where something changed hands before that, nothing is done.
         self.must_be_of_one_owner();
         done

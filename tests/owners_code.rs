@@ -4,6 +4,7 @@ mod support;
 
 use std::time::{Duration, Instant};
 
+use support::cluster::Stop;
 use support::lair::{LAIR, by, lair, vectorize};
 use support::{DEADLINE, Scene, wait_until};
 
@@ -165,6 +166,88 @@ fn code_that_does_not_end_stops_its_own_vectorizer() {
         let noted = "SELECT count(*) FROM ai.vectorizer_errors";
         scene.cluster.wait_for("and nothing is noted", noted, "0");
     }
+}
+
+/// Within one function of Postgres that looks for no interrupts, for a minute or so. Neither a cancellation nor the end of its
+/// process reaches it.
+const SEARCH: &str = "PERFORM position('b' || repeat('a', 100000) in repeat('a', 700000));";
+
+/// What the view says of processes that are stuck.
+const STUCK: &str = "SELECT activity FROM ai.worker_status WHERE process = 'worker' AND state = 'stuck'";
+
+#[test]
+fn code_that_cannot_be_interrupted_stops_its_own_owner() {
+    let mut scene = impatient();
+    vectorize(&scene, "mallory", "m", "other");
+    trap(
+        &scene,
+        "m.doc_embedding_store",
+        &format!("BEGIN {SEARCH} RETURN NEW; END"),
+    );
+    let worker = scene.cluster.wait_for_worker();
+    by(&scene, "mallory", "INSERT INTO m.doc VALUES (1, 'one')");
+    let stuck = || scene.cluster.column(STUCK);
+    let seen = wait_until("the view names the one that is stuck", DEADLINE, stuck, |seen| {
+        !seen.is_empty()
+    });
+    assert_eq!(seen, ["runs code of the owner of vectorizer doc"]);
+    ann_goes_on(&scene, "a search", 1, None);
+    wait_for_stop(&scene, "a search");
+    // Nothing of mallory is done meanwhile, however she asks for it, or the next process would be stuck, too.
+    by(
+        &scene,
+        "mallory",
+        "INSERT INTO m.doc VALUES (2, 'two');
+         INSERT INTO m.other VALUES (1, 'one');
+         SELECT ai.retry_vectorizer('doc'), ai.execute_vectorizer('other')",
+    );
+    for id in 2..6 {
+        ann_goes_on(&scene, "a search that others wait for", id, None);
+    }
+    assert_eq!(
+        scene.cluster.rows(
+            "SELECT pid, (SELECT count(*) FROM m.other_embedding_store)
+             FROM ai.worker_status WHERE process = 'worker' AND state = 'stuck'"
+        ),
+        [[worker.to_string(), "0".to_owned()]]
+    );
+    // An immediate stop ends it, and nothing of what waits is lost or to blame.
+    scene.cluster.stop(Stop::Immediate);
+    scene.cluster.start_again();
+    ann_goes_on(&scene, "a restart", 6, None);
+    by(
+        &scene,
+        "mallory",
+        "DROP TRIGGER trap ON m.doc_embedding_store; SELECT ai.retry_vectorizer('doc')",
+    );
+    for (table, rows) in [("m.doc", "2"), ("m.other", "1")] {
+        let there = format!("SELECT count(*) FROM {table}_embedding_store");
+        scene.cluster.wait_for("what mallory waits for", &there, rows);
+    }
+    scene
+        .cluster
+        .wait_for("nothing is noted", "SELECT count(*) FROM ai.vectorizer_errors", "0");
+}
+
+/// Its process ends as soon as the code asks Postgres anything, and then its owner is served again.
+#[test]
+fn an_owner_whose_code_has_ended_is_served_again() {
+    let scene = impatient();
+    vectorize(&scene, "mallory", "m", "other");
+    trap(
+        &scene,
+        "m.doc_embedding_store",
+        &format!("BEGIN {} RETURN NEW; END", SEARCH.replace("700000", "350000")),
+    );
+    by(&scene, "mallory", "INSERT INTO m.doc VALUES (1, 'one')");
+    scene
+        .cluster
+        .wait_for("it is stuck", &format!("SELECT count(*) FROM ({STUCK}) s"), "1");
+    by(&scene, "mallory", "INSERT INTO m.other VALUES (1, 'one')");
+    let other = "SELECT count(*) FROM m.other_embedding_store";
+    scene.cluster.wait_for("mallory's other row", other, "1");
+    assert_eq!(scene.cluster.column(STUCK), [""; 0]);
+    ann_goes_on(&scene, "a search that has ended", 1, None);
 }
 
 /// Wherever an owner's code is that the worker meets.

@@ -69,6 +69,11 @@ impl Account {
         self.hold_until(until.min(now + LONGEST_HOLD));
     }
 
+    /// Nothing of it is done for so long.
+    pub fn hold(&mut self, wait: Duration, now: Instant) {
+        self.hold_until(now + wait);
+    }
+
     /// Nothing of it is done before; a shorter wait does not end a longer one.
     fn hold_until(&mut self, until: Instant) {
         self.held_until = Some(self.held_until.map_or(until, |held| held.max(until)));

@@ -4,10 +4,11 @@
 //! goes on has a moment to end by itself; then the process is ended, which no code can catch. Whose code it was is in memory
 //! that outlives the process: the next worker leaves that vectorizer alone, and blames no document.
 //!
-//! Postgres' own timers are used, which no SET reaches. Like them, this is heeded where Postgres looks for interrupts: a loop
-//! of another language that never asks it for anything goes on.
+//! Postgres' own timers are used, which no SET reaches. Like them, this is heeded where Postgres looks for interrupts. Code that
+//! never does (a long search within one function, a loop of another language) goes on; its process is *stuck*, which is said
+//! in the same memory: the launcher starts another worker for everybody else.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::ffi::{c_int, c_uint};
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicPtr, AtomicU32, Ordering};
@@ -34,6 +35,19 @@ pub struct Record {
     since: AtomicI64,
     /// The vectorizer, from the moment that its code was cancelled until that has ended.
     overrun: AtomicI32,
+    /// Whose code it is, as a number of a role.
+    owner: AtomicU32,
+    /// It goes on though the process was told to end.
+    is_stuck: AtomicBool,
+}
+
+/// Code that goes on though its process was told to end.
+#[derive(Clone, Copy, Debug)]
+pub struct Stuck {
+    pub vectorizer: i32,
+    pub owner: pg_sys::Oid,
+    /// In Postgres' microseconds.
+    pub since: i64,
 }
 
 impl Record {
@@ -45,6 +59,8 @@ impl Record {
         vectorizer: AtomicI32::new(0),
         since: AtomicI64::new(0),
         overrun: AtomicI32::new(0),
+        owner: AtomicU32::new(0),
+        is_stuck: AtomicBool::new(false),
     };
 
     /// For which vectorizer code runs now, and since when.
@@ -53,10 +69,26 @@ impl Record {
         (vectorizer != 0).then(|| (vectorizer, self.since.load(Ordering::Acquire)))
     }
 
-    /// For which vectorizer code ran that was cancelled and had not ended with the process; a new one begins.
-    pub fn begin(&self) -> Option<i32> {
-        self.vectorizer.store(0, Ordering::Release);
+    /// Code that runs and that nothing ends.
+    pub fn stuck(&self) -> Option<Stuck> {
+        let (vectorizer, since) = self.running()?;
+        self.is_stuck.load(Ordering::Acquire).then(|| Stuck {
+            vectorizer,
+            owner: pg_sys::Oid::from(self.owner.load(Ordering::Acquire)),
+            since,
+        })
+    }
+
+    /// For which vectorizer code was cancelled and has not ended, or had not ended with its process. Says so once.
+    pub fn take_overrun(&self) -> Option<i32> {
         Some(self.overrun.swap(0, Ordering::AcqRel)).filter(|vectorizer| *vectorizer != 0)
+    }
+
+    /// A new process begins to write here.
+    pub fn begin(&self) {
+        self.vectorizer.store(0, Ordering::Release);
+        self.overrun.store(0, Ordering::Release);
+        self.is_stuck.store(false, Ordering::Release);
     }
 }
 
@@ -84,6 +116,7 @@ static ENDED: AtomicBool = AtomicBool::new(false);
 static TURNS_LEFT: AtomicU32 = AtomicU32::new(0);
 
 thread_local! {
+    static ALARM: Cell<Option<fn()>> = const { Cell::new(None) };
     /// The vectorizers whose code was cut since the worker last asked.
     static CUTS: RefCell<HashMap<i32, Cut>> = RefCell::default();
 }
@@ -101,8 +134,10 @@ const LOCK_TIMEOUT: c_uint = 2;
 /// Not less than USER_TIMEOUT of the enum, which is 12 or 13: Postgres then chooses a free number.
 const FREE_TIMEOUT: c_uint = 15;
 
-/// From now on turns are limited in this process, and noted in this record.
-pub fn keep(record: &'static Record) {
+/// From now on turns are limited in this process, and noted in this record. `alarm` is called when the process is stuck, as a
+/// signal handler would be.
+pub fn keep(record: &'static Record, alarm: fn()) {
+    ALARM.set(Some(alarm));
     // SAFETY: once, on the main thread of a process of Postgres.
     let timer = unsafe { RegisterTimeout(FREE_TIMEOUT, look) };
     TIMER.store(timer, Ordering::Release);
@@ -115,11 +150,11 @@ fn record() -> Option<&'static Record> {
 }
 
 /// Runs `work`, in which code of the owner of a vectorizer may run, and cuts it short when its time is up.
-pub fn within<T>(vectorizer: i32, work: impl FnOnce() -> T) -> T {
+pub fn within<T>(vectorizer: i32, owner: pg_sys::Oid, work: impl FnOnce() -> T) -> T {
     let Some(record) = record().filter(|_| BEGAN.load(Ordering::Acquire) == 0) else {
         return work();
     };
-    let turn = Turn::begin(record, vectorizer);
+    let turn = Turn::begin(record, vectorizer, owner);
     let value = work();
     drop(turn);
     if CUTS.with_borrow(|cuts| cuts.contains_key(&vectorizer)) {
@@ -164,7 +199,7 @@ struct Turn {
 }
 
 impl Turn {
-    fn begin(record: &'static Record, vectorizer: i32) -> Turn {
+    fn begin(record: &'static Record, vectorizer: i32, owner: pg_sys::Oid) -> Turn {
         let began = now();
         let limit = i64::try_from(settings::owner_timeout().as_micros()).unwrap_or(i64::MAX);
         LIMIT.store(limit, Ordering::Release);
@@ -172,6 +207,7 @@ impl Turn {
         BY_A_SESSION.store(false, Ordering::Release);
         TURNS_LEFT.store(MOST_TURNS, Ordering::Release);
         record.since.store(began, Ordering::Release);
+        record.owner.store(owner.to_u32(), Ordering::Release);
         record.vectorizer.store(vectorizer, Ordering::Release);
         BEGAN.store(began, Ordering::Release);
         // SAFETY: on the main thread, with the timer of `keep`.
@@ -186,6 +222,7 @@ impl Drop for Turn {
         unsafe { disable_timeout(TIMER.load(Ordering::Acquire), false) };
         BEGAN.store(0, Ordering::Release);
         self.record.vectorizer.store(0, Ordering::Release);
+        self.record.is_stuck.store(false, Ordering::Release);
         if CUT_AT.swap(0, Ordering::AcqRel) == 0 {
             return;
         }
@@ -227,8 +264,15 @@ unsafe extern "C-unwind" fn look() {
             }
         }
         cut_at if now.saturating_sub(cut_at) < GRACE => (),
-        _ => {
+        cut_at => {
             ENDED.store(true, Ordering::Release);
+            if now.saturating_sub(cut_at) >= 2 * GRACE
+                && let Some(record) = record()
+                && !record.is_stuck.swap(true, Ordering::AcqRel)
+                && let Some(alarm) = ALARM.get()
+            {
+                alarm();
+            }
             // SAFETY: flags of this process, which Postgres' handler of SIGTERM would set.
             unsafe {
                 pg_sys::ProcDiePending = 1;

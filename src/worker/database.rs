@@ -138,6 +138,8 @@ pub struct Worker {
     slow: HashMap<i32, usize>,
     /// When we last looked whether somebody wants the database for himself.
     looked_around: Instant,
+    /// When we last looked for processes that are stuck.
+    looked_for_stuck: Option<Instant>,
     /// When to look whether the indexer is in somebody's way, while there is one.
     indexer_look_at: Option<Instant>,
     /// That parsers are not confined is in the log.
@@ -189,6 +191,7 @@ impl Worker {
             abandoned: HashMap::new(),
             slow: HashMap::new(),
             looked_around: Instant::now(),
+            looked_for_stuck: None,
             indexer_look_at: Some(Instant::now()),
             said_unconfined: false,
         };
@@ -222,6 +225,7 @@ impl Worker {
         }
         statement::refresh_plans();
         self.make_way();
+        self.leave_stuck_owners_alone();
         self.take_wake();
         self.land_all();
         let more = self.advance();
@@ -441,6 +445,17 @@ impl Worker {
         let away = i64::try_from(AWAY.as_micros()).unwrap_or(i64::MAX / 2);
         shared_memory::leave(self.database, shared_memory::now() + away);
         super::end(0)
+    }
+
+    /// Does nothing for an owner in whose code an earlier worker is stuck: this one would be the next.
+    fn leave_stuck_owners_alone(&mut self) {
+        if self.looked_for_stuck.is_some_and(|looked| looked.elapsed() < REPORT) {
+            return;
+        }
+        self.looked_for_stuck = Some(Instant::now());
+        for (_, stuck) in lives::stuck(self.database) {
+            accounts::change(stuck.owner, |account, now| account.hold(2 * REPORT, now));
+        }
     }
 
     /// Says in shared memory what is going on.

@@ -8,6 +8,7 @@ use pgrx::bgworkers::{BackgroundWorkerBuilder, BgWorkerStartTime, DynamicBackgro
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 
+use super::lives;
 use super::shared_memory::{self, Slot};
 use crate::{settings, transaction};
 
@@ -72,6 +73,7 @@ impl Launcher {
     fn round(&mut self) -> Duration {
         let now = shared_memory::now();
         self.note_exits(now);
+        self.replace_stuck();
         if now - self.catalogue_read >= CATALOGUE_INTERVAL {
             self.read_catalogue(now);
         }
@@ -122,6 +124,18 @@ impl Launcher {
             .partition(shared_memory::Prepared::is_over);
         over.into_iter().for_each(shared_memory::prepared_is_over);
         !left.is_empty()
+    }
+
+    /// Gives up workers in which code of an owner runs that nothing ends: others are served by another one. They end by
+    /// themselves as soon as that code asks Postgres anything.
+    fn replace_stuck(&mut self) {
+        for slot in shared_memory::look().1 {
+            let (database, pid) = (slot.database, slot.worker.pid);
+            if pid != 0 && lives::is_to_be_replaced(database, pid) && shared_memory::worker_is_stuck(database, pid) {
+                self.started.remove(&database);
+                log!("ai: worker {pid} does not end, as code of an owner does not let it: another one is started");
+            }
+        }
     }
 
     /// Settles the accounts of workers that are gone.

@@ -10,35 +10,54 @@
 
 use std::cell::Cell;
 use std::ffi::c_int;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicPtr, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 
 use pgrx::pg_sys;
 
-use crate::transaction::limit::{self, Record};
+use crate::transaction::limit::{self, Record, Stuck};
 
 /// Databases whose workers are remembered. One more finds no place: its documents are blamed for nothing.
 const PLACES: usize = 512;
+/// Processes of a database at the same time: the worker, and those before it that are stuck in code of an owner. When all
+/// are, no other is started.
+const PROCESSES: usize = 4;
 
-/// The last worker of a database. All zeros: none.
+/// The workers of a database. All zeros: none.
 struct Life {
     database: AtomicU32,
-    /// When it began, in Postgres' microseconds.
-    began: AtomicI64,
-    /// It left, or was sent away.
-    is_over: AtomicBool,
-    /// Whose code runs in it.
-    code: Record,
+    processes: [Process; PROCESSES],
+    /// Which of them is the last that began.
+    last: AtomicUsize,
     /// How many processes of this database in a row ended in code of an owner, and when the last of them was found, in Postgres'
     /// microseconds.
     overruns: AtomicI32,
     overran: AtomicI64,
 }
 
+/// A worker. All zeros: none.
+struct Process {
+    pid: AtomicI32,
+    /// When it began, in Postgres' microseconds.
+    began: AtomicI64,
+    /// It left, or was sent away.
+    is_over: AtomicBool,
+    /// Whose code runs in it.
+    code: Record,
+}
+
+impl Process {
+    fn is_alive(&self) -> bool {
+        let pid = self.pid.load(Ordering::Acquire);
+        // SAFETY: looks at what is shared by all processes.
+        pid != 0 && !unsafe { pg_sys::BackendPidGetProc(pid) }.is_null()
+    }
+}
+
 /// How the worker before ended.
 pub struct Before {
     /// When it began, if it was killed: what was in its hands is under suspicion.
     pub killed: Option<i64>,
-    /// The vectorizer whose owner's code it died in, as that would not end, and how many processes did in a row.
+    /// The vectorizer whose owner's code it died in or is stuck in, as that would not end, and how many processes did in a row.
     pub overrun: Option<(i32, u32)>,
 }
 
@@ -53,7 +72,9 @@ static LIVES: AtomicPtr<Life> = AtomicPtr::new(std::ptr::null_mut());
 
 thread_local! {
     /// The life of this process, once it has begun.
-    static MINE: Cell<Option<&'static Life>> = const { Cell::new(None) };
+    static MINE: Cell<Option<&'static Process>> = const { Cell::new(None) };
+    /// The latch of the launcher, for a handler of a signal, which may take no lock to look for it.
+    static LAUNCHER: Cell<usize> = const { Cell::new(0) };
 }
 
 /// Makes the memory; in the postmaster, while it loads the library.
@@ -82,20 +103,47 @@ fn lives() -> &'static [Life] {
     }
 }
 
-/// Whose code runs in the worker of a database, and since when.
-pub fn running(database: pg_sys::Oid) -> Option<(i32, i64)> {
+fn life(database: pg_sys::Oid) -> Option<&'static Life> {
     let number = database.to_u32();
-    let life = lives()
+    lives()
         .iter()
-        .find(|life| life.database.load(Ordering::Acquire) == number)?;
-    life.code.running()
+        .find(|life| life.database.load(Ordering::Acquire) == number)
 }
 
-/// The only worker of a database begins to work.
+impl Life {
+    fn last(&self) -> &Process {
+        &self.processes[self.last.load(Ordering::Acquire) % PROCESSES]
+    }
+
+    fn stuck(&self) -> impl Iterator<Item = (i32, Stuck)> {
+        let alive = self.processes.iter().filter(|process| process.is_alive());
+        alive.filter_map(|process| Some((process.pid.load(Ordering::Acquire), process.code.stuck()?)))
+    }
+}
+
+/// For which vectorizer code of its owner runs in the worker of a database, and since when.
+pub fn running(database: pg_sys::Oid) -> Option<(i32, i64)> {
+    life(database)?.last().code.running()
+}
+
+/// The processes of a database that run code which nothing ends, by their number.
+pub fn stuck(database: pg_sys::Oid) -> Vec<(i32, Stuck)> {
+    life(database).map(|life| life.stuck().collect()).unwrap_or_default()
+}
+
+/// Whether the worker of a database with this number is stuck, and there is a place for another one.
+pub fn is_to_be_replaced(database: pg_sys::Oid, pid: i32) -> bool {
+    life(database).is_some_and(|life| {
+        life.stuck().any(|(number, _)| number == pid) && life.processes.iter().any(|process| !process.is_alive())
+    })
+}
+
+/// A worker of a database begins to work.
 pub fn begin(database: pg_sys::Oid) -> Before {
+    LAUNCHER.set(super::shared_memory::launcher_latch());
     let before = begin_life(database);
     before.unwrap_or_else(|| {
-        limit::keep(&UNKNOWN);
+        limit::keep(&UNKNOWN, wake_launcher);
         Before {
             killed: None,
             overrun: None,
@@ -103,9 +151,13 @@ pub fn begin(database: pg_sys::Oid) -> Before {
     })
 }
 
+/// Does no more than a signal handler may.
+fn wake_launcher() {
+    super::shared_memory::set_latch(LAUNCHER.get());
+}
+
 fn begin_life(database: pg_sys::Oid) -> Option<Before> {
     let number = database.to_u32();
-    let known = |life: &&Life| life.database.load(Ordering::Acquire) == number;
     // A place is taken once: a database that finds it gone takes the next.
     let taken = |life: &&Life| {
         let none = pg_sys::InvalidOid.to_u32();
@@ -114,12 +166,22 @@ fn begin_life(database: pg_sys::Oid) -> Option<Before> {
             .compare_exchange(none, number, Ordering::AcqRel, Ordering::Acquire);
         free.is_ok()
     };
-    let life = lives().iter().find(known).or_else(|| lives().iter().find(taken))?;
-    let before = life.began.swap(super::shared_memory::now(), Ordering::AcqRel);
-    let was_over = life.is_over.swap(false, Ordering::AcqRel);
-    MINE.set(Some(life));
-    let overrun = life.code.begin();
-    limit::keep(&life.code);
+    let life = self::life(database).or_else(|| lives().iter().find(taken))?;
+    let last = life.last();
+    let (before, was_over) = (last.began.load(Ordering::Acquire), last.is_over.load(Ordering::Acquire));
+    let overrun = last.code.take_overrun();
+    // One that is stuck, or has not quite gone yet, goes on writing to its own.
+    let free = |place: &usize| !life.processes[*place].is_alive();
+    let place = (0..PROCESSES).find(free)?;
+    let process = &life.processes[place];
+    process.is_over.store(false, Ordering::Release);
+    process.began.store(super::shared_memory::now(), Ordering::Release);
+    process.code.begin();
+    // SAFETY: set for the life of the process.
+    process.pid.store(unsafe { pg_sys::MyProcPid }, Ordering::Release);
+    life.last.store(place, Ordering::Release);
+    MINE.set(Some(process));
+    limit::keep(&process.code, wake_launcher);
     let overrun = overrun.map(|vectorizer| {
         let now = super::shared_memory::now();
         if now - life.overran.swap(now, Ordering::AcqRel) > FORGOTTEN {
@@ -137,8 +199,8 @@ fn begin_life(database: pg_sys::Oid) -> Option<Before> {
 
 /// This process leaves, or is sent away: whatever it has in its hands did not end it. Does no more than a signal handler may.
 pub fn end() {
-    if let Some(life) = MINE.get() {
-        life.is_over.store(true, Ordering::Release);
+    if let Some(process) = MINE.get() {
+        process.is_over.store(true, Ordering::Release);
     }
 }
 

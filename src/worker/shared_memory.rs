@@ -451,7 +451,8 @@ pub fn prepared_is_over(over: Prepared) {
     wake(over.database, Wish::EVERYTHING);
 }
 
-fn set_latch(latch: usize) {
+/// Wakes the process with this latch, if it is one.
+pub(super) fn set_latch(latch: usize) {
     if latch != 0 {
         // SAFETY: the address of a latch in a PGPROC: that memory stays mapped. If its process has gone and another has
         // taken the PGPROC over, that one wakes for nothing, which every user of a latch must bear.
@@ -474,6 +475,11 @@ pub fn now() -> i64 {
 /// The launcher says that it is there.
 pub fn launcher_arrived() {
     STATE.exclusive().launcher = Process::me();
+}
+
+/// The address of its latch; 0 where there is none.
+pub(super) fn launcher_latch() -> usize {
+    STATE.share().launcher.latch
 }
 
 /// The launcher says that it goes.
@@ -625,6 +631,21 @@ pub fn worker_left(database: pg_sys::Oid, is_cut: bool) {
         launcher
     };
     set_latch(launcher);
+}
+
+/// The worker with this number is stuck: another one does what it has left. False when it is not there any more.
+pub fn worker_is_stuck(database: pg_sys::Oid, pid: i32) -> bool {
+    change(database, |slot| {
+        let is_there = slot.worker.pid == pid;
+        if is_there {
+            slot.worker = Process::NONE;
+            slot.last_exit = now();
+            (slot.woken, slot.changed) = (Wanted::ALL, Wanted::ALL);
+            slot.left_orderly = true;
+        }
+        is_there
+    })
+    .unwrap_or(false)
 }
 
 /// The indexer of a database, as its worker sees it.

@@ -12,6 +12,9 @@ const NOT_PRELOADED: &str = "ai is not in shared_preload_libraries: add it to po
 const NO_LAUNCHER: &str = "the launcher is not running: the server is in recovery, or has just started; if this lasts, \
                            look for \"ai launcher\" in the server log";
 
+const STUCK: &str = "that code does not let the process end; another worker serves the other owners. The process ends as soon as \
+                     the code asks Postgres anything; to end it before that, stop the server in immediate mode";
+
 /// Code of an owner that runs for longer than this keeps others waiting, in microseconds.
 const WORTH_A_WORD: i64 = 500_000;
 
@@ -19,6 +22,13 @@ const WORTH_A_WORD: i64 = 500_000;
 fn seen(vectorizer: i32) -> Option<String> {
     let sql = "SELECT v.name::text FROM ai._seen_vectorizer v WHERE v.id = $1";
     statement::row(sql, &[vectorizer.into()], |row| row.must(1))
+}
+
+/// What a process does in which code of an owner runs; the name is for those who see the vectorizer.
+fn runs_code(vectorizer: i32, is_here: bool) -> String {
+    let name = is_here.then(|| seen(vectorizer)).flatten();
+    let whose = name.unwrap_or_else(|| format!("number {vectorizer}"));
+    format!("runs code of the owner of vectorizer {whose}")
 }
 
 /// The launcher, and the databases where a worker runs, starts, or waits after a failed start.
@@ -98,14 +108,26 @@ fn worker_processes() -> TableIterator<
                 Some(reason.to_owned()),
             ));
         }
+        for (pid, stuck) in lives::stuck(slot.database) {
+            if pid != slot.worker.pid {
+                rows.push((
+                    "worker".into(),
+                    Some(pid),
+                    Some(slot.database),
+                    "stuck".into(),
+                    Some(runs_code(stuck.vectorizer, slot.database == here)),
+                    timestamp(stuck.since),
+                    None,
+                    Some(STUCK.into()),
+                ));
+            }
+        }
         if slot.worker.pid != 0 {
             let mut row = describe("worker", &slot.worker, Some(slot.database), Some(slot.worker.in_flight));
             if let Some((vectorizer, since)) =
                 lives::running(slot.database).filter(|(_, since)| now - since > WORTH_A_WORD)
             {
-                let name = (slot.database == here).then(|| seen(vectorizer)).flatten();
-                let whose = name.unwrap_or_else(|| format!("number {vectorizer}"));
-                row.4 = Some(format!("runs code of the owner of vectorizer {whose}"));
+                row.4 = Some(runs_code(vectorizer, slot.database == here));
                 row.5 = timestamp(since);
             }
             rows.push(row);

@@ -26,7 +26,7 @@ impl Worker {
     pub(super) fn stop_after_death(&mut self, id: i32, deaths: u32) {
         let name = self.station(id).map(|station| station.vectorizer.name.clone());
         log!(
-            "ai: the worker before was ended in code of the owner of vectorizer {}, which did not end when it was cancelled",
+            "ai: the worker before met its end in code of the owner of vectorizer {}, which does not end when it is cancelled",
             name.unwrap_or_else(|| id.to_string())
         );
         self.stop(id, Cut::Time, deaths);
