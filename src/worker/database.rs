@@ -154,6 +154,9 @@ impl Worker {
         if !extension_fits(database) {
             return None;
         }
+    build: Option<indexes::Build>,
+    /// When the index of an owner was last begun.
+    indexed: HashMap<Oid, Instant>,
         let settings = settings::current();
         let bridge = match Bridge::open(THREADS, settings.max_documents_in_flight * 2) {
             Ok(bridge) => bridge,
@@ -210,6 +213,8 @@ impl Worker {
             }
             // What is in flight may give some back. Documents that were taken and are not in flight are taken again when their
             // leases have run out.
+            build: None,
+            indexed: HashMap::new(),
             log!("ai: the worker waits for memory: {}", aborted.message);
             self.bridge.wait(OUT_OF_MEMORY);
         }

@@ -56,7 +56,8 @@ pub extern "C-unwind" fn ai_indexer_main(argument: pg_sys::Datum) {
         super::end(0);
     }
     super::pin_settings();
-    // A user's lock or an old snapshot holds up the build, and is waited for: nothing else waits for us.
+    // A user's lock or an old snapshot holds up the build, and is waited for. The worker ends the wait when another owner's index is
+    // to be built.
     super::pin(c"lock_timeout", c"0");
     if let Err(aborted) = work(database, id) {
         log!("ai: cannot build the index of vectorizer {id}: {}", aborted.message);

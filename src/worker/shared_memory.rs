@@ -701,6 +701,11 @@ pub fn indexer_arrived(database: pg_sys::Oid, vectorizer: i32) -> bool {
     .unwrap_or(false)
 }
 
+/// The vectorizer whose index is being built in a database.
+pub fn indexed(database: pg_sys::Oid) -> Option<i32> {
+    change(database, |slot| slot.indexing).filter(|id| *id != 0)
+}
+
 /// The indexer says what it does.
 pub fn indexer_reports(database: pg_sys::Oid, activity: &str) {
     change(database, |slot| report(&mut slot.indexer, activity, ""));

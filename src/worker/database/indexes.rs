@@ -3,17 +3,44 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
 
 use super::Worker;
 use crate::index::{self, Verdict};
+use crate::transaction::accounts;
 use crate::worker::indexer;
-use crate::worker::shared_memory::Indexer;
+use crate::worker::shared_memory::{self, Indexer};
 use crate::{settings, statement, transaction};
 
 /// How often it is looked whether a build is in somebody's way. Half of Postgres' deadlock_timeout, after which one of two
 /// who wait for each other is ended, and it might not be ours.
 const MAKE_WAY: Duration = Duration::from_millis(500);
+/// How often it is looked whether another owner's index is to be built while one is.
+const LOOK: Duration = Duration::from_secs(5);
+/// How long a build waits for locks when another owner's is to be built: as long as it has worked, but at least this long. What it
+/// has done is lost.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What the indexer that runs has done until now.
+pub(super) struct Build {
+    pid: i32,
+    worked: Duration,
+    waited: Duration,
+    /// An index of another owner is to be built.
+    is_awaited: bool,
+}
+
+impl Build {
+    fn new(pid: i32) -> Build {
+        Build {
+            pid,
+            worked: Duration::ZERO,
+            waited: Duration::ZERO,
+            is_awaited: false,
+        }
+    }
+}
 
 impl Worker {
     /// Looks after the indexes that may be due, and has one built.
@@ -22,10 +49,12 @@ impl Worker {
         if self.indexer_look_at.is_some_and(|at| at <= now) {
             self.watch_indexer(now);
         }
-        for position in 0..self.stations.len() {
-            if self.stations[position].index_look_at.is_some_and(|at| at <= now) {
-                self.watch_index(position, now);
-            }
+        let due = |position: &usize| self.stations[*position].index_look_at.is_some_and(|at| at <= now);
+        let mut due: Vec<usize> = (0..self.stations.len()).filter(due).collect();
+        // The owner whose index was built last comes last.
+        due.sort_by_key(|position| self.indexed.get(&self.stations[*position].vectorizer.owner).copied());
+        for position in due {
+            self.watch_index(position, now);
         }
     }
 
@@ -36,12 +65,36 @@ impl Worker {
             Indexer::Starting | Indexer::Running(_) => Some(now + MAKE_WAY),
         };
         let Indexer::Running(pid) = indexer::look(self.database) else {
+            self.build = None;
             return;
         };
+        self.watch_waits(pid);
         let sql = include_str!("../../../sql/query/make_way.sql");
         if let Err(aborted) = transaction::run(|| statement::run(sql, &[pid.into()])) {
             log!("ai: cannot look who waits for the indexer: {}", aborted.message);
         }
+    }
+
+    /// Ends a build that waits for locks while an index of another owner is to be built. It is tried again when it was to be anyway.
+    fn watch_waits(&mut self, pid: i32) {
+        let build = self.build.get_or_insert_with(|| Build::new(pid));
+        if build.pid != pid {
+            *build = Build::new(pid);
+        }
+        let is_over = build.is_awaited && build.waited >= PATIENCE.max(build.worked);
+        let sql = include_str!("../../../sql/query/indexer_waits.sql");
+        let waits = transaction::run(|| statement::row(sql, &[pid.into(), is_over.into()], |_| ()).is_some());
+        match waits {
+            Ok(true) => build.waited += MAKE_WAY,
+            Ok(false) => build.worked += MAKE_WAY,
+            Err(aborted) => log!("ai: cannot look what the indexer waits for: {}", aborted.message),
+        }
+    }
+
+    /// Whether an index of another owner is being built.
+    fn is_another_built(&self, owner: Oid) -> bool {
+        let built = shared_memory::indexed(self.database).and_then(|id| self.station(id));
+        built.is_some_and(|station| station.vectorizer.owner != owner)
     }
 
     fn watch_index(&mut self, position: usize, now: Instant) {
@@ -52,7 +105,17 @@ impl Worker {
         };
         if indexer::look(self.database) != Indexer::Absent {
             // Its end wakes us and has everything read anew; this is for one that never comes up.
-            self.stations[position].index_look_at = Some(now + settings::naptime());
+            self.stations[position].index_look_at = Some(now + settings::naptime().min(LOOK));
+            let is_awaited = self.build.as_ref().is_some_and(|build| build.is_awaited);
+            if !is_awaited && self.is_another_built(vectorizer.owner) && accounts::has_turn(vectorizer.owner) {
+                let verdict = vectorizer.transaction(|| index::look(&vectorizer, index));
+                if let (Ok(Verdict::Build { .. }), Some(build)) = (verdict, &mut self.build) {
+                    build.is_awaited = true;
+                }
+            }
+            return;
+        }
+        if !accounts::has_turn(vectorizer.owner) {
             return;
         }
         let verdict = vectorizer.transaction(|| index::look(&vectorizer, index));
@@ -74,7 +137,10 @@ impl Worker {
             Ok(Verdict::After(wait)) => Some(now + wait),
             Ok(Verdict::Build { .. }) => {
                 match indexer::start(self.database, &vectorizer) {
-                    Ok(()) => self.indexer_look_at = Some(now + MAKE_WAY),
+                    Ok(()) => {
+                        self.indexer_look_at = Some(now + MAKE_WAY);
+                        self.indexed.insert(vectorizer.owner, now);
+                    }
                     Err(reason) => log!("ai: cannot start an indexer: {reason}"),
                 }
                 again
