@@ -145,7 +145,7 @@ fn cut_at_hand(text: &str, splitter: &Splitter, bounds: Bounds) -> Result<Option
 
 fn undone(undone: Undone) -> Refusal {
     let (class, hint) = match undone {
-        Undone::NotStarted(_) | Undone::OutOfMemory => (Class::Transient, None),
+        Undone::NotStarted(_) | Undone::OutOfMemory | Undone::Crowded => (Class::Transient, None),
         Undone::Panicked => (
             Class::Unknown,
             Some("The server log has the place; please report it.".to_owned()),

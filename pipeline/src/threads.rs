@@ -17,6 +17,10 @@ use crate::turns::Places;
 #[derive(Clone, Debug)]
 pub struct Threads<K>(Places<K>);
 
+/// What is said of work whose place others waited for too often.
+pub(crate) const CROWDED: &str =
+    "the document takes long, and its turn ended again and again before it was done, as other owners waited";
+
 /// Why work was not done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Undone {
@@ -26,6 +30,8 @@ pub enum Undone {
     Panicked,
     /// There was no memory for it.
     OutOfMemory,
+    /// Others waited, and it was begun anew as often as it may be.
+    Crowded,
 }
 
 impl fmt::Display for Undone {
@@ -34,6 +40,7 @@ impl fmt::Display for Undone {
             Undone::NotStarted(reason) => write!(f, "cannot start a thread: {reason}"),
             Undone::Panicked => f.write_str("the work on the text panicked"),
             Undone::OutOfMemory => f.write_str("out of memory"),
+            Undone::Crowded => f.write_str(CROWDED),
         }
     }
 }
@@ -66,7 +73,6 @@ impl<K: Copy + Eq + Hash + Ord + Send + 'static> Threads<K> {
         let mut again = None;
         loop {
             let place = self.0.enter(key, again).await;
-            again = Some(place.number());
             let (sender, receiver) = oneshot::channel();
             let unwanted = Unwanted::default();
             let (mine, wanted) = (Arc::clone(&work), Arc::clone(&unwanted.0));
@@ -89,6 +95,7 @@ impl<K: Copy + Eq + Hash + Ord + Send + 'static> Threads<K> {
                 let done = catch_unwind(AssertUnwindSafe(|| mine(&halt)));
                 // Before the answer: what it holds is the caller's again.
                 drop(mine);
+                let again = place.again();
                 let done = match done {
                     Ok(_) if was_recalled.into_inner() => None,
                     Ok(done) => Some(Ok(done)),
@@ -97,16 +104,18 @@ impl<K: Copy + Eq + Hash + Ord + Send + 'static> Threads<K> {
                 };
                 drop(place);
                 // The future may be gone.
-                let _ = sender.send(done);
+                let _ = sender.send((done, again));
             });
             if let Err(error) = started {
                 return Err(Undone::NotStarted(error.to_string()));
             }
             match receiver.await {
-                Ok(Some(done)) => return done,
-                Ok(None) => drop(unwanted),
+                Ok((Some(done), _)) => return done,
+                Ok((None, recalled)) if recalled.is_in_vain() => return Err(Undone::Crowded),
+                Ok((None, recalled)) => again = Some(recalled),
                 Err(_) => return Err(Undone::Panicked),
             }
+            drop(unwanted);
         }
     }
 }

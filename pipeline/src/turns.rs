@@ -1,5 +1,5 @@
 //! Places that are shared by turns: whoever has had the least of them lately comes first, and who has more than a fair share
-//! gives one back when another comes.
+//! gives one back when another comes. Where there are more who want one than there are places, each has one for a while.
 //!
 //! [`Turns`] decides, [`Places`] does.
 
@@ -16,6 +16,13 @@ use tokio::sync::{Notify, oneshot};
 const HALF_LIFE: Duration = Duration::from_secs(60);
 /// For how long a place above the fair share is not taken back: what is done in less is done sooner than done again.
 const LOAN: Duration = Duration::from_secs(1);
+/// For how long a place is not taken back that is no more than the fair share, where another has none and has had less lately.
+/// Twice as long each time that it is, up to [`LONGEST_SLICE`]: what is not done in time begins anew.
+const SLICE: Duration = Duration::from_secs(2);
+/// Who has none waits for no longer.
+const LONGEST_SLICE: Duration = Duration::from_secs(16);
+/// How often a place is taken back so. Whoever wants it once more has had a minute of it in vain.
+pub const MOST_SLICES: u32 = 5;
 /// Seconds that are not worth remembering.
 const NOTHING: f64 = 0.001;
 
@@ -37,8 +44,8 @@ const NOTHING: f64 = 0.001;
 pub struct Turns<K> {
     places: usize,
     running: LiteMap<u64, Run<K>>,
-    /// By their age.
-    waiting: LiteMap<u64, K>,
+    /// By their age, with the slices that they have had.
+    waiting: LiteMap<u64, (K, u32)>,
     accounts: HashMap<K, Account>,
     next: u64,
 }
@@ -48,6 +55,13 @@ struct Run<K> {
     key: K,
     since: Instant,
     recalled: bool,
+    /// How often a place was taken back, at the end of a slice.
+    slices: u32,
+}
+
+/// How long a place is not taken back, after it was so often.
+fn slice(slices: u32) -> Duration {
+    SLICE.saturating_mul(2_u32.saturating_pow(slices)).min(LONGEST_SLICE)
 }
 
 /// Seconds that somebody has had places for, as they counted at a moment.
@@ -91,13 +105,14 @@ impl<K: Copy + Eq + Hash + Ord> Turns<K> {
     pub fn ask(&mut self, key: K) -> u64 {
         let ticket = self.next;
         self.next += 1;
-        self.waiting.insert(ticket, key);
+        self.waiting.insert(ticket, (key, 0));
         ticket
     }
 
-    /// Somebody wants a place again that was taken back: before all that came later.
-    pub fn ask_again(&mut self, ticket: u64, key: K) {
-        self.waiting.insert(ticket, key);
+    /// Somebody wants a place again that was taken back: before all that came later. `slices` is how often one was at the end of
+    /// a slice.
+    pub fn ask_again(&mut self, ticket: u64, key: K, slices: u32) {
+        self.waiting.insert(ticket, (key, slices));
     }
 
     /// Somebody gives a place back, or does not want one any more.
@@ -119,18 +134,18 @@ impl<K: Copy + Eq + Hash + Ord> Turns<K> {
             return None;
         }
         let share = self.share();
-        let mut best: Option<(bool, f64, u64, K)> = None;
+        let mut best: Option<(bool, f64, u64, (K, u32))> = None;
         let mut seen = HashSet::new();
-        for (&ticket, &key) in &self.waiting {
+        for (&ticket, &(key, slices)) in &self.waiting {
             if !seen.insert(key) {
                 continue;
             }
-            let candidate = (self.has(key) >= share, self.spent(key, now), ticket, key);
+            let candidate = (self.has(key) >= share, self.spent(key, now), ticket, (key, slices));
             if best.is_none_or(|best| (candidate.0, candidate.1) < (best.0, best.1)) {
                 best = Some(candidate);
             }
         }
-        let (_, _, ticket, key) = best?;
+        let (_, _, ticket, (key, slices)) = best?;
         self.waiting.remove(&ticket);
         self.running.insert(
             ticket,
@@ -138,17 +153,18 @@ impl<K: Copy + Eq + Hash + Ord> Turns<K> {
                 key,
                 since: now,
                 recalled: false,
+                slices,
             },
         );
         Some(ticket)
     }
 
     /// Whether somebody has to give a place back, because another has less than a share and waits: the youngest, of the one
-    /// who has the most.
+    /// who has the most. Where nobody has more than a share: the one whose slice has ended first, for one who has had less.
     pub fn recall(&mut self, now: Instant) -> Recall {
         let share = self.share();
-        let waiting: HashSet<K> = self.waiting.values().copied().collect();
-        let wanted = waiting.into_iter().filter(|&key| self.has(key) < share).count();
+        let waiting: HashSet<K> = self.waiting.values().map(|(key, _)| *key).collect();
+        let wanted = waiting.iter().filter(|key| self.has(**key) < share).count();
         let given = self.running.values().filter(|run| run.recalled).count();
         if self.running.len() < self.places || wanted <= given {
             return Recall::No;
@@ -170,13 +186,41 @@ impl<K: Copy + Eq + Hash + Ord> Turns<K> {
                 }
                 Recall::Now(ticket)
             }
-            _ => Recall::No,
+            _ => self.end_slice(&waiting, now),
         }
+    }
+
+    fn end_slice(&mut self, waiting: &HashSet<K>, now: Instant) -> Recall {
+        let spent = waiting.iter().filter(|key| self.has(**key) == 0);
+        let Some(least) = spent.map(|key| self.spent(*key, now)).min_by(f64::total_cmp) else {
+            return Recall::No;
+        };
+        // Another that has had more would not come first.
+        let running = self.running.iter();
+        let greedy = running.filter(|(_, run)| !run.recalled && self.spent(run.key, now) > least);
+        let first = greedy
+            .map(|(ticket, run)| (run.since + slice(run.slices), *ticket))
+            .min();
+        match first {
+            Some((at, _)) if at > now => Recall::At(at),
+            Some((_, ticket)) => {
+                if let Some(run) = self.running.get_mut(&ticket) {
+                    (run.recalled, run.slices) = (true, run.slices + 1);
+                }
+                Recall::Now(ticket)
+            }
+            None => Recall::No,
+        }
+    }
+
+    /// How many slices the one with this ticket has had a place for, which it has now.
+    fn slices(&self, ticket: u64) -> u32 {
+        self.running.get(&ticket).map_or(0, |run| run.slices)
     }
 
     fn share(&self) -> usize {
         let running = self.running.values().map(|run| run.key);
-        let keys: HashSet<K> = running.chain(self.waiting.values().copied()).collect();
+        let keys: HashSet<K> = running.chain(self.waiting.values().map(|(key, _)| *key)).collect();
         (self.places / keys.len().max(1)).max(1)
     }
 
@@ -223,6 +267,20 @@ pub struct Place<K: Copy + Eq + Hash + Ord> {
     recalled: Arc<Recalled>,
 }
 
+/// By what a place is asked for again that was taken back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Again {
+    number: u64,
+    slices: u32,
+}
+
+impl Again {
+    /// Whether it was taken back as often as it may be, for others who have none: it is not to be had again.
+    pub fn is_in_vain(self) -> bool {
+        self.slices >= MOST_SLICES
+    }
+}
+
 /// What is given back.
 struct Ticket<K: Copy + Eq + Hash + Ord> {
     places: Places<K>,
@@ -239,14 +297,14 @@ impl<K: Copy + Eq + Hash + Ord> Places<K> {
         })))
     }
 
-    /// Waits for a place. `again` is the number of one that was taken back.
-    pub async fn enter(&self, key: K, again: Option<u64>) -> Place<K> {
+    /// Waits for a place. `again` is of one that was taken back.
+    pub async fn enter(&self, key: K, again: Option<Again>) -> Place<K> {
         let (sender, mut granted) = oneshot::channel();
         let ticket = {
             let mut state = self.state();
             let number = match again {
-                Some(number) => {
-                    state.turns.ask_again(number, key);
+                Some(Again { number, slices }) => {
+                    state.turns.ask_again(number, key, slices);
                     number
                 }
                 None => state.turns.ask(key),
@@ -312,9 +370,11 @@ impl<K: Copy + Eq + Hash + Ord> Drop for Ticket<K> {
 }
 
 impl<K: Copy + Eq + Hash + Ord> Place<K> {
-    /// By which it is asked for again.
-    pub fn number(&self) -> u64 {
-        self.ticket.number
+    /// By what it is asked for again, once it is recalled.
+    pub fn again(&self) -> Again {
+        let number = self.ticket.number;
+        let slices = self.ticket.places.state().turns.slices(number);
+        Again { number, slices }
     }
 
     /// Whether it is wanted back, for another.
@@ -366,7 +426,7 @@ mod tests {
         assert_eq!(turns.recall(now), Recall::Now(eater[1]), "the youngest loses the least");
         assert_eq!(turns.recall(now), Recall::No, "one is enough");
         turns.leave(eater[1], now);
-        turns.ask_again(eater[1], 'm');
+        turns.ask_again(eater[1], 'm', 0);
         assert_eq!(give(&mut turns, now), [other]);
         turns.leave(other, now + SECOND);
         // What was taken back comes before what was never there.
@@ -380,7 +440,6 @@ mod tests {
         assert_eq!(give(&mut turns, start), [first]);
         let (eater, other) = (turns.ask('m'), turns.ask('a'));
         let now = start + 60 * SECOND;
-        assert_eq!(turns.recall(now), Recall::No, "a place is the least that one has");
         turns.leave(first, now);
         assert_eq!(give(&mut turns, now), [other]);
         let (more, now) = (turns.ask('a'), now + 10 * SECOND);
@@ -391,6 +450,56 @@ mod tests {
         assert_eq!(give(&mut turns, now + 90 * SECOND), [eater]);
         turns.leave(eater, now + 90 * SECOND);
         assert_eq!(give(&mut turns, now + 90 * SECOND), [more]);
+    }
+
+    #[test]
+    fn more_owners_than_places_have_slices() {
+        let (mut turns, start) = (Turns::new(2), Instant::now());
+        let eaters = [turns.ask('m'), turns.ask('b')];
+        assert_eq!(give(&mut turns, start), eaters);
+        let (mut now, mut slices) = (start, [0; 2]);
+        for round in 0..2 * MOST_SLICES {
+            // Ann comes, whose texts take a tenth of a second, and waits for no longer than a slice.
+            let ann = turns.ask('a');
+            let recalled = loop {
+                match turns.recall(now) {
+                    Recall::At(at) => now = at,
+                    Recall::Now(ticket) => break ticket,
+                    // Nobody has had more than she has.
+                    Recall::No => now += LOAN,
+                }
+                assert!(now < start + (LONGEST_SLICE + SECOND) * (round + 1), "round {round}");
+            };
+            assert_eq!(turns.recall(now), Recall::No, "one is enough");
+            let place = usize::from(recalled == eaters[1]);
+            slices[place] += 1;
+            assert_eq!(turns.slices(recalled), slices[place]);
+            turns.leave(recalled, now);
+            turns.ask_again(recalled, ['m', 'b'][place], slices[place]);
+            assert_eq!(give(&mut turns, now), [ann], "round {round}");
+            now += SECOND / 10;
+            turns.leave(ann, now);
+            assert_eq!(give(&mut turns, now), [recalled]);
+        }
+        assert!(slices.iter().all(|&slices| slices >= MOST_SLICES - 1), "{slices:?}");
+        let again = |slices| Again { number: 0, slices };
+        assert!(again(MOST_SLICES).is_in_vain() && !again(MOST_SLICES - 1).is_in_vain());
+    }
+
+    #[test]
+    fn who_has_had_more_waits_for_its_turn() {
+        let (mut turns, start) = (Turns::new(1), Instant::now());
+        let eater = turns.ask('m');
+        assert_eq!(give(&mut turns, start), [eater]);
+        let now = start + 30 * SECOND;
+        turns.leave(eater, now);
+        let (ann, _eater) = (turns.ask('a'), turns.ask('m'));
+        assert_eq!(give(&mut turns, now), [ann]);
+        assert_eq!(turns.recall(now + 10 * SECOND), Recall::No, "she has had less");
+        assert!(
+            matches!(turns.recall(now + 60 * SECOND), Recall::Now(_)),
+            "and then more"
+        );
     }
 
     #[test]
@@ -451,14 +560,14 @@ mod tests {
         let first = places.enter('a', None).await;
         let second = places.enter('a', None).await;
         let mut other = pin!(places.enter('b', None));
-        let number = tokio::select! {
-            () = second.recalled() => second.number(),
+        let again = tokio::select! {
+            () = second.recalled() => second.again(),
             _ = other.as_mut() => unreachable!("no place is free"),
         };
         assert!(second.is_recalled() && !first.is_recalled());
         drop(second);
         let _other = other.await;
         drop(first);
-        assert_eq!(places.enter('a', Some(number)).await.number(), number);
+        assert_eq!(places.enter('a', Some(again)).await.again(), again);
     }
 }

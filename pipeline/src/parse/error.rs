@@ -79,6 +79,9 @@ pub enum Error {
         /// [`super::Limits::timeout`].
         limit: Duration,
     },
+    /// Others waited for its place, and it was begun anew as often as it may be.
+    #[error("{}", crate::threads::CROWDED)]
+    Crowded,
     /// The child asked for more memory than it may have.
     #[error("parsing needed more than {} MB of memory", limit / (1024 * 1024))]
     TooMuchMemory {
@@ -139,7 +142,7 @@ impl Error {
             Error::Panicked(panicked) => panicked.class(),
             Error::Crashed { .. } | Error::Killed => Class::Unknown,
             Error::NoProgram { .. } => Class::Configuration,
-            Error::NotStarted { .. } => Class::Transient,
+            Error::NotStarted { .. } | Error::Crowded => Class::Transient,
         }
     }
 
@@ -165,6 +168,7 @@ impl Error {
             Error::Killed => {
                 "if the system's log names its out-of-memory killer, give the server more memory, or lower ai.parser_memory"
             }
+            Error::Crowded => "raise ai.parser_processes, or split the document",
             Error::NoProgram { .. } => "install the program with make install",
             Error::Crashed { .. } | Error::NotStarted { .. } => return None,
         };

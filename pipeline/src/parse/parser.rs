@@ -22,7 +22,7 @@ use crate::chunk::{self, Bounds, Chunk, Refusal};
 use crate::config::{Chunking, Parsing};
 use crate::error::Class;
 use crate::panics::{self, Panicked};
-use crate::turns::{Place, Places};
+use crate::turns::{Again, Place, Places};
 
 /// Of what a child writes to standard error, this much is kept: a report has a few hundred bytes.
 const REPORT_BYTES: usize = 4096;
@@ -237,14 +237,14 @@ impl Parser {
         let mut again = None;
         loop {
             let place = self.0.places.enter(self.1, again).await;
-            again = Some(place.number());
             let child = self.0.start(&job.arguments)?;
             let (answer, answered) = oneshot::channel();
             tokio::spawn(watch(Arc::clone(&self.0), child, Arc::clone(&job), place, answer));
             // Nothing is sent where the runtime ends, which ends this future too, and where not even a panic could be told.
             match answered.await {
-                Ok(Some(outcome)) => return outcome,
-                Ok(None) => (),
+                Ok(Ended::With(outcome)) => return outcome,
+                Ok(Ended::Recalled(recalled)) if recalled.is_in_vain() => return Err(Error::Crowded),
+                Ok(Ended::Recalled(recalled)) => again = Some(recalled),
                 Err(_) => return Err(Error::Panicked(Panicked::Lost)),
             }
         }
@@ -277,15 +277,22 @@ pub enum Parsed {
     },
 }
 
+/// How the work of a child ended.
+enum Ended {
+    With(Result<Output, Error>),
+    /// Its place was called back before.
+    Recalled(Again),
+}
+
 /// Sees a child to its end, whatever becomes of the future that wanted its answer: a `Child` that is dropped alive would be
 /// buried by tokio's handler for SIGCHLD, which must not be installed in a process of Postgres. The place is given back
-/// when the child is gone. No outcome is sent where it was called back before.
+/// when the child is gone.
 async fn watch(
     inner: Arc<Inner>,
     mut child: Child,
     job: Arc<Job>,
     place: Place<i32>,
-    mut answer: oneshot::Sender<Option<Result<Output, Error>>>,
+    mut answer: oneshot::Sender<Ended>,
 ) {
     let outcome = panics::caught(async {
         tokio::select! {
@@ -298,13 +305,14 @@ async fn watch(
     let outcome = outcome
         .await
         .unwrap_or_else(|panicked| Some(Err(Error::Panicked(panicked))));
+    let ended = outcome.map_or_else(|| Ended::Recalled(place.again()), Ended::With);
     // Does nothing where the child has ended, and fails only where it has just done so.
     let _ = child.kill().await;
     drop(place);
     // What it holds is whoever waits for the answer's again.
     drop(job);
     // The future may be gone.
-    let _ = answer.send(outcome);
+    let _ = answer.send(ended);
 }
 
 impl Inner {
