@@ -30,6 +30,8 @@ const LINGER: Duration = Duration::from_millis(20);
 /// No request is held back longer than this because of what the provider's headers say is left of its limits: gateways
 /// send nonsense in them, and a 429 still says what is true.
 const GREATEST_HOLD: Duration = Duration::from_secs(5);
+/// How often it is looked whether a pause has been ended.
+const LOOK: Duration = Duration::from_millis(500);
 /// How long the batching task waits after a panic.
 const RECOVERY: Duration = Duration::from_millis(100);
 /// So many documents of a request rejected and none accepted: the fault is not theirs. Stops a provider that refuses
@@ -268,7 +270,8 @@ impl Batcher {
             if let Some(throttle) = self.gate.throttle(now) {
                 let until = throttle.until;
                 self.give_back(now, throttle);
-                return Some(until);
+                // Another process may end the pause, and cannot wake this one.
+                return Some(until.min(now + LOOK));
             }
             if self.ready.is_empty()
                 && let Some(due) = self.company_due().filter(|due| *due > now)
