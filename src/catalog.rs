@@ -70,7 +70,16 @@ impl Vectorizer {
     /// Runs a transaction of the worker about this vectorizer, in which code of its owner may run, and which is charged to the
     /// owner: not while that has taken too much of the worker.
     pub fn transaction<T>(&self, work: impl FnOnce() -> T) -> Result<T, Aborted> {
-        if limit::is_cut(self.id) || accounts::is_held(self.owner) {
+        if accounts::is_held(self.owner) {
+            return Err(Aborted::put_off());
+        }
+        self.same_turn(work)
+    }
+
+    /// The same for what follows from a transaction in the same turn, however long that took: what was taken is read, or given
+    /// back. Else it would be in nobody's hands.
+    pub fn same_turn<T>(&self, work: impl FnOnce() -> T) -> Result<T, Aborted> {
+        if limit::is_cut(self.id) {
             return Err(Aborted::put_off());
         }
         let done = transaction::run_for(self.owner, work);

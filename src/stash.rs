@@ -110,12 +110,13 @@ pub fn sweep(vectorizer: &Vectorizer) -> bool {
         return false;
     }
     let stashed = items.len();
-    let known: HashSet<i64> = transaction::acting_as(vectorizer.owner, || {
-        let known = &vectorizer.statements.known_items;
-        statement::rows(known, &[items.clone().into()], |row| row.must(1))
-    })
-    .into_iter()
-    .collect();
+    let known: HashSet<i64> = vectorizer
+        .act(|| {
+            let known = &vectorizer.statements.known_items;
+            statement::rows(known, &[items.clone().into()], |row| row.must(1))
+        })
+        .into_iter()
+        .collect();
     items.retain(|item| !known.contains(item));
     let is_left = items.len() < stashed;
     forget(vectorizer, items);

@@ -10,6 +10,8 @@ const LEAST_PATIENCE: Duration = Duration::from_millis(2);
 const PATIENCE_SHARE: u32 = 50;
 /// A role whose turn was long waits for so many times as long: it has a quarter of the thread at most.
 const OTHERS_SHARE: u32 = 3;
+/// What a role has in one go, one transaction after the other. The last of them may take longer.
+const TURN: Duration = Duration::from_millis(100);
 /// No role waits for longer than this.
 const LONGEST_HOLD: Duration = Duration::from_secs(3600);
 /// What has had to be cut short is forgotten after this long.
@@ -33,6 +35,8 @@ const HALF_LIFE: Duration = Duration::from_secs(10);
 pub struct Account {
     spent: Duration,
     spent_at: Instant,
+    /// What it has taken in the turn that it has now.
+    turn: Duration,
     patience: Duration,
     patience_at: Instant,
     /// Nothing of it is done before this.
@@ -48,6 +52,7 @@ impl Account {
         Account {
             spent: Duration::ZERO,
             spent_at: now,
+            turn: Duration::ZERO,
             patience: MOST_PATIENCE,
             patience_at: now,
             held_until: None,
@@ -101,6 +106,17 @@ impl Account {
     pub fn charge(&mut self, took: Duration, now: Instant) {
         self.spent = self.spent(now).saturating_add(took);
         self.spent_at = now;
+        self.turn = self.turn.saturating_add(took);
+    }
+
+    /// It has a turn again.
+    pub fn begin_turn(&mut self) {
+        self.turn = Duration::ZERO;
+    }
+
+    /// Whether its turn goes on. Asked after each transaction: what is left to do comes in its next turn.
+    pub fn has_turn(&self, now: Instant) -> bool {
+        self.held_until(now).is_none() && self.turn < TURN
     }
 
     /// How long the next lock of the role is waited for.
@@ -196,6 +212,30 @@ mod tests {
         assert!(share < 0.25, "{share}");
         account.took_long(Duration::MAX, now);
         assert_eq!(account.held_until(now), Some(now + LONGEST_HOLD));
+    }
+
+    #[test]
+    fn a_turn_ends_when_it_has_had_its_time_however_many_transactions_that_took() {
+        let now = Instant::now();
+        for took in [1, 10, 99, 100, 450] {
+            let took = Duration::from_millis(took);
+            let mut account = Account::new(now);
+            for turn in 0..3 {
+                account.begin_turn();
+                let mut sum = Duration::ZERO;
+                while account.has_turn(now) {
+                    account.charge(took, now);
+                    sum += took;
+                }
+                assert!((TURN..TURN + took).contains(&sum), "turn {turn}: {sum:?} by {took:?}");
+            }
+        }
+        // One that is held has none, whatever has begun.
+        let mut account = Account::new(now);
+        account.took_long(Duration::from_secs(1), now);
+        account.begin_turn();
+        assert!(!account.has_turn(now));
+        assert!(account.has_turn(now + Duration::from_secs(4)));
     }
 
     #[test]

@@ -23,6 +23,7 @@ pub mod retry;
 pub mod schedule;
 pub mod secret;
 pub mod server;
+pub mod suspicion;
 pub mod texts;
 pub mod threads;
 pub mod turns;

@@ -65,6 +65,18 @@ pub fn is_held(owner: Oid) -> bool {
     held_until(owner).is_some()
 }
 
+/// A duty of the worker begins, in which each owner has a turn.
+pub fn begin_turns() {
+    ACCOUNTS.with_borrow_mut(|accounts| accounts.values_mut().for_each(Account::begin_turn));
+}
+
+/// Whether more is done for an owner now, or what is left waits for the next turn. To be asked after each transaction: many short
+/// ones keep others waiting as a long one does.
+pub fn has_turn(owner: Oid) -> bool {
+    let now = Instant::now();
+    !is_shared() || ACCOUNTS.with_borrow(|accounts| accounts.get(&owner).is_none_or(|account| account.has_turn(now)))
+}
+
 /// The account of an owner has changed.
 pub fn change(owner: Oid, change: impl FnOnce(&mut Account, Instant)) {
     let now = Instant::now();

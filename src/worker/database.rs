@@ -12,12 +12,14 @@ mod overruns;
 mod reads;
 mod stations;
 mod steps;
+mod suspects;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ai_pipeline::launch::Wanted;
+use ai_pipeline::suspicion::Suspicion;
 use litemap::LiteMap;
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
@@ -108,6 +110,7 @@ pub struct Worker {
     unrescued: VecDeque<i32>,
     /// When this worker began, and the one before it, if that was killed; in Postgres' microseconds.
     lives: (i64, Option<i64>),
+    began: Instant,
     flights: LiteMap<u64, Flight>,
     next_flight: u64,
     /// The last commit that may not be on the disk yet. What it wrote was in flight when documents were last claimed, which
@@ -117,12 +120,20 @@ pub struct Worker {
     turn: usize,
     last_busy: Instant,
     renewed: Instant,
+    /// Vectorizers whose leases are to be renewed.
+    unrenewed: HashSet<i32>,
     /// When all queues were last looked at, whether somebody woke us or not.
     polled: Instant,
     /// Vectorizers with documents that a process died with.
     suspects: HashSet<i32>,
-    /// When such a document was last in flight.
-    suspects_flew: Instant,
+    /// When such documents of an owner were last in flight.
+    suspects_flew: HashMap<Oid, Instant>,
+    /// Whether and for how long they keep those of others waiting.
+    suspicion: Suspicion<Oid>,
+    /// Vectorizers whose documents the process before had in its hands, if it died.
+    died_with: Wanted,
+    /// Those whose documents this one has in its hands.
+    held: HashSet<i32>,
     /// Vectorizers whose statements the database refused, as what they name may just have been altered, and the generation of
     /// vectorizers that was known by then.
     refused: HashMap<i32, u64>,
@@ -132,7 +143,8 @@ pub struct Worker {
     notes: Notes,
     /// The vectorizer in whose owner's code the worker before ended, as that would not end, and how many did in a row.
     overrun: Option<(i32, u32)>,
-    /// Documents, by their leases and places, that were in our hands when code of their owner was cut short.
+    /// Documents, by their leases and places, that were in our hands when code of their owner was cut short, or that could not be
+    /// given back: for the transaction that takes some again.
     abandoned: HashMap<i32, Vec<(i64, i64)>>,
     /// How many documents may be in flight of vectorizers whose code was cut short.
     slow: HashMap<i32, usize>,
@@ -142,6 +154,9 @@ pub struct Worker {
     looked_for_stuck: Option<Instant>,
     /// When to look whether the indexer is in somebody's way, while there is one.
     indexer_look_at: Option<Instant>,
+    build: Option<indexes::Build>,
+    /// When the index of an owner was last begun.
+    indexed: HashMap<Oid, Instant>,
     /// That parsers are not confined is in the log.
     said_unconfined: bool,
 }
@@ -154,9 +169,6 @@ impl Worker {
         if !extension_fits(database) {
             return None;
         }
-    build: Option<indexes::Build>,
-    /// When the index of an owner was last begun.
-    indexed: HashMap<Oid, Instant>,
         let settings = settings::current();
         let bridge = match Bridge::open(THREADS, settings.max_documents_in_flight * 2) {
             Ok(bridge) => bridge,
@@ -167,7 +179,7 @@ impl Worker {
         };
         let services = bridge.within(|| Services::new(&settings));
         let began = shared_memory::now();
-        let lives::Before { killed, overrun } = lives::begin(database);
+        let lives::Before { killed, overrun, held } = lives::begin(database);
         let mut worker = Worker {
             database,
             bridge,
@@ -178,15 +190,20 @@ impl Worker {
             unread: VecDeque::new(),
             unrescued: VecDeque::new(),
             lives: (began, killed),
+            began: Instant::now(),
             flights: LiteMap::new(),
             next_flight: 0,
             lag: None,
             turn: 0,
             last_busy: Instant::now(),
             renewed: Instant::now(),
+            unrenewed: HashSet::new(),
             polled: Instant::now(),
             suspects: HashSet::new(),
-            suspects_flew: Instant::now(),
+            suspects_flew: HashMap::new(),
+            suspicion: Suspicion::default(),
+            died_with: held,
+            held: HashSet::new(),
             refused: HashMap::new(),
             stale: HashSet::new(),
             notes: Notes::default(),
@@ -196,6 +213,8 @@ impl Worker {
             looked_around: Instant::now(),
             looked_for_stuck: None,
             indexer_look_at: Some(Instant::now()),
+            build: None,
+            indexed: HashMap::new(),
             said_unconfined: false,
         };
         worker.hear(&news);
@@ -213,8 +232,6 @@ impl Worker {
             }
             // What is in flight may give some back. Documents that were taken and are not in flight are taken again when their
             // leases have run out.
-            build: None,
-            indexed: HashMap::new(),
             log!("ai: the worker waits for memory: {}", aborted.message);
             self.bridge.wait(OUT_OF_MEMORY);
         }
@@ -427,6 +444,9 @@ impl Worker {
                 self.stations[place] = station;
             }
             Err(place) => {
+                if self.died_with.has(id) {
+                    self.suspicion.died(station.vectorizer.owner);
+                }
                 self.stations.insert(place, station);
                 self.unrescued.push_back(id);
                 if let Some((_, deaths)) = self.overrun.take_if(|(overrun, _)| *overrun == id) {
@@ -584,7 +604,8 @@ impl Worker {
             .values()
             .filter(|flight| flight.stage.next_step().is_some())
         {
-            next = next.min(flight.not_before);
+            let held = accounts::held_until(flight.vectorizer.owner);
+            next = next.min(held.map_or(flight.not_before, |until| until.max(flight.not_before)));
         }
         next.saturating_duration_since(now).max(Duration::from_millis(1))
     }

@@ -28,6 +28,8 @@ pub struct Flight {
     pub not_before: Instant,
     /// Since when one has been.
     pub put_off: Option<Instant>,
+    /// The database has refused a step of it together with others: it is done by itself.
+    pub singly: bool,
     /// Claimed because a process died with it: flies alone.
     pub suspect: bool,
     /// Something was remembered of it.

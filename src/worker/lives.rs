@@ -9,9 +9,11 @@
 //! had in its hands is nobody's fault here.
 
 use std::cell::Cell;
+use std::collections::HashSet;
 use std::ffi::c_int;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 
+use ai_pipeline::launch::Wanted;
 use pgrx::pg_sys;
 
 use crate::transaction::limit::{self, Record, Stuck};
@@ -43,6 +45,9 @@ struct Process {
     is_over: AtomicBool,
     /// Whose code runs in it.
     code: Record,
+    /// Vectorizers whose documents it has in its hands, and how many there are; more than there is room for are all.
+    held: [AtomicI32; HELD],
+    number_held: AtomicUsize,
 }
 
 impl Process {
@@ -53,12 +58,17 @@ impl Process {
     }
 }
 
+/// Vectorizers that are remembered to have had documents in the hands of a process that died.
+const HELD: usize = 32;
+
 /// How the worker before ended.
 pub struct Before {
     /// When it began, if it was killed: what was in its hands is under suspicion.
     pub killed: Option<i64>,
     /// The vectorizer whose owner's code it died in or is stuck in, as that would not end, and how many processes did in a row.
     pub overrun: Option<(i32, u32)>,
+    /// The vectorizers whose documents it had in its hands, if it was killed.
+    pub held: Wanted,
 }
 
 /// Processes that die in code of an owner after this long begin to be counted anew: an hour, in microseconds.
@@ -147,6 +157,7 @@ pub fn begin(database: pg_sys::Oid) -> Before {
         Before {
             killed: None,
             overrun: None,
+            held: Wanted::NONE,
         }
     })
 }
@@ -154,6 +165,22 @@ pub fn begin(database: pg_sys::Oid) -> Before {
 /// Does no more than a signal handler may.
 fn wake_launcher() {
     super::shared_memory::set_latch(LAUNCHER.get());
+}
+
+/// This process has documents of these vectorizers in its hands, and is about to take some.
+pub fn holds(vectorizers: &HashSet<i32>) {
+    let Some(process) = MINE.get() else {
+        return;
+    };
+    // A process that dies meanwhile has held them all.
+    process.number_held.store(HELD + 1, Ordering::Release);
+    if vectorizers.len() > HELD {
+        return;
+    }
+    for (place, vectorizer) in std::iter::zip(&process.held, vectorizers) {
+        place.store(*vectorizer, Ordering::Release);
+    }
+    process.number_held.store(vectorizers.len(), Ordering::Release);
 }
 
 fn begin_life(database: pg_sys::Oid) -> Option<Before> {
@@ -170,6 +197,13 @@ fn begin_life(database: pg_sys::Oid) -> Option<Before> {
     let last = life.last();
     let (before, was_over) = (last.began.load(Ordering::Acquire), last.is_over.load(Ordering::Acquire));
     let overrun = last.code.take_overrun();
+    let mut held = Wanted::NONE;
+    match last.number_held.load(Ordering::Acquire) {
+        number if number > HELD => held = Wanted::ALL,
+        number => last.held[..number]
+            .iter()
+            .for_each(|id| held.add(id.load(Ordering::Acquire))),
+    }
     // One that is stuck, or has not quite gone yet, goes on writing to its own.
     let free = |place: &usize| !life.processes[*place].is_alive();
     let place = (0..PROCESSES).find(free)?;
@@ -177,6 +211,7 @@ fn begin_life(database: pg_sys::Oid) -> Option<Before> {
     process.is_over.store(false, Ordering::Release);
     process.began.store(super::shared_memory::now(), Ordering::Release);
     process.code.begin();
+    process.number_held.store(0, Ordering::Release);
     // SAFETY: set for the life of the process.
     process.pid.store(unsafe { pg_sys::MyProcPid }, Ordering::Release);
     life.last.store(place, Ordering::Release);
@@ -190,10 +225,12 @@ fn begin_life(database: pg_sys::Oid) -> Option<Before> {
         let number = life.overruns.fetch_add(1, Ordering::AcqRel).saturating_add(1);
         (vectorizer, number.unsigned_abs())
     });
+    // Nor is what was in the hands of one that died in code of an owner to blame.
+    let killed = (before != 0 && !was_over && overrun.is_none()).then_some(before);
     Some(Before {
-        // Nor is what was in the hands of one that died in code of an owner to blame.
-        killed: (before != 0 && !was_over && overrun.is_none()).then_some(before),
+        killed,
         overrun,
+        held: if killed.is_some() { held } else { Wanted::NONE },
     })
 }
 

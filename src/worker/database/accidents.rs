@@ -56,6 +56,7 @@ impl Worker {
                 stage: Stage::failed(failure),
                 not_before: std::time::Instant::now(),
                 put_off: None,
+                singly: true,
                 suspect: trace.suspect,
                 remembered: true,
                 memory: Memory::default(),

@@ -16,15 +16,16 @@ use crate::catalog::{self, Vectorizer};
 use crate::queue::Suspicion;
 use crate::transaction::{Aborted, accounts};
 use crate::worker::flight::Flight;
+use crate::worker::lives;
 use crate::{error, queue, server, stash, transaction};
 
 /// Documents taken by one statement: enough to make it cheap, few enough that vectorizers take turns.
 const CLAIM: usize = 256;
+/// The same where the last ones had to be read one by one, and their owner's turn was too short for all.
+const SINGLY: usize = 16;
 /// Suspects of one death that fly together. It takes three deaths to be found guilty, and from the second on they fly alone: a
 /// group of innocents with a guilty one among them is none the worse for it.
 const SUSPECTS: usize = 16;
-/// For how long others fly before suspects have their turn.
-const OTHERS: Duration = Duration::from_secs(5);
 /// Documents of a worker that is gone that are given back, or moved aside, by one statement.
 const RESCUED: usize = 1000;
 /// Changes that are put into the queue by one statement: some tens of milliseconds, which what is in the air has to wait.
@@ -41,6 +42,7 @@ impl Worker {
     /// round, for as long as a look may take.
     pub(super) fn rescue(&mut self) {
         let began = Instant::now();
+        accounts::begin_turns();
         for _ in 0..self.unrescued.len() {
             let Some(id) = self.unrescued.pop_front() else {
                 break;
@@ -48,7 +50,7 @@ impl Worker {
             let Some(vectorizer) = self.station(id).map(|station| Arc::clone(&station.vectorizer)) else {
                 continue;
             };
-            if self.must_wait(id) {
+            if self.must_wait(id) || !accounts::has_turn(vectorizer.owner) {
                 self.unrescued.push_back(id);
                 continue;
             }
@@ -106,49 +108,35 @@ impl Worker {
 
     /// Takes documents while there is room for them, one vectorizer after the other.
     ///
-    /// Suspects fly without others, which a death would make suspects, too. Where there is always something else to do, it
-    /// waits for them from time to time.
+    /// Suspects fly without others, which a death would make suspects, too: see `suspects.rs`.
     ///
     /// True if as many of one were taken as might be: more may wait.
     pub(super) fn claim(&mut self) -> bool {
-        if self.flights.values().any(|flight| flight.suspect) {
-            self.suspects_flew = Instant::now();
-            return false;
-        }
         let now = Instant::now();
-        let may_fly = |station: &Station| {
-            let looks = station.look_at.is_some_and(|at| at <= now);
-            looks
-                && station.paused_until.is_none_or(|until| until <= now)
-                && self.suspects.contains(&station.vectorizer.id)
-        };
-        let is_their_turn = self.suspects_flew.elapsed() >= OTHERS && self.stations.iter().any(may_fly);
-        if is_their_turn && !self.flights.is_empty() {
+        self.note_held();
+        let suspects = self.turn_of_suspects(now);
+        if self.suspicion.is_alone(now) {
             return false;
         }
         let mut took_all_it_could = false;
-        let is_due = |station: &Station| {
-            station.look_at.is_some_and(|at| at <= now)
-                && station.paused_until.is_none_or(|until| until <= now)
-                && station.locked_until.is_none_or(|until| until <= now)
-                && !accounts::is_held(station.vectorizer.owner)
-                && !self.unrescued.contains(&station.vectorizer.id)
-        };
         let stations = self.stations.len();
-        for index in by_turns(&self.stations, self.turn, now, is_due) {
+        let mut due = by_turns(&self.stations, self.turn, now, |station| self.is_due(station, now));
+        due.sort_by_key(|index| Some(self.stations[*index].vectorizer.owner) != suspects.first);
+        for index in due {
             if now.elapsed() > SLICE {
                 // What is in the air is not to wait for all of those who have nothing to do.
                 return true;
             }
             let room = self.settings.max_documents_in_flight.saturating_sub(self.flights.len());
-            if room == 0 || !self.services.has_room() || self.flights.values().any(|flight| flight.suspect) {
+            if room == 0 || !self.services.has_room() || self.suspicion.is_alone(now) {
                 break;
             }
             let station = &self.stations[index];
-            if is_their_turn && !self.suspects.contains(&station.vectorizer.id) {
+            let Some(suspects_first) = suspects.of(&station.vectorizer, self) else {
                 continue;
-            }
-            if accounts::is_held(station.vectorizer.owner) {
+            };
+            if !accounts::has_turn(station.vectorizer.owner) {
+                took_all_it_could |= !accounts::is_held(station.vectorizer.owner);
                 continue;
             }
             let vectorizer = Arc::clone(&station.vectorizer);
@@ -168,7 +156,7 @@ impl Worker {
                     .min(fair_share(stations, mine + room))
                     .saturating_sub(mine)
                     .min(room)
-                    .min(CLAIM)
+                    .min(if station.reads_singly { SINGLY } else { CLAIM })
             };
             let limit = match self.slow.get(&vectorizer.id) {
                 Some(most) => limit.min(most.saturating_sub(mine)),
@@ -176,7 +164,7 @@ impl Worker {
             };
             if limit > 0 {
                 let before = self.flights.len();
-                self.claim_from(index, &vectorizer, limit, is_their_turn);
+                self.claim_from(index, &vectorizer, limit, suspects_first);
                 // How much memory a document behind a URI takes is not known before it is on the way.
                 took_all_it_could |=
                     self.flights.len() >= before + limit && matches!(vectorizer.config.loading, Loading::Column { .. });
@@ -185,6 +173,15 @@ impl Worker {
             }
         }
         took_all_it_could
+    }
+
+    /// Whether documents of a vectorizer may be taken now, if there are any.
+    pub(super) fn is_due(&self, station: &Station, now: Instant) -> bool {
+        station.look_at.is_some_and(|at| at <= now)
+            && station.paused_until.is_none_or(|until| until <= now)
+            && station.locked_until.is_none_or(|until| until <= now)
+            && !accounts::is_held(station.vectorizer.owner)
+            && !self.unrescued.contains(&station.vectorizer.id)
     }
 
     fn claim_from(&mut self, index: usize, vectorizer: &Arc<Vectorizer>, limit: usize, suspects_first: bool) {
@@ -221,7 +218,10 @@ impl Worker {
             self.pause_vectorizer(vectorizer, &failure);
             return;
         }
-        let (duration, alone) = (self.settings.lease_duration, self.flights.is_empty());
+        let (duration, alone) = (self.settings.lease_duration, self.may_fly_alone(vectorizer.owner));
+        if self.held.insert(vectorizer.id) {
+            lives::holds(&self.held);
+        }
         let wait = self.stations[index]
             .intake_not_before
             .saturating_duration_since(Instant::now());
@@ -270,6 +270,9 @@ impl Worker {
                 if suspects_first && !suspect {
                     self.suspects.remove(&vectorizer.id);
                 }
+                if suspect {
+                    self.suspicion.begin(vectorizer.owner, Instant::now());
+                }
                 let more = numbers.len() == limit;
                 let wait = due.map(|wait| if more { wait } else { wait.max(BREATH) });
                 self.stations[index].look_at = wait.map(|wait| Instant::now() + wait);
@@ -282,6 +285,12 @@ impl Worker {
                     && let Err((aborted, rest)) = self.take_off(vectorizer, &numbers, lease, suspect, refusals)
                 {
                     self.untake(vectorizer, &rest, lease);
+                    if aborted.put_off {
+                        // The turn was over. In the next one they are read one by one again.
+                        self.stations[index].reads_singly = true;
+                        self.stations[index].look_at = Some(Instant::now() + BREATH);
+                        return;
+                    }
                     self.refused_claim(index, vectorizer, &aborted, false);
                     if error::is_lock_conflict(&aborted) {
                         // To take documents and give them back is more than a look.
@@ -292,6 +301,7 @@ impl Worker {
                     return;
                 }
                 self.stations[index].met_no_lock();
+                self.stations[index].reads_singly &= numbers.is_empty();
                 // Not before they are read, too: what can be taken but not read would be tried every second for ever.
                 if takes_in {
                     self.stations[index].refusals = 0;
@@ -370,31 +380,38 @@ impl Worker {
         }
     }
 
-    /// Gives documents back that were taken under a lease, if the database lets us; else the lease runs out.
-    fn untake(&self, vectorizer: &Vectorizer, numbers: &[i64], lease: i64) {
+    /// Gives documents back that were taken under a lease: now if the database lets us, else when some are taken again.
+    fn untake(&mut self, vectorizer: &Vectorizer, numbers: &[i64], lease: i64) {
         let untake = || queue::untake(vectorizer, numbers, lease);
-        let untaken = vectorizer.transaction(|| vectorizer.act(untake));
-        if let Err(aborted) = untaken
-            && !aborted.put_off
-        {
+        let untaken = vectorizer.same_turn(|| vectorizer.act(untake));
+        let Err(aborted) = untaken else {
+            return;
+        };
+        if !error::is_lock_conflict(&aborted) {
             log!(
                 "ai: cannot give back documents of vectorizer {}: {}",
                 vectorizer.name,
                 aborted.message
             );
         }
+        let left = numbers.iter().map(|number| (lease, *number));
+        self.abandoned.entry(vectorizer.id).or_default().extend(left);
     }
 
     /// Puts what has changed into the queues that are not looked at now: paused ones, and those that are worked on at times.
     /// The keys that the triggers append would be more than there are documents, in time.
     pub(super) fn take_in(&mut self) {
         let now = Instant::now();
+        accounts::begin_turns();
         let is_due = |station: &Station| station.takes_in_at().is_some_and(|at| at <= now);
         for index in by_turns(&self.stations, self.turn, now, is_due) {
             if now.elapsed() > SLICE {
                 return;
             }
             let station = &mut self.stations[index];
+            if !accounts::has_turn(station.vectorizer.owner) {
+                continue;
+            }
             station.take_in_at = None;
             let vectorizer = Arc::clone(&station.vectorizer);
             let taken = vectorizer.transaction(|| vectorizer.act(|| queue::take_in(&vectorizer, TAKE_IN)));
@@ -447,19 +464,24 @@ impl Worker {
         held.into_iter().collect()
     }
 
-    /// Tells the queues that their documents are in good hands.
+    /// Tells the queues that their documents are in good hands, each of them once in a third of a lease.
     pub(super) fn renew(&mut self) {
-        if self.renewed.elapsed() < self.settings.lease_duration / 3 {
-            return;
+        if self.renewed.elapsed() >= self.settings.lease_duration / 3 {
+            self.renewed = Instant::now();
+            self.unrenewed = self.flights.values().map(|flight| flight.vectorizer.id).collect();
         }
-        self.renewed = Instant::now();
-        let flown = self
-            .flights
-            .values()
-            .map(|flight| (flight.vectorizer.id, &flight.vectorizer));
-        let flown: HashMap<i32, Arc<Vectorizer>> = flown.map(|(id, vectorizer)| (id, Arc::clone(vectorizer))).collect();
-        for (id, vectorizer) in flown {
+        for id in std::mem::take(&mut self.unrenewed) {
             let held = self.leases_of(id);
+            let Some(vectorizer) = self.station(id).map(|station| Arc::clone(&station.vectorizer)) else {
+                continue;
+            };
+            if held.is_empty() {
+                continue;
+            }
+            if !accounts::has_turn(vectorizer.owner) {
+                self.unrenewed.insert(id);
+                continue;
+            }
             let lease = self.settings.lease_duration;
             let renewed = vectorizer.transaction(|| {
                 vectorizer.act(|| {

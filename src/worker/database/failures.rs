@@ -12,7 +12,7 @@ use super::steps::{BATCH, Batch};
 use super::{BUSY, PATIENCE, Worker};
 use crate::catalog::{self, Vectorizer};
 use crate::queue::{self, Hold};
-use crate::transaction::Aborted;
+use crate::transaction::{Aborted, accounts};
 use crate::worker::flight::{Flight, Stage};
 use crate::{error, stash};
 
@@ -84,6 +84,10 @@ impl Worker {
             held_up.entry(flight.vectorizer.id).or_default().push(number);
         }
         for numbers in held_up.values().flat_map(|numbers| numbers.chunks(BATCH)) {
+            let owner = numbers.first().and_then(|number| self.flights.get(number));
+            if owner.is_some_and(|flight| !accounts::has_turn(flight.vectorizer.owner)) {
+                continue;
+            }
             let remove = |number: &u64| self.flights.remove(number).map(|flight| (*number, flight));
             let batch: Batch = numbers.iter().filter_map(remove).collect();
             let Some(vectorizer) = batch.first().map(|(_, flight)| Arc::clone(&flight.vectorizer)) else {

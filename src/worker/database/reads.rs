@@ -41,7 +41,7 @@ impl Worker {
         self.tell_crowd(vectorizer.id, self.crowd_of(vectorizer));
         let read = |services: &Services, numbers: &[i64]| {
             let window = services.window(vectorizer);
-            let read = vectorizer.transaction(|| {
+            let read = vectorizer.same_turn(|| {
                 vectorizer.act(|| {
                     let items = queue::taken(vectorizer, numbers, lease, window.bytes());
                     let remembered = catalog::memories(vectorizer, &items);
@@ -64,6 +64,8 @@ impl Worker {
     ///
     /// What may pass by itself is a document's own failure where others can be read, or where it has failed before. Where
     /// none can be read, all wait; when that has lasted for long, the oldest answers for it, lest it block the others for ever.
+    ///
+    /// Those that the turn of their owner is too short for are given back, and come first in the next.
     fn take_off_singly(
         &mut self,
         vectorizer: &Arc<Vectorizer>,
@@ -79,13 +81,16 @@ impl Worker {
             let unread = unread.iter().map(|(item, _)| item.number);
             unread.chain(left.iter().copied()).collect()
         };
+        let mut has_turn = true;
         while let [number, others @ ..] = left
             && (some_are_read || in_vain < MOST_UNREAD)
+            && has_turn
         {
             let aborted = match read(&self.services, &[*number]) {
                 Ok(read) => {
                     self.begin_all(vectorizer, read, suspect);
                     (some_are_read, left) = (true, others);
+                    has_turn = accounts::has_turn(vectorizer.owner);
                     continue;
                 }
                 Err(aborted) if is_of_a_row(&aborted) || may_pass(&aborted) => aborted,
@@ -93,7 +98,7 @@ impl Worker {
             };
             in_vain += usize::from(!is_of_a_row(&aborted));
             let blindly = || queue::taken_blindly(vectorizer, *number, lease);
-            match vectorizer.transaction(|| vectorizer.act(blindly)) {
+            match vectorizer.same_turn(|| vectorizer.act(blindly)) {
                 Ok(Some(item)) if is_of_a_row(&aborted) || item.attempts > 1 => {
                     self.settle_unread(vectorizer, item, &aborted, suspect);
                 }
@@ -102,6 +107,7 @@ impl Worker {
                 Err(aborted) => return Err((aborted, rest(&unread, left))),
             }
             left = others;
+            has_turn = accounts::has_turn(vectorizer.owner);
         }
         let guilty = if some_are_read {
             unread.len()
@@ -114,7 +120,8 @@ impl Worker {
         }
         match innocent.first() {
             Some((_, aborted)) => Err((aborted.clone(), rest(&innocent, left))),
-            None => Ok(()),
+            None if left.is_empty() => Ok(()),
+            None => Err((Aborted::put_off(), left.to_vec())),
         }
     }
 
@@ -213,6 +220,7 @@ impl Worker {
             stage,
             not_before: Instant::now(),
             put_off: None,
+            singly: false,
             suspect,
             remembered,
             memory,

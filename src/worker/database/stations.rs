@@ -12,6 +12,7 @@ use super::claims::MOST_REFUSALS;
 use super::notes::Note;
 use crate::catalog::{self, Schedule, Vectorizer};
 use crate::queue::TakenIn;
+use crate::transaction::accounts;
 use crate::worker::shared_memory;
 use crate::{error, queue, settings, stash};
 
@@ -51,6 +52,8 @@ pub(super) struct Station {
     pub(super) locked_until: Option<Instant>,
     /// For so long that they were given back: one at a time, until one is written.
     pub(super) is_held_up: bool,
+    /// Those that were taken last had to be read one by one.
+    pub(super) reads_singly: bool,
     /// Its queue is worked on at times only: `look_at` is the next one, and it works until the queue is dry.
     pub(super) at_times: bool,
     /// Something is written down about it, to be taken back when documents succeed.
@@ -89,6 +92,7 @@ impl Station {
             conflicts: 0,
             locked_until: None,
             is_held_up: false,
+            reads_singly: false,
             has_notes: vectorizer.has_notes,
             has_stash: true,
             sweep_not_before: now,
@@ -143,6 +147,7 @@ impl Station {
         self.take_in_at = None;
         let vectorizer = &self.vectorizer;
         let emptied = taken_in.is_full_of_dead
+            && accounts::has_turn(vectorizer.owner)
             && vectorizer
                 .transaction(|| vectorizer.act(|| queue::empty_intake(vectorizer)))
                 .is_ok();
@@ -188,8 +193,12 @@ impl Worker {
             return self.look_again(id, wait);
         }
         let vectorizer = &station.vectorizer;
+        if !accounts::has_turn(vectorizer.owner) {
+            let id = vectorizer.id;
+            return self.look_again(id, LOCKED_NOTE);
+        }
         // What cannot be forgotten now is by the next worker.
-        station.has_stash = vectorizer.note(|| stash::sweep(vectorizer)).unwrap_or(false);
+        station.has_stash = vectorizer.transaction(|| stash::sweep(vectorizer)).unwrap_or(false);
         // A hundredth of the time, whatever is kept of documents that were given up.
         station.sweep_not_before = Instant::now() + 99 * started.elapsed();
     }

@@ -9,6 +9,7 @@ use ai_pipeline::error as pipeline;
 use ai_pipeline::memory::Note;
 use ai_pipeline::panics;
 use ai_pipeline::plan::Plan;
+use pgrx::pg_sys::Oid;
 
 use super::accidents::Trace;
 use super::stations::Station;
@@ -43,7 +44,7 @@ impl Worker {
         let Some(mut flight) = self.flights.remove(&event.flight) else {
             return;
         };
-        flight.put_off = None;
+        (flight.put_off, flight.singly) = (None, false);
         flight.stage = match (event.outcome, flight.stage) {
             (Outcome::Reserved(Ok(memory)), Stage::Queueing { remembered, .. }) => {
                 Stage::Reading { remembered, memory }
@@ -111,6 +112,7 @@ impl Worker {
             .into_iter()
             .partition(|(step, _)| matches!(step, Step::Read | Step::Compare));
         let began = Instant::now();
+        accounts::begin_turns();
         let first = |numbers: &[u64]| numbers.first().copied();
         let spent = |numbers: &[u64]| {
             let flight = first(numbers).and_then(|number| self.flights.get(&number));
@@ -124,6 +126,11 @@ impl Worker {
         for (step, numbers) in quick.into_iter().chain(next) {
             if crate::worker::must_end() {
                 return false;
+            }
+            let flight = first(&numbers).and_then(|number| self.flights.get(&number));
+            if flight.is_some_and(|flight| !accounts::has_turn(flight.vectorizer.owner)) {
+                more = true;
+                continue;
             }
             if began.elapsed() > SLICE && matches!(step, Step::Read | Step::Compare) {
                 more = true;
@@ -148,32 +155,80 @@ impl Worker {
                 .iter()
                 .map(|(number, flight)| Trace::of(*number, flight))
                 .collect();
-            self.guarded(traces, |worker| match step {
-                Step::Read => worker.read(&vectorizer, batch),
-                Step::Compare => worker.compare(&vectorizer, batch),
-                Step::Stash => batch
-                    .into_iter()
-                    .for_each(|(number, flight)| worker.stash(number, flight)),
-                Step::Write | Step::Finish => worker.write(&vectorizer, batch),
-                Step::Settle => batch
-                    .into_iter()
-                    .for_each(|(number, flight)| worker.settle(number, flight)),
+            let singly = batch.iter().any(|(_, flight)| flight.singly) || matches!(step, Step::Stash | Step::Settle);
+            self.guarded(traces, |worker| {
+                if singly {
+                    worker.one_by_one(step, batch);
+                } else {
+                    worker.step(step, &vectorizer, batch);
+                }
             });
             self.last_busy = Instant::now();
         }
         more
     }
 
+    fn step(&mut self, step: Step, vectorizer: &Arc<Vectorizer>, batch: Batch) {
+        match step {
+            Step::Read => self.read(vectorizer, batch),
+            Step::Compare => self.compare(vectorizer, batch),
+            Step::Stash => batch
+                .into_iter()
+                .for_each(|(number, flight)| self.stash(number, flight)),
+            Step::Write | Step::Finish => self.write(step, vectorizer, batch),
+            Step::Settle => batch
+                .into_iter()
+                .for_each(|(number, flight)| self.settle(number, flight)),
+        }
+    }
+
+    /// Does a step of documents in a transaction for each, for as long as it is the turn of their owner. The others wait for its
+    /// next turn.
+    fn one_by_one(&mut self, step: Step, batch: Batch) {
+        let numbers: Vec<u64> = batch.iter().map(|(number, _)| *number).collect();
+        self.flights.extend(batch);
+        for number in numbers {
+            // A lock that one has met puts the others off, too.
+            let is_due = |flight: &&Flight| flight.not_before <= Instant::now();
+            let Some(flight) = self.flights.get(&number).filter(is_due) else {
+                continue;
+            };
+            let vectorizer = Arc::clone(&flight.vectorizer);
+            if let Some(flight) = self.flights.remove(&number) {
+                self.step(step, &vectorizer, vec![(number, flight)]);
+            }
+            if !accounts::has_turn(vectorizer.owner) {
+                return;
+            }
+        }
+    }
+
+    /// The database has refused a step of documents together. The one that it refuses must not hold up the others.
+    fn part(&mut self, step: Step, vectorizer: &Vectorizer, mut batch: Batch) {
+        batch.iter_mut().for_each(|(_, flight)| flight.singly = true);
+        if accounts::has_turn(vectorizer.owner) {
+            self.one_by_one(step, batch);
+        } else {
+            self.flights.extend(batch);
+        }
+    }
+
     /// Documents that wait for the main thread, those together that can share a transaction.
     fn batches(&self) -> Vec<(Step, Vec<u64>)> {
         let now = Instant::now();
-        let mut open: HashMap<(i32, Step), (Vec<u64>, usize)> = HashMap::new();
+        let mut open: HashMap<(i32, Step, bool), (Vec<u64>, usize)> = HashMap::new();
+        let mut held: HashMap<Oid, bool> = HashMap::new();
         let mut full = Vec::new();
         for (&number, flight) in &self.flights {
             let Some(step) = flight.stage.next_step().filter(|_| flight.not_before <= now) else {
                 continue;
             };
-            let (batch, chunks) = open.entry((flight.vectorizer.id, step)).or_default();
+            let owner = flight.vectorizer.owner;
+            if *held.entry(owner).or_insert_with(|| accounts::is_held(owner)) {
+                continue;
+            }
+            let key = (flight.vectorizer.id, step, flight.singly);
+            let (batch, chunks) = open.entry(key).or_default();
             let new = flight.stage.new_chunks();
             // A large document goes alone: the others need not be locked for as long.
             if new >= BATCH_CHUNKS && !batch.is_empty() {
@@ -187,7 +242,7 @@ impl Worker {
                 *chunks = 0;
             }
         }
-        let rest = open.into_iter().map(|((_, step), (batch, _))| (step, batch));
+        let rest = open.into_iter().map(|((_, step, _), (batch, _))| (step, batch));
         full.extend(rest.filter(|(_, batch)| !batch.is_empty()));
         full
     }
@@ -198,9 +253,8 @@ impl Worker {
         let read = vectorizer.transaction(|| vectorizer.act(|| queue::read(vectorizer, numbers)));
         let mut rows = match read {
             Ok(rows) => rows,
-            // One that cannot be read must not hold up the others.
             Err(aborted) if batch.len() > 1 && !error::is_lock_conflict(&aborted) => {
-                return batch.into_iter().for_each(|one| self.read(vectorizer, vec![one]));
+                return self.part(Step::Read, vectorizer, batch);
             }
             Err(aborted) => return self.refused(vectorizer, &aborted, batch),
         };
@@ -225,12 +279,8 @@ impl Worker {
         });
         let (mut stored, mut stashed) = match known {
             Ok(known) => known,
-            // One document whose chunks cannot be read must not hold up the others.
             Err(aborted) if batch.len() > 1 && !error::is_lock_conflict(&aborted) => {
-                for one in batch {
-                    self.compare(vectorizer, vec![one]);
-                }
-                return;
+                return self.part(Step::Compare, vectorizer, batch);
             }
             Err(aborted) => return self.refused(vectorizer, &aborted, batch),
         };
@@ -319,7 +369,7 @@ impl Worker {
     }
 
     /// Writes documents, those that have changed, and takes them off the queue.
-    fn write(&mut self, vectorizer: &Arc<Vectorizer>, batch: Batch) {
+    fn write(&mut self, step: Step, vectorizer: &Arc<Vectorizer>, batch: Batch) {
         let has_notes = self.station(vectorizer.id).is_some_and(|station| station.has_notes);
         let began = Instant::now();
         let written = vectorizer.transaction(|| {
@@ -332,12 +382,8 @@ impl Worker {
                 self.was_in_time(vectorizer.id, began.elapsed());
                 written
             }
-            // One document that the database refuses must not hold up the others.
             Err(aborted) if batch.len() > 1 && !error::is_lock_conflict(&aborted) => {
-                for one in batch {
-                    self.write(vectorizer, vec![one]);
-                }
-                return;
+                return self.part(step, vectorizer, batch);
             }
             Err(aborted) => return self.refused(vectorizer, &aborted, batch),
         };
