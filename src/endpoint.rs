@@ -68,6 +68,7 @@ pub fn of(
         api_version: of_environment(embedding.api_version_variable())?,
         timeout: settings.request_timeout,
         max_requests_in_flight: settings.max_requests_in_flight,
+        owner: None,
         allowance: server.allowance,
         headers: embed::Headers::default(),
         gates: embed::Gates::default(),

@@ -24,6 +24,7 @@ mod refusal;
 mod size;
 mod tokens;
 mod vector;
+mod verdict;
 mod voyageai;
 
 use std::sync::Arc;
@@ -33,13 +34,14 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::config;
 use crate::error::{Class, Failure, Step};
+use crate::memory::Fingerprint;
 use crate::panics::Panicked;
 use crate::secret::Secret;
 
 pub(crate) use address::check as check_address;
 pub use gate::Gates;
 pub use headers::{Headers, RefusedHeader};
-pub use ledger::{Ledger, Place};
+pub use ledger::{Kind, Ledger, Place};
 pub use refusal::Refusal;
 
 /// Where requests go and how many of them.
@@ -61,8 +63,11 @@ pub struct Settings {
     pub api_key_place: Option<String>,
     /// For a whole request, from the connection to the last byte of the answer.
     pub timeout: Duration,
-    /// Most requests at a time to the server, at least one; all its models together.
+    /// Most requests at a time to the server, at least one; all its models together, which share them by turns.
     pub max_requests_in_flight: usize,
+    /// Whose texts these are, where a process works for several owners: the last room for requests is left to who has none
+    /// under way. `None` where there is only one.
+    pub owner: Option<Fingerprint>,
     /// What the server may be asked for.
     pub allowance: Allowance,
     /// What is known of the servers. Embedders that share it share the limits of their servers.
@@ -119,21 +124,24 @@ pub fn text_of_tokens(model: &str, tokens: &[i32]) -> Result<String, String> {
     tokens::text(model, tokens)
 }
 
-/// Ends the pause that the server of a configuration has asked for, for all who ask it with the same key: somebody wants it asked
-/// again all the same.
+/// Ends the pause that the server of a configuration has asked for, for all who ask it for the model with the same key: somebody
+/// wants it asked again all the same. A pause that the server called that of its account ends for all its models.
 ///
 /// # Errors
 /// [`Error::Settings`] where the configuration leads to no server.
 pub fn end_pause(config: &config::Embedding, settings: &Settings) -> Result<(), Error> {
     let address = client::address(config, settings)?;
-    let gate = settings.gates.of(
-        &address,
-        settings.api_key.as_ref(),
-        settings.allowance,
-        settings.max_requests_in_flight,
-    );
-    gate.end_pause();
+    gate_of(&address, &config.resolve()?.model, settings).end_pause();
     Ok(())
+}
+
+fn gate_of(address: &str, model: &str, settings: &Settings) -> gate::Gate {
+    let (key, most) = (settings.api_key.as_ref(), settings.max_requests_in_flight);
+    let asker = gate::Asker {
+        model,
+        owner: settings.owner,
+    };
+    settings.gates.of(address, key, settings.allowance, most, asker)
 }
 
 /// What can go wrong between texts and vectors.
@@ -317,17 +325,15 @@ impl Embedder {
 
     fn start(config: &config::Embedding, settings: Settings, any_length: bool) -> Result<Embedder, Error> {
         let client = client::Client::new(config, &settings, any_length)?;
-        let greatest_tokens = tokens::greatest(&config.resolve()?.model);
+        let model = config.resolve()?.model;
+        let greatest_tokens = tokens::greatest(&model);
         let runtime = tokio::runtime::Handle::try_current().map_err(|error| Error::Settings {
             reason: error.to_string(),
             hint: None,
         })?;
         let (work, incoming) = mpsc::unbounded_channel();
         let address = client.url().origin().ascii_serialization();
-        let most = settings.max_requests_in_flight;
-        let gate = settings
-            .gates
-            .of(&address, settings.api_key.as_ref(), settings.allowance, most);
+        let gate = gate_of(&address, &model, &settings);
         runtime.spawn(batch::run(client, gate.clone(), incoming));
         Ok(Embedder {
             work,

@@ -4,10 +4,12 @@ mod support;
 
 use std::time::{Duration, Instant, SystemTime};
 
+use ai_pipeline::embed::{Embedder, Settings};
 use ai_pipeline::error::Class;
+use ai_pipeline::memory::Fingerprint;
 use futures_util::future::join_all;
 use provider::{Behaviour, Limits, Provider};
-use support::embedder::embedder;
+use support::embedder::{DIMENSIONS, embedder, model, settings};
 use support::{DEADLINE, in_time, texts, until};
 
 #[tokio::test]
@@ -134,4 +136,79 @@ async fn a_long_pause_is_given_back_to_the_caller() {
         "nothing is sent during the pause: {:?}",
         provider.counts()
     );
+}
+
+/// One model is throttled for a day, fails or hangs: others at the same server with the same key are answered meanwhile, whoever
+/// asks for them.
+#[tokio::test]
+async fn what_one_model_meets_stops_no_other() {
+    let day = Behaviour::TooManyRequests {
+        retry_after: Some(Duration::from_secs(86400)),
+    };
+    for (behaviour, owners) in [
+        (day.clone(), [Some(1), Some(2)]),
+        (day, [None, None]),
+        (Behaviour::ServerError, [Some(1), Some(2)]),
+        (Behaviour::Hang, [Some(1), Some(2)]),
+        (Behaviour::Hang, [Some(1), None]),
+        (Behaviour::Hang, [None, None]),
+    ] {
+        let provider = Provider::start();
+        let is_hanging = behaviour == Behaviour::Hang;
+        provider.behave(Behaviour::OfModel("bad".to_owned(), Box::new(behaviour)));
+        let first = settings(&provider);
+        let of = |name: &str, owner: Option<u8>| {
+            let settings = Settings {
+                owner: owner.map(|number| Fingerprint::of(None, &[number])),
+                gates: first.gates.clone(),
+                ..settings(&provider)
+            };
+            Embedder::new(&model(name, DIMENSIONS), settings).unwrap()
+        };
+        let (bad, good) = (of("bad", owners[0]), of("good", owners[1]));
+        // More than there is room for, each in a request of its own.
+        let many: Vec<_> = (0..12)
+            .map(|number| {
+                let bad = bad.clone();
+                let text = format!("{number}{}", "x".repeat(3 << 20));
+                tokio::spawn(async move { bad.embed(vec![text]).await })
+            })
+            .collect();
+        if is_hanging {
+            until(|| provider.counts().in_flight == 3).await;
+        } else {
+            in_time(join_all(many)).await.into_iter().for_each(|embedded| {
+                embedded.unwrap().unwrap_err();
+            });
+        }
+        for _ in 0..3 {
+            let started = Instant::now();
+            in_time(good.embed(texts(2, "good"))).await.unwrap();
+            assert!(started.elapsed() < Duration::from_secs(5), "{owners:?}");
+        }
+        assert!(good.throttled_until().is_none());
+        assert!(provider.counts().max_in_flight <= 4);
+    }
+}
+
+/// Documents that wait for the end of a pause are sent when somebody wants the provider asked again.
+#[tokio::test]
+async fn a_pause_that_is_ended_ends_at_once() {
+    let provider = Provider::start();
+    let retry_after = Some(Duration::from_secs(18));
+    provider.behave_times(1, Behaviour::TooManyRequests { retry_after });
+    let settings = settings(&provider);
+    let config = model("text-embedding-3-small", DIMENSIONS);
+    let embedder = Embedder::new(&config, settings.clone()).unwrap();
+    let started = Instant::now();
+    let waiting = tokio::spawn({
+        let embedder = embedder.clone();
+        async move { embedder.embed(texts(1, "a")).await }
+    });
+    until(|| embedder.throttled_until().is_some()).await;
+    ai_pipeline::embed::end_pause(&model("another", DIMENSIONS), &settings).unwrap();
+    assert!(embedder.throttled_until().is_some(), "it is that of a model");
+    ai_pipeline::embed::end_pause(&config, &settings).unwrap();
+    in_time(waiting).await.unwrap().unwrap();
+    assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
 }

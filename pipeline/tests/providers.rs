@@ -5,6 +5,7 @@ mod support;
 use std::path::Path;
 
 use ai_pipeline::embed::{Embedder, Settings};
+use futures_util::future::join_all;
 use provider::{Api, Behaviour, Provider};
 use serde_json::{Value, json};
 use support::subject::{Subject, litellm, subjects};
@@ -226,20 +227,21 @@ async fn check_example(provider: &Provider, subject: &Subject, answer: &Value) {
             .as_str()
             .map_or_else(|| answer["body"].to_string(), str::to_owned),
     };
-    let once = ["smaller", "cut"].contains(&string(&answer["meaning"]));
-    // What comes after it has vectors of the model's usual length.
-    let dimensions = if once && subject.body.get("dimensions").is_none() {
+    let meaning = string(&answer["meaning"]);
+    let once = ["smaller", "cut"].contains(&meaning);
+    // What others are answered with has vectors of the model's usual length.
+    let dimensions = if (once || meaning == "permanent") && subject.body.get("dimensions").is_none() {
         1024
     } else {
         4
     };
     let embedder = Embedder::new(&subject.config_of(dimensions), subject.settings(provider)).unwrap();
     if once {
-        provider.behave_times(1, example);
+        provider.behave_times(1, example.clone());
     } else {
-        provider.behave(example);
+        provider.behave(example.clone());
     }
-    match string(&answer["meaning"]) {
+    match meaning {
         "vectors" => {
             let embedded = in_time(embedder.embed(texts(2, "a"))).await.expect(&name);
             let expected: Vec<Vec<f32>> = serde_json::from_value(answer["expected"].clone()).unwrap();
@@ -259,7 +261,16 @@ async fn check_example(provider: &Provider, subject: &Subject, answer: &Value) {
         }
         class => {
             let error = in_time(embedder.embed(texts(2, "a"))).await.expect_err(&name);
-            assert_eq!(error.class().as_str(), class, "{name}: {error}");
+            let of_all = if class == "permanent" { "configuration" } else { class };
+            assert_eq!(error.class().as_str(), of_all, "{name}: {error}");
+            if class == "permanent" {
+                provider.behave(Behaviour::To("number1".to_owned(), Box::new(example)));
+                let documents = texts(2, "a").into_iter().map(|text| embedder.embed(vec![text]));
+                let embedded = in_time(join_all(documents)).await.into_iter();
+                let classes = embedded.map(|outcome| outcome.err().map(|error| error.class().as_str()));
+                let classes: Vec<Option<&str>> = classes.collect();
+                assert_eq!(classes, [None, Some(class)], "{name}");
+            }
             let hint = error.hint().unwrap_or_default();
             assert!(hint.contains(string(&answer["hint"])), "{name}: {hint}");
             if answer["body"].is_object() {

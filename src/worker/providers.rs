@@ -3,7 +3,7 @@
 //! It outlives a worker, which leaves when it has nothing to do. Network threads read and change it, so it is made of atomic
 //! numbers and needs no lock of Postgres; only whoever looks for a place in it, the main thread, takes one.
 
-use ai_pipeline::embed::{Ledger, Place};
+use ai_pipeline::embed::{Kind, Ledger, Place};
 use ai_pipeline::memory::Fingerprint;
 use pgrx::prelude::*;
 use pgrx::{PGRXSharedMemory, PgAtomic, pg_shmem_init};
@@ -24,7 +24,7 @@ pub fn init() {
     pg_shmem_init!(LEDGER);
 }
 
-/// The place of an account. On the main thread, in a process of a server that has loaded the library.
-pub fn place(account: &Fingerprint) -> Place {
-    shared_memory::alone(|| LEDGER.get().0.place(account))
+/// The place of an account or a model. On the main thread, in a process of a server that has loaded the library.
+pub fn place(kind: Kind, account: &Fingerprint) -> Place {
+    shared_memory::alone(|| LEDGER.get().0.place(kind, account))
 }

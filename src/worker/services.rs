@@ -75,6 +75,7 @@ struct Place {
     base_url: String,
     api_key: Option<Secret>,
     allowance: Allowance,
+    owner: Option<Fingerprint>,
 }
 
 /// Shared by all tasks of a worker, so that connections, credentials and limits are.
@@ -92,9 +93,9 @@ pub struct Services {
     crowds: HashSet<i32>,
     /// For texts on their way to a provider, and vectors. Who waits for it holds some of both.
     vectors: Budget,
-    /// One embedder for all vectorizers with the same provider, model, address and key.
+    /// One embedder for all vectorizers of an owner with the same provider, model, address and key.
     embedders: Vec<(Place, Embedder)>,
-    /// One limiter for all embedders with the same server. Pauses and budgets are those of all workers.
+    /// What all embedders with the same server have in common. Pauses and budgets are those of all workers.
     gates: Gates,
     settings: Settings,
 }
@@ -135,11 +136,13 @@ impl Services {
         let provider = vectorizer.servers.provider.as_ref();
         let provider = provider.map_err(|refusal| refusal.failure(Step::Embedding))?;
         let mut endpoint = endpoint::of(embedding, &provider.options, None, &self.settings)?;
+        endpoint.owner = owner_of(vectorizer);
         let place = Place {
             embedding: embedding.clone(),
             base_url: endpoint.base_url.clone(),
             api_key: endpoint.api_key.clone(),
             allowance: endpoint.allowance,
+            owner: endpoint.owner,
         };
         if let Some((_, embedder)) = self.embedders.iter().find(|(known, _)| *known == place) {
             return Ok(embedder.clone());
@@ -704,6 +707,12 @@ fn turn_of(vectorizer: &Vectorizer) -> i32 {
     } else {
         vectorizer.id
     }
+}
+
+/// Whose requests to a provider these are, where a worker serves several owners.
+fn owner_of(vectorizer: &Vectorizer) -> Option<Fingerprint> {
+    let owner = vectorizer.owner.to_u32().to_be_bytes();
+    accounts::is_shared().then(|| Fingerprint::of(None, &owner))
 }
 
 /// About how many bytes the columns have.

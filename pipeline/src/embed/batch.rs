@@ -1,8 +1,11 @@
 //! Which inputs go into which request: one task per provider that fills requests across documents.
 //!
 //! A document is split over as many requests as it takes, and answered when its last vector has come; or, once an input has
-//! failed, when all that was sent of it is answered, as what has come by then is paid for. Inputs wait in `queue`; what a provider sent back (429, or a rejected request that is cut in half to find the
-//! bad input) waits in `ready`, already in the form of requests, and goes first.
+//! failed, when all that was sent of it is answered, as what has come by then is paid for. Inputs wait in `queue`; what a
+//! provider sent back (429, or a rejected request that is cut in half to find the bad input) waits in `ready`, already in the
+//! form of requests, and goes first. Whatever leaves is let in by the gate, one request at a time.
+
+mod doubts;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -15,10 +18,13 @@ use tokio::task::{Id, JoinError, JoinSet};
 use super::client::{Client, Trouble};
 use super::gate::{Entry, Gate, Pass, Throttle};
 use super::patience::{GREATEST_PAUSE, waits};
+use super::protocol::Without;
 use super::quota::{Budget, Quota};
 use super::size::{Most, Size};
+use super::verdict::{Number, Verdict, Verdicts, WORD};
 use super::{Embedded, Error, Incomplete, Refusal};
 use crate::panics::{self, Panicked};
+use doubts::{Doubt, Trial, Word};
 
 /// Most bytes of inputs in a request, as JSON: gateways in front of models refuse bodies of more than a few MB.
 const REQUEST_BYTES: usize = 4 * 1024 * 1024;
@@ -56,6 +62,8 @@ struct Document {
     missing: usize,
     /// Inputs that are with the provider.
     sent: usize,
+    /// One of its inputs was refused: no more is sent of it until it is known whose fault that is.
+    is_in_doubt: bool,
     /// No more is sent of it, and it is answered when nothing is with the provider any more.
     failed: Option<Error>,
     reply: oneshot::Sender<Result<Embedded, Incomplete>>,
@@ -83,9 +91,26 @@ struct Batch {
     search: Option<Arc<Search>>,
     /// The provider shall cut it to what the model takes. Only for a single input, so that it is known which was cut.
     cut: bool,
+    /// The request that was first sent with these inputs, or with these among others that it was refused with.
+    since: Option<Number>,
+    /// It is tried without something.
+    trial: Option<Trial>,
+    /// It was lost once.
+    was_lost: bool,
 }
 
 impl Batch {
+    fn new(inputs: Vec<Input>) -> Batch {
+        Batch {
+            inputs,
+            search: None,
+            cut: false,
+            since: None,
+            trial: None,
+            was_lost: false,
+        }
+    }
+
     fn size(&self) -> Size {
         let mut size = Size::default();
         self.inputs.iter().for_each(|input| size.add(input.size));
@@ -108,8 +133,25 @@ impl Search {
     }
 }
 
+/// What a request asks.
+enum Question {
+    Batch(Batch),
+    Word(Word),
+}
+
+impl Question {
+    fn size(&self) -> Size {
+        match self {
+            Question::Batch(batch) => batch.size(),
+            Question::Word(_) => Size::of(WORD),
+        }
+    }
+}
+
 struct InFlight {
-    batch: Batch,
+    question: Question,
+    number: Number,
+    without: Without,
     sent: Instant,
 }
 
@@ -130,6 +172,13 @@ pub(super) struct Batcher {
     ready: VecDeque<Batch>,
     requests: JoinSet<Outcome>,
     in_flight: HashMap<Id, InFlight>,
+    /// What the server accepts.
+    verdicts: Verdicts,
+    doubts: Vec<Doubt>,
+    /// Requests that wait for a word without what they are to be sent without.
+    trials: Vec<(Without, Batch)>,
+    /// To be asked, before anything else.
+    words: VecDeque<Word>,
     /// When vectors last came.
     answered: Option<Instant>,
     /// Requests and tokens that the provider will take, as far as it says.
@@ -172,6 +221,10 @@ impl Batcher {
             ready: VecDeque::new(),
             requests: JoinSet::new(),
             in_flight: HashMap::new(),
+            verdicts: Verdicts::default(),
+            doubts: Vec::new(),
+            trials: Vec::new(),
+            words: VecDeque::new(),
             answered: None,
             request_budget: None,
             token_budget: None,
@@ -239,6 +292,7 @@ impl Batcher {
                 cut,
                 missing,
                 sent: 0,
+                is_in_doubt: false,
                 failed: None,
                 reply,
             },
@@ -262,9 +316,18 @@ impl Batcher {
     /// Sends what may be sent. Returns when there will be more to do, if that is a matter of time.
     fn dispatch(&mut self, now: Instant) -> Option<Instant> {
         self.is_full = false;
+        let due = self.send_all(now);
+        if !self.is_full {
+            self.gate.need_not_wait();
+        }
+        due.into_iter().chain(self.word_due(now)).min()
+    }
+
+    fn send_all(&mut self, now: Instant) -> Option<Instant> {
         loop {
             self.skip_unwanted();
-            if self.ready.is_empty() && self.queue.is_empty() {
+            self.word_doubts(now);
+            if self.words.is_empty() && self.ready.is_empty() && self.queue.is_empty() {
                 break;
             }
             if let Some(throttle) = self.gate.throttle(now) {
@@ -273,7 +336,8 @@ impl Batcher {
                 // Another process may end the pause, and cannot wake this one.
                 return Some(until.min(now + LOOK));
             }
-            if self.ready.is_empty()
+            if self.words.is_empty()
+                && self.ready.is_empty()
                 && let Some(due) = self.company_due().filter(|due| *due > now)
             {
                 return Some(due);
@@ -299,15 +363,14 @@ impl Batcher {
                     return None;
                 }
             };
-            let batch = match self.ready.pop_front() {
-                Some(batch) => batch,
-                None => Batch {
-                    inputs: self.fill(),
-                    search: None,
-                    cut: false,
-                },
+            let question = match self.words.pop_front() {
+                Some(word) => Question::Word(word),
+                None => Question::Batch(match self.ready.pop_front() {
+                    Some(batch) => batch,
+                    None => Batch::new(self.fill()),
+                }),
             };
-            self.send(batch, pass, now);
+            self.send(question, pass, now);
         }
         self.held_since = None;
         None
@@ -340,6 +403,9 @@ impl Batcher {
 
     /// Tokens of the next request. What is charged is never corrected, so that it is no use to guess.
     fn next_tokens(&self) -> usize {
+        if !self.words.is_empty() {
+            return Size::of(WORD).tokens;
+        }
         if let Some(batch) = self.ready.front() {
             return batch.size().tokens;
         }
@@ -383,10 +449,11 @@ impl Batcher {
         inputs
     }
 
-    /// Whether its document has neither failed nor been given up by its caller.
+    /// Whether its document has neither failed, or is about to, nor been given up by its caller.
     fn wants(&self, input: &Input) -> bool {
         let document = self.documents.get(&input.document);
-        document.is_some_and(|document| document.failed.is_none() && !document.reply.is_closed())
+        document
+            .is_some_and(|document| document.failed.is_none() && !document.is_in_doubt && !document.reply.is_closed())
     }
 
     /// The same; a document that was given up is forgotten.
@@ -398,31 +465,50 @@ impl Batcher {
         self.wants(input)
     }
 
-    fn send(&mut self, batch: Batch, pass: Pass, now: Instant) {
-        if batch.inputs.is_empty() {
+    fn send(&mut self, mut question: Question, pass: Pass, now: Instant) {
+        let size = question.size();
+        if size.inputs == 0 {
             return;
         }
         if let Some(budget) = &mut self.request_budget {
             budget.spend(now, 1.0);
         }
         if let Some(budget) = &mut self.token_budget {
-            budget.spend(now, batch.size().tokens as f64);
+            budget.spend(now, size.tokens as f64);
         }
         self.held_since = None;
-        for (document, inputs) in runs(&batch.inputs) {
-            if let Some(document) = self.documents.get_mut(&document) {
-                document.sent += inputs;
+        let number = self.verdicts.number();
+        let known = self.client.known();
+        let (inputs, cut, without) = match &mut question {
+            Question::Batch(batch) => {
+                batch.since.get_or_insert(number);
+                for (document, inputs) in runs(&batch.inputs) {
+                    if let Some(document) = self.documents.get_mut(&document) {
+                        document.sent += inputs;
+                    }
+                }
+                let without = batch.trial.as_ref().map_or(known, |trial| trial.without);
+                (batch.inputs.clone(), batch.cut, without)
             }
-        }
+            Question::Word(word) => (Vec::new(), false, word.form(known)),
+        };
         let client = self.client.clone();
-        let (inputs, cut) = (batch.inputs.clone(), batch.cut);
         let request = self.requests.spawn(async move {
             let _pass = pass;
-            let texts: Vec<&str> = inputs.iter().map(Input::text).collect();
-            let embedded = panics::caught(client.embed(&texts, cut)).await;
+            let texts: Vec<&str> = match &inputs[..] {
+                [] => vec![WORD],
+                inputs => inputs.iter().map(Input::text).collect(),
+            };
+            let embedded = panics::caught(client.embed(&texts, cut, without)).await;
             embedded.unwrap_or_else(|panicked| Err(Trouble::Panicked(panicked)))
         });
-        self.in_flight.insert(request.id(), InFlight { batch, sent: now });
+        let sent = InFlight {
+            question,
+            number,
+            without,
+            sent: now,
+        };
+        self.in_flight.insert(request.id(), sent);
     }
 
     fn finish(&mut self, finished: Result<(Id, Outcome), JoinError>) {
@@ -432,8 +518,18 @@ impl Batcher {
             Err(error) if error.is_panic() => (error.id(), Err(Trouble::Panicked(Panicked::Lost))),
             Err(error) => (error.id(), Err(Trouble::Failed(Error::Stopped))),
         };
-        let Some(InFlight { batch, sent }) = self.in_flight.remove(&id) else {
+        let Some(InFlight {
+            question,
+            number,
+            without,
+            sent,
+        }) = self.in_flight.remove(&id)
+        else {
             return;
+        };
+        let batch = match question {
+            Question::Batch(batch) => batch,
+            Question::Word(word) => return self.hear(word, number, without, sent, outcome),
         };
         let answered = runs(&batch.inputs);
         for (document, inputs) in &answered {
@@ -441,25 +537,46 @@ impl Batcher {
                 document.sent -= inputs;
             }
         }
-        self.take_over(batch, sent, outcome);
+        match outcome {
+            Ok(answer) => self.accept(batch, number, answer),
+            Err(trouble) => self.take_over(batch, without, sent, trouble),
+        }
         answered.iter().for_each(|(document, _)| self.conclude(*document));
     }
 
-    fn take_over(&mut self, batch: Batch, sent: Instant, outcome: Outcome) {
+    fn accept(&mut self, batch: Batch, number: Number, (vectors, quota): (Vec<Vec<f32>>, Quota)) {
+        self.learn(quota);
+        self.answered = Some(Instant::now());
+        self.gate.succeeded();
+        self.most.succeeded();
+        if let Some(trial) = batch.trial {
+            self.client.learn(trial.without);
+        }
+        if let Some(search) = batch.search {
+            search.accepted.store(true, Ordering::Relaxed);
+        }
+        std::iter::zip(batch.inputs, vectors).for_each(|(input, vector)| self.place(&input, vector, batch.cut));
+        self.verdicts.accept(number);
+        self.settle();
+    }
+
+    fn take_over(&mut self, batch: Batch, without: Without, sent: Instant, trouble: Trouble) {
+        if let Some((batch, trouble)) = self.try_without(batch, without, trouble) {
+            self.take_over_again(batch, sent, trouble);
+        }
+    }
+
+    /// The same in no other form.
+    fn take_over_again(&mut self, batch: Batch, sent: Instant, trouble: Trouble) {
         let alone = batch.inputs.len() == 1;
-        match outcome {
-            Ok((vectors, quota)) => {
-                self.learn(quota);
-                self.answered = Some(Instant::now());
-                self.gate.succeeded();
-                self.most.succeeded();
-                if let Some(search) = batch.search {
-                    search.accepted.store(true, Ordering::Relaxed);
-                }
-                std::iter::zip(batch.inputs, vectors).for_each(|(input, vector)| self.place(&input, vector, batch.cut));
-            }
-            Err(Trouble::Failed(error)) => {
-                self.slow_down(&batch, sent, &error);
+        match trouble {
+            // It goes through the gate again as any other request does.
+            Trouble::Lost(_) if !batch.was_lost => self.ready.push_front(Batch {
+                was_lost: true,
+                ..batch
+            }),
+            Trouble::Failed(error) | Trouble::Lost(error) => {
+                self.slow_down(&batch.size(), sent, &error);
                 // Nothing is accepted: the other parts of what was cut in half need not be asked about.
                 if let (Error::Refused { .. }, Some(search)) = (&error, &batch.search) {
                     self.end_search(search, &error);
@@ -467,41 +584,35 @@ impl Batcher {
                 self.fail_all(&batch.inputs, &error);
             }
             // One of them may be the reason, which harms no other.
-            Err(Trouble::Panicked(Panicked::At(_))) if !alone => self.halve(batch),
-            Err(Trouble::Panicked(panicked)) => self.fail_all(&batch.inputs, &Error::Panicked(panicked)),
-            Err(Trouble::Busy { refusal, retry_after }) => {
+            Trouble::Panicked(Panicked::At(_)) if !alone => self.halve(batch),
+            Trouble::Panicked(panicked) => self.fail_all(&batch.inputs, &Error::Panicked(panicked)),
+            Trouble::Busy { refusal, retry_after } => {
                 self.gate
                     .throttled(Instant::now(), sent, Some(retry_after), rand::random(), refusal.clone());
                 self.fail_all(&batch.inputs, &Error::Server(refusal));
             }
-            Err(Trouble::Throttled {
+            Trouble::Throttled {
                 refusal,
                 retry_after,
                 quota,
-            }) => {
+            } => {
                 self.learn(quota);
                 if quota.tokens.is_none() && self.gate.is_stuck(Instant::now()) {
                     self.most.too_slow(Instant::now(), sent, batch.size().tokens);
                 }
                 self.throttle(batch, sent, refusal, retry_after);
             }
-            Err(Trouble::TooLarge(refusal)) if !alone => self.shrink(batch, &refusal),
-            Err(Trouble::Rejected(refusal)) if !alone => self.search(batch, refusal),
+            Trouble::TooLarge(refusal) if !alone => self.shrink(batch, &refusal),
             // If it is only too long, it will do when it is cut. Otherwise nothing was paid for to find out.
-            Err(Trouble::Rejected(_)) if !batch.cut && self.client.can_cut() => {
-                self.ready.push_front(Batch { cut: true, ..batch });
+            Trouble::Rejected(_) if alone && !batch.cut && self.client.can_cut() => {
+                self.ready.push_front(Batch {
+                    cut: true,
+                    trial: None,
+                    ..batch
+                });
             }
-            Err(Trouble::TooLarge(refusal)) => self.fail_all(&batch.inputs, &Error::Rejected { refusal, alone }),
-            Err(Trouble::Rejected(refusal)) => {
-                let error = if refusal.is_forbidden() {
-                    Error::Forbidden(refusal)
-                } else {
-                    Error::Rejected { refusal, alone }
-                };
-                self.fail_all(&batch.inputs, &error);
-                if let Some(search) = batch.search {
-                    search.rejected.fetch_add(1, Ordering::Relaxed);
-                }
+            trouble @ (Trouble::Rejected(_) | Trouble::Refused { .. } | Trouble::TooLarge(_)) => {
+                self.doubt(batch, trouble);
             }
         }
     }
@@ -518,13 +629,13 @@ impl Batcher {
     }
 
     /// A server that cannot keep up is asked for less at a time, or it goes on doing work whose answers come too late.
-    fn slow_down(&mut self, batch: &Batch, sent: Instant, error: &Error) {
+    fn slow_down(&mut self, of: &Size, sent: Instant, error: &Error) {
         let now = Instant::now();
         match error {
             Error::TimedOut { .. } => {
                 self.gate.overloaded(now, sent);
-                let beside = self.in_flight.values().map(|request| request.batch.size().tokens);
-                let tokens = beside.fold(batch.size().tokens, usize::max);
+                let beside = self.in_flight.values().map(|request| request.question.size().tokens);
+                let tokens = beside.fold(of.tokens, usize::max);
                 self.most.too_slow(now, sent, tokens);
             }
             Error::Server(_) | Error::Connection { .. } => self.gate.overloaded(now, sent),
@@ -599,7 +710,7 @@ impl Batcher {
 
     fn throttle(&mut self, batch: Batch, sent: Instant, refusal: Arc<Refusal>, told: Option<Duration>) {
         self.gate.throttled(Instant::now(), sent, told, rand::random(), refusal);
-        if batch.search.is_some() || batch.cut {
+        if batch.search.is_some() || batch.cut || batch.trial.is_some() {
             self.ready.push_front(batch);
         } else {
             // Filled anew, in case a smaller request is asked for.
@@ -687,19 +798,17 @@ impl Batcher {
         let Batch {
             inputs: mut first,
             search,
-            cut,
+            since,
+            ..
         } = batch;
         let second = first.split_off(first.len() / 2);
-        self.ready.push_front(Batch {
-            inputs: second,
-            search: search.clone(),
-            cut,
-        });
-        self.ready.push_front(Batch {
-            inputs: first,
-            search,
-            cut,
-        });
+        for inputs in [second, first] {
+            self.ready.push_front(Batch {
+                search: search.clone(),
+                since,
+                ..Batch::new(inputs)
+            });
+        }
     }
 }
 

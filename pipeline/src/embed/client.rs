@@ -1,7 +1,7 @@
 //! One request to a provider: what is accepted as an answer, and what each kind of refusal means.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
@@ -12,9 +12,9 @@ use zeroize::Zeroizing;
 use super::address::endpoint;
 use super::protocol::{self, Fault, KeyHeader, Limits, Protocol, Request, Without};
 use super::quota::Quota;
+use super::verdict::WORD;
 use super::{Error, Headers, Refusal, Settings};
 use crate::config;
-use crate::error::Class;
 use crate::panics::Panicked;
 use crate::retry::GREATEST_DELAY;
 use crate::secret::Secret;
@@ -23,8 +23,6 @@ use crate::secret::Secret;
 const GREATEST_CONNECT_TIME: Duration = Duration::from_secs(10);
 /// A connection that was lost later than this after the request was sent may have been lost with an answer that is paid for.
 const GREATEST_TIME_TO_RESEND: Duration = Duration::from_secs(1);
-/// What no filter can object to: is it refused like any other text, or does the fault lie with the others?
-const HARMLESS: &str = "text";
 /// How providers name the length of vectors.
 const DIMENSIONS: [&str; 3] = ["dimensions", "output_dimension", "matryoshka"];
 /// Most bytes of an answer per dimension (a float as text) and per vector, and for all the rest. More is not read.
@@ -50,8 +48,13 @@ pub(super) enum Trouble {
         refusal: Arc<Refusal>,
         retry_after: Duration,
     },
-    /// One or more of the inputs are not acceptable; with the status 403, to a filter in front of the provider.
+    /// The connection was lost before anything was answered, so that nothing was paid for: a second try usually ends well.
+    Lost(Error),
+    /// One or more of the inputs are not acceptable, or a parameter is not.
     Rejected(Arc<Refusal>),
+    /// The key, the model or the address is refused, or to a filter in front of the provider an input. With what to do about the
+    /// first.
+    Refused { refusal: Arc<Refusal>, hint: String },
     /// The inputs are too many or too long together.
     TooLarge(Arc<Refusal>),
 }
@@ -83,8 +86,8 @@ pub(super) struct Client {
     /// What the server has shown that it does not know.
     without_encoding: AtomicBool,
     without_dimensions: AtomicBool,
-    /// Requests that were answered with vectors.
-    answered: AtomicU64,
+    /// Whether it has ever answered with vectors.
+    accepts: AtomicBool,
 }
 
 /// The address of a server, by which its gate is known.
@@ -164,7 +167,7 @@ impl Client {
             timeout: settings.timeout,
             without_encoding: AtomicBool::new(false),
             without_dimensions: AtomicBool::new(false),
-            answered: AtomicU64::new(0),
+            accepts: AtomicBool::new(false),
         })
     }
 
@@ -188,105 +191,55 @@ impl Client {
         self.protocol.can_cut()
     }
 
-    /// The vectors of the texts, in their order, each of the configured length. Their numbers may still be infinite or
-    /// NaN: that concerns one text, not the request. With them, what is left of the provider's limits.
-    pub async fn embed(&self, texts: &[&str], cut: bool) -> Result<(Vec<Vec<f32>>, Quota), Trouble> {
-        let before = self.answered.load(Ordering::Relaxed);
-        let trouble = match self.ask(texts, cut).await {
-            Ok(answered) => return Ok(answered),
-            Err(trouble) => trouble,
-        };
-        let nothing = self.answered.load(Ordering::Relaxed) == before;
-        // One alone that may only be too long is cut first; several are, once anything was accepted, looked through.
-        let is_worth_it = match texts.len() {
-            1 => cut || !self.can_cut(),
-            _ => before == 0,
-        };
-        match &trouble {
-            Trouble::Failed(Error::Refused { refusal, hint }) if refusal.is_forbidden() => {
-                let refused = (Arc::clone(refusal), hint.clone());
-                Err(self.blame(Trouble::Rejected(Arc::clone(refusal)), refused).await)
-            }
-            Trouble::Rejected(refusal) | Trouble::TooLarge(refusal) if nothing && is_worth_it => {
-                if matches!(trouble, Trouble::TooLarge(_)) && texts.len() > 1 {
-                    return Err(trouble);
-                }
-                let hint = format!(
-                    "the server refuses any text: check the model {:?}, its parameters and the base_url of {}",
-                    self.model, self.server
-                );
-                let refused = (Arc::clone(refusal), hint);
-                Err(self.blame(trouble, refused).await)
-            }
-            _ => Err(trouble),
-        }
-    }
-
-    /// Whose fault a refusal is. A 403 is the answer to a key without the privilege, which everything waits for; but also that of a
-    /// filter in front of a provider to one text, which must hold up no other. A 400 is the answer to an input, but also to a
-    /// parameter or a model. Nothing in it tells the two apart, so another text is sent, for the price of one token. Where that
-    /// is answered it is `of_texts`, else all is refused alike.
-    async fn blame(&self, of_texts: Trouble, (refusal, hint): (Arc<Refusal>, String)) -> Trouble {
-        match self.ask(&[HARMLESS], false).await {
-            Ok(_) => of_texts,
-            // Nobody knows yet.
-            Err(trouble @ (Trouble::Throttled { .. } | Trouble::Busy { .. } | Trouble::Panicked(_))) => trouble,
-            Err(Trouble::Failed(error)) if error.class() == Class::Transient => error.into(),
-            Err(_) => Trouble::Failed(Error::Refused { refusal, hint }),
-        }
-    }
-
-    /// The answer to a request, and to another one without what the server does not know.
-    async fn ask(&self, texts: &[&str], cut: bool) -> Result<(Vec<Vec<f32>>, Quota), Trouble> {
-        let known = Without {
+    /// What the server has shown that it does not know.
+    pub fn known(&self) -> Without {
+        Without {
             encoding: self.without_encoding.load(Ordering::Relaxed),
             dimensions: self.without_dimensions.load(Ordering::Relaxed),
-        };
-        let request = |texts, without| Request { texts, cut, without };
-        let first = match self.exchange(request(texts, known)).await {
-            Ok(answered) => {
-                self.answered.fetch_add(1, Ordering::Relaxed);
-                return Ok(answered);
-            }
-            Err(trouble) => trouble,
-        };
-        for without in self.others(&first, request(texts, known)) {
-            // The length that a model has by itself may be another, which would be paid for.
-            if without.dimensions && !known.dimensions && self.exchange(request(&[HARMLESS], without)).await.is_err() {
-                continue;
-            }
-            match self.exchange(request(texts, without)).await {
-                Ok(answered) => {
-                    self.without_encoding.fetch_or(without.encoding, Ordering::Relaxed);
-                    self.without_dimensions.fetch_or(without.dimensions, Ordering::Relaxed);
-                    self.answered.fetch_add(1, Ordering::Relaxed);
-                    return Ok(answered);
-                }
-                Err(Trouble::Rejected(_) | Trouble::TooLarge(_)) => (),
-                Err(Trouble::Failed(error)) if error.class() == Class::Configuration => (),
-                Err(other) => return Err(other),
-            }
         }
-        Err(first)
     }
 
-    /// What else to leave out of a request that met a refusal: what the server speaks of, or, where it has never accepted anything
-    /// and says nothing, what it may not know. Servers word that in any way, if they do.
-    fn others(&self, trouble: &Trouble, request: Request<'_>) -> Vec<Without> {
+    /// A text was accepted without this, and refused with it.
+    pub fn learn(&self, without: Without) {
+        self.without_encoding.fetch_or(without.encoding, Ordering::Relaxed);
+        self.without_dimensions.fetch_or(without.dimensions, Ordering::Relaxed);
+    }
+
+    /// Whether the server has ever accepted a request.
+    pub fn is_accepted(&self) -> bool {
+        self.accepts.load(Ordering::Relaxed)
+    }
+
+    /// What everything is to do about a server that accepts nothing.
+    pub fn hint_of_all(&self) -> String {
+        format!(
+            "the server refuses any text: check the model {:?}, its parameters and the base_url of {}",
+            self.model, self.server
+        )
+    }
+
+    /// What else to leave out of a request that met a refusal: what the server speaks of. For a word, where it has never accepted
+    /// anything and says nothing, also what it may not know: servers word that in any way, if they do.
+    pub fn others(&self, trouble: &Trouble, known: Without, is_word: bool) -> Vec<Without> {
         let refusal = match trouble {
-            Trouble::Rejected(refusal) | Trouble::Failed(Error::Refused { refusal, .. } | Error::Server(refusal)) => {
-                refusal
-            }
+            Trouble::Rejected(refusal)
+            | Trouble::Refused { refusal, .. }
+            | Trouble::Failed(Error::Refused { refusal, .. } | Error::Server(refusal)) => refusal,
             _ => return Vec::new(),
         };
         // A key or an account is refused, whatever was asked.
         if matches!(refusal.status, 401..=403 | 429) {
             return Vec::new();
         }
-        let known = request.without;
-        let all = self.protocol.write(&request);
+        let written = |without: Without| {
+            self.protocol.write(&Request {
+                texts: &[WORD],
+                cut: false,
+                without,
+            })
+        };
         // What this API does not send, or the configuration does not ask for, is left out already.
-        let possible = |without: Without| self.protocol.write(&Request { without, ..request }) != all;
+        let possible = |without: Without| written(without) != written(known);
         let encoding = possible(Without {
             encoding: true,
             ..known
@@ -300,12 +253,11 @@ impl Client {
             encoding: encoding && refusal.mentions("encoding_format"),
             dimensions: dimensions && DIMENSIONS.iter().any(|word| refusal.mentions(word)),
         };
-        // What is said to be about the model or the inputs is not about parameters; a text that may only be too long is cut first.
-        let is_long = request.texts.len() == 1 && !request.cut && self.can_cut();
+        // What is said to be about the model or the inputs is not about parameters.
         let is_unknown = matches!(refusal.status, 400 | 422)
-            && !is_long
+            && is_word
             && self.protocol.fault(refusal).is_none()
-            && self.answered.load(Ordering::Relaxed) == 0;
+            && !self.is_accepted();
         let more = |without: Without| Without {
             encoding: known.encoding || without.encoding,
             dimensions: known.dimensions || without.dimensions,
@@ -323,24 +275,25 @@ impl Client {
         others
     }
 
-    async fn exchange(&self, request: Request<'_>) -> Result<(Vec<Vec<f32>>, Quota), Trouble> {
-        let texts = request.texts;
-        let body = Bytes::from(self.protocol.write(&request));
+    /// The vectors of the texts, in their order, each of the configured length. Their numbers may still be infinite or
+    /// NaN: that concerns one text, not the request. With them, what is left of the provider's limits. One request, and no
+    /// more: whoever calls this has been let in for one.
+    pub async fn embed(&self, texts: &[&str], cut: bool, without: Without) -> Result<(Vec<Vec<f32>>, Quota), Trouble> {
+        let body = Bytes::from(self.protocol.write(&Request { texts, cut, without }));
         let sent = Instant::now();
-        let response = match self.send(body.clone()).await {
+        let response = self.send(body).await.map_err(|error| {
             // The server closed an idle connection just as it was taken for this request, or went away before it said
-            // anything: nothing was answered, so nothing was paid for, and a second try usually ends well.
-            Err(error)
-                if error.is_request()
-                    && !error.is_connect()
-                    && !error.is_timeout()
-                    && sent.elapsed() < GREATEST_TIME_TO_RESEND =>
-            {
-                self.send(body).await
+            // anything.
+            let is_early = error.is_request()
+                && !error.is_connect()
+                && !error.is_timeout()
+                && sent.elapsed() < GREATEST_TIME_TO_RESEND;
+            match self.lost(&error) {
+                Trouble::Failed(error) if is_early => Trouble::Lost(error),
+                trouble => trouble,
             }
-            sent => sent,
-        };
-        let mut response = response.map_err(|error| self.lost(&error))?;
+        });
+        let mut response = response?;
         let status = response.status();
         let headers = std::mem::take(response.headers_mut());
         let per_vector = self.dimensions * ANSWER_BYTES_PER_NUMBER + ANSWER_BYTES_PER_VECTOR;
@@ -361,7 +314,9 @@ impl Client {
             body.extend_from_slice(&bytes);
         }
         if status == StatusCode::OK {
-            Ok((self.read(&body, texts)?, Quota::new(&headers)))
+            let vectors = self.read(&body, texts)?;
+            self.accepts.store(true, Ordering::Relaxed);
+            Ok((vectors, Quota::new(&headers)))
         } else {
             Err(self.refused(status, &headers, &body, texts))
         }
@@ -454,7 +409,11 @@ impl Client {
         let refusal = Arc::new(Refusal::new(status.as_u16(), body, self.exposed_key(), texts));
         let refused = |refusal: Arc<Refusal>, hint: String| Trouble::Failed(Error::Refused { refusal, hint });
         match status.as_u16() {
-            401 | 403 => return refused(refusal, self.key_hint()),
+            401 => return refused(refusal, self.key_hint()),
+            403 => {
+                let hint = self.key_hint();
+                return Trouble::Refused { refusal, hint };
+            }
             402 => return refused(refusal, self.account_hint()),
             429 if refusal.is("insufficient_quota") || refusal.is("billing_hard_limit_reached") => {
                 return refused(refusal, self.account_hint());
@@ -479,13 +438,16 @@ impl Client {
                 );
                 return refused(refusal, hint);
             }
+            Some(Fault::All(None)) if matches!(status.as_u16(), 404 | 405) => {
+                return refused(refusal, self.model_hint());
+            }
             Some(Fault::All(None)) | None => {}
         }
         match status.as_u16() {
-            404 | 405 => refused(
+            404 | 405 => Trouble::Refused {
                 refusal,
-                format!("check the model {:?} and the base_url of {}", self.model, self.server),
-            ),
+                hint: self.model_hint(),
+            },
             300..=399 => refused(
                 refusal,
                 format!(
@@ -514,6 +476,10 @@ impl Client {
             (Some(name), None) => format!("no API key was sent: set {name} in the environment of the server"),
             (None, _) => format!("{} wants a key, which this provider has no setting for", self.server),
         }
+    }
+
+    fn model_hint(&self) -> String {
+        format!("check the model {:?} and the base_url of {}", self.model, self.server)
     }
 
     fn account_hint(&self) -> String {

@@ -10,12 +10,24 @@ use rustix::time::{ClockId, clock_gettime};
 
 use crate::memory::Fingerprint;
 
-/// Moments that are kept at the same time: one for each server and key, and one for each budget.
+/// Moments that are kept at the same time.
 const ENTRIES: usize = 512;
+/// So many of them are for pauses of models. Anybody can think of models, and must not take the places of what an
+/// administrator allows with them; a pause that is lost costs one request.
+const MODELS: usize = 256;
 /// The lower bits of a place are its moment, in microseconds of the machine's clock: enough for 35 years. Those above count
 /// the accounts that have had the place.
 const MOMENT_BITS: u32 = 50;
 const MOMENT: u64 = (1 << MOMENT_BITS) - 1;
+
+/// What a moment is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A server and a key, or one of their budgets.
+    Account,
+    /// A model, as it is asked for at a server with a key.
+    Model,
+}
 
 /// The moments of accounts. When all places are taken, the one is given away that was neither asked for nor had its moment for
 /// the longest time: what is over is not missed, and of the others the first to be over is missed least. Who had the place goes
@@ -46,17 +58,22 @@ impl Default for Ledger {
 }
 
 impl Ledger {
-    /// The place of an account, which gets one if it has none. The caller sees to it that nobody else calls this meanwhile, in
+    /// The place of an account or of a model, which gets one among those of its kind if it has none. The caller sees to it that nobody else calls this meanwhile, in
     /// whatever process. Does not allocate.
-    pub fn place(&'static self, account: &Fingerprint) -> Place {
+    pub fn place(&'static self, kind: Kind, account: &Fingerprint) -> Place {
+        let (models, accounts) = self.0.split_at(MODELS);
+        let entries = match kind {
+            Kind::Account => accounts,
+            Kind::Model => models,
+        };
         let (high, low) = account.as_bytes().split_at(8);
         let account = [high, low].map(|half| half.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte)));
         // Whoever reads and writes accounts is alone, and a moment is a number by itself: no order has to be kept.
         let is_known = |entry: &&Entry| {
             std::iter::zip(&entry.account, account).all(|(known, half)| known.load(Ordering::Relaxed) == half)
         };
-        let known = self.0.iter().find(is_known);
-        let entry = known.unwrap_or_else(|| self.give(account));
+        let known = entries.iter().find(is_known);
+        let entry = known.unwrap_or_else(|| Ledger::give(entries, account));
         entry.asked.store(Clock::moment_of(since_boot()), Ordering::Relaxed);
         Place {
             shared: &entry.place,
@@ -64,12 +81,12 @@ impl Ledger {
         }
     }
 
-    fn give(&self, account: [u64; 2]) -> &Entry {
+    fn give(entries: &'static [Entry], account: [u64; 2]) -> &'static Entry {
         let missed = |entry: &&Entry| {
             let moment = entry.place.load(Ordering::Relaxed) & MOMENT;
             moment.max(entry.asked.load(Ordering::Relaxed))
         };
-        let entry = self.0.iter().min_by_key(missed).expect("there are entries");
+        let entry = entries.iter().min_by_key(missed).expect("there are entries");
         let given = (entry.place.load(Ordering::Relaxed) >> MOMENT_BITS).wrapping_add(1);
         entry.place.store(given << MOMENT_BITS, Ordering::Relaxed);
         std::iter::zip(&entry.account, account).for_each(|(place, half)| place.store(half, Ordering::Relaxed));
@@ -194,7 +211,7 @@ mod tests {
     }
 
     fn mark(ledger: &'static Ledger, name: usize) -> Mark {
-        Mark::new(Clock::new(), Some(ledger.place(&account(name))))
+        Mark::new(Clock::new(), Some(ledger.place(Kind::Account, &account(name))))
     }
 
     fn extend(mark: &mut Mark, until: Instant) {
@@ -240,24 +257,29 @@ mod tests {
     #[test]
     fn who_comes_to_a_full_ledger_takes_the_place_that_is_missed_least() {
         let (ledger, now) = (ledger(), Instant::now());
-        let mut all: Vec<Mark> = (0..ENTRIES).map(|name| mark(ledger, name)).collect();
+        const PLACES: usize = ENTRIES - MODELS;
+        let mut all: Vec<Mark> = (0..PLACES).map(|name| mark(ledger, name)).collect();
+        // Whoever thinks of models takes none of these.
+        for name in 0..2 * ENTRIES {
+            ledger.place(Kind::Model, &account(name));
+        }
         // One was there first, but has been asked for since; the next has a pause.
         mark(ledger, 0);
         extend(&mut all[1], now + 60 * SECOND);
-        let mut new = mark(ledger, ENTRIES);
+        let mut new = mark(ledger, PLACES);
         extend(&mut new, now + 70 * SECOND);
         extend(&mut all[2], now + 80 * SECOND);
         let until = |mark: &Mark| mark.after(now).map(|until| (until - now).as_secs_f64().round());
         assert_eq!(until(&new), Some(70.0), "who has lost the place leaves it alone");
         assert_eq!(until(&all[2]), Some(80.0), "and goes on by itself");
-        for (name, seconds) in [(0, None), (1, Some(60.0)), (3, None), (ENTRIES, Some(70.0))] {
+        for (name, seconds) in [(0, None), (1, Some(60.0)), (3, None), (PLACES, Some(70.0))] {
             assert_eq!(until(&mark(ledger, name)), seconds, "{name}");
         }
         for (name, mark) in all.iter_mut().enumerate().filter(|(name, _)| *name != 2) {
             extend(mark, now + (100 + name as u32) * SECOND);
         }
-        mark(ledger, ENTRIES + 1);
+        mark(ledger, PLACES + 1);
         assert_eq!(until(&mark(ledger, 0)), Some(100.0), "the first to be over makes way");
-        assert_eq!(until(&mark(ledger, ENTRIES)), None);
+        assert_eq!(until(&mark(ledger, PLACES)), None);
     }
 }

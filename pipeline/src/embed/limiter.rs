@@ -1,4 +1,4 @@
-//! How fast a provider may be asked: a pure state machine over 429 answers, failures and successes.
+//! How fast a provider may be asked for one model by one owner: a pure state machine over 429 answers, failures and successes.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ const GREATEST_UNTOLD_PAUSE: Duration = Duration::from_secs(60);
 /// Shortest pause, also after `Retry-After: 0`: asking again at once is what the provider complained about.
 const LEAST_PAUSE: Duration = Duration::from_millis(100);
 
-/// The state of one provider.
+/// The state of one provider, for one who asks.
 #[derive(Debug)]
 pub(super) struct Limiter {
     /// Requests in flight that the settings allow.
@@ -58,6 +58,11 @@ impl Limiter {
     /// Whether no further request may be in flight.
     pub fn is_full(&self) -> bool {
         !self.has_room(self.in_flight)
+    }
+
+    /// Requests that have entered and not left.
+    pub fn in_flight(&self) -> usize {
+        self.in_flight
     }
 
     /// A request has ended.

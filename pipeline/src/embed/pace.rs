@@ -86,7 +86,7 @@ impl Pace {
 
 #[cfg(test)]
 mod tests {
-    use super::super::ledger::{Clock, Ledger};
+    use super::super::ledger::{Clock, Kind, Ledger};
     use super::*;
     use crate::memory::Fingerprint;
 
@@ -94,7 +94,10 @@ mod tests {
 
     /// Of a process of its own, as it were.
     fn mark(ledger: &'static Ledger, clock: Clock) -> Mark {
-        Mark::new(clock, Some(ledger.place(&Fingerprint::of(None, b"account"))))
+        Mark::new(
+            clock,
+            Some(ledger.place(Kind::Account, &Fingerprint::of(None, b"account"))),
+        )
     }
 
     /// Most that was spent in a minute.

@@ -92,6 +92,18 @@ impl Refusal {
         }
     }
 
+    /// Whether it is said to be about the account that asks, and not about the model, whose name is given in lower case. Links
+    /// to pages about accounts say nothing.
+    pub(super) fn is_of_account(&self, model: &str) -> bool {
+        let said = [&self.code, &self.kind, &self.message].into_iter().flatten();
+        let said: Vec<String> = said.map(|text| text.to_lowercase()).collect();
+        let words = said.iter().flat_map(|text| text.split_whitespace());
+        let is_said = words
+            .into_iter()
+            .any(|word| word.contains("account") && !word.contains('/'));
+        is_said && (model.is_empty() || !said.iter().any(|text| text.contains(model)))
+    }
+
     /// Whether the provider names `word` as code or type.
     pub(super) fn is(&self, word: &str) -> bool {
         [&self.code, &self.kind]

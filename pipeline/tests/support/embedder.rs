@@ -31,6 +31,7 @@ pub fn settings(provider: &Provider) -> Settings {
         api_key_place: None,
         timeout: Duration::from_secs(20),
         max_requests_in_flight: 4,
+        owner: None,
         allowance: ai_pipeline::embed::Allowance::default(),
         headers: Default::default(),
         gates: ai_pipeline::embed::Gates::default(),

@@ -56,6 +56,7 @@ impl Subject {
             api_key_place: None,
             timeout: Duration::from_secs(20),
             max_requests_in_flight: 4,
+            owner: None,
             allowance: ai_pipeline::embed::Allowance::default(),
             headers: Default::default(),
             gates: ai_pipeline::embed::Gates::default(),

@@ -62,6 +62,10 @@ pub enum Behaviour {
         /// Body.
         body: String,
     },
+    /// What any request with an input that contains this text meets; others are served.
+    To(String, Box<Behaviour>),
+    /// What any request for this model meets; others are served.
+    OfModel(String, Box<Behaviour>),
     /// A right answer in which all vectors have the index 0.
     AllZero,
     /// This answer, byte for byte.
@@ -73,6 +77,20 @@ pub enum Behaviour {
         /// Body.
         body: String,
     },
+}
+
+impl Behaviour {
+    /// What a request for a model with such inputs meets.
+    pub(crate) fn towards(self, model: &str, texts: &[String]) -> Behaviour {
+        match self {
+            Behaviour::To(text, meets) if texts.iter().any(|input| input.contains(&text)) => {
+                meets.towards(model, texts)
+            }
+            Behaviour::OfModel(name, meets) if name == model => meets.towards(model, texts),
+            Behaviour::To(..) | Behaviour::OfModel(..) => Behaviour::Well,
+            other => other,
+        }
+    }
 }
 
 /// The JSON form of a [`Behaviour`], as `POST /behaviour` takes it:

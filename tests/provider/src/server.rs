@@ -121,6 +121,7 @@ async fn embeddings(
         encoding_format: asked.encoding_format.clone(),
         texts: asked.texts.clone(),
     });
+    let behaviour = behaviour.towards(&asked.model, &asked.texts);
     if !state.latency.is_zero() {
         tokio::time::sleep(state.latency).await;
     }

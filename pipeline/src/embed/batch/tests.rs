@@ -2,6 +2,7 @@
 
 use provider::{Behaviour, Provider};
 
+use super::super::gate::Asker;
 use super::*;
 use crate::config;
 use crate::embed::{Allowance, Gates, Settings};
@@ -36,12 +37,17 @@ fn batcher_that_may(provider: &Provider, most: usize, allowance: Allowance) -> B
         api_key_place: None,
         timeout: TIMEOUT,
         max_requests_in_flight: most,
+        owner: None,
         allowance,
         headers: Default::default(),
         gates: Gates::default(),
     };
     let client = Client::new(&config, &settings, false).unwrap();
-    let gate = settings.gates.of("server", None, allowance, most);
+    let asker = Asker {
+        model: "model",
+        owner: None,
+    };
+    let gate = settings.gates.of("server", None, allowance, most, asker);
     let mut batcher = Batcher::new(Arc::new(client), gate);
     take(&mut batcher, 2);
     batcher
@@ -60,7 +66,7 @@ fn take(batcher: &mut Batcher, inputs: usize) {
 /// The inputs of the requests in flight, ascending.
 fn in_flight(batcher: &Batcher) -> Vec<usize> {
     let requests = batcher.in_flight.values();
-    let mut sizes: Vec<usize> = requests.map(|request| request.batch.inputs.len()).collect();
+    let mut sizes: Vec<usize> = requests.map(|request| request.question.size().inputs).collect();
     sizes.sort_unstable();
     sizes
 }
@@ -307,8 +313,7 @@ async fn no_minute_has_more_requests_than_an_administrator_allows() {
         }
         now = wake.unwrap_or(now).max(now + Duration::from_millis(1));
     }
-    // A word of ours that follows a refusal is in no budget.
-    assert!(provider.counts().requests >= sent.len() as u64);
+    assert_eq!(provider.counts().requests, sent.len() as u64);
     for first in &sent {
         let minute = sent.iter().filter(|at| *at >= first && **at < *first + MINUTE).count();
         assert!(minute <= ALLOWED, "{minute} in a minute");
@@ -320,6 +325,34 @@ async fn no_minute_has_more_requests_than_an_administrator_allows() {
         "{minutes} minutes for {}",
         sent.len()
     );
+}
+
+/// A connection that was closed at once is tried again, and a refusal asked about, when there is room for one more.
+#[tokio::test]
+async fn what_follows_a_request_goes_through_the_gate() {
+    let provider = Provider::start();
+    for (behaviour, follow) in [(Behaviour::Close, 1), (Behaviour::RejectInput("a".to_owned()), 1)] {
+        provider.reset();
+        provider.behave_times(2, behaviour.clone());
+        let allowance = Allowance {
+            requests_per_minute: Some(10),
+            tokens_per_minute: None,
+        };
+        let mut batcher = batcher_that_may(&provider, 8, allowance);
+        let start = Instant::now();
+        let _answer = admit(&mut batcher, "a", 1);
+        batcher.dispatch(start);
+        answered(&mut batcher, Duration::ZERO).await;
+        let asked = provider.counts().requests;
+        assert!(
+            batcher.in_flight.is_empty(),
+            "{behaviour:?}: nothing more in this moment"
+        );
+        batcher.dispatch(start + Duration::from_secs(60));
+        assert_eq!(batcher.in_flight.len(), follow, "{behaviour:?}");
+        answered(&mut batcher, Duration::ZERO).await;
+        assert_eq!(provider.counts().requests, asked + 1, "{behaviour:?}");
+    }
 }
 
 #[tokio::test]
