@@ -43,6 +43,9 @@ pub fn of(
         }
         (base_url, _) => base_url.unwrap_or_default(),
     };
+    if base_url.starts_with("https:") {
+        environment::check_proxies(Step::Embedding)?;
+    }
     let key_name = embedding.api_key_name().filter(|_| !is_of_server);
     let reference = server.api_key.as_ref().filter(|_| !is_of_config);
     let api_key_place = match (&api_key, reference) {

@@ -1,6 +1,7 @@
 //! The environment of the server, where credentials and addresses are that no table should hold.
 
 use ai_pipeline::credential::{self, Reference};
+use ai_pipeline::embed;
 use ai_pipeline::error::{Class, Failure, Step};
 use ai_pipeline::secret::Secret;
 
@@ -24,14 +25,7 @@ pub fn text(name: &str, step: Step) -> Result<Option<String>, Failure> {
     if name.is_empty() || name.contains(['=', '\0']) {
         return Ok(None);
     }
-    let unfit = |what: &str| Failure {
-        step,
-        class: Class::Configuration,
-        reason: format!("{name} in the environment of the server {what}"),
-        hint: Some(format!(
-            "Correct {name} in the environment that starts Postgres, and restart it."
-        )),
-    };
+    let unfit = |what: &str| unfit(name, step, what);
     match std::env::var(name) {
         Err(std::env::VarError::NotPresent) => Ok(None),
         Err(std::env::VarError::NotUnicode(_)) => Err(unfit("is not text in UTF-8")),
@@ -43,6 +37,39 @@ pub fn text(name: &str, step: Step) -> Result<Option<String>, Failure> {
             value => Ok(Some(value.to_owned())),
         },
     }
+}
+
+fn unfit(name: &str, step: Step, what: &str) -> Failure {
+    Failure {
+        step,
+        class: Class::Configuration,
+        reason: format!("{name} in the environment of the server {what}"),
+        hint: Some(format!(
+            "Correct {name} in the environment that starts Postgres, and restart it."
+        )),
+    }
+}
+
+/// Checks the variables that say which proxy a request to an `https` address goes through. A library reads them by itself, and goes
+/// past a proxy that it cannot read.
+///
+/// # Errors
+/// That of [`text`], or a fault of the configuration: there is no such proxy.
+pub fn check_proxies(step: Step) -> Result<(), Failure> {
+    for name in [
+        "HTTPS_PROXY",
+        "https_proxy",
+        "ALL_PROXY",
+        "all_proxy",
+        "NO_PROXY",
+        "no_proxy",
+    ] {
+        let Some(value) = text(name, step)? else { continue };
+        if !name.eq_ignore_ascii_case("NO_PROXY") && !embed::is_proxy(&value) {
+            return Err(unfit(name, step, "is not the address of a proxy"));
+        }
+    }
+    Ok(())
 }
 
 /// The credential that a foreign server or a user mapping refers to. A file is read each time, so that a new one is used as

@@ -3,6 +3,9 @@
 
 mod support;
 
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+
 use support::scene::API_KEY;
 use support::{DEADLINE, Options, Scene, s3, wait_until};
 
@@ -41,19 +44,24 @@ fn a_value_that_can_be_sent_nowhere_is_named() {
         .restart_with(|options| options.env("OPENAI_API_KEY", "unknown"));
     scene.insert_documents(&[&other]);
     for (name, value, said) in [
-        ("AWS_ACCESS_KEY_ID", BROKEN, "the access key id of the AWS credentials"),
+        (
+            "AWS_ACCESS_KEY_ID",
+            BROKEN,
+            "AWS_ACCESS_KEY_ID in the environment of the server has a line break",
+        ),
         (
             "AWS_ACCESS_KEY_ID",
             "schl\u{fc}ssel",
-            "the access key id of the AWS credentials",
+            "AWS_ACCESS_KEY_ID in the environment of the server holds characters that cannot be sent",
         ),
         (
             "AWS_SECRET_ACCESS_KEY",
             BROKEN,
-            "the secret access key of the AWS credentials",
+            "AWS_SECRET_ACCESS_KEY in the environment",
         ),
-        ("AWS_SESSION_TOKEN", BROKEN, "the session token of the AWS credentials"),
-        ("AWS_REGION", BROKEN, "the name of the AWS region"),
+        ("AWS_SESSION_TOKEN", BROKEN, "AWS_SESSION_TOKEN in the environment"),
+        ("AWS_REGION", BROKEN, "AWS_REGION in the environment"),
+        ("AWS_REGION", "schl\u{fc}ssel", "the name of the AWS region"),
         (
             "OPENAI_API_KEY",
             BROKEN,
@@ -89,6 +97,85 @@ fn a_value_that_can_be_sent_nowhere_is_named() {
         let shown = format!("{errors:?}");
         assert!(!shown.contains("second") && !shown.contains("schl"), "{shown}");
     }
+}
+
+/// To a library that reads a variable by itself, one that is not text in UTF-8 is absent: requests went out unsigned, and documents
+/// were given up for it.
+#[test]
+fn a_value_that_is_no_text_is_not_taken_for_none() {
+    let mut scene = Scene::start();
+    let uri = scene.s3.put("a.txt", "Some text.");
+    scene.create_documents(&[&uri]);
+    scene.cluster.wait_until_settled();
+    let other = scene.s3.put("b.txt", "Other text.");
+    scene
+        .cluster
+        .restart_with(|options| options.env("AWS_SECRET_ACCESS_KEY", ""));
+    scene.insert_documents(&[&other]);
+    let no_text = || OsString::from_vec(b"canary\xff".to_vec());
+    for (name, value, said) in [
+        (
+            "AWS_SECRET_ACCESS_KEY",
+            OsString::new(),
+            "AWS_ACCESS_KEY_ID in the environment of the server is set, and",
+        ),
+        (
+            "AWS_ACCESS_KEY_ID",
+            no_text(),
+            "AWS_ACCESS_KEY_ID in the environment of the server is not text",
+        ),
+        (
+            "AWS_SECRET_ACCESS_KEY",
+            no_text(),
+            "AWS_SECRET_ACCESS_KEY in the environment of the server is not text",
+        ),
+        (
+            "AWS_SESSION_TOKEN",
+            no_text(),
+            "AWS_SESSION_TOKEN in the environment of the server is not text",
+        ),
+        (
+            "AWS_REGION",
+            no_text(),
+            "AWS_REGION in the environment of the server is not text",
+        ),
+        (
+            "AWS_CA_BUNDLE",
+            no_text(),
+            "AWS_CA_BUNDLE in the environment of the server is not text",
+        ),
+        (
+            "OPENAI_API_KEY",
+            no_text(),
+            "OPENAI_API_KEY in the environment of the server is not text",
+        ),
+        (
+            "OPENAI_BASE_URL",
+            no_text(),
+            "OPENAI_BASE_URL in the environment of the server is not text",
+        ),
+    ] {
+        let sane = scene.s3.environment(Options::default()).env("OPENAI_API_KEY", API_KEY);
+        let sane = sane.env("OPENAI_BASE_URL", scene.provider.base_url());
+        scene.cluster.restart_with(|_| sane.env(name, value));
+        let errors = wait_until(
+            name,
+            DEADLINE,
+            || scene.errors(),
+            |errors| errors.iter().any(|error| error.reason.contains(said)),
+        );
+        assert!(
+            errors.iter().all(|error| error.class == "configuration"),
+            "{name}: {errors:#?}"
+        );
+        assert!(!format!("{errors:?}").contains("canary"), "{errors:?}");
+        assert!(scene.failed().is_empty(), "{name}: nothing is given up");
+    }
+    let sane = scene.s3.environment(Options::default()).env("OPENAI_API_KEY", API_KEY);
+    let sane = sane.env("OPENAI_BASE_URL", scene.provider.base_url());
+    scene.cluster.restart_with(|_| sane);
+    scene.cluster.wait_until_settled();
+    assert_eq!(scene.chunks(&other), ["Other text."]);
 }
 
 /// Files of services and containers are written by templates: a variable that nobody has set is an empty one there.

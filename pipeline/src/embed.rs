@@ -116,6 +116,17 @@ pub fn model_and_limit(config: &config::Embedding) -> (String, Option<usize>) {
     (model, limit)
 }
 
+/// Whether this can be the address of a proxy.
+///
+/// ```
+/// use ai_pipeline::embed::is_proxy;
+/// assert!(is_proxy("http://proxy.lan:3128") && is_proxy("proxy.lan:3128"));
+/// assert!(!is_proxy("not an address"));
+/// ```
+pub fn is_proxy(address: &str) -> bool {
+    reqwest::Proxy::all(address).is_ok()
+}
+
 /// The text that tokens stand for: those of OpenAI's embedding models, whose tokenizer is known.
 ///
 /// # Errors

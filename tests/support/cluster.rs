@@ -1,5 +1,6 @@
 //! A private Postgres server with the extension, started for one test and gone with it.
 
+use std::ffi::OsString;
 use std::fs::{self, File, Permissions};
 use std::ops::Deref;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
@@ -23,14 +24,14 @@ const LOG_LINES: usize = 120;
 /// How a cluster is started.
 #[derive(Clone, Default)]
 pub struct Options {
-    environment: Vec<(String, String)>,
+    environment: Vec<(String, OsString)>,
     settings: Vec<(String, String)>,
     binary_upgrade: bool,
 }
 
 impl Options {
     /// A variable in the environment of the server; an empty value takes it away. The last word counts.
-    pub fn env(mut self, name: &str, value: impl Into<String>) -> Options {
+    pub fn env(mut self, name: &str, value: impl Into<OsString>) -> Options {
         self.environment.retain(|(known, _)| known != name);
         self.environment.push((name.to_owned(), value.into()));
         self

@@ -4,6 +4,7 @@ mod authorities;
 mod error;
 mod headers;
 mod identity;
+mod variables;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};

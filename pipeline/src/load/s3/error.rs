@@ -160,6 +160,14 @@ pub enum Error {
         /// Which one.
         what: String,
     },
+    /// A variable of the environment, or a file that it names, that is there and cannot be used.
+    #[error("{what} {fault}")]
+    Environment {
+        /// Which one, without what it holds.
+        what: String,
+        /// What is wrong.
+        fault: String,
+    },
     /// The certificates of the authorities that are to be trusted are not there.
     #[error("the certificates of AWS_CA_BUNDLE ({path}) cannot be used: {reason}")]
     Authorities {
@@ -231,7 +239,10 @@ impl Error {
             Error::Unreachable { .. } | Error::RoleUnreachable { .. } => Class::Transient,
             Error::Credentials { passing: true, .. } => Class::Transient,
             Error::Credentials { passing: false, .. } => Class::Configuration,
-            Error::NoCredentials { .. } | Error::Unfit { .. } | Error::Authorities { .. } => Class::Configuration,
+            Error::NoCredentials { .. }
+            | Error::Unfit { .. }
+            | Error::Environment { .. }
+            | Error::Authorities { .. } => Class::Configuration,
             // Either the settings or the bucket's name may be at fault, and one row must not stop all others.
             Error::Unsendable { .. } => Class::Unknown,
         }
@@ -265,6 +276,9 @@ impl Error {
                 _ => "check the ARN of the role and the region of STS (AWS_REGION)".to_owned(),
             }),
             Error::NoCredentials { .. } | Error::Unfit { .. } => Some(where_credentials_are_looked_for()),
+            Error::Environment { .. } => Some(
+                "correct it in the environment that starts Postgres, or the file, and restart the server".to_owned(),
+            ),
             Error::Authorities { .. } => Some(
                 "AWS_CA_BUNDLE names a file of certificates in PEM that the user of the Postgres server can read"
                     .to_owned(),
@@ -427,6 +441,9 @@ pub(super) fn of_provider(failure: &CredentialsError) -> Error {
     let mut refused = matches!(failure, CredentialsError::InvalidConfiguration(_));
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(failure);
     while let Some(inner) = cause {
+        if let Some(error) = inner.downcast_ref::<Error>() {
+            return error.clone();
+        }
         refused |= inner.is::<AssumeRoleError>() || inner.is::<AssumeRoleWithWebIdentityError>();
         cause = inner.source();
     }

@@ -24,7 +24,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::error::{self, Caller, Error};
-use super::{DEFAULT_REGION, authorities, timeouts};
+use super::{DEFAULT_REGION, authorities, timeouts, variables};
 use crate::secret::Secret;
 
 /// The name under which CloudTrail shows what was done with an assumed role.
@@ -344,8 +344,9 @@ impl ProvideCredentials for Provider {
 ///
 /// # Errors
 ///
-/// [`Error::Authorities`].
+/// [`Error::Authorities`], [`Error::Environment`].
 pub(super) async fn ambient() -> Result<SdkConfig, Error> {
+    variables::check(std::env::vars_os()).map_err(|error| *error)?;
     let http = authorities::client().map_err(|error| *error)?;
     let metadata = imds::Client::builder()
         .connect_timeout(METADATA_TIMEOUT)
@@ -386,6 +387,8 @@ impl ProvideCredentials for Ambient {
         Self: 'a,
     {
         future::ProvideCredentials::new(async {
+            variables::check_secrets(std::env::vars_os())
+                .map_err(|error| CredentialsError::invalid_configuration(*error))?;
             let mut chain = DefaultCredentialsChain::builder();
             if let Some(http) = &self.http {
                 chain = chain.configure(ProviderConfig::default().with_http_client(http.clone()));
@@ -395,7 +398,12 @@ impl ProvideCredentials for Ambient {
                 .region(self.region.clone())
                 .build()
                 .await;
-            chain.provide_credentials().await
+            let credentials = chain.provide_credentials().await;
+            if matches!(credentials, Err(CredentialsError::CredentialsNotLoaded(_))) {
+                let variable = |name: &str| std::env::var_os(name);
+                variables::check_absent(variable).map_err(|error| CredentialsError::invalid_configuration(*error))?;
+            }
+            credentials
         })
     }
 }
