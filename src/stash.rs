@@ -9,20 +9,30 @@ use std::collections::{HashMap, HashSet};
 
 use ai_pipeline::config::Embedding;
 use ai_pipeline::memory::Fingerprint;
+use ai_pipeline::plan::Digest;
 
 use crate::catalog::Vectorizer;
 use crate::queue::Item;
 use crate::{statement, transaction};
 
-/// What a text is known by here: its vector is another one under another model.
-pub fn key(embedding: &Embedding, text: &str) -> Fingerprint {
-    let model = format!(
-        "{}/{}/{}",
-        embedding.provider(),
-        embedding.model(),
-        embedding.dimensions()
-    );
-    Fingerprint::of(Some(&model), text.as_bytes())
+/// What texts are known by here: their vectors are others under another model.
+pub struct Keys(String);
+
+impl Keys {
+    /// Of texts for a model.
+    pub fn of(embedding: &Embedding) -> Keys {
+        Keys(format!(
+            "{}/{}/{}",
+            embedding.provider(),
+            embedding.model(),
+            embedding.dimensions()
+        ))
+    }
+
+    /// Made of a digest, and not of the text: the main thread makes many of them.
+    pub fn key(&self, text: &Digest) -> Fingerprint {
+        Fingerprint::of(Some(&self.0), text.as_bytes())
+    }
 }
 
 /// Which of the documents have vectors here, and the keys of their texts.

@@ -5,6 +5,8 @@ mod support;
 #[path = "support/notes.rs"]
 mod notes;
 
+use std::time::{Duration, Instant};
+
 use notes::{kill, queued, wait_for_no_worker};
 use provider::Behaviour;
 use support::Scene;
@@ -304,4 +306,48 @@ fn columns_that_are_longer_than_a_document_may_be_fail_it_alone() {
     let failed = "SELECT primary_key ->> 'id', step, failure_class, details ->> 'error_reason' FROM ai.vectorizer_errors WHERE failure_class <> 'cut'";
     let reason = "the columns that the template names have 1048580 bytes, more than 1048576";
     assert_eq!(scene.cluster.rows(failed), [["3", "formatting", "permanent", reason]]);
+}
+
+/// Texts of nearly a gigabyte are made of a row of 200 KB: whether chunks are equal or not, to tell them apart holds up no other. The
+/// provider refuses them, or they would all be written.
+#[test]
+fn long_texts_of_many_chunks_hold_up_no_other() {
+    let scene = Scene::start();
+    scene.cluster.execute(
+        "CREATE TABLE long (id int PRIMARY KEY, body text, c text);
+         SELECT ai.create_vectorizer('long'::regclass, loading => ai.loading_column('body'),
+             formatting => ai.formatting_python_template('$c $chunk'),
+             chunking => ai.chunking_character_text_splitter(1, 0, ' '),
+             embedding => ai.embedding_openai('text-embedding-3-small', 8));
+         CREATE TABLE short (id int PRIMARY KEY, body text);
+         SELECT ai.create_vectorizer('short'::regclass, loading => ai.loading_column('body'),
+             chunking => ai.chunking_none(), embedding => ai.embedding_openai('text-embedding-3-small', 8));
+         INSERT INTO short VALUES (0, 'before')",
+    );
+    scene.cluster.wait_until_settled();
+    scene.provider.behave(Behaviour::RejectInput("yyyy".to_owned()));
+    for (number, body) in [
+        (1, "repeat('x ', 95000)"),
+        (2, "(SELECT string_agg(i::text, ' ') FROM generate_series(1, 20000) i)"),
+    ] {
+        scene
+            .cluster
+            .execute(&format!("INSERT INTO long SELECT {number}, {body}, repeat('y', 10000)"));
+        let failed = format!("SELECT count(*) FROM ai.vectorizer_failed WHERE primary_key->>'id' = '{number}'");
+        let mut id = number * 1000;
+        while scene.cluster.value(&failed) == "0" {
+            id += 1;
+            let started = Instant::now();
+            scene
+                .cluster
+                .execute(&format!("INSERT INTO short VALUES ({id}, 'short {id}')"));
+            let there = format!("SELECT count(*) FROM short_embedding_store WHERE id = {id}");
+            scene.cluster.wait_for("it is embedded", &there, "1");
+            assert!(
+                started.elapsed() < Duration::from_secs(10),
+                "{body}: {:?}",
+                started.elapsed()
+            );
+        }
+    }
 }

@@ -10,6 +10,7 @@ pub use python::{python_growth, python_text};
 use litemap::LiteMap;
 
 use crate::error::{Class, Failure, Step};
+use crate::plan::{Beginning, Digest};
 
 /// Bytes of a template. Each document keeps what is between its placeholders, once for all of its chunks.
 pub(crate) const GREATEST_LENGTH: usize = 64 << 10;
@@ -272,6 +273,17 @@ impl Frame {
             [before, after] if before.is_empty() && after.is_empty() => Cow::Borrowed(chunk),
             texts => Cow::Owned(texts.join(chunk)),
         }
+    }
+
+    /// The digest of that text, which is not made for it. What stands before all chunks is digested `before`: once.
+    pub fn digest_around(&self, before: &Beginning, chunk: &str) -> Digest {
+        let rest = self.0.iter().skip(1);
+        before.and(rest.flat_map(|text| [chunk, text.as_str()]))
+    }
+
+    /// The digest of what stands before each chunk.
+    pub fn beginning(&self) -> Beginning {
+        Beginning::of(self.0.first().map_or("", String::as_str))
     }
 
     /// The bytes of that text, which is not made for it.

@@ -22,9 +22,37 @@ impl Digest {
         Digest(Sha256::digest(text).into())
     }
 
+    /// Its bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     /// One that Postgres made; `None` when it has another length than 32 bytes.
     pub fn stored(bytes: &[u8]) -> Option<Digest> {
         bytes.try_into().ok().map(Digest)
+    }
+}
+
+/// The digest of the beginning of texts.
+#[derive(Clone, Debug)]
+pub struct Beginning(Sha256);
+
+impl Beginning {
+    /// Of what they begin with.
+    pub fn of(text: &str) -> Beginning {
+        Beginning(Sha256::new_with_prefix(text))
+    }
+
+    /// Of the text that has these parts behind it.
+    ///
+    /// ```
+    /// use ai_pipeline::plan::{Beginning, Digest};
+    /// assert_eq!(Beginning::of("tea").and(["po", "ts"].into_iter()), Digest::of("teapots"));
+    /// ```
+    pub fn and<'t>(&self, parts: impl Iterator<Item = &'t str>) -> Digest {
+        let mut all = self.0.clone();
+        parts.for_each(|part| all.update(part));
+        Digest(all.finalize().into())
     }
 }
 

@@ -1,6 +1,7 @@
 //! What is embedded of a document, without a copy of it.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 use crate::chunk::{CHUNK_BYTES, Chunk};
 use crate::error::{Class, Failure, Step};
@@ -49,6 +50,9 @@ pub struct Limits {
     pub all: u64,
 }
 
+/// Bytes of a text from which on it is worth while to look whether the same chunk has been there before.
+const LONG_TEXT: usize = 1024;
+
 /// All texts of a document together may be so many times as long as a document may be.
 const ALL: u64 = 16;
 
@@ -88,9 +92,18 @@ impl Texts {
         }
     }
 
-    /// The digests of all texts: to make them takes long where those are long.
+    /// The digests of all texts: to make them takes long where those are long. What many equal chunks and a long template make is
+    /// digested once.
     pub fn digests(&self) -> Vec<Digest> {
-        self.iter().map(|text| Digest::of(&text)).collect()
+        let beginning = self.frame.beginning();
+        let digest = |index| self.frame.digest_around(&beginning, self.chunk(index));
+        let length: usize = (0..self.len()).map(|index| self.length(index)).sum();
+        if length < LONG_TEXT.saturating_mul(self.len()) {
+            return (0..self.len()).map(digest).collect();
+        }
+        let mut known: HashMap<&str, Digest> = HashMap::new();
+        let known = |index| *known.entry(self.chunk(index)).or_insert_with(|| digest(index));
+        (0..self.len()).map(known).collect()
     }
 
     /// With [`Texts::digests`], which were made ahead of whoever asks for them.
@@ -101,7 +114,7 @@ impl Texts {
     /// What one of them is told from others by.
     pub fn digest(&self, index: usize) -> Digest {
         let known = self.digests.get(index).copied();
-        known.unwrap_or_else(|| Digest::of(&self.get(index)))
+        known.unwrap_or_else(|| self.frame.digest_around(&self.frame.beginning(), self.chunk(index)))
     }
 
     /// Checks that what the template makes of the chunks is not too long. Nothing of it is made for that.
@@ -268,6 +281,27 @@ mod tests {
         assert_eq!(asked[1], Digest::of(&texts.get(1)));
         let texts = texts.with(asked.clone());
         assert_eq!(texts.digest(1), asked[1]);
+    }
+
+    /// A gigabyte, of which a kilobyte is made.
+    #[test]
+    fn what_is_repeated_is_digested_once() {
+        let document = "x ".repeat(100_000);
+        let template = format!("$chunk {}", "y".repeat(10_000));
+        let chunking = Chunking::CharacterTextSplitter {
+            chunk_size: 1,
+            chunk_overlap: 0,
+            separator: " ".to_owned(),
+            is_separator_regex: false,
+        };
+        let texts = texts(&document, &chunking, &template);
+        assert_eq!(texts.len(), 100_000);
+        let started = std::time::Instant::now();
+        let digests = texts.digests();
+        assert!(started.elapsed().as_secs() < 5, "{:?}", started.elapsed());
+        assert_eq!(digests.len(), texts.len());
+        let first = Digest::of(&texts.get(0));
+        assert!(digests.iter().all(|digest| *digest == first));
     }
 
     #[test]

@@ -186,7 +186,7 @@ pub struct Draft {
     /// Of a large document, and of one that has been here before: the texts whose vectors are in the stash.
     pub stashed: Option<HashSet<Fingerprint>>,
     /// Of the beginning of `plan.embed`, as far as it has been looked through: the keys of its texts in the stash, where
-    /// they are or on their way to. With long columns in the template, to make them takes long.
+    /// they are or on their way to.
     keys: Vec<Fingerprint>,
     /// The texts that were too long for the model, as far as they have been embedded now.
     pub cut: Vec<usize>,
@@ -239,21 +239,20 @@ impl Draft {
 
     /// The keys in the stash of some chunks.
     pub fn keys_of(&self, indexes: &[usize], embedding: &Embedding) -> Vec<Fingerprint> {
+        let keys = stash::Keys::of(embedding);
         let known = |index: &usize| self.keys.get(self.plan.embed.binary_search(index).ok()?).copied();
-        let key = |index: &usize| known(index).unwrap_or_else(|| self.key(*index, embedding));
+        let key = |index: &usize| known(index).unwrap_or_else(|| keys.key(&self.texts.digest(*index)));
         indexes.iter().map(key).collect()
     }
 
-    fn key(&self, index: usize, embedding: &Embedding) -> Fingerprint {
-        stash::key(embedding, &self.texts.get(index))
-    }
-
     /// The next chunks to embed: of a large document those that are not in the stash, each text once, up to so many, and so
-    /// many bytes of texts, but at least one.
+    /// many bytes of texts, but at least one. Texts that are long are digested by now: none is hashed here, however often it is
+    /// repeated.
     pub fn next_wanted(&mut self, (most, most_bytes): (usize, usize), embedding: &Embedding) -> Vec<usize> {
         let Some(stashed) = &self.stashed else {
             return self.plan.embed.clone();
         };
+        let keys = stash::Keys::of(embedding);
         let (mut chosen, mut wanted, mut bytes) = (HashSet::new(), Vec::new(), 0usize);
         while wanted.len() < most
             && let Some(&index) = self.plan.embed.get(self.keys.len())
@@ -262,7 +261,7 @@ impl Draft {
             if !wanted.is_empty() && bytes.saturating_add(length) > most_bytes {
                 break;
             }
-            let key = self.key(index, embedding);
+            let key = keys.key(&self.texts.digest(index));
             if !stashed.contains(&key) && chosen.insert(key) {
                 wanted.push(index);
                 bytes = bytes.saturating_add(length);

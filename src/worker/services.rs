@@ -546,10 +546,11 @@ impl Preparation {
         }
     }
 
-    /// What is long and will be compared with what is stored is digested here, and not by the main thread.
+    /// What is long is digested here, and not by the main thread, which compares it with what is stored and looks for it among what
+    /// was put aside.
     async fn digest(&self, texts: Texts) -> Result<Texts, Failure> {
         let length = (0..texts.len()).map(|index| texts.length(index)).sum();
-        if self.remembered.is_none() || length < LONG {
+        if length < LONG {
             return Ok(texts);
         }
         let texts = Arc::new(texts);
