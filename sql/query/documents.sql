@@ -16,9 +16,10 @@ LEFT JOIN {queue} q ON {source_is_item}
 LEFT JOIN (SELECT DISTINCT {intake_pk}, 0 AS item FROM {intake} i) AS i ON {source_is_intake}
 LEFT JOIN {failed} f ON {source_is_failed}
 LEFT JOIN LATERAL (
-    SELECT array_agg(t.chunk_seq ORDER BY t.chunk_seq, t.embedding_uuid) AS seqs,
-           array_agg(t.chunk ORDER BY t.chunk_seq, t.embedding_uuid) AS texts,
-           array_agg({vector_schema}.vector_dims(t.embedding) ORDER BY t.chunk_seq, t.embedding_uuid) AS dimensions
+    -- Its owner may have given the columns other types that are written to as these are.
+    SELECT array_agg(least(greatest(t.chunk_seq, -2147483648), 2147483647)::int4 ORDER BY t.chunk_seq, t.embedding_uuid) AS seqs,
+           array_agg(t.chunk::text ORDER BY t.chunk_seq, t.embedding_uuid) AS texts,
+           array_agg({vector_schema}.vector_dims(t.embedding::{vector}) ORDER BY t.chunk_seq, t.embedding_uuid) AS dimensions
     FROM {target} t
     WHERE q.item IS NULL AND i.item IS NULL AND f.reason IS NULL AND {source_is_target}
 ) AS stored ON true
