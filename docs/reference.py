@@ -44,6 +44,7 @@ CONTEXTS = {
 }
 # What the functions raise: name in the sources, SQLSTATE, what it says.
 CODES = {
+    "TRIGGERED_ACTION_EXCEPTION": ("09000", "A trigger or a rule of an owner swallows what is to be written to a queue or an intake."),
     "WARNING": ("01000", "A warning: a dump was restored without its catalogue, and rows that are written are not embedded."),
     "INVALID_PARAMETER_VALUE": ("22023", "An argument or a configuration makes no sense, by a check that pgai does not have."),
     "RAISE_EXCEPTION": ("P0001", "An argument or a configuration makes no sense, by a check of pgai."),

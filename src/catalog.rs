@@ -51,6 +51,7 @@ pub struct Vectorizer {
     /// Columns of the source that the template names, with their types.
     pub template_columns: LiteMap<String, String>,
     pub statements: Statements,
+    pub tables: Tables,
     /// The type of its vectors.
     pub vector_type: Oid,
     /// The index that it builds, where it does.
@@ -152,6 +153,16 @@ impl Vectorizer {
     }
 }
 
+/// What it writes to, quoted and with their schemas.
+#[derive(Debug)]
+pub struct Tables {
+    pub queue: String,
+    pub failed: String,
+    pub intake: String,
+    /// The table of chunks, or the source, where a column of it takes the vectors.
+    pub destination: String,
+}
+
 /// The statements of sql/query for the tables of one vectorizer.
 #[derive(Debug)]
 pub struct Statements {
@@ -196,9 +207,17 @@ pub enum DestinationStatements {
         move_chunks: String,
         settle_chunks: String,
         insert_chunks: String,
+        written_chunks: String,
+        left_chunks: String,
+        unmoved_chunks: String,
+        left_of_documents: String,
     },
     /// A vector in a column of the source.
-    Column { set_embeddings: String },
+    Column {
+        set_embeddings: String,
+        /// It says of each row whether its vector reached it.
+        tells: bool,
+    },
 }
 
 /// A vectorizer that cannot be worked on, and why.
@@ -505,6 +524,10 @@ fn read(row: &statement::Row, any: bool) -> Result<Option<Vectorizer>, Obstacle>
         &config,
         (&document, row.must("holds_bytes")),
         &template_columns,
+        (
+            &row.get::<String>("embedding_type").unwrap_or_default(),
+            row.must("has_rules"),
+        ),
     );
     let paused: Option<bool> = row.get("paused");
     let retry_in: Option<f64> = row.get("retry_in");
@@ -520,6 +543,12 @@ fn read(row: &statement::Row, any: bool) -> Result<Option<Vectorizer>, Obstacle>
         config,
         template_columns,
         statements,
+        tables: Tables {
+            destination: names.target.unwrap_or(names.source),
+            queue: names.queue,
+            failed: names.failed,
+            intake: names.intake,
+        },
         vector_type: row.must("vector_type"),
         index,
         paused: (paused == Some(true))
@@ -564,6 +593,7 @@ impl Statements {
         config: &Config,
         (document, bytes): (&str, bool),
         template_columns: &LiteMap<String, String>,
+        (embedding_type, has_rules): (&str, bool),
     ) -> Statements {
         let item = ("q", In::Queue);
         let object = |pairs: &str| format!("jsonb_build_object({pairs})");
@@ -584,8 +614,19 @@ impl Statements {
             (if bytes { &raw } else { &text }, bytes),
             template_columns,
         );
+        let (bytes_of_item, bytes_of_key) = (key.bytes(item), key.bytes(("k", In::Queue)));
+        let key_in_portion = if bytes_of_key == "0" {
+            "true"
+        } else {
+            "k.item <= (SELECT p.last FROM portion p)"
+        };
         let values = [
-            ("source", names.source.as_str()),
+            ("bytes_of_item", bytes_of_item.as_str()),
+            ("bytes_of_key", &bytes_of_key),
+            ("key_in_portion", key_in_portion),
+            ("embedding_type", embedding_type),
+            ("other_is_item", &key.same(("o", In::Source), item)),
+            ("source", &names.source),
             ("queue", &names.queue),
             ("failed", &names.failed),
             ("intake", &names.intake),
@@ -675,9 +716,18 @@ impl Statements {
                     move_chunks: of!("move_chunks"),
                     settle_chunks: of!("settle_chunks"),
                     insert_chunks: of!("insert_chunks"),
+                    written_chunks: of!("written_chunks"),
+                    left_chunks: of!("left_chunks"),
+                    unmoved_chunks: of!("unmoved_chunks"),
+                    left_of_documents: of!("left_of_documents"),
+                },
+                Destination::Column { .. } if has_rules => DestinationStatements::Column {
+                    set_embeddings: of!("set_embeddings_by_rule"),
+                    tells: false,
                 },
                 Destination::Column { .. } => DestinationStatements::Column {
                     set_embeddings: of!("set_embeddings"),
+                    tells: true,
                 },
             },
         }

@@ -6,10 +6,12 @@ use std::collections::HashMap;
 
 use ai_pipeline::plan::{Digest, Plan};
 use ai_pipeline::texts::Texts;
+use pgrx::datum::DatumWithOid;
 use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
 
 use crate::catalog::{DestinationStatements, Vectorizer};
+use crate::swallowed::must_be_written;
 use crate::{statement, transaction, vector};
 
 /// Vectors that one statement carries, in bytes, and texts as many. They are in memory a second time, as its argument.
@@ -67,10 +69,17 @@ pub fn count_chunks(vectorizer: &Vectorizer, numbers: Vec<i64>) -> HashMap<i64, 
 
 /// Removes all chunks of documents whose rows are gone.
 pub fn clear(vectorizer: &Vectorizer, numbers: Vec<i64>) {
-    if let DestinationStatements::Table { remove_all_chunks, .. } = &vectorizer.statements.destination
+    if let DestinationStatements::Table {
+        remove_all_chunks,
+        left_of_documents,
+        ..
+    } = &vectorizer.statements.destination
         && !numbers.is_empty()
     {
-        statement::run(remove_all_chunks, &[numbers.into()]);
+        statement::run(remove_all_chunks, &[numbers.clone().into()]);
+        let all = numbers.len();
+        let left = count(left_of_documents, &[numbers.into()]);
+        must_be_written(&vectorizer.tables.destination, (all - left.min(all), all));
     }
 }
 
@@ -78,21 +87,32 @@ pub fn clear(vectorizer: &Vectorizer, numbers: Vec<i64>) {
 pub fn replace(vectorizer: &Vectorizer, replacements: &[Replacement]) {
     match &vectorizer.statements.destination {
         _ if replacements.is_empty() => (),
-        DestinationStatements::Column { set_embeddings } => set(vectorizer, set_embeddings, replacements),
+        DestinationStatements::Column { set_embeddings, tells } => {
+            set(vectorizer, (set_embeddings, *tells), replacements);
+        }
         DestinationStatements::Table {
             remove_chunks,
+            left_chunks,
             move_chunks,
             settle_chunks,
+            unmoved_chunks,
             insert_chunks,
+            written_chunks,
             ..
         } => {
+            let table = &vectorizer.tables.destination;
             let removed = replacements.iter().flat_map(|replacement| {
                 let removed = replacement.plan.remove.iter();
                 removed.map(|&index| replacement.stored[index].uuid.as_str())
             });
             let removed: Vec<&str> = removed.collect();
-            if !removed.is_empty() {
-                statement::run(remove_chunks, &[removed.into()]);
+            // Somebody may have removed some meanwhile: that is no fault.
+            let all = removed.len();
+            if all > 0
+                && statement::run(remove_chunks, &[removed.clone().into()]) < all
+                && let left = count(left_chunks, &[removed.into()])
+            {
+                must_be_written(table, (all - left.min(all), all));
             }
             let moved = replacements.iter().flat_map(|replacement| {
                 let kept = replacement.plan.keep.iter();
@@ -101,10 +121,13 @@ pub fn replace(vectorizer: &Vectorizer, replacements: &[Replacement]) {
             });
             let (uuids, seqs): (Vec<&str>, Vec<i32>) = moved.map(|(chunk, new)| (chunk.uuid.as_str(), new)).unzip();
             if !uuids.is_empty() {
-                statement::run(move_chunks, &[uuids.clone().into(), seqs.into()]);
-                statement::run(settle_chunks, &[uuids.into()]);
+                statement::run(move_chunks, &[uuids.clone().into(), seqs.clone().into()]);
+                statement::run(settle_chunks, &[uuids.clone().into()]);
+                let all = uuids.len();
+                let unmoved = count(unmoved_chunks, &[uuids.into(), seqs.into()]);
+                must_be_written(table, (all - unmoved.min(all), all));
             }
-            insert(vectorizer, insert_chunks, replacements);
+            insert(vectorizer, (insert_chunks, written_chunks), replacements);
         }
     }
 }
@@ -112,7 +135,10 @@ pub fn replace(vectorizer: &Vectorizer, replacements: &[Replacement]) {
 /// A new chunk: the document that it is of, its number there, and its vector.
 type NewChunk<'a> = (&'a Replacement<'a>, usize, &'a [f32]);
 
-fn insert(vectorizer: &Vectorizer, sql: &str, replacements: &[Replacement]) {
+/// Inserts chunks, and counts them where fewer were inserted than were sent: the names of both statements.
+type Insert<'a> = (&'a str, &'a str);
+
+fn insert(vectorizer: &Vectorizer, sql: Insert, replacements: &[Replacement]) {
     let (mut cargo, mut texts, mut vectors): (Vec<NewChunk>, _, _) = (Vec::new(), 0usize, 0usize);
     for replacement in replacements {
         for (&index, vector) in std::iter::zip(&replacement.plan.embed, replacement.vectors) {
@@ -133,7 +159,7 @@ fn insert(vectorizer: &Vectorizer, sql: &str, replacements: &[Replacement]) {
 }
 
 /// The texts are made here: all of them may be far more than what they are made of.
-fn insert_cargo(vectorizer: &Vectorizer, sql: &str, cargo: &[NewChunk]) {
+fn insert_cargo(vectorizer: &Vectorizer, (insert, written): Insert, cargo: &[NewChunk]) {
     let numbers: Vec<i64> = cargo.iter().map(|(replacement, ..)| replacement.number).collect();
     let seqs: Vec<i32> = cargo.iter().map(|(_, index, _)| seq(*index)).collect();
     let texts: Vec<Cow<str>> = cargo
@@ -143,17 +169,34 @@ fn insert_cargo(vectorizer: &Vectorizer, sql: &str, cargo: &[NewChunk]) {
     let texts: Vec<&str> = texts.iter().map(Cow::as_ref).collect();
     let vectors: Vec<Option<&[f32]>> = cargo.iter().map(|(.., vector)| Some(*vector)).collect();
     let vectors = vector::array(vectorizer.vector_type, &vectors);
-    statement::run(sql, &[numbers.into(), seqs.into(), texts.into(), vectors]);
+    let arguments = [numbers.clone().into(), seqs.clone().into(), texts.into(), vectors];
+    if statement::run(insert, &arguments) < cargo.len() {
+        let there = count(written, &[numbers.into(), seqs.into()]);
+        must_be_written(&vectorizer.tables.destination, (there, cargo.len()));
+    }
 }
 
-fn set(vectorizer: &Vectorizer, sql: &str, replacements: &[Replacement]) {
+/// The answer of a statement that counts.
+fn count(sql: &str, arguments: &[DatumWithOid]) -> usize {
+    let counted = statement::row(sql, arguments, |row| row.must::<i64>(1));
+    counted.map_or(0, |counted| usize::try_from(counted).unwrap_or_default())
+}
+
+fn set(vectorizer: &Vectorizer, (sql, tells): (&str, bool), replacements: &[Replacement]) {
     let numbers: Vec<i64> = replacements.iter().map(|replacement| replacement.number).collect();
     let vectors = replacements
         .iter()
         .map(|replacement| replacement.vectors.first().map(Vec::as_slice));
     let vectors = vector::array(vectorizer.vector_type, &vectors.collect::<Vec<_>>());
     let _writing = Writing::begin(vectorizer.source);
-    statement::run(sql, &[numbers.into(), vectors]);
+    let arguments = [numbers.into(), vectors];
+    let written = if tells {
+        let reached = statement::rows(sql, &arguments, |row| row.must::<bool>(1));
+        reached.into_iter().filter(|reached| *reached).count()
+    } else {
+        statement::run(sql, &arguments)
+    };
+    must_be_written(&vectorizer.tables.destination, (written, replacements.len()));
 }
 
 thread_local! {

@@ -4,6 +4,7 @@ use ai_pipeline::error::{Class, Failure, Step};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
+use crate::swallowed;
 use crate::transaction::Aborted;
 
 /// Raises an ERROR with a code, a message and, where there is something to do about it, a hint.
@@ -68,7 +69,8 @@ pub fn from_database(aborted: &Aborted, step: Step) -> Failure {
     let is_too_long = aborted.code == PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED
         && !aborted.raised
         && aborted.message.starts_with("index row ");
-    let reason = if is_too_long {
+    let is_swallowed = swallowed::is(aborted);
+    let reason = if is_too_long || is_swallowed {
         format!("{} (SQLSTATE {code})", aborted.message)
     } else if quotes || aborted.raised {
         format!("the database refused the row (SQLSTATE {code})")
@@ -76,6 +78,7 @@ pub fn from_database(aborted: &Aborted, step: Step) -> Failure {
         format!("{} (SQLSTATE {code})", aborted.message)
     };
     let hint = match class {
+        _ if is_swallowed => aborted.hint.clone(),
         Class::Configuration if step == Step::Indexing => {
             Some("The owner of the source table must own the destination, and needs CREATE on its schema.".to_owned())
         }

@@ -15,6 +15,7 @@ use crate::json::JsonB;
 use crate::key::{In, PrimaryKey};
 use crate::scan::{self, At, Closed, Hasher, Look, Patience, Table};
 use crate::statement::{self, fill};
+use crate::swallowed::must_be_written;
 use crate::transaction::{acting_as_extension, restricted_to};
 use crate::vectorizer::{missing, must_be_served, must_own};
 use crate::worker::{providers, shared_memory};
@@ -307,14 +308,21 @@ fn retry_vectorizer(vectorizer_id: Option<i32>, primary_key: Option<String>, cla
     let sent = restricted_to(queues.owner, || {
         let waiting = queues.fill(include_str!("../sql/query/retry_waiting.sql"), &key);
         let failed = queues.fill(include_str!("../sql/query/retry_failed.sql"), &key);
-        statement::run(&waiting, &[one.into(), failing.into(), throttled.into()])
-            + statement::run(&failed, &[one.into(), class.as_deref().into()])
+        let send = |sql: &str, arguments: &[DatumWithOid], table: &str| {
+            let sent = statement::row(sql, arguments, |row| (row.must::<i64>(1), row.must::<i64>(2)));
+            let (wanted, written) = sent.expect("a SELECT without FROM answers with one row");
+            let number = |number: i64| usize::try_from(number).unwrap_or_default();
+            must_be_written(table, (number(written), number(wanted)));
+            written
+        };
+        send(&waiting, &[one.into(), failing.into(), throttled.into()], &queues.queue)
+            + send(&failed, &[one.into(), class.as_deref().into()], &queues.intake)
     });
     // Whoever asks for another try has mended what stopped all of them.
     acting_as_extension(|| catalog::mended(vectorizer_id));
     end_pause_of_provider(vectorizer_id);
     shared_memory::mended_at_commit(vectorizer_id);
-    i64::try_from(sent).unwrap_or(i64::MAX)
+    sent
 }
 
 /// Has the provider of a vectorizer asked again, which may have asked for an hour's patience. Where that cannot be told, the worker

@@ -53,6 +53,20 @@ struct Column {
     /// It may hold a null of JSON, which is none of SQL.
     #[serde(default)]
     is_json: bool,
+    #[serde(default)]
+    length: Length,
+}
+
+/// How long the values of a column are.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+enum Length {
+    /// All of them a few bytes.
+    #[default]
+    Short,
+    /// What `octet_length` says.
+    Counted,
+    /// What their text takes.
+    OfText,
 }
 
 impl Column {
@@ -90,6 +104,7 @@ impl PrimaryKey {
                 equals: String::new(),
                 cast: None,
                 is_json: false,
+                length: Length::default(),
             }
         });
         PrimaryKey(columns.collect()).with_equality(source)
@@ -112,13 +127,19 @@ impl PrimaryKey {
     fn with_equality(mut self, source: Oid) -> PrimaryKey {
         let sql = include_str!("../sql/query/equality.sql");
         let operators = statement::rows(sql, &[source.into()], |row| {
-            (row.must(1), (row.must(2), row.get(3), row.must(4)))
+            let length = match (row.must::<bool>(5), row.must::<bool>(6)) {
+                (true, _) => Length::Short,
+                (_, true) => Length::Counted,
+                _ => Length::OfText,
+            };
+            (row.must(1), (row.must(2), row.get(3), row.must(4), length))
         });
-        let mut operators: HashMap<String, (String, Option<String>, bool)> = operators.into_iter().collect();
+        let mut operators: HashMap<String, (String, Option<String>, bool, Length)> = operators.into_iter().collect();
         for column in &mut self.0 {
             // Before pg_restore has made the key: what follows from it must not change with that.
-            let plain = || ("OPERATOR(pg_catalog.=)".to_owned(), None, false);
-            (column.equals, column.cast, column.is_json) = operators.remove(&column.source).unwrap_or_else(plain);
+            let plain = || ("OPERATOR(pg_catalog.=)".to_owned(), None, false, Length::OfText);
+            (column.equals, column.cast, column.is_json, column.length) =
+                operators.remove(&column.source).unwrap_or_else(plain);
         }
         self
     }
@@ -150,6 +171,25 @@ impl PrimaryKey {
             format!("{left}.{name}{cast} {} {right}.{other}{cast}", column.equals)
         });
         pairs.collect::<Vec<_>>().join(" AND ")
+    }
+
+    /// How many bytes of a key are more than a few, of a row under its alias: `0`, or an expression. Where Postgres knows the length of
+    /// a value without reading it, it is not read.
+    pub fn bytes(&self, (alias, table): (&str, In)) -> String {
+        let columns = self.0.iter().filter_map(|column| {
+            let value = format!("{alias}.{}", column.name(table));
+            match column.length {
+                Length::Short => None,
+                Length::Counted => Some(format!("octet_length({value})")),
+                Length::OfText => Some(format!("octet_length({value}::text)")),
+            }
+        });
+        let columns: Vec<String> = columns.collect();
+        if columns.is_empty() {
+            "0".to_owned()
+        } else {
+            format!("({})", columns.join(" + "))
+        }
     }
 
     /// `'a', q.a, 'b', q.b`: the names of the source and the values of a row, for people.

@@ -29,6 +29,7 @@ mod server;
 mod settings;
 mod stash;
 mod statement;
+mod swallowed;
 mod transaction;
 mod vector;
 mod vectorizer;

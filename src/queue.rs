@@ -11,6 +11,7 @@ use serde_json::Value;
 use crate::catalog::Vectorizer;
 use crate::json::JsonB;
 use crate::statement;
+use crate::swallowed::{self, must_be_written};
 
 /// Documents of more bytes, with the columns that the template names, are not read when they are taken: there may be many
 /// of them.
@@ -61,7 +62,7 @@ pub enum Content {
 }
 
 /// What became of the changes that waited in the intake.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct TakenIn {
     /// There may be more of them.
     pub more: bool,
@@ -71,6 +72,8 @@ pub struct TakenIn {
     pub is_full_of_dead: bool,
     /// How long a large one, or what stays in it, was read for, less what the changes were worth.
     pub wasted: Duration,
+    /// Primary keys, in JSON, that the queue has swallowed: some of them. They stay in the intake.
+    pub swallowed: Vec<String>,
 }
 
 /// What an intake may weigh that has nothing in it.
@@ -81,6 +84,9 @@ const PER_CHANGE: Duration = Duration::from_micros(100);
 /// so many, those behind do wait. To look at a hundred thousand takes a second.
 const FURTHER: i64 = 8;
 const LOOKS: usize = 3;
+/// Keys that one statement handles, in bytes. To find a key of two hundred kilobytes in an index takes tens of milliseconds, for
+/// which all wait.
+pub const KEYS: usize = 1 << 20;
 
 /// Moves changes from the intake to the queue, for up to `limit` keys; one of more rows may have more changes.
 pub fn take_in(vectorizer: &Vectorizer, limit: usize) -> TakenIn {
@@ -96,13 +102,29 @@ pub fn take_in(vectorizer: &Vectorizer, limit: usize) -> TakenIn {
     }
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let looks = std::iter::successors(Some(limit), |looked: &i64| Some(looked.saturating_mul(FURTHER)));
-    let (mut changes, mut taken, mut more) = (0, 0, false);
+    let (mut changes, mut taken, mut more, mut swallowed) = (0, 0, false, Vec::new());
     for looked in looks.take(LOOKS) {
-        let arguments = [looked.into(), limit.into()];
-        let look = |row: &statement::Row| (row.must::<i64>(1), row.must::<i64>(2));
-        (changes, taken) = statement::row(&vectorizer.statements.take_in, &arguments, look).unwrap_or_default();
+        let arguments = [
+            looked.into(),
+            limit.into(),
+            (KEYS as i64).into(),
+            swallowed::NAMED.into(),
+        ];
+        let look = |row: &statement::Row| {
+            let (sent, taken) = (count(row, 2), count(row, 3));
+            (
+                row.must::<i64>(1),
+                (taken, sent),
+                row.must::<bool>(4),
+                row.must::<Vec<String>>(5),
+            )
+        };
+        let looked_at = statement::row(&vectorizer.statements.take_in, &arguments, look);
+        let (seen, moved, is_cut, lost) = looked_at.expect("a SELECT without FROM answers with one row");
+        must_be_written(&vectorizer.tables.intake, moved);
+        (changes, taken, swallowed) = (seen, moved.0 as i64, lost);
         // Else most of them are in somebody's hands, and there may be others behind.
-        more = taken >= limit / 2 && changes >= looked || taken >= limit;
+        more = taken >= limit / 2 && changes >= looked || taken >= limit || is_cut && taken > 0;
         if more || changes < looked {
             break;
         }
@@ -119,7 +141,27 @@ pub fn take_in(vectorizer: &Vectorizer, limit: usize) -> TakenIn {
         } else {
             Duration::ZERO
         },
+        swallowed,
     }
+}
+
+/// Moves all that waits in the intake to the queue, in a session: but for what another transaction has locked.
+///
+/// # Errors
+/// Raised where the queue swallows some of it.
+pub fn take_in_all(vectorizer: &Vectorizer) {
+    loop {
+        let taken = take_in(vectorizer, usize::MAX);
+        must_be_written(&vectorizer.tables.queue, (0, taken.swallowed.len()));
+        if !taken.more {
+            return;
+        }
+    }
+}
+
+/// A number of rows in an answer.
+fn count(row: &statement::Row, column: usize) -> usize {
+    usize::try_from(row.must::<i64>(column)).unwrap_or_default()
 }
 
 /// Whether something waits in the intake, and what it weighs in bytes.
@@ -150,16 +192,25 @@ pub enum Suspicion {
     Strong,
 }
 
-/// Takes up to `limit` documents that are under such a suspicion, none of those that are `held` under these leases: their
-/// places in the queue.
+/// What was taken.
+#[derive(Debug, Default)]
+pub struct Claimed {
+    /// Places in the queue.
+    pub numbers: Vec<i64>,
+    /// Primary keys, in JSON, of documents that are not ours, as the queue has swallowed that: some of them.
+    pub swallowed: Vec<String>,
+}
+
+/// Takes up to `limit` documents that are under such a suspicion, none of those that are `held` under these leases, and no more
+/// than have keys of so many bytes.
 pub fn claim(
     vectorizer: &Vectorizer,
     limit: usize,
     lease: i64,
     duration: Duration,
     suspicion: Suspicion,
-    held: &[i64],
-) -> Vec<i64> {
+    (held, keys): (&[i64], usize),
+) -> Claimed {
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let arguments = [
         limit.into(),
@@ -167,8 +218,20 @@ pub fn claim(
         duration.as_secs_f64().into(),
         (suspicion as i32).into(),
         held.to_vec().into(),
+        i64::try_from(keys).unwrap_or(i64::MAX).into(),
     ];
-    statement::rows(&vectorizer.statements.claim, &arguments, |row| row.must(1))
+    let mut claimed = Claimed::default();
+    let rows = statement::rows(&vectorizer.statements.claim, &arguments, |row| {
+        (row.must::<i64>(1), row.get::<String>(2))
+    });
+    for (number, swallowed) in rows {
+        match swallowed {
+            None => claimed.numbers.push(number),
+            Some(key) => claimed.swallowed.push(key),
+        }
+    }
+    claimed.swallowed.truncate(swallowed::NAMED as usize);
+    claimed
 }
 
 /// What documents hold that were taken under this lease, as far as there is room for so many bytes of documents, and of columns
@@ -265,8 +328,15 @@ pub fn quarantine(vectorizer: &Vectorizer, crashes: u32, failure: &Failure, limi
         failure.step.to_string().into(),
         failure.class.as_str().into(),
         failure.reason.as_str().into(),
+        (KEYS as i64).into(),
     ];
-    statement::rows(&vectorizer.statements.quarantine, &arguments, |row| row.must(1))
+    let moved = statement::row(&vectorizer.statements.quarantine, &arguments, |row| {
+        ([count(row, 1), count(row, 2), count(row, 3)], row.must(4))
+    });
+    let ([guilty, gone, kept], keys) = moved.expect("a SELECT without FROM answers with one row");
+    must_be_written(&vectorizer.tables.queue, (gone, guilty));
+    must_be_written(&vectorizer.tables.failed, (kept, gone));
+    keys
 }
 
 /// Whether there are documents that processes died with.
@@ -287,41 +357,54 @@ pub fn release(vectorizer: &Vectorizer, item: &Item, after: Duration, counted: b
         ],
     );
     if released == 0 {
-        start_over(vectorizer, item.number, item.lease);
+        start_over(vectorizer, item);
     }
 }
 
-/// Moves a document to the failed queue; false when it is no longer the `version` that was taken (`None`: whatever it is).
-pub fn give_up(vectorizer: &Vectorizer, number: i64, lease: i64, version: Option<i64>, failure: &Failure) -> bool {
-    let moved = statement::run(
+/// Moves a document to the failed queue, which is held; false when it is no longer the version that was taken.
+pub fn give_up(vectorizer: &Vectorizer, item: &Item, failure: &Failure) -> bool {
+    let moved = statement::row(
         &vectorizer.statements.give_up,
         &[
-            number.into(),
-            lease.into(),
-            version.into(),
+            item.number.into(),
+            item.lease.into(),
+            Some(item.version).into(),
             failure.step.to_string().into(),
             failure.class.as_str().into(),
             failure.reason.as_str().into(),
         ],
+        |row| (count(row, 1), count(row, 2)),
     );
-    if moved == 0 {
-        start_over(vectorizer, number, lease);
+    let (gone, kept) = moved.expect("a SELECT without FROM answers with one row");
+    must_be_written(&vectorizer.tables.failed, (kept, gone));
+    if gone == 0 {
+        start_over(vectorizer, item);
     }
-    moved > 0
+    gone > 0
 }
 
-fn start_over(vectorizer: &Vectorizer, number: i64, lease: i64) {
-    statement::run(&vectorizer.statements.start_over, &[number.into(), lease.into()]);
+/// A document that is held and not the version any more that was taken.
+fn start_over(vectorizer: &Vectorizer, item: &Item) {
+    let arguments = [item.number.into(), item.lease.into(), item.version.into()];
+    let started = statement::run(&vectorizer.statements.start_over, &arguments);
+    must_be_written(&vectorizer.tables.queue, (started, 1));
 }
 
 /// Ends the work on documents: out of the failed queue, and out of the queue those that are still what was taken; the
 /// others go round again, and are returned by their places.
 pub fn finish(vectorizer: &Vectorizer, items: &[&Item]) -> HashSet<i64> {
     let numbers = numbers(items);
-    statement::run(&vectorizer.statements.forget_failed, &[numbers.clone().into()]);
+    let forgotten = statement::row(&vectorizer.statements.forget_failed, &[numbers.clone().into()], |row| {
+        (count(row, 2), count(row, 1))
+    });
+    must_be_written(&vectorizer.tables.failed, forgotten.unwrap_or_default());
     let versions: Vec<i64> = items.iter().map(|item| item.version).collect();
     let arguments = [numbers.into(), leases(items).into(), versions.into()];
-    let again = statement::rows(&vectorizer.statements.finish, &arguments, |row| row.must(1));
+    let finished = statement::row(&vectorizer.statements.finish, &arguments, |row| {
+        (count(row, 1), row.must::<Vec<i64>>(2))
+    });
+    let (gone, again) = finished.expect("a SELECT without FROM answers with one row");
+    must_be_written(&vectorizer.tables.queue, (gone + again.len(), items.len()));
     again.into_iter().collect()
 }
 
@@ -428,8 +511,11 @@ fn leases(items: &[&Item]) -> Vec<i64> {
     items.iter().map(|item| item.lease).collect()
 }
 
-/// Queues documents by their primary keys, a JSON array of objects as people see them. What is known of them from an
-/// earlier time does not count: they are read again.
-pub fn enqueue(vectorizer: &Vectorizer, keys: &str) {
-    statement::run(&vectorizer.statements.enqueue, &[keys.into()]);
+/// Queues documents by their primary keys, JSON objects as people see them. What is known of them from an earlier time does not
+/// count: they are read again.
+pub fn enqueue(vectorizer: &Vectorizer, keys: &[String]) {
+    let named = format!("[{}]", keys.join(","));
+    let arguments = [named.as_str().into()];
+    let sent = statement::row(&vectorizer.statements.enqueue, &arguments, |row| count(row, 1));
+    must_be_written(&vectorizer.tables.intake, (sent.unwrap_or_default(), keys.len()));
 }

@@ -19,6 +19,7 @@ use pgrx::prelude::*;
 pub struct Aborted {
     pub code: PgSqlErrorCode,
     pub message: String,
+    pub hint: Option<String>,
     /// The message is of somebody's PL/pgSQL (RAISE): its code says nothing of what is in it.
     pub raised: bool,
     /// Nothing is wrong with what was to be done: its owner has taken too much of the process, and comes later.
@@ -31,6 +32,7 @@ impl Aborted {
         Aborted {
             code: PgSqlErrorCode::ERRCODE_QUERY_CANCELED,
             message: "its owner has taken too much of the worker's time".to_owned(),
+            hint: None,
             raised: false,
             put_off: true,
         }
@@ -265,6 +267,7 @@ fn aborted(cause: &CaughtError) -> Aborted {
     Aborted {
         code: report.sql_error_code(),
         message: report.message().to_owned(),
+        hint: report.hint().map(str::to_owned),
         raised: report.function_name() == Some("exec_stmt_raise"),
         put_off: false,
     }

@@ -286,8 +286,7 @@ impl Verification {
     fn repair(&mut self) {
         let wrong = std::mem::take(&mut self.wrong);
         for keys in wrong.chunks(KEYS) {
-            let named = format!("[{}]", keys.join(","));
-            restricted_to(self.vectorizer.owner, || queue::enqueue(&self.vectorizer, &named));
+            restricted_to(self.vectorizer.owner, || queue::enqueue(&self.vectorizer, keys));
             // What is remembered of them may be as wrong as they are. After they are in the queue: see forget_documents.sql.
             acting_as_extension(|| catalog::forget_documents(self.vectorizer.id, keys));
         }

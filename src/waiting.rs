@@ -120,7 +120,7 @@ fn take_in(vectorizer_id: i32) {
     must_own(vectorizer_id);
     intake::append_so_far();
     if let Some(Ok(vectorizer)) = acting_as_extension(|| catalog::vectorizer(vectorizer_id)) {
-        restricted_to(vectorizer.owner, || queue::take_in(&vectorizer, usize::MAX));
+        restricted_to(vectorizer.owner, || queue::take_in_all(&vectorizer));
     }
 }
 

@@ -3,8 +3,10 @@
 -- died with them, 2 for more. Never those of the leases $5, which this worker holds itself: a clock that was set forward
 -- ends leases that are renewed in time. The attempt is counted before the work. Both searches read an index from its
 -- beginning, whatever the length of the queue (bench/claims.py): the conditions are such as the planner takes to be met often.
+-- Keys may be long: those of $6 bytes, and one more, are taken. A document that is not ours after all comes with its key: a trigger
+-- of the owner has swallowed that.
 WITH waiting AS MATERIALIZED (
-    SELECT q.item, CASE WHEN q.backfill THEN 2 ELSE 0 END AS rank
+    SELECT q.item, CASE WHEN q.backfill THEN 2 ELSE 0 END AS rank, {bytes_of_item} AS bytes
     FROM {queue} q
     WHERE q.loading_retry_after IS NULL
       AND (q.lease IS NULL OR q.lease_expires_at < now() AND q.lease <> ALL ($5))
@@ -13,7 +15,7 @@ WITH waiting AS MATERIALIZED (
     LIMIT $1
     FOR UPDATE SKIP LOCKED
 ), due AS MATERIALIZED (
-    SELECT q.item, 1 AS rank
+    SELECT q.item, 1 AS rank, {bytes_of_item} AS bytes
     FROM {queue} q
     WHERE q.loading_retry_after <= now()
       AND (q.lease IS NULL OR q.lease_expires_at < now() AND q.lease <> ALL ($5))
@@ -22,7 +24,12 @@ WITH waiting AS MATERIALIZED (
     LIMIT $1
     FOR UPDATE SKIP LOCKED
 ), candidate AS MATERIALIZED (
-    SELECT c.item FROM (SELECT * FROM waiting UNION ALL SELECT * FROM due) AS c ORDER BY c.rank, c.item LIMIT $1
+    SELECT k.item
+    FROM (SELECT c.item, c.rank, sum(c.bytes) OVER (ORDER BY c.rank, c.item ROWS UNBOUNDED PRECEDING) - c.bytes AS before
+          FROM (SELECT * FROM waiting UNION ALL SELECT * FROM due) AS c) AS k
+    WHERE k.before < $6
+    ORDER BY k.rank, k.item
+    LIMIT $1
 ), claimed AS (
     UPDATE {queue} q
     SET lease = $2,
@@ -31,6 +38,11 @@ WITH waiting AS MATERIALIZED (
         attempts = q.attempts + 1
     FROM candidate c
     WHERE q.item = c.item
-    RETURNING q.item
+    RETURNING q.item, q.lease
 )
-SELECT q.item FROM claimed q
+SELECT d.item, NULL AS swallowed FROM claimed d WHERE d.lease = $2
+UNION ALL
+SELECT q.item, ({primary_key})::text
+FROM candidate c JOIN {queue} q ON q.item = c.item
+WHERE (SELECT count(*) FROM claimed d WHERE d.lease = $2) <> (SELECT count(*) FROM candidate)
+  AND NOT EXISTS (SELECT FROM claimed d WHERE d.item = c.item AND d.lease = $2)

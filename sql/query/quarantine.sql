@@ -1,7 +1,13 @@
--- Moves up to $2 documents that $1 processes died with to the failed queue, with the step $3, the class $4 and the reason $5:
--- their primary keys.
-WITH guilty AS MATERIALIZED (
-    SELECT q.item FROM {queue} q WHERE q.crashes >= $1 AND q.lease IS NULL LIMIT $2 FOR UPDATE SKIP LOCKED
+-- Moves up to $2 documents that $1 processes died with to the failed queue, with the step $3, the class $4 and the reason $5.
+-- Keys may be long: those of $6 bytes, and one more. How many were to be moved, how many left the queue, how many reached the
+-- failed one, and their primary keys.
+WITH found AS MATERIALIZED (
+    SELECT q.item, {bytes_of_item} AS bytes
+    FROM {queue} q WHERE q.crashes >= $1 AND q.lease IS NULL LIMIT $2 FOR UPDATE SKIP LOCKED
+), guilty AS MATERIALIZED (
+    SELECT b.item
+    FROM (SELECT g.item, sum(g.bytes) OVER (ORDER BY g.item ROWS UNBOUNDED PRECEDING) - g.bytes AS before FROM found g) AS b
+    WHERE b.before < $6
 ), gone AS (
     DELETE FROM {queue} q USING guilty g WHERE q.item = g.item RETURNING q.*
 ), kept AS (
@@ -13,5 +19,7 @@ WITH guilty AS MATERIALIZED (
         failure_class = excluded.failure_class,
         reason = excluded.reason,
         attempts = excluded.attempts
+    RETURNING true
 )
-SELECT ({primary_key})::text FROM gone q
+SELECT (SELECT count(*) FROM guilty), (SELECT count(*) FROM gone), (SELECT count(*) FROM kept),
+       ARRAY(SELECT ({primary_key})::text FROM gone q)

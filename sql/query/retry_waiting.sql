@@ -1,8 +1,6 @@
 -- Documents that wait for another try (the one of the key $1, those of the keys $2, with $3 all but those; NULL: all) are due
--- now, on a clean account. Those that somebody works on are left to him.
-UPDATE {queue} q
-SET attempts = 0, crashes = 0, loading_retries = 0, loading_retry_after = NULL
-FROM (
+-- now, on a clean account. Those that are worked on are left alone. How many, and how many were noted.
+WITH waiting AS MATERIALIZED (
     SELECT q.item
     FROM {queue} q
     WHERE (q.lease IS NULL OR q.lease_expires_at < now())
@@ -13,5 +11,11 @@ FROM (
           WHERE {key_is_item}))
       AND ($2 IS NULL OR ({primary_key} IN (SELECT e.value FROM jsonb_array_elements($2) AS e)) <> $3)
     FOR UPDATE SKIP LOCKED
-) AS waiting
-WHERE q.item = waiting.item
+), noted AS (
+    UPDATE {queue} q
+    SET attempts = 0, crashes = 0, loading_retries = 0, loading_retry_after = NULL
+    FROM waiting w
+    WHERE q.item = w.item
+    RETURNING true
+)
+SELECT (SELECT count(*) FROM waiting), (SELECT count(*) FROM noted)

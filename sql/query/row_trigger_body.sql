@@ -5,6 +5,7 @@ DECLARE
     changed bool := TG_OP IN ('INSERT', 'UPDATE');
     queued bool;
     embedded bool;
+    is_swallowed bool := false;
 BEGIN
     IF TG_OP = 'TRUNCATE' THEN
         IF TG_RELID <> {source_literal}::regclass THEN
@@ -28,6 +29,7 @@ BEGIN
             -- Others may have written what this transaction does not see, or a policy may hide it: the worker clears away
             -- what it leaves.
             INSERT INTO {intake} ({pk}) VALUES ({old_pk});
+            is_swallowed := NOT FOUND;
             changed := true;
         ELSE
             DELETE FROM {queue} q WHERE {queue_is_old}{gone};
@@ -43,6 +45,12 @@ BEGIN
     END IF;
     IF TG_OP IN ('INSERT', 'UPDATE') THEN
         INSERT INTO {intake} ({pk}) VALUES ({new_pk});
+        is_swallowed := is_swallowed OR NOT FOUND;
+    END IF;
+    IF is_swallowed THEN
+        RAISE EXCEPTION 'nothing was written to %, and no error was reported', {intake_literal}::regclass
+            USING ERRCODE = 'triggered_action_exception',
+                HINT = 'A trigger that returns NULL or an INSTEAD rule swallows rows: have it raise an error.';
     END IF;
     -- A dump that was restored by somebody who may not write to the catalogue.
     IF changed AND NOT ai._wake_worker({id}, {intake_literal}::regclass) THEN

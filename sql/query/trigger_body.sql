@@ -9,6 +9,7 @@ DECLARE
     -- Others may have written what this transaction does not see, or a policy may hide it: the worker clears away what it
     -- leaves.
     is_blind bool;
+    written bigint;
 BEGIN
     IF TG_LEVEL = 'ROW' THEN
         {by_row};
@@ -19,8 +20,14 @@ BEGIN
         embedded := {deleted_was_embedded};
         IF is_blind THEN
             INSERT INTO {intake} ({pk}) SELECT {old_pk} FROM old_rows o;
+            GET DIAGNOSTICS written = ROW_COUNT;
+            IF written < (SELECT count(*) FROM old_rows) THEN
+                RAISE EXCEPTION 'nothing was written to %, and no error was reported', {intake_literal}::regclass
+                    USING ERRCODE = 'triggered_action_exception',
+                        HINT = 'A trigger that returns NULL or an INSTEAD rule swallows rows: have it raise an error.';
+            END IF;
             -- A dump that was restored by somebody who may not write to the catalogue.
-            IF FOUND AND NOT ai._wake_worker({id}, {intake_literal}::regclass) THEN
+            IF written > 0 AND NOT ai._wake_worker({id}, {intake_literal}::regclass) THEN
                 RAISE WARNING 'the vectorizer of table % is not in the catalogue: nothing is embedded', {source_literal}::regclass
                     USING HINT = 'Restore the dump as superuser, or drop the function of this trigger and make the vectorizer anew.';
             END IF;

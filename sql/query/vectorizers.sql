@@ -62,6 +62,10 @@ SELECT v.id,
         WHERE c.oid IN (v.target, v.queue, v.queue_failed, v.intake) AND c.relowner <> s.relowner) AS of_others,
        quote_ident(pg_get_userbyid(s.relowner)) AS owner_name,
        array_remove(ARRAY[v.source, v.queue, v.queue_failed, v.intake, v.target]::oid[], NULL) AS relations,
+       (SELECT format_type(a.atttypid, a.atttypmod) FROM pg_attribute a
+        WHERE a.attrelid = v.source AND a.attname = v.config #>> '{destination,embedding_column}'
+          AND NOT a.attisdropped) AS embedding_type,
+       EXISTS (SELECT FROM pg_rewrite r WHERE r.ev_class = v.source AND r.is_instead AND r.ev_type = '2') AS has_rules,
        v.owner::text AS works_for,
        ai._stranger(v.source, v.owner, v.owner_place)::text AS stranger,
        coalesce(v.target, v.source)::oid AS destination,

@@ -609,7 +609,7 @@ fn return_vectorizer(vectorizer_id: i32) {
     };
     intake::append_so_far();
     if let Some(Ok(vectorizer)) = acting_as_extension(|| catalog::vectorizer(vectorizer_id)) {
-        restricted_to(source.owner, || queue::take_in(&vectorizer, usize::MAX));
+        restricted_to(source.owner, || queue::take_in_all(&vectorizer));
     }
     let values = [
         ("old_queue", old_queue.name.as_str()),

@@ -7,6 +7,7 @@ use super::handover;
 use crate::catalog;
 use crate::key::{In, PrimaryKey};
 use crate::statement::{self, fill, identifier};
+use crate::swallowed::must_be_written;
 use crate::transaction::{acting_as, acting_as_extension, seeing_all};
 
 /// A partitioned source and its vectorizer. Quoted names with schemas.
@@ -101,10 +102,10 @@ impl Partitions<'_> {
             ("pk", &self.key.list("", In::Queue)),
             ("source_pk", &self.key.list("s.", In::Source)),
         ];
-        statement::run(
-            &fill(include_str!("../../sql/query/enqueue_partition.sql"), &values),
-            &[],
-        );
+        let sql = fill(include_str!("../../sql/query/enqueue_partition.sql"), &values);
+        let number = |row: &statement::Row, column| usize::try_from(row.must::<i64>(column)).unwrap_or_default();
+        let sent = statement::row(&sql, &[], |row| (number(row, 2), number(row, 1)));
+        must_be_written(self.intake, sent.expect("a SELECT without FROM answers with one row"));
     }
 
     /// Removes from destination and queues what is not in the source any more.

@@ -13,6 +13,7 @@ mod reads;
 mod stations;
 mod steps;
 mod suspects;
+mod swallows;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;

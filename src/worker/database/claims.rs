@@ -17,7 +17,7 @@ use crate::queue::Suspicion;
 use crate::transaction::{Aborted, accounts};
 use crate::worker::flight::Flight;
 use crate::worker::lives;
-use crate::{error, queue, server, stash, transaction};
+use crate::{error, queue, server, stash, swallowed, transaction};
 
 /// Documents taken by one statement: enough to make it cheap, few enough that vectorizers take turns.
 const CLAIM: usize = 256;
@@ -28,6 +28,8 @@ const SINGLY: usize = 16;
 const SUSPECTS: usize = 16;
 /// Documents of a worker that is gone that are given back, or moved aside, by one statement.
 const RESCUED: usize = 1000;
+/// Which part of ai.max_memory the keys of documents in flight may take, each of which is there several times.
+const KEYS_OF_MEMORY: u64 = 32;
 /// Changes that are put into the queue by one statement: some tens of milliseconds, which what is in the air has to wait.
 const TAKE_IN: usize = 2000;
 /// After so many refusals in a row, the wait until the next try does not grow any more: a minute.
@@ -80,6 +82,14 @@ impl Worker {
                         station.met_a_lock(Instant::now());
                     }
                     self.unrescued.push_back(id);
+                }
+                // They must not fly again, and cannot be moved aside.
+                Err(aborted) if swallowed::is(&aborted) => {
+                    let failure = Failure {
+                        class: Class::Configuration,
+                        ..error::from_database(&aborted, Step::Loading)
+                    };
+                    self.pause_vectorizer(&vectorizer, &failure);
                 }
                 // What is left runs out with its leases.
                 Err(aborted) => log!(
@@ -162,9 +172,10 @@ impl Worker {
                 Some(most) => limit.min(most.saturating_sub(mine)),
                 None => limit,
             };
-            if limit > 0 {
+            let keys = self.room_for_keys();
+            if limit > 0 && keys > 0 {
                 let before = self.flights.len();
-                self.claim_from(index, &vectorizer, limit, suspects_first);
+                self.claim_from(index, &vectorizer, (limit, keys), suspects_first);
                 // How much memory a document behind a URI takes is not known before it is on the way.
                 took_all_it_could |=
                     self.flights.len() >= before + limit && matches!(vectorizer.config.loading, Loading::Column { .. });
@@ -184,7 +195,20 @@ impl Worker {
             && !self.unrescued.contains(&station.vectorizer.id)
     }
 
-    fn claim_from(&mut self, index: usize, vectorizer: &Arc<Vectorizer>, limit: usize, suspects_first: bool) {
+    /// How many bytes the keys may have of what is taken next: they are in memory for as long as their documents are in flight.
+    fn room_for_keys(&self) -> usize {
+        let most = usize::try_from(self.settings.max_memory_bytes / KEYS_OF_MEMORY).unwrap_or(usize::MAX);
+        let flying: usize = self.flights.values().map(|flight| flight.item.key.len()).sum();
+        most.saturating_sub(flying).min(queue::KEYS)
+    }
+
+    fn claim_from(
+        &mut self,
+        index: usize,
+        vectorizer: &Arc<Vectorizer>,
+        (limit, keys): (usize, usize),
+        suspects_first: bool,
+    ) {
         self.stations[index].is_dry = false;
         // Privileges and options of its foreign servers may be others than when it was read.
         let (config, owner) = (&vectorizer.config, vectorizer.owner);
@@ -234,13 +258,14 @@ impl Worker {
             vectorizer.act(|| {
                 overruns::give_back_abandoned(vectorizer, &abandoned);
                 let taken_in = takes_in.then(|| queue::take_in(vectorizer, TAKE_IN));
-                let claim = |limit, suspicion| queue::claim(vectorizer, limit, lease, duration, suspicion, &held);
-                let claim_suspects = || match claim(limit.min(SUSPECTS), Suspicion::Group) {
-                    numbers if numbers.is_empty() => claim(1, Suspicion::Strong),
-                    numbers => numbers,
+                let mut swallowed = Vec::new();
+                let mut claim = |limit, suspicion| {
+                    let claimed = queue::claim(vectorizer, limit, lease, duration, suspicion, (&held, keys));
+                    swallowed.extend(claimed.swallowed);
+                    claimed.numbers
                 };
                 let mut numbers = if alone && suspects_first {
-                    claim_suspects()
+                    claim_suspects(&mut claim, limit)
                 } else {
                     Vec::new()
                 };
@@ -249,23 +274,24 @@ impl Worker {
                     numbers = claim(limit, Suspicion::None);
                 }
                 if numbers.is_empty() && alone && !suspects_first {
-                    numbers = claim_suspects();
+                    numbers = claim_suspects(&mut claim, limit);
                     suspect = !numbers.is_empty();
                 }
-                let mut due = if numbers.len() < limit && !taken_in.is_some_and(|taken| taken.more) {
+                let mut due = if numbers.len() < limit && !taken_in.as_ref().is_some_and(|taken| taken.more) {
                     queue::next_due(vectorizer)
                 } else {
                     Some(Duration::ZERO)
                 };
-                if taken_in.is_none_or(|taken| taken.left_behind) {
+                if taken_in.as_ref().is_none_or(|taken| taken.left_behind) {
                     let again = if takes_in { BLOCKED } else { wait };
                     due = Some(due.map_or(again, |due| due.min(again)));
                 }
-                (numbers, suspect, due, taken_in)
+                swallowed.extend(taken_in.iter().flat_map(|taken| taken.swallowed.iter().cloned()));
+                (numbers, suspect, due, taken_in, swallowed)
             })
         });
         match claimed {
-            Ok((numbers, suspect, due, taken_in)) => {
+            Ok((numbers, suspect, mut due, taken_in, swallowed)) => {
                 self.abandoned.remove(&vectorizer.id);
                 if suspects_first && !suspect {
                     self.suspects.remove(&vectorizer.id);
@@ -274,10 +300,14 @@ impl Worker {
                     self.suspicion.begin(vectorizer.owner, Instant::now());
                 }
                 let more = numbers.len() == limit;
+                let until_again = self.note_swallowed(index, vectorizer, &swallowed);
+                if !more && until_again.is_some() {
+                    due = until_again;
+                }
                 let wait = due.map(|wait| if more { wait } else { wait.max(BREATH) });
                 self.stations[index].look_at = wait.map(|wait| Instant::now() + wait);
-                if let Some(taken_in) = taken_in {
-                    self.stations[index].took_in(&taken_in);
+                if let Some(taken_in) = &taken_in {
+                    self.stations[index].took_in(taken_in);
                 }
                 let is_empty = numbers.is_empty() && due.is_none_or(|wait| wait > Duration::ZERO);
                 let refusals = self.stations[index].refusals;
@@ -418,8 +448,11 @@ impl Worker {
             match taken {
                 Ok(taken_in) => {
                     station.took_in(&taken_in);
+                    let until_again = self.note_swallowed(index, &vectorizer, &taken_in.swallowed);
+                    let station = &mut self.stations[index];
                     if taken_in.more || taken_in.left_behind {
-                        station.take_in_at = Some(if taken_in.more { now } else { now + BLOCKED });
+                        let wait = until_again.unwrap_or(BLOCKED);
+                        station.take_in_at = Some(if taken_in.more { now } else { now + wait });
                     }
                 }
                 Err(aborted) if error::is_lock_conflict(&aborted) => {
@@ -541,6 +574,14 @@ fn fair_share(vectorizers: usize, places: usize) -> usize {
     match vectorizers {
         0 | 1 => places,
         _ => (places * 3 / 4).max(1),
+    }
+}
+
+/// Takes documents that processes died with: a group of those of one death, or one of those of two.
+fn claim_suspects(claim: &mut impl FnMut(usize, Suspicion) -> Vec<i64>, limit: usize) -> Vec<i64> {
+    match claim(limit.min(SUSPECTS), Suspicion::Group) {
+        numbers if numbers.is_empty() => claim(1, Suspicion::Strong),
+        numbers => numbers,
     }
 }
 

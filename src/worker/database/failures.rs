@@ -14,7 +14,7 @@ use crate::catalog::{self, Vectorizer};
 use crate::queue::{self, Hold};
 use crate::transaction::{Aborted, accounts};
 use crate::worker::flight::{Flight, Stage};
-use crate::{error, stash};
+use crate::{error, stash, swallowed};
 
 /// How long until the next try of a document whose row a user has kept locked for long; a change of it ends the wait.
 const LONG: Duration = Duration::from_secs(30);
@@ -157,9 +157,7 @@ impl Worker {
                             queue::release(vectorizer, item, Duration::ZERO, false);
                             false
                         }
-                        Decision::GiveUp => {
-                            queue::give_up(vectorizer, item.number, item.lease, Some(item.version), &failure)
-                        }
+                        Decision::GiveUp => queue::give_up(vectorizer, item, &failure),
                     };
                 (hold, note)
             });
@@ -201,6 +199,7 @@ impl Worker {
                 self.flights.insert(number, flight);
                 return;
             }
+            Err(aborted) if swallowed::is(&aborted) => keep_swallowed(&flight, &failure, &aborted),
             // The lease runs out, and the document is taken again.
             Err(aborted) => {
                 log!(
@@ -227,6 +226,48 @@ impl Worker {
             Decision::Pause => self.pause_vectorizer(vectorizer, &failure),
             Decision::GiveUp => self.look_again(vectorizer.id, Duration::ZERO),
         }
+    }
+}
+
+/// A document whose failure its queues have swallowed stays in the queue, to be tried again after long, and says so. Where it cannot
+/// even be put off, its lease runs out.
+fn keep_swallowed(flight: &Flight, failure: &pipeline::Failure, aborted: &Aborted) {
+    let (vectorizer, item) = (&flight.vectorizer, &flight.item);
+    let swallowed = error::from_database(aborted, failure.step);
+    let failure = pipeline::Failure {
+        reason: format!("{}; it stays in the queue: {}", failure.reason, swallowed.reason),
+        hint: swallowed.hint,
+        ..failure.clone()
+    };
+    let note = || {
+        catalog::record_error(
+            vectorizer.id,
+            Some(&vectorizer.config),
+            Some(item.key.as_str()),
+            &failure,
+        );
+    };
+    let put_off = vectorizer.transaction(|| {
+        vectorizer.act(|| {
+            if queue::hold_item(vectorizer, item) == Hold::Ours {
+                queue::release(vectorizer, item, retry::backoff(u32::MAX, rand::random()), true);
+            }
+        });
+        note();
+    });
+    if put_off.is_err()
+        && let Err(aborted) = vectorizer.note(note)
+    {
+        log!(
+            "ai: cannot note a failed document of vectorizer {}: {}",
+            vectorizer.name,
+            aborted.message
+        );
+    }
+    if let Stage::Settling { paid, .. } = &flight.stage {
+        keep_vectors(vectorizer, || {
+            stash::put(vectorizer, item.number, &paid.keys, &paid.vectors);
+        });
     }
 }
 

@@ -10,6 +10,7 @@ use pgrx::prelude::*;
 use super::Worker;
 use super::claims::MOST_REFUSALS;
 use super::notes::Note;
+use super::swallows::Swallows;
 use crate::catalog::{self, Schedule, Vectorizer};
 use crate::queue::TakenIn;
 use crate::transaction::accounts;
@@ -45,6 +46,7 @@ pub(super) struct Station {
     pub(super) refusals: u32,
     /// Until when it waits since the last of them. A commit has its queue looked at before: a refusal then says nothing new.
     pub(super) refused_until: Option<Instant>,
+    pub(super) swallows: Swallows,
     /// When a lock of a user was last in the way of its documents.
     pub(super) conflict_at: Option<Instant>,
     /// How often in a row, and until when it is left alone therefore.
@@ -88,6 +90,7 @@ impl Station {
             // The worker before may have left for as long as it was to wait.
             refusals: vectorizer.refusals.min(MOST_REFUSALS),
             refused_until: None,
+            swallows: Swallows::default(),
             conflict_at: None,
             conflicts: 0,
             locked_until: None,

@@ -216,7 +216,7 @@ impl Worker {
     /// Documents that wait for the main thread, those together that can share a transaction.
     fn batches(&self) -> Vec<(Step, Vec<u64>)> {
         let now = Instant::now();
-        let mut open: HashMap<(i32, Step, bool), (Vec<u64>, usize)> = HashMap::new();
+        let mut open: HashMap<(i32, Step, bool), (Vec<u64>, usize, usize)> = HashMap::new();
         let mut held: HashMap<Oid, bool> = HashMap::new();
         let mut full = Vec::new();
         for (&number, flight) in &self.flights {
@@ -228,21 +228,22 @@ impl Worker {
                 continue;
             }
             let key = (flight.vectorizer.id, step, flight.singly);
-            let (batch, chunks) = open.entry(key).or_default();
+            let (batch, chunks, keys) = open.entry(key).or_default();
             let new = flight.stage.new_chunks();
             // A large document goes alone: the others need not be locked for as long.
             if new >= BATCH_CHUNKS && !batch.is_empty() {
                 full.push((step, std::mem::take(batch)));
-                *chunks = 0;
+                (*chunks, *keys) = (0, 0);
             }
             batch.push(number);
             *chunks += new;
-            if batch.len() >= BATCH || *chunks >= BATCH_CHUNKS {
+            *keys += flight.item.key.len();
+            if batch.len() >= BATCH || *chunks >= BATCH_CHUNKS || *keys >= queue::KEYS {
                 full.push((step, std::mem::take(batch)));
-                *chunks = 0;
+                (*chunks, *keys) = (0, 0);
             }
         }
-        let rest = open.into_iter().map(|((_, step, _), (batch, _))| (step, batch));
+        let rest = open.into_iter().map(|((_, step, _), (batch, ..))| (step, batch));
         full.extend(rest.filter(|(_, batch)| !batch.is_empty()));
         full
     }
