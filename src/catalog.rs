@@ -167,6 +167,8 @@ pub struct Tables {
 #[derive(Debug)]
 pub struct Statements {
     pub take_in: String,
+    pub first_change: String,
+    pub forget_changes: String,
     pub lock_intake: String,
     pub intake: String,
     pub empty_intake: String,
@@ -670,6 +672,8 @@ impl Statements {
         }
         Statements {
             take_in: of!("take_in"),
+            first_change: of!("first_change"),
+            forget_changes: of!("forget_changes"),
             lock_intake: of!("lock_intake"),
             intake: of!("intake"),
             empty_intake: of!("empty_intake"),

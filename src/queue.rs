@@ -89,7 +89,8 @@ const LOOKS: usize = 3;
 pub const KEYS: usize = 1 << 20;
 
 /// Moves changes from the intake to the queue, for up to `limit` keys; one of more rows may have more changes.
-pub fn take_in(vectorizer: &Vectorizer, limit: usize) -> TakenIn {
+/// Not those at the places that are `refused`.
+pub fn take_in(vectorizer: &Vectorizer, limit: usize, refused: &[String]) -> TakenIn {
     let began = Instant::now();
     let (some, size) = intake(vectorizer);
     let is_large = size > DEAD;
@@ -103,12 +104,14 @@ pub fn take_in(vectorizer: &Vectorizer, limit: usize) -> TakenIn {
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let looks = std::iter::successors(Some(limit), |looked: &i64| Some(looked.saturating_mul(FURTHER)));
     let (mut changes, mut taken, mut more, mut swallowed) = (0, 0, false, Vec::new());
-    for looked in looks.take(LOOKS) {
+    // One is looked at to see whether it is to blame.
+    for looked in looks.take(if limit == 1 { 1 } else { LOOKS }) {
         let arguments = [
             looked.into(),
             limit.into(),
             (KEYS as i64).into(),
             swallowed::NAMED.into(),
+            refused.to_vec().into(),
         ];
         let look = |row: &statement::Row| {
             let (sent, taken) = (count(row, 2), count(row, 3));
@@ -145,13 +148,25 @@ pub fn take_in(vectorizer: &Vectorizer, limit: usize) -> TakenIn {
     }
 }
 
+/// The first change in the intake that is not at one of the places that are `refused`: its place, and its primary key in JSON.
+pub fn first_change(vectorizer: &Vectorizer, refused: &[String]) -> Option<(String, String)> {
+    let sql = &vectorizer.statements.first_change;
+    statement::row(sql, &[refused.to_vec().into()], |row| (row.must(1), row.must(2)))
+}
+
+/// Removes the changes at these places of the intake whose rows are gone: their places, and their primary keys in JSON.
+pub fn forget_changes(vectorizer: &Vectorizer, places: &[String]) -> Vec<(String, String)> {
+    let sql = &vectorizer.statements.forget_changes;
+    statement::rows(sql, &[places.to_vec().into()], |row| (row.must(1), row.must(2)))
+}
+
 /// Moves all that waits in the intake to the queue, in a session: but for what another transaction has locked.
 ///
 /// # Errors
 /// Raised where the queue swallows some of it.
 pub fn take_in_all(vectorizer: &Vectorizer) {
     loop {
-        let taken = take_in(vectorizer, usize::MAX);
+        let taken = take_in(vectorizer, usize::MAX, &[]);
         must_be_written(&vectorizer.tables.queue, (0, taken.swallowed.len()));
         if !taken.more {
             return;

@@ -37,8 +37,8 @@ use crate::worker::shared_memory;
 
 /// Documents that are read at a time. Their texts and chunks are in memory.
 const AT_A_TIME: usize = 16;
-/// Documents that one statement enqueues.
-const KEYS: usize = 1000;
+/// Documents that one statement enqueues, and rows that are gone that one tells of: keys may be long.
+const KEYS: usize = 100;
 
 type Findings = TableIterator<
     'static,

@@ -10,6 +10,7 @@ mod indexes;
 mod notes;
 mod overruns;
 mod reads;
+mod refusals;
 mod stations;
 mod steps;
 mod suspects;

@@ -1,5 +1,6 @@
 //! How documents come into the worker's hands, stay there, and come back from a dead one's.
 
+use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -31,7 +32,7 @@ const RESCUED: usize = 1000;
 /// Which part of ai.max_memory the keys of documents in flight may take, each of which is there several times.
 const KEYS_OF_MEMORY: u64 = 32;
 /// Changes that are put into the queue by one statement: some tens of milliseconds, which what is in the air has to wait.
-const TAKE_IN: usize = 2000;
+pub(super) const TAKE_IN: usize = 2000;
 /// After so many refusals in a row, the wait until the next try does not grow any more: a minute.
 pub(super) const MOST_REFUSALS: u32 = 6;
 /// How long until the next try to put those into the queue that a user's transaction was in the way of.
@@ -252,12 +253,16 @@ impl Worker {
         let takes_in = wait.is_zero();
         let (lease, held) = (rand::random(), self.leases_of(vectorizer.id));
         let abandoned = self.abandoned.get(&vectorizer.id).cloned().unwrap_or_default();
+        let (changes, refused) = self.stations[index].what_to_take_in();
+        let is_taking_in = Cell::new(false);
         let claimed = vectorizer.transaction(|| {
             // Whatever a document does to the server, and whatever synchronous_commit says, the attempt is counted.
             transaction::must_last();
             vectorizer.act(|| {
                 overruns::give_back_abandoned(vectorizer, &abandoned);
-                let taken_in = takes_in.then(|| queue::take_in(vectorizer, TAKE_IN));
+                is_taking_in.set(true);
+                let taken_in = takes_in.then(|| queue::take_in(vectorizer, changes, &refused));
+                is_taking_in.set(false);
                 let mut swallowed = Vec::new();
                 let mut claim = |limit, suspicion| {
                     let claimed = queue::claim(vectorizer, limit, lease, duration, suspicion, (&held, keys));
@@ -301,6 +306,8 @@ impl Worker {
                 }
                 let more = numbers.len() == limit;
                 let until_again = self.note_swallowed(index, vectorizer, &swallowed);
+                self.stations[index].refusals_of_intake.succeeded();
+                self.forget_refused(index, vectorizer);
                 if !more && until_again.is_some() {
                     due = until_again;
                 }
@@ -352,6 +359,9 @@ impl Worker {
                         self.end_run(index, vectorizer);
                     }
                 }
+            }
+            Err(aborted) if is_taking_in.get() && self.refused_changes(index, vectorizer, &aborted) => {
+                self.stations[index].look_at = Some(Instant::now());
             }
             Err(aborted) => self.refused_claim(index, vectorizer, &aborted, takes_in),
         }
@@ -444,12 +454,15 @@ impl Worker {
             }
             station.take_in_at = None;
             let vectorizer = Arc::clone(&station.vectorizer);
-            let taken = vectorizer.transaction(|| vectorizer.act(|| queue::take_in(&vectorizer, TAKE_IN)));
+            let (changes, refused) = station.what_to_take_in();
+            let take_in = || queue::take_in(&vectorizer, changes, &refused);
+            let taken = vectorizer.transaction(|| vectorizer.act(take_in));
             match taken {
                 Ok(taken_in) => {
                     station.took_in(&taken_in);
                     let until_again = self.note_swallowed(index, &vectorizer, &taken_in.swallowed);
                     let station = &mut self.stations[index];
+                    station.refusals_of_intake.succeeded();
                     if taken_in.more || taken_in.left_behind {
                         let wait = until_again.unwrap_or(BLOCKED);
                         station.take_in_at = Some(if taken_in.more { now } else { now + wait });
@@ -457,6 +470,9 @@ impl Worker {
                 }
                 Err(aborted) if error::is_lock_conflict(&aborted) => {
                     station.take_in_at = Some(station.met_a_lock(now).max(now + BLOCKED));
+                }
+                Err(aborted) if self.refused_changes(index, &vectorizer, &aborted) => {
+                    self.stations[index].take_in_at = Some(now);
                 }
                 // Whoever works on the queue next says so where users see it.
                 Err(aborted) => log!(

@@ -272,7 +272,7 @@ impl Worker {
 }
 
 /// Whether a read was refused for what is in a row.
-fn is_of_a_row(aborted: &Aborted) -> bool {
+pub(super) fn is_of_a_row(aborted: &Aborted) -> bool {
     let class = error::from_database(aborted, Step::Loading).class;
     !error::is_lock_conflict(aborted) && matches!(class, Class::Permanent | Class::Unknown)
 }

@@ -10,6 +10,7 @@ use pgrx::prelude::*;
 use super::Worker;
 use super::claims::MOST_REFUSALS;
 use super::notes::Note;
+use super::refusals::Refusals;
 use super::swallows::Swallows;
 use crate::catalog::{self, Schedule, Vectorizer};
 use crate::queue::TakenIn;
@@ -47,6 +48,7 @@ pub(super) struct Station {
     /// Until when it waits since the last of them. A commit has its queue looked at before: a refusal then says nothing new.
     pub(super) refused_until: Option<Instant>,
     pub(super) swallows: Swallows,
+    pub(super) refusals_of_intake: Refusals,
     /// When a lock of a user was last in the way of its documents.
     pub(super) conflict_at: Option<Instant>,
     /// How often in a row, and until when it is left alone therefore.
@@ -91,6 +93,7 @@ impl Station {
             refusals: vectorizer.refusals.min(MOST_REFUSALS),
             refused_until: None,
             swallows: Swallows::default(),
+            refusals_of_intake: Refusals::none(),
             conflict_at: None,
             conflicts: 0,
             locked_until: None,
@@ -108,6 +111,11 @@ impl Station {
             index_ready: false,
             vectorizer: Arc::new(vectorizer),
         }
+    }
+
+    /// How many changes of its intake are put into its queue by one statement, and the places of those that are not.
+    pub(super) fn what_to_take_in(&self) -> (usize, Vec<String>) {
+        (self.refusals_of_intake.limit, self.refusals_of_intake.places.clone())
     }
 
     /// Whether a lock of a user is in the way of its documents, as far as is known.
