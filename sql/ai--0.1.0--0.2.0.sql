@@ -243,59 +243,18 @@ $$;
 CREATE FUNCTION ai._relations_dropped(relations oid[]) RETURNS void
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'relations_dropped_wrapper';
 COMMENT ON FUNCTION ai._relations_dropped(oid[]) IS
-    'Drops the vectorizers that lose one of these relations. Called by an event trigger.';
+    'Drops the vectorizers that lose one of these relations, and follows what else was dropped. Called by an event trigger.';
 REVOKE EXECUTE ON FUNCTION ai._relations_dropped(oid[]) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION ai._after_drop() RETURNS event_trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off AS $$
-DECLARE
-    lost record;
 BEGIN
     -- The extension itself is being dropped.
     IF NOT EXISTS (SELECT FROM pg_extension WHERE extname = 'ai') THEN
         RETURN;
     END IF;
-    PERFORM ai._relations_dropped(array_agg(d.objid)) FROM pg_event_trigger_dropped_objects() d
-    WHERE d.classid = 'pg_class'::regclass AND d.objsubid = 0;
-    UPDATE ai._vectorizer v SET view = NULL
-    WHERE v.view IN (SELECT d.objid FROM pg_event_trigger_dropped_objects() d WHERE d.object_type = 'view');
-    -- A partition was dropped, or detached and lost our trigger.
-    PERFORM ai._prune_vectorizer(v.id)
-    FROM pg_event_trigger_dropped_objects() d
-    JOIN ai._vectorizer v ON d.address_names[3] = v.trigger_name || '_truncate'
-    JOIN pg_class s ON s.oid = v.source AND s.relkind = 'p'
-    -- A trigger of the same name on another role's table tells nothing. A table that has been dropped with it is no longer there
-    -- to be asked whether it was a part.
-    JOIN pg_namespace n ON n.oid = s.relnamespace
-    LEFT JOIN pg_class p ON p.oid = to_regclass(format('%I.%I', d.address_names[1], d.address_names[2]))
-    WHERE d.object_type = 'trigger' AND (d.address_names[1], d.address_names[2]) <> (n.nspname, s.relname)
-      AND (p.oid = ANY (v.partitions)
-           OR EXISTS (SELECT FROM pg_event_trigger_dropped_objects() t
-                      WHERE t.classid = 'pg_class'::regclass AND t.objid = ANY (v.partitions)))
-    GROUP BY v.id;
-    FOR lost IN
-        SELECT DISTINCT v.id, v.name
-        FROM pg_event_trigger_dropped_objects() d
-        JOIN ai._vectorizer v ON d.address_names[3] IN (v.trigger_name, v.trigger_name || '_delete', v.trigger_name || '_truncate')
-        JOIN pg_class s ON s.oid = v.source AND s.relname = d.address_names[2]
-        JOIN pg_namespace n ON n.oid = s.relnamespace AND n.nspname = d.address_names[1]
-        WHERE d.object_type = 'trigger'
-    LOOP
-        RAISE NOTICE 'vectorizer % has lost triggers on its source table: it stands still until it is dropped and made again',
-            lost.name;
-    END LOOP;
-    FOR lost IN
-        SELECT DISTINCT v.id, v.name, d.address_names[3] AS column_name
-        FROM pg_event_trigger_dropped_objects() d
-        JOIN ai._vectorizer v ON d.objid = v.source
-        WHERE d.object_type = 'table column'
-          AND (d.objsubid IN (SELECT c.value::int FROM jsonb_each_text(v.columns) AS c)
-               OR EXISTS (SELECT FROM jsonb_array_elements(v.source_pk) AS pk
-                          WHERE (pk.value ->> 'attnum')::int = d.objsubid))
-    LOOP
-        RAISE NOTICE 'vectorizer % needs the column % that was dropped: it is paused until it is dropped, too',
-            lost.name, lost.column_name;
-    END LOOP;
+    PERFORM ai._relations_dropped(ARRAY(
+        SELECT d.objid FROM pg_event_trigger_dropped_objects() d WHERE d.classid = 'pg_class'::regclass AND d.objsubid = 0));
 END
 $$;
 
@@ -694,13 +653,14 @@ LANGUAGE c VOLATILE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS 'MODU
 COMMENT ON FUNCTION ai._check_server(text, text, text[]) IS
     'Checks the type of a server, and whether its options are for servers of this type.';
 
-CREATE FUNCTION ai._servers_changed() RETURNS void
-LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'servers_changed_wrapper';
-COMMENT ON FUNCTION ai._servers_changed() IS 'Makes the worker look at the foreign servers again when the transaction commits.';
+CREATE FUNCTION ai._servers_changed(classes oid[], objects oid[]) RETURNS void
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'servers_changed_wrapper';
+COMMENT ON FUNCTION ai._servers_changed(oid[], oid[]) IS
+    'Makes the worker look at these foreign servers, and those of these user mappings, again when the transaction commits.';
 
 REVOKE EXECUTE ON FUNCTION
     ai._provider_options(text[], oid), ai._source_options(text[], oid), ai._check_server(text, text, text[]),
-    ai._servers_changed()
+    ai._servers_changed(oid[], oid[])
 FROM PUBLIC;
 
 CREATE FOREIGN DATA WRAPPER ai_provider VALIDATOR ai._provider_options;
@@ -1031,16 +991,36 @@ BEGIN
     JOIN pg_foreign_server s ON s.oid = d.objid
     JOIN pg_foreign_data_wrapper w ON w.oid = s.srvfdw
     WHERE d.classid = 'pg_foreign_server'::regclass;
-    IF tg_tag IN ('GRANT', 'REVOKE')
-        AND NOT EXISTS (SELECT FROM pg_event_trigger_ddl_commands() d WHERE d.object_type = 'FOREIGN SERVER')
-    THEN
-        RETURN;
+    IF tg_tag NOT IN ('GRANT', 'REVOKE') THEN
+        PERFORM ai._servers_changed(array_agg(d.classid), array_agg(d.objid)) FROM pg_event_trigger_ddl_commands() d;
+    ELSIF EXISTS (SELECT FROM pg_event_trigger_ddl_commands() d WHERE d.object_type = 'FOREIGN SERVER') THEN
+        PERFORM ai._grants_changed();
     END IF;
-    PERFORM ai._servers_changed();
 END
 $$;
 COMMENT ON FUNCTION ai._after_server() IS 'Checks foreign servers, and lets the worker know that one has changed.';
 REVOKE EXECUTE ON FUNCTION ai._after_server() FROM PUBLIC;
+
+-- A GRANT does not say which servers it is about, and one that grants nothing looks like any other: privileges are noted before.
+CREATE FUNCTION ai._note_grants() RETURNS void
+LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'note_grants_wrapper';
+COMMENT ON FUNCTION ai._note_grants() IS 'Notes who may use which foreign server, before that changes. Called by an event trigger.';
+REVOKE EXECUTE ON FUNCTION ai._note_grants() FROM PUBLIC;
+
+CREATE FUNCTION ai._grants_changed() RETURNS void
+LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'grants_changed_wrapper';
+COMMENT ON FUNCTION ai._grants_changed() IS
+    'Makes the worker look at the foreign servers again whose privileges are others than was noted. Called by an event trigger.';
+REVOKE EXECUTE ON FUNCTION ai._grants_changed() FROM PUBLIC;
+
+CREATE FUNCTION ai._before_grant() RETURNS event_trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off AS $$
+BEGIN
+    PERFORM ai._note_grants();
+END
+$$;
+COMMENT ON FUNCTION ai._before_grant() IS 'Notes who may use which foreign server.';
+REVOKE EXECUTE ON FUNCTION ai._before_grant() FROM PUBLIC;
 
 CREATE FUNCTION ai._user_of_server(server text) RETURNS text
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'user_of_server_wrapper';
@@ -1148,9 +1128,10 @@ CREATE EVENT TRIGGER ai_after_ddl ON ddl_command_end
                  'ALTER FUNCTION', 'ALTER ROUTINE', 'ALTER TYPE', 'CREATE FOREIGN TABLE', 'ALTER FOREIGN TABLE')
     EXECUTE FUNCTION ai._after_ddl();
 COMMENT ON EVENT TRIGGER ai_after_ddl IS 'Keeps vectorizers in step with the names of their tables and columns.';
+CREATE EVENT TRIGGER ai_before_grant ON ddl_command_start WHEN TAG IN ('GRANT', 'REVOKE') EXECUTE FUNCTION ai._before_grant();
+COMMENT ON EVENT TRIGGER ai_before_grant IS 'Notes who may use which foreign server, before that changes.';
 CREATE EVENT TRIGGER ai_after_server ON ddl_command_end
-    WHEN TAG IN ('CREATE SERVER', 'ALTER SERVER', 'GRANT', 'REVOKE', 'CREATE USER MAPPING', 'ALTER USER MAPPING',
-                 'DROP USER MAPPING')
+    WHEN TAG IN ('CREATE SERVER', 'ALTER SERVER', 'GRANT', 'REVOKE', 'CREATE USER MAPPING', 'ALTER USER MAPPING')
     EXECUTE FUNCTION ai._after_server();
 COMMENT ON EVENT TRIGGER ai_after_server IS 'Checks foreign servers, and lets the worker know that one has changed.';
 CREATE EVENT TRIGGER ai_after_server_drop ON sql_drop

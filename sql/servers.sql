@@ -14,13 +14,14 @@ LANGUAGE c VOLATILE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS 'MODU
 COMMENT ON FUNCTION ai._check_server(text, text, text[]) IS
     'Checks the type of a server, and whether its options are for servers of this type.';
 
-CREATE FUNCTION ai._servers_changed() RETURNS void
-LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'servers_changed_wrapper';
-COMMENT ON FUNCTION ai._servers_changed() IS 'Makes the worker look at the foreign servers again when the transaction commits.';
+CREATE FUNCTION ai._servers_changed(classes oid[], objects oid[]) RETURNS void
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'servers_changed_wrapper';
+COMMENT ON FUNCTION ai._servers_changed(oid[], oid[]) IS
+    'Makes the worker look at these foreign servers, and those of these user mappings, again when the transaction commits.';
 
 REVOKE EXECUTE ON FUNCTION
     ai._provider_options(text[], oid), ai._source_options(text[], oid), ai._check_server(text, text, text[]),
-    ai._servers_changed()
+    ai._servers_changed(oid[], oid[])
 FROM PUBLIC;
 
 CREATE FOREIGN DATA WRAPPER ai_provider VALIDATOR ai._provider_options;

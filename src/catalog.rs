@@ -877,9 +877,10 @@ pub fn mended(id: i32) {
     statement::run(include_str!("../sql/query/mended.sql"), &[id.into()]);
 }
 
-/// Has all that are paused tried again now, but for those that another transaction is about to change.
-pub fn end_waits() {
-    statement::run(include_str!("../sql/query/end_waits.sql"), &[]);
+/// Has those of these vectorizers (`None`: of all) that are paused tried again now, but for those that another transaction is about
+/// to change.
+pub fn end_waits(ids: Option<Vec<i32>>) {
+    statement::run(include_str!("../sql/query/end_waits.sql"), &[ids.into()]);
 }
 
 /// The configuration works again.

@@ -1,5 +1,8 @@
 //! Foreign servers as a vectorizer uses them: which, whether its owner may, and what they say.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
+
 use ai_pipeline::config::{Embedding, Loading};
 use ai_pipeline::error::{Class, Failure, Step};
 use ai_pipeline::load;
@@ -340,22 +343,66 @@ fn check_server(wrapper: String, kind: Option<String>, options: Option<Vec<Optio
     }
 }
 
-/// Servers, their privileges or user mappings are others than before: the worker looks at them anew.
+/// For the event trigger: servers or user mappings are others than before. The worker looks at them anew.
 #[pg_extern(sql = false)]
-fn servers_changed() {
-    shared_memory::servers_changed_at_commit();
+fn servers_changed(classes: Vec<Oid>, objects: Vec<Oid>) {
+    let sql = include_str!("../sql/query/servers_altered.sql");
+    let arguments = [classes.into(), objects.into()];
+    let altered = acting_as_extension(|| statement::on_latest(|| statement::rows(sql, &arguments, |row| row.must(1))));
+    changed(altered);
+}
+
+thread_local! {
+    /// Who may use which server, as it was before the GRANT or REVOKE that is running.
+    static GRANTS: RefCell<HashMap<String, String>> = RefCell::default();
+}
+
+fn grants() -> HashMap<String, String> {
+    let sql = include_str!("../sql/query/server_grants.sql");
+    let read = || statement::rows(sql, &[], |row| (row.must::<String>(1), row.must::<String>(2)));
+    acting_as_extension(|| statement::on_latest(read)).into_iter().collect()
+}
+
+/// For the event trigger before a GRANT or REVOKE.
+#[pg_extern(sql = false)]
+fn note_grants() {
+    GRANTS.set(grants());
+}
+
+/// For the event trigger after one on a foreign server. One that grants nothing, as the role may not, or as that was granted
+/// before, concerns nobody.
+#[pg_extern(sql = false)]
+fn grants_changed() {
+    let before = GRANTS.take();
+    let now = grants()
+        .into_iter()
+        .filter(|(name, grants)| before.get(name) != Some(grants));
+    changed(now.map(|(name, _)| name).collect());
+}
+
+/// Has the worker look at the vectorizers that use these servers once the transaction commits, and try those that are paused.
+fn changed(servers: Vec<String>) {
+    if servers.is_empty() {
+        return;
+    }
+    let sql = include_str!("../sql/query/users_of_servers.sql");
+    let users = || statement::rows(sql, &[servers.into()], |row| row.must::<i32>(1));
+    let users = acting_as_extension(|| statement::on_latest(users));
+    users.into_iter().for_each(shared_memory::servers_changed_at_commit);
 }
 
 /// Whether dropping a user mapping of this server, which writes options, too, is not for the caller. Seen as it is now, also in
 /// a transaction that began before the server was made.
 #[pg_extern(sql = false)]
 fn keeps_mappings(server: &str) -> bool {
-    // SAFETY: a look at the role of the session.
-    if unsafe { pg_sys::superuser() } {
-        return false;
-    }
     let sql = include_str!("../sql/query/keeps_mappings.sql");
-    statement::on_latest(|| statement::row(sql, &[server.into()], |row| row.must(1))) == Some(true)
+    let is_ours = statement::on_latest(|| statement::row(sql, &[server.into()], |row| row.must(1))) == Some(true);
+    // SAFETY: a look at the role of the session.
+    let may_drop = unsafe { pg_sys::superuser() };
+    if may_drop && is_ours {
+        changed(vec![server.to_owned()]);
+    }
+    is_ours && !may_drop
 }
 
 /// A vectorizer that uses this server, whoever's it is: also one that is newer than the transaction's view of the data.

@@ -285,7 +285,7 @@ fn nothing_is_done_as_the_owner_of_the_source_on_tables_of_another() {
         let sql = "SELECT coalesce(reason, '') FROM ai.worker_status WHERE vectorizer = 'doc'";
         scene.cluster.value(sql)
     };
-    scene.cluster.execute("SELECT ai._servers_changed()");
+    scene.cluster.reload();
     wait_until("it is paused with the reason", DEADLINE, reason, |reason| {
         reason.contains("its source belongs to ann now, and the vectorizer works for mallory")
     });

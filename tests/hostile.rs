@@ -334,7 +334,7 @@ fn forgeries_are_denied() {
         "ALTER SERVER given OPTIONS (ADD base_url 'http://example.com')",
         "ALTER SERVER given OPTIONS (DROP api_key)",
         "SELECT umoptions FROM pg_user_mapping",
-        "SELECT ai._servers_changed()",
+        "SELECT ai._servers_changed('{}', '{}')",
         "SELECT ai.create_vectorizer('m.doc', name => 'second', loading => ai.loading_column('body'),
              embedding => ai.embedding_voyageai('voyage-3', 4))",
     ] {

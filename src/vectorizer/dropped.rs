@@ -4,6 +4,7 @@ use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 
+use super::triggers;
 use crate::statement;
 use crate::transaction::acting_as_extension;
 use crate::worker::shared_memory;
@@ -43,8 +44,30 @@ fn relations_dropped(relations: Vec<Oid>) {
             for remains in read() {
                 drop_remains(remains);
             }
+            statement::run(include_str!("../../sql/query/forget_views.sql"), &[]);
         });
+        follow_losses();
     });
+}
+
+/// What else the statement has dropped: partitions, triggers and columns that vectorizers need.
+fn follow_losses() {
+    let sql = include_str!("../../sql/query/lost_partitions.sql");
+    let pruned: Vec<i32> = acting_as_extension(|| statement::rows(sql, &[], |row| row.must(1)));
+    pruned.into_iter().for_each(triggers::prune_vectorizer);
+    let sql = include_str!("../../sql/query/lost_triggers.sql");
+    let lost: Vec<String> = acting_as_extension(|| statement::rows(sql, &[], |row| row.must(1)));
+    for name in lost {
+        notice!(
+            "vectorizer {name} has lost triggers on its source table: it stands still until it is dropped and made again"
+        );
+    }
+    let sql = include_str!("../../sql/query/lost_columns.sql");
+    let lost: Vec<(String, String)> =
+        acting_as_extension(|| statement::rows(sql, &[], |row| (row.must(1), row.must(2))));
+    for (name, column) in lost {
+        notice!("vectorizer {name} needs the column {column} that was dropped: it is paused until it is dropped, too");
+    }
 }
 
 fn drop_remains(remains: Remains) {

@@ -477,7 +477,7 @@ pub(super) fn catch_up(vectorizer_id: i32) {
 ///
 /// What is removed may be newer than the view of the transaction, and so may the vectorizer.
 #[pg_extern(sql = false)]
-fn prune_vectorizer(vectorizer_id: i32) {
+pub(super) fn prune_vectorizer(vectorizer_id: i32) {
     statement::on_latest(|| prune(vectorizer_id));
 }
 

@@ -344,8 +344,9 @@ impl Worker {
                 log!("ai: cannot end the pause of vectorizer {id}: {}", aborted.message);
             }
         }
-        if news.servers_changed
-            && let Err(aborted) = transaction::run(catalog::end_waits)
+        let ids = (!news.servers_changed.is_all()).then(|| news.servers_changed.apart().to_vec());
+        if !news.servers_changed.is_none()
+            && let Err(aborted) = transaction::run(|| catalog::end_waits(ids))
         {
             log!("ai: cannot end the pauses for want of a server: {}", aborted.message);
         }

@@ -94,8 +94,8 @@ pub struct Slot {
     pub generation: u64,
     /// Whose pauses have had their reasons mended since the worker last looked. For all: more than can be kept apart.
     mended: Wanted,
-    /// Foreign servers, or privileges on them, have changed since.
-    servers_changed: bool,
+    /// Whose foreign servers, or privileges on them, have changed since.
+    servers_changed: Wanted,
     /// A start was asked of the postmaster.
     pub starting: bool,
     pub worker: Process,
@@ -127,7 +127,7 @@ impl Slot {
         asked: Wanted::NONE,
         generation: 0,
         mended: Wanted::NONE,
-        servers_changed: false,
+        servers_changed: Wanted::NONE,
         starting: false,
         worker: Process::NONE,
         next_due: 0,
@@ -223,7 +223,7 @@ struct Wish {
     asked: Wanted,
     /// What may have stood in their way is mended.
     mended: Wanted,
-    servers: bool,
+    servers: Wanted,
 }
 
 impl Wish {
@@ -232,7 +232,7 @@ impl Wish {
         changed: Wanted::NONE,
         asked: Wanted::NONE,
         mended: Wanted::NONE,
-        servers: false,
+        servers: Wanted::NONE,
     };
     const EVERYTHING: Wish = Wish {
         work: Wanted::ALL,
@@ -303,11 +303,11 @@ pub fn mended_at_commit(vectorizer: i32) {
     wish(|wish| wish.mended.add(vectorizer));
 }
 
-/// Like [`catalogue_changed_at_commit`], and has all that are paused tried again: a server, or a privilege on one, may be what
-/// they wait for.
-pub fn servers_changed_at_commit() {
-    catalogue_changed_at_commit();
-    wish(|wish| wish.servers = true);
+/// Like [`vectorizer_changed_at_commit`], and has it tried again where it is paused: its server, or a privilege on that, may be what
+/// it waits for.
+pub fn servers_changed_at_commit(vectorizer: i32) {
+    vectorizer_changed_at_commit(vectorizer);
+    wish(|wish| wish.servers.add(vectorizer));
 }
 
 fn wish(change: impl FnOnce(&mut Wish)) {
@@ -396,7 +396,7 @@ fn wake(database: pg_sys::Oid, wish: Wish) {
                 slot.asked.join(wish.asked);
                 slot.generation += u64::from(!wish.changed.is_none());
                 slot.mended.join(wish.mended);
-                slot.servers_changed |= wish.servers;
+                slot.servers_changed.join(wish.servers);
                 if slot.worker.latch != 0 {
                     slot.worker.latch
                 } else {
@@ -556,8 +556,8 @@ pub struct News {
     pub generation: u64,
     /// Those whose pauses have had their reasons mended.
     pub mended: Wanted,
-    /// Servers, or privileges on them, have changed.
-    pub servers_changed: bool,
+    /// Those whose servers, or privileges on them, have changed.
+    pub servers_changed: Wanted,
 }
 
 /// Takes the wake-up call.
@@ -568,7 +568,7 @@ pub fn take_wake(database: pg_sys::Oid) -> News {
         asked: std::mem::replace(&mut slot.asked, Wanted::NONE),
         generation: slot.generation,
         mended: std::mem::replace(&mut slot.mended, Wanted::NONE),
-        servers_changed: std::mem::take(&mut slot.servers_changed),
+        servers_changed: std::mem::replace(&mut slot.servers_changed, Wanted::NONE),
     };
     change(database, take).unwrap_or(News {
         work: Wanted::NONE,
@@ -576,7 +576,7 @@ pub fn take_wake(database: pg_sys::Oid) -> News {
         asked: Wanted::NONE,
         generation: 0,
         mended: Wanted::NONE,
-        servers_changed: false,
+        servers_changed: Wanted::NONE,
     })
 }
 
