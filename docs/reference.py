@@ -70,7 +70,7 @@ CODES = {
         "55000", "A provider refuses the key or the model; a view of the extension was written to; the intake of a vectorizer was altered by a transaction that has written to its source; as a warning: the library is not in `shared_preload_libraries`."),
     "OBJECT_IN_USE": ("55006", "`CREATE EXTENSION`: a transaction that is still open makes something in the schema `ai`."),
     "NULL_VALUE_NOT_ALLOWED": ("22004", "An argument that is needed is NULL."),
-    "PROGRAM_LIMIT_EXCEEDED": ("54000", "A vector is longer than pgvector allows."),
+    "PROGRAM_LIMIT_EXCEEDED": ("54000", "A vector is longer than pgvector allows; or a text, or a configuration, is above a limit."),
     "CONNECTION_EXCEPTION": ("08000", "A provider cannot be reached, or is out of order. Try again."),
     "CONFIGURATION_LIMIT_EXCEEDED": ("53400", "A provider has had too many requests. Try again later."),
     "E_R_I_E_TRIGGER_PROTOCOL_VIOLATED": ("39P01", "`ai._append_change` was made the function of a trigger of another kind."),

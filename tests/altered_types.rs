@@ -188,3 +188,27 @@ fn a_table_that_was_altered_beyond_use_is_named() {
         cluster.execute(&format!("SELECT ai.drop_vectorizer('{name}', drop_all => true)"));
     }
 }
+
+/// The keys of queue and intake are compared where they are, and cannot be where one has another type: their number is unknown then,
+/// and the worker goes on.
+#[test]
+fn the_length_of_a_queue_whose_intake_has_another_type_is_unknown() {
+    let scene = Scene::start();
+    let cluster = &scene.cluster;
+    cluster.execute(
+        "CREATE TABLE doc (id int PRIMARY KEY, body text);
+         SELECT ai.create_vectorizer('doc', name => 'doc', loading => ai.loading_column('body'),
+             embedding => ai.embedding_openai('text-embedding-3-small', 8), destination => ai.destination_table('doc_chunks'));
+         ALTER TABLE ai._vectorizer_intake_1 ALTER id TYPE bigint;
+         INSERT INTO doc VALUES (1, 'one')",
+    );
+    cluster.wait_for("it is embedded", "SELECT count(*) FROM doc_chunks_store", "1");
+    let pending = "SELECT pending_items IS NULL, ai.vectorizer_queue_pending(1) IS NULL FROM ai.vectorizer_status";
+    assert_eq!(cluster.rows(pending), [["t", "t"]]);
+    let reason = cluster.value("SELECT reason FROM ai.worker_status WHERE process = 'vectorizer'");
+    assert_eq!(reason, "its queue is not as it was made: its owner has altered it");
+    assert_eq!(verified(cluster, "doc"), NONE);
+    cluster.execute("ALTER TABLE ai._vectorizer_intake_1 ALTER id TYPE int");
+    cluster.wait_until_settled();
+    assert_eq!(cluster.rows(pending), [["f", "f"]]);
+}

@@ -119,6 +119,7 @@ fn schedules_that_lead_nowhere_are_refused() {
         // A configuration that is too long is above a limit, and nonsense in no other way.
         let code = if why == "262144" { "54000" } else { "22023" };
         assert_eq!(made.0, code, "{made:?}");
+        assert_eq!(set.0, code, "{set:?}");
     }
     assert_served(cluster, "after what was refused");
 }

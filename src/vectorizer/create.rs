@@ -20,9 +20,6 @@ use crate::transaction::{acting_as, acting_as_extension, seeing_all};
 use crate::worker::shared_memory;
 use crate::{endpoint, server, settings, worker};
 
-/// Bytes of a configuration. Separators are a few, and templates some lines.
-const GREATEST_CONFIG: usize = 256 << 10;
-
 #[pg_extern(sql = false)]
 #[allow(clippy::too_many_arguments)]
 fn create_vectorizer(
@@ -144,15 +141,6 @@ pub(super) fn create(
     let scheduling = validate::scheduling(&value(scheduling), settings::scheduling_default().as_deref());
     let processing = validate::processing(&value(processing));
     indexing::needs_scheduling(&indexing, &scheduling);
-    must_be_short(&[
-        &loading,
-        &embedding,
-        &chunking,
-        &indexing,
-        &formatting,
-        &scheduling,
-        &processing,
-    ]);
     if source.partitioned && destination["implementation"] == "column" {
         indexing::refuse_partitioned(&indexing, &source.name);
     }
@@ -512,16 +500,4 @@ pub(super) fn reaches_out(loading: &Value, embedding: &Value) -> Vec<&'static st
     let embedding: Option<Embedding> = serde_json::from_value(embedding.clone()).ok();
     let of_embedding = embedding.as_ref().map(endpoint::choices).unwrap_or_default();
     of_embedding.into_iter().chain(role).collect()
-}
-
-/// All vectorizers are read by one statement, whenever one of them changes: none may be as long as documents are.
-fn must_be_short(sections: &[&Value]) {
-    let length: usize = sections.iter().map(|section| section.to_string().len()).sum();
-    if length > GREATEST_CONFIG {
-        raise(
-            PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
-            format!("the configuration has {length} bytes, more than {GREATEST_CONFIG}"),
-            Some("Use fewer separators or options, or a shorter template."),
-        );
-    }
 }

@@ -21,17 +21,19 @@ pub(super) fn expect_kind<'a>(kind: &str, config: &'a Option<Value>) -> &'a Valu
     }
 }
 
-/// Bytes of a configuration, as JSON. All of them are read by one statement, again and again.
-const MOST: usize = 256 * 1024;
+/// Bytes of a configuration, as JSON. All of them are read by one statement, whenever one of them changes: separators are a few, and
+/// templates some lines.
+const MOST: usize = 256 << 10;
 
 /// Refuses a configuration that is too large to be read with all others, or nested too deeply to be read at all.
 pub(super) fn size(config: &Value) {
     let written = config.to_string();
     if written.len() > MOST {
-        invalid(format!(
-            "the configuration is {} bytes long, and may be {MOST}",
-            written.len()
-        ));
+        raise(
+            PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+            format!("the configuration has {} bytes, more than {MOST}", written.len()),
+            Some("Use fewer separators or options, or a shorter template."),
+        );
     }
     if let Err(error) = serde_json::from_str::<Value>(&written) {
         invalid(format!("the configuration cannot be read: {error}"));
