@@ -48,6 +48,7 @@ DO $adopt$
 DECLARE
     vectorizer record;
     reaches text;
+    parsed text;
     reason text;
 BEGIN
     FOR vectorizer IN
@@ -58,9 +59,18 @@ BEGIN
         BEGIN
             -- What the row names is looked at there, and touched as the owner of the source table.
             reaches := ai._adopt_vectorizer(vectorizer.id);
+            -- pgai's parsers make another text of a PDF: docs/coming-from-pgai.md, "Documents that are parsed".
+            SELECT format('parsed documents may get other chunks when their rows are touched, these: SELECT * FROM ai.verify_vectorizer(%L)',
+                          v.name) INTO parsed
+            FROM ai._vectorizer v
+            WHERE v.id = vectorizer.id
+              AND (v.config #>> '{loading,implementation}' = 'uri' AND v.config #>> '{parsing,implementation}' <> 'none'
+                   OR EXISTS (SELECT FROM pg_attribute a
+                              WHERE a.attrelid = v.source AND a.attname = v.config #>> '{loading,column_name}'
+                                AND a.atttypid = 'bytea'::regtype));
             INSERT INTO pg_temp.adoption
             VALUES (vectorizer.id, vectorizer.name, 'adopted', ai.vectorizer_queue_pending(vectorizer.id, true),
-                'disabled until you have looked at ' || reaches);
+                nullif(concat_ws('; ', 'disabled until you have looked at ' || reaches, parsed), ''));
         EXCEPTION WHEN OTHERS THEN
             GET STACKED DIAGNOSTICS reason = MESSAGE_TEXT;
             INSERT INTO pg_temp.adoption VALUES (vectorizer.id, vectorizer.name, 'stays with pgai', NULL, reason);

@@ -46,6 +46,103 @@ fn columns_are_shown_as_pgai_shows_them() {
     );
 }
 
+/// Types whose values a move from pgai must not change: the plain ones, and of arrays, ranges, multiranges, composites, domains and
+/// extensions what is written otherwise than one would think.
+const MOVED: [&str; 72] = [
+    "boolean",
+    "smallint",
+    "integer",
+    "bigint",
+    "real",
+    "double precision",
+    "numeric",
+    "numeric(10,2)",
+    "money",
+    "text",
+    "character varying(10)",
+    "character(5)",
+    "\"char\"",
+    "name",
+    "citext",
+    "xml",
+    "bytea",
+    "bit(4)",
+    "bit varying",
+    "date",
+    "time",
+    "time with time zone",
+    "timestamp",
+    "timestamp with time zone",
+    "interval",
+    "uuid",
+    "json",
+    "jsonb",
+    "jsonpath",
+    "inet",
+    "cidr",
+    "macaddr",
+    "macaddr8",
+    "point",
+    "line",
+    "box",
+    "path",
+    "polygon",
+    "circle",
+    "tsvector",
+    "tsquery",
+    "oid",
+    "regclass",
+    "pg_lsn",
+    "int4range",
+    "int8range",
+    "numrange",
+    "daterange",
+    "tsrange",
+    "tstzrange",
+    "int4multirange",
+    "nummultirange",
+    "tstzmultirange",
+    "mood",
+    "pair",
+    "hstore",
+    "price",
+    "vector",
+    "halfvec",
+    "sparsevec",
+    "integer[]",
+    "real[]",
+    "numeric[]",
+    "text[]",
+    "bytea[]",
+    "date[]",
+    "timestamp with time zone[]",
+    "interval[]",
+    "uuid[]",
+    "json[]",
+    "jsonb[]",
+    "tstzrange[]",
+];
+
+/// By name, to be read: `cargo test -p ai-pipeline --test format -- --nocapture`.
+#[test]
+fn the_types_of_a_move_agree() {
+    let values = values();
+    let mut agreeing = 0;
+    for name in MOVED {
+        let of_type: Vec<&Value> = values.iter().filter(|value| value.r#type == name).collect();
+        let agrees = |value: &&Value| {
+            let wanted = value.python.as_ref().or(value.text.as_ref());
+            python_text(value.text.as_deref(), &value.base) == wanted.map_or("None", String::as_str)
+        };
+        let (right, all) = (of_type.iter().copied().filter(agrees).count(), of_type.len());
+        println!("{name}: {right} of {all} values are as pgai shows them");
+        assert!(all > 0, "{name} has values");
+        agreeing += usize::from(right == all);
+    }
+    println!("{agreeing} of {} types agree", MOVED.len());
+    assert_eq!(agreeing, MOVED.len());
+}
+
 /// Memory is reserved by this before the text is made.
 #[test]
 fn no_text_grows_beyond_what_is_reckoned_with() {
