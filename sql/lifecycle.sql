@@ -88,7 +88,8 @@ $$;
 COMMENT ON FUNCTION ai._after_server() IS 'Checks foreign servers, and lets the worker know that one has changed.';
 REVOKE EXECUTE ON FUNCTION ai._after_server() FROM PUBLIC;
 
--- A GRANT does not say which servers it is about, and one that grants nothing looks like any other: privileges are noted before.
+-- A GRANT does not say which servers it is about, and one that grants nothing looks like any other: privileges are
+-- noted before.
 CREATE FUNCTION ai._note_grants() RETURNS void
 LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'note_grants_wrapper';
 COMMENT ON FUNCTION ai._note_grants() IS 'Notes who may use which foreign server, before that changes. Called by an event trigger.';

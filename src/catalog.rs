@@ -877,8 +877,8 @@ pub fn mended(id: i32) {
     statement::run(include_str!("../sql/query/mended.sql"), &[id.into()]);
 }
 
-/// Has those of these vectorizers (`None`: of all) that are paused tried again now, but for those that another transaction is about
-/// to change.
+/// Has those of these vectorizers (`None`: of all) that are paused tried again now, but for those that another
+/// transaction is about to change.
 pub fn end_waits(ids: Option<Vec<i32>>) {
     statement::run(include_str!("../sql/query/end_waits.sql"), &[ids.into()]);
 }

@@ -106,7 +106,7 @@ pub fn replace(vectorizer: &Vectorizer, replacements: &[Replacement]) {
                 removed.map(|&index| replacement.stored[index].uuid.as_str())
             });
             let removed: Vec<&str> = removed.collect();
-            // Somebody may have removed some meanwhile: that is no fault.
+            // Another session may have removed some meanwhile: that is no fault.
             let all = removed.len();
             if all > 0
                 && statement::run(remove_chunks, &[removed.clone().into()]) < all

@@ -173,8 +173,8 @@ impl PrimaryKey {
         pairs.collect::<Vec<_>>().join(" AND ")
     }
 
-    /// How many bytes of a key are more than a few, of a row under its alias: `0`, or an expression. Where Postgres knows the length of
-    /// a value without reading it, it is not read.
+    /// How many bytes of a key are more than a few, of a row under its alias: `0`, or an expression. Where Postgres
+    /// knows the length of a value without reading it, it is not read.
     pub fn bytes(&self, (alias, table): (&str, In)) -> String {
         let columns = self.0.iter().filter_map(|column| {
             let value = format!("{alias}.{}", column.name(table));

@@ -84,8 +84,8 @@ const PER_CHANGE: Duration = Duration::from_micros(100);
 /// so many, those behind do wait. To look at a hundred thousand takes a second.
 const FURTHER: i64 = 8;
 const LOOKS: usize = 3;
-/// Keys that one statement handles, in bytes. To find a key of two hundred kilobytes in an index takes tens of milliseconds, for
-/// which all wait.
+/// Keys that one statement handles, in bytes. To find a key of two hundred kilobytes in an index takes tens of
+/// milliseconds, for which all wait.
 pub const KEYS: usize = 1 << 20;
 
 /// Moves changes from the intake to the queue, for up to `limit` keys; one of more rows may have more changes.
@@ -148,7 +148,8 @@ pub fn take_in(vectorizer: &Vectorizer, limit: usize, refused: &[String]) -> Tak
     }
 }
 
-/// The first change in the intake that is not at one of the places that are `refused`: its place, and its primary key in JSON.
+/// The first change in the intake that is not at one of the places that are `refused`: its place, and its primary key
+/// in JSON.
 pub fn first_change(vectorizer: &Vectorizer, refused: &[String]) -> Option<(String, String)> {
     let sql = &vectorizer.statements.first_change;
     statement::row(sql, &[refused.to_vec().into()], |row| (row.must(1), row.must(2)))
@@ -216,8 +217,8 @@ pub struct Claimed {
     pub swallowed: Vec<String>,
 }
 
-/// Takes up to `limit` documents that are under such a suspicion, none of those that are `held` under these leases, and no more
-/// than have keys of so many bytes.
+/// Takes up to `limit` documents that are under such a suspicion, none of those that are `held` under these leases,
+/// and no more than have keys of so many bytes.
 pub fn claim(
     vectorizer: &Vectorizer,
     limit: usize,
@@ -526,8 +527,8 @@ fn leases(items: &[&Item]) -> Vec<i64> {
     items.iter().map(|item| item.lease).collect()
 }
 
-/// Queues documents by their primary keys, JSON objects as people see them. What is known of them from an earlier time does not
-/// count: they are read again.
+/// Queues documents by their primary keys, JSON objects as people see them. What is known of them from an earlier
+/// time does not count: they are read again.
 pub fn enqueue(vectorizer: &Vectorizer, keys: &[String]) {
     let named = format!("[{}]", keys.join(","));
     let arguments = [named.as_str().into()];

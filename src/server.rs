@@ -369,8 +369,8 @@ fn note_grants() {
     GRANTS.set(grants());
 }
 
-/// For the event trigger after one on a foreign server. One that grants nothing, as the role may not, or as that was granted
-/// before, concerns nobody.
+/// For the event trigger after one on a foreign server. One that grants nothing, as the role may not, or as that was
+/// granted before, concerns nobody.
 #[pg_extern(sql = false)]
 fn grants_changed() {
     let before = GRANTS.take();
@@ -380,7 +380,8 @@ fn grants_changed() {
     changed(now.map(|(name, _)| name).collect());
 }
 
-/// Has the worker look at the vectorizers that use these servers once the transaction commits, and try those that are paused.
+/// Has the worker look at the vectorizers that use these servers once the transaction commits, and try those that are
+/// paused.
 fn changed(servers: Vec<String>) {
     if servers.is_empty() {
         return;

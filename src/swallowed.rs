@@ -1,5 +1,6 @@
-//! Writes that come to nothing: a trigger of the owner that returns NULL or OLD, or an INSTEAD rule, keeps a row from being written,
-//! and Postgres reports no error. So what was to be written is counted, and what is missing is an error.
+//! Writes that come to nothing: a trigger of the owner that returns NULL or OLD, or an INSTEAD rule, keeps a row from
+//! being written, and Postgres reports no error. So what was to be written is counted, and what is missing is an
+//! error.
 
 use ai_pipeline::error::{Class, Failure, Step};
 use pgrx::pg_sys::panic::ErrorReport;

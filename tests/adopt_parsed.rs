@@ -1,4 +1,5 @@
-//! `docs/adopt-pgai.sql` names the vectorizers whose documents pgai parsed otherwise, with the statement that lists them.
+//! `docs/adopt-pgai.sql` names the vectorizers whose documents pgai parsed otherwise, with the statement that lists
+//! them.
 
 mod support;
 

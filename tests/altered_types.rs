@@ -1,5 +1,5 @@
-//! Columns of a destination, and keys, to which their owner has given other types. What the worker writes to, `ai.verify_vectorizer`
-//! reads; what cannot be written to is named.
+//! Columns of a destination, and keys, to which their owner has given other types. What the worker writes to,
+//! `ai.verify_vectorizer` reads; what cannot be written to is named.
 
 mod support;
 
@@ -189,8 +189,8 @@ fn a_table_that_was_altered_beyond_use_is_named() {
     }
 }
 
-/// The keys of queue and intake are compared where they are, and cannot be where one has another type: their number is unknown then,
-/// and the worker goes on.
+/// The keys of queue and intake are compared where they are, and cannot be where one has another type: their number
+/// is unknown then, and the worker goes on.
 #[test]
 fn the_length_of_a_queue_whose_intake_has_another_type_is_unknown() {
     let scene = Scene::start();

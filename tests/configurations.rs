@@ -1,5 +1,6 @@
-//! Random configurations: most of their parts are sane, and one or two are absurd now and then. None harms the server, no statement
-//! takes long, and the vectorizer of a neighbour in the same database goes on as if nothing were.
+//! Random configurations: most of their parts are sane, and one or two are absurd now and then. None harms the
+//! server, no statement takes long, and the vectorizer of a neighbour in the same database goes on as if nothing
+//! were.
 //!
 //! A hundred in `make test`; `make fuzz` makes ten thousand (CONFIGURATIONS, and SEED for other ones).
 
@@ -18,12 +19,13 @@ use support::{Cluster, Database, Scene};
 const FEW: usize = 120;
 /// What a statement may take, on a machine that does much else as well.
 const LONGEST_STATEMENT: Duration = Duration::from_secs(5);
-/// The same for a row of the neighbour, from its commit to its vector. On a machine that has nothing else to do it is a second.
+/// The same for a row of the neighbour, from its commit to its vector. On a machine that has nothing else to do it is
+/// a second.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 /// Vectorizers that are made, wait for their embeddings together, and are dropped again.
 const AT_A_TIME: usize = 25;
-/// How long the next embedding is waited for. What has none by then (a schedule for the year 4000, a model that there is not) is none
-/// the worse.
+/// How long the next embedding is waited for. What has none by then (a schedule for the year 4000, a model that there
+/// is not) is none the worse.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// How often a long run says how far it is.
 const REPORT: usize = 500;
@@ -343,8 +345,8 @@ impl Dice {
         self.built(builder)
     }
 
-    /// Which of the seven parts are absurd: mostly none, or one, and two now and then. Where all were random, nearly all configurations
-    /// would be refused for one of them.
+    /// Which of the seven parts are absurd: mostly none, or one, and two now and then. Where all were random, nearly
+    /// all configurations would be refused for one of them.
     fn absurd(&mut self) -> [bool; 7] {
         let mut absurd = [false; 7];
         let number = match self.below(20) {

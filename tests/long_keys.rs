@@ -113,8 +113,8 @@ fn keys_are_as_long_as_their_types_let_them_be() {
     assert_eq!(notes::errors(cluster), notes::NONE);
 }
 
-/// Keys that fit into the index of the source and not into that of the queue are named, and the others are embedded: also those that
-/// come later.
+/// Keys that fit into the index of the source and not into that of the queue are named, and the others are embedded:
+/// also those that come later.
 #[test]
 fn a_key_that_no_index_of_ours_holds_is_in_nobodys_way() {
     let notes = Notes::start();

@@ -1,4 +1,5 @@
-//! Statements that alter and drop tables in a transaction that began before their vectorizer was made, and does not see it.
+//! Statements that alter and drop tables in a transaction that began before their vectorizer was made, and does not
+//! see it.
 
 mod support;
 

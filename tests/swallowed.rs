@@ -1,5 +1,5 @@
-//! Writes that a trigger or a rule of the owner swallows: nothing is written, and Postgres reports no error. Each is an error of
-//! its document (or stops its vectorizer, where it is a table of ours), and nothing is lost.
+//! Writes that a trigger or a rule of the owner swallows: nothing is written, and Postgres reports no error. Each is
+//! an error of its document (or stops its vectorizer, where it is a table of ours), and nothing is lost.
 
 mod support;
 
@@ -40,8 +40,8 @@ fn wait_for_one_failed(scene: &Scene, id: &str) {
     );
 }
 
-/// Notes 1 and 3 are stored, 2 is not: it is in the failed queue with a reason and the name of what is at fault. When that is
-/// gone, it is stored, and has been paid for once.
+/// Notes 1 and 3 are stored, 2 is not: it is in the failed queue with a reason and the name of what is at fault. When
+/// that is gone, it is stored, and has been paid for once.
 #[track_caller]
 fn assert_given_up(notes: &Notes, culprit: &str, mend: &str) {
     notes
@@ -274,8 +274,8 @@ fn a_key_that_the_queue_swallows_is_not_lost() {
     assert_eq!(errors(&notes.cluster), NONE);
 }
 
-/// What the queue does not note while a document is taken, or taken off, is an error of it, which is not worked on, and paid for,
-/// again and again.
+/// What the queue does not note while a document is taken, or taken off, is an error of it, which is not worked on,
+/// and paid for, again and again.
 #[test]
 fn a_document_that_the_queue_does_not_note_is_not_paid_for_again() {
     for (table, event, function) in [
@@ -365,7 +365,7 @@ fn a_document_that_the_failed_queue_swallows_is_not_lost() {
     );
 }
 
-/// Whoever changes a row hears that the change cannot be noted.
+/// A session that changes a row is told that the change cannot be noted.
 #[test]
 fn a_change_that_the_intake_swallows_is_refused() {
     let notes = start();

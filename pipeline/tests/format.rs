@@ -46,8 +46,8 @@ fn columns_are_shown_as_pgai_shows_them() {
     );
 }
 
-/// Types whose values a move from pgai must not change: the plain ones, and of arrays, ranges, multiranges, composites, domains and
-/// extensions what is written otherwise than one would think.
+/// Types whose values a move from pgai must not change: the plain ones, and of arrays, ranges, multiranges,
+/// composites, domains and extensions what is written otherwise than one would think.
 const MOVED: [&str; 72] = [
     "boolean",
     "smallint",

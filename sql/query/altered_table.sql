@@ -1,5 +1,6 @@
--- What of queue, failed queue, intake and destination of the vectorizer $1 is not as it was made, and not of a type that does as well:
--- a table, a column that it should have, and the type that the column has now; NULL where it is gone.
+-- What of queue, failed queue, intake and destination of the vectorizer $1 is not as it was made, and not of a type
+-- that does as well: a table, a column that it should have, and the type that the column has now; NULL where it is
+-- gone.
 SELECT format('%I.%I', n.nspname, c.relname), made.name,
        CASE WHEN a.attnum IS NOT NULL THEN format_type(a.atttypid, NULL) END
 FROM ai._vectorizer v
@@ -34,8 +35,8 @@ LEFT JOIN pg_type k ON k.oid = made.kind
 WHERE v.id = $1 AND a.atttypid IS DISTINCT FROM made.kind
   AND NOT coalesce(made.fits = 'as base' AND t.typbasetype = made.kind, false)
   AND NOT coalesce(made.fits IN ('as category', 'as key') AND t.typcategory = k.typcategory AND t.typcategory IN ('S', 'N'), false)
-  -- The source may have been altered unseen, or the others by their owner: a key that Postgres compares with the other type, as
-  -- int4 and int8, still fits, and so does a domain over it.
+  -- The source may have been altered unseen, or the others by their owner: a key that Postgres compares with the
+  -- other type, as int4 and int8, still fits, and so does a domain over it.
   AND NOT (made.fits = 'as key' AND (
       coalesce(coalesce(nullif(t.typbasetype, 0), t.oid) = coalesce(nullif(k.typbasetype, 0), k.oid), false)
       OR EXISTS (

@@ -1,10 +1,10 @@
 -- Takes up to $1 documents under the lease $2 for $3 seconds: taken.sql reads them. Fresh rows come first, then those
--- that are due for another try, then those that were there when the vectorizer was made. $4 is the number of processes that
--- died with them, 2 for more. Never those of the leases $5, which this worker holds itself: a clock that was set forward
--- ends leases that are renewed in time. The attempt is counted before the work. Both searches read an index from its
--- beginning, whatever the length of the queue (bench/claims.py): the conditions are such as the planner takes to be met often.
--- Keys may be long: those of $6 bytes, and one more, are taken. A document that is not ours after all comes with its key: a trigger
--- of the owner has swallowed that.
+-- that are due for another try, then those that were there when the vectorizer was made. $4 is the number of
+-- processes that died with them, 2 for more. Never those of the leases $5, which this worker holds itself: a clock
+-- that was set forward ends leases that are renewed in time. The attempt is counted before the work. Both searches
+-- read an index from its beginning, whatever the length of the queue (bench/claims.py): the conditions are such as
+-- the planner takes to be met often. Keys may be long: those of $6 bytes, and one more, are taken. A document that is
+-- not ours after all comes with its key: a trigger of the owner has swallowed that.
 WITH waiting AS MATERIALIZED (
     SELECT q.item, CASE WHEN q.backfill THEN 2 ELSE 0 END AS rank, {bytes_of_item} AS bytes
     FROM {queue} q

@@ -1,5 +1,5 @@
--- What may keep rows from being written to the table $1, or to a part of it, without an error: triggers by row that come before
--- the write, and rules in its place.
+-- What may keep rows from being written to the table $1, or to a part of it, without an error: triggers by row that
+-- come before the write, and rules in its place.
 SELECT string_agg(c.name, ', ')
 FROM (
     SELECT DISTINCT format('trigger %I', t.tgname) AS name

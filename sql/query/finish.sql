@@ -1,5 +1,6 @@
--- The documents $1, held by the leases $2, are done, if they are still the versions $3 that were taken. Those that have
--- changed go another round, on a clean account: a changed row is a fresh one. How many are done, and which go another round.
+-- The documents $1, held by the leases $2, are done, if they are still the versions $3 that were taken. Those that
+-- have changed go another round, on a clean account: a changed row is a fresh one. How many are done, and which go
+-- another round.
 WITH done AS MATERIALIZED (
     SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS d (item, lease, version)
 ), gone AS (

@@ -1,5 +1,6 @@
--- The vectorizers of which a partition was dropped, or detached and lost our trigger. A trigger of the same name on another role's
--- table tells nothing. A table that has been dropped with it is no longer there to be asked whether it was a part.
+-- The vectorizers of which a partition was dropped, or detached and lost our trigger. A trigger of the same name on
+-- another role's table tells nothing. A table that has been dropped with it is no longer there to be asked whether it
+-- was a part.
 SELECT DISTINCT v.id
 FROM pg_event_trigger_dropped_objects() d
 JOIN ai._vectorizer v ON d.address_names[3] = v.trigger_name || '_truncate'

@@ -1,6 +1,6 @@
--- Moves up to $2 documents that $1 processes died with to the failed queue, with the step $3, the class $4 and the reason $5.
--- Keys may be long: those of $6 bytes, and one more. How many were to be moved, how many left the queue, how many reached the
--- failed one, and their primary keys.
+-- Moves up to $2 documents that $1 processes died with to the failed queue, with the step $3, the class $4 and the
+-- reason $5. Keys may be long: those of $6 bytes, and one more. How many were to be moved, how many left the queue,
+-- how many reached the failed one, and their primary keys.
 WITH found AS MATERIALIZED (
     SELECT q.item, {bytes_of_item} AS bytes
     FROM {queue} q WHERE q.crashes >= $1 AND q.lease IS NULL LIMIT $2 FOR UPDATE SKIP LOCKED

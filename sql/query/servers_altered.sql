@@ -1,5 +1,5 @@
--- The names of the servers of ours among the objects of the classes $1, with the OIDs $2, and of those that user mappings among them
--- are for.
+-- The names of the servers of ours among the objects of the classes $1, with the OIDs $2, and of those that user
+-- mappings among them are for.
 SELECT DISTINCT s.srvname::text
 FROM unnest($1::oid[], $2::oid[]) AS d (classid, objid)
 LEFT JOIN pg_user_mapping m ON d.classid = 'pg_user_mapping'::regclass AND m.oid = d.objid

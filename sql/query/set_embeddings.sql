@@ -1,6 +1,6 @@
--- The vectors $2 of the documents $1, in a column of their rows; NULL where the text is empty. For each row that was written
--- whether its vector reached it: not where it has none, or the one that it had, though another was sent. A trigger may change
--- a vector on purpose.
+-- The vectors $2 of the documents $1, in a column of their rows; NULL where the text is empty. For each row that was
+-- written whether its vector reached it: not where it has none, or the one that it had, though another was sent. A
+-- trigger may change a vector on purpose.
 UPDATE {source} s SET {embedding} = n.embedding
 FROM unnest($1::bigint[], $2::{vector}[]) AS n (item, embedding)
 JOIN {queue} q ON q.item = n.item

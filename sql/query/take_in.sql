@@ -1,10 +1,11 @@
--- Moves what changed to the queue, of the first $1 changes of the intake and for up to $2 keys: a key that is new there becomes a
--- document, one that is there has changed. A document whose row in the queue is locked stays behind for the next time: a
--- user's transaction that is about to delete it may take long. Keys may be long: those of $3 bytes, and one more, are moved.
--- A key that the queue swallows stays in the intake, and so do the changes at the places $5, which it has refused. How many changes there were, how many of them were to be moved, how many
--- were, whether there are more that were left for their length, and the first $4 keys that were swallowed. (`item` is where the
--- changes of a key stand: no column of a key is called so here. They are compared with all that were written only where some
--- are missing.)
+-- Moves what changed to the queue, of the first $1 changes of the intake and for up to $2 keys: a key that is new
+-- there becomes a document, one that is there has changed. A document whose row in the queue is locked stays behind
+-- for the next time: a user's transaction that is about to delete it may take long. Keys may be long: those of $3
+-- bytes, and one more, are moved. A key that the queue swallows stays in the intake, and so do the changes at the
+-- places $5, which it has refused. How many changes there were, how many of them were to be moved, how many were,
+-- whether there are more that were left for their length, and the first $4 keys that were swallowed. (`item` is where
+-- the changes of a key stand: no column of a key is called so here. They are compared with all that were written only
+-- where some are missing.)
 WITH change AS MATERIALIZED (
     SELECT i.ctid AS item, {intake_pk} FROM {intake} i WHERE i.ctid <> ALL ($5::tid[]) LIMIT $1 FOR UPDATE SKIP LOCKED
 ), portion AS MATERIALIZED (

@@ -1,5 +1,5 @@
--- The vectorizers that use one of the servers $1, by name or as the default of what they ask; and those that name one that there is not,
--- which may have been called so until now.
+-- The vectorizers that use one of the servers $1, by name or as the default of what they ask; and those that name one
+-- that there is not, which may have been called so until now.
 SELECT v.id
 FROM ai._vectorizer v
 CROSS JOIN LATERAL (SELECT v.config #>> '{embedding,server}' AS embedding, v.config #>> '{loading,server}' AS loading) AS named

@@ -21,8 +21,8 @@ pub(super) fn expect_kind<'a>(kind: &str, config: &'a Option<Value>) -> &'a Valu
     }
 }
 
-/// Bytes of a configuration, as JSON. All of them are read by one statement, whenever one of them changes: separators are a few, and
-/// templates some lines.
+/// Bytes of a configuration, as JSON. All of them are read by one statement, whenever one of them changes: separators
+/// are a few, and templates some lines.
 const MOST: usize = 256 << 10;
 
 /// Refuses a configuration that is too large to be read with all others, or nested too deeply to be read at all.

@@ -303,8 +303,8 @@ pub fn mended_at_commit(vectorizer: i32) {
     wish(|wish| wish.mended.add(vectorizer));
 }
 
-/// Like [`vectorizer_changed_at_commit`], and has it tried again where it is paused: its server, or a privilege on that, may be what
-/// it waits for.
+/// Like [`vectorizer_changed_at_commit`], and has it tried again where it is paused: its server, or a privilege on
+/// that, may be what it waits for.
 pub fn servers_changed_at_commit(vectorizer: i32) {
     vectorizer_changed_at_commit(vectorizer);
     wish(|wish| wish.servers.add(vectorizer));

@@ -229,8 +229,8 @@ impl Worker {
     }
 }
 
-/// A document whose failure its queues have swallowed stays in the queue, to be tried again after long, and says so. Where it cannot
-/// even be put off, its lease runs out.
+/// A document whose failure its queues have swallowed stays in the queue, to be tried again after long, and says so.
+/// Where it cannot even be put off, its lease runs out.
 fn keep_swallowed(flight: &Flight, failure: &pipeline::Failure, aborted: &Aborted) {
     let (vectorizer, item) = (&flight.vectorizer, &flight.item);
     let swallowed = error::from_database(aborted, failure.step);

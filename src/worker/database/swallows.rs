@@ -27,8 +27,8 @@ pub(super) struct Swallows {
 }
 
 impl Worker {
-    /// Notes documents, by their primary keys, that the queue of a vectorizer has swallowed. How long until it is to be looked
-    /// at again on their account; `None` where there are none.
+    /// Notes documents, by their primary keys, that the queue of a vectorizer has swallowed. How long until it is to
+    /// be looked at again on their account; `None` where there are none.
     pub(super) fn note_swallowed(
         &mut self,
         index: usize,
