@@ -20,6 +20,11 @@ pub enum Work {
 
 /// The lock that a role has one of, whatever it verifies: it leaves places to others.
 const ROLE: u32 = 3;
+/// The first of those that a role has for cutting: one less than there are places, as far as that is one.
+const ROLE_CUTS: u32 = 16;
+/// How often a place is looked for before a certain one is waited for, and how long until the next look, in microseconds.
+const LOOKS: usize = 50;
+const PAUSE: std::ffi::c_long = 10_000;
 
 /// A place, until it is given back or the transaction ends.
 pub struct Place(Vec<pg_sys::LOCKTAG>);
@@ -28,21 +33,19 @@ impl Place {
     /// Takes one of so many, or waits for one.
     pub fn take(work: Work, places: usize) -> Place {
         let mut taken = Vec::new();
-        if let Work::Verify = work {
-            // SAFETY: a look at the role of the session.
-            let role = tag(ROLE, unsafe { pg_sys::GetUserId() }.to_u32());
-            lock(&role, false);
-            taken.push(role);
-        }
         let places = u32::try_from(places).unwrap_or(u32::MAX).max(1);
-        let place = |number| tag(work as u32, number);
-        let free = (0..places).map(place).find(|tag| lock(tag, true));
-        taken.push(free.unwrap_or_else(|| {
-            // SAFETY: set for the life of a backend.
-            let place = place(unsafe { pg_sys::MyProcPid }.unsigned_abs() % places);
-            lock(&place, false);
-            place
-        }));
+        // SAFETY: a look at the role of the session.
+        let role = unsafe { pg_sys::GetUserId() }.to_u32();
+        taken.push(match work {
+            Work::Verify => {
+                let role = tag(ROLE, role);
+                lock(&role, false);
+                role
+            }
+            Work::Cut => any(|number| tag(ROLE_CUTS + number, role), (places - 1).max(1), 0),
+        });
+        let looks = if places > 1 { LOOKS } else { 0 };
+        taken.push(any(|number| tag(work as u32, number), places, looks));
         Place(taken)
     }
 
@@ -53,6 +56,24 @@ impl Place {
             unsafe { pg_sys::LockRelease(tag, pg_sys::ExclusiveLock as pg_sys::LOCKMODE, false) };
         }
     }
+}
+
+/// Takes one of so many locks. Where none is free after some looks, a certain one is waited for.
+fn any(place: impl Fn(u32) -> pg_sys::LOCKTAG, places: u32, looks: usize) -> pg_sys::LOCKTAG {
+    for look in 0..=looks {
+        if let Some(free) = (0..places).map(&place).find(|tag| lock(tag, true)) {
+            return free;
+        }
+        if look < looks {
+            // SAFETY: in a session, which can be cancelled meanwhile.
+            unsafe { pg_sys::pg_usleep(PAUSE) };
+            pgrx::check_for_interrupts!();
+        }
+    }
+    // SAFETY: set for the life of a backend.
+    let place = place(unsafe { pg_sys::MyProcPid }.unsigned_abs() % places);
+    lock(&place, false);
+    place
 }
 
 /// Takes a lock; whether it could be had.

@@ -6,7 +6,7 @@ mod support;
 #[path = "support/notes.rs"]
 mod notes;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use notes::*;
 use provider::Behaviour;
@@ -85,6 +85,24 @@ fn a_pause_ends_when_the_owner_of_a_vectorizer_says_so() {
         wait_for_embedded(&other, &["1:eins"]);
         assert_eq!(errors(&notes.cluster), NONE);
     }
+}
+
+/// Documents wait for a short one in the worker's hands, which nobody can wake.
+#[test]
+fn a_short_pause_ends_for_documents_on_their_way() {
+    let notes = Notes::start();
+    asks_for_patience(&notes, Duration::from_secs(18));
+    add(&notes.cluster, 1, "one");
+    add(&notes.cluster, 2, "two");
+    let refused = || notes.provider.counts().requests;
+    wait_until("the provider has refused", DEADLINE, refused, |requests| *requests == 1);
+    wait_for_queued(&notes.cluster, 1, "lease IS NULL", &["f"]);
+    let began = Instant::now();
+    notes
+        .cluster
+        .execute("SELECT ai.retry_vectorizer('public_note_embedding_store')");
+    wait_for_embedded(&notes.cluster, &["1:one", "2:two"]);
+    assert!(began.elapsed() < Duration::from_secs(9), "{:?}", began.elapsed());
 }
 
 /// Documents that have failed are of other classes, and wait for their time.

@@ -65,3 +65,35 @@ fn an_idle_cursor_keeps_nobody_from_verifying() {
         "0"
     );
 }
+
+/// However many sessions a role has that cut for a minute each: a place is another's.
+#[test]
+fn sessions_of_one_role_leave_a_place_to_cut_to_others() {
+    let scene = lair();
+    let slow = "SELECT count(*) FROM ai.chunk_text(repeat('a', 8000000), 100, 10, '(?:a|aa){18}(?=c)|a', true)";
+    let busy: Vec<_> = (0..4)
+        .map(|_| {
+            let mut session = session(&scene, "mallory", "SET statement_timeout = '50s'");
+            std::thread::spawn(move || session.batch_execute(slow).is_err())
+        })
+        .collect();
+    let waits = "SELECT count(*) FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE locktype = 'userlock' AND NOT granted";
+    scene.cluster.wait_for("the others wait", waits, "3");
+    let mut ann = session(&scene, "ann", "SET statement_timeout = '20s'");
+    for _ in 0..3 {
+        let cut = ann.query_one(
+            "SELECT count(*) FROM ai.chunk_text('hello world', 100, 10, '[ ]+', true)",
+            &[],
+        );
+        assert_eq!(cut.expect("ann has a place").get::<_, i64>(0), 1);
+    }
+    ann.batch_execute(
+        "CREATE TABLE a.doc (id int PRIMARY KEY, body text);
+         SELECT ai.create_vectorizer('a.doc', name => 'doc', loading => ai.loading_column('body'),
+             chunking => ai.chunking_character_text_splitter(100, 10, '[ ]+', true),
+             embedding => ai.embedding_openai('text-embedding-3-small', 4))",
+    )
+    .expect("the expression is checked");
+    scene.cluster.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'mallory' OR query LIKE '%8000000%' AND pid <> pg_backend_pid()");
+    assert!(busy.into_iter().all(|session| session.join().expect("it ends")));
+}

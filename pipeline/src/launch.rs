@@ -8,6 +8,8 @@ pub const FIRST_BACKOFF: i64 = 5_000_000;
 pub const GREATEST_BACKOFF: i64 = 300_000_000;
 /// A worker that lived this long had started well, whatever ended it: one minute, in microseconds.
 pub const HEALTHY: i64 = 60_000_000;
+/// For how long a worker need not make room for another database that waits: ten seconds, in microseconds.
+pub const TURN: i64 = 10_000_000;
 
 /// What the launcher knows of a database.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

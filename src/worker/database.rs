@@ -61,6 +61,9 @@ const MAKE_WAY: Duration = Duration::from_secs(1);
 /// How long to stay away then, unless somebody commits work.
 const AWAY: Duration = Duration::from_secs(5);
 
+/// For how long a worker that makes room for another database waits for its documents.
+const LANDING: Duration = Duration::from_secs(10);
+
 #[pg_guard]
 #[unsafe(no_mangle)]
 pub extern "C-unwind" fn ai_worker_main(argument: pg_sys::Datum) {
@@ -150,6 +153,8 @@ pub struct Worker {
     abandoned: HashMap<i32, Vec<(i64, i64)>>,
     /// How many documents may be in flight of vectorizers whose code was cut short.
     slow: HashMap<i32, usize>,
+    /// Since when another database waits for our place.
+    makes_room: Option<Instant>,
     /// When we last looked whether somebody wants the database for himself.
     looked_around: Instant,
     /// When we last looked for processes that are stuck.
@@ -212,6 +217,7 @@ impl Worker {
             overrun,
             abandoned: HashMap::new(),
             slow: HashMap::new(),
+            makes_room: None,
             looked_around: Instant::now(),
             looked_for_stuck: None,
             indexer_look_at: Some(Instant::now()),
@@ -272,6 +278,7 @@ impl Worker {
         if self.is_idle() && self.leave() {
             super::end(0);
         }
+        self.leave_for_others();
         // While the threads prepare what was taken, the next are taken.
         if !more && !took_all_it_could {
             self.bridge.wait(self.pause());
@@ -293,6 +300,9 @@ impl Worker {
     fn take_wake(&mut self) {
         let news = shared_memory::take_wake(self.database);
         self.generation = news.generation;
+        if news.makes_room {
+            self.makes_room.get_or_insert_with(Instant::now);
+        }
         if !news.changed.is_none() && !extension_fits(self.database) {
             super::end(0);
         }
@@ -483,6 +493,17 @@ impl Worker {
         self.looked_for_stuck = Some(Instant::now());
         for (_, stuck) in lives::stuck(self.database) {
             accounts::change(stuck.owner, |account, now| account.hold(2 * REPORT, now));
+        }
+    }
+
+    /// Leaves the place to another database, as soon as what is in flight has landed, or some time later: the next worker takes it up.
+    fn leave_for_others(&mut self) {
+        if self
+            .makes_room
+            .is_some_and(|since| self.flights.is_empty() || since.elapsed() >= LANDING)
+        {
+            shared_memory::leave_for_others(self.database);
+            super::end(0)
         }
     }
 

@@ -19,6 +19,11 @@ const PREPARED_INTERVAL: i64 = 500_000;
 /// A worker that has not started after this long has failed to, in microseconds.
 const START_TIMEOUT: i64 = 30_000_000;
 
+/// Between two looks for a place while a database waits for one, in microseconds.
+const LOOK: i64 = 1_000_000;
+/// What is said meanwhile, where it is the server that has none.
+const NO_PROCESS: &str = "the server has no process to spare: raise max_worker_processes";
+
 #[pg_guard]
 #[unsafe(no_mangle)]
 pub extern "C-unwind" fn ai_launcher_main(_argument: pg_sys::Datum) {
@@ -44,6 +49,10 @@ struct Launcher {
     catalogue_read: i64,
     /// The databases that were there then and let themselves be connected to.
     databases: HashMap<Oid, String>,
+    /// When each of them was last served: the one that has waited for longest comes first.
+    served: HashMap<Oid, i64>,
+    /// The server had no process to spare, and is not asked for one before this.
+    full_until: Option<i64>,
 }
 
 struct Start {
@@ -82,11 +91,13 @@ impl Launcher {
             next = now + PREPARED_INTERVAL;
         }
         let mut reason = String::new();
-        let slots = shared_memory::look().1;
+        let mut slots = shared_memory::look().1;
+        slots.sort_by_key(|slot| self.served.get(&slot.database).copied());
         // A worker that an earlier launcher started counts, too.
         let runs =
             |launcher: &Launcher, slot: &Slot| slot.worker.pid != 0 || launcher.started.contains_key(&slot.database);
         let mut busy = slots.iter().filter(|slot| runs(self, slot)).count();
+        let mut waits = false;
         for slot in &slots {
             let running = runs(self, slot);
             let known = Database {
@@ -103,18 +114,40 @@ impl Launcher {
                         0 => "ai.max_workers is 0: no worker is started".to_owned(),
                         _ => format!("{busy} workers are busy, as many as ai.max_workers allows"),
                     };
+                    waits = true;
+                }
+                Verdict::Start if self.full_until.is_some_and(|until| until > now) => {
+                    reason = NO_PROCESS.to_owned();
+                    waits = true;
                 }
                 Verdict::Start => match self.start(slot.database, now) {
                     Ok(()) => busy += usize::from(self.started.contains_key(&slot.database)),
                     Err(refusal) => {
                         reason = refusal;
-                        next = next.min(now + launch::FIRST_BACKOFF);
+                        waits = true;
                     }
                 },
             }
         }
+        if waits {
+            self.make_room(&slots, now);
+            next = next.min(now + LOOK);
+        }
         shared_memory::launcher_reports(&format!("{busy} workers running"), &reason);
         Duration::from_micros(u64::try_from(next - shared_memory::now()).unwrap_or(0))
+    }
+
+    /// Another database waits: the worker that has been there for longest leaves, if that is long enough.
+    fn make_room(&self, slots: &[Slot], now: i64) {
+        let began = |slot: &&Slot| self.served.get(&slot.database).copied().unwrap_or_default();
+        let mut workers = slots.iter().filter(|slot| slot.worker.pid != 0);
+        if workers.clone().any(|slot| slot.makes_room) {
+            return;
+        }
+        let oldest = workers.by_ref().min_by_key(began);
+        if let Some(slot) = oldest.filter(|slot| now - began(slot) >= launch::TURN) {
+            shared_memory::change(slot.database, |slot| slot.makes_room = true);
+        }
     }
 
     /// Wakes those that wait for prepared transactions which are over; whether some are not.
@@ -179,6 +212,7 @@ impl Launcher {
                 (slot.woken, slot.changed) = (Wanted::ALL, Wanted::ALL)
             });
         }
+        self.served.retain(|database, _| present.contains_key(database));
         self.databases = present;
         self.catalogue_read = now;
     }
@@ -211,18 +245,17 @@ impl Launcher {
         match worker {
             Ok(worker) => {
                 self.started.insert(database, Start { worker, at: now });
+                self.served.insert(database, now);
+                self.full_until = None;
                 Ok(())
             }
+            // No fault of this worker, whose next start does not wait for longer each time.
             Err(_) => {
-                let reason = "the server has no process to spare: raise max_worker_processes";
-                shared_memory::change(database, |slot| {
-                    slot.starting = false;
-                    (slot.failures, slot.not_before) = launch::after_exit(false, slot.failures, 0, now);
-                    if slot.failures == 1 {
-                        log!("ai: cannot start a worker: {reason}");
-                    }
-                });
-                Err(reason.to_owned())
+                shared_memory::change(database, |slot| slot.starting = false);
+                if self.full_until.replace(now + LOOK).is_none() {
+                    log!("ai: cannot start a worker: {NO_PROCESS}");
+                }
+                Err(NO_PROCESS.to_owned())
             }
         }
     }

@@ -99,6 +99,8 @@ pub struct Slot {
     /// A start was asked of the postmaster.
     pub starting: bool,
     pub worker: Process,
+    /// The worker is to leave, as another database waits for its place.
+    pub makes_room: bool,
     /// When the next document is due; 0 for never.
     pub next_due: i64,
     pub failures: u32,
@@ -130,6 +132,7 @@ impl Slot {
         servers_changed: Wanted::NONE,
         starting: false,
         worker: Process::NONE,
+        makes_room: false,
         next_due: 0,
         failures: 0,
         not_before: 0,
@@ -528,7 +531,7 @@ pub fn worker_arrived(database: pg_sys::Oid) -> bool {
         let free = slot.worker.pid == 0;
         if free {
             slot.worker = Process::me();
-            slot.left_orderly = false;
+            (slot.left_orderly, slot.makes_room) = (false, false);
             slot.starting = false;
         }
         free
@@ -558,6 +561,8 @@ pub struct News {
     pub mended: Wanted,
     /// Those whose servers, or privileges on them, have changed.
     pub servers_changed: Wanted,
+    /// Another database waits for the place of this worker.
+    pub makes_room: bool,
 }
 
 /// Takes the wake-up call.
@@ -569,6 +574,7 @@ pub fn take_wake(database: pg_sys::Oid) -> News {
         generation: slot.generation,
         mended: std::mem::replace(&mut slot.mended, Wanted::NONE),
         servers_changed: std::mem::replace(&mut slot.servers_changed, Wanted::NONE),
+        makes_room: slot.makes_room,
     };
     change(database, take).unwrap_or(News {
         work: Wanted::NONE,
@@ -577,6 +583,7 @@ pub fn take_wake(database: pg_sys::Oid) -> News {
         generation: 0,
         mended: Wanted::NONE,
         servers_changed: Wanted::NONE,
+        makes_room: false,
     })
 }
 
@@ -606,6 +613,15 @@ pub fn leave(database: pg_sys::Oid, next_due: i64) -> bool {
         set_latch(launcher);
     }
     leaves
+}
+
+/// The worker leaves its place to another database, with work left to do.
+pub fn leave_for_others(database: pg_sys::Oid) {
+    change(database, |slot| {
+        slot.left_orderly = true;
+        slot.woken = Wanted::ALL;
+        slot.worker.latch = 0;
+    });
 }
 
 /// The worker runs its exit handlers. `is_cut`: it had to end with code of an owner, which is not to be held against others: the

@@ -125,6 +125,9 @@ impl Worker {
     pub(super) fn claim(&mut self) -> bool {
         let now = Instant::now();
         self.note_held();
+        if self.makes_room.is_some() {
+            return false;
+        }
         let suspects = self.turn_of_suspects(now);
         if self.suspicion.is_alone(now) {
             return false;
