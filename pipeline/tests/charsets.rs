@@ -114,6 +114,32 @@ fn utf_16_and_utf_32_without_a_mark_are_read() {
     }
 }
 
+/// Each byte is one of ASCII.
+#[test]
+fn a_word_in_utf_16_is_read_though_it_might_be_ascii() {
+    for text in ["你好", "你好你", "好好"] {
+        let bytes = [utf16(text, u16::to_le_bytes), utf16(text, u16::to_be_bytes)];
+        for bytes in bytes {
+            assert!(bytes.is_ascii());
+            assert_eq!(read(&bytes).as_deref(), Ok(text), "{bytes:?}");
+        }
+    }
+    for text in [
+        "`ls`",
+        "{a}b",
+        "C++!",
+        "f(x)",
+        "1+1=",
+        "a|b|",
+        "\\O/o",
+        "Bush hid the facts",
+        "#1!q",
+        "x[1]",
+    ] {
+        assert_eq!(read(text.as_bytes()).as_deref(), Ok(text));
+    }
+}
+
 #[test]
 fn utf_32_with_a_mark_is_read() {
     for (language, text) in TEXTS {

@@ -114,6 +114,14 @@ fn mail_is_recognised_by_its_headers() {
     ] {
         assert_eq!(by_bytes(text), message, "{text}");
     }
+    // Whatever was added on the way.
+    for more in [
+        format!("X-Long: {}\n", "x".repeat(300 * 1024)),
+        format!("Received: from a\n\tby b; {}\n", "today ".repeat(20)).repeat(3000),
+    ] {
+        let text = format!("{more}From: a@b.c\nTo: d@e.f\nMIME-Version: 1.0\n\nHello");
+        assert_eq!(by_bytes(&text), message);
+    }
     let mailbox = "From a@b.c Mon Jan  1 00:00:00 2024\nFrom: a@b.c\nSubject: one\n\nHello\n\n\
                    From a@b.c Mon Jan  1 00:00:01 2024\nFrom: a@b.c\nSubject: two\nMIME-Version: 1.0\n\nHello\n";
     assert_eq!(by_bytes(mailbox), Err(Error::Mail { seen: "a mailbox" }));
@@ -146,6 +154,8 @@ fn files_that_were_made_letters_are_refused_by_name() {
     let base64_of = |line, end| base64(&file, line, end);
     let encoded = |how| Err(Error::Encoded { how });
     let one_line = base64_of(100_000, "");
+    let for_addresses = |text: &str| text.replace('+', "-").replace('/', "_");
+    let words = WORDS.repeat(100);
     for (what, text) in [
         ("MIME", base64_of(76, "\r\n")),
         (
@@ -174,6 +184,14 @@ fn files_that_were_made_letters_are_refused_by_name() {
             "nothing but a picture",
             format!("![](data:image/png;base64,{one_line})"),
         ),
+        ("in lines of 50", base64_of(50, "\n")),
+        ("in lines of 57", base64_of(57, "\r\n")),
+        ("in lines of 78", base64_of(78, "\n")),
+        ("in lines of 100", base64_of(100, "\n")),
+        ("a text, in lines of 57", base64(words.as_bytes(), 57, "\n")),
+        ("for addresses", for_addresses(&one_line)),
+        ("for addresses, in lines", for_addresses(&base64_of(76, "\n"))),
+        ("for addresses, in lines of 57", for_addresses(&base64_of(57, "\n"))),
         ("larger than what is looked at", base64(&random(6_000_000), 76, "\n")),
     ] {
         assert_eq!(by_bytes(&text), encoded("base64"), "{what}");
@@ -197,6 +215,10 @@ fn texts_that_hold_some_of_it_are_texts() {
     let hashes = |number: usize, length: usize| -> String {
         let hash = |at: usize| base64(&random(number * length)[at * length..][..length], 200, "");
         (0..number).map(|at| hash(at) + "\n").collect()
+    };
+    let classes = |package: &str| -> String {
+        let name = "AbstractSingletonProxyFactoryBeanConfigurationProvider1Impl/Test";
+        (0..300).map(|_| format!("{package}/{name}\n")).collect()
     };
     let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     for (what, text) in [
@@ -248,6 +270,37 @@ fn texts_that_hold_some_of_it_are_texts() {
         (
             "paths",
             "src/main/java/org/example/documents/Version2/Reader/Parsers/MarkdownParser/Tests/Data/Long\n".repeat(50),
+        ),
+        ("classes of one package", classes("com/example/project/module1")),
+        (
+            "classes of many packages",
+            (0..300).fold(String::new(), |text, at| {
+                text + &format!("org/Tea{at:03}/Pot/AbstractSingletonProxyFactoryBeanConfigurationProvider1Impl/Test\n")
+            }),
+        ),
+        (
+            "classes of Java",
+            (0..300).fold(String::new(), |text, at| {
+                text + &format!("com/example/foo{at:03}/AbstractBarFactory1Implementation.class\n")
+            }),
+        ),
+        (
+            "names in kebab case",
+            (0..300).fold(String::new(), |text, at| {
+                text + &format!("My-Application-Service-{at:03}-In-Production-With-Many-Replicas-2\n")
+            }),
+        ),
+        (
+            "hashes with their names",
+            (0..300).fold(String::new(), |text, at| {
+                text + &format!("sha384-{}\n", base64(&random(48 * 300)[at * 48..][..48], 200, ""))
+            }),
+        ),
+        (
+            "keys with a prefix",
+            (0..300).fold(String::new(), |text, at| {
+                text + &format!("key_test_{}\n", base64(&random(39 * 300)[at * 39..][..39], 200, ""))
+            }),
         ),
         ("one long word", "Donaudampfschifffahrtsgesellschaft".repeat(100)),
         ("CSV", "1,2,3,abc,4711,2024-01-01\n".repeat(500)),

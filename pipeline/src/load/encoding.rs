@@ -3,7 +3,8 @@
 use std::io::{ErrorKind, Read};
 
 use bytes::Bytes;
-use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
+use flate2::bufread::GzDecoder;
+use flate2::read::{DeflateDecoder, ZlibDecoder};
 
 use super::Error;
 
@@ -110,10 +111,28 @@ enum Inflated {
 impl Compression {
     fn inflate(self, bytes: &[u8], limit: u64) -> Inflated {
         match self {
-            Compression::Gzip => read(MultiGzDecoder::new(bytes), limit),
+            Compression::Gzip => read(Members(Some(GzDecoder::new(bytes))), limit),
             Compression::Zlib => read(ZlibDecoder::new(bytes), limit),
             Compression::Deflate => read(DeflateDecoder::new(bytes), limit),
         }
+    }
+}
+
+/// A gzip file: one member after the other, and zeros, which tapes and block devices leave at its end, and gzip(1) ignores.
+struct Members<'b>(Option<GzDecoder<&'b [u8]>>);
+
+impl Read for Members<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        while let Some(member) = &mut self.0 {
+            let length = member.read(buffer)?;
+            if length > 0 || buffer.is_empty() {
+                return Ok(length);
+            }
+            let rest = *member.get_ref();
+            let is_over = rest.iter().all(|byte| *byte == 0);
+            self.0 = (!is_over).then(|| GzDecoder::new(rest));
+        }
+        Ok(0)
     }
 }
 
@@ -171,7 +190,10 @@ mod tests {
         for (bytes, encodings) in [
             (gzip(TEXT), "gzip"),
             (gzip(TEXT), " X-GZIP ,"),
-            (two, "gzip"),
+            (two.clone(), "gzip"),
+            ([&gzip(TEXT)[..], &[0; 512]].concat(), "gzip"),
+            ([&two[..], &[0]].concat(), "gzip"),
+            ([gzip(b""), gzip(TEXT), gzip(b"")].concat(), "gzip"),
             (zlib(TEXT), "deflate"),
             (deflate(TEXT), "deflate"),
             (gzip(TEXT), "gzip, aws-chunked"),
@@ -189,6 +211,17 @@ mod tests {
         }
         assert_eq!(undone(b"", "gzip", 0).await.unwrap(), "");
         assert_eq!(undo(Bytes::from_static(TEXT), None, 48, "here").await.unwrap(), TEXT);
+    }
+
+    #[tokio::test]
+    async fn what_is_neither_a_member_nor_padding_is_damage() {
+        for rest in [&b"x"[..], b"\0\0x", b"\x1f\x8b", &gzip(TEXT)[..20]] {
+            let bytes = [&gzip(TEXT)[..], rest].concat();
+            assert!(
+                matches!(undone(&bytes, "gzip", 1000).await, Err(Error::Damaged { .. })),
+                "{rest:?}"
+            );
+        }
     }
 
     #[tokio::test]

@@ -22,6 +22,9 @@ const COMMON_HAN: &str = "的一是不了在人有我他这个们中来上大为
     全三又关点正业外将两高间由问很最重并物手应向头文体美相见被利什二等产或新己制身果加西斯月话合回特代内信表化老给世位次度门任常先海通教儿原\
     東這個們來為國時說會對過發後裡經麼學現當沒動還進樣開從實軍無與長機業將兩間問應頭體見產話內給門兒語者何入社員";
 
+/// Bytes of a [`wide_word`]: of a longer text some are not those of ASCII.
+const GREATEST_WORD: usize = 16;
+
 /// A charset that can be decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Charset {
@@ -74,6 +77,9 @@ pub fn find(bytes: &[u8]) -> Option<Found> {
         // The sample may end within a character.
         Err(error) => error.error_len().is_none() && sample.len() == SAMPLE,
     };
+    if let Some(charset) = wide_word(bytes) {
+        return Some(Found::Readable(charset));
+    }
     if is_utf8 && !sample.iter().any(|byte| is_low(*byte)) {
         return in_ascii(sample).map(Found::Unreadable);
     }
@@ -117,6 +123,27 @@ fn escaped(sample: &[u8]) -> Option<Found> {
     }
     let census = Census::of(ISO_2022_JP.decode_without_bom_handling(sample).0.chars().map(Some));
     (census.ascii < census.total && census.bad * 50 <= census.total).then_some(Found::Readable(Charset::Iso2022Jp))
+}
+
+/// A word or two in UTF-16 whose bytes are all those of ASCII: "`O}Y" is 你好. Only where each pair of bytes is one of the most frequent
+/// ideographs, and the bytes would be no word in ASCII.
+pub fn wide_word(bytes: &[u8]) -> Option<Charset> {
+    let is_word = (4..=GREATEST_WORD).contains(&bytes.len())
+        && bytes.len().is_multiple_of(2)
+        && bytes.iter().all(u8::is_ascii_graphic)
+        && bytes.iter().any(u8::is_ascii_punctuation);
+    if !is_word {
+        return None;
+    }
+    let readings: [(Charset, fn([u8; 2]) -> u16); 2] = [
+        (Charset::Utf16Little, u16::from_le_bytes),
+        (Charset::Utf16Big, u16::from_be_bytes),
+    ];
+    let is_common = |character: Option<char>| character.is_some_and(|character| COMMON_HAN.contains(character));
+    let known = readings
+        .into_iter()
+        .find(|(_, read)| units16(bytes, *read).all(is_common));
+    known.map(|(charset, _)| charset)
 }
 
 /// What looks like ASCII, and writes other characters with it.

@@ -5,10 +5,11 @@
 
 use std::borrow::Cow;
 
-/// The headers of a message, its first parts, and the beginnings of further messages are looked for within so many bytes.
-const HEAD: usize = 256 * 1024;
+/// The headers of a message, its first parts, and the beginnings of further messages are looked for within so many bytes. Headers
+/// are long where each server on the way, or each filter, has added some.
+const HEAD: usize = 4 * 1024 * 1024;
 /// A header block has no more lines than this.
-const MOST_LINES: usize = 1000;
+const MOST_LINES: usize = 50_000;
 /// Messages of a mailbox that are looked at.
 const MOST_MESSAGES: usize = 100;
 
@@ -17,8 +18,8 @@ const PLACES: usize = 64;
 const PLACE: usize = 64 * 1024;
 const WHOLE: usize = PLACES * PLACE;
 
-/// Lines of base64 are that long at least: those of MIME have 76 characters, those of PEM 64.
-const LINE: usize = 60;
+/// Lines of base64 are that long at least: those of MIME have 76 characters, those of PEM 64, and others whatever somebody liked.
+const LINE: usize = 50;
 /// That many lines of one length are no list of keys or hashes.
 const LINES: usize = 4;
 /// A single word of base64 is longer than any hash (SHA-512 takes 88 characters).
@@ -307,35 +308,45 @@ impl Census {
     }
 }
 
+/// A letter of base64, or of its variety for addresses (RFC 4648, 5).
 fn is_base64(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || byte == b'+' || byte == b'/'
+    byte.is_ascii_alphanumeric() || is_sign(byte)
+}
+
+fn is_sign(byte: u8) -> bool {
+    matches!(byte, b'+' | b'/' | b'-' | b'_')
 }
 
 /// Words of one length, one after the other.
 #[derive(Default)]
-struct Run {
+struct Run<'w> {
+    last: &'w [u8],
     length: usize,
     words: usize,
     /// Those that look like bytes in base64.
     random: usize,
 }
 
-impl Run {
+impl<'w> Run<'w> {
     /// How many bytes of base64 a word shows that there are.
-    fn take(&mut self, word: &[u8], is_padded: bool) -> usize {
-        let (length, is_random) = (word.len(), is_random(word));
+    fn take(&mut self, word: &'w [u8], is_padded: bool) -> usize {
+        let (length, is_random) = (word.len(), is_random(word) && !begins_alike(self.last, word));
+        self.last = word;
         if length >= WORD {
             *self = Run::default();
             return if is_random { length } else { 0 };
         }
         // The last line is shorter, or ends with padding.
         let is_last = self.words >= LINES && (length < self.length || is_padded && length == self.length);
-        if is_last || is_padded || length < LINE || !length.is_multiple_of(4) {
+        if is_last || is_padded || length < LINE {
             *self = Run::default();
             return if is_last { length } else { 0 };
         }
         if length != self.length {
-            *self = Run::default();
+            *self = Run {
+                last: word,
+                ..Run::default()
+            };
         }
         self.length = word.len();
         self.words += 1;
@@ -351,9 +362,24 @@ impl Run {
     }
 }
 
-/// Bytes in base64 have letters of both cases and digits; the two signs are rare, and the separators of paths are not.
+/// Bytes in base64 have letters of both cases and digits. A quarter are capitals at least, whatever the bytes are, and in names of
+/// classes and files hardly a sixth; the two signs are rare, and the separators of paths are not.
 fn is_random(word: &[u8]) -> bool {
-    let has = |is: fn(&u8) -> bool| word.iter().any(is);
-    let signs = word.iter().filter(|byte| matches!(byte, b'+' | b'/')).count();
-    has(u8::is_ascii_lowercase) && has(u8::is_ascii_uppercase) && has(u8::is_ascii_digit) && signs * 8 <= word.len()
+    let count = |is: fn(&u8) -> bool| word.iter().filter(|byte| is(byte)).count();
+    let signs = count(|byte| is_sign(*byte));
+    let (plain, of_addresses) = (
+        count(|byte| matches!(byte, b'+' | b'/')),
+        count(|byte| matches!(byte, b'-' | b'_')),
+    );
+    count(u8::is_ascii_lowercase) > 0
+        && count(u8::is_ascii_uppercase) * 4 >= word.len()
+        && count(u8::is_ascii_digit) > 0
+        && signs * 8 <= word.len()
+        && (plain == 0 || of_addresses == 0)
+}
+
+/// Whether two words are equal up to a sign and beyond: directories of paths, and prefixes of keys and hashes.
+fn begins_alike(one: &[u8], other: &[u8]) -> bool {
+    let mut alike = std::iter::zip(one, other).take_while(|(one, other)| one == other);
+    one != other && alike.any(|(byte, _)| is_sign(*byte))
 }

@@ -12,7 +12,10 @@ use super::charset::{self, Charset, Found};
 ///
 /// Such bytes are text already: nothing is parsed, so no process of its own is needed to keep the server safe.
 pub fn is_clean(bytes: &[u8]) -> bool {
-    !bytes.iter().any(|byte| is_control(*byte)) && !charset::has_escapes(bytes) && std::str::from_utf8(bytes).is_ok()
+    !bytes.iter().any(|byte| is_control(*byte))
+        && !charset::has_escapes(bytes)
+        && charset::wide_word(bytes).is_none()
+        && std::str::from_utf8(bytes).is_ok()
 }
 
 /// Whether the bytes are something else than text in some charset.

@@ -109,12 +109,11 @@ impl Seats {
             return false;
         }
         let is_before = |(other, seat): (&Party, &Seat)| {
-            let is_less = if other.owner == party.owner {
-                (seat.limiter.in_flight(), seat.last) < of_party
-            } else {
-                self.of_owner(other.owner) < of_owner
+            let is_less = || match other.owner == party.owner {
+                true => (seat.limiter.in_flight(), seat.last) < of_party,
+                false => self.of_owner(other.owner) < of_owner,
             };
-            is_less && seat.waits && !seat.limiter.is_full()
+            seat.waits && !seat.limiter.is_full() && is_less()
         };
         !self.parties.iter().any(is_before)
     }
