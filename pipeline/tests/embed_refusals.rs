@@ -171,7 +171,8 @@ async fn nothing_is_given_up_by_a_server_that_accepts_no_more() {
 async fn the_parts_of_a_document_show_which_of_them_is_at_fault() {
     const LINES: usize = 5000;
     let provider = Provider::start();
-    for most in [1, 2, 8] {
+    // Whatever comes first is by chance.
+    for most in [1, 2, 8, 8, 8] {
         for bad in [0, 1, 2047, 2048, 2500, 4999] {
             provider.reset();
             provider.behave(Behaviour::RejectInput("poison".to_owned()));

@@ -133,10 +133,7 @@ impl Batcher {
         let verdict = batch.since.and_then(|since| self.verdicts.of(since));
         match (verdict, trouble) {
             (Some(verdict), trouble) => self.judge(batch, trouble, verdict),
-            // Its parts will show, and nothing but them is asked about.
-            (None, Trouble::Rejected(refusal)) if batch.inputs.len() > 1 && self.client.is_accepted() => {
-                self.search(batch, refusal);
-            }
+            (None, Trouble::Rejected(refusal)) if self.can_search(&batch) => self.search(batch, refusal),
             (None, trouble) => {
                 if let [input] = &batch.inputs[..]
                     && let Some(document) = self.documents.get_mut(&input.document)
@@ -149,12 +146,27 @@ impl Batcher {
         }
     }
 
+    /// Whether its parts will show which of them is at fault, as the server has accepted others: nothing else need be asked.
+    fn can_search(&self, batch: &Batch) -> bool {
+        batch.inputs.len() > 1 && self.client.is_accepted()
+    }
+
     /// Decides on those in doubt that something is known about by now.
     pub(super) fn settle(&mut self) {
         for doubt in std::mem::take(&mut self.doubts) {
-            match doubt.batch.since.and_then(|since| self.verdicts.of(since)) {
-                Some(verdict) => self.judge(doubt.batch, doubt.trouble, verdict),
-                None => self.doubts.push(doubt),
+            match (doubt.batch.since.and_then(|since| self.verdicts.of(since)), doubt) {
+                (Some(verdict), doubt) => self.judge(doubt.batch, doubt.trouble, verdict),
+                (
+                    None,
+                    Doubt {
+                        batch,
+                        trouble: Trouble::Rejected(refusal),
+                        ..
+                    },
+                ) if self.can_search(&batch) => {
+                    self.search(batch, refusal);
+                }
+                (None, doubt) => self.doubts.push(doubt),
             }
         }
     }
@@ -233,10 +245,12 @@ impl Batcher {
         let mut with_server = self.in_flight.values().map(|request| &request.question);
         let is_asked = self.words.iter().any(is_about_doubts)
             || with_server.any(|question| matches!(question, Question::Word(word) if is_about_doubts(word)));
-        // One of those that are sent after it may be accepted yet.
+        // One of those that are sent after it may be accepted yet; any that is accepted has several inputs looked through.
         let has_others = !self.ready.is_empty() || !self.queue.is_empty();
         let is_awaited = |doubt: &Doubt| {
-            let is_later = |request: &InFlight| doubt.batch.since.is_some_and(|since| since < request.number);
+            let is_several = doubt.batch.inputs.len() > 1 && matches!(doubt.trouble, Trouble::Rejected(_));
+            let is_later =
+                |request: &InFlight| is_several || doubt.batch.since.is_some_and(|since| since < request.number);
             let mut sent = self.in_flight.values().filter(|request| is_later(request));
             sent.any(|request| request.number <= doubt.until) || has_others && self.verdicts.last() < doubt.until
         };
