@@ -199,7 +199,8 @@ impl Worker {
             && !self.unrescued.contains(&station.vectorizer.id)
     }
 
-    /// How many bytes the keys may have of what is taken next: they are in memory for as long as their documents are in flight.
+    /// How many bytes the keys may have of what is taken next: they are in memory for as long as their documents are
+    /// in flight.
     fn room_for_keys(&self) -> usize {
         let most = usize::try_from(self.settings.max_memory_bytes / KEYS_OF_MEMORY).unwrap_or(usize::MAX);
         let flying: usize = self.flights.values().map(|flight| flight.item.key.len()).sum();
