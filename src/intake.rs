@@ -432,7 +432,10 @@ unsafe extern "C-unwind" fn at_subtransaction_end(
     use pg_sys::SubXactEvent::*;
     match event {
         SUBXACT_EVENT_PRE_COMMIT_SUB => append_all(mine),
-        SUBXACT_EVENT_ABORT_SUB => _ = taken_from(mine),
+        // Nothing is allocated: an ERROR while Postgres rolls back is the end of the session, and where it goes on of the server.
+        SUBXACT_EVENT_ABORT_SUB => {
+            PUT_ASIDE.with_borrow_mut(|all| all.retain(|put_aside| put_aside.subtransaction != mine))
+        }
         _ => (),
     }
 }

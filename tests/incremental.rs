@@ -406,6 +406,48 @@ fn a_row_with_its_vector_is_embedded_once() {
     );
 }
 
+/// Keys that are equal and not the same: what is remembered of one text of a key is no news of another.
+#[test]
+fn an_equal_key_of_another_text_hides_nothing() {
+    let scene = Scene::start();
+    let cluster = &scene.cluster;
+    cluster.execute("CREATE EXTENSION citext");
+    for (number, (of, one, other)) in [
+        ("citext", "A", "a"),
+        ("numeric", "1.0", "1.00"),
+        ("interval", "1 day", "24:00"),
+        ("jsonb", "1.0", "1.00"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let table = format!("doc{number}");
+        cluster.execute(&format!("CREATE TABLE {table} (id {of} PRIMARY KEY, body text)"));
+        cluster.execute(&format!(
+            "SELECT ai.create_vectorizer('{table}', loading => ai.loading_column('body'), chunking => ai.chunking_none(),
+                 embedding => ai.embedding_openai('text-embedding-3-small', 8),
+                 destination => ai.destination_column('vector'))"
+        ));
+        let vector = format!("SELECT vector::text FROM {table}");
+        settle(
+            &scene,
+            &format!("INSERT INTO {table} VALUES ('{one}', 'the first text')"),
+        );
+        let first = cluster.value(&vector);
+        settle(
+            &scene,
+            &format!("UPDATE {table} SET id = '{other}', body = 'the second text'"),
+        );
+        assert_ne!(cluster.value(&vector), first, "{of}");
+        settle(
+            &scene,
+            &format!("UPDATE {table} SET id = '{one}', body = 'the first text'"),
+        );
+        assert_eq!(cluster.value(&vector), first, "{of}");
+    }
+    assert_eq!(remembered(&scene), "4");
+}
+
 /// What was tampered with has the right number of chunks: a memory does not tell, a repair must not ask it.
 #[test]
 fn a_repair_asks_no_memory() {

@@ -152,6 +152,48 @@ fn allocations_that_fail_at_random_harm_nothing() {
     println!("{failures} allocations failed");
 }
 
+/// What runs while Postgres rolls back must not fail: the session would not come out of it, and the server would go down.
+#[test]
+fn a_rollback_needs_no_memory() {
+    let mut scene = Scene::start();
+    create_notes(&scene.cluster, 1);
+    scene.cluster.wait_until_settled();
+    scene.cluster.restart_with(|options| {
+        options
+            .env("AI_TEST_SHORTAGE", "100")
+            .setting("log_min_messages", "warning")
+    });
+    let mut session = scene.cluster.connect().expect("there is room for a session");
+    let mut failures = 0;
+    for round in 0..60 {
+        let nested = format!(
+            "DO $$
+             BEGIN
+                 FOR i IN 1..300 LOOP
+                     BEGIN
+                         INSERT INTO note VALUES (-i, 'a') ON CONFLICT (id) DO UPDATE SET body = excluded.body || {round};
+                         BEGIN
+                             UPDATE note SET body = 'b' || i WHERE id = 1;
+                             PERFORM 1 / 0;
+                         EXCEPTION WHEN division_by_zero THEN NULL;
+                         END;
+                         PERFORM 1 / 0;
+                     EXCEPTION WHEN OTHERS THEN NULL;
+                     END;
+                 END LOOP;
+             END $$"
+        );
+        failures += u32::from(session.batch_execute(&nested).is_err());
+        let ended = session.batch_execute("ROLLBACK; BEGIN; SAVEPOINT a; SELECT 1; ROLLBACK TO a; COMMIT");
+        ended.unwrap_or_else(|error| panic!("round {round}, after {failures} failures: {error}"));
+    }
+    drop(session);
+    assert_unharmed(&scene.cluster);
+    let log = scene.cluster.log();
+    assert!(log.contains("an allocation fails for a test"), "{log}");
+    assert!(!log.contains("while in ABORT state"), "{log}");
+}
+
 /// As if the program had faults everywhere.
 #[test]
 fn panics_at_random_harm_nothing() {

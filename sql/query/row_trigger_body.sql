@@ -46,6 +46,11 @@ BEGIN
     IF TG_OP IN ('INSERT', 'UPDATE') THEN
         INSERT INTO {intake} ({pk}) VALUES ({new_pk});
         is_swallowed := is_swallowed OR NOT FOUND;
+        -- An equal key of another text ('A' and 'a' of citext, 1.0 and 1.00): what is remembered is remembered by the text.
+        IF TG_OP = 'UPDATE' AND ({old_key})::text <> ({new_key})::text AND ({new_is_old}) THEN
+            PERFORM ai._forget_errors({id}, jsonb_build_array({old_key}, {new_key}));
+            PERFORM ai._forget_documents({id}, ARRAY[({old_key})::text, ({new_key})::text]);
+        END IF;
     END IF;
     IF is_swallowed THEN
         RAISE EXCEPTION 'nothing was written to %, and no error was reported', {intake_literal}::regclass

@@ -96,6 +96,7 @@ impl TriggerFunction<'_> {
                 ("gone", &gone),
                 ("filtered", &filtered.join(" OR ")),
                 ("old_key", &format!("jsonb_build_object({})", key.labelled(old))),
+                ("new_key", &format!("jsonb_build_object({})", key.labelled(new))),
                 ("remove_deleted", &remove_deleted),
                 // In a column the vector goes with its row: nothing was removed that could tell.
                 (

@@ -23,6 +23,15 @@ impl Worker {
     /// The database did not do a step: later, if a lock was in the way, else the documents have failed.
     pub(super) fn refused(&mut self, vectorizer: &Vectorizer, aborted: &Aborted, batch: Batch) {
         let now = Instant::now();
+        if aborted.put_off {
+            // It is the turn of other owners: nothing stands in the way of these, and what was done for them is kept.
+            let until = accounts::held_until(vectorizer.owner).unwrap_or(now + BUSY);
+            for (number, mut flight) in batch {
+                flight.not_before = flight.not_before.max(until);
+                self.flights.insert(number, flight);
+            }
+            return;
+        }
         let in_the_way = error::is_lock_conflict(aborted);
         let failure = if in_the_way {
             let mut until = now + BUSY;
