@@ -2,7 +2,7 @@
 
 mod support;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use provider::Behaviour;
 use support::lair::{LAIR, by, lair, vectorize};
@@ -237,4 +237,49 @@ fn names_of_one_vectorizer_that_cannot_be_followed_end_no_start_of_the_worker() 
     hold.batch_execute("ROLLBACK").expect("the row is free");
     by(&scene, "mallory", "INSERT INTO m.doc VALUES (2, 'hers')");
     scene.cluster.wait_for("her next row", hers, "2");
+}
+
+/// A lock that comes between the taking of a document and its reading is in the way of giving it back, too. It is in nobody's hands
+/// then, and not for the minute of a lease.
+#[test]
+fn a_document_that_could_not_be_given_back_is_taken_again_soon() {
+    // For a worker that stays, and for the one that comes after it.
+    for idle in ["1h", "100ms"] {
+        let scene = Scene::start_with(|options| options.setting("ai.idle_timeout", idle));
+        scene.cluster.execute(LAIR);
+        vectorize(&scene, "ann", "a", "honest");
+        scene.cluster.execute(
+            "CREATE FUNCTION nap() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(1); RETURN NULL; END $$;
+             GRANT EXECUTE ON FUNCTION nap() TO ann",
+        );
+        by(
+            &scene,
+            "ann",
+            "CREATE TRIGGER nap AFTER UPDATE ON ai._vectorizer_q_1 FOR EACH ROW EXECUTE FUNCTION nap();
+             INSERT INTO a.honest VALUES (1, 'one')",
+        );
+        let asleep =
+            "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'ai worker' AND wait_event = 'PgSleep'";
+        scene.cluster.wait_for("the worker takes it", asleep, "1");
+        // Behind that, and before all that follows.
+        let mut session = scene.cluster.connect().expect("another session");
+        session
+            .batch_execute("BEGIN; LOCK TABLE ai._vectorizer_q_1 IN ACCESS EXCLUSIVE MODE")
+            .expect("the lock");
+        let leased = "SELECT count(*) FROM ai._vectorizer_q_1 WHERE lease IS NOT NULL";
+        let leased: i64 = session.query_one(leased, &[]).expect("a row").get(0);
+        assert_eq!(leased, 1, "it was taken");
+        // Longer than the worker waits for the lock, with each of its statements.
+        std::thread::sleep(Duration::from_secs(2));
+        session.batch_execute("COMMIT").expect("the lock is given back");
+        by(&scene, "ann", "DROP TRIGGER nap ON ai._vectorizer_q_1");
+        let began = Instant::now();
+        let there = "SELECT count(*) FROM a.honest_embedding_store";
+        scene.cluster.wait_for("it is embedded", there, "1");
+        assert!(
+            began.elapsed() < Duration::from_secs(20),
+            "{idle}: {:?}",
+            began.elapsed()
+        );
+    }
 }

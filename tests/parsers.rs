@@ -79,6 +79,48 @@ fn a_vectorizer_that_eats_parsers_leaves_some_to_others() {
     );
 }
 
+/// With as many owners as parsers, or more, nobody has more than a share. A place is taken back all the same, and what is not
+/// done in five slices has failed for now.
+#[test]
+fn more_owners_than_parsers_take_turns() {
+    let scene = start(|options| {
+        options
+            .setting("ai.parser_processes", "1")
+            .setting("ai.parser_timeout", "300s")
+    });
+    // The owners differ from now on.
+    scene.cluster.execute(
+        "CREATE ROLE mallory; GRANT USAGE ON FOREIGN SERVER ai_openai TO mallory; GRANT CREATE ON SCHEMA public TO mallory;
+         ALTER TABLE eater OWNER TO mallory",
+    );
+    insert(&scene, "eater", "slow", 0..1);
+    let worker = scene.cluster.wait_for_worker();
+    wait_until("the parser is hers", DEADLINE, || children(worker), |&seen| seen == 1);
+    let errors = "SELECT failure_class || ': ' || (details ->> 'error_reason') FROM ai.vectorizer_errors";
+    let mut number = 0;
+    let failed = loop {
+        let failed = scene.cluster.column(errors);
+        if !failed.is_empty() {
+            break failed;
+        }
+        let started = Instant::now();
+        insert(&scene, "other", "quick", number..number + 1);
+        let done = format!("SELECT count(*) FROM other_embedding_store WHERE id = {number}");
+        scene.cluster.wait_for("the other is embedded", &done, "1");
+        let took = started.elapsed();
+        // Its slices are of 16 seconds at most.
+        assert!(took < Duration::from_secs(16) + SOON, "document {number} took {took:?}");
+        number += 1;
+        assert!(number < 1000, "it goes on for ever");
+    };
+    assert_eq!(
+        failed,
+        [
+            "transient: the document takes long, and its turn ended again and again before it was done, as other owners waited"
+        ]
+    );
+}
+
 /// All sessions that verify have as many parsers together as a worker has, and can be cancelled while they wait for one.
 #[test]
 fn sessions_share_parsers() {

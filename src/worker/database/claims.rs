@@ -46,6 +46,13 @@ impl Worker {
     pub(super) fn rescue(&mut self) {
         let began = Instant::now();
         accounts::begin_turns();
+        // Of those of an owner that was held, the ones that are not to blame for it come first.
+        let unrescued: Vec<i32> = std::mem::take(&mut self.unrescued).into();
+        let (paused, mut unrescued): (Vec<i32>, Vec<i32>) = unrescued
+            .into_iter()
+            .partition(|id| self.station(*id).is_some_and(|station| station.paused_until.is_some()));
+        unrescued.extend(paused);
+        self.unrescued = unrescued.into();
         for _ in 0..self.unrescued.len() {
             let Some(id) = self.unrescued.pop_front() else {
                 break;
@@ -568,7 +575,8 @@ fn by_turns(stations: &[Station], turn: usize, now: Instant, is_due: impl Fn(&St
             (*before, index)
         })
         .collect();
-    due.sort_by_key(|(before, _)| *before);
+    // What is tried again, as its code was at fault, comes after what is not.
+    due.sort_by_key(|(before, index)| (stations[*index].paused_until.is_some(), *before));
     let mut due: Vec<usize> = due.into_iter().map(|(_, index)| index).collect();
     // The owner that has taken little of our time has it first.
     due.sort_by_cached_key(|&index| accounts::spent(stations[index].vectorizer.owner, now));

@@ -120,7 +120,15 @@ impl Worker {
         };
         // The owner that has taken little of our time has it first.
         quick.sort_by_cached_key(|(_, numbers)| spent(numbers));
-        let next = (0..long.len()).min_by_key(|&index| (spent(&long[index].1), first(&long[index].1)));
+        // Where code was too slow that runs as documents are written, they come after the others of its owner.
+        let is_slow = |numbers: &[u64]| {
+            let flight = first(numbers).and_then(|number| self.flights.get(&number));
+            flight.is_some_and(|flight| self.slow.contains_key(&flight.vectorizer.id))
+        };
+        let next = (0..long.len()).min_by_key(|&index| {
+            let numbers = &long[index].1;
+            (spent(numbers), is_slow(numbers), first(numbers))
+        });
         let next = next.map(|index| long.swap_remove(index));
         let mut more = !long.is_empty();
         for (step, numbers) in quick.into_iter().chain(next) {
