@@ -1,0 +1,253 @@
+//! The statements of one vectorizer: the files of sql/query with the names of its tables in them.
+
+use ai_pipeline::config::{Config, Destination};
+use litemap::LiteMap;
+
+use super::size;
+use crate::key::{In, PrimaryKey};
+use crate::statement::{self, fill, identifier};
+
+/// What it writes to, quoted and with their schemas.
+#[derive(Debug)]
+pub struct Tables {
+    pub queue: String,
+    pub failed: String,
+    pub intake: String,
+    /// The table of chunks, or the source, where a column of it takes the vectors.
+    pub destination: String,
+}
+
+/// The statements of sql/query for the tables of one vectorizer.
+#[derive(Debug)]
+pub struct Statements {
+    pub take_in: String,
+    pub first_change: String,
+    pub forget_changes: String,
+    pub lock_intake: String,
+    pub intake: String,
+    pub empty_intake: String,
+    pub claim: String,
+    pub taken: String,
+    pub taken_blindly: String,
+    pub untake: String,
+    pub read: String,
+    pub next_due: String,
+    pub renew: String,
+    pub rescue: String,
+    pub quarantine: String,
+    pub has_suspects: String,
+    pub release: String,
+    pub give_up: String,
+    pub start_over: String,
+    pub finish: String,
+    pub lock_source: String,
+    pub lock_items: String,
+    pub held_items: String,
+    pub known_items: String,
+    pub forget_failed: String,
+    pub count_chunks: String,
+    pub documents: String,
+    pub strays: String,
+    pub enqueue: String,
+    pub destination: DestinationStatements,
+}
+
+/// The statements that write.
+#[derive(Debug)]
+pub enum DestinationStatements {
+    /// Chunks in a table of their own.
+    Table {
+        chunks: String,
+        remove_chunks: String,
+        remove_all_chunks: String,
+        move_chunks: String,
+        settle_chunks: String,
+        insert_chunks: String,
+        written_chunks: String,
+        left_chunks: String,
+        unmoved_chunks: String,
+        left_of_documents: String,
+    },
+    /// A vector in a column of the source.
+    Column {
+        set_embeddings: String,
+        /// It says of each row whether its vector reached it.
+        tells: bool,
+    },
+}
+
+/// The columns that a template names as a JSON object of Postgres' own texts: what clients get, of which Python makes its
+/// values. Not by casts: that of `character` to text loses blanks, and JSON the order of keys. (A row of NULLs is no NULL.)
+fn row(template_columns: &LiteMap<String, String>) -> String {
+    let names: Vec<String> = template_columns.keys().map(|name| statement::literal(name)).collect();
+    let texts = template_columns.keys().map(|name| {
+        let value = format!("s.{}", identifier(name));
+        format!("CASE WHEN {value} IS DISTINCT FROM NULL THEN format('%s', {value}) END")
+    });
+    let texts: Vec<String> = texts.collect();
+    format!(
+        "jsonb_object(ARRAY[{}]::text[], ARRAY[{}]::text[])",
+        names.join(", "),
+        texts.join(", ")
+    )
+}
+
+/// The tables of a vectorizer, quoted and with their schemas.
+pub(super) struct Names {
+    pub(super) source: String,
+    pub(super) queue: String,
+    pub(super) failed: String,
+    pub(super) intake: String,
+    pub(super) target: Option<String>,
+    pub(super) vector_schema: String,
+}
+
+impl Statements {
+    pub(super) fn new(
+        names: &Names,
+        key: &PrimaryKey,
+        config: &Config,
+        (document, bytes): (&str, bool),
+        template_columns: &LiteMap<String, String>,
+        (embedding_type, has_rules): (&str, bool),
+    ) -> Statements {
+        let item = ("q", In::Queue);
+        let object = |pairs: &str| format!("jsonb_build_object({pairs})");
+        let row = row(template_columns);
+        let destination = &config.destination;
+        let embedding = match destination {
+            Destination::Table { .. } => String::new(),
+            Destination::Column { embedding_column } => identifier(embedding_column),
+        };
+        let document = format!("s.{}", identifier(document));
+        let (text, raw) = if bytes {
+            ("NULL::text".to_owned(), format!("{document}::bytea"))
+        } else {
+            (format!("{document}::text"), "NULL::bytea".to_owned())
+        };
+        let (document_size, columns_size) = size::of_row(
+            &config.loading,
+            (if bytes { &raw } else { &text }, bytes),
+            template_columns,
+        );
+        let (bytes_of_item, bytes_of_key) = (key.bytes(item), key.bytes(("k", In::Queue)));
+        let key_in_portion = if bytes_of_key == "0" {
+            "true"
+        } else {
+            "k.item <= (SELECT p.last FROM portion p)"
+        };
+        let values = [
+            ("bytes_of_item", bytes_of_item.as_str()),
+            ("bytes_of_key", &bytes_of_key),
+            ("key_in_portion", key_in_portion),
+            ("embedding_type", embedding_type),
+            ("other_is_item", &key.same(("o", In::Source), item)),
+            ("source", &names.source),
+            ("queue", &names.queue),
+            ("failed", &names.failed),
+            ("intake", &names.intake),
+            ("intake_literal", &statement::literal(&names.intake)),
+            ("target", names.target.as_deref().unwrap_or_default()),
+            ("embedding", &embedding),
+            ("vector_schema", &names.vector_schema),
+            ("vector", &format!("{}.vector", names.vector_schema)),
+            ("source_is_item", &key.same(("s", In::Source), item)),
+            ("target_is_item", &key.same(("t", In::Target), item)),
+            ("failed_is_item", &key.same(("f", In::Queue), item)),
+            ("source_is_target", &key.same(("s", In::Source), ("t", In::Target))),
+            ("source_is_failed", &key.same(("s", In::Source), ("f", In::Queue))),
+            ("source_key", &object(&key.labelled(("s", In::Source)))),
+            ("target_key", &object(&key.labelled(("t", In::Target)))),
+            ("failed_key", &object(&key.labelled(("f", In::Queue)))),
+            ("each_target_pk", &key.list("t.", In::Target)),
+            ("key_pk", &key.list("k.", In::Queue)),
+            ("intake_pk", &key.list("i.", In::Queue)),
+            ("key_is_item", &key.same(("k", In::Queue), item)),
+            ("source_is_intake", &key.same(("s", In::Source), ("i", In::Queue))),
+            ("target_is_intake", &key.same(("t", In::Target), ("i", In::Queue))),
+            ("failed_is_intake", &key.same(("f", In::Queue), ("i", In::Queue))),
+            ("queued_from_named", &key.renamed("named.k")),
+            ("restored", &key.restored("r")),
+            ("changed", include_str!("../../sql/query/changed.sql").trim_end()),
+            ("pk", &key.list("", In::Queue)),
+            ("target_pk", &key.list("", In::Target)),
+            ("queue_pk", &key.list("q.", In::Queue)),
+            ("primary_key", &object(&key.labelled(item))),
+            ("row", &row),
+            ("document_text", &text),
+            ("document_bytes", &raw),
+            ("document_size", &document_size),
+            ("columns_size", &columns_size),
+        ];
+        macro_rules! of {
+            ($name:literal) => {
+                fill(include_str!(concat!("../../sql/query/", $name, ".sql")), &values)
+            };
+        }
+        Statements {
+            take_in: of!("take_in"),
+            first_change: of!("first_change"),
+            forget_changes: of!("forget_changes"),
+            lock_intake: of!("lock_intake"),
+            intake: of!("intake"),
+            empty_intake: of!("empty_intake"),
+            claim: of!("claim"),
+            taken: of!("taken"),
+            taken_blindly: of!("taken_blindly"),
+            untake: of!("untake"),
+            read: of!("read"),
+            next_due: of!("next_due"),
+            renew: of!("renew"),
+            rescue: of!("rescue"),
+            quarantine: of!("quarantine"),
+            has_suspects: of!("has_suspects"),
+            release: of!("release"),
+            give_up: of!("give_up"),
+            start_over: of!("start_over"),
+            finish: of!("finish"),
+            lock_source: match destination {
+                Destination::Table { .. } => of!("lock_source"),
+                Destination::Column { .. } => of!("lock_source_to_update"),
+            },
+            lock_items: of!("lock_items"),
+            held_items: of!("held_items"),
+            known_items: of!("known_items"),
+            forget_failed: of!("forget_failed"),
+            count_chunks: match destination {
+                Destination::Table { .. } => of!("count_chunks"),
+                Destination::Column { .. } => of!("count_embeddings"),
+            },
+            documents: match destination {
+                Destination::Table { .. } => of!("documents"),
+                Destination::Column { .. } => of!("column_documents"),
+            },
+            strays: match destination {
+                Destination::Table { .. } => of!("strays"),
+                Destination::Column { .. } => of!("column_strays"),
+            },
+            enqueue: of!("enqueue"),
+            destination: match destination {
+                Destination::Table { .. } => DestinationStatements::Table {
+                    chunks: of!("chunks"),
+                    remove_chunks: of!("remove_chunks"),
+                    remove_all_chunks: of!("remove_all_chunks"),
+                    move_chunks: of!("move_chunks"),
+                    settle_chunks: of!("settle_chunks"),
+                    insert_chunks: of!("insert_chunks"),
+                    written_chunks: of!("written_chunks"),
+                    left_chunks: of!("left_chunks"),
+                    unmoved_chunks: of!("unmoved_chunks"),
+                    left_of_documents: of!("left_of_documents"),
+                },
+                Destination::Column { .. } if has_rules => DestinationStatements::Column {
+                    set_embeddings: of!("set_embeddings_by_rule"),
+                    tells: false,
+                },
+                Destination::Column { .. } => DestinationStatements::Column {
+                    set_embeddings: of!("set_embeddings"),
+                    tells: true,
+                },
+            },
+        }
+    }
+}
