@@ -71,14 +71,14 @@ pub fn count_chunks(vectorizer: &Vectorizer, numbers: Vec<i64>) -> HashMap<i64, 
 pub fn clear(vectorizer: &Vectorizer, numbers: Vec<i64>) {
     if let DestinationStatements::Table {
         remove_all_chunks,
-        left_of_documents,
+        checks,
         ..
     } = &vectorizer.statements.destination
         && !numbers.is_empty()
     {
         statement::run(remove_all_chunks, &[numbers.clone().into()]);
         let all = numbers.len();
-        let left = count(left_of_documents, &[numbers.into()]);
+        let left = count(&checks.left_of_documents, &[numbers.into()]);
         must_be_written(&vectorizer.tables.destination, (all - left.min(all), all));
     }
 }
@@ -92,12 +92,10 @@ pub fn replace(vectorizer: &Vectorizer, replacements: &[Replacement]) {
         }
         DestinationStatements::Table {
             remove_chunks,
-            left_chunks,
             move_chunks,
             settle_chunks,
-            unmoved_chunks,
             insert_chunks,
-            written_chunks,
+            checks,
             ..
         } => {
             let table = &vectorizer.tables.destination;
@@ -110,7 +108,7 @@ pub fn replace(vectorizer: &Vectorizer, replacements: &[Replacement]) {
             let all = removed.len();
             if all > 0
                 && statement::run(remove_chunks, &[removed.clone().into()]) < all
-                && let left = count(left_chunks, &[removed.into()])
+                && let left = count(&checks.left_chunks, &[removed.into()])
             {
                 must_be_written(table, (all - left.min(all), all));
             }
@@ -124,10 +122,10 @@ pub fn replace(vectorizer: &Vectorizer, replacements: &[Replacement]) {
                 statement::run(move_chunks, &[uuids.clone().into(), seqs.clone().into()]);
                 statement::run(settle_chunks, &[uuids.clone().into()]);
                 let all = uuids.len();
-                let unmoved = count(unmoved_chunks, &[uuids.into(), seqs.into()]);
+                let unmoved = count(&checks.unmoved_chunks, &[uuids.into(), seqs.into()]);
                 must_be_written(table, (all - unmoved.min(all), all));
             }
-            insert(vectorizer, (insert_chunks, written_chunks), replacements);
+            insert(vectorizer, (insert_chunks, &checks.written_chunks), replacements);
         }
     }
 }

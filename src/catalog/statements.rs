@@ -63,10 +63,7 @@ pub enum DestinationStatements {
         move_chunks: String,
         settle_chunks: String,
         insert_chunks: String,
-        written_chunks: String,
-        left_chunks: String,
-        unmoved_chunks: String,
-        left_of_documents: String,
+        checks: Box<Checks>,
     },
     /// A vector in a column of the source.
     Column {
@@ -74,6 +71,15 @@ pub enum DestinationStatements {
         /// It says of each row whether its vector reached it.
         tells: bool,
     },
+}
+
+/// The statements that look what others have written.
+#[derive(Debug)]
+pub struct Checks {
+    pub written_chunks: String,
+    pub left_chunks: String,
+    pub unmoved_chunks: String,
+    pub left_of_documents: String,
 }
 
 /// The columns that a template names as a JSON object of Postgres' own texts: what clients get, of which Python makes its
@@ -234,10 +240,12 @@ impl Statements {
                     move_chunks: of!("move_chunks"),
                     settle_chunks: of!("settle_chunks"),
                     insert_chunks: of!("insert_chunks"),
-                    written_chunks: of!("written_chunks"),
-                    left_chunks: of!("left_chunks"),
-                    unmoved_chunks: of!("unmoved_chunks"),
-                    left_of_documents: of!("left_of_documents"),
+                    checks: Box::new(Checks {
+                        written_chunks: of!("written_chunks"),
+                        left_chunks: of!("left_chunks"),
+                        unmoved_chunks: of!("unmoved_chunks"),
+                        left_of_documents: of!("left_of_documents"),
+                    }),
                 },
                 Destination::Column { .. } if has_rules => DestinationStatements::Column {
                     set_embeddings: of!("set_embeddings_by_rule"),

@@ -1,5 +1,8 @@
 //! A database that pgai 0.12.1 made, with mallory in it or not, and the scripts that lead here and back.
 
+// Each file of tests/ is a program that compiles all of this and uses a part.
+#![allow(dead_code)]
+
 use std::path::Path;
 
 use super::support::lair::LAIR;

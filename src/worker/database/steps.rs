@@ -36,6 +36,14 @@ const PORTION: usize = 4 << 20;
 /// Documents of one vectorizer that wait for the same step, under the numbers of their flights.
 pub(super) type Batch = Vec<(u64, Flight)>;
 
+/// A batch that is being made, with its new chunks and the bytes of its keys.
+#[derive(Default)]
+struct Open {
+    batch: Vec<u64>,
+    chunks: usize,
+    keys: usize,
+}
+
 impl Worker {
     /// Takes over what a task brought.
     pub(super) fn land(&mut self, event: Event) {
@@ -224,7 +232,7 @@ impl Worker {
     /// Documents that wait for the main thread, those together that can share a transaction.
     fn batches(&self) -> Vec<(Step, Vec<u64>)> {
         let now = Instant::now();
-        let mut open: HashMap<(i32, Step, bool), (Vec<u64>, usize, usize)> = HashMap::new();
+        let mut open: HashMap<(i32, Step, bool), Open> = HashMap::new();
         let mut held: HashMap<Oid, bool> = HashMap::new();
         let mut full = Vec::new();
         for (&number, flight) in &self.flights {
@@ -236,7 +244,7 @@ impl Worker {
                 continue;
             }
             let key = (flight.vectorizer.id, step, flight.singly);
-            let (batch, chunks, keys) = open.entry(key).or_default();
+            let Open { batch, chunks, keys } = open.entry(key).or_default();
             let new = flight.stage.new_chunks();
             // A large document goes alone: the others need not be locked for as long.
             if new >= BATCH_CHUNKS && !batch.is_empty() {
@@ -251,7 +259,7 @@ impl Worker {
                 (*chunks, *keys) = (0, 0);
             }
         }
-        let rest = open.into_iter().map(|((_, step, _), (batch, ..))| (step, batch));
+        let rest = open.into_iter().map(|((_, step, _), open)| (step, open.batch));
         full.extend(rest.filter(|(_, batch)| !batch.is_empty()));
         full
     }
