@@ -135,15 +135,14 @@ pub fn wide_word(bytes: &[u8]) -> Option<Charset> {
     if !is_word {
         return None;
     }
-    let readings: [(Charset, fn([u8; 2]) -> u16); 2] = [
-        (Charset::Utf16Little, u16::from_le_bytes),
-        (Charset::Utf16Big, u16::from_be_bytes),
-    ];
     let is_common = |character: Option<char>| character.is_some_and(|character| COMMON_HAN.contains(character));
-    let known = readings
-        .into_iter()
-        .find(|(_, read)| units16(bytes, *read).all(is_common));
-    known.map(|(charset, _)| charset)
+    if units16(bytes, u16::from_le_bytes).all(is_common) {
+        Some(Charset::Utf16Little)
+    } else if units16(bytes, u16::from_be_bytes).all(is_common) {
+        Some(Charset::Utf16Big)
+    } else {
+        None
+    }
 }
 
 /// What looks like ASCII, and writes other characters with it.
