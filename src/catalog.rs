@@ -14,6 +14,7 @@ use ai_pipeline::config::{Config, Destination, Formatting, Loading, Scheduling};
 use ai_pipeline::cut::Cutting;
 use ai_pipeline::error::{Class, Failure, Step};
 use ai_pipeline::format::Template;
+use ai_pipeline::memory::Basis;
 use litemap::LiteMap;
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
@@ -50,6 +51,7 @@ pub struct Vectorizer {
     /// As they were when it was read.
     pub servers: Servers,
     pub cutting: Cutting,
+    pub basis: Basis,
     pub template: Template,
     /// Columns of the source that the template names, with their types.
     pub template_columns: LiteMap<String, String>,
@@ -475,6 +477,7 @@ fn read(row: &statement::Row, any: bool) -> Result<Option<Vectorizer>, Obstacle>
         relations: row.must("relations"),
         servers,
         cutting,
+        basis: Basis::new(&config),
         template,
         config,
         template_columns,

@@ -22,10 +22,9 @@ use semantic::Semantic;
 pub use work::{Bounds, CHUNK_BYTES, Halt, Work, never, time_for};
 
 /// Most separators of a configuration, and bytes of all of them: each is looked for in what is left of the text.
-const GREATEST_SEPARATORS: usize = 10_000;
-const GREATEST_SEPARATORS_BYTES: usize = 1 << 20;
-/// Bytes of regular expressions, which are compiled for each text.
-const GREATEST_EXPRESSIONS_BYTES: usize = 64 << 10;
+/// Ten times as many as the longest lists for programming languages have.
+const GREATEST_SEPARATORS: usize = 500;
+const GREATEST_SEPARATORS_BYTES: usize = 64 << 10;
 
 /// Why a text could not be cut, or why a chunking configuration cannot work.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -336,27 +335,19 @@ pub fn check_overlap(chunking: &Chunking) -> Result<(), Error> {
 
 /// What is wrong with sizes and with the number of separators. Regular expressions are not looked at.
 pub(crate) fn check_sizes(chunking: &Chunking) -> Result<(), Error> {
-    let (sizes, separators, is_regex) = match chunking {
+    let (sizes, separators) = match chunking {
         Chunking::CharacterTextSplitter {
             chunk_size,
             chunk_overlap,
             separator,
-            is_separator_regex,
-        } => (
-            (*chunk_size, *chunk_overlap),
-            std::slice::from_ref(separator),
-            *is_separator_regex,
-        ),
+            ..
+        } => ((*chunk_size, *chunk_overlap), std::slice::from_ref(separator)),
         Chunking::RecursiveCharacterTextSplitter {
             chunk_size,
             chunk_overlap,
             separators,
-            is_separator_regex,
-        } => (
-            (*chunk_size, *chunk_overlap),
-            separators.as_slice(),
-            *is_separator_regex,
-        ),
+            ..
+        } => ((*chunk_size, *chunk_overlap), separators.as_slice()),
         Chunking::TextSplitter { capacity, overlap, .. } => {
             Limits::new(["capacity", "overlap"], *capacity, *overlap)?;
             return Ok(());
@@ -366,11 +357,7 @@ pub(crate) fn check_sizes(chunking: &Chunking) -> Result<(), Error> {
     Limits::new(["chunk_size", "chunk_overlap"], sizes.0, sizes.1)?;
     let number = separators.len();
     let bytes: usize = separators.iter().map(String::len).sum();
-    let (most, most_bytes) = if is_regex {
-        (GREATEST_SEPARATORS, GREATEST_EXPRESSIONS_BYTES)
-    } else {
-        (GREATEST_SEPARATORS, GREATEST_SEPARATORS_BYTES)
-    };
+    let (most, most_bytes) = (GREATEST_SEPARATORS, GREATEST_SEPARATORS_BYTES);
     if number > most || bytes > most_bytes {
         return Err(Error::Separators {
             number,

@@ -66,13 +66,40 @@ impl fmt::Debug for Fingerprint {
     }
 }
 
-/// Fingerprint of all that the chunks of a document depend on, save its content: the configuration, where the content comes
-/// from, and the columns of its row that the template names, as texts.
-///
-/// The version of this library is among it. Parser, chunker and template may give other texts for the same document after
-/// an upgrade; a constant that has to be raised by hand would be forgotten one day. The price is that the first touch
-/// of a document after an upgrade downloads and parses it. It is embedded again only where its texts differ.
-pub fn recipe(config: &Config, uri: Option<&str>, row: &LiteMap<String, String>) -> Fingerprint {
+/// What the recipes of all documents of one configuration have in common. The configuration may be long: it is hashed once, and not
+/// for each document.
+#[derive(Clone, Debug)]
+pub struct Basis(Parts);
+
+impl Basis {
+    /// Of a configuration.
+    pub fn new(config: &Config) -> Basis {
+        Basis(parts(config))
+    }
+
+    /// The recipe of a document: a fingerprint of all that its chunks depend on, save its content. That is the configuration,
+    /// where the content comes from (`uri`), and the columns of its `row` that the template names, as texts.
+    ///
+    /// The version of this library is among it. Parser, chunker and template may give other texts for the same document after
+    /// an upgrade; a constant that has to be raised by hand would be forgotten one day. The price is that the first touch
+    /// of a document after an upgrade downloads and parses it. It is embedded again only where its texts differ.
+    pub fn recipe(&self, uri: Option<&str>, row: &LiteMap<String, String>) -> Fingerprint {
+        let mut parts = self.0.clone();
+        parts.optional(uri);
+        for (name, text) in row {
+            parts.add(name.as_bytes());
+            parts.add(text.as_bytes());
+        }
+        let mut recipe = parts.fingerprint();
+        // Apart from the rest, so that it can be told whether that has changed: see [`Memory::is_outdated`].
+        let mut version = Parts::default();
+        version.add(env!("CARGO_PKG_VERSION").as_bytes());
+        recipe.0[..VERSION_LENGTH].copy_from_slice(&version.fingerprint().0[..VERSION_LENGTH]);
+        recipe
+    }
+}
+
+fn parts(config: &Config) -> Parts {
     let Config {
         version: _,
         loading,
@@ -101,21 +128,11 @@ pub fn recipe(config: &Config, uri: Option<&str>, row: &LiteMap<String, String>)
     parts.add(embedding.provider().as_bytes());
     parts.add(embedding.model().as_bytes());
     parts.add(&embedding.dimensions().to_be_bytes());
-    parts.optional(uri);
-    for (name, text) in row {
-        parts.add(name.as_bytes());
-        parts.add(text.as_bytes());
-    }
-    let mut recipe = parts.fingerprint();
-    // Apart from the rest, so that it can be told whether that has changed: see [`Memory::is_outdated`].
-    let mut version = Parts::default();
-    version.add(env!("CARGO_PKG_VERSION").as_bytes());
-    recipe.0[..VERSION_LENGTH].copy_from_slice(&version.fingerprint().0[..VERSION_LENGTH]);
-    recipe
+    parts
 }
 
 /// Values that are hashed one after the other, each with its length before it, so that no two lists of values look alike.
-#[derive(Default)]
+#[derive(Clone, Debug, Default)]
 struct Parts(Sha256);
 
 impl Parts {
@@ -231,6 +248,10 @@ mod tests {
             json.pointer_mut(parent).unwrap()[key] = value;
         }
         serde_json::from_value(json).unwrap()
+    }
+
+    fn recipe(config: &Config, uri: Option<&str>, row: &LiteMap<String, String>) -> Fingerprint {
+        Basis::new(config).recipe(uri, row)
     }
 
     fn row(pairs: &[(&str, &str)]) -> LiteMap<String, String> {

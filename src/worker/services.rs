@@ -501,7 +501,7 @@ impl Preparation {
         let (vectorizer, length) = (Arc::clone(&self.vectorizer), length(&columns));
         let of_columns = move || {
             let row = row(&vectorizer, &columns);
-            let recipe = memory::recipe(&vectorizer.config, uri.as_deref(), &row);
+            let recipe = vectorizer.basis.recipe(uri.as_deref(), &row);
             (row, recipe)
         };
         apart_if_long(&self.cutter, length, of_columns).await
