@@ -68,7 +68,7 @@ fn writers_of_every_isolation_level_write_what_was_just_taken() {
             .execute("INSERT INTO note SELECT i, 'old ' || i FROM generate_series(1, 4) i");
         wait_for_queued(&notes.cluster, 4, "version", &["1"]);
         let mut writer = begin(&notes.cluster, isolation);
-        notes.provider.behave_times(1, Behaviour::Slow(Duration::from_secs(8)));
+        notes.provider.behave_times(1, Behaviour::Slow(Duration::from_secs(15)));
         go_on(&notes);
         notes.wait_for_requests_in_flight(1);
         notes
