@@ -2,7 +2,7 @@
 
 mod support;
 
-use support::{Cluster, Scene, Stop};
+use support::{Cluster, DEADLINE, Scene, Stop, wait_until};
 
 /// With a look at the queues so rare that it finds nothing here.
 fn scene(idle_timeout: &str) -> Scene {
@@ -78,15 +78,26 @@ fn a_prepared_write_is_heard_of_by_a_worker_that_is_there() {
 
 #[test]
 fn what_was_prepared_before_a_crash_is_heard_of_after_it() {
-    let mut scene = scene("5s");
+    let mut scene = Scene::start_with(|options| {
+        options
+            .setting("max_prepared_transactions", "20")
+            .setting("ai.naptime", "1h")
+            // Says of each process when it has gone: the one that looks around here is there for a moment.
+            .setting("log_min_messages", "debug1")
+    });
     let create = create(&scene.cluster);
-    wait_for_no_worker(&scene.cluster);
     prepare(&scene.cluster, "made", create);
     scene.cluster.stop(Stop::Immediate);
+    let gone = |cluster: &Cluster| cluster.log().matches(r#"background worker "ai worker" (PID"#).count();
+    let before = gone(&scene.cluster);
     scene.cluster.start_again();
     let cluster = &scene.cluster;
-    cluster.wait_for_worker();
-    wait_for_no_worker(cluster);
+    wait_until(
+        "a worker has come and gone",
+        DEADLINE,
+        || gone(cluster),
+        |gone| *gone > before,
+    );
     cluster.execute("COMMIT PREPARED 'made'");
     cluster.wait_for("the row is embedded", CHUNKS, "one");
 }
