@@ -5,11 +5,14 @@
 
 use std::cell::RefCell;
 use std::future::Future;
+use std::mem::ManuallyDrop;
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use ai_pipeline::threads::STACK;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 use rustix::event::EventfdFlags;
@@ -17,7 +20,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
-use crate::{environment, error, latch, panics};
+use crate::{allocation, environment, error, latch, panics};
 
 /// A session waits for one thing at a time: one thread is plenty.
 const SESSION_THREADS: usize = 1;
@@ -33,10 +36,19 @@ const BEHIND_MAIN: i32 = 5;
 /// How long a stop waits for tasks to notice.
 const SHUTDOWN: Duration = Duration::from_millis(100);
 
+/// Most threads that failed starts may have left in a session: there is no way to end them but with the process.
+const GREATEST_LEFTOVER: usize = 16;
+
 thread_local! {
-    /// The runtime, where the exit handler finds it: the process must not end with threads inside it.
-    static RUNTIME: RefCell<Option<Runtime>> = const { RefCell::new(None) };
+    /// The runtime, where the exit handler finds it: the process must not end with threads inside it. It is dropped by nobody
+    /// else: a drop waits for its threads for as long as they take.
+    static RUNTIME: RefCell<Option<ManuallyDrop<Runtime>>> = const { RefCell::new(None) };
 }
+
+/// Threads for the network that have begun in this process.
+static BEGUN: AtomicUsize = AtomicUsize::new(0);
+/// A session's exit handler is there. Postgres has room for twenty.
+static HAS_EXIT_HANDLER: AtomicBool = AtomicBool::new(false);
 
 /// Results on their way from the tasks to the main thread.
 pub struct Bridge<Event> {
@@ -50,29 +62,25 @@ pub struct Bridge<Event> {
 
 impl<Event: Send + 'static> Bridge<Event> {
     /// Starts threads that serve the network; once in a process. `capacity` bounds the results that wait for the main
-    /// thread.
+    /// thread. Where it fails, it can be tried again.
+    ///
+    /// # Errors
+    /// The system refuses a thread, or what a thread needs. Raises where an allocation fails.
     pub fn open(threads: usize, capacity: usize) -> std::io::Result<Bridge<Event>> {
         make_room_for_descriptors();
         environment::tidy();
         if !ai_pipeline::panics::has_room_for_a_thread() {
             return Err(std::io::ErrorKind::OutOfMemory.into());
         }
-        let before = block_signals();
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(threads)
-            .thread_name("ai network")
-            // Threads of the blocking pool come later, when signals are let in again.
-            .on_thread_start(|| {
-                block_signals();
-                // Of this thread, on Linux. Where it is refused, things go on as they would have.
-                let _ = rustix::process::setpriority_process(None, BEHIND_MAIN);
-            })
-            .on_thread_park(panics::know_thread)
-            .enable_io()
-            .enable_time()
-            .build();
-        restore_signals(&before);
-        let runtime = runtime?;
+        if BEGUN.load(Ordering::Acquire) >= GREATEST_LEFTOVER {
+            return Err(std::io::Error::other(
+                "too many starts have failed halfway: connect again",
+            ));
+        }
+        let runtime = {
+            let _blocked = Blocked::signals();
+            runtime(threads)?
+        };
         let handle = runtime.handle().clone();
         RUNTIME.with(|slot| *slot.borrow_mut() = Some(runtime));
         Bridge::on(handle, capacity)
@@ -84,8 +92,10 @@ impl<Event: Send + 'static> Bridge<Event> {
         let bridge = match known {
             Some(handle) => Bridge::on(handle, capacity),
             None => {
-                // SAFETY: once in a session. It runs before Postgres takes itself apart.
-                unsafe { pg_sys::before_shmem_exit(Some(at_exit), pg_sys::Datum::from(0)) };
+                if !HAS_EXIT_HANDLER.swap(true, Ordering::Relaxed) {
+                    // SAFETY: once in a session. It runs before Postgres takes itself apart.
+                    unsafe { pg_sys::before_shmem_exit(Some(at_exit), pg_sys::Datum::from(0)) };
+                }
                 Bridge::open(SESSION_THREADS, capacity)
             }
         };
@@ -212,10 +222,77 @@ impl Drop for Task {
     }
 }
 
+/// Makes the runtime.
+///
+/// Where its making fails after a thread has begun, tokio waits for that thread as it unwinds, and nobody tells the thread to end:
+/// the process would hang for ever, with its signals blocked. tokio does not wait where it must not block, which is inside of a
+/// runtime. So there is one around the making, without threads. What has begun stays behind, parked.
+///
+/// # Errors
+/// See [`Bridge::open`].
+fn runtime(threads: usize) -> std::io::Result<ManuallyDrop<Runtime>> {
+    let around = tokio::runtime::Builder::new_current_thread().build()?;
+    let make = async {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(threads)
+            .thread_name_fn(thread_name)
+            // RUST_MIN_STACK in the environment of the server says nothing about these.
+            .thread_stack_size(STACK)
+            // Threads of the blocking pool come later, when signals are let in again.
+            .on_thread_start(|| {
+                block_signals();
+                allocation::grant();
+                BEGUN.fetch_add(1, Ordering::AcqRel);
+                // Of this thread, on Linux. Where it is refused, things go on as they would have.
+                let _ = rustix::process::setpriority_process(None, BEHIND_MAIN);
+            })
+            .on_thread_park(panics::know_thread)
+            .enable_io()
+            .enable_time()
+            .build();
+        runtime.map(ManuallyDrop::new)
+    };
+    #[cfg(debug_assertions)]
+    let _swept = allocation::Swept::begin();
+    catch_unwind(AssertUnwindSafe(|| around.block_on(make))).unwrap_or_else(|thrown| {
+        match thrown.downcast::<String>() {
+            // How tokio says that the system refuses a thread.
+            Ok(message) => Err(std::io::Error::other(*message)),
+            Err(thrown) => resume_unwind(thrown),
+        }
+    })
+}
+
+/// Called before each thread.
+fn thread_name() -> String {
+    #[cfg(debug_assertions)]
+    refuse_for_a_test();
+    "ai network".to_owned()
+}
+
+/// Has the system refuse the n-th thread of a process and all after it, with `AI_TEST_THREADS=n` in the environment of the server.
+/// Not in release builds.
+#[cfg(debug_assertions)]
+fn refuse_for_a_test() {
+    static ASKED: AtomicUsize = AtomicUsize::new(0);
+    let refused = std::env::var("AI_TEST_THREADS")
+        .ok()
+        .and_then(|value| value.parse().ok());
+    if refused == Some(ASKED.fetch_add(1, Ordering::Relaxed) + 1) {
+        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+        let maximum = getrlimit(Resource::Nproc).maximum;
+        let none = Rlimit {
+            current: Some(1),
+            maximum,
+        };
+        let _ = setrlimit(Resource::Nproc, none);
+    }
+}
+
 /// Stops the threads. Called by the exit handler, whatever ends the process.
 pub fn close() {
     if let Some(runtime) = RUNTIME.with(|slot| slot.borrow_mut().take()) {
-        runtime.shutdown_timeout(SHUTDOWN);
+        ManuallyDrop::into_inner(runtime).shutdown_timeout(SHUTDOWN);
     }
 }
 
@@ -238,10 +315,21 @@ fn block_signals() -> libc::sigset_t {
     }
 }
 
-fn restore_signals(before: &libc::sigset_t) {
-    // SAFETY: a set that pthread_sigmask gave.
-    unsafe {
-        libc::pthread_sigmask(libc::SIG_SETMASK, before, std::ptr::null_mut());
+/// While it is there, threads are made that no signal is delivered to.
+struct Blocked(libc::sigset_t);
+
+impl Blocked {
+    fn signals() -> Blocked {
+        Blocked(block_signals())
+    }
+}
+
+impl Drop for Blocked {
+    fn drop(&mut self) {
+        // SAFETY: a set that pthread_sigmask gave.
+        unsafe {
+            libc::pthread_sigmask(libc::SIG_SETMASK, &self.0, std::ptr::null_mut());
+        }
     }
 }
 

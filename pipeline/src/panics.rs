@@ -58,6 +58,9 @@ pub enum Panicked {
     /// Nobody caught what ended it.
     #[error("the task ended without a result")]
     Lost,
+    /// The system refused a thread.
+    #[error("cannot start a thread: the system has no room for another one now")]
+    NotStarted,
     /// The runtime has ended.
     #[error("it was ended by a shutdown")]
     Ended,
@@ -67,7 +70,9 @@ impl Panicked {
     /// What follows from it.
     pub fn class(&self) -> Class {
         match self {
-            Panicked::OutOfMemory(_) | Panicked::Poisoned | Panicked::Lost | Panicked::Ended => Class::Transient,
+            Panicked::OutOfMemory(_) | Panicked::Poisoned | Panicked::Lost | Panicked::NotStarted | Panicked::Ended => {
+                Class::Transient
+            }
             Panicked::At(_) => Class::Unknown,
         }
     }
@@ -77,6 +82,7 @@ impl Panicked {
         let hint = match self {
             Panicked::OutOfMemory(_) => "lower ai.max_memory, or give the server more memory",
             Panicked::At(_) | Panicked::Lost => "the server log has the place: please report it",
+            Panicked::NotStarted => "allow the user of the server more processes and threads (TasksMax, ulimit -u)",
             Panicked::Poisoned | Panicked::Ended => return None,
         };
         Some(hint.to_owned())
@@ -95,10 +101,16 @@ impl Panicked {
     fn of(thrown: &(dyn Any + Send)) -> Panicked {
         match thrown.downcast_ref() {
             Some(OutOfMemory { bytes }) => Panicked::OutOfMemory(*bytes),
+            None if thrown.downcast_ref().is_some_and(is_of_no_thread) => Panicked::NotStarted,
             None if LAST.get().is_of_what_is_made_once() => Panicked::Poisoned,
             None => Panicked::At(LAST.get().to_string()),
         }
     }
+}
+
+/// What tokio panics with where the system refuses it the only thread for work that blocks.
+fn is_of_no_thread(message: &String) -> bool {
+    message.starts_with("OS can't spawn worker thread")
 }
 
 /// Notes where a thread panics. For the panic hook of the program, without which failures do not name a place.
@@ -203,7 +215,9 @@ pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'stat
     if !has_room_for_a_thread() {
         return Err(Panicked::OutOfMemory(ROOM_FOR_A_THREAD));
     }
-    match tokio::task::spawn_blocking(caught).await {
+    // Where the system refuses the only thread, tokio panics.
+    let started = catch_unwind(AssertUnwindSafe(|| tokio::task::spawn_blocking(caught)));
+    match started.map_err(|thrown| Panicked::of(&*thrown))?.await {
         Ok(outcome) => outcome,
         Err(error) => Err(match error.try_into_panic() {
             Ok(thrown) => Panicked::of(&*thrown),
@@ -254,5 +268,16 @@ mod tests {
         assert_eq!(thrown, Err::<(), _>(Panicked::OutOfMemory(7)));
         let failure = thrown.unwrap_err().failure(Step::Parsing);
         assert_eq!(failure.class, Class::Transient);
+    }
+
+    /// A stack that no system has room for is as good as a limit of threads.
+    #[test]
+    fn a_thread_that_is_refused_passes() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .thread_stack_size(1 << 50)
+            .build();
+        let refused = runtime.expect("it has no threads").block_on(blocking(|| ()));
+        assert_eq!(refused, Err(Panicked::NotStarted));
+        assert_eq!(Panicked::NotStarted.class(), Class::Transient);
     }
 }

@@ -17,6 +17,10 @@ use crate::turns::Places;
 #[derive(Clone, Debug)]
 pub struct Threads<K>(Places<K>);
 
+/// Bytes of the stack of each thread that is made. Without a number, std takes the one of `RUST_MIN_STACK`: too few are the end
+/// of the process, and too many are refused.
+pub const STACK: usize = 2 << 20;
+
 /// What is said of work whose place others waited for too often.
 pub(crate) const CROWDED: &str =
     "the document takes long, and its turn ended again and again before it was done, as other owners waited";
@@ -79,7 +83,8 @@ impl<K: Copy + Eq + Hash + Ord + Send + 'static> Threads<K> {
             if !panics::has_room_for_a_thread() {
                 return Err(Undone::OutOfMemory);
             }
-            let started = std::thread::Builder::new().name("ai text".to_owned()).spawn(move || {
+            let thread = std::thread::Builder::new().name("ai text".to_owned()).stack_size(STACK);
+            let started = thread.spawn(move || {
                 let deadline = Instant::now() + limit;
                 let was_recalled = AtomicBool::new(false);
                 let halt = || {

@@ -90,6 +90,7 @@ pub extern "C-unwind" fn ai_worker_main(argument: pg_sys::Datum) {
     let Err(aborted) = ended;
     if aborted.code == PgSqlErrorCode::ERRCODE_OUT_OF_MEMORY {
         log!("ai: the worker ends, to be started again: {}", aborted.message);
+        shared_memory::worker_fails(database, &aborted.message);
         super::end(1);
     }
     error::raise(aborted.code, aborted.message, None)
@@ -180,8 +181,10 @@ impl Worker {
         let bridge = match Bridge::open(THREADS, settings.max_documents_in_flight * 2) {
             Ok(bridge) => bridge,
             Err(error) => {
-                log!("ai: cannot start the threads of a worker: {error}");
-                return None;
+                let reason = format!("cannot start the threads of a worker: {error}");
+                log!("ai: {reason}");
+                shared_memory::worker_fails(database, &reason);
+                super::end(1);
             }
         };
         let services = bridge.within(|| Services::new(&settings));

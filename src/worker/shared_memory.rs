@@ -105,6 +105,8 @@ pub struct Slot {
     pub next_due: i64,
     pub failures: u32,
     pub not_before: i64,
+    /// Why the last worker failed, where it could say so.
+    pub failure: Text,
     /// The last worker left because there was nothing to do.
     pub left_orderly: bool,
     /// When a worker of this database last ran its exit handlers.
@@ -136,6 +138,7 @@ impl Slot {
         next_due: 0,
         failures: 0,
         not_before: 0,
+        failure: Text::EMPTY,
         left_orderly: false,
         last_exit: 0,
         knows_prepared: false,
@@ -533,10 +536,17 @@ pub fn worker_arrived(database: pg_sys::Oid) -> bool {
             slot.worker = Process::me();
             (slot.left_orderly, slot.makes_room) = (false, false);
             slot.starting = false;
+            slot.failure = Text::EMPTY;
         }
         free
     })
     .unwrap_or(false)
+}
+
+/// The worker says why it ends, to be started again.
+pub fn worker_fails(database: pg_sys::Oid, reason: &str) {
+    let reason = Text::new(reason);
+    change(database, |slot| slot.failure = reason);
 }
 
 /// The worker says what it does.

@@ -152,10 +152,11 @@ fn worker_processes() -> TableIterator<
 fn obstacle(slot: &Slot, now: i64) -> Option<String> {
     if slot.failures > 0 && slot.not_before > now {
         let seconds = (slot.not_before - now) / 1_000_000;
-        return Some(format!(
-            "{} starts failed in a row; the next is in {seconds} s (the server log has the reasons)",
-            slot.failures
-        ));
+        let start = format!("{} starts failed in a row; the next is in {seconds} s", slot.failures);
+        return Some(match slot.failure.get() {
+            Some(failure) => format!("{start}: {failure}"),
+            None => format!("{start} (the server log has the reasons)"),
+        });
     }
     slot.starting.then(|| "the process is on its way".to_owned())
 }
