@@ -43,8 +43,12 @@ pub fn of(
         }
         (base_url, _) => base_url.unwrap_or_default(),
     };
-    if base_url.starts_with("https:") {
-        environment::check_proxies(Step::Embedding)?;
+    if base_url
+        .trim_start()
+        .get(..6)
+        .is_some_and(|start| start.eq_ignore_ascii_case("https:"))
+    {
+        environment::check_way(Step::Embedding)?;
     }
     let key_name = embedding.api_key_name().filter(|_| !is_of_server);
     let reference = server.api_key.as_ref().filter(|_| !is_of_config);

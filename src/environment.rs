@@ -1,7 +1,8 @@
 //! The environment of the server, where credentials and addresses are that no table should hold.
 
+use ai_pipeline::authorities::{self, FILE, FOLDERS};
 use ai_pipeline::credential::{self, Reference};
-use ai_pipeline::embed;
+use ai_pipeline::embed::{self, Proxy};
 use ai_pipeline::error::{Class, Failure, Step};
 use ai_pipeline::secret::Secret;
 
@@ -50,26 +51,52 @@ fn unfit(name: &str, step: Step, what: &str) -> Failure {
     }
 }
 
-/// Checks the variables that say which proxy a request to an `https` address goes through. A library reads them by itself, and goes
-/// past a proxy that it cannot read.
+/// Checks the variables that say which way a request to an `https` address goes, and whom it trusts. Libraries read them by
+/// themselves, and go past a proxy or an authority that they cannot read.
 ///
 /// # Errors
-/// That of [`text`], or a fault of the configuration: there is no such proxy.
-pub fn check_proxies(step: Step) -> Result<(), Failure> {
-    for name in [
-        "HTTPS_PROXY",
-        "https_proxy",
-        "ALL_PROXY",
-        "all_proxy",
-        "NO_PROXY",
-        "no_proxy",
+/// That of [`text`], or a fault of the configuration: there is no such proxy, or no such authority.
+pub fn check_way(step: Step) -> Result<(), Failure> {
+    let is_there = |names: [&str; 2]| names.iter().any(|name| std::env::var_os(name).is_some());
+    let has_own = is_there(["HTTPS_PROXY", "https_proxy"]);
+    let is_wanted = has_own || is_there(["ALL_PROXY", "all_proxy"]);
+    // Whether such requests go through the proxy of the variable.
+    for (name, is_used) in [
+        ("HTTPS_PROXY", true),
+        ("https_proxy", std::env::var_os("HTTPS_PROXY").is_none()),
+        ("ALL_PROXY", !has_own),
+        ("all_proxy", !has_own && std::env::var_os("ALL_PROXY").is_none()),
+        ("HTTP_PROXY", false),
+        ("http_proxy", false),
     ] {
         let Some(value) = text(name, step)? else { continue };
-        if !name.eq_ignore_ascii_case("NO_PROXY") && !embed::is_proxy(&value) {
-            return Err(unfit(name, step, "is not the address of a proxy"));
+        match embed::proxy(&value) {
+            Proxy::Unreadable => return Err(unfit(name, step, "is not the address of a proxy")),
+            Proxy::Foreign if is_used => {
+                return Err(unfit(
+                    name,
+                    step,
+                    "is the address of a SOCKS proxy, which is not spoken: name one of HTTP",
+                ));
+            }
+            Proxy::Usable | Proxy::Foreign => (),
         }
     }
-    Ok(())
+    for name in ["NO_PROXY", "no_proxy"] {
+        text(name, step)?;
+    }
+    // Of CGI: to the library that reads them, anybody may have set the others then.
+    if is_wanted && std::env::var_os("REQUEST_METHOD").is_some() {
+        return Err(unfit(
+            "REQUEST_METHOD",
+            step,
+            "has the variables of proxies passed over",
+        ));
+    }
+    match authorities::fault(|name| std::env::var_os(name)) {
+        Some((name, fault)) => Err(unfit(name, step, &fault)),
+        None => Ok(()),
+    }
 }
 
 /// The credential that a foreign server or a user mapping refers to. A file is read each time, so that a new one is used as
@@ -100,19 +127,22 @@ pub fn credential(reference: &Reference, step: Step, settings: &Settings) -> Res
     }
 }
 
-/// Takes white space from the values of variables that libraries read by themselves (those of AWS, and proxies), and variables
-/// of nothing else out of the environment of this process: to the SDK of AWS, an empty AWS_REGION is the name of a region, and
-/// an empty AWS_ENDPOINT_URL an address.
+/// Takes white space from the values of variables that libraries read by themselves (those of AWS, proxies, and authorities), and
+/// variables of nothing else out of the environment of this process: to the SDK of AWS, an empty AWS_REGION is the name of a
+/// region, and an empty AWS_ENDPOINT_URL an address. RUST_MIN_STACK goes, too: a thread whose stack is too small ends the process.
 ///
 /// Only before this process has threads.
 pub fn tidy() {
+    // SAFETY: as below.
+    unsafe { std::env::remove_var("RUST_MIN_STACK") };
     for (name, value) in std::env::vars_os() {
         let (Some(known), Some(value)) = (name.to_str(), value.to_str()) else {
             continue;
         };
         let upper = known.to_ascii_uppercase();
         let trimmed = value.trim();
-        if !(upper.starts_with("AWS_") || upper.ends_with("_PROXY")) || trimmed == value && !value.is_empty() {
+        let is_read = upper.starts_with("AWS_") || upper.ends_with("_PROXY") || [FILE, FOLDERS].contains(&known);
+        if !is_read || trimmed == value && !value.is_empty() {
             continue;
         }
         // SAFETY: a process of Postgres has one thread until the caller makes others, so nobody reads the environment meanwhile.

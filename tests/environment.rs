@@ -228,3 +228,85 @@ fn variables_of_nothing_are_as_good_as_none() {
         );
     }
 }
+
+/// The stacks of our threads are as large as they have to be, whatever std would take for large enough.
+#[test]
+fn stacks_are_as_large_as_they_have_to_be() {
+    for size in ["1", "999999999999999", "none"] {
+        let scene = Scene::start_with(|options| options.env("RUST_MIN_STACK", size));
+        let uri = scene.s3.put("a.txt", "Some text. ".repeat(40_000).trim_end());
+        scene.create_documents(&[&uri]);
+        scene.cluster.wait_until_settled();
+        assert_eq!(scene.errors(), [], "{size}");
+        assert!(!scene.chunks(&uri).is_empty(), "{size}");
+        let of_session = "SELECT count(*) > 0 FROM ai.chunk_text(repeat('some words. ', 400000), 100, 20, ' ')";
+        assert_eq!(scene.cluster.value(of_session), "t", "{size}");
+        let log = scene.cluster.log();
+        assert!(!log.contains("was terminated by signal"), "{size}: {log}");
+    }
+}
+
+/// A request with the key of the server would go past the proxy that is prescribed.
+#[test]
+fn a_way_that_leads_nowhere_is_named() {
+    let mut scene = Scene::start();
+    let embed = "SELECT ai.openai_embed('text-embedding-3-small', 'text', dimensions => 8)";
+    let no_text = || OsString::from_vec(b"s3cr3t\xff".to_vec());
+    let socks = "is the address of a SOCKS proxy";
+    let no_address = "is not the address of a proxy";
+    let no_folder = scene.cluster.data().join("secrets3cr3t");
+    for (name, value, said) in [
+        ("HTTPS_PROXY", no_text(), "is not text in UTF-8"),
+        ("https_proxy", OsString::from("user:s3cr3t@not a url"), no_address),
+        ("HTTPS_PROXY", OsString::from("proxy.lan:3128/s3cr3t"), no_address),
+        ("ALL_PROXY", OsString::from("ftp://user:s3cr3t@proxy.lan"), no_address),
+        ("all_proxy", OsString::from("http://a\ns3cr3t"), "has a line break"),
+        ("https_proxy", OsString::from("socks5://user:s3cr3t@127.0.0.1:1"), socks),
+        ("http_proxy", OsString::from("user:s3cr3t@not a url"), no_address),
+        ("NO_PROXY", no_text(), "is not text in UTF-8"),
+        (
+            "SSL_CERT_FILE",
+            no_folder.clone().into(),
+            "names a file that cannot be read",
+        ),
+        (
+            "SSL_CERT_FILE",
+            scene.cluster.data().join("PG_VERSION").into(),
+            "names a file that holds no certificate",
+        ),
+        (
+            "SSL_CERT_DIR",
+            no_folder.clone().into(),
+            "names no folder that can be read",
+        ),
+        (
+            "SSL_CERT_DIR",
+            scene.cluster.data().join("base").into(),
+            "names no folder with certificates",
+        ),
+    ] {
+        let sane = scene.s3.environment(Options::default()).env("OPENAI_API_KEY", API_KEY);
+        // In capitals, as some write it.
+        let sane = sane.env("OPENAI_BASE_URL", "HTTPS://127.0.0.1:1/v1");
+        scene.cluster.restart_with(|_| sane.env(name, value));
+        let error = scene.cluster.try_rows(embed).expect_err("it leads nowhere");
+        let error = error.as_db_error().unwrap_or_else(|| panic!("{error}"));
+        let shown = format!("{error:?}");
+        assert!(
+            shown.contains(&format!("{name} in the environment of the server {said}")),
+            "{shown}"
+        );
+        assert!(!shown.contains("s3cr3t"), "{shown}");
+    }
+    // What requests do not go through is no reason to send none.
+    let sane = scene.s3.environment(Options::default()).env("OPENAI_API_KEY", API_KEY);
+    let sane = sane.env("OPENAI_BASE_URL", "https://127.0.0.1:1/v1");
+    let sane = sane
+        .env("HTTP_PROXY", "socks5://127.0.0.1:1")
+        .env("ALL_PROXY", "socks5://127.0.0.1:1");
+    scene
+        .cluster
+        .restart_with(|_| sane.env("HTTPS_PROXY", "http://127.0.0.1:1"));
+    let (message, _) = scene.cluster.refusal(embed);
+    assert!(!message.contains("_PROXY"), "{message}");
+}

@@ -116,15 +116,42 @@ pub fn model_and_limit(config: &config::Embedding) -> (String, Option<usize>) {
     (model, limit)
 }
 
-/// Whether this can be the address of a proxy.
+/// Whether requests can go through a proxy of this address. What cannot be read of a variable of the environment is passed over
+/// by the library that reads it, so this asks the same one.
 ///
 /// ```
-/// use ai_pipeline::embed::is_proxy;
-/// assert!(is_proxy("http://proxy.lan:3128") && is_proxy("proxy.lan:3128"));
-/// assert!(!is_proxy("not an address"));
+/// use ai_pipeline::embed::{Proxy, proxy};
+/// assert_eq!(proxy("http://name:word@proxy.lan:3128"), Proxy::Usable);
+/// assert_eq!(proxy("proxy.lan:3128"), Proxy::Usable);
+/// assert_eq!(proxy("socks5://proxy.lan:1080"), Proxy::Foreign);
+/// for address in ["not an address", "proxy.lan:3128/", "name:word@not a url", "ftp://proxy.lan", "/proxy"] {
+///     assert_eq!(proxy(address), Proxy::Unreadable, "{address}");
+/// }
 /// ```
-pub fn is_proxy(address: &str) -> bool {
-    reqwest::Proxy::all(address).is_ok()
+pub fn proxy(address: &str) -> Proxy {
+    let matcher = hyper_util::client::proxy::matcher::Matcher::builder()
+        .all(address)
+        .build();
+    let Ok(target) = "https://provider.example".parse() else {
+        return Proxy::Unreadable;
+    };
+    let found = matcher.intercept(&target);
+    match found.as_ref().map(|found| found.uri().scheme_str()) {
+        None => Proxy::Unreadable,
+        Some(Some("http" | "https")) => Proxy::Usable,
+        Some(_) => Proxy::Foreign,
+    }
+}
+
+/// What an address is, as one of a proxy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proxy {
+    /// Requests go through it.
+    Usable,
+    /// It is one of a kind that is not spoken here (SOCKS).
+    Foreign,
+    /// None.
+    Unreadable,
 }
 
 /// The text that tokens stand for: those of OpenAI's embedding models, whose tokenizer is known.

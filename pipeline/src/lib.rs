@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod account;
+pub mod authorities;
 pub mod budget;
 pub mod chunk;
 pub mod config;

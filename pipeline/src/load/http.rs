@@ -18,6 +18,7 @@ use reqwest::header::{
 use url::{Host, Url};
 
 use super::{CONNECT_TIMEOUT, Document, Loaded, STALL_TIMEOUT, Tag, causes, collect, encoding, retry_after};
+use crate::authorities;
 use crate::error::Class;
 use crate::uri::without_query;
 
@@ -90,6 +91,10 @@ impl Loader {
     fn client(&self) -> Result<&reqwest::Client, Error> {
         if let Some(client) = self.client.get() {
             return Ok(client);
+        }
+        if let Some((name, fault)) = authorities::fault(|name| std::env::var_os(name)) {
+            let reason = format!("{name} in the environment of the server {fault}");
+            return Err(Error::Client { reason });
         }
         let client = reqwest::Client::builder()
             .user_agent(USER_AGENT)

@@ -6,16 +6,21 @@ use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore, rustls_provi
 
 use super::super::causes;
 use super::Error;
+use crate::authorities;
 
 /// A client that trusts the authorities of the bundle and nobody else, as other SDKs of AWS do; `None` where none is named.
 ///
 /// # Errors
 ///
-/// [`Error::Authorities`].
+/// [`Error::Authorities`], or [`Error::Environment`] where those of the system are named by a variable that leads nowhere.
 pub(super) fn client() -> Result<Option<SharedHttpClient>, Box<Error>> {
     let path = std::env::var("AWS_CA_BUNDLE").unwrap_or_default();
     let path = path.trim();
     if path.is_empty() {
+        if let Some((name, fault)) = authorities::fault(|name| std::env::var_os(name)) {
+            let what = format!("{name} in the environment of the server");
+            return Err(Error::Environment { what, fault }.into());
+        }
         return Ok(None);
     }
     let unusable = |reason: String| Error::Authorities {
