@@ -30,7 +30,7 @@ fn limit(cluster: &Cluster, pid: i32, more: Option<u64>) {
         .expect("a number");
     let limit = more.map_or("unlimited".to_owned(), |more| (pages * 4096 + more).to_string());
     let mut another = cluster.connect().expect("there is room for a session");
-    let set = format!("COPY (SELECT) TO PROGRAM 'prlimit --pid {pid} --as={limit}:'");
+    let set = format!("COPY (SELECT WHERE false) TO PROGRAM 'prlimit --pid {pid} --as={limit}:'");
     another.batch_execute(&set).expect("util-linux is everywhere");
 }
 

@@ -20,13 +20,15 @@ const EMBED: &str = "SELECT ai.openai_embed('text-embedding-3-small', 'text', di
 const STOP: Duration = Duration::from_secs(10);
 /// After so many allocations in a row that did not fail, there are no more.
 const IN_VAIN: usize = 8;
+/// Sessions at a time.
+const SESSIONS: usize = 20;
 /// More than Postgres has room for exit handlers.
 const OFTEN: usize = 25;
 
 /// Sets how many processes and threads the user of the server may have, as far as this process is concerned.
 fn limit(cluster: &Cluster, pid: i32, threads: &str) {
     let mut another = cluster.connect().expect("there is room for a session");
-    let set = format!("COPY (SELECT) TO PROGRAM 'prlimit --pid {pid} --nproc={threads}:'");
+    let set = format!("COPY (SELECT WHERE false) TO PROGRAM 'prlimit --pid {pid} --nproc={threads}:'");
     another.batch_execute(&set).expect("util-linux is everywhere");
 }
 
@@ -114,6 +116,46 @@ fn until_it_succeeds(mut session: postgres::Client) -> usize {
     }
     assert_can_be_cancelled(&mut session);
     failures
+}
+
+/// Sessions and workers that begin threads again and again while allocations of all of them fail here and there.
+#[test]
+fn a_shortage_as_threads_begin_keeps_no_server_from_stopping() {
+    let mut scene = Scene::start();
+    create_notes(&scene.cluster, 6);
+    scene.cluster.wait_until_settled();
+    for seed in 0..3 {
+        scene.cluster.restart_with(|options| {
+            options
+                .env("AI_TEST_SHORTAGE", "200")
+                .env("AI_TEST_SHORTAGE_SEED", seed.to_string())
+        });
+        let sessions: Vec<_> = (0..SESSIONS).map(|_| scene.cluster.connect()).collect();
+        let (sender, receiver) = mpsc::channel();
+        for session in sessions.into_iter().flatten() {
+            let sender = sender.clone();
+            std::thread::spawn(move || {
+                let mut session = session;
+                let ended = (0..4).all(|_| session.batch_execute(EMBED).is_ok() || !session.is_closed());
+                let _ = sender.send((ended, session));
+            });
+        }
+        drop(sender);
+        let mut sessions = Vec::new();
+        while let Ok((ended, session)) = receiver.recv_timeout(DEADLINE) {
+            assert!(ended, "a session has ended");
+            sessions.push(session);
+        }
+        assert_eq!(sessions.len(), SESSIONS, "some hang");
+        let log = scene.cluster.log();
+        assert!(
+            log.contains("an allocation fails for a test") && !log.contains("terminated by signal"),
+            "{log}"
+        );
+        let stopped = scene.cluster.stop(Stop::Fast);
+        assert!(stopped < STOP, "{stopped:?}");
+        scene.cluster.start_again();
+    }
 }
 
 #[test]

@@ -101,7 +101,12 @@ impl Panicked {
     fn of(thrown: &(dyn Any + Send)) -> Panicked {
         match thrown.downcast_ref() {
             Some(OutOfMemory { bytes }) => Panicked::OutOfMemory(*bytes),
-            None if thrown.downcast_ref().is_some_and(is_of_no_thread) => Panicked::NotStarted,
+            None if thrown
+                .downcast_ref::<String>()
+                .is_some_and(|message| is_of_no_thread(message)) =>
+            {
+                Panicked::NotStarted
+            }
             None if LAST.get().is_of_what_is_made_once() => Panicked::Poisoned,
             None => Panicked::At(LAST.get().to_string()),
         }
@@ -109,7 +114,7 @@ impl Panicked {
 }
 
 /// What tokio panics with where the system refuses it the only thread for work that blocks.
-fn is_of_no_thread(message: &String) -> bool {
+fn is_of_no_thread(message: &str) -> bool {
     message.starts_with("OS can't spawn worker thread")
 }
 
