@@ -195,5 +195,5 @@ fn is_refused() -> bool {
     }
     let left = CREDIT_LEFT.get();
     CREDIT_LEFT.set(left.saturating_sub(shortage::PER_ALLOCATION));
-    left == 0 && shortage::strikes()
+    left == 0 && shortage::strikes(super::panics::is_between_tasks)
 }

@@ -10,6 +10,7 @@
 mod seats;
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -102,8 +103,13 @@ impl Gates {
             owner: asker.owner,
             model: Fingerprint::of(None, name.as_bytes()),
         };
+        // Made before the lock is taken: an allocation that fails drops the seat, which takes the lock.
+        let seat = Arc::new(Seat {
+            account: Arc::clone(&account),
+            party,
+            is_taken: AtomicBool::new(false),
+        });
         let State { seats, models, .. } = &mut *lock(&account.state);
-        seats.take(party);
         let model = models.entry(party.model).or_insert_with(|| Model {
             name: name.to_lowercase(),
             pause: mark(Kind::Model, &format!("pause for {name}")),
@@ -111,13 +117,11 @@ impl Gates {
             refused: None,
             owners: HashMap::new(),
         });
-        *model.owners.entry(party.owner).or_default() += 1;
-        Gate {
-            seat: Arc::new(Seat {
-                account: Arc::clone(&account),
-                party,
-            }),
-        }
+        let seats_of_owner = model.owners.entry(party.owner).or_default();
+        seats.take(party);
+        *seats_of_owner += 1;
+        seat.is_taken.store(true, Ordering::Release);
+        Gate { seat }
     }
 }
 
@@ -139,11 +143,16 @@ pub(super) struct Gate {
 struct Seat {
     account: Arc<Account>,
     party: Party,
+    /// What is below counts it.
+    is_taken: AtomicBool,
 }
 
 impl Drop for Seat {
     /// What is known of a model goes with the last who asks for it, but for what is in the ledger.
     fn drop(&mut self) {
+        if !*self.is_taken.get_mut() {
+            return;
+        }
         let State { seats, models, .. } = &mut *lock(&self.account.state);
         seats.leave(self.party);
         if let Some(model) = models.get_mut(&self.party.model) {
@@ -235,7 +244,7 @@ pub(super) struct Pass(Gate);
 
 impl Drop for Pass {
     fn drop(&mut self) {
-        let Seat { account, party } = &*self.0.seat;
+        let Seat { account, party, .. } = &*self.0.seat;
         lock(&account.state).seats.end(*party);
         account.freed.notify_waiters();
     }
