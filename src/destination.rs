@@ -22,8 +22,9 @@ const CARGO: usize = 4 << 20;
 pub struct StoredChunk {
     pub uuid: String,
     pub seq: i32,
-    /// Of its text, which may be long: nobody has reserved memory for what a document was before.
-    pub text: Digest,
+    /// Of its text, which may be long: nobody has reserved memory for what a document was before. `None`: it is longer than any text
+    /// of its document.
+    pub text: Option<Digest>,
 }
 
 /// What the chunks of a document turn into.
@@ -39,16 +40,41 @@ pub struct Replacement<'a> {
     pub vectors: &'a [Vec<f32>],
 }
 
-/// The chunks of documents that are in the queue, by their places there, in order. A column keeps no texts to compare
-/// with: none.
-pub fn chunks(vectorizer: &Vectorizer, numbers: Vec<i64>) -> HashMap<i64, Vec<StoredChunk>> {
+/// What a stored chunk takes up while it is read and compared, in bytes, generously.
+const STORED: u64 = 1024;
+
+/// How many stored chunks may be in memory of the documents of one owner, where so many bytes are for documents.
+pub fn most_stored(max_memory: u64) -> usize {
+    usize::try_from(max_memory / STORED).unwrap_or(usize::MAX)
+}
+
+/// How many chunks are stored of documents that are in the queue, by their places there: one more than `most` stands for more.
+/// A column keeps no texts to compare with: none.
+pub fn count_stored(vectorizer: &Vectorizer, numbers: Vec<i64>, most: usize) -> HashMap<i64, usize> {
+    let DestinationStatements::Table { count_stored, .. } = &vectorizer.statements.destination else {
+        return HashMap::new();
+    };
+    let most = i64::try_from(most).unwrap_or(i64::MAX - 1);
+    let counted = statement::rows(count_stored, &[numbers.into(), most.into()], |row| {
+        (row.must(1), usize::try_from(row.must::<i64>(2)).unwrap_or_default())
+    });
+    counted.into_iter().collect()
+}
+
+/// The chunks of documents that are in the queue, by their places there, in order, with the length of the longest text that
+/// each document has now. A column keeps no texts to compare with: none.
+pub fn chunks(vectorizer: &Vectorizer, documents: &[(i64, usize)]) -> HashMap<i64, Vec<StoredChunk>> {
     let mut chunks: HashMap<i64, Vec<StoredChunk>> = HashMap::new();
     if let DestinationStatements::Table { chunks: sql, .. } = &vectorizer.statements.destination {
-        let stored = statement::rows(sql, &[numbers.into()], |row| {
+        let (numbers, longest): (Vec<i64>, Vec<i64>) = documents
+            .iter()
+            .map(|&(number, longest)| (number, i64::try_from(longest).unwrap_or(i64::MAX)))
+            .unzip();
+        let stored = statement::rows(sql, &[numbers.into(), longest.into()], |row| {
             let chunk = StoredChunk {
                 uuid: row.must(2),
                 seq: row.must(3),
-                text: Digest::stored(&row.must::<Vec<u8>>(4)).expect("a SHA-256 has 32 bytes"),
+                text: row.get::<Vec<u8>>(4).and_then(|digest| Digest::stored(&digest)),
             };
             (row.must::<i64>(1), chunk)
         });

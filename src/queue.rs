@@ -362,6 +362,28 @@ pub fn has_suspects(vectorizer: &Vectorizer) -> bool {
 
 /// Gives a document back for a later try; if it has changed since it was taken, for a first one.
 pub fn release(vectorizer: &Vectorizer, item: &Item, after: Duration, counted: bool) {
+    give_back(vectorizer, item, after, counted, false);
+}
+
+/// The same for one that a lock of another session has kept from being written: no attempt is counted, and the queue says so.
+pub fn release_locked(vectorizer: &Vectorizer, item: &Item, after: Duration) {
+    give_back(vectorizer, item, after, false, true);
+}
+
+/// Of up to `limit` documents that were given back for a lock, those whose rows are free are due; the others wait on, for `after`
+/// at most. Whether there are any that still wait.
+pub fn free_unlocked(vectorizer: &Vectorizer, limit: usize, after: Duration) -> bool {
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let arguments = [limit.into(), after.as_secs_f64().into()];
+    let looked = statement::row(&vectorizer.statements.free_unlocked, &arguments, |row| {
+        (row.must::<i64>(1), row.must::<i64>(2))
+    });
+    let (held, due) = looked.expect("a SELECT without FROM answers with one row");
+    // One that another transaction has locked in the queue itself is not seen: its time comes.
+    due < held || held == limit
+}
+
+fn give_back(vectorizer: &Vectorizer, item: &Item, after: Duration, counted: bool, is_locked: bool) {
     let released = statement::run(
         &vectorizer.statements.release,
         &[
@@ -370,6 +392,7 @@ pub fn release(vectorizer: &Vectorizer, item: &Item, after: Duration, counted: b
             after.as_secs_f64().into(),
             (!counted).into(),
             item.version.into(),
+            is_locked.into(),
         ],
     );
     if released == 0 {

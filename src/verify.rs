@@ -17,7 +17,8 @@ use ai_pipeline::config::Destination;
 use ai_pipeline::error::{Failure, Step};
 use ai_pipeline::memory::Memory;
 use ai_pipeline::panics;
-use ai_pipeline::verify::{Difference, Stored};
+use ai_pipeline::plan::Digest;
+use ai_pipeline::verify::{Difference, Problem, Stored};
 use pgrx::iter::TableIterator;
 use pgrx::prelude::*;
 use serde_json::Value;
@@ -37,6 +38,10 @@ use crate::worker::shared_memory;
 
 /// Documents that are read at a time. Their texts and chunks are in memory.
 const AT_A_TIME: usize = 16;
+/// No more are read when what was read weighs so many bytes.
+const WEIGHT: usize = 16 << 20;
+/// What a stored chunk weighs beside its text.
+const CHUNK: usize = 256;
 /// Documents that one statement enqueues, and rows that are gone that one tells of: keys may be long.
 const KEYS: usize = 100;
 
@@ -172,7 +177,7 @@ impl Verification {
         if let Some((stage, cursor)) = self.stages.last() {
             let more = match stage {
                 Stage::Documents => {
-                    let rows = restricted_to(self.vectorizer.owner, || cursor.fetch(AT_A_TIME, document));
+                    let rows = restricted_to(self.vectorizer.owner, || some_documents(cursor));
                     let more = !rows.is_empty();
                     let mut remembered = match self.vectorizer.config.destination {
                         Destination::Table { .. } => HashMap::new(),
@@ -217,9 +222,17 @@ impl Verification {
             obstacle,
             stored,
             column,
+            most,
         } = row;
         if let Some((problem, detail)) = obstacle {
             self.report(key, None, problem, detail);
+            return;
+        }
+        if let Some(most) = most.filter(|most| stored.len() > *most) {
+            self.wrong(&key);
+            let detail =
+                format!("more than {most} chunks of it are stored, which is more than ai.max_memory has room for");
+            self.report(key, None, &Problem::Unexpected.to_string(), detail);
             return;
         }
         if self.place.is_none() {
@@ -313,27 +326,65 @@ struct DocumentRow {
     obstacle: Option<(&'static str, String)>,
     stored: Vec<Stored>,
     column: Option<usize>,
+    /// How many chunks are read of it, where there is a bound.
+    most: Option<usize>,
+}
+
+impl DocumentRow {
+    /// What it takes up, in bytes.
+    fn weight(&self) -> usize {
+        let document = match &self.document {
+            Some(Content::Text(text)) => text.len(),
+            Some(Content::Bytes(bytes)) => bytes.len(),
+            None => 0,
+        };
+        let texts = self.stored.iter().filter_map(|chunk| chunk.text.as_ref());
+        document + CHUNK * self.stored.len() + texts.map(String::len).sum::<usize>()
+    }
+}
+
+/// A digest that Postgres has written as text: it has no arrays of bytes that could be read here.
+fn from_hex(hex: &str) -> Option<Digest> {
+    let byte = |at: usize| u8::from_str_radix(hex.get(at..at + 2)?, 16).ok();
+    let bytes: Option<Vec<u8>> = (0..hex.len()).step_by(2).map(byte).collect();
+    Digest::stored(&bytes?)
+}
+
+/// The next documents, one by one: any of them may be all that there is room for.
+fn some_documents(cursor: &Cursor) -> Vec<DocumentRow> {
+    let (mut rows, mut weight) = (Vec::new(), 0usize);
+    while rows.len() < AT_A_TIME && weight < WEIGHT {
+        let Some(row) = cursor.fetch(1, document).pop() else {
+            break;
+        };
+        weight = weight.saturating_add(row.weight());
+        rows.push(row);
+    }
+    rows
 }
 
 fn document(row: &Row) -> DocumentRow {
     let queued = row.get(5).map(|detail| ("queued", detail));
     let failed = row.must::<bool>(7).then(|| ("failed", row.must(6)));
     let seqs: Vec<i32> = row.get(8).unwrap_or_default();
-    let texts: Vec<String> = row.get(9).unwrap_or_default();
+    let texts: Vec<Option<String>> = row.get(9).unwrap_or_default();
+    let digests: Vec<Option<String>> = row.get(11).unwrap_or_default();
     let dimensions: Vec<Option<i32>> = row.get(10).unwrap_or_default();
     let length = |dimensions: Option<i32>| dimensions.map(|number| number.unsigned_abs() as usize);
     let column = dimensions.first().copied().and_then(length);
-    let chunks = seqs.into_iter().zip(texts).zip(dimensions);
+    let chunks = seqs.into_iter().zip(texts).zip(digests).zip(dimensions);
     DocumentRow {
         key: row.must(1),
         document: row.get(2).map(Content::Text).or_else(|| row.get(3).map(Content::Bytes)),
         columns: row.must::<JsonB>(4).0,
         obstacle: queued.or(failed),
         column,
+        most: row.get::<i64>(12).and_then(|most| usize::try_from(most).ok()),
         stored: chunks
-            .map(|((seq, text), dimensions)| Stored {
+            .map(|(((seq, text), digest), dimensions)| Stored {
                 seq,
                 text,
+                digest: digest.as_deref().and_then(from_hex),
                 dimensions: length(dimensions),
             })
             .collect(),

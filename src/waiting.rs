@@ -22,6 +22,8 @@ const CAP: i64 = 10_000;
 const LEASE: &str = "lease";
 const RETRY_AFTER: &str = "loading_retry_after";
 const ATTEMPTS: &str = "attempts";
+/// Of one that is in nobody's hands it says that a lock has kept it from being written: see release.sql.
+const TAKEN_AT: &str = "lease_taken_at";
 
 /// The names of the columns of a key, with their types.
 type Names = Vec<(String, Oid)>;
@@ -136,8 +138,10 @@ fn waiting(vectorizer_id: i32) -> Option<String> {
         next(&queue)
     };
     match next {
-        Ok(next) => next.map(|(after, attempts)| {
-            let why = if attempts == 0 {
+        Ok(next) => next.map(|(after, attempts, is_locked)| {
+            let why = if is_locked {
+                "a lock of another session is in the way"
+            } else if attempts == 0 {
                 "it was throttled"
             } else {
                 "see ai.vectorizer_errors"
@@ -150,25 +154,28 @@ fn waiting(vectorizer_id: i32) -> Option<String> {
     }
 }
 
-/// When the next document is due, and how often it was tried; nothing when one is, or none is there.
-fn next(queue: &Queue) -> Result<Option<(i64, i32)>, Closed> {
+/// When the next document is due, how often it was tried, and whether a lock has kept it from being written; nothing when one is
+/// due, or none is there.
+fn next(queue: &Queue) -> Result<Option<(i64, i32, bool)>, Closed> {
     let look = queue.look(Patience::Little);
     let (queue, intake, _) = queue.open(Patience::Little)?;
     let lease = queue.column_of(LEASE, pg_sys::INT8OID)?;
     let retry_after = queue.column_of(RETRY_AFTER, pg_sys::TIMESTAMPTZOID)?;
     let attempts = queue.column_of(ATTEMPTS, pg_sys::INT4OID)?;
+    let taken_at = queue.column_of(TAKEN_AT, pg_sys::TIMESTAMPTZOID)?;
     if scan::has_rows(&intake, &look)? {
         return Ok(None);
     }
     // SAFETY: a look at the clock of the transaction.
     let now = unsafe { pg_sys::GetCurrentTransactionStartTimestamp() };
-    let mut next: Option<(i64, i32)> = None;
+    let mut next: Option<(i64, i32, bool)> = None;
     let mut is_due = false;
     queue.each(&look, |row| {
         let after = row.get::<i64>(retry_after);
         is_due = row.get::<i64>(lease).is_some() || after.is_none_or(|after| after <= now);
-        if let Some(after) = after.filter(|after| next.is_none_or(|(known, _)| *after < known)) {
-            next = Some((after, row.get(attempts).unwrap_or_default()));
+        if let Some(after) = after.filter(|after| next.is_none_or(|(known, ..)| *after < known)) {
+            let is_locked = row.get::<i64>(taken_at).is_some();
+            next = Some((after, row.get(attempts).unwrap_or_default(), is_locked));
         }
         scan::enough(is_due)
     })?;

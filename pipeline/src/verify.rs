@@ -12,10 +12,19 @@ use crate::texts::Texts;
 pub struct Stored {
     /// Its number, counted from 0.
     pub seq: i32,
-    /// Its text.
-    pub text: String,
+    /// Its text; `None` where that is only known by its digest.
+    pub text: Option<String>,
+    /// What tells its text from others, where the text itself is not there; `None` where it is longer than any text of ours.
+    pub digest: Option<Digest>,
     /// Length of its vector; `None` when there is none.
     pub dimensions: Option<usize>,
+}
+
+impl Stored {
+    /// What tells its text from others.
+    fn digest(&self) -> Option<Digest> {
+        self.text.as_deref().map(Digest::of).or(self.digest)
+    }
 }
 
 /// In what way a chunk, or a document, is wrong.
@@ -96,7 +105,7 @@ pub struct Difference {
 ///
 /// ```
 /// use ai_pipeline::verify::{Problem, Stored, differences};
-/// let stored = [Stored { seq: 0, text: "one".to_owned(), dimensions: Some(3) }];
+/// let stored = [Stored { seq: 0, text: Some("one".to_owned()), digest: None, dimensions: Some(3) }];
 /// assert!(differences(&["one".to_owned()][..], &stored, 3).is_empty());
 /// let found = differences(&["one".to_owned(), "two".to_owned()][..], &stored, 3);
 /// assert_eq!((found[0].seq, found[0].problem), (Some(1), Problem::Missing));
@@ -111,8 +120,8 @@ pub fn differences(expected: &(impl Expected + ?Sized), stored: &[Stored], dimen
             detail: format!("nothing is stored of its {number} chunks"),
         }];
     }
-    let texts: Vec<Digest> = stored.iter().map(|chunk| Digest::of(&chunk.text)).collect();
-    let plan = plan::compare(&texts, (0..length).map(|seq| Digest::of(&expected.text(seq))));
+    let texts: Vec<Option<Digest>> = stored.iter().map(Stored::digest).collect();
+    let plan = plan::compare(&texts, (0..length).map(|seq| Some(Digest::of(&expected.text(seq)))));
     let number = |seq: usize| i32::try_from(seq).unwrap_or(i32::MAX);
     let mut found = Vec::new();
     let mut add = |seq: i32, problem: Problem, detail: String| {
@@ -142,7 +151,10 @@ pub fn differences(expected: &(impl Expected + ?Sized), stored: &[Stored], dimen
                 add(
                     number(seq),
                     Problem::Text,
-                    compare_texts(&expected.text(seq), &chunk.text),
+                    chunk.text.as_ref().map_or_else(
+                        || "the stored text is another".to_owned(),
+                        |text| compare_texts(&expected.text(seq), text),
+                    ),
                 );
                 add_vector(chunk, dimensions, &mut add);
             }
@@ -217,7 +229,8 @@ mod tests {
     fn stored(chunks: &[(i32, &str)]) -> Vec<Stored> {
         let chunk = |&(seq, text): &(i32, &str)| Stored {
             seq,
-            text: text.to_owned(),
+            text: Some(text.to_owned()),
+            digest: None,
             dimensions: Some(2),
         };
         chunks.iter().map(chunk).collect()
@@ -264,6 +277,25 @@ mod tests {
         let changed = differences(&["über alles".to_owned()][..], &stored(&[(0, "über allem")]), 2);
         let detail = "the stored text differs from character 10 on; it has 10 characters, 10 were expected";
         assert_eq!(changed[0].detail, detail);
+    }
+
+    #[test]
+    fn texts_that_are_known_by_their_digests() {
+        let known = |seq: i32, digest: Option<Digest>| Stored {
+            seq,
+            text: None,
+            digest,
+            dimensions: Some(2),
+        };
+        let expected = ["a".to_owned(), "b".to_owned()];
+        let stored = [known(0, Some(Digest::of("a"))), known(1, Some(Digest::of("b")))];
+        assert_eq!(differences(&expected[..], &stored, 2), []);
+        // Of one that is too long to be ours there is no digest.
+        let stored = [known(0, None), known(1, Some(Digest::of("c")))];
+        let differences = differences(&expected[..], &stored, 2);
+        let found: Vec<_> = differences.iter().map(|found| (found.seq, found.problem)).collect();
+        assert_eq!(found, [(Some(0), Problem::Text), (Some(1), Problem::Text)]);
+        assert_eq!(differences[0].detail, "the stored text is another");
     }
 
     #[test]

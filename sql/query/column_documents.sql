@@ -10,7 +10,8 @@ SELECT {source_key}::text AS primary_key,
        format('%s failed: %s', nullif(f.failure_step, ''), f.reason) AS failure,
        f.reason IS NOT NULL AS failed,
        NULL::int[] AS seqs, NULL::text[] AS texts,
-       CASE WHEN s.{embedding} IS NOT NULL THEN ARRAY[{vector_schema}.vector_dims(s.{embedding}::{vector})] END AS dimensions
+       CASE WHEN s.{embedding} IS NOT NULL THEN ARRAY[{vector_schema}.vector_dims(s.{embedding}::{vector})] END AS dimensions,
+       NULL::text[] AS digests, NULL::bigint AS most
 FROM {source} s
 LEFT JOIN {queue} q ON {source_is_item}
 LEFT JOIN (SELECT DISTINCT {intake_pk}, 0 AS item FROM {intake} i) AS i ON {source_is_intake}

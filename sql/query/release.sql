@@ -1,7 +1,8 @@
--- Gives a document that is still the version $5 back, to be taken again in $3 seconds. $4: the attempt was not its fault.
+-- Gives a document that is still the version $5 back, to be taken again in $3 seconds. $4: the attempt was not its fault. $6: a lock of another
+-- session was in the way, which the moment says at which it was taken.
 UPDATE {queue}
 SET lease = NULL,
-    lease_taken_at = NULL,
+    lease_taken_at = CASE WHEN $6 THEN now() END,
     lease_expires_at = NULL,
     attempts = attempts - $4::int,
     loading_retries = CASE WHEN $4 THEN loading_retries ELSE attempts END,

@@ -9,6 +9,8 @@ WITH waiting AS MATERIALIZED (
           SELECT FROM (
               SELECT {restored} FROM jsonb_populate_record(NULL::{queue}, jsonb_build_object({queued_from_named})) AS r) AS k
           WHERE {key_is_item}))
+      -- What a lock is in the way of (release.sql) was not throttled.
+      AND NOT ($3 AND q.lease_taken_at IS NOT NULL)
       AND ($2 IS NULL OR ({primary_key} IN (SELECT e.value FROM jsonb_array_elements($2) AS e)) <> $3)
     FOR UPDATE SKIP LOCKED
 ), noted AS (

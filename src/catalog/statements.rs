@@ -37,6 +37,7 @@ pub struct Statements {
     pub quarantine: String,
     pub has_suspects: String,
     pub release: String,
+    pub free_unlocked: String,
     pub give_up: String,
     pub start_over: String,
     pub finish: String,
@@ -58,6 +59,7 @@ pub enum DestinationStatements {
     /// Chunks in a table of their own.
     Table {
         chunks: String,
+        count_stored: String,
         remove_chunks: String,
         remove_all_chunks: String,
         move_chunks: String,
@@ -169,6 +171,14 @@ impl Statements {
             ("key_pk", &key.list("k.", In::Queue)),
             ("intake_pk", &key.list("i.", In::Queue)),
             ("key_is_item", &key.same(("k", In::Queue), item)),
+            // As lock_source.sql and lock_source_to_update.sql have it.
+            (
+                "row_lock",
+                match destination {
+                    Destination::Table { .. } => "KEY SHARE",
+                    Destination::Column { .. } => "NO KEY UPDATE",
+                },
+            ),
             ("source_is_intake", &key.same(("s", In::Source), ("i", In::Queue))),
             ("target_is_intake", &key.same(("t", In::Target), ("i", In::Queue))),
             ("failed_is_intake", &key.same(("f", In::Queue), ("i", In::Queue))),
@@ -208,6 +218,7 @@ impl Statements {
             quarantine: of!("quarantine"),
             has_suspects: of!("has_suspects"),
             release: of!("release"),
+            free_unlocked: of!("free_unlocked"),
             give_up: of!("give_up"),
             start_over: of!("start_over"),
             finish: of!("finish"),
@@ -235,6 +246,7 @@ impl Statements {
             destination: match destination {
                 Destination::Table { .. } => DestinationStatements::Table {
                     chunks: of!("chunks"),
+                    count_stored: of!("count_stored"),
                     remove_chunks: of!("remove_chunks"),
                     remove_all_chunks: of!("remove_all_chunks"),
                     move_chunks: of!("move_chunks"),

@@ -455,6 +455,7 @@ impl Worker {
                 let unnoted = before.paused_until.filter(|_| self.notes.has(id));
                 station.paused_until = station.paused_until.or(unnoted);
                 (station.conflicts, station.locked_until) = (before.conflicts, before.locked_until);
+                station.unlocked_look_at = before.unlocked_look_at.filter(|_| !station.at_times);
                 // What it was refused is noted beside a lock of a user only later: it has been said all the same.
                 station.refusals = station.refusals.max(before.refusals);
                 self.stations[place] = station;
@@ -584,6 +585,8 @@ impl Worker {
             && self.unrescued.is_empty()
             // Another worker would not know that one at a time is enough.
             && !self.stations.iter().any(|station| station.is_held_up)
+            // Nor that rows are locked.
+            && !self.stations.iter().any(|station| station.unlocked_look_at.is_some())
             && self.indexer_look_at.is_none()
             && self.next_due().is_none_or(|due| due > soon)
             && (self.stations.is_empty() || self.last_busy.elapsed() >= self.settings.idle_timeout)

@@ -122,6 +122,21 @@ impl Stage {
         }
     }
 
+    /// How many stored chunks it has in memory.
+    pub fn stored_chunks(&self) -> usize {
+        match self {
+            Stage::Embedding { draft, .. } | Stage::Stashing { draft, .. } | Stage::Writing { draft, .. } => {
+                draft.stored.len()
+            }
+            Stage::Queueing { .. }
+            | Stage::Reading { .. }
+            | Stage::Preparing { .. }
+            | Stage::Comparing { .. }
+            | Stage::Finishing { .. }
+            | Stage::Settling { .. } => 0,
+        }
+    }
+
     /// The task that it waits for.
     pub fn task(&self) -> Option<&Task> {
         match self {
@@ -201,8 +216,8 @@ impl Draft {
                 ..Plan::default()
             }
         } else {
-            let old: Vec<Digest> = stored.iter().map(|chunk| chunk.text).collect();
-            plan::compare(&old, (0..texts.len()).map(|index| texts.digest(index)))
+            let old: Vec<Option<Digest>> = stored.iter().map(|chunk| chunk.text).collect();
+            plan::compare(&old, (0..texts.len()).map(|index| Some(texts.digest(index))))
         };
         Draft {
             texts: Arc::new(texts),

@@ -11,6 +11,7 @@ use ai_pipeline::retry;
 use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
 
+use super::failures::LONG;
 use super::stations::Station;
 use super::{SLICE, Worker, overruns};
 use crate::catalog::{self, Vectorizer};
@@ -27,7 +28,8 @@ const SINGLY: usize = 16;
 /// Suspects of one death that fly together. It takes three deaths to be found guilty, and from the second on they fly alone: a
 /// group of innocents with a guilty one among them is none the worse for it.
 const SUSPECTS: usize = 16;
-/// Documents of a worker that is gone that are given back, or moved aside, by one statement.
+/// Documents of a worker that is gone that are given back, or moved aside, by one statement; and documents whose rows were
+/// locked that one looks at.
 const RESCUED: usize = 1000;
 /// Which part of ai.max_memory the keys of documents in flight may take, each of which is there several times.
 const KEYS_OF_MEMORY: u64 = 32;
@@ -266,6 +268,10 @@ impl Worker {
         let abandoned = self.abandoned.get(&vectorizer.id).cloned().unwrap_or_default();
         let (changes, refused) = self.stations[index].what_to_take_in();
         let is_taking_in = Cell::new(false);
+        let looks_for_unlocked = self.stations[index]
+            .unlocked_look_at
+            .is_some_and(|at| at <= Instant::now());
+        let unlocked = Cell::new(None);
         let claimed = vectorizer.transaction(|| {
             // Whatever a document does to the server, and whatever synchronous_commit says, the attempt is counted.
             transaction::must_last();
@@ -274,6 +280,11 @@ impl Worker {
                 is_taking_in.set(true);
                 let taken_in = takes_in.then(|| queue::take_in(vectorizer, changes, &refused));
                 is_taking_in.set(false);
+                if looks_for_unlocked {
+                    let began = Instant::now();
+                    let some_are_locked = queue::free_unlocked(vectorizer, RESCUED, LONG);
+                    unlocked.set(Some((some_are_locked, began.elapsed())));
+                }
                 let mut swallowed = Vec::new();
                 let mut claim = |limit, suspicion| {
                     let claimed = queue::claim(vectorizer, limit, lease, duration, suspicion, (&held, keys));
@@ -309,6 +320,9 @@ impl Worker {
         match claimed {
             Ok((numbers, suspect, mut due, taken_in, swallowed)) => {
                 self.abandoned.remove(&vectorizer.id);
+                if let Some((some_are_locked, took)) = unlocked.take() {
+                    self.stations[index].looked_for_unlocked(some_are_locked, took);
+                }
                 if suspects_first && !suspect {
                     self.suspects.remove(&vectorizer.id);
                 }
@@ -323,7 +337,9 @@ impl Worker {
                     due = until_again;
                 }
                 let wait = due.map(|wait| if more { wait } else { wait.max(BREATH) });
-                self.stations[index].look_at = wait.map(|wait| Instant::now() + wait);
+                let look_at = wait.map(|wait| Instant::now() + wait);
+                let unlocked_look_at = self.stations[index].unlocked_look_at;
+                self.stations[index].look_at = look_at.into_iter().chain(unlocked_look_at).min();
                 if let Some(taken_in) = &taken_in {
                     self.stations[index].took_in(taken_in);
                 }

@@ -8,6 +8,7 @@ use ai_pipeline::error as pipeline;
 use ai_pipeline::retry::{self, Decision};
 use pgrx::prelude::*;
 
+use super::stations::UNLOCKED;
 use super::steps::{BATCH, Batch};
 use super::{BUSY, PATIENCE, Worker};
 use crate::catalog::{self, Vectorizer};
@@ -16,8 +17,9 @@ use crate::transaction::{Aborted, accounts};
 use crate::worker::flight::{Flight, Stage};
 use crate::{error, stash, swallowed};
 
-/// How long until the next try of a document whose row a user has kept locked for long; a change of it ends the wait.
-const LONG: Duration = Duration::from_secs(30);
+/// How long until the next try of a document whose row a user has kept locked for long. A change of it ends the wait, and so does a
+/// look that finds the row free.
+pub(super) const LONG: Duration = Duration::from_secs(30);
 
 impl Worker {
     /// The database did not do a step: later, if a lock was in the way, else the documents have failed.
@@ -111,7 +113,7 @@ impl Worker {
                 put_aside(&vectorizer, &batch);
                 vectorizer.act(|| {
                     for (_, flight) in &batch {
-                        queue::release(&vectorizer, &flight.item, after, false);
+                        queue::release_locked(&vectorizer, &flight.item, after);
                     }
                 });
             });
@@ -131,8 +133,11 @@ impl Worker {
                 if station.is_held_up {
                     station.look_at = Some(now + PATIENCE);
                 }
+                if !is_in_the_way && !station.at_times {
+                    station.unlocked_look_at.get_or_insert(now + UNLOCKED);
+                }
             }
-            self.look_again(vectorizer.id, after);
+            self.look_again(vectorizer.id, if is_in_the_way { after } else { UNLOCKED });
         }
     }
 

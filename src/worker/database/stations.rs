@@ -24,6 +24,9 @@ const IN_VAIN: Duration = Duration::from_millis(20);
 /// How long a conflict over a lock is taken for one that lasts.
 const IN_THE_WAY: Duration = Duration::from_secs(1);
 
+/// How often to look whether rows are free whose documents were given back as a user had them locked.
+pub(super) const UNLOCKED: Duration = Duration::from_secs(2);
+
 /// How long a pause lasts that could not be written down, as the row that says so is locked: as long as a first one.
 const UNNOTED_PAUSE: Duration = Duration::from_secs(30);
 /// How long until the next try to take back what is written down.
@@ -56,6 +59,8 @@ pub(super) struct Station {
     pub(super) locked_until: Option<Instant>,
     /// For so long that they were given back: one at a time, until one is written.
     pub(super) is_held_up: bool,
+    /// When to look whether rows are free by now whose documents were given back. `None`: there are none, as far as is known.
+    pub(super) unlocked_look_at: Option<Instant>,
     /// Those that were taken last had to be read one by one.
     pub(super) reads_singly: bool,
     /// Its queue is worked on at times only: `look_at` is the next one, and it works until the queue is dry.
@@ -98,6 +103,7 @@ impl Station {
             conflicts: 0,
             locked_until: None,
             is_held_up: false,
+            unlocked_look_at: None,
             reads_singly: false,
             has_notes: vectorizer.has_notes,
             has_stash: true,
@@ -144,6 +150,13 @@ impl Station {
     /// Nothing is in its way.
     pub(super) fn met_no_lock(&mut self) {
         (self.conflicts, self.locked_until) = (0, None);
+    }
+
+    /// It was looked whether rows are free by now, which took so long: when to look next, where any are locked still. A twentieth
+    /// of the time at most.
+    pub(super) fn looked_for_unlocked(&mut self, some_are_locked: bool, took: Duration) {
+        let next = Instant::now() + UNLOCKED.max(19 * took);
+        self.unlocked_look_at = some_are_locked.then_some(next);
     }
 
     /// When its intake is to be emptied by itself: whoever looks at its queue does it anyway.

@@ -287,14 +287,30 @@ impl Worker {
     }
 
     /// What remains to be done once the new texts are known: embed some, or only write.
+    ///
+    /// What is stored may be far more than the document: it is counted before it is read, and documents wait until there is room.
     fn compare(&mut self, vectorizer: &Arc<Vectorizer>, batch: Batch) {
         let items: Vec<&Item> = batch.iter().map(|(_, flight)| &flight.item).collect();
+        let most = destination::most_stored(self.settings.max_memory_bytes);
+        let mine = |flight: &&Flight| flight.vectorizer.owner == vectorizer.owner;
+        let held = self
+            .flights
+            .values()
+            .filter(mine)
+            .map(|flight| flight.stage.stored_chunks())
+            .sum();
         let known = vectorizer.transaction(|| {
             let stashed = stash::keys(vectorizer, &items);
-            let chunks = || destination::chunks(vectorizer, queue::numbers(&items));
-            (vectorizer.act(chunks), stashed)
+            let compared = || {
+                let counted = destination::count_stored(vectorizer, queue::numbers(&items), most);
+                let has_room = room_for_stored(&batch, &counted, (held, most));
+                let chunks = destination::chunks(vectorizer, &has_room);
+                let has_room: HashSet<i64> = has_room.into_iter().map(|(number, _)| number).collect();
+                (chunks, counted, has_room)
+            };
+            (vectorizer.act(compared), stashed)
         });
-        let (mut stored, mut stashed) = match known {
+        let ((mut stored, counted, has_room), mut stashed) = match known {
             Ok(known) => known,
             Err(aborted) if batch.len() > 1 && !error::is_lock_conflict(&aborted) => {
                 return self.part(Step::Compare, vectorizer, batch);
@@ -302,7 +318,12 @@ impl Worker {
             Err(aborted) => return self.refused(vectorizer, &aborted, batch),
         };
         for (number, mut flight) in batch {
-            if let Stage::Comparing { texts, note } = flight.stage {
+            let is_too_much = counted.get(&flight.item.number).is_some_and(|count| *count > most);
+            if is_too_much {
+                flight.stage = Stage::failed(too_many_stored(most));
+            } else if !has_room.contains(&flight.item.number) {
+                flight.not_before = Instant::now() + BUSY;
+            } else if let Stage::Comparing { texts, note } = flight.stage {
                 let stored = stored.remove(&flight.item.number).unwrap_or_default();
                 let mut draft = Draft::new(texts, stored, note);
                 draft.stashed = stashed.remove(&flight.item.number);
@@ -592,4 +613,38 @@ fn vector_bytes(vectorizer: &Vectorizer) -> usize {
 fn of<'a>(items: &[&'a Item], holds: &[Hold], wanted: &[Hold]) -> Vec<&'a Item> {
     let pairs = std::iter::zip(items, holds).filter(|(_, hold)| wanted.contains(hold));
     pairs.map(|(item, _)| *item).collect()
+}
+
+/// Those of a batch whose stored chunks there is room for beside the `held` ones, and at least the first where none are; with the
+/// length of the longest text of each.
+fn room_for_stored(batch: &Batch, counted: &HashMap<i64, usize>, (held, most): (usize, usize)) -> Vec<(i64, usize)> {
+    let mut taken: usize = held;
+    let mut has_room = Vec::new();
+    for (_, flight) in batch {
+        let number = flight.item.number;
+        let count = counted.get(&number).copied().unwrap_or_default();
+        let fits = count == 0 || taken.saturating_add(count) <= most;
+        if let Stage::Comparing { texts, .. } = &flight.stage
+            && fits
+        {
+            taken = taken.saturating_add(count);
+            let longest = (0..texts.len()).map(|index| texts.length(index)).max();
+            has_room.push((number, longest.unwrap_or_default()));
+        }
+    }
+    has_room
+}
+
+fn too_many_stored(most: usize) -> pipeline::Failure {
+    pipeline::Failure {
+        step: pipeline::Step::Writing,
+        class: pipeline::Class::Permanent,
+        reason: format!(
+            "more than {most} chunks of it are stored in the destination, which is more than ai.max_memory has room for"
+        ),
+        hint: Some(
+            "Remove those that the vectorizer has not written, or raise ai.max_memory; then call ai.retry_vectorizer."
+                .to_owned(),
+        ),
+    }
 }
