@@ -175,13 +175,21 @@ CREATE FUNCTION ai._append_change() RETURNS trigger LANGUAGE c AS 'MODULE_PATHNA
 COMMENT ON FUNCTION ai._append_change() IS
     'The trigger by row on the source of the vectorizer that is its argument: writes down the primary key of a row that is new or has changed.';
 
+-- Not to_regprocedure(), which raises an ERROR for a text that is no name, and for a schema that the caller may not look into: one
+-- row of a dump that was changed by hand would fail every statement about all vectorizers.
+CREATE FUNCTION ai._trigger_function(name text) RETURNS oid
+LANGUAGE c STABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'trigger_function_wrapper';
+COMMENT ON FUNCTION ai._trigger_function(text) IS
+    'The function without arguments of this name, with its schema, as it is written down of a vectorizer; NULL where there is none.';
+
 CREATE VIEW ai._watched_vectorizer WITH (security_barrier) AS
 SELECT v.id,
        count(*) FILTER (WHERE t.tgenabled <> 'D') = CASE s.relkind WHEN 'p' THEN 2 ELSE 3 END AS is_watched
 FROM ai._seen_vectorizer v
 JOIN pg_catalog.pg_class s ON s.oid = v.source
 LEFT JOIN pg_catalog.pg_trigger t ON t.tgrelid = v.source
-    AND (t.tgfoid = pg_catalog.to_regprocedure(v.trigger_function || '()') AND t.tgname <> v.trigger_name || '_replica'
+    AND (t.tgfoid = ai._trigger_function(v.trigger_function) AND t.tgname <> v.trigger_name || '_replica'
          OR t.tgfoid = 'ai._append_change'::pg_catalog.regproc AND t.tgname = v.trigger_name)
 GROUP BY v.id, s.relkind;
 COMMENT ON VIEW ai._watched_vectorizer IS
@@ -826,7 +834,9 @@ LEFT JOIN pg_catalog.pg_namespace qn ON qn.oid = q.relnamespace;
 COMMENT ON VIEW ai.vectorizer_status IS 'Where each vectorizer reads and writes, and how many documents wait.';
 
 CREATE OR REPLACE VIEW ai.vectorizer_errors WITH (security_barrier) AS
-SELECT e.id, e.message, CASE WHEN r.may THEN e.details ELSE e.details - 'primary_key' END AS details, e.recorded, v.name,
+SELECT e.id, e.message,
+       CASE WHEN r.may THEN e.details WHEN pg_catalog.jsonb_typeof(e.details) = 'object' THEN e.details - 'primary_key' END AS details,
+       e.recorded, v.name,
        CASE WHEN r.may THEN e.primary_key END AS primary_key, e.step, e.failure_class, e.occurrences, e.first_recorded
 FROM ai._vectorizer_errors e
 JOIN ai._vectorizer v ON v.id = e.id
@@ -1114,6 +1124,23 @@ BEGIN
 END
 $$;
 
+-- Rows that get another text by DDL are looked at again.
+
+CREATE FUNCTION ai._note_rewrite(rewritten oid) RETURNS void
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'note_rewrite_wrapper';
+COMMENT ON FUNCTION ai._note_rewrite(oid) IS
+    'Notes that a statement writes all rows of a table anew: its documents may become others. Called by an event trigger.';
+REVOKE EXECUTE ON FUNCTION ai._note_rewrite(oid) FROM PUBLIC;
+
+CREATE FUNCTION ai._before_rewrite() RETURNS event_trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off AS $$
+BEGIN
+    PERFORM ai._note_rewrite(pg_event_trigger_table_rewrite_oid());
+END
+$$;
+COMMENT ON FUNCTION ai._before_rewrite() IS 'Notes which tables are written anew.';
+REVOKE EXECUTE ON FUNCTION ai._before_rewrite() FROM PUBLIC;
+
 -- New objects and further changes come above this line.
 
 -- Vectorizers that there are get the triggers and functions of this version. What was in a partition that has left meanwhile
@@ -1129,6 +1156,8 @@ CREATE EVENT TRIGGER ai_after_ddl ON ddl_command_end
                  'ALTER FUNCTION', 'ALTER ROUTINE', 'ALTER TYPE', 'CREATE FOREIGN TABLE', 'ALTER FOREIGN TABLE')
     EXECUTE FUNCTION ai._after_ddl();
 COMMENT ON EVENT TRIGGER ai_after_ddl IS 'Keeps vectorizers in step with the names of their tables and columns.';
+CREATE EVENT TRIGGER ai_before_rewrite ON table_rewrite EXECUTE FUNCTION ai._before_rewrite();
+COMMENT ON EVENT TRIGGER ai_before_rewrite IS 'Has documents looked at again whose rows are written anew.';
 CREATE EVENT TRIGGER ai_before_grant ON ddl_command_start WHEN TAG IN ('GRANT', 'REVOKE') EXECUTE FUNCTION ai._before_grant();
 COMMENT ON EVENT TRIGGER ai_before_grant IS 'Notes who may use which foreign server, before that changes.';
 CREATE EVENT TRIGGER ai_after_server ON ddl_command_end

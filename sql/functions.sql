@@ -213,6 +213,14 @@ $$;
 COMMENT ON FUNCTION ai.vectorizer_queue_pending(text, bool) IS
     'Documents that wait or are worked on. Above 10,000 the answer is the greatest bigint, unless exact_count.';
 
+-- Not to_regprocedure(), which raises an ERROR for a text that is no name, and for a schema that the caller may not look into: one
+-- row of a dump that was changed by hand would fail every statement about all vectorizers.
+CREATE FUNCTION ai._trigger_function(name text) RETURNS oid
+LANGUAGE c STABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'trigger_function_wrapper';
+COMMENT ON FUNCTION ai._trigger_function(text) IS
+    'The function without arguments of this name, with its schema, as it is written down of a vectorizer; NULL where there is none.';
+
 -- A table that is being restored has no triggers yet: work has to wait for them, and for the rows that come before them.
 CREATE VIEW ai._watched_vectorizer WITH (security_barrier) AS
 SELECT v.id,
@@ -220,7 +228,7 @@ SELECT v.id,
 FROM ai._seen_vectorizer v
 JOIN pg_catalog.pg_class s ON s.oid = v.source
 LEFT JOIN pg_catalog.pg_trigger t ON t.tgrelid = v.source
-    AND (t.tgfoid = pg_catalog.to_regprocedure(v.trigger_function || '()') AND t.tgname <> v.trigger_name || '_replica'
+    AND (t.tgfoid = ai._trigger_function(v.trigger_function) AND t.tgname <> v.trigger_name || '_replica'
          OR t.tgfoid = 'ai._append_change'::pg_catalog.regproc AND t.tgname = v.trigger_name)
 GROUP BY v.id, s.relkind;
 COMMENT ON VIEW ai._watched_vectorizer IS

@@ -46,6 +46,25 @@ CREATE EVENT TRIGGER ai_after_ddl ON ddl_command_end
     EXECUTE FUNCTION ai._after_ddl();
 COMMENT ON EVENT TRIGGER ai_after_ddl IS 'Keeps vectorizers in step with the names of their tables and columns.';
 
+-- A statement that gives a column another type may give its rows another text (ALTER COLUMN ... TYPE ... USING), which no trigger
+-- of theirs is told.
+CREATE FUNCTION ai._note_rewrite(rewritten oid) RETURNS void
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'note_rewrite_wrapper';
+COMMENT ON FUNCTION ai._note_rewrite(oid) IS
+    'Notes that a statement writes all rows of a table anew: its documents may become others. Called by an event trigger.';
+REVOKE EXECUTE ON FUNCTION ai._note_rewrite(oid) FROM PUBLIC;
+
+CREATE FUNCTION ai._before_rewrite() RETURNS event_trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off AS $$
+BEGIN
+    PERFORM ai._note_rewrite(pg_event_trigger_table_rewrite_oid());
+END
+$$;
+COMMENT ON FUNCTION ai._before_rewrite() IS 'Notes which tables are written anew.';
+REVOKE EXECUTE ON FUNCTION ai._before_rewrite() FROM PUBLIC;
+CREATE EVENT TRIGGER ai_before_rewrite ON table_rewrite EXECUTE FUNCTION ai._before_rewrite();
+COMMENT ON EVENT TRIGGER ai_before_rewrite IS 'Has documents looked at again whose rows are written anew.';
+
 CREATE FUNCTION ai._relations_dropped(relations oid[]) RETURNS void
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'relations_dropped_wrapper';
 COMMENT ON FUNCTION ai._relations_dropped(oid[]) IS

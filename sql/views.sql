@@ -42,7 +42,9 @@ LEFT JOIN pg_catalog.pg_namespace qn ON qn.oid = q.relnamespace;
 COMMENT ON VIEW ai.vectorizer_status IS 'Where each vectorizer reads and writes, and how many documents wait.';
 
 CREATE VIEW ai.vectorizer_errors WITH (security_barrier) AS
-SELECT e.id, e.message, CASE WHEN r.may THEN e.details ELSE e.details - 'primary_key' END AS details, e.recorded, v.name,
+SELECT e.id, e.message,
+       CASE WHEN r.may THEN e.details WHEN pg_catalog.jsonb_typeof(e.details) = 'object' THEN e.details - 'primary_key' END AS details,
+       e.recorded, v.name,
        CASE WHEN r.may THEN e.primary_key END AS primary_key, e.step, e.failure_class, e.occurrences, e.first_recorded
 FROM ai._vectorizer_errors e
 JOIN ai._vectorizer v ON v.id = e.id

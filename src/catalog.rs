@@ -27,6 +27,7 @@ pub use memory::{
 pub use names::follow_names;
 pub use policies::{filtered, warn_if_filtered};
 pub use schedule::{check_schedule, finish_run};
+pub use shape::check as check_shape;
 pub use statements::{DestinationStatements, Statements, Tables};
 
 use self::statements::Names;

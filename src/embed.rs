@@ -399,7 +399,9 @@ fn stored(sql: &str, which: pgrx::datum::DatumWithOid, called: &str) -> (Value, 
             let (may, is_seen) = (row.must::<bool>(2), row.get(5) == Some(true));
             let held = row.get::<String>(4);
             let stranger = row.get::<String>(6);
-            (may || is_seen).then(|| (row.must::<JsonB>(1).0, may, owner, (held, stranger)))
+            // In a row that was changed by hand.
+            let config = row.get::<JsonB>(1).map_or(Value::Null, |config| config.0);
+            (may || is_seen).then_some((config, may, owner, (held, stranger)))
         })
     });
     match found.flatten() {

@@ -34,7 +34,7 @@ SELECT ARRAY(
     SELECT v.id FROM command d
     JOIN pg_trigger t ON t.oid = d.objid
     JOIN ai._vectorizer v ON v.source = t.tgrelid
-        AND (t.tgfoid = to_regprocedure(v.trigger_function || '()')
+        AND (t.tgfoid = ai._trigger_function(v.trigger_function)
              OR t.tgfoid = 'ai._append_change'::regproc AND t.tgname = v.trigger_name)
     WHERE d.classid = 'pg_trigger'::regclass
     UNION
@@ -42,7 +42,7 @@ SELECT ARRAY(
     SELECT v.id FROM command d
     JOIN pg_trigger t ON t.tgfoid = d.objid
     JOIN ai._vectorizer v ON v.source = t.tgrelid
-    WHERE d.classid = 'pg_proc'::regclass AND to_regprocedure(v.trigger_function || '()') IS DISTINCT FROM t.tgfoid
+    WHERE d.classid = 'pg_proc'::regclass AND ai._trigger_function(v.trigger_function) IS DISTINCT FROM t.tgfoid
       AND starts_with(t.tgname, v.trigger_name)
     ORDER BY 1
 ), EXISTS (

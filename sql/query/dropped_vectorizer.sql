@@ -1,10 +1,14 @@
--- What there is to drop, by name; NULL for what is gone already, and for what its owner has made something else of.
+-- What there is to drop, by name; NULL for what is gone already, for what its owner has made something else of, and for what it
+-- cannot have made: a row that was changed by hand may name tables of Postgres.
+WITH part AS NOT MATERIALIZED (
+    SELECT c.oid, c.relkind IN ('r', 'p') AND c.oid >= 16384 AS is_of_it FROM pg_class c
+)
 SELECT (SELECT c.oid::regclass::text FROM pg_class c WHERE c.oid = v.source),
        (SELECT c.relowner FROM pg_class c WHERE c.oid = v.source),
-       (SELECT c.oid::regclass::text FROM pg_class c WHERE c.oid = v.queue AND c.relkind IN ('r', 'p')),
-       (SELECT c.oid::regclass::text FROM pg_class c WHERE c.oid = v.queue_failed AND c.relkind IN ('r', 'p')),
-       (SELECT c.oid::regclass::text FROM pg_class c WHERE c.oid = v.target AND c.relkind IN ('r', 'p')),
-       (SELECT c.oid::regclass::text FROM pg_class c WHERE c.oid = v.view AND c.relkind = 'v'),
+       (SELECT c.oid::regclass::text FROM part c WHERE c.oid = v.queue AND c.is_of_it),
+       (SELECT c.oid::regclass::text FROM part c WHERE c.oid = v.queue_failed AND c.is_of_it),
+       (SELECT c.oid::regclass::text FROM part c WHERE c.oid = v.target AND c.is_of_it),
+       (SELECT c.oid::regclass::text FROM pg_class c WHERE c.oid = v.view AND c.relkind = 'v' AND c.oid >= 16384),
        f.oid::regprocedure::text,
        ARRAY(SELECT format('%I ON %s', t.tgname, t.tgrelid::regclass) FROM pg_trigger t
              WHERE t.tgparentid = 0
@@ -15,14 +19,13 @@ SELECT (SELECT c.oid::regclass::text FROM pg_class c WHERE c.oid = v.source),
            OR (SELECT rolsuper FROM pg_roles WHERE rolname = current_user),
        v.name::text,
        (SELECT a.attname::text FROM pg_attribute a
-        WHERE a.attrelid = v.source AND NOT a.attisdropped
+        WHERE a.attrelid = v.source AND a.attrelid >= 16384 AND NOT a.attisdropped
           AND a.attname = v.config #>> '{destination,embedding_column}'),
        v.source::oid,
-       (SELECT c.oid::regclass::text FROM pg_class c WHERE c.oid = v.intake AND c.relkind IN ('r', 'p')),
-       ARRAY(SELECT c.oid::regclass::text FROM pg_class c
-             WHERE c.oid IN (v.queue, v.queue_failed, v.intake) AND c.relkind NOT IN ('r', 'p') ORDER BY 1)
+       (SELECT c.oid::regclass::text FROM part c WHERE c.oid = v.intake AND c.is_of_it),
+       ARRAY(SELECT c.oid::regclass::text FROM part c WHERE c.oid IN (v.queue, v.queue_failed, v.intake) AND NOT c.is_of_it ORDER BY 1)
 FROM ai._seen_vectorizer v
 -- By its name, which somebody else's function may have by now.
-LEFT JOIN pg_proc f ON f.oid = to_regprocedure(v.trigger_function || '()')
+LEFT JOIN pg_proc f ON f.oid = ai._trigger_function(v.trigger_function)
     AND f.proowner IN (SELECT c.relowner FROM pg_class c WHERE c.oid IN (v.source, v.target, v.queue, v.queue_failed))
 WHERE v.id = $1

@@ -4,7 +4,7 @@
 -- tells.
 SELECT v.id, v.name::text, v.source::oid,
        ARRAY(SELECT c.oid FROM pg_class c
-             WHERE c.oid IN (v.queue, v.queue_failed, v.intake)
+             WHERE c.oid IN (v.queue, v.queue_failed, v.intake) AND c.oid >= 16384
                AND CASE WHEN own.owner IS NULL THEN pg_has_role($2, c.relowner, 'USAGE') ELSE c.relowner = own.owner END),
        (SELECT p.oid FROM pg_proc p
         WHERE p.oid = f.oid AND p.prorettype = 'trigger'::regtype
@@ -15,12 +15,16 @@ SELECT v.id, v.name::text, v.source::oid,
        -- Of no use to anybody, and in the way of each write.
        (SELECT i.indexrelid FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_class t ON t.oid = i.indrelid
         WHERE i.indrelid = v.target AND NOT i.indisvalid AND c.relname = '_vectorizer_idx_' || v.id AND t.relowner = own.owner)
-FROM ai._vectorizer v
-LEFT JOIN LATERAL (SELECT to_regprocedure(v.trigger_function || '()')::oid AS oid) AS f ON true
+FROM (
+    SELECT * FROM ai._vectorizer l
+    WHERE l.source IN (SELECT unnest($1::oid[])) OR l.target IN (SELECT unnest($1::oid[])) OR l.queue IN (SELECT unnest($1::oid[]))
+       OR l.queue_failed IN (SELECT unnest($1::oid[])) OR l.intake IN (SELECT unnest($1::oid[]))
+    -- Nothing else is asked of the others.
+    OFFSET 0
+) AS v
+LEFT JOIN LATERAL (SELECT ai._trigger_function(v.trigger_function) AS oid) AS f ON true
 LEFT JOIN LATERAL (
     SELECT coalesce((SELECT c.relowner FROM pg_class c WHERE c.oid = v.source),
                     (SELECT p.proowner FROM pg_proc p WHERE p.oid = f.oid AND p.prorettype = 'trigger'::regtype)) AS owner
 ) AS own ON true
-WHERE (v.source IN (SELECT unnest($1::oid[])) OR v.target IN (SELECT unnest($1::oid[])) OR v.queue IN (SELECT unnest($1::oid[]))
-       OR v.queue_failed IN (SELECT unnest($1::oid[])) OR v.intake IN (SELECT unnest($1::oid[])))
 ORDER BY v.id

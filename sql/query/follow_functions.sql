@@ -13,4 +13,4 @@ FROM (
     WHERE $1::int4[] IS NULL OR v.id = ANY ($1)
     ORDER BY v.id, t.tgname DESC
 ) AS f
-WHERE to_regprocedure(f.trigger_function || '()') IS DISTINCT FROM f.oid
+WHERE ai._trigger_function(f.trigger_function) IS DISTINCT FROM f.oid

@@ -1,13 +1,18 @@
--- The vectorizers of the sources $1 of whose parts some belong to another role than the source: the parts in the order in which
--- they are locked.
+-- The vectorizers of the sources $1 that have changed hands and of whose parts some belong to another role than the source: the
+-- parts in the order in which they are locked. Not where only a part is another's: that is for its owner to mend, and the worker
+-- says so. A row that was changed by hand may name any table, and must not be in the way of what is done to its source; nothing
+-- of Postgres' own is a part.
 SELECT v.id, v.source::oid, s.relowner, s.relowner::regrole::text,
-       array_remove(ARRAY[v.queue, v.queue_failed, v.intake, v.target]::oid[], NULL), v.intake::oid, v.target::oid, v.view::oid,
+       ARRAY(SELECT p.oid FROM unnest(ARRAY[v.queue, v.queue_failed, v.intake, v.target]::oid[]) WITH ORDINALITY AS p (oid, place)
+             WHERE p.oid >= 16384 ORDER BY p.place),
+       v.intake::oid, v.target::oid, CASE WHEN v.view::oid >= 16384 THEN v.view::oid END,
        v.trigger_name::text, s.relkind = 'p', v.source_pk::text
 FROM ai._vectorizer v
 JOIN pg_class s ON s.oid = v.source
-WHERE v.source = ANY ($1::oid[])
+WHERE v.source = ANY ($1::oid[]) AND (v.owner IS NULL OR ai._stranger(v.source, v.owner, v.owner_place) IS NOT NULL)
   AND (EXISTS (SELECT FROM pg_class c
-               WHERE c.oid IN (v.queue, v.queue_failed, v.intake, v.target, v.view) AND c.relowner <> s.relowner)
+               WHERE c.oid IN (v.queue, v.queue_failed, v.intake, v.target, v.view) AND c.oid >= 16384
+                 AND c.relowner <> s.relowner)
        OR EXISTS (SELECT FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
                   WHERE t.tgrelid = v.source AND starts_with(t.tgname, v.trigger_name) AND NOT t.tgisinternal
                     AND t.tgfoid <> 'ai._append_change'::regproc AND p.proowner <> s.relowner))

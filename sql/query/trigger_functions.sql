@@ -17,12 +17,14 @@ SELECT v.id, v.source, v.source::text, v.queue::text, v.queue_failed::text, v.ta
            AND cardinality(p.proconfig) = 6,
        p.oid,
        NOT EXISTS (SELECT FROM pg_class o
-                   WHERE o.oid IN (v.queue, v.queue_failed, v.intake, v.target) AND o.relowner <> c.relowner),
+                   WHERE o.oid IN (v.queue, v.queue_failed, v.intake, v.target)
+                     -- Nothing of Postgres' own is a part, whatever a row says that was changed by hand.
+                     AND (o.relowner <> c.relowner OR o.oid < 16384)),
        (SELECT s.nspname::text FROM pg_namespace s WHERE s.oid = q.relnamespace)
 FROM ai._seen_vectorizer v
 JOIN pg_class c ON c.oid = v.source
 JOIN pg_class q ON q.oid = v.queue
-JOIN pg_proc p ON p.oid = to_regprocedure(v.trigger_function || '()')
+JOIN pg_proc p ON p.oid = ai._trigger_function(v.trigger_function)
     AND p.prorettype = 'trigger'::regtype AND p.proowner IN (c.relowner, q.relowner)
 JOIN pg_namespace n ON n.oid = p.pronamespace
 JOIN pg_language l ON l.oid = p.prolang

@@ -11,7 +11,9 @@ SELECT v.id, v.name::text,
         FROM pg_class t JOIN pg_namespace tn ON tn.oid = t.relnamespace WHERE t.oid = v.target),
        (SELECT jsonb_build_object('view_schema', wn.nspname, 'view_name', w.relname)
         FROM pg_class w JOIN pg_namespace wn ON wn.oid = w.relnamespace WHERE w.oid = v.view),
-       v.queue::oid, v.queue_failed::oid, v.intake::oid
+       -- What belongs to the extension from then on; a row that was changed by hand may name any table.
+       ARRAY(SELECT c.oid FROM pg_class c JOIN pg_class s ON s.oid = v.source AND s.relowner = c.relowner
+             WHERE c.oid IN (v.queue, v.queue_failed, v.intake) AND c.oid >= 16384 AND c.relkind = 'r' ORDER BY c.oid)
 FROM ai._vectorizer v CROSS JOIN cluster
 WHERE (SELECT count(*) FROM pg_class c WHERE c.oid IN (v.source, v.queue, v.queue_failed)) = 3
   AND ($1::int4[] IS NULL OR v.id = ANY ($1))

@@ -29,13 +29,15 @@ struct Names {
 /// One whose template names a column that has got a name that no template can contain keeps the names that it has: it is
 /// paused until the column has a name that fits. Others, and the worker, are not to suffer from that.
 ///
+/// Returns those whose documents are made of another column of the same name than before: all their rows have other documents.
+///
 /// # Errors
 /// Raised where that is the vectorizer that was altered.
-pub fn follow_names(ids: Option<&[i32]>, altered: Option<i32>) {
+pub fn follow_names(ids: Option<&[i32]>, altered: Option<i32>) -> Vec<i32> {
     struct Known {
         id: i32,
         name: String,
-        queues: [Option<Oid>; 3],
+        queues: Vec<Oid>,
         kept: Names,
         here: String,
         attributes: LiteMap<String, i64>,
@@ -71,7 +73,7 @@ pub fn follow_names(ids: Option<&[i32]>, altered: Option<i32>) {
         Some(Known {
             id: row.must(1),
             name: row.must(2),
-            queues: [row.get(11), row.get(12), row.get(13)],
+            queues: row.must(11),
             kept: Names {
                 // What cannot be read is its own: the worker says so.
                 config: serde_json::from_str(&row.get::<String>(3)?).ok()?,
@@ -89,9 +91,14 @@ pub fn follow_names(ids: Option<&[i32]>, altered: Option<i32>) {
         &[ids.into()],
         read,
     );
+    let mut replaced = Vec::new();
     for vectorizer in known.into_iter().flatten() {
         let mut names = vectorizer.kept.clone();
-        if let Err(column) = names.follow(&vectorizer.attributes, &vectorizer.here) {
+        let followed = names.follow(&vectorizer.attributes, &vectorizer.here);
+        if followed == Ok(true) {
+            replaced.push(vectorizer.id);
+        }
+        if let Err(column) = followed {
             if altered != Some(vectorizer.id) {
                 continue;
             }
@@ -104,7 +111,9 @@ pub fn follow_names(ids: Option<&[i32]>, altered: Option<i32>) {
                 Some("Choose a name of ASCII letters, digits and _, other than chunk."),
             );
         }
-        for JsonB(parts) in vectorizer.destination.into_iter().flatten() {
+        // Of a row that was changed by hand anything may be read.
+        let has_destination = names.config["destination"].is_object();
+        for JsonB(parts) in vectorizer.destination.into_iter().flatten().filter(|_| has_destination) {
             for (key, name) in parts.as_object().into_iter().flatten() {
                 names.config["destination"][key] = name.clone();
             }
@@ -128,15 +137,16 @@ pub fn follow_names(ids: Option<&[i32]>, altered: Option<i32>) {
             ],
         );
         if moved && written > 0 {
-            vectorizer.queues.into_iter().flatten().for_each(goes_with_extension);
+            vectorizer.queues.into_iter().for_each(goes_with_extension);
         }
     }
+    replaced
 }
 
 impl Names {
-    /// Takes the names of `attributes` over, or, where the numbers do not hold, their numbers; `Err` is a column that the
-    /// template cannot name.
-    fn follow(&mut self, attributes: &LiteMap<String, i64>, here: &str) -> Result<(), String> {
+    /// Takes the names of `attributes` over, or, where the numbers do not hold, their numbers. Whether a column of the
+    /// configuration is another than before, of the same name; `Err` is a column that the template cannot name.
+    fn follow(&mut self, attributes: &LiteMap<String, i64>, here: &str) -> Result<bool, String> {
         let holds = self.place == here;
         self.place = here.to_owned();
         let called = |number: Option<i64>| {
@@ -169,9 +179,11 @@ impl Names {
 
         let mut renamed = LiteMap::new();
         let mut columns = LiteMap::new();
+        let mut is_replaced = false;
         for name in spoken_of {
             let now = called(self.columns.get(&name).copied()).unwrap_or_else(|| name.clone());
             if let Some(number) = attributes.get(&now) {
+                is_replaced |= holds && self.columns.get(&name) != Some(number);
                 columns.insert(now.clone(), *number);
             }
             if now != name {
@@ -189,7 +201,7 @@ impl Names {
             let unfit = || template.columns().find_map(|name| renamed.get(name)).cloned();
             self.config["formatting"]["template"] = written.ok_or_else(|| unfit().unwrap_or_default())?.into();
         }
-        Ok(())
+        Ok(is_replaced)
     }
 }
 

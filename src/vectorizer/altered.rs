@@ -1,6 +1,9 @@
 //! What must not become of a source while a vectorizer is on it. Asked after a statement has altered it; only what that
 //! statement's transaction has done is refused, so that a source that has got there unseen can still be altered, and mended.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 
@@ -8,6 +11,7 @@ use super::create::read_source;
 use crate::error::raise;
 use crate::json::JsonB;
 use crate::statement;
+use crate::transaction::acting_as_extension;
 
 /// Whether a row was written by the transaction that is running.
 fn is_of_now(transaction: i64) -> bool {
@@ -56,4 +60,32 @@ pub fn must_stay_alone(source: Oid) {
             Some("It has a vectorizer. Drop that with ai.drop_vectorizer first."),
         );
     }
+}
+
+thread_local! {
+    /// The tables that the statement that is running writes anew. Of one that has failed they may still be here when the next one
+    /// runs, which has altered none of their columns.
+    static REWRITTEN: RefCell<BTreeSet<u32>> = const { RefCell::new(BTreeSet::new()) };
+}
+
+/// For the event trigger: all rows of this table are about to be written anew. They cannot be read meanwhile.
+#[pg_extern(sql = false)]
+fn note_rewrite(rewritten: Oid) {
+    REWRITTEN.with_borrow_mut(|tables| tables.insert(rewritten.to_u32()));
+}
+
+/// The tables that the statement that has just ended has written anew.
+pub fn take_rewritten() -> Vec<Oid> {
+    REWRITTEN.take().into_iter().map(Oid::from).collect()
+}
+
+/// Whether the rows of a vectorizer's source may have other texts since the statement that has written these tables anew.
+pub fn has_other_texts(id: i32, rewritten: &[Oid]) -> bool {
+    if rewritten.is_empty() {
+        return false;
+    }
+    let sql = include_str!("../../sql/query/has_other_texts.sql");
+    let altered =
+        acting_as_extension(|| statement::rows(sql, &[id.into(), rewritten.to_vec().into()], |row| row.must::<i64>(1)));
+    altered.into_iter().any(is_of_now)
 }

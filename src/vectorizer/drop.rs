@@ -81,7 +81,7 @@ pub(super) fn drop_vectorizer(vectorizer_id: i32, drop_all: bool) {
         statement::run(&format!("DROP TABLE {table}"), &[]);
     }
     for relation in &remains.odd {
-        notice!("{relation} is not a table any more: it stays");
+        notice!("{relation} is not a table of the vectorizer, or none any more: it stays");
     }
     if let Some(destination) = remains.target.as_ref().or(remains.source.as_ref()) {
         if unfinished {

@@ -8,7 +8,7 @@ use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 
-use super::{objects, triggers};
+use super::{altered, objects, triggers};
 use crate::error::raise;
 use crate::key::PrimaryKey;
 use crate::statement;
@@ -19,6 +19,7 @@ use crate::transaction::acting_as_extension;
 /// A transaction that began with an older view of the data does not see a vectorizer that was made meanwhile.
 #[pg_extern(sql = false)]
 fn objects_altered(classes: Vec<Oid>, altered: Vec<Oid>) {
+    let rewritten = altered::take_rewritten();
     statement::on_latest(|| {
         let sql = include_str!("../../sql/query/altered_vectorizers.sql");
         let arguments = [classes.into(), altered.clone().into()];
@@ -33,7 +34,7 @@ fn objects_altered(classes: Vec<Oid>, altered: Vec<Oid>) {
         // First: what is made anew is made for the owner of the source.
         acting_as_extension(|| hand_over(&altered));
         for id in concerned {
-            triggers::refresh_vectorizer(id);
+            triggers::follow_alteration(id, &rewritten);
         }
         if everywhere {
             triggers::refresh_triggers();

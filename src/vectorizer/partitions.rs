@@ -9,6 +9,7 @@ use crate::key::{In, PrimaryKey};
 use crate::statement::{self, fill, identifier};
 use crate::swallowed::must_be_written;
 use crate::transaction::{acting_as, acting_as_extension, seeing_all};
+use crate::worker::shared_memory;
 
 /// A partitioned source and its vectorizer. Quoted names with schemas.
 pub struct Partitions<'a> {
@@ -92,6 +93,18 @@ impl Partitions<'_> {
                 });
             });
         }
+    }
+
+    /// Queues all rows of the source: its documents may have other texts than they had, and those that have not cost a look. Where
+    /// a policy hides rows from the owner, or a table is not as it was made, the vectorizer stands still, and says so.
+    pub fn enqueue_all(&self) {
+        let stands_still = || catalog::filtered(self.id).is_some() || catalog::check_shape(self.id).is_err();
+        if acting_as_extension(stands_still) {
+            return;
+        }
+        let rows = format!("{} s", self.source_name);
+        acting_as(self.owner, || seeing_all(|| self.enqueue(&rows)));
+        shared_memory::wake_at_commit();
     }
 
     /// Queues the rows of `rows`, an item of a FROM clause.

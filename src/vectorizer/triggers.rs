@@ -415,14 +415,15 @@ impl Known {
 
 /// Makes the trigger functions of a source anew, after a rename or a change of columns.
 pub fn refresh(source: Oid) {
-    make_all_anew(Some(source), None);
+    make_all_anew(Some(source), None, &[]);
 }
 
-/// Makes the trigger functions of a source, of a vectorizer, or of all anew. Where one was named, it was altered.
-fn make_all_anew(source: Option<Oid>, vectorizer_id: Option<i32>) {
+/// Makes the trigger functions of a source, of a vectorizer, or of all anew. Where one was named, it was altered, by a statement
+/// that has written the tables `rewritten` anew.
+fn make_all_anew(source: Option<Oid>, vectorizer_id: Option<i32>, rewritten: &[Oid]) {
     let was_altered = source.is_some() || vectorizer_id.is_some();
     let altered = vectorizer_id.map(|id| [id]);
-    acting_as_extension(|| follow_names(altered.as_ref().map(<[i32; 1]>::as_slice), vectorizer_id));
+    let replaced = acting_as_extension(|| follow_names(altered.as_ref().map(<[i32; 1]>::as_slice), vectorizer_id));
     for vectorizer in Known::read(source, vectorizer_id) {
         if vectorizer_id.is_some() {
             acting_as_extension(|| {
@@ -461,16 +462,27 @@ fn make_all_anew(source: Option<Oid>, vectorizer_id: Option<i32>) {
                 shared_memory::mended_at_commit(vectorizer.id);
             }
         });
+        let has_other_texts = replaced.contains(&vectorizer.id) || altered::has_other_texts(vectorizer.id, rewritten);
+        if !vectorizer.partitioned && !has_other_texts {
+            continue;
+        }
         // Nothing is done as the owner of the source on what is another's, nor as one that has come unseen; the worker says so.
-        if vectorizer.partitioned && vectorizer.is_of_one_owner && schedule::stranger(vectorizer.id).is_none() {
-            vectorizer.partitions(&key, &intake).follow(true);
+        if !vectorizer.is_of_one_owner || schedule::stranger(vectorizer.id).is_some() {
+            continue;
+        }
+        let partitions = vectorizer.partitions(&key, &intake);
+        if vectorizer.partitioned {
+            partitions.follow(true);
+        }
+        if has_other_texts {
+            partitions.enqueue_all();
         }
     }
 }
 
 /// Does for a vectorizer that has a new owner what was not done while it stood still: partitions may have come, and gone.
 pub(super) fn catch_up(vectorizer_id: i32) {
-    acting_as_extension(|| make_all_anew(None, Some(vectorizer_id)));
+    acting_as_extension(|| make_all_anew(None, Some(vectorizer_id), &[]));
     prune_vectorizer(vectorizer_id);
 }
 
@@ -532,16 +544,21 @@ pub(super) fn refresh_triggers() {
     catalog::must_fit();
     // The functions are the vectorizers': a script may not touch what is not the extension's, and would take what is new.
     let _script = OutsideScript::leave();
-    make_all_anew(None, None);
+    make_all_anew(None, None, &[]);
     shared_memory::catalogue_changed_at_commit();
 }
 
-/// For the event trigger, when a table, a view, a trigger or a function of a vectorizer was altered.
+/// For a vectorizer of which a table, a view, a trigger or a function was altered.
 #[pg_extern(sql = false)]
-pub(super) fn refresh_vectorizer(vectorizer_id: i32) {
+fn refresh_vectorizer(vectorizer_id: i32) {
+    follow_alteration(vectorizer_id, &[]);
+}
+
+/// The same for the event trigger, after a statement that has written the tables `rewritten` anew.
+pub(super) fn follow_alteration(vectorizer_id: i32, rewritten: &[Oid]) {
     catalog::must_fit();
     let _script = OutsideScript::leave();
-    make_all_anew(None, Some(vectorizer_id));
+    make_all_anew(None, Some(vectorizer_id), rewritten);
     shared_memory::vectorizer_changed_at_commit(vectorizer_id);
 }
 
