@@ -66,6 +66,14 @@ fn is_in_task() -> bool {
     task.is_some() && task != THREAD.get()
 }
 
+/// Whether this is a thread for the network that runs no task. A panic of it there is caught in release builds; where tokio has its
+/// debug assertions, it aborts the process.
+#[cfg(debug_assertions)]
+pub fn is_between_tasks() -> bool {
+    let task = tokio::task::try_id();
+    task.is_some() && task == THREAD.get()
+}
+
 /// pgrx takes a backtrace along with each ERROR, where std would print one (`RUST_BACKTRACE`), and sends it to the client as DETAIL.
 /// It is for the log: std looks at the environment once, so it is told no before anybody asks, and we look for ourselves.
 fn keep_backtraces_from_clients() {

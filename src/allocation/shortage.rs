@@ -74,8 +74,8 @@ pub fn is_fault() -> bool {
     PANICS.load(Ordering::Relaxed)
 }
 
-/// Whether it strikes this allocation.
-pub fn strikes() -> bool {
+/// Whether it strikes this allocation, unless it would be the end of the process in a build for tests only.
+pub fn strikes(is_spared: impl FnOnce() -> bool) -> bool {
     let me = process();
     if me == POSTMASTER.load(Ordering::Relaxed) {
         return false;
@@ -86,7 +86,7 @@ pub fn strikes() -> bool {
     random = (random ^ (random >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     random = (random ^ (random >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     random ^= random >> 31;
-    let struck = random.is_multiple_of(u64::from(RATE.load(Ordering::Relaxed)));
+    let struck = random.is_multiple_of(u64::from(RATE.load(Ordering::Relaxed))) && !is_spared();
     if struck {
         // For the test to count.
         let line = b"ai: an allocation fails for a test\n";
