@@ -2,7 +2,7 @@
 //! statement's transaction has done is refused, so that a source that has got there unseen can still be altered, and mended.
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
@@ -65,7 +65,7 @@ pub fn must_stay_alone(source: Oid) {
 thread_local! {
     /// The tables that the statement that is running writes anew. Of one that has failed they may still be here when the next one
     /// runs, which has altered none of their columns.
-    static REWRITTEN: RefCell<BTreeSet<u32>> = const { RefCell::new(BTreeSet::new()) };
+    static REWRITTEN: RefCell<HashSet<u32>> = RefCell::default();
 }
 
 /// For the event trigger: all rows of this table are about to be written anew. They cannot be read meanwhile.
