@@ -1,8 +1,9 @@
 //! Compiles the one call of std that is not stable yet: to be asked when an allocation fails (src/allocation.rs).
 //!
-//! Stable Rust aborts there, and a process of Postgres that aborts takes the whole server with it. `RUSTC_BOOTSTRAP` opens the
-//! feature for this one file of a pinned compiler. In `.cargo/config.toml` it would be in the environment of every build script,
-//! and some of those switch unstable features of their crates on where they see it.
+//! Stable Rust aborts there, and a process of Postgres that aborts takes the whole server with it.
+//! `RUSTC_BOOTSTRAP` opens the feature for this one file of a pinned compiler. In `.cargo/config.toml` it
+//! would be in the environment of every build script, and some of those switch unstable features of their
+//! crates on where they see it.
 
 use std::env;
 use std::path::Path;

@@ -1,9 +1,10 @@
 //! What happens when there is no memory: the statement fails, or the document, and not the server.
 //!
-//! Where an allocation fails, Rust aborts the process, and a process of Postgres that aborts takes all others with it. Here it
-//! unwinds: into an ERROR of the statement on the main thread, into a failure of the document on the others
-//! (`ai_pipeline::panics`). To unwind takes memory, too: what is thrown, what catches it and what reports it. That comes from
-//! a reserve, which is part of the library and so is there from the start.
+//! Where an allocation fails, Rust aborts the process, and a process of Postgres that aborts takes all others
+//! with it. Here it unwinds: into an ERROR of the statement on the main thread, into a failure of the
+//! document on the others (`ai_pipeline::panics`). To unwind takes memory, too: what is thrown, what catches
+//! it and what reports it. That comes from a reserve, which is part of the library and so is there from the
+//! start.
 
 mod reserve;
 #[cfg(debug_assertions)]
@@ -78,8 +79,8 @@ extern "C-unwind" fn failed(size: usize) {
     std::panic::panic_any(OutOfMemory { bytes: size });
 }
 
-/// Lets this thread take some from the reserve where there is none elsewhere. For one that begins: what unwinds before its first task
-/// would end the thread, and nobody would be told.
+/// Lets this thread take some from the reserve where there is none elsewhere. For one that begins: what
+/// unwinds before its first task would end the thread, and nobody would be told.
 pub fn grant() {
     CREDIT_LEFT.set(CREDIT);
 }
@@ -168,7 +169,8 @@ unsafe impl GlobalAlloc for Allocator {
                 return larger;
             }
         }
-        // SAFETY: by the caller, the size is not 0 and fits the alignment; the old memory is copied before it is given back.
+        // SAFETY: by the caller, the size is not 0 and fits the alignment; the old memory is copied before it
+        // is given back.
         unsafe {
             let wanted = Layout::from_size_align_unchecked(size, layout.align());
             let mut other = System.alloc(wanted);

@@ -26,12 +26,12 @@ use crate::{allocation, environment, error, latch, panics};
 const SESSION_THREADS: usize = 1;
 /// The latch and the eventfd wake a session. When this has passed it looks whether the threads are still there.
 const SESSION_WAIT: Duration = Duration::from_secs(1);
-/// Files and connections for which there is room in a process with threads before the kernel has to make more: as many as
-/// Postgres opens files (`max_files_per_process`).
+/// Files and connections for which there is room in a process with threads before the kernel has to make
+/// more: as many as Postgres opens files (`max_files_per_process`).
 const DESCRIPTORS: i32 = 1024;
-/// How nice (in the sense of nice(2)) the threads are, where processors are scarce: what they read waits for the main thread, which
-/// has the most to do, and backends of users go before both. With as many documents as two processors could take, a worker got
-/// through them 6 % sooner.
+/// How nice (in the sense of nice(2)) the threads are, where processors are scarce: what they read waits for
+/// the main thread, which has the most to do, and backends of users go before both. With as many documents as
+/// two processors could take, a worker got through them 6 % sooner.
 const BEHIND_MAIN: i32 = 5;
 /// How long a stop waits for tasks to notice.
 const SHUTDOWN: Duration = Duration::from_millis(100);
@@ -40,8 +40,8 @@ const SHUTDOWN: Duration = Duration::from_millis(100);
 const GREATEST_LEFTOVER: usize = 16;
 
 thread_local! {
-    /// The runtime, where the exit handler finds it: the process must not end with threads inside it. It is dropped by nobody
-    /// else: a drop waits for its threads for as long as they take.
+    /// The runtime, where the exit handler finds it: the process must not end with threads inside it. It is
+    /// dropped by nobody else: a drop waits for its threads for as long as they take.
     static RUNTIME: RefCell<Option<ManuallyDrop<Runtime>>> = const { RefCell::new(None) };
 }
 
@@ -117,8 +117,9 @@ impl<Event: Send + 'static> Bridge<Event> {
         })
     }
 
-    /// Runs a task; its result arrives at [`Bridge::take`], unless the [`Task`] is dropped before. A task whose panic should be
-    /// a result has to see to that itself (`ai_pipeline::panics`); where all else fails, [`Bridge::has_lost`] says so.
+    /// Runs a task; its result arrives at [`Bridge::take`], unless the [`Task`] is dropped before. A task
+    /// whose panic should be a result has to see to that itself (`ai_pipeline::panics`); where all else
+    /// fails, [`Bridge::has_lost`] says so.
     pub fn spawn(&self, task: impl Future<Output = Event> + Send + 'static) -> Task {
         let sender = self.sender.clone();
         let has_ended = Arc::new(AtomicBool::new(false));
@@ -156,8 +157,9 @@ impl<Event: Send + 'static> Bridge<Event> {
         self.lost.swap(false, Ordering::AcqRel)
     }
 
-    /// Waits for a result in a session, which can be cancelled, timed out and ended meanwhile as if it waited for a lock.
-    /// `has_ended` says whether a task of those that are waited for has. Raises where it did so without a result.
+    /// Waits for a result in a session, which can be cancelled, timed out and ended meanwhile as if it waited
+    /// for a lock. `has_ended` says whether a task of those that are waited for has. Raises where it did so
+    /// without a result.
     pub fn wait_in_session(&mut self, has_ended: impl Fn() -> bool) -> Event {
         loop {
             // Looked at before its result, which comes first.
@@ -224,9 +226,10 @@ impl Drop for Task {
 
 /// Makes the runtime.
 ///
-/// Where its making fails after a thread has begun, tokio waits for that thread as it unwinds, and nobody tells the thread to end:
-/// the process would hang for ever, with its signals blocked. tokio does not wait where it must not block, which is inside of a
-/// runtime. So there is one around the making, without threads. What has begun stays behind, parked.
+/// Where its making fails after a thread has begun, tokio waits for that thread as it unwinds, and nobody
+/// tells the thread to end: the process would hang for ever, with its signals blocked. tokio does not wait
+/// where it must not block, which is inside of a runtime. So there is one around the making, without threads.
+/// What has begun stays behind, parked.
 ///
 /// # Errors
 /// See [`Bridge::open`].
@@ -270,8 +273,8 @@ fn thread_name() -> String {
     "ai network".to_owned()
 }
 
-/// Has the system refuse the n-th thread of a process and all after it, with `AI_TEST_THREADS=n` in the environment of the server.
-/// Not in release builds.
+/// Has the system refuse the n-th thread of a process and all after it, with `AI_TEST_THREADS=n` in the
+/// environment of the server. Not in release builds.
 #[cfg(debug_assertions)]
 fn refuse_for_a_test() {
     static ASKED: AtomicUsize = AtomicUsize::new(0);
@@ -296,9 +299,9 @@ pub fn close() {
     }
 }
 
-/// Has the kernel make its table of descriptors large. It starts with 64, and to make it larger beside other threads takes
-/// it 10 ms (it waits until no processor can be reading the old one), in the middle of the work of a process that has
-/// just come up. A limit of open files that forbids it leaves things as they are.
+/// Has the kernel make its table of descriptors large. It starts with 64, and to make it larger beside other
+/// threads takes it 10 ms (it waits until no processor can be reading the old one), in the middle of the work
+/// of a process that has just come up. A limit of open files that forbids it leaves things as they are.
 fn make_room_for_descriptors() {
     let _ = rustix::io::fcntl_dupfd_cloexec(std::io::stderr(), DESCRIPTORS - 1);
 }

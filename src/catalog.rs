@@ -74,8 +74,8 @@ pub struct Vectorizer {
 }
 
 impl Vectorizer {
-    /// Runs a transaction of the worker about this vectorizer, in which code of its owner may run, and which is charged to the
-    /// owner: not while that has taken too much of the worker.
+    /// Runs a transaction of the worker about this vectorizer, in which code of its owner may run, and which
+    /// is charged to the owner: not while that has taken too much of the worker.
     pub fn transaction<T>(&self, work: impl FnOnce() -> T) -> Result<T, Aborted> {
         if accounts::is_held(self.owner) {
             return Err(Aborted::put_off());
@@ -83,8 +83,8 @@ impl Vectorizer {
         self.same_turn(work)
     }
 
-    /// The same for what follows from a transaction in the same turn, however long that took: what was taken is read, or given
-    /// back. Else it would be in nobody's hands.
+    /// The same for what follows from a transaction in the same turn, however long that took: what was taken
+    /// is read, or given back. Else it would be in nobody's hands.
     pub fn same_turn<T>(&self, work: impl FnOnce() -> T) -> Result<T, Aborted> {
         if limit::is_cut(self.id) {
             return Err(Aborted::put_off());
@@ -105,12 +105,14 @@ impl Vectorizer {
     pub fn act<T>(&self, work: impl FnOnce() -> T) -> T {
         self.must_be_of_one_owner();
         let done = limit::within(self.id, self.owner, || transaction::acting_as(self.owner, work));
-        // What was locked meanwhile stays as it is from then on. Where something changed hands before that, nothing is done.
+        // What was locked meanwhile stays as it is from then on. Where something changed hands before that,
+        // nothing is done.
         self.must_be_of_one_owner();
         done
     }
 
-    /// Refuses to act as the owner on tables that are another's by now: what that has put on them would run as the owner.
+    /// Refuses to act as the owner on tables that are another's by now: what that has put on them would run
+    /// as the owner.
     fn must_be_of_one_owner(&self) {
         if let Some(relation) = self.relations.iter().find(|relation| !is_of(**relation, self.owner)) {
             raise(
@@ -209,7 +211,8 @@ impl std::fmt::Display for Conflict {
 /// Version 0.1.0 could be installed in databases of every encoding. It stored UTF-8 there, whatever the encoding.
 pub fn conflict() -> Option<Conflict> {
     let installed = extension_version()?;
-    // SAFETY: looks at what the process was told when it was connected to its database; the name lives as long as it does.
+    // SAFETY: looks at what the process was told when it was connected to its database; the name lives as
+    // long as it does.
     let encoding = unsafe {
         let encoding = pg_sys::GetDatabaseEncoding();
         let is_utf8 = encoding == pg_sys::pg_enc::PG_UTF8 as i32;
@@ -250,7 +253,8 @@ pub fn runs(ids: Option<Vec<i32>>) -> Vec<(i32, Duration)> {
     })
 }
 
-/// Of these vectorizers those that the background worker serves, and those that it cannot serve. It leaves the others alone.
+/// Of these vectorizers those that the background worker serves, and those that it cannot serve. It leaves
+/// the others alone.
 ///
 /// # Errors
 /// An ERROR of Postgres, where one of them is such that their statement fails: they have to be read one by one then.
@@ -580,8 +584,8 @@ pub fn failures(id: i32, step: Step, key: &str) -> u32 {
     failures.map_or(0, |failures| u32::try_from(failures).unwrap_or(u32::MAX))
 }
 
-/// A document (or the vectorizer) is well again: what was written down about it goes. Returns the chunks that were noted
-/// as cut: those that keep their vectors have to be noted again.
+/// A document (or the vectorizer) is well again: what was written down about it goes. Returns the chunks that
+/// were noted as cut: those that keep their vectors have to be noted again.
 pub fn forgive(id: i32, key: Option<&str>) -> Vec<i64> {
     let sql = include_str!("../sql/query/forgive.sql");
     let forgiven = statement::rows(sql, &[id.into(), key.into()], |row| row.get::<JsonB>(1));
@@ -591,8 +595,8 @@ pub fn forgive(id: i32, key: Option<&str>) -> Vec<i64> {
         .collect()
 }
 
-/// Writes down that chunks of a document are longer than the model takes. They are embedded all the same, from what was left
-/// of them: this is no failure, but it must not go unseen.
+/// Writes down that chunks of a document are longer than the model takes. They are embedded all the same,
+/// from what was left of them: this is no failure, but it must not go unseen.
 pub fn note_cut(vectorizer: &Vectorizer, key: &str, chunks: &[usize]) {
     if chunks.is_empty() {
         return;

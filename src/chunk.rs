@@ -110,8 +110,8 @@ pub fn check(chunking: &Chunking) {
     checked.unwrap_or_else(|refusal| refuse(refusal));
 }
 
-/// Has work done beside the session's own thread, which can be cancelled, timed out and ended meanwhile; in a process of its own
-/// when there is a place for one.
+/// Has work done beside the session's own thread, which can be cancelled, timed out and ended meanwhile; in a
+/// process of its own when there is a place for one.
 fn beside<T: Send + 'static, F: Future<Output = T> + Send + 'static>(
     settings: &Settings,
     is_process: bool,

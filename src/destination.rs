@@ -22,8 +22,8 @@ const CARGO: usize = 4 << 20;
 pub struct StoredChunk {
     pub uuid: String,
     pub seq: i32,
-    /// Of its text, which may be long: nobody has reserved memory for what a document was before. `None`: it is longer than any text
-    /// of its document.
+    /// Of its text, which may be long: nobody has reserved memory for what a document was before. `None`: it
+    /// is longer than any text of its document.
     pub text: Option<Digest>,
 }
 
@@ -48,8 +48,8 @@ pub fn most_stored(max_memory: u64) -> usize {
     usize::try_from(max_memory / STORED).unwrap_or(usize::MAX)
 }
 
-/// How many chunks are stored of documents that are in the queue, by their places there: one more than `most` stands for more.
-/// A column keeps no texts to compare with: none.
+/// How many chunks are stored of documents that are in the queue, by their places there: one more than `most`
+/// stands for more. A column keeps no texts to compare with: none.
 pub fn count_stored(vectorizer: &Vectorizer, numbers: Vec<i64>, most: usize) -> HashMap<i64, usize> {
     let DestinationStatements::Table { count_stored, .. } = &vectorizer.statements.destination else {
         return HashMap::new();
@@ -61,8 +61,8 @@ pub fn count_stored(vectorizer: &Vectorizer, numbers: Vec<i64>, most: usize) -> 
     counted.into_iter().collect()
 }
 
-/// The chunks of documents that are in the queue, by their places there, in order, with the length of the longest text that
-/// each document has now. A column keeps no texts to compare with: none.
+/// The chunks of documents that are in the queue, by their places there, in order, with the length of the
+/// longest text that each document has now. A column keeps no texts to compare with: none.
 pub fn chunks(vectorizer: &Vectorizer, documents: &[(i64, usize)]) -> HashMap<i64, Vec<StoredChunk>> {
     let mut chunks: HashMap<i64, Vec<StoredChunk>> = HashMap::new();
     if let DestinationStatements::Table { chunks: sql, .. } = &vectorizer.statements.destination {
@@ -228,8 +228,9 @@ thread_local! {
     static WRITING_TO: Cell<Oid> = const { Cell::new(Oid::INVALID) };
 }
 
-/// While vectors are written into a column of the source: its triggers ask. Not a setting, which anybody could set to have
-/// changes of his own overlooked. Triggers of a user may write to other tables meanwhile, which is news there.
+/// While vectors are written into a column of the source: its triggers ask. Not a setting, which anybody
+/// could set to have changes of his own overlooked. Triggers of a user may write to other tables meanwhile,
+/// which is news there.
 struct Writing;
 
 impl Writing {

@@ -123,7 +123,8 @@ fn openai(
     // It has one length, and the pipeline insists on it.
     let dimensions = dimensions.or_else(|| (model == "text-embedding-ada-002").then_some(1536));
     may_choose(client.base_url.as_ref().map(|_| "base_url"));
-    // They may say what the key of the server is used for: whose bill, which project. A key of one's own is one's own affair.
+    // They may say what the key of the server is used for: whose bill, which project. A key of one's own is
+    // one's own affair.
     may_choose(Some("extra_headers").filter(|_| api_key.is_none() && !client.headers.is_empty()));
     // Only an administrator has set it: the caller need not be one.
     let base_url = client.base_url.or_else(settings::openai_base_url);
@@ -388,8 +389,8 @@ fn vectorizer_embed_by_name(
     one(&for_queries(config, input_type), owner, input_text?, None)
 }
 
-/// The embedding of a vectorizer and its owner, for those who may read what it wrote: they can search, which takes a vector
-/// of the query. Its owner is the one who has to have USAGE on its server.
+/// The embedding of a vectorizer and its owner, for those who may read what it wrote: they can search, which
+/// takes a vector of the query. Its owner is the one who has to have USAGE on its server.
 fn stored(sql: &str, which: pgrx::datum::DatumWithOid, called: &str) -> (Value, Oid) {
     let role = caller();
     let found = acting_as_extension(|| {

@@ -107,8 +107,8 @@ fn missing(what: &str, name: &str, remedy: &str) -> Failure {
     }
 }
 
-/// What a configuration says about where the credentials of the server go, if it says anything: a role that chooses which
-/// key goes to which host could have it sent to a host of its own.
+/// What a configuration says about where the credentials of the server go, if it says anything: a role that
+/// chooses which key goes to which host could have it sent to a host of its own.
 pub fn choices(embedding: &Embedding) -> Vec<&'static str> {
     let address = embedding.base_url().is_some().then_some("base_url");
     let key = (embedding.api_key_name() != usual_key(embedding)).then_some("api_key_name");

@@ -16,8 +16,8 @@ pub fn secret(name: &str, step: Step) -> Result<Option<Secret>, Failure> {
     Ok(text(name, step)?.map(Secret::new))
 }
 
-/// A variable of the server's environment, without white space around it, which files with a line break at their end leave there;
-/// nothing where it is missing or empty.
+/// A variable of the server's environment, without white space around it, which files with a line break at
+/// their end leave there; nothing where it is missing or empty.
 ///
 /// # Errors
 /// A fault of the configuration: what it holds is no line of text, and can be no credential, no address and no name.
@@ -51,8 +51,8 @@ fn unfit(name: &str, step: Step, what: &str) -> Failure {
     }
 }
 
-/// Checks the variables that say which way a request to an `https` address goes, and whom it trusts. Libraries read them by
-/// themselves, and go past a proxy or an authority that they cannot read.
+/// Checks the variables that say which way a request to an `https` address goes, and whom it trusts.
+/// Libraries read them by themselves, and go past a proxy or an authority that they cannot read.
 ///
 /// # Errors
 /// That of [`text`], or a fault of the configuration: there is no such proxy, or no such authority.
@@ -99,8 +99,8 @@ pub fn check_way(step: Step) -> Result<(), Failure> {
     }
 }
 
-/// The credential that a foreign server or a user mapping refers to. A file is read each time, so that a new one is used as
-/// soon as it is there.
+/// The credential that a foreign server or a user mapping refers to. A file is read each time, so that a new
+/// one is used as soon as it is there.
 ///
 /// # Errors
 /// A fault of the configuration: there is none, or it is not safe where it is.
@@ -127,9 +127,10 @@ pub fn credential(reference: &Reference, step: Step, settings: &Settings) -> Res
     }
 }
 
-/// Takes white space from the values of variables that libraries read by themselves (those of AWS, proxies, and authorities), and
-/// variables of nothing else out of the environment of this process: to the SDK of AWS, an empty AWS_REGION is the name of a
-/// region, and an empty AWS_ENDPOINT_URL an address. RUST_MIN_STACK goes, too: a thread whose stack is too small ends the process.
+/// Takes white space from the values of variables that libraries read by themselves (those of AWS, proxies,
+/// and authorities), and variables of nothing else out of the environment of this process: to the SDK of AWS,
+/// an empty AWS_REGION is the name of a region, and an empty AWS_ENDPOINT_URL an address. RUST_MIN_STACK
+/// goes, too: a thread whose stack is too small ends the process.
 ///
 /// Only before this process has threads.
 pub fn tidy() {
@@ -145,7 +146,8 @@ pub fn tidy() {
         if !is_read || trimmed == value && !value.is_empty() {
             continue;
         }
-        // SAFETY: a process of Postgres has one thread until the caller makes others, so nobody reads the environment meanwhile.
+        // SAFETY: a process of Postgres has one thread until the caller makes others, so nobody reads the
+        // environment meanwhile.
         unsafe {
             match trimmed {
                 "" => std::env::remove_var(&name),

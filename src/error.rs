@@ -1,4 +1,5 @@
-//! What goes wrong, in Postgres' terms: one match from the pipeline's classes to SQLSTATEs, and from SQLSTATEs to classes.
+//! What goes wrong, in Postgres' terms: one match from the pipeline's classes to SQLSTATEs, and from
+//! SQLSTATEs to classes.
 
 use ai_pipeline::error::{Class, Failure, Step};
 use pgrx::pg_sys::panic::ErrorReport;
@@ -17,8 +18,8 @@ pub fn raise(code: PgSqlErrorCode, message: impl Into<String>, hint: Option<&str
     unreachable!("an ERROR does not return")
 }
 
-/// Raises the ERROR of a check that pgai makes, too, in its words: with its code as well, which is that of PL/pgSQL's RAISE
-/// EXCEPTION. Programs that were written for pgai catch it.
+/// Raises the ERROR of a check that pgai makes, too, in its words: with its code as well, which is that of
+/// PL/pgSQL's RAISE EXCEPTION. Programs that were written for pgai catch it.
 pub fn exception(message: impl Into<String>) -> ! {
     raise(PgSqlErrorCode::ERRCODE_RAISE_EXCEPTION, message, None)
 }
@@ -62,8 +63,8 @@ pub fn from_database(aborted: &Aborted, step: Step) -> Failure {
         _ if aborted.code == PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED => Class::Permanent,
         _ => Class::Unknown,
     };
-    // A value that a constraint or a cast refuses is quoted in Postgres' message, and triggers say what they like: text of
-    // the document stays out.
+    // A value that a constraint or a cast refuses is quoted in Postgres' message, and triggers say what they
+    // like: text of the document stays out.
     let quotes = matches!(class, Class::Permanent | Class::Unknown) && step != Step::Indexing;
     // What Postgres says of a row that an index refuses names the index and sizes: nothing of the row.
     let is_too_long = aborted.code == PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED
@@ -105,8 +106,8 @@ pub fn from_database(aborted: &Aborted, step: Step) -> Failure {
     }
 }
 
-/// Whether somebody else's lock was in the way: nobody's fault, and soon over. Not where a function only says so (RAISE): it
-/// may do that for ever.
+/// Whether somebody else's lock was in the way: nobody's fault, and soon over. Not where a function only says
+/// so (RAISE): it may do that for ever.
 pub fn is_lock_conflict(aborted: &Aborted) -> bool {
     aborted.put_off
         || !aborted.raised

@@ -25,7 +25,8 @@ use crate::{catalog, endpoint, settings};
 const PORTION: usize = 1 << 20;
 /// How much of the failed documents of a vectorizer is shown to others than its owner.
 const GREATEST: usize = 64 << 20;
-/// The longest text in a key that is shown, and the longest value of another type: a few bytes of it may be many digits.
+/// The longest text in a key that is shown, and the longest value of another type: a few bytes of it may be
+/// many digits.
 const LONGEST_TEXT: usize = 8 * 1024;
 const LONGEST_VALUE: usize = 8 * 1024;
 /// What `ai.vectorizer_errors` and the failed queues call the classes of failures.
@@ -160,7 +161,8 @@ struct Portion {
     last: Option<At>,
 }
 
-/// The tables of a vectorizer as they are stored. They are opened again for each part of them: whoever takes the rows may stop.
+/// The tables of a vectorizer as they are stored. They are opened again for each part of them: whoever takes
+/// the rows may stop.
 struct Failed {
     table: Table,
     queue: Table,
@@ -234,9 +236,9 @@ impl Failed {
     }
 }
 
-/// A value of a key in JSON. Types of owners have casts to JSON that they wrote: for others such a value is what the output
-/// function of its type says. Its type is that of the source, which is indexed: each of its values has a text. One that is
-/// long is not shown.
+/// A value of a key in JSON. Types of owners have casts to JSON that they wrote: for others such a value is
+/// what the output function of its type says. Its type is that of the source, which is indexed: each of its
+/// values has a text. One that is long is not shown.
 fn json(row: &scan::Row, column: scan::Column, is_own: bool) -> String {
     // SAFETY: a look at the catalogue.
     let base = unsafe { pg_sys::getBaseType(column.kind) };
@@ -325,8 +327,8 @@ fn retry_vectorizer(vectorizer_id: Option<i32>, primary_key: Option<String>, cla
     sent
 }
 
-/// Has the provider of a vectorizer asked again, which may have asked for an hour's patience. Where that cannot be told, the worker
-/// will say why.
+/// Has the provider of a vectorizer asked again, which may have asked for an hour's patience. Where that
+/// cannot be told, the worker will say why.
 fn end_pause_of_provider(vectorizer_id: i32) {
     if !shared_memory::is_available() {
         return;

@@ -1,11 +1,12 @@
 //! The trigger by row of a source: it writes down which documents have changed.
 //!
-//! It runs for every row that anybody writes, so it does next to nothing: it puts the key aside, and the keys are appended to
-//! the intake many at a time, past the executor, the last of them when the transaction commits. What is rare (another key,
-//! an intake of another shape) is left to the PL/pgSQL function of the vectorizer.
+//! It runs for every row that anybody writes, so it does next to nothing: it puts the key aside, and the keys
+//! are appended to the intake many at a time, past the executor, the last of them when the transaction
+//! commits. What is rare (another key, an intake of another shape) is left to the PL/pgSQL function of the
+//! vectorizer.
 //!
-//! A key that was put aside in a subtransaction is appended by it, before it commits at the latest, and goes with it when it
-//! is rolled back: never by a child, which could be rolled back alone.
+//! A key that was put aside in a subtransaction is appended by it, before it commits at the latest, and goes
+//! with it when it is rolled back: never by a child, which could be rolled back alone.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
@@ -187,7 +188,8 @@ impl Route {
             let key = PrimaryKey::current(id, &source_pk);
             Some((intake, key, stem, is_strange, triggers::embedding_columns(id)))
         };
-        // Triggers fire as the caches of Postgres have them, for those, too, whose transaction began before they were made.
+        // Triggers fire as the caches of Postgres have them, for those, too, whose transaction began before
+        // they were made.
         let found = acting_as_extension(|| statement::on_latest(find));
         let (intake, key, stem, is_strange, vectors) = found?;
         WATCHED.with_borrow_mut(|watched| watched.insert(intake));
@@ -230,8 +232,8 @@ impl Route {
         Some(route)
     }
 
-    /// Whether the intake is what it was made: a table with the columns of the key and nothing else about it. Its owner may
-    /// have put anything on it, which only the executor heeds.
+    /// Whether the intake is what it was made: a table with the columns of the key and nothing else about it.
+    /// Its owner may have put anything on it, which only the executor heeds.
     ///
     /// # Safety
     /// `intake` is open.
@@ -379,8 +381,8 @@ impl PutAside {
 }
 
 thread_local! {
-    /// The routes of this session, by the trigger. Asked for each row, so not by a hash, which takes ten times as long as to compare
-    /// a few numbers.
+    /// The routes of this session, by the trigger. Asked for each row, so not by a hash, which takes ten
+    /// times as long as to compare a few numbers.
     static ROUTES: RefCell<LiteMap<u32, Rc<Route>>> = RefCell::default();
     /// The tables that they depend on.
     static WATCHED: RefCell<HashSet<Oid>> = RefCell::default();
@@ -395,8 +397,8 @@ thread_local! {
     static IS_REGISTERED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Sees to it that keys are appended and routes forgotten in time. Once in a session, whether the library was preloaded or
-/// not.
+/// Sees to it that keys are appended and routes forgotten in time. Once in a session, whether the library was
+/// preloaded or not.
 fn register() {
     if IS_REGISTERED.replace(true) {
         return;
@@ -432,7 +434,8 @@ unsafe extern "C-unwind" fn at_subtransaction_end(
     use pg_sys::SubXactEvent::*;
     match event {
         SUBXACT_EVENT_PRE_COMMIT_SUB => append_all(mine),
-        // Nothing is allocated: an ERROR while Postgres rolls back is the end of the session, and where it goes on of the server.
+        // Nothing is allocated: an ERROR while Postgres rolls back is the end of the session, and where it
+        // goes on of the server.
         SUBXACT_EVENT_ABORT_SUB => {
             PUT_ASIDE.with_borrow_mut(|all| all.retain(|put_aside| put_aside.subtransaction != mine))
         }
@@ -446,8 +449,8 @@ fn taken_from(subtransaction: pg_sys::SubTransactionId) -> Vec<PutAside> {
     PUT_ASIDE.with_borrow_mut(|all| all.extract_if(.., is_of_it).collect())
 }
 
-/// Appends what the running (sub)transaction has put aside. It is about to commit: deferred triggers have fired, and nothing
-/// is added any more.
+/// Appends what the running (sub)transaction has put aside. It is about to commit: deferred triggers have
+/// fired, and nothing is added any more.
 fn append_all(subtransaction: pg_sys::SubTransactionId) {
     let all = taken_from(subtransaction);
     if all.is_empty() {
@@ -462,8 +465,8 @@ fn append_all(subtransaction: pg_sys::SubTransactionId) {
     unsafe { pg_sys::PopActiveSnapshot() };
 }
 
-/// Appends what the running (sub)transaction has put aside so far, so that its next statement sees it in the intake. What its
-/// parents have put aside is not its to append.
+/// Appends what the running (sub)transaction has put aside so far, so that its next statement sees it in the
+/// intake. What its parents have put aside is not its to append.
 pub fn append_so_far() {
     // SAFETY: a look at the state of this process.
     for put_aside in taken_from(unsafe { pg_sys::GetCurrentSubTransactionId() }) {
@@ -553,8 +556,8 @@ pub extern "C" fn pg_finfo_append_change() -> &'static pg_sys::Pg_finfo_record {
     &VERSION_1
 }
 
-/// The trigger `ai._append_change(vectorizer)`: after INSERT OR UPDATE, for each row. Not by way of `#[pg_trigger]`, which
-/// copies what it is told of the row.
+/// The trigger `ai._append_change(vectorizer)`: after INSERT OR UPDATE, for each row. Not by way of
+/// `#[pg_trigger]`, which copies what it is told of the row.
 ///
 /// # Safety
 /// Called by Postgres.
@@ -653,8 +656,8 @@ unsafe fn route(fired: *mut pg_sys::TriggerData) -> Option<Rc<Route>> {
     Some(found)
 }
 
-/// Says, once in a transaction, that a change was not written down: what is on the tables, by another role, would have run as the
-/// owner of the source.
+/// Says, once in a transaction, that a change was not written down: what is on the tables, by another role,
+/// would have run as the owner of the source.
 fn warn_of_stranger(route: &Route, trigger: Oid) {
     if ASTRAY.with_borrow_mut(|astray| astray.insert(trigger)) {
         let message = format!(
@@ -701,8 +704,8 @@ unsafe fn call_function(route: &Route, fired: *mut pg_sys::TriggerData) {
     }
 }
 
-/// Whether a function may be that of a vectorizer: a trigger is found by its name, and its owner may have put any function
-/// into its place. One in C, and this one above all, takes what fired for its own trigger.
+/// Whether a function may be that of a vectorizer: a trigger is found by its name, and its owner may have put
+/// any function into its place. One in C, and this one above all, takes what fired for its own trigger.
 ///
 /// # Safety
 /// On the main thread, in a transaction.

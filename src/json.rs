@@ -13,8 +13,8 @@ use serde_json::Value;
 
 use crate::error::raise;
 
-/// A jsonb as a value of Rust. Postgres takes numbers and a depth that Rust's JSON does not, which is an error here with a
-/// SQLSTATE of its own; pgrx's type of this name panics.
+/// A jsonb as a value of Rust. Postgres takes numbers and a depth that Rust's JSON does not, which is an
+/// error here with a SQLSTATE of its own; pgrx's type of this name panics.
 #[derive(Debug)]
 pub struct JsonB(pub Value);
 

@@ -19,9 +19,9 @@ pub enum In {
     Target,
 }
 
-/// What the columns of a primary key are called in a queue, with the types that they have in the source, from the `source_pk`
-/// that the catalogue keeps, without asking the database; `None` where that is of no key, or the source, which has columns of
-/// these numbers and types, has lost one of them.
+/// What the columns of a primary key are called in a queue, with the types that they have in the source, from
+/// the `source_pk` that the catalogue keeps, without asking the database; `None` where that is of no key, or
+/// the source, which has columns of these numbers and types, has lost one of them.
 pub fn names_in_queue(source_pk: &Value, source_columns: &[(i16, Oid)]) -> Option<Vec<(String, Oid)>> {
     let number = |number: &Value| i16::try_from(number.as_i64()?).ok();
     let named = |column: &Value| {
@@ -110,8 +110,8 @@ impl PrimaryKey {
         PrimaryKey(columns.collect()).with_equality(source)
     }
 
-    /// From the `source_pk` that the catalogue keeps, with the names that the columns of the source have now; `None` when
-    /// one of them is gone.
+    /// From the `source_pk` that the catalogue keeps, with the names that the columns of the source have now;
+    /// `None` when one of them is gone.
     pub fn current(source: Oid, source_pk: &Value) -> Option<PrimaryKey> {
         // Of a dump that somebody has written by hand: the statement would fail, and with it one about all vectorizers.
         let is_place = |number: &Value| number.as_i64().is_some_and(|number| i16::try_from(number).is_ok());
@@ -210,8 +210,8 @@ impl PrimaryKey {
         pairs.collect::<Vec<_>>().join(", ")
     }
 
-    /// `r.a, coalesce(r.b, 'null') AS b, …`: the columns of the queue in a record that was made of JSON, where a null of JSON has
-    /// become one of SQL, which a key has not.
+    /// `r.a, coalesce(r.b, 'null') AS b, …`: the columns of the queue in a record that was made of JSON,
+    /// where a null of JSON has become one of SQL, which a key has not.
     pub fn restored(&self, record: &str) -> String {
         let columns = self.0.iter().map(|column| {
             let name = column.name(In::Queue);

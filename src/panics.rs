@@ -1,8 +1,8 @@
 //! What a panic says, and to whom.
 //!
-//! On the main thread pgrx makes it an ERROR. On the others it is a failure of the document (`ai_pipeline::panics`), and here a line
-//! in the server's log: with the place, and with the message only where that is a part of the program, as others quote what
-//! they were about.
+//! On the main thread pgrx makes it an ERROR. On the others it is a failure of the document
+//! (`ai_pipeline::panics`), and here a line in the server's log: with the place, and with the message only
+//! where that is a part of the program, as others quote what they were about.
 
 use std::backtrace::Backtrace;
 use std::cell::Cell;
@@ -14,8 +14,8 @@ use ai_pipeline::panics::{self, OutOfMemory};
 use pgrx::pg_sys::panic::{CaughtError, ErrorReport, ErrorReportWithLevel};
 use tokio::task::Id;
 
-/// A thread for the network panicked outside of all tasks, and serves none of them any more; or something that is made once in a
-/// process (a tokenizer) was not.
+/// A thread for the network panicked outside of all tasks, and serves none of them any more; or something
+/// that is made once in a process (a tokenizer) was not.
 static IS_BROKEN: AtomicBool = AtomicBool::new(false);
 /// `RUST_BACKTRACE` is set.
 static BACKTRACES: AtomicBool = AtomicBool::new(false);
@@ -66,16 +66,17 @@ fn is_in_task() -> bool {
     task.is_some() && task != THREAD.get()
 }
 
-/// Whether this is a thread for the network that runs no task. A panic of it there is caught in release builds; where tokio has its
-/// debug assertions, it aborts the process.
+/// Whether this is a thread for the network that runs no task. A panic of it there is caught in release
+/// builds; where tokio has its debug assertions, it aborts the process.
 #[cfg(debug_assertions)]
 pub fn is_between_tasks() -> bool {
     let task = tokio::task::try_id();
     task.is_some() && task == THREAD.get()
 }
 
-/// pgrx takes a backtrace along with each ERROR, where std would print one (`RUST_BACKTRACE`), and sends it to the client as DETAIL.
-/// It is for the log: std looks at the environment once, so it is told no before anybody asks, and we look for ourselves.
+/// pgrx takes a backtrace along with each ERROR, where std would print one (`RUST_BACKTRACE`), and sends it
+/// to the client as DETAIL. It is for the log: std looks at the environment once, so it is told no before
+/// anybody asks, and we look for ourselves.
 fn keep_backtraces_from_clients() {
     let is_on = |name: &str| std::env::var_os(name).is_some_and(|value| value != "0");
     BACKTRACES.store(is_on("RUST_BACKTRACE"), Ordering::Relaxed);

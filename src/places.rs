@@ -1,8 +1,8 @@
-//! Places for what sessions do in processes and memory of their own: `ai.parser_processes` of each kind for all sessions of the
-//! server together, as many as a worker has.
+//! Places for what sessions do in processes and memory of their own: `ai.parser_processes` of each kind for
+//! all sessions of the server together, as many as a worker has.
 //!
-//! A place is a lock of Postgres. Whoever waits for one can be cancelled and timed out, is found in `pg_locks`, and in no
-//! deadlock for long; and whatever ends a transaction gives its places back.
+//! A place is a lock of Postgres. Whoever waits for one can be cancelled and timed out, is found in
+//! `pg_locks`, and in no deadlock for long; and whatever ends a transaction gives its places back.
 
 use pgrx::pg_sys;
 
@@ -22,7 +22,8 @@ pub enum Work {
 const ROLE: u32 = 3;
 /// The first of those that a role has for cutting: one less than there are places, as far as that is one.
 const ROLE_CUTS: u32 = 16;
-/// How often a place is looked for before a certain one is waited for, and how long until the next look, in microseconds.
+/// How often a place is looked for before a certain one is waited for, and how long until the next look, in
+/// microseconds.
 const LOOKS: usize = 50;
 const PAUSE: std::ffi::c_long = 10_000;
 
@@ -49,7 +50,8 @@ impl Place {
         Place(taken)
     }
 
-    /// Gives it to the next one. What is dropped without that is kept until the transaction ends, which may just be why.
+    /// Gives it to the next one. What is dropped without that is kept until the transaction ends, which may
+    /// just be why.
     pub fn give_back(self) {
         for tag in &self.0 {
             // SAFETY: in the transaction that has taken it.

@@ -13,8 +13,8 @@ use crate::json::JsonB;
 use crate::statement;
 use crate::swallowed::{self, must_be_written};
 
-/// Documents of more bytes, with the columns that the template names, are not read when they are taken: there may be many
-/// of them.
+/// Documents of more bytes, with the columns that the template names, are not read when they are taken: there
+/// may be many of them.
 const LARGE: i64 = 256 * 1024;
 
 /// A document that was taken from the queue, with what its row held at that moment.
@@ -80,8 +80,8 @@ pub struct TakenIn {
 const DEAD: i64 = 4 << 20;
 /// What it takes to put a change into the queue, generously.
 const PER_CHANGE: Duration = Duration::from_micros(100);
-/// How many times as many changes are looked at when users' transactions are in the way of most, and how often: of more than
-/// so many, those behind do wait. To look at a hundred thousand takes a second.
+/// How many times as many changes are looked at when users' transactions are in the way of most, and how
+/// often: of more than so many, those behind do wait. To look at a hundred thousand takes a second.
 const FURTHER: i64 = 8;
 const LOOKS: usize = 3;
 /// Keys that one statement handles, in bytes. To find a key of two hundred kilobytes in an index takes tens of
@@ -186,7 +186,8 @@ fn intake(vectorizer: &Vectorizer) -> (bool, i64) {
     looked.expect("a statement without FROM answers with one row")
 }
 
-/// Has an intake begin anew, without its dead rows, where nobody is writing to it; an old snapshot keeps VACUUM from that.
+/// Has an intake begin anew, without its dead rows, where nobody is writing to it; an old snapshot keeps
+/// VACUUM from that.
 ///
 /// # Errors
 /// Raised where somebody is.
@@ -250,10 +251,11 @@ pub fn claim(
     claimed
 }
 
-/// What documents hold that were taken under this lease, as far as there is room for so many bytes of documents, and of columns
-/// that the template names.
+/// What documents hold that were taken under this lease, as far as there is room for so many bytes of
+/// documents, and of columns that the template names.
 ///
-/// Not in the transaction that takes them: where one of their rows cannot be read, the others go on, and it has been taken.
+/// Not in the transaction that takes them: where one of their rows cannot be read, the others go on, and it
+/// has been taken.
 pub fn taken(vectorizer: &Vectorizer, numbers: &[i64], lease: i64, (documents, columns): (u64, u64)) -> Vec<Item> {
     let bytes = |room: u64| i64::try_from(room).unwrap_or(i64::MAX);
     let arguments = [
@@ -276,8 +278,8 @@ pub fn taken(vectorizer: &Vectorizer, numbers: &[i64], lease: i64, (documents, c
     })
 }
 
-/// A document that was taken under this lease and whose row cannot be read, without anything of its row; `None` when it is
-/// gone.
+/// A document that was taken under this lease and whose row cannot be read, without anything of its row;
+/// `None` when it is gone.
 pub fn taken_blindly(vectorizer: &Vectorizer, number: i64, lease: i64) -> Option<Item> {
     let arguments = [number.into(), lease.into()];
     statement::row(&vectorizer.statements.taken_blindly, &arguments, |row| Item {
@@ -300,8 +302,8 @@ pub fn untake(vectorizer: &Vectorizer, numbers: &[i64], lease: i64) {
     statement::run(&vectorizer.statements.untake, &arguments);
 }
 
-/// Documents that there was no room for when they were taken, and the columns that the template names, by their places in the
-/// queue; without those whose rows are gone, or have no document any more.
+/// Documents that there was no room for when they were taken, and the columns that the template names, by
+/// their places in the queue; without those whose rows are gone, or have no document any more.
 pub fn read(vectorizer: &Vectorizer, numbers: Vec<i64>) -> HashMap<i64, (Content, Value)> {
     let read = |row: &statement::Row| {
         let content = row
@@ -328,8 +330,9 @@ pub fn renew(vectorizer: &Vectorizer, leases: Vec<i64>, duration: Duration) {
     );
 }
 
-/// Gives back up to `limit` documents of what an earlier worker had taken, but nothing that is `held` under these leases. What it
-/// had taken since `killed`, and before `began`, in Postgres' microseconds, is under suspicion: it was killed. How many.
+/// Gives back up to `limit` documents of what an earlier worker had taken, but nothing that is `held` under
+/// these leases. What it had taken since `killed`, and before `began`, in Postgres' microseconds, is under
+/// suspicion: it was killed. How many.
 pub fn rescue(vectorizer: &Vectorizer, (began, killed): (i64, Option<i64>), held: &[i64], limit: usize) -> usize {
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let arguments = [killed.into(), began.into(), held.to_vec().into(), limit.into()];
@@ -365,13 +368,14 @@ pub fn release(vectorizer: &Vectorizer, item: &Item, after: Duration, counted: b
     give_back(vectorizer, item, after, counted, false);
 }
 
-/// The same for one that a lock of another session has kept from being written: no attempt is counted, and the queue says so.
+/// The same for one that a lock of another session has kept from being written: no attempt is counted, and
+/// the queue says so.
 pub fn release_locked(vectorizer: &Vectorizer, item: &Item, after: Duration) {
     give_back(vectorizer, item, after, false, true);
 }
 
-/// Of up to `limit` documents that were given back for a lock, those whose rows are free are due; the others wait on, for `after`
-/// at most. Whether there are any that still wait.
+/// Of up to `limit` documents that were given back for a lock, those whose rows are free are due; the others
+/// wait on, for `after` at most. Whether there are any that still wait.
 pub fn free_unlocked(vectorizer: &Vectorizer, limit: usize, after: Duration) -> bool {
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let arguments = [limit.into(), after.as_secs_f64().into()];

@@ -1,9 +1,10 @@
 //! Tables of owners, read for those who look at a view.
 //!
-//! Queues belong to the owners of the sources, who may put what they like on them: policies, rules, functions in the predicates
-//! of indexes and in statistics. Postgres runs such code as soon as it plans a statement on the table, in the session of the
-//! role that looks. So nothing is planned here: the rows are read as they are stored, and of them only values of Postgres' own
-//! types. A table that another transaction has locked is not waited for.
+//! Queues belong to the owners of the sources, who may put what they like on them: policies, rules, functions
+//! in the predicates of indexes and in statistics. Postgres runs such code as soon as it plans a statement on
+//! the table, in the session of the role that looks. So nothing is planned here: the rows are read as they
+//! are stored, and of them only values of Postgres' own types. A table that another transaction has locked is
+//! not waited for.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
@@ -18,7 +19,8 @@ use pgrx::prelude::*;
 
 use crate::key::{In, PrimaryKey};
 
-/// How long one transaction waits for tables that others have locked, all in all: the worker locks an intake for a moment.
+/// How long one transaction waits for tables that others have locked, all in all: the worker locks an intake
+/// for a moment.
 const PATIENCE: Duration = Duration::from_millis(200);
 const STEP: Duration = Duration::from_millis(5);
 /// How long one statement looks at the tables of one vectorizer, and of all of an owner, where it shows others as well.
@@ -34,8 +36,8 @@ const KEYS: usize = 4_000_000;
 const KEYS_OF_VIEW: usize = 250_000;
 /// How much of a text is read.
 const TEXT: i32 = 16 * 1024;
-/// How much of a key is read. Of longer ones, which an index takes in rare cases only, those that begin alike and have the same
-/// length pass for one.
+/// How much of a key is read. Of longer ones, which an index takes in rare cases only, those that begin alike
+/// and have the same length pass for one.
 const KEY: i32 = 8 * 1024;
 
 const SHARE: pg_sys::LOCKMODE = pg_sys::AccessShareLock as pg_sys::LOCKMODE;
@@ -65,8 +67,8 @@ thread_local! {
     static WAITED: Cell<(u32, Duration)> = const { Cell::new((0, Duration::ZERO)) };
 }
 
-/// What looks have taken in a statement: the number of its transaction, when it and they began, and how long they took, by
-/// owner.
+/// What looks have taken in a statement: the number of its transaction, when it and they began, and how long
+/// they took, by owner.
 struct Taken {
     statement: (u32, i64),
     since: Instant,
@@ -79,8 +81,8 @@ thread_local! {
     static TAKEN: RefCell<Option<Taken>> = const { RefCell::new(None) };
 }
 
-/// A look at the tables of one vectorizer. It is charged to their owner: one who has filled them with what takes long to
-/// read is not shown, and holds up nobody else's.
+/// A look at the tables of one vectorizer. It is charged to their owner: one who has filled them with what
+/// takes long to read is not shown, and holds up nobody else's.
 pub struct Look {
     owner: Oid,
     began: Instant,
@@ -293,8 +295,8 @@ impl Table {
     /// Looks at the rows of pages that are there, with the snapshot that is active; with what a row has ended it.
     fn each_of<End>(&self, first: u32, many: u32, mut look: impl FnMut(&Row) -> ControlFlow<End>) -> Option<End> {
         let mut end = None;
-        // SAFETY: on the main thread, on an open table of the heap, with a snapshot that outlives the scan. An ERROR ends the
-        // transaction, which ends the scan.
+        // SAFETY: on the main thread, on an open table of the heap, with a snapshot that outlives the scan.
+        // An ERROR ends the transaction, which ends the scan.
         unsafe {
             use pg_sys::ScanOptions::{SO_ALLOW_PAGEMODE, SO_ALLOW_STRAT, SO_TYPE_SEQSCAN};
             let scan = pg_sys::heap_beginscan(
@@ -466,11 +468,13 @@ impl Row<'_> {
         }
     }
 
-    /// A value in words, by the output function of its type: those are C's, as only a superuser makes types that need one.
+    /// A value in words, by the output function of its type: those are C's, as only a superuser makes types
+    /// that need one.
     pub fn words(&self, column: Column) -> Option<String> {
         let value = self.value(column)?;
         let (mut output, mut is_varlena) = (pg_sys::InvalidOid, false);
-        // SAFETY: a value of this type; what the function returns is a string that lives as long as the memory of the row.
+        // SAFETY: a value of this type; what the function returns is a string that lives as long as the
+        // memory of the row.
         unsafe {
             pg_sys::getTypeOutputInfo(column.kind, &mut output, &mut is_varlena);
             let words = pg_sys::OidOutputFunctionCall(output, value);
@@ -505,8 +509,8 @@ impl Hasher {
                 hasher.write_usize(value.value());
                 continue;
             }
-            // SAFETY: values that are not passed by value are addresses, of as many bytes as their type has; a varlena is
-            // fetched first, and the string of a cstring ends with a zero.
+            // SAFETY: values that are not passed by value are addresses, of as many bytes as their type has;
+            // a varlena is fetched first, and the string of a cstring ends with a zero.
             let bytes = unsafe {
                 match column.length {
                     length if length > 0 => std::slice::from_raw_parts(value.cast_mut_ptr::<u8>(), length as usize),

@@ -7,9 +7,10 @@ use pgrx::prelude::*;
 const DEPEND: u32 = 2608;
 const DEPEND_REFERENCE_INDEX: u32 = 2674;
 
-/// Why the schema is not the extension's alone, as far as no statement of the install script can see it: a transaction that is
-/// still open has made something in it, whose name would become one of the extension's when it commits; or this transaction
-/// has altered it, and its owner of before can still make something there.
+/// Why the schema is not the extension's alone, as far as no statement of the install script can see it: a
+/// transaction that is still open has made something in it, whose name would become one of the extension's
+/// when it commits; or this transaction has altered it, and its owner of before can still make something
+/// there.
 #[pg_extern(sql = false)]
 fn schema_intruder(schema: Oid) -> Option<String> {
     if was_altered_here(schema) {
@@ -21,8 +22,8 @@ fn schema_intruder(schema: Oid) -> Option<String> {
 /// Whether a transaction other than ours has made an object that depends on the schema, committed or not.
 fn is_being_filled(schema: Oid) -> bool {
     let class = pg_sys::NamespaceRelationId;
-    // SAFETY: on the main thread, in a transaction; what is opened is closed, and an ERROR ends the transaction, which gives
-    // it back. A dirty snapshot is a value that the scan writes to.
+    // SAFETY: on the main thread, in a transaction; what is opened is closed, and an ERROR ends the
+    // transaction, which gives it back. A dirty snapshot is a value that the scan writes to.
     unsafe {
         let mut dirty = pg_sys::SnapshotData {
             snapshot_type: pg_sys::SnapshotType::SNAPSHOT_DIRTY,

@@ -170,8 +170,8 @@ fn role_not_allowed(server: &str, aws_role: &str, verb: &str) -> Refusal {
     }
 }
 
-/// Refuses, when a vectorizer is made, what its owner may not use. Who makes it is a superuser, or may choose nothing that
-/// decides where credentials of the server are used but a foreign server.
+/// Refuses, when a vectorizer is made, what its owner may not use. Who makes it is a superuser, or may choose
+/// nothing that decides where credentials of the server are used but a foreign server.
 pub fn check(embedding: &Embedding, loading: &Loading, owner: Oid, by_superuser: bool) {
     check_choice(embedding, by_superuser);
     let Servers { provider, source } = of(embedding, loading, owner);
@@ -392,8 +392,8 @@ fn changed(servers: Vec<String>) {
     users.into_iter().for_each(shared_memory::servers_changed_at_commit);
 }
 
-/// Whether dropping a user mapping of this server, which writes options, too, is not for the caller. Seen as it is now, also in
-/// a transaction that began before the server was made.
+/// Whether dropping a user mapping of this server, which writes options, too, is not for the caller. Seen as
+/// it is now, also in a transaction that began before the server was made.
 #[pg_extern(sql = false)]
 fn keeps_mappings(server: &str) -> bool {
     let sql = include_str!("../sql/query/keeps_mappings.sql");

@@ -1,9 +1,10 @@
-//! Vectors that are put aside: of documents that are too large to be embedded in one go, until all of them are there, of
-//! those that a lock or a fault of the database keeps from being written, and of those that failed while they were embedded.
+//! Vectors that are put aside: of documents that are too large to be embedded in one go, until all of them
+//! are there, of those that a lock or a fault of the database keeps from being written, and of those that
+//! failed while they were embedded.
 //!
-//! They keep the memory of the worker flat, and what has been paid for is not paid for again when the rest fails. Those of a
-//! document that was given up wait under its primary key, as it has no place in the queue any more: for a week, in case
-//! somebody changes what is wrong with it.
+//! They keep the memory of the worker flat, and what has been paid for is not paid for again when the rest
+//! fails. Those of a document that was given up wait under its primary key, as it has no place in the queue
+//! any more: for a week, in case somebody changes what is wrong with it.
 
 use std::collections::{HashMap, HashSet};
 

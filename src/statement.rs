@@ -10,8 +10,8 @@ use pgrx::datum::DatumWithOid;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 
-/// How long plans are kept. Planning takes longer than most statements of the worker; but what is altered meanwhile should
-/// have its effect soon.
+/// How long plans are kept. Planning takes longer than most statements of the worker; but what is altered
+/// meanwhile should have its effect soon.
 const KEEP: Duration = Duration::from_secs(1);
 
 /// The plans of statements that are run again and again.
@@ -90,10 +90,11 @@ impl Drop for Plan {
     }
 }
 
-/// While it lives, statements are planned to follow indexes from row to row. That is how every kept statement is meant: it
-/// names some rows of a table of any size, and the planner, who has not seen how many, takes a small table for one that
-/// stays small. A scan that has to be (of an intake, which has no index) is so dear then that it would be compiled, for a
-/// second: it is not. Only plans are made so, nothing is executed: triggers and functions of users have plans of their own.
+/// While it lives, statements are planned to follow indexes from row to row. That is how every kept statement
+/// is meant: it names some rows of a table of any size, and the planner, who has not seen how many, takes a
+/// small table for one that stays small. A scan that has to be (of an intake, which has no index) is so dear
+/// then that it would be compiled, for a second: it is not. Only plans are made so, nothing is executed:
+/// triggers and functions of users have plans of their own.
 struct ByIndexes {
     before: (bool, bool, bool, bool, bool),
 }
@@ -134,11 +135,13 @@ impl Drop for ByIndexes {
     }
 }
 
-/// While it lives, a statement that row security would filter is refused when it is planned: a row that a policy hides would
-/// pass for one that is gone, and its chunks with it. Only planning is in its reach: what a statement brings about (triggers
-/// and functions of users) has plans of its own, for which the setting is what it was.
+/// While it lives, a statement that row security would filter is refused when it is planned: a row that a
+/// policy hides would pass for one that is gone, and its chunks with it. Only planning is in its reach: what
+/// a statement brings about (triggers and functions of users) has plans of its own, for which the setting is
+/// what it was.
 ///
-/// Planning locks the tables to the end of the transaction, so that nobody can put a policy on them before the execution.
+/// Planning locks the tables to the end of the transaction, so that nobody can put a policy on them before
+/// the execution.
 struct Unfiltered {
     before: bool,
 }
@@ -168,7 +171,8 @@ fn prepare(sql: &CStr, arguments: &[DatumWithOid]) -> pg_sys::SPIPlanPtr {
     plan
 }
 
-/// A connection to SPI, for as long as it lives. An ERROR that passes it by leaves the rest to the end of the transaction.
+/// A connection to SPI, for as long as it lives. An ERROR that passes it by leaves the rest to the end of the
+/// transaction.
 struct Connection;
 
 impl Connection {
@@ -213,7 +217,8 @@ fn execute_plan<T>(
     execute_prepared(plan.0, false, arguments, reads, read)
 }
 
-/// Runs what was prepared within this connection to SPI, or is kept, on the data as its transaction sees it or on the latest.
+/// Runs what was prepared within this connection to SPI, or is kept, on the data as its transaction sees it
+/// or on the latest.
 fn execute_prepared<T>(
     prepared: pg_sys::SPIPlanPtr,
     is_latest: bool,
@@ -268,7 +273,8 @@ fn kept(sql: &str, arguments: &[DatumWithOid]) -> Option<Rc<Plan>> {
 
 /// What the last call of SPI has left: the number of rows, and what is read of those that it returned.
 fn answer<T>(mut read: impl FnMut(&Row) -> T) -> (usize, Vec<T>) {
-    // SAFETY: within the connection of that call. The table is not touched by what `read` does: a nested call gets its own.
+    // SAFETY: within the connection of that call. The table is not touched by what `read` does: a nested call
+    // gets its own.
     unsafe {
         let (met, table) = (pg_sys::SPI_processed as usize, pg_sys::SPI_tuptable);
         if table.is_null() {
@@ -312,8 +318,8 @@ pub fn fill(template: &str, values: &[(&str, &str)]) -> String {
     filled
 }
 
-/// Has the statements that `work` runs see what is committed now, also in a transaction that began with an older view of the
-/// data (`REPEATABLE READ`): the same way in which foreign keys are checked.
+/// Has the statements that `work` runs see what is committed now, also in a transaction that began with an
+/// older view of the data (`REPEATABLE READ`): the same way in which foreign keys are checked.
 pub fn on_latest<T>(work: impl FnOnce() -> T) -> T {
     let _latest = Latest::begin(true);
     work()
@@ -387,8 +393,8 @@ fn has_written() -> bool {
     unsafe { pg_sys::GetTopTransactionIdIfAny() != pg_sys::InvalidTransactionId }
 }
 
-/// The answer of a statement that only reads, taken bit by bit: it is as it was at the first bit, and never all in memory.
-/// Ends with the transaction at the latest.
+/// The answer of a statement that only reads, taken bit by bit: it is as it was at the first bit, and never
+/// all in memory. Ends with the transaction at the latest.
 pub struct Cursor(CString);
 
 impl Cursor {
@@ -418,8 +424,8 @@ impl Cursor {
 
     /// Runs a statement that only reads, on the data as this cursor sees it.
     pub fn rows<T>(&self, sql: &str, arguments: &[DatumWithOid], read: impl FnMut(&Row) -> T) -> Vec<T> {
-        // SAFETY: the portal of a SELECT holds its snapshot until it is closed; the end of a (sub)transaction that fails takes
-        // it from the stack, too.
+        // SAFETY: the portal of a SELECT holds its snapshot until it is closed; the end of a (sub)transaction
+        // that fails takes it from the stack, too.
         unsafe { pg_sys::PushActiveSnapshot((*(*self.portal()).queryDesc).snapshot) };
         let rows = execute(sql, arguments, true, read).1;
         // SAFETY: pairs with the call above.

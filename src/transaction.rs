@@ -80,8 +80,8 @@ pub fn run<T>(work: impl FnOnce() -> T) -> Result<T, Aborted> {
         unsafe { pg_sys::AbortCurrentTransaction() };
         SessionUser::go_back();
     }
-    // SAFETY: no transaction is open. Advisory locks of a session and prepared statements, which only an owner's code makes
-    // here, outlive it, also where it fails: nobody could give them back.
+    // SAFETY: no transaction is open. Advisory locks of a session and prepared statements, which only an
+    // owner's code makes here, outlive it, also where it fails: nobody could give them back.
     unsafe {
         pg_sys::LockReleaseSession(pg_sys::USER_LOCKMETHOD as pg_sys::LOCKMETHODID);
         pg_sys::DropAllPreparedStatements();
@@ -94,8 +94,8 @@ pub fn run<T>(work: impl FnOnce() -> T) -> Result<T, Aborted> {
     committed
 }
 
-/// Runs a part of a worker's life outside of transactions: what panics there (for want of memory, above all) comes back as
-/// what ends a transaction does.
+/// Runs a part of a worker's life outside of transactions: what panics there (for want of memory, above all)
+/// comes back as what ends a transaction does.
 pub fn caught<T>(work: impl FnOnce() -> T) -> Result<T, Aborted> {
     PgTryBuilder::new(AssertUnwindSafe(|| Ok(work())))
         .catch_rust_panic(|cause| Err(aborted(&cause)))
@@ -103,8 +103,8 @@ pub fn caught<T>(work: impl FnOnce() -> T) -> Result<T, Aborted> {
         .execute()
 }
 
-/// Like [`run`], for a transaction about something of `owner`: its locks are not waited for longer than others can bear, and
-/// the time is charged to its account.
+/// Like [`run`], for a transaction about something of `owner`: its locks are not waited for longer than
+/// others can bear, and the time is charged to its account.
 pub fn run_for<T>(owner: pg_sys::Oid, work: impl FnOnce() -> T) -> Result<T, Aborted> {
     let began = Instant::now();
     let done = run(|| {
@@ -126,8 +126,8 @@ pub fn must_last() {
     unsafe { pg_sys::ForceSyncCommit() };
 }
 
-/// Has the commit of the running transaction not wait for the disk, nor for standbys: others see it at once, Postgres' WAL
-/// writer brings it to the disk meanwhile, and [`Lag::end`] waits for that.
+/// Has the commit of the running transaction not wait for the disk, nor for standbys: others see it at once,
+/// Postgres' WAL writer brings it to the disk meanwhile, and [`Lag::end`] waits for that.
 pub fn may_lag() {
     set(c"synchronous_commit", c"off", pg_sys::GucAction::GUC_ACTION_LOCAL);
 }
@@ -151,13 +151,14 @@ impl Lag {
     }
 }
 
-/// Runs a part of a transaction whose memory of Postgres (arguments of statements, and what they answer) is given back when
-/// it returns, and not only at the end of the transaction: for one that goes through a large document bit by bit.
+/// Runs a part of a transaction whose memory of Postgres (arguments of statements, and what they answer) is
+/// given back when it returns, and not only at the end of the transaction: for one that goes through a large
+/// document bit by bit.
 ///
 /// What `work` returns must be Rust's own.
 pub fn in_its_own_memory<T>(work: impl FnOnce() -> T) -> T {
-    // SAFETY: on the main thread, in a transaction. An ERROR leaves the context to the end of the transaction, which also
-    // goes back to another one.
+    // SAFETY: on the main thread, in a transaction. An ERROR leaves the context to the end of the
+    // transaction, which also goes back to another one.
     unsafe {
         let before = pg_sys::CurrentMemoryContext;
         let memory = pg_sys::AllocSetContextCreateExtended(
@@ -182,8 +183,8 @@ pub fn in_its_own_memory<T>(work: impl FnOnce() -> T) -> T {
 pub fn run_at_top_level(sql: &str) -> Result<(), Aborted> {
     let sql = std::ffi::CString::new(sql).expect("statements of ours hold no NUL");
     let done = PgTryBuilder::new(AssertUnwindSafe(|| {
-        // SAFETY: called on the main thread of a background worker with no transaction open. The parse tree is read again
-        // after commits inside, so it lives in memory that no transaction owns.
+        // SAFETY: called on the main thread of a background worker with no transaction open. The parse tree
+        // is read again after commits inside, so it lives in memory that no transaction owns.
         unsafe {
             pg_sys::SetCurrentStatementStartTimestamp();
             pg_sys::pgstat_report_activity(pg_sys::BackendState::STATE_RUNNING, sql.as_ptr());
@@ -275,10 +276,10 @@ fn aborted(cause: &CaughtError) -> Aborted {
 
 /// Runs `work` with the privileges of `role`.
 ///
-/// Not `SET ROLE`: a trigger of the role could `RESET` that and be whoever the worker is. What it left behind to be run
-/// later is run, or goes, before the way back: at commit it would run as the worker. In a session, whose user has cursors
-/// and temporary tables of his own, it may leave nothing; nor where a trigger that the worker has fired alters a table, and
-/// the extension acts on that account.
+/// Not `SET ROLE`: a trigger of the role could `RESET` that and be whoever the worker is. What it left behind
+/// to be run later is run, or goes, before the way back: at commit it would run as the worker. In a session,
+/// whose user has cursors and temporary tables of his own, it may leave nothing; nor where a trigger that the
+/// worker has fired alters a table, and the extension acts on that account.
 pub fn acting_as<T>(role: pg_sys::Oid, work: impl FnOnce() -> T) -> T {
     if !OURS.get() || ACTING.get().is_some() {
         put_nothing_off();
@@ -297,14 +298,16 @@ pub fn acting_as<T>(role: pg_sys::Oid, work: impl FnOnce() -> T) -> T {
     value
 }
 
-/// While it lives, `session_user` is a role that the worker acts as, for code of the role that asks who has logged in, and
-/// trusts a superuser. The role cannot change it, as it cannot SET ROLE: see [`Identity`], which comes after.
+/// While it lives, `session_user` is a role that the worker acts as, for code of the role that asks who has
+/// logged in, and trusts a superuser. The role cannot change it, as it cannot SET ROLE: see [`Identity`],
+/// which comes after.
 struct SessionUser;
 
 impl SessionUser {
     fn become_role(role: pg_sys::Oid) -> SessionUser {
         IS_OF_ROLE.set(true);
-        // SAFETY: in a transaction of a process that was authenticated as the bootstrap superuser, and acts as no other role yet.
+        // SAFETY: in a transaction of a process that was authenticated as the bootstrap superuser, and acts
+        // as no other role yet.
         unsafe { pg_sys::SetSessionAuthorization(role, pg_sys::superuser_arg(role)) };
         SessionUser
     }
@@ -326,11 +329,12 @@ impl Drop for SessionUser {
     }
 }
 
-/// From now on all triggers of this transaction fire at once: those that are deferred cannot be, while somebody else acts
-/// who may leave nothing behind.
+/// From now on all triggers of this transaction fire at once: those that are deferred cannot be, while
+/// somebody else acts who may leave nothing behind.
 ///
-/// What its user has put off until now runs as a commit would run it. Neither as whoever acts next, nor as the function that
-/// we may have been called from, which is the extension's in event triggers: the code is the user's.
+/// What its user has put off until now runs as a commit would run it. Neither as whoever acts next, nor as
+/// the function that we may have been called from, which is the extension's in event triggers: the code is
+/// the user's.
 fn put_nothing_off() {
     // SAFETY: a look at the role of the session.
     let user = ACTING.get().unwrap_or_else(|| unsafe { pg_sys::GetOuterUserId() });
@@ -342,8 +346,8 @@ fn put_nothing_off() {
 fn leave_nothing_behind() {
     // SAFETY: on the main thread, in a transaction of ours, between two statements and with no cursor of ours open.
     unsafe {
-        // Not SET CONSTRAINTS ALL IMMEDIATE: what that fires can say SET CONSTRAINTS ALL DEFERRED and write again. This is
-        // what a commit does, until nothing is left.
+        // Not SET CONSTRAINTS ALL IMMEDIATE: what that fires can say SET CONSTRAINTS ALL DEFERRED and write
+        // again. This is what a commit does, until nothing is left.
         pg_sys::AfterTriggerFireDeferred();
         // The query of a cursor WITH HOLD is run to its end by the commit.
         pg_sys::PortalHashTableDeleteAll();
@@ -356,9 +360,9 @@ fn leave_nothing_behind() {
 
 /// Runs `work` with the privileges of `role` in a session that goes on as somebody else.
 ///
-/// What `role` wrote (operators, row security, triggers) may run, but can leave nothing behind that would run after the way
-/// back: no deferred trigger, no cursor, no temporary table. Where it only reads: a write that fires a deferred trigger fails,
-/// but for [`acting_as`], which sees to it that there is none.
+/// What `role` wrote (operators, row security, triggers) may run, but can leave nothing behind that would run
+/// after the way back: no deferred trigger, no cursor, no temporary table. Where it only reads: a write that
+/// fires a deferred trigger fails, but for [`acting_as`], which sees to it that there is none.
 pub fn restricted_to<T>(role: pg_sys::Oid, work: impl FnOnce() -> T) -> T {
     let switched = Identity::switch(role);
     // SAFETY: as in Identity::switch, which has the state to go back to.
@@ -371,8 +375,9 @@ pub fn restricted_to<T>(role: pg_sys::Oid, work: impl FnOnce() -> T) -> T {
     value
 }
 
-/// Runs `work` so that no policy of a table filters what its owner reads, however the owner has forced them on itself: as
-/// Postgres checks foreign keys. For statements of ours that must see every row, or what they do not see would be lost.
+/// Runs `work` so that no policy of a table filters what its owner reads, however the owner has forced them
+/// on itself: as Postgres checks foreign keys. For statements of ours that must see every row, or what they
+/// do not see would be lost.
 pub fn seeing_all<T>(work: impl FnOnce() -> T) -> T {
     // SAFETY: a look at the role of the session.
     let switched = Identity::switch(unsafe { pg_sys::GetUserId() });
@@ -398,8 +403,8 @@ pub fn acting_as_extension<T>(work: impl FnOnce() -> T) -> T {
     value
 }
 
-/// While this identity lasts, names without a schema are Postgres' own: also within [`acting_as`], whose role may have SET
-/// another search_path, with operators of its own on it.
+/// While this identity lasts, names without a schema are Postgres' own: also within [`acting_as`], whose role
+/// may have SET another search_path, with operators of its own on it.
 fn pin_search_path() {
     // For the nesting level that Identity::switch has just begun: what the SET clause of a function does.
     set(
@@ -409,14 +414,15 @@ fn pin_search_path() {
     );
 }
 
-/// While this identity lasts, tables are made in the tablespace of the database: the session may have named one that its user
-/// may not use, and the extension may use all.
+/// While this identity lasts, tables are made in the tablespace of the database: the session may have named
+/// one that its user may not use, and the extension may use all.
 fn pin_tablespace() {
     set(c"default_tablespace", c"", pg_sys::GucAction::GUC_ACTION_SAVE);
 }
 
-/// While this identity lasts, no plan is compiled: in a session that avoids scans (`enable_seqscan = off`), to have its vectors
-/// found by an index, each scan looks so dear that Postgres would compile it for a second, to run it for a millisecond.
+/// While this identity lasts, no plan is compiled: in a session that avoids scans (`enable_seqscan = off`),
+/// to have its vectors found by an index, each scan looks so dear that Postgres would compile it for a
+/// second, to run it for a millisecond.
 fn compile_nothing() {
     // SAFETY: a look at a setting of this process. Workers have it off, and need not set it once more.
     if unsafe { pg_sys::jit_enabled } {
@@ -445,8 +451,8 @@ fn set(name: &CStr, value: &CStr, action: pg_sys::GucAction::Type) {
 struct Identity {
     role: pg_sys::Oid,
     context: i32,
-    /// Settings that are changed from here on are what they were before on the way back: a `search_path` that a trigger has
-    /// SET would hold for our own statements.
+    /// Settings that are changed from here on are what they were before on the way back: a `search_path` that
+    /// a trigger has SET would hold for our own statements.
     settings: i32,
 }
 

@@ -27,8 +27,8 @@ pub mod validate;
 pub use drop::missing;
 pub use schedule::{must_be_served, must_not_be_held, must_own, raise_held, raise_stranger};
 
-/// The variables that vectorizers read their keys from, where the environment of the server lacks them. Many vectorizers have the
-/// same embedding and owner: each is looked at once.
+/// The variables that vectorizers read their keys from, where the environment of the server lacks them. Many
+/// vectorizers have the same embedding and owner: each is looked at once.
 #[pg_extern(sql = false)]
 fn missing_keys() -> TableIterator<'static, (name!(id, i32), name!(name, String))> {
     let sql = include_str!("../sql/query/embeddings_seen.sql");

@@ -1,14 +1,13 @@
-//! `ai.verify_vectorizer`: whether the destination is what it should be, found out by doing the worker's work again up to
-//! the texts, without the provider.
+//! `ai.verify_vectorizer`: whether the destination is what it should be, found out by doing the worker's work
+//! again up to the texts, without the provider.
 //!
-//! What that takes is bounded for all sessions together: see [`crate::places`]. A place is taken for each handful of documents
-//! whose rows are there, and given back before anything is answered: neither code of an owner, which runs while rows are
-//! fetched, nor a cursor that nobody goes on with keeps one.
-//! Texts are made and compared beside the session's
-//! own thread, which can be interrupted meanwhile.
+//! What that takes is bounded for all sessions together: see [`crate::places`]. A place is taken for each
+//! handful of documents whose rows are there, and given back before anything is answered: neither code of an
+//! owner, which runs while rows are fetched, nor a cursor that nobody goes on with keeps one. Texts are made
+//! and compared beside the session's own thread, which can be interrupted meanwhile.
 //!
-//! Rows come through a cursor, so everything is compared as it was at one moment, and memory does not grow with the table;
-//! a few documents are read at a time.
+//! Rows come through a cursor, so everything is compared as it was at one moment, and memory does not grow
+//! with the table; a few documents are read at a time.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -121,8 +120,8 @@ struct Verification {
     reading: HashMap<u64, Reading>,
     next: u64,
     found: VecDeque<Finding>,
-    /// Keys of wrong documents. They are enqueued at the end, because from then on whoever changes one of them has to wait
-    /// for the end of the caller's transaction.
+    /// Keys of wrong documents. They are enqueued at the end, because from then on whoever changes one of
+    /// them has to wait for the end of the caller's transaction.
     wrong: Vec<String>,
 }
 
@@ -300,7 +299,8 @@ impl Verification {
         let wrong = std::mem::take(&mut self.wrong);
         for keys in wrong.chunks(KEYS) {
             restricted_to(self.vectorizer.owner, || queue::enqueue(&self.vectorizer, keys));
-            // What is remembered of them may be as wrong as they are. After they are in the queue: see forget_documents.sql.
+            // What is remembered of them may be as wrong as they are. After they are in the queue: see
+            // forget_documents.sql.
             acting_as_extension(|| catalog::forget_documents(self.vectorizer.id, keys));
         }
         shared_memory::wake_at_commit();

@@ -1,7 +1,7 @@
 //! What waits in a queue, for the views and for `ai.vectorizer_queue_pending`.
 //!
-//! A queue belongs to the owner of its source, who may have put policies and more on it. Nothing of it may run for those who look
-//! at a view: see [`scan`].
+//! A queue belongs to the owner of its source, who may have put policies and more on it. Nothing of it may
+//! run for those who look at a view: see [`scan`].
 
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::pg_sys::{self, Oid};
@@ -78,8 +78,8 @@ impl Queue {
     }
 }
 
-/// Documents in the queue, for those who may read it; nothing when its owner made something else of it. Above the cap the
-/// greatest number stands for them.
+/// Documents in the queue, for those who may read it; nothing when its owner made something else of it. Above
+/// the cap the greatest number stands for them.
 #[pg_extern(sql = false)]
 fn count_queue(vectorizer_id: i32, exact: bool) -> Option<i64> {
     let queue = Queue::of(vectorizer_id)?;
@@ -93,8 +93,8 @@ fn count_queue(vectorizer_id: i32, exact: bool) -> Option<i64> {
     count(&queue, exact, Patience::Unlimited)
 }
 
-/// The same for a view, which shows others, too: nothing when the caller may not read the queue, or another transaction has
-/// locked it.
+/// The same for a view, which shows others, too: nothing when the caller may not read the queue, or another
+/// transaction has locked it.
 #[pg_extern(sql = false)]
 fn pending_items(vectorizer_id: i32) -> Option<i64> {
     let queue = Queue::of(vectorizer_id).filter(|queue| queue.allowed)?;
@@ -126,8 +126,8 @@ fn take_in(vectorizer_id: i32) {
     }
 }
 
-/// Until when all documents of a queue wait, or why it cannot be told; nothing when there is one that does not wait, or the
-/// caller may not look.
+/// Until when all documents of a queue wait, or why it cannot be told; nothing when there is one that does
+/// not wait, or the caller may not look.
 #[pg_extern(sql = false)]
 fn waiting(vectorizer_id: i32) -> Option<String> {
     let queue = Queue::of(vectorizer_id).filter(|queue| queue.allowed)?;
@@ -154,8 +154,8 @@ fn waiting(vectorizer_id: i32) -> Option<String> {
     }
 }
 
-/// When the next document is due, how often it was tried, and whether a lock has kept it from being written; nothing when one is
-/// due, or none is there.
+/// When the next document is due, how often it was tried, and whether a lock has kept it from being written;
+/// nothing when one is due, or none is there.
 fn next(queue: &Queue) -> Result<Option<(i64, i32, bool)>, Closed> {
     let look = queue.look(Patience::Little);
     let (queue, intake, _) = queue.open(Patience::Little)?;

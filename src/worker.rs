@@ -60,8 +60,8 @@ pub fn is_preloaded() -> bool {
 }
 
 unsafe extern "C-unwind" {
-    /// Postgres' own handler of SIGHUP. Declared here because the generated binding of the same name is a wrapper of another
-    /// type.
+    /// Postgres' own handler of SIGHUP. Declared here because the generated binding of the same name is a
+    /// wrapper of another type.
     fn SignalHandlerForConfigReload(signal: std::ffi::c_int);
 }
 
@@ -80,9 +80,9 @@ fn receive_signals() {
     }
 }
 
-/// Settings that would end the process, and with it the work of everybody, if code of an owner or an owner of the database
-/// set them: an error would be FATAL, time would be up, and no memory for so many buffers of temporary tables is FATAL, too.
-/// They have these values here, and nobody sets them.
+/// Settings that would end the process, and with it the work of everybody, if code of an owner or an owner of
+/// the database set them: an error would be FATAL, time would be up, and no memory for so many buffers of
+/// temporary tables is FATAL, too. They have these values here, and nobody sets them.
 const LOCKED: &[(&CStr, &CStr)] = &[
     (c"exit_on_error", c"off"),
     #[cfg(any(feature = "pg17", feature = "pg18"))]
@@ -116,8 +116,8 @@ fn pin_settings() {
         (c"session_replication_role", c"origin"),
         (c"array_nulls", c"on"),
         (c"transform_null_equals", c"off"),
-        // Kept plans are made with sequential scans disabled, which Postgres expresses as a vast cost: each of them that has no
-        // index to go by would be compiled, which takes 100 ms and more.
+        // Kept plans are made with sequential scans disabled, which Postgres expresses as a vast cost: each
+        // of them that has no index to go by would be compiled, which takes 100 ms and more.
         (c"jit", c"off"),
         // From here on as in sql/query/create_trigger_function.sql: what one writes down, the other must find.
         (c"TimeZone", c"UTC"),
@@ -151,11 +151,11 @@ fn be_the_superuser() {
     }
 }
 
-/// Has Postgres refuse to change [`LOCKED`], from now on and in this process, however it is asked: by SET, by set_config(),
-/// by a clause of a function.
+/// Has Postgres refuse to change [`LOCKED`], from now on and in this process, however it is asked: by SET, by
+/// set_config(), by a clause of a function.
 fn lock_settings() {
-    // SAFETY: on the main thread. The records live as long as the process, and belong to it alone. What an internal setting
-    // is set to, nobody may change.
+    // SAFETY: on the main thread. The records live as long as the process, and belong to it alone. What an
+    // internal setting is set to, nobody may change.
     unsafe {
         #[cfg(feature = "pg15")]
         let (records, number) = (pg_sys::get_guc_variables(), pg_sys::GetNumConfigOptions());
@@ -201,8 +201,8 @@ fn reload_configuration() -> bool {
     }
 }
 
-/// Ends the process by way of its exit handlers. Anything but 0 is noted in the server log; for the launcher, 0 would mean
-/// never again.
+/// Ends the process by way of its exit handlers. Anything but 0 is noted in the server log; for the launcher,
+/// 0 would mean never again.
 fn end(code: i32) -> ! {
     lives::end();
     // SAFETY: the one way for a background worker to end.
@@ -221,12 +221,13 @@ fn wake_worker() {
 }
 
 thread_local! {
-    /// Vectorizers that this session has found in the catalogue, by their intakes, and as whom. Where one goes, so do its triggers.
+    /// Vectorizers that this session has found in the catalogue, by their intakes, and as whom. Where one
+    /// goes, so do its triggers.
     static KNOWN: RefCell<HashSet<(i32, Oid, Oid)>> = RefCell::default();
 }
 
-/// Wakes the worker of this database when the transaction commits, for a vectorizer of the caller; whether the catalogue knows
-/// it by that intake. Its triggers run as its owner.
+/// Wakes the worker of this database when the transaction commits, for a vectorizer of the caller; whether
+/// the catalogue knows it by that intake. Its triggers run as its owner.
 #[pg_extern(sql = false)]
 fn wake_worker_for(vectorizer_id: i32, intake: Oid) -> bool {
     // SAFETY: a look at the role of the session.

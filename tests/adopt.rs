@@ -1,5 +1,5 @@
-//! Vectorizers that pgai 0.12.1 made go on here: docs/adopt-pgai.sql, run on a database with pgai's own SQL in it and with
-//! what its worker wrote. And the way back.
+//! Vectorizers that pgai 0.12.1 made go on here: docs/adopt-pgai.sql, run on a database with pgai's own SQL
+//! in it and with what its worker wrote. And the way back.
 
 mod support;
 

@@ -1,4 +1,5 @@
-//! What a superuser decides with the scripts that lead here from pgai and back, and what others have put in the way of it.
+//! What a superuser decides with the scripts that lead here from pgai and back, and what others have put in
+//! the way of it.
 
 mod support;
 

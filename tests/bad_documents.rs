@@ -1,5 +1,5 @@
-//! Documents that cannot be read, and settings that cannot work: each says why, harms no neighbour, and is over when its
-//! cause is.
+//! Documents that cannot be read, and settings that cannot work: each says why, harms no neighbour, and is
+//! over when its cause is.
 
 mod support;
 
@@ -488,8 +488,8 @@ fn a_text_that_the_provider_cut_is_noted_too() {
     assert_eq!(cuts(&scene), Vec::<Vec<String>>::new());
 }
 
-/// Checks a fault of the configuration: the vectorizer pauses with one error row and asks nobody, and no document is lost
-/// or blamed. `heal` mends the cause; no row is touched.
+/// Checks a fault of the configuration: the vectorizer pauses with one error row and asks nobody, and no
+/// document is lost or blamed. `heal` mends the cause; no row is touched.
 fn assert_paused_until(scene: &mut Scene, reason: &[&str], hint: &[&str], heal: impl FnOnce(&mut Scene)) {
     let uris = neighbours(scene);
     scene.create_documents(&[&uris[0], &uris[1]]);

@@ -1,9 +1,9 @@
 //! Secrets are looked for wherever somebody could find them: the log at its most talkative, activity, statistics of
 //! statements, a dump, every catalogue and view that a role can read, the settings of the server.
 //!
-//! Canaries are a key of a provider and a secret of AWS in the environment of the server, a key in a file, a signature and a password in
-//! addresses that rows name, and the text of a document. The statements of this test never spell the last three: what a
-//! user writes into a statement, Postgres logs.
+//! Canaries are a key of a provider and a secret of AWS in the environment of the server, a key in a file, a
+//! signature and a password in addresses that rows name, and the text of a document. The statements of this
+//! test never spell the last three: what a user writes into a statement, Postgres logs.
 
 mod support;
 

@@ -40,7 +40,8 @@ fn database_can_be_copied_renamed_and_dropped_while_a_provider_hangs() {
     assert_eq!(lines(&notes.cluster, "exited with exit code 1"), 0);
 }
 
-/// Nobody else is asked to leave: the worker stays away for a moment only, and a command that fails has no other effect.
+/// Nobody else is asked to leave: the worker stays away for a moment only, and a command that fails has no
+/// other effect.
 #[test]
 fn database_that_is_in_use_after_all_is_served_again() {
     let notes = Notes::start();
@@ -201,8 +202,8 @@ fn two_hundred_vectorizers_share_one_process() {
     let processes = "SELECT count(*) FROM pg_stat_activity WHERE backend_type LIKE 'ai %'";
     assert_eq!(cluster.value(processes), "2", "the launcher and a worker");
 
-    // From here on nobody else may look at the queues, and the views of the extension do. A process tells all of its reads
-    // together: with those of one more document, all that the worker has read so far are known.
+    // From here on nobody else may look at the queues, and the views of the extension do. A process tells all
+    // of its reads together: with those of one more document, all that the worker has read so far are known.
     cluster.execute("SELECT pg_stat_force_next_flush()");
     let seventh = || reads(cluster).into_iter().find(|queue| queue.0 == 7);
     let so_far = seventh();
@@ -323,8 +324,8 @@ fn nothing_runs_while_the_server_is_upgraded() {
     wait_for_embedded(&notes.cluster, &["1:eins", "2:two"]);
 }
 
-/// Callers in serializable transactions may be told to try again, as ever, also when they change what the worker has just
-/// taken; nothing else fails, and nothing is missed.
+/// Callers in serializable transactions may be told to try again, as ever, also when they change what the
+/// worker has just taken; nothing else fails, and nothing is missed.
 #[test]
 fn serializable_callers_are_served() {
     let notes = Notes::start_with(|options| options.setting("default_transaction_isolation", "serializable"));
@@ -417,8 +418,8 @@ fn prepared_statements_outlive_vectorizers() {
     pooled.execute(&insert, &[&102, &"nobody's"]).unwrap();
 }
 
-/// pg_upgrade keeps numbers of tables, not of functions, and refuses what it cannot keep. Here to the same version: what it
-/// does is the same.
+/// pg_upgrade keeps numbers of tables, not of functions, and refuses what it cannot keep. Here to the same
+/// version: what it does is the same.
 #[test]
 fn server_is_upgraded_with_its_vectorizers() {
     let mut notes = Notes::start_with(|options| options.setting("ai.naptime", "1s"));

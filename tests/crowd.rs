@@ -124,7 +124,8 @@ fn nobody_waits_for_all_vectorizers_of_another() {
     });
 }
 
-/// Rows that an owner may write into a queue: as many as she likes, all of which are said to have killed three processes.
+/// Rows that an owner may write into a queue: as many as she likes, all of which are said to have killed
+/// three processes.
 #[test]
 fn suspects_of_a_dead_worker_are_moved_aside_beside_other_work() {
     const SUSPECTS: usize = 40_000;

@@ -1,4 +1,5 @@
-//! Users' texts, separators and templates: whatever they multiply to, they cost their owner a failure and nobody else a moment.
+//! Users' texts, separators and templates: whatever they multiply to, they cost their owner a failure and
+//! nobody else a moment.
 
 mod support;
 
@@ -8,7 +9,8 @@ use postgres::error::SqlState;
 use support::database::describe;
 use support::{DEADLINE, Scene, Stop, wait_until};
 
-/// An expression that takes long for every character of a text of `a`: each search is within the limit of steps for one.
+/// An expression that takes long for every character of a text of `a`: each search is within the limit of
+/// steps for one.
 const SLOW: &str = "(?:a|aa){18}(?=c)|a";
 /// What an interruption may take here, where the machine has other things to do. Undisturbed, `SLOW` takes minutes.
 const SOON: Duration = Duration::from_secs(10);

@@ -1,5 +1,6 @@
-//! Rows of the extension's tables that were changed by hand, in a dump or by a superuser: each is its own misfortune. Statements
-//! about all vectorizers go on, what is done to the source goes on, and the row can be dropped.
+//! Rows of the extension's tables that were changed by hand, in a dump or by a superuser: each is its own
+//! misfortune. Statements about all vectorizers go on, what is done to the source goes on, and the row can be
+//! dropped.
 
 mod support;
 

@@ -1,5 +1,5 @@
-//! Databases take turns: one that always has something to do makes room for others, and none waits for long for a process that
-//! is free.
+//! Databases take turns: one that always has something to do makes room for others, and none waits for long
+//! for a process that is free.
 
 mod support;
 

@@ -1,5 +1,5 @@
-//! Processes that end: stopped, terminated, killed, or stopped and gone on. Nothing is lost, nothing is written twice, and only a
-//! document that processes die with is set aside.
+//! Processes that end: stopped, terminated, killed, or stopped and gone on. Nothing is lost, nothing is
+//! written twice, and only a document that processes die with is set aside.
 
 mod support;
 
@@ -418,8 +418,8 @@ fn state_suspect_changed_is_innocent() {
     wait_for_embedded(&notes.cluster, &["1:note 1", "2:note 2", "3:three"]);
 }
 
-/// A worker that was stopped for longer than its lease, and whose document nobody has taken meanwhile, has it still: it does
-/// not pass for one that nobody holds.
+/// A worker that was stopped for longer than its lease, and whose document nobody has taken meanwhile, has it
+/// still: it does not pass for one that nobody holds.
 #[test]
 fn sleeping_worker_pays_once() {
     let notes = Notes::start_with(|options| {
@@ -442,7 +442,8 @@ fn sleeping_worker_pays_once() {
     assert_eq!(notes.provider.counts().inputs, 2);
 }
 
-/// A worker that was stopped for longer than its lease wakes up and finds its document in other hands: it writes nothing.
+/// A worker that was stopped for longer than its lease wakes up and finds its document in other hands: it
+/// writes nothing.
 #[test]
 fn sleeping_worker_writes_nothing() {
     let notes = Notes::start_with(|options| options.setting("ai.lease_duration", "2s"));

@@ -29,7 +29,8 @@ fn the_extension_is_refused_in_a_database_of_another_encoding() {
     }
 }
 
-/// What is not in ASCII would be read in the encoding of the database, and fail there for a reason that nobody understands.
+/// What is not in ASCII would be read in the encoding of the database, and fail there for a reason that
+/// nobody understands.
 #[test]
 fn the_scripts_of_the_extension_are_in_ascii() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));

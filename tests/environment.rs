@@ -1,5 +1,5 @@
-//! What the environment of the server holds: values with a line break at their end, as files leave it there, and values that can
-//! be sent nowhere.
+//! What the environment of the server holds: values with a line break at their end, as files leave it there,
+//! and values that can be sent nowhere.
 
 mod support;
 
@@ -99,8 +99,8 @@ fn a_value_that_can_be_sent_nowhere_is_named() {
     }
 }
 
-/// To a library that reads a variable by itself, one that is not text in UTF-8 is absent: requests went out unsigned, and documents
-/// were given up for it.
+/// To a library that reads a variable by itself, one that is not text in UTF-8 is absent: requests went out
+/// unsigned, and documents were given up for it.
 #[test]
 fn a_value_that_is_no_text_is_not_taken_for_none() {
     let mut scene = Scene::start();

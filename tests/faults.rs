@@ -280,7 +280,8 @@ fn short_throttle_is_waited_out() {
     assert_eq!(errors(&notes.cluster), NONE);
 }
 
-/// One document failed, one is embedded, one is with the provider, and of three in the queue one waits and one is a suspect.
+/// One document failed, one is embedded, one is with the provider, and of three in the queue one waits and
+/// one is a suspect.
 fn in_every_state() -> Notes {
     let notes = Notes::start_with(|options| options.setting("ai.max_documents_in_flight", "1"));
     notes.provider.behave(Behaviour::RejectInput("bad".to_owned()));

@@ -1,5 +1,5 @@
-//! A source changes hands, and with it what its vectorizer is made of: what the extension has made of it, and nothing that its
-//! owner has put on it, or could still put on it.
+//! A source changes hands, and with it what its vectorizer is made of: what the extension has made of it, and
+//! nothing that its owner has put on it, or could still put on it.
 
 mod support;
 
@@ -150,8 +150,8 @@ fn what_refers_to_others_or_runs_statements_does_not_change_hands() {
     assert_only_mallory(&scene, "the tables");
 }
 
-/// What is of use to an owner, and runs nothing, goes along. What was granted to read and write stays; what was granted to put code
-/// on a table, or to ask through one, does not.
+/// What is of use to an owner, and runs nothing, goes along. What was granted to read and write stays; what
+/// was granted to put code on a table, or to ask through one, does not.
 #[test]
 fn privileges_to_put_code_on_tables_do_not_change_hands() {
     let scene = scene();

@@ -1,5 +1,5 @@
-//! Owners who want more than they were given: whatever their triggers, functions, policies and tables do when the worker, an
-//! administrator or another owner comes by, it is done as themselves.
+//! Owners who want more than they were given: whatever their triggers, functions, policies and tables do when
+//! the worker, an administrator or another owner comes by, it is done as themselves.
 //!
 //! Every trap leads to `m.strike`, which notes as whom it runs and tries to make mallory a superuser.
 
@@ -9,7 +9,8 @@ use provider::Behaviour;
 use support::lair::{LAIR, assert_only_mallory, by, lair, vectorize};
 use support::{DEADLINE, Scene, wait_until};
 
-/// Traps on a source {doc}, its destination {store}, its queue {queue} and its intake {intake}; the name of the trap is {trap}.
+/// Traps on a source {doc}, its destination {store}, its queue {queue} and its intake {intake}; the name of
+/// the trap is {trap}.
 const TRAPS: [(&str, &str); 15] = [
     (
         "other_role",
@@ -484,8 +485,8 @@ fn an_install_runs_nothing_that_was_there_before() {
     assert_eq!(scene.cluster.value("SELECT count(*) FROM m.struck"), "0");
 }
 
-/// The weaknesses of pgai that are known, each tried here. (E10: its parsers ran beside its secrets; ours is a process of its own,
-/// see `pipeline/tests/parse_child.rs`.)
+/// The weaknesses of pgai that are known, each tried here. (E10: its parsers ran beside its secrets; ours is
+/// a process of its own, see `pipeline/tests/parse_child.rs`.)
 #[test]
 fn the_known_weaknesses_of_pgai_are_none_here() {
     let scene = lair();

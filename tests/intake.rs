@@ -143,7 +143,8 @@ fn a_locked_document_of_the_queue_holds_up_no_other() {
     wait_for_embedded(&notes.cluster, &["1:eins", "2:two"]);
 }
 
-/// More than the worker takes in at once, and what is behind them is fresh. 40,000 times 40,000 comparisons would not end in time.
+/// More than the worker takes in at once, and what is behind them is fresh. 40,000 times 40,000 comparisons
+/// would not end in time.
 #[test]
 fn many_locked_documents_of_the_queue_hold_up_no_other() {
     let notes = Notes::start();
@@ -213,8 +214,8 @@ fn what_changes_while_nothing_is_embedded_waits_once() {
     wait_for_embedded(&notes.cluster, &["1:text 1000"]);
 }
 
-/// The plans of a session that has written single rows, and then writes many: 50,000 times 50,000 comparisons would not end
-/// within two minutes.
+/// The plans of a session that has written single rows, and then writes many: 50,000 times 50,000 comparisons
+/// would not end within two minutes.
 #[test]
 fn a_session_that_wrote_single_rows_writes_many_at_once() {
     let notes = Notes::start();
@@ -319,7 +320,8 @@ fn what_is_rolled_back_is_no_change_and_what_is_committed_is_one() {
     }
 }
 
-/// Two-phase commit: whoever prepares a transaction may leave, and who ends it runs none of our code. Others go on meanwhile.
+/// Two-phase commit: whoever prepares a transaction may leave, and who ends it runs none of our code. Others
+/// go on meanwhile.
 #[test]
 fn what_was_prepared_is_a_change_when_it_is_committed() {
     let notes = Notes::start_with(|options| {

@@ -4,7 +4,8 @@ mod support;
 
 use support::Scene;
 
-/// As long as an index of the source takes it, and too long for that of the destination, which has the numbers of the chunks, too.
+/// As long as an index of the source takes it, and too long for that of the destination, which has the
+/// numbers of the chunks, too.
 #[test]
 fn a_key_that_is_too_long_for_an_index_is_named() {
     let scene = Scene::start();

@@ -266,7 +266,8 @@ fn documents_of_one_claim_are_read_as_there_is_memory() {
     assert!(grown < 60, "the worker grew by {grown} MiB");
 }
 
-/// 300 chunks in a template with a column of 200 kB are texts of 60 MB, each of which is made when it is sent or written.
+/// 300 chunks in a template with a column of 200 kB are texts of 60 MB, each of which is made when it is sent
+/// or written.
 #[test]
 fn texts_with_a_large_column_are_never_all_in_memory() {
     let (scene, worker, before) = start_with_little_memory(" ", "$chunk $words");
@@ -308,8 +309,8 @@ fn columns_that_are_longer_than_a_document_may_be_fail_it_alone() {
     assert_eq!(scene.cluster.rows(failed), [["3", "formatting", "permanent", reason]]);
 }
 
-/// Texts of nearly a gigabyte are made of a row of 200 KB: whether chunks are equal or not, to tell them apart holds up no other. The
-/// provider refuses them, or they would all be written.
+/// Texts of nearly a gigabyte are made of a row of 200 KB: whether chunks are equal or not, to tell them
+/// apart holds up no other. The provider refuses them, or they would all be written.
 #[test]
 fn long_texts_of_many_chunks_hold_up_no_other() {
     let scene = Scene::start();

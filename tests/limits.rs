@@ -1,5 +1,5 @@
-//! What a provider asks for, and what an administrator allows, holds for the whole server: for each database, and whatever
-//! becomes of the worker that was told.
+//! What a provider asks for, and what an administrator allows, holds for the whole server: for each database,
+//! and whatever becomes of the worker that was told.
 
 mod support;
 

@@ -8,8 +8,8 @@ use provider::Behaviour;
 use support::lair::{LAIR, by, lair, vectorize};
 use support::{DEADLINE, Scene, wait_until};
 
-/// A commit of ann is embedded within this, on a machine that has other things to do. Each lock of mallory may cost the worker
-/// 200 ms at most.
+/// A commit of ann is embedded within this, on a machine that has other things to do. Each lock of mallory
+/// may cost the worker 200 ms at most.
 const SOON: Duration = Duration::from_secs(5);
 
 /// A row of ann, which is embedded soon.
@@ -206,7 +206,8 @@ fn two_hundred_locked_queues_cost_others_nothing() {
     scene.cluster.wait_for("all is embedded", pending, "0");
 }
 
-/// A configuration that lags behind its table, which the worker has to follow, and whose row another transaction has locked.
+/// A configuration that lags behind its table, which the worker has to follow, and whose row another
+/// transaction has locked.
 #[test]
 fn names_of_one_vectorizer_that_cannot_be_followed_end_no_start_of_the_worker() {
     let scene = lair();
@@ -239,8 +240,8 @@ fn names_of_one_vectorizer_that_cannot_be_followed_end_no_start_of_the_worker() 
     scene.cluster.wait_for("her next row", hers, "2");
 }
 
-/// A lock that comes between the taking of a document and its reading is in the way of giving it back, too. It is in nobody's hands
-/// then, and not for the minute of a lease.
+/// A lock that comes between the taking of a document and its reading is in the way of giving it back, too.
+/// It is in nobody's hands then, and not for the minute of a lease.
 #[test]
 fn a_document_that_could_not_be_given_back_is_taken_again_soon() {
     // For a worker that stays, and for the one that comes after it.

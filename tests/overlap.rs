@@ -1,5 +1,5 @@
-//! What goes on at the same time: some documents are downloaded while others are embedded, nothing is held meanwhile, and
-//! readers see a document as it was or as it is.
+//! What goes on at the same time: some documents are downloaded while others are embedded, nothing is held
+//! meanwhile, and readers see a document as it was or as it is.
 
 mod support;
 

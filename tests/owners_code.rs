@@ -1,4 +1,5 @@
-//! What code of an owner (a trigger, say) does in the worker, which serves everybody: it ends nobody's work but its own.
+//! What code of an owner (a trigger, say) does in the worker, which serves everybody: it ends nobody's work
+//! but its own.
 
 mod support;
 
@@ -168,8 +169,8 @@ fn code_that_does_not_end_stops_its_own_vectorizer() {
     }
 }
 
-/// Within one function of Postgres that looks for no interrupts, for a minute or so. Neither a cancellation nor the end of its
-/// process reaches it.
+/// Within one function of Postgres that looks for no interrupts, for a minute or so. Neither a cancellation
+/// nor the end of its process reaches it.
 const SEARCH: &str = "PERFORM position('b' || repeat('a', 100000) in repeat('a', 700000));";
 
 /// What the view says of processes that are stuck.

@@ -79,8 +79,8 @@ fn a_vectorizer_that_eats_parsers_leaves_some_to_others() {
     );
 }
 
-/// With as many owners as parsers, or more, nobody has more than a share. A place is taken back all the same, and what is not
-/// done in five slices has failed for now.
+/// With as many owners as parsers, or more, nobody has more than a share. A place is taken back all the same,
+/// and what is not done in five slices has failed for now.
 #[test]
 fn more_owners_than_parsers_take_turns() {
     let scene = start(|options| {
@@ -121,7 +121,8 @@ fn more_owners_than_parsers_take_turns() {
     );
 }
 
-/// All sessions that verify have as many parsers together as a worker has, and can be cancelled while they wait for one.
+/// All sessions that verify have as many parsers together as a worker has, and can be cancelled while they
+/// wait for one.
 #[test]
 fn sessions_share_parsers() {
     let scene = start(|options| {

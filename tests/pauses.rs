@@ -222,8 +222,8 @@ fn altering_another_table_ends_no_pause() {
     wait_until("it is tried again", DEADLINE, resumes, |now| *now != before);
 }
 
-/// Faults that nobody mends: whatever is tried again, and however often, the rows that say so stay as many as they are, and the
-/// log of the server says nothing new.
+/// Faults that nobody mends: whatever is tried again, and however often, the rows that say so stay as many as
+/// they are, and the log of the server says nothing new.
 #[test]
 fn faults_that_stay_fill_neither_tables_nor_the_log() {
     const ROUNDS: usize = 6;
@@ -282,8 +282,8 @@ fn faults_that_stay_fill_neither_tables_nor_the_log() {
 /// A pause lasts for half a minute.
 const WITHOUT_A_PAUSE: Duration = Duration::from_secs(15);
 
-/// Statements that break a vectorizer, and those that mend it, one right after the other: whatever the worker sees in between,
-/// and whenever it notes that, no pause is left.
+/// Statements that break a vectorizer, and those that mend it, one right after the other: whatever the worker
+/// sees in between, and whenever it notes that, no pause is left.
 #[test]
 fn what_is_mended_at_once_is_not_paused() {
     let notes = Notes::start();

@@ -1,5 +1,5 @@
-//! The same SQL, said to pgai 0.12.1 and to this extension: signatures, the JSON of the builders, columns, and the errors of
-//! calls that make no sense. What differs on purpose is listed with its reason.
+//! The same SQL, said to pgai 0.12.1 and to this extension: signatures, the JSON of the builders, columns,
+//! and the errors of calls that make no sense. What differs on purpose is listed with its reason.
 
 mod support;
 

@@ -1,5 +1,5 @@
-//! Row security that applies to the owner of a source. A row that a policy hides is not gone: nothing is removed for it, and
-//! the vectorizer stands still and says why.
+//! Row security that applies to the owner of a source. A row that a policy hides is not gone: nothing is
+//! removed for it, and the vectorizer stands still and says why.
 
 mod support;
 
@@ -168,7 +168,8 @@ fn policies_on_what_the_worker_writes_to_stop_it() {
     cluster.wait_for("cleared away", EMBEDDED, "2:two");
 }
 
-/// Whoever reads the whole is not concerned by policies of its parts. What leaves takes its own chunks along, and no others.
+/// Whoever reads the whole is not concerned by policies of its parts. What leaves takes its own chunks along,
+/// and no others.
 #[test]
 fn policies_of_partitions_and_of_their_whole() {
     let scene = scene("CREATE TABLE doc (id int PRIMARY KEY, body text) PARTITION BY LIST (id)");

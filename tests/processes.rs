@@ -519,7 +519,8 @@ fn worker_compiles_no_plans() {
     assert!(!compiles(notes.cluster.wait_for_worker()));
 }
 
-/// Nor is anything of ours compiled in a session that avoids scans, as those do that want their vectors found by an index.
+/// Nor is anything of ours compiled in a session that avoids scans, as those do that want their vectors found
+/// by an index.
 #[test]
 fn session_compiles_no_plans_of_ours() {
     let notes = Notes::start();

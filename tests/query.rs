@@ -16,8 +16,8 @@ use support::{Answer, Cluster, DEADLINE, Options, Proxy, Request, Stop, wait_unt
 /// The server's key, and one that a caller passes.
 const KEY: &str = "canary-server-key-0123456789";
 const OWN_KEY: &str = "canary-own-key-9876543210";
-/// A way out takes milliseconds. A provider that hangs keeps a session for as long as `ai.request_timeout`, a minute, and
-/// the machine may be busy: anywhere between tells the two apart.
+/// A way out takes milliseconds. A provider that hangs keeps a session for as long as `ai.request_timeout`, a
+/// minute, and the machine may be busy: anywhere between tells the two apart.
 const AT_ONCE: Duration = Duration::from_secs(15);
 const HANGING: &str = "SELECT ai.openai_embed('m', 'text', dimensions => 3)";
 

@@ -1,5 +1,5 @@
-//! The life of a document of which the database does not take what is written, or give what is read: rows and tables that a
-//! user has locked, rows that are refused, and rows that cannot be read.
+//! The life of a document of which the database does not take what is written, or give what is read: rows and
+//! tables that a user has locked, rows that are refused, and rows that cannot be read.
 
 mod support;
 
@@ -33,8 +33,8 @@ fn state_refused_row_fails_alone() {
     assert!(!notes.cluster.log().contains("confidential"));
 }
 
-/// A user's transaction has a row of the source: the others do not wait for it, and the worker waits for no lock. What was
-/// read of a row that is being changed is written, and then the change is.
+/// A user's transaction has a row of the source: the others do not wait for it, and the worker waits for no
+/// lock. What was read of a row that is being changed is written, and then the change is.
 #[test]
 fn state_locked_row_is_not_waited_for() {
     for (lock, free) in [
@@ -74,7 +74,8 @@ fn state_locked_row_is_not_waited_for() {
     }
 }
 
-/// A user keeps a row locked for longer than the worker holds a document: that is said, and it is written soon after the lock is gone.
+/// A user keeps a row locked for longer than the worker holds a document: that is said, and it is written
+/// soon after the lock is gone.
 #[test]
 fn state_row_that_is_locked_for_long_says_so_and_is_written_soon_after() {
     for (destination, lock, end) in [
@@ -319,7 +320,8 @@ fn state_unreadable_row_fails_alone() {
     assert_eq!(notes.cluster.value(said), "2:loading 3:loading");
 }
 
-/// JSON that Postgres itself has no function for (a zero in a json, a number that no float holds) is text in a template.
+/// JSON that Postgres itself has no function for (a zero in a json, a number that no float holds) is text in
+/// a template.
 #[test]
 fn json_that_is_only_text_is_read() {
     let notes = Notes::start();
@@ -343,8 +345,8 @@ fn json_that_is_only_text_is_read() {
     assert_eq!(errors(&notes.cluster), NONE);
 }
 
-/// Pages whose text became one of a type that the database reads by a function of the user: broken for some, out of memory
-/// for bad ones, whose looks are counted, and in conflict for others.
+/// Pages whose text became one of a type that the database reads by a function of the user: broken for some,
+/// out of memory for bad ones, whose looks are counted, and in conflict for others.
 fn create_pages(database: &Database, retries: u32) {
     database.execute(&format!(
         "CREATE SEQUENCE looks;

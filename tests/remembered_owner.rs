@@ -1,5 +1,5 @@
-//! A vectorizer works for one role. Where its source got another owner unseen, it stands still, and nothing that the role
-//! before has put on its tables runs as the new one.
+//! A vectorizer works for one role. Where its source got another owner unseen, it stands still, and nothing
+//! that the role before has put on its tables runs as the new one.
 
 mod support;
 
@@ -118,7 +118,8 @@ fn a_session_without_event_triggers_hands_nothing_over() {
     assert_only_mallory(&scene, "ann has looked");
 }
 
-/// The trigger by row appends to an intake past the executor, where nothing is on it, and to no other in the name of a stranger.
+/// The trigger by row appends to an intake past the executor, where nothing is on it, and to no other in the
+/// name of a stranger.
 #[test]
 fn a_trap_on_the_intake_is_not_sprung_by_those_who_write() {
     let scene = trapped();

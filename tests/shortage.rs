@@ -1,7 +1,7 @@
 //! A shortage of memory: a statement fails, or a document, and the server stays up.
 //!
-//! `AI_TEST_SHORTAGE` in the environment of a server that was built for tests makes one allocation of Rust code in so many fail, at
-//! random. `make soak` goes on until a thousand have.
+//! `AI_TEST_SHORTAGE` in the environment of a server that was built for tests makes one allocation of Rust
+//! code in so many fail, at random. `make soak` goes on until a thousand have.
 
 mod support;
 
@@ -19,8 +19,8 @@ use support::{Cluster, Options, Scene};
 const MANY: usize = 1000;
 const SOME: usize = 60;
 
-/// Gives a process of a server no more address space than this beyond what it has; `None` for as much as it likes. The server does
-/// it, whose user alone may.
+/// Gives a process of a server no more address space than this beyond what it has; `None` for as much as it
+/// likes. The server does it, whose user alone may.
 fn limit(cluster: &Cluster, pid: i32, more: Option<u64>) {
     let statm = std::fs::read_to_string(format!("/proc/{pid}/statm")).expect("the process is there");
     let pages: u64 = statm
@@ -152,7 +152,8 @@ fn allocations_that_fail_at_random_harm_nothing() {
     println!("{failures} allocations failed");
 }
 
-/// What runs while Postgres rolls back must not fail: the session would not come out of it, and the server would go down.
+/// What runs while Postgres rolls back must not fail: the session would not come out of it, and the server
+/// would go down.
 #[test]
 fn a_rollback_needs_no_memory() {
     let mut scene = Scene::start();

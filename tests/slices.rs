@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use support::lair::{by, lair, vectorize};
 use support::{DEADLINE, Scene, wait_until};
 
-/// Ann's row may have to wait for a few turns of mallory's, each of which is shorter than half a second. All that mallory has
-/// to do takes many times as long, and would not be interrupted.
+/// Ann's row may have to wait for a few turns of mallory's, each of which is shorter than half a second. All
+/// that mallory has to do takes many times as long, and would not be interrupted.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Ann and mallory, and a function of mallory's that takes its time.
@@ -91,7 +91,8 @@ fn documents_that_are_refused_one_by_one_are_written_by_turns() {
     wait_until("mended, all are written", DEADLINE, written, |now| now == "100");
 }
 
-/// Documents that are taken together and cannot be read together are read one by one, and given back where a turn is too short.
+/// Documents that are taken together and cannot be read together are read one by one, and given back where a
+/// turn is too short.
 #[test]
 fn documents_that_cannot_be_read_together_are_read_by_turns() {
     let scene = slow(&[]);
@@ -140,7 +141,8 @@ fn documents_are_taken_by_turns() {
     scene.cluster.wait_for("all", there, "900");
 }
 
-/// A queue whose owner needs longer to take documents than a turn may take, and documents that fail: all are worked on in the end.
+/// A queue whose owner needs longer to take documents than a turn may take, and documents that fail: all are
+/// worked on in the end.
 #[test]
 fn what_is_taken_in_a_long_turn_is_read_in_the_same() {
     let scene = slow(&["doc"]);

@@ -123,8 +123,8 @@ fn what_is_left_in_the_session_of_an_administrator_does_not_run_as_him() {
     scene.cluster.wait_for("her rows are embedded", embedded, "2");
 }
 
-/// The worker hands vectors over in the form of pgvector's type: another type would read them, and what is behind them, as
-/// something else.
+/// The worker hands vectors over in the form of pgvector's type: another type would read them, and what is
+/// behind them, as something else.
 #[test]
 fn vectors_are_handed_over_as_what_they_are() {
     let scene = lair();
@@ -407,8 +407,8 @@ fn what_was_put_off_in_the_worker_runs_as_who_put_it_off() {
     scene.cluster.wait_for("what her trigger made works", embedded, "1");
 }
 
-/// Her failed queue reads a table of ann, or runs what she wrote, as soon as it is ann's. (A rule makes a table a view up to
-/// Postgres 15.)
+/// Her failed queue reads a table of ann, or runs what she wrote, as soon as it is ann's. (A rule makes a
+/// table a view up to Postgres 15.)
 #[test]
 fn what_was_made_of_a_table_of_a_vectorizer_does_not_change_hands() {
     let scene = lair();

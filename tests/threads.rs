@@ -1,8 +1,9 @@
-//! Threads that cannot be made: for want of memory, or as the system refuses them. Whoever wants them is told, waits for nothing, and
-//! can be ended.
+//! Threads that cannot be made: for want of memory, or as the system refuses them. Whoever wants them is
+//! told, waits for nothing, and can be ended.
 //!
-//! In a server that was built for tests, `AI_TEST_THREADS=n` in its environment has the system refuse the n-th thread of each
-//! process, and `AI_TEST_SHORTAGE_OF_THREADS=n` has the n-th allocation fail while threads are made.
+//! In a server that was built for tests, `AI_TEST_THREADS=n` in its environment has the system refuse the
+//! n-th thread of each process, and `AI_TEST_SHORTAGE_OF_THREADS=n` has the n-th allocation fail while
+//! threads are made.
 
 mod support;
 

@@ -65,7 +65,8 @@ fn refused(scene: &Scene, role: &str, sql: &str) -> String {
     code
 }
 
-/// The trigger of rows calls the function of the vectorizer where a key has changed. It finds it by the name of a trigger.
+/// The trigger of rows calls the function of the vectorizer where a key has changed. It finds it by the name
+/// of a trigger.
 #[test]
 fn a_trigger_that_calls_itself_brings_no_server_down() {
     let scene = lair();
@@ -253,7 +254,8 @@ fn others_do_not_learn_whose_index_is_built() {
     holder.batch_execute("COMMIT").expect("the end of the lock");
 }
 
-/// Until PostgreSQL 15 an empty table becomes a view by a rule. What was made of the tables of a vectorizer is in nobody's way.
+/// Until PostgreSQL 15 an empty table becomes a view by a rule. What was made of the tables of a vectorizer
+/// is in nobody's way.
 #[test]
 fn a_table_that_has_become_a_view_keeps_nothing_from_being_dropped() {
     let scene = lair();

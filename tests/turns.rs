@@ -31,8 +31,8 @@ fn texts(scene: &Scene) -> Vec<String> {
         .collect()
 }
 
-/// Has somebody say something in the middle of a long work, and returns how many documents of that work went to the provider
-/// after it was said and before `text`.
+/// Has somebody say something in the middle of a long work, and returns how many documents of that work went
+/// to the provider after it was said and before `text`.
 #[track_caller]
 fn wait_behind(scene: &Scene, sql: &str, text: &str) -> usize {
     support::wait_until(
@@ -78,7 +78,8 @@ fn vectorizers_take_turns() {
     assert!(behind <= 2 * IN_FLIGHT, "{behind} documents went first");
 }
 
-/// Owners share a provider and a key: what one's model meets there (no quota for a day, no answer, failures) stops no other's.
+/// Owners share a provider and a key: what one's model meets there (no quota for a day, no answer, failures)
+/// stops no other's.
 #[test]
 fn what_the_model_of_one_owner_meets_stops_no_other() {
     let a_day = Behaviour::TooManyRequests {

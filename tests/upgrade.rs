@@ -1,16 +1,17 @@
-//! ALTER EXTENSION ai UPDATE: what was made by an earlier version becomes what this version would have made, and nothing
-//! is embedded again.
+//! ALTER EXTENSION ai UPDATE: what was made by an earlier version becomes what this version would have made,
+//! and nothing is embedded again.
 //!
 //! `tests/data/ai--0.1.0.sql` is the install script of the version that was released first, and
-//! `tests/data/vectorizers-0.1.0.sql` what pg_dump wrote of a database of that version: the one that [`leave_work`] makes,
-//! with that version's own worker. Both are frozen (`make check ONLY=frozen`).
+//! `tests/data/vectorizers-0.1.0.sql` what pg_dump wrote of a database of that version: the one that
+//! [`leave_work`] makes, with that version's own worker. Both are frozen (`make check ONLY=frozen`).
 //!
 //! **When a test here fails after a change of `sql/*.sql`**, the upgrade script lacks that change. Say it once more in
-//! `sql/ai--0.1.0--0.2.0.sql`: `CREATE FUNCTION`, `CREATE TABLE` and `CREATE VIEW` of new objects with their `COMMENT ON`,
-//! `GRANT` and `pg_extension_config_dump` word for word; `CREATE OR REPLACE FUNCTION` for changed bodies; `ALTER TABLE`
-//! for tables. What `sql/query/create_*.sql` makes for a new vectorizer, the script has to make for those that there are
-//! (the trigger functions follow by themselves). The printed difference names the objects: `-` is what a fresh install has, `+` what the update made.
-//! Run `tests/support/install.sh` (or `make build`) before the test: it installs the script.
+//! `sql/ai--0.1.0--0.2.0.sql`: `CREATE FUNCTION`, `CREATE TABLE` and `CREATE VIEW` of new objects with their
+//! `COMMENT ON`, `GRANT` and `pg_extension_config_dump` word for word; `CREATE OR REPLACE FUNCTION` for
+//! changed bodies; `ALTER TABLE` for tables. What `sql/query/create_*.sql` makes for a new vectorizer, the
+//! script has to make for those that there are (the trigger functions follow by themselves). The printed
+//! difference names the objects: `-` is what a fresh install has, `+` what the update made. Run
+//! `tests/support/install.sh` (or `make build`) before the test: it installs the script.
 //!
 //! **When a version is released**: `dump_for_the_next_release` leaves `vectorizers-<version>.sql` in the folder for
 //! temporary files of the build. Copy it and the install script of that version to `tests/data`, add their sums to
@@ -242,7 +243,8 @@ fn owners_keep_the_servers_that_they_used() {
     assert!(dumped.contains(grant), "{grant} is in the dump");
 }
 
-/// The queues of version 0.1.0 have a column `class`, which is called `failure_class` now: as a column of a key may have been.
+/// The queues of version 0.1.0 have a column `class`, which is called `failure_class` now: as a column of a
+/// key may have been.
 #[test]
 fn a_key_of_the_name_that_the_queues_need_makes_room() {
     let scene = Scene::start();
@@ -416,7 +418,8 @@ fn a_busy_worker_leaves_when_the_version_changes() {
     assert_eq!(cluster.value("SELECT count(*) FROM ai.vectorizer_errors"), "0");
 }
 
-/// The first version could be made anywhere. What is left of it in such a database harms nobody, and goes when it is dropped.
+/// The first version could be made anywhere. What is left of it in such a database harms nobody, and goes
+/// when it is dropped.
 #[test]
 fn a_database_of_another_encoding_is_left_alone() {
     let scene = Scene::start_with(|options| options.setting("ai.naptime", "1s").setting("ai.idle_timeout", "100ms"));

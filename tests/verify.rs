@@ -17,8 +17,8 @@ fn found(database: &Database, arguments: &str) -> Vec<String> {
 const NAME: &str = "'public_document_embeddings_store'";
 const NONE: [&str; 0] = [];
 
-/// Documents in S3: one that is as it was embedded, one that has changed since, one that is gone, and many more than are
-/// read at a time.
+/// Documents in S3: one that is as it was embedded, one that has changed since, one that is gone, and many
+/// more than are read at a time.
 #[test]
 fn objects_are_read_again() {
     let scene = Scene::start();

@@ -1,4 +1,5 @@
-//! Those who look at the views run nothing of the owners, whatever these put on their queues, and wait for none of them.
+//! Those who look at the views run nothing of the owners, whatever these put on their queues, and wait for
+//! none of them.
 
 mod support;
 

@@ -66,8 +66,8 @@ impl Account {
         self.held_until.filter(|until| *until > now)
     }
 
-    /// It has kept the thread for so long in one go: others have it for three times as long. What several turns have taken
-    /// adds up, so that many short ones get no more than one long one.
+    /// It has kept the thread for so long in one go: others have it for three times as long. What several
+    /// turns have taken adds up, so that many short ones get no more than one long one.
     pub fn took_long(&mut self, took: Duration, now: Instant) {
         let from = self.held_until(now).unwrap_or(now);
         let until = from + took.saturating_mul(OTHERS_SHARE).min(LONGEST_HOLD);
@@ -84,8 +84,8 @@ impl Account {
         self.held_until = Some(self.held_until.map_or(until, |held| held.max(until)));
     }
 
-    /// It had to be cut short after so long, for the `strikes`th time in a row at least: others have the thread for as long, and
-    /// the next time for twice as long, up to an hour.
+    /// It had to be cut short after so long, for the `strikes`th time in a row at least: others have the
+    /// thread for as long, and the next time for twice as long, up to an hour.
     pub fn strike(&mut self, took: Duration, strikes: u32, now: Instant) {
         if now.saturating_duration_since(self.struck_at) > FORGOTTEN {
             self.strikes = 0;
@@ -133,8 +133,8 @@ impl Account {
     }
 }
 
-/// How long to leave a vectorizer alone whose tables were found locked so often in a row (1 for the first time): a fifth of a
-/// second, doubling to five.
+/// How long to leave a vectorizer alone whose tables were found locked so often in a row (1 for the first
+/// time): a fifth of a second, doubling to five.
 ///
 /// ```
 /// use std::time::Duration;

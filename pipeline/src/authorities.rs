@@ -1,5 +1,6 @@
-//! `SSL_CERT_FILE` and `SSL_CERT_DIR`: whom to trust, where the administrator of the server says so. What the library that reads them
-//! cannot read it passes over, and says of the rest that no authority is known, without a word of the variable.
+//! `SSL_CERT_FILE` and `SSL_CERT_DIR`: whom to trust, where the administrator of the server says so. What the
+//! library that reads them cannot read it passes over, and says of the rest that no authority is known,
+//! without a word of the variable.
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
@@ -9,7 +10,8 @@ pub const FILE: &str = "SSL_CERT_FILE";
 /// Folders of such files, with colons between them.
 pub const FOLDERS: &str = "SSL_CERT_DIR";
 
-/// The variable that leads nowhere, if one does, and what is wrong with it. Folders may be missing where others are not.
+/// The variable that leads nowhere, if one does, and what is wrong with it. Folders may be missing where
+/// others are not.
 pub fn fault(variable: impl Fn(&str) -> Option<OsString>) -> Option<(&'static str, String)> {
     let value = |name: &str| variable(name).filter(|value| !value.is_empty());
     let file = value(FILE);

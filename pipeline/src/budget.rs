@@ -35,7 +35,8 @@ pub struct Budget {
     common: Arc<Semaphore>,
     /// For small ones.
     kept: Arc<Semaphore>,
-    /// The place of a giant in the line for `common`. One at a time: who came after others of them need not wait for all.
+    /// The place of a giant in the line for `common`. One at a time: who came after others of them need not
+    /// wait for all.
     giants: Arc<Semaphore>,
     /// The place in that line of one that can wait.
     behind: Arc<Semaphore>,
@@ -76,8 +77,8 @@ impl Budget {
         }
     }
 
-    /// Waits until so many bytes are free; first come, first served. What is larger than the whole budget gets all of it:
-    /// it is alone then, but for small ones.
+    /// Waits until so many bytes are free; first come, first served. What is larger than the whole budget
+    /// gets all of it: it is alone then, but for small ones.
     pub async fn reserve(&self, bytes: u64) -> Reservation {
         let wanted = units(bytes);
         if wanted > self.small {
@@ -90,8 +91,8 @@ impl Budget {
         })
     }
 
-    /// [`Budget::reserve`] for a document that nobody waits for: of what is kept for small ones it gets nothing, and before
-    /// others that come after it, at most one that can wait is served.
+    /// [`Budget::reserve`] for a document that nobody waits for: of what is kept for small ones it gets
+    /// nothing, and before others that come after it, at most one that can wait is served.
     pub async fn reserve_behind(&self, bytes: u64) -> Reservation {
         let _turn = acquire(&self.behind, 1).await;
         self.stand_in_line(units(bytes)).await

@@ -270,8 +270,8 @@ pub enum Chunk {
     Own(Box<str>),
 }
 
-/// Whether texts are cut at regular expressions of a user. Nobody knows what they cost before they have: they are worked on in a
-/// process of their own (`Cutter::cut`), and nowhere else.
+/// Whether texts are cut at regular expressions of a user. Nobody knows what they cost before they have: they
+/// are worked on in a process of their own (`Cutter::cut`), and nowhere else.
 pub fn has_expressions(chunking: &Chunking) -> bool {
     match chunking {
         Chunking::CharacterTextSplitter {
@@ -427,8 +427,8 @@ impl Splitter {
         Ok(Splitter(method))
     }
 
-    /// Cuts a text, whatever it takes. Chunks that it holds as they are, are parts of it and no copies. A blank text gives
-    /// no chunk; with [`Chunking::None`] too, where pgai would embed an empty string.
+    /// Cuts a text, whatever it takes. Chunks that it holds as they are, are parts of it and no copies. A
+    /// blank text gives no chunk; with [`Chunking::None`] too, where pgai would embed an empty string.
     ///
     /// The LangChain splitters trim what they merged, but give a piece that they could not cut any further as it is:
     /// longer than the size, or white space with a size of 1.

@@ -1,7 +1,7 @@
 //! What a vectorizer was told to do: one type for the SQL builders that make it and the worker that reads it.
 //!
-//! The JSON is pgai's: each section carries `config_type` and `implementation`. [`section`] writes it; reading is serde's,
-//! which ignores keys it does not know.
+//! The JSON is pgai's: each section carries `config_type` and `implementation`. [`section`] writes it;
+//! reading is serde's, which ignores keys it does not know.
 
 mod embedding;
 mod litellm;

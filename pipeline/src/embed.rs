@@ -1,8 +1,8 @@
 //! Texts to vectors, by a server that speaks one of the APIs of providers (see `protocol`).
 //!
-//! An [`Embedder`] serves many callers at once. It fills requests across them up to the provider's limits, keeps several
-//! requests in flight, slows down when told to, and finds the one input that a provider does not accept, so that a bad
-//! document harms no other.
+//! An [`Embedder`] serves many callers at once. It fills requests across them up to the provider's limits,
+//! keeps several requests in flight, slows down when told to, and finds the one input that a provider does
+//! not accept, so that a bad document harms no other.
 
 mod address;
 mod batch;
@@ -47,15 +47,17 @@ pub use refusal::Refusal;
 /// Where requests go and how many of them.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Base address of the API, as `https://api.openai.com/v1`; what is missing of the endpoint's path is appended. `http`
-    /// or `https`; for Ollama also `host` and `host:port`. See [`config::Embedding::base_url`] for where it comes from.
+    /// Base address of the API, as `https://api.openai.com/v1`; what is missing of the endpoint's path is
+    /// appended. `http` or `https`; for Ollama also `host` and `host:port`. See
+    /// [`config::Embedding::base_url`] for where it comes from.
     ///
-    /// For `https` a proxy that the environment names is used, as providers are often reached through one; an `http` address
-    /// is a server nearby and is reached directly.
+    /// For `https` a proxy that the environment names is used, as providers are often reached through one; an
+    /// `http` address is a server nearby and is reached directly.
     pub base_url: String,
     /// Version of the API, where it has versions and the configuration names none: Azure. Without it a recent one.
     pub api_version: Option<String>,
-    /// Sent as bearer token (to Azure as `api-key`); without it no key is sent, as servers of one's own often want none.
+    /// Sent as bearer token (to Azure as `api-key`); without it no key is sent, as servers of one's own often
+    /// want none.
     pub api_key: Option<Secret>,
     /// Sent with each request.
     pub headers: Headers,
@@ -65,8 +67,8 @@ pub struct Settings {
     pub timeout: Duration,
     /// Most requests at a time to the server, at least one; all its models together, which share them by turns.
     pub max_requests_in_flight: usize,
-    /// Whose texts these are, where a process works for several owners: the last room for requests is left to who has none
-    /// under way. `None` where there is only one.
+    /// Whose texts these are, where a process works for several owners: the last room for requests is left to
+    /// who has none under way. `None` where there is only one.
     pub owner: Option<Fingerprint>,
     /// What the server may be asked for.
     pub allowance: Allowance,
@@ -108,16 +110,16 @@ impl From<Error> for Incomplete {
     }
 }
 
-/// The model of a configuration, and the most tokens of a text that are sent to it; `None` where the provider knows that
-/// and cuts by itself. For people.
+/// The model of a configuration, and the most tokens of a text that are sent to it; `None` where the provider
+/// knows that and cuts by itself. For people.
 pub fn model_and_limit(config: &config::Embedding) -> (String, Option<usize>) {
     let model = config.resolve().map(|resolved| resolved.model).unwrap_or_default();
     let limit = tokens::greatest(&model);
     (model, limit)
 }
 
-/// Whether requests can go through a proxy of this address. What cannot be read of a variable of the environment is passed over
-/// by the library that reads it, so this asks the same one.
+/// Whether requests can go through a proxy of this address. What cannot be read of a variable of the
+/// environment is passed over by the library that reads it, so this asks the same one.
 ///
 /// ```
 /// use ai_pipeline::embed::{Proxy, proxy};
@@ -162,8 +164,9 @@ pub fn text_of_tokens(model: &str, tokens: &[i32]) -> Result<String, String> {
     tokens::text(model, tokens)
 }
 
-/// Ends the pause that the server of a configuration has asked for, for all who ask it for the model with the same key: somebody
-/// wants it asked again all the same. A pause that the server called that of its account ends for all its models.
+/// Ends the pause that the server of a configuration has asked for, for all who ask it for the model with the
+/// same key: somebody wants it asked again all the same. A pause that the server called that of its account
+/// ends for all its models.
 ///
 /// # Errors
 /// [`Error::Settings`] where the configuration leads to no server.
@@ -352,8 +355,8 @@ impl Embedder {
         Embedder::start(config, settings, false)
     }
 
-    /// The same for vectors of the length that the model has by itself: the dimensions of `config` are not asked for, and
-    /// are only the most that is accepted.
+    /// The same for vectors of the length that the model has by itself: the dimensions of `config` are not
+    /// asked for, and are only the most that is accepted.
     ///
     /// # Errors
     /// As [`Embedder::new`].
@@ -391,17 +394,19 @@ impl Embedder {
 
     /// The vectors of the texts of one document, in their order; else those that are paid for all the same.
     ///
-    /// Texts longer than the model takes are cut, and the result says which: for OpenAI's models here, before they are
-    /// sent (8,191 tokens); for Ollama, Voyage AI, Cohere and Hugging Face by the provider, which is asked to cut a text
-    /// only after it refused it. Mistral and unknown models behind OpenAI's API refuse such a text ([`Error::Rejected`]).
+    /// Texts longer than the model takes are cut, and the result says which: for OpenAI's models here, before
+    /// they are sent (8,191 tokens); for Ollama, Voyage AI, Cohere and Hugging Face by the provider, which is
+    /// asked to cut a text only after it refused it. Mistral and unknown models behind OpenAI's API refuse
+    /// such a text ([`Error::Rejected`]).
     ///
-    /// Where nobody waits for it (`can_wait`), texts of others that come after it go to the provider before what was not
-    /// sent yet. A caller that drops the future takes its texts back, as far as they were not sent yet.
+    /// Where nobody waits for it (`can_wait`), texts of others that come after it go to the provider before
+    /// what was not sent yet. A caller that drops the future takes its texts back, as far as they were not
+    /// sent yet.
     ///
     /// # Errors
-    /// See [`Error`]. What is with the provider is waited for before. A short pause that the provider asked for is waited
-    /// out here; a long one is [`Error::Throttled`], unless some of the vectors are there already: then a quarter of an
-    /// hour is waited out.
+    /// See [`Error`]. What is with the provider is waited for before. A short pause that the provider asked
+    /// for is waited out here; a long one is [`Error::Throttled`], unless some of the vectors are there
+    /// already: then a quarter of an hour is waited out.
     pub async fn embed_document(&self, mut texts: Vec<String>, can_wait: bool) -> Result<Embedded, Incomplete> {
         if let Some(index) = texts.iter().position(String::is_empty) {
             return Err(Error::Empty { index, of: texts.len() }.into());

@@ -131,8 +131,8 @@ impl Template {
     ///
     /// # Errors
     ///
-    /// [`Error::Placeholder`] for a `$` that begins nothing. Python says so only when it substitutes. [`Error::Repeated`] and
-    /// [`Error::Long`] for what each of many documents would have to keep.
+    /// [`Error::Placeholder`] for a `$` that begins nothing. Python says so only when it substitutes.
+    /// [`Error::Repeated`] and [`Error::Long`] for what each of many documents would have to keep.
     pub fn parse(template: &str) -> Result<Template, Error> {
         if template.len() > GREATEST_LENGTH {
             let (bytes, most) = (template.len(), GREATEST_LENGTH);
@@ -175,7 +175,8 @@ impl Template {
         })
     }
 
-    /// The template with other names for some of its columns; `None` when a new name cannot be written as a placeholder.
+    /// The template with other names for some of its columns; `None` when a new name cannot be written as a
+    /// placeholder.
     pub fn renamed(&self, renamed: &LiteMap<String, String>) -> Option<String> {
         let mut written = String::new();
         for (index, part) in self.0.iter().enumerate() {

@@ -24,8 +24,8 @@ pub struct Database {
     pub not_before: i64,
 }
 
-/// Vectorizers whose names are kept apart in a [`Wanted`]: 32, as many as may be fed at the same moment in a database where it
-/// matters. Beyond that, looking at all of them is no waste.
+/// Vectorizers whose names are kept apart in a [`Wanted`]: 32, as many as may be fed at the same moment in a
+/// database where it matters. Beyond that, looking at all of them is no waste.
 const APART: usize = 32;
 
 /// For which vectorizers there may be work: none, a few, or all of a database. Of fixed size, for shared memory.

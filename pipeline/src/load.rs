@@ -36,8 +36,9 @@ const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Room that a document gets at first, in bytes: most are smaller, and four hundred of these fit the usual budget.
 pub const EXPECTED_BYTES: u64 = 128 * 1024;
-/// A document of unknown size that has filled its room gets so many times as much: nothing but what came says how large it
-/// is. The price is that it is downloaded several times, of which all but the last are a third more than its size at most.
+/// A document of unknown size that has filled its room gets so many times as much: nothing but what came says
+/// how large it is. The price is that it is downloaded several times, of which all but the last are a third
+/// more than its size at most.
 const GROWTH: u64 = 4;
 
 /// What may be loaded, and how much patience it gets.
@@ -184,14 +185,15 @@ impl Loader {
         }
     }
 
-    /// The same within a budget: memory for the document, and for `cost` times its size in all, is reserved before it is
-    /// downloaded. A document of which a download shows that it needs more is asked for again when there is room.
+    /// The same within a budget: memory for the document, and for `cost` times its size in all, is reserved
+    /// before it is downloaded. A document of which a download shows that it needs more is asked for again
+    /// when there is room.
     ///
-    /// At most so many documents are downloaded at a time as there are `places`. One that waits for more memory than most
-    /// need has none of them: it may wait long.
+    /// At most so many documents are downloaded at a time as there are `places`. One that waits for more
+    /// memory than most need has none of them: it may wait long.
     ///
-    /// The reservation is for what the document is turned into, and is to be kept with that; a small document has that of
-    /// [`EXPECTED_BYTES`], as it may have more text than bytes. `None` when it is the one that
+    /// The reservation is for what the document is turned into, and is to be kept with that; a small document
+    /// has that of [`EXPECTED_BYTES`], as it may have more text than bytes. `None` when it is the one that
     /// `known` is the tag of.
     ///
     /// # Errors
@@ -231,9 +233,10 @@ impl Loader {
         }
     }
 
-    /// Fetches a document if it is not the one that `known` is the tag of. S3 and the web are asked by a conditional GET
-    /// (`If-None-Match`); of a file, size, times and inode are compared. What may be read, and by whom, is checked as if
-    /// the document were fetched. Of a document with more than `room` bytes no more is fetched than shows that.
+    /// Fetches a document if it is not the one that `known` is the tag of. S3 and the web are asked by a
+    /// conditional GET (`If-None-Match`); of a file, size, times and inode are compared. What may be read,
+    /// and by whom, is checked as if the document were fetched. Of a document with more than `room` bytes no
+    /// more is fetched than shows that.
     ///
     /// # Errors
     ///

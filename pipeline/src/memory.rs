@@ -1,8 +1,8 @@
 //! What is remembered of a document that was embedded, so that the next look at it costs no more than it must.
 //!
-//! A memory says: a document with this content, under this recipe, has this many chunks, and the destination was made so.
-//! It is true for ever, so nothing bad comes of one that is old. Whether it still describes the destination is another
-//! question: [`Memory::holds`].
+//! A memory says: a document with this content, under this recipe, has this many chunks, and the destination
+//! was made so. It is true for ever, so nothing bad comes of one that is old. Whether it still describes the
+//! destination is another question: [`Memory::holds`].
 
 use std::fmt;
 
@@ -13,9 +13,10 @@ use sha2::{Digest, Sha256};
 use crate::config::{Config, Destination, Loading};
 use crate::load::Tag;
 
-/// Text in a column is worth a memory from this size on, in bytes. A memory costs a row in the catalogue, which is written
-/// with the document and vacuumed; most texts in columns are a few kilobytes, and to chunk those again and compare them
-/// with what is stored costs less than that. A text of this size has a hundred chunks and more to be read and compared.
+/// Text in a column is worth a memory from this size on, in bytes. A memory costs a row in the catalogue,
+/// which is written with the document and vacuumed; most texts in columns are a few kilobytes, and to chunk
+/// those again and compare them with what is stored costs less than that. A text of this size has a hundred
+/// chunks and more to be read and compared.
 pub const LEAST_TEXT: usize = 64 * 1024;
 
 /// So many bytes of a recipe are those of the version of the library. The others, 96 bits, are no less out of reach.
@@ -66,8 +67,8 @@ impl fmt::Debug for Fingerprint {
     }
 }
 
-/// What the recipes of all documents of one configuration have in common. The configuration may be long: it is hashed once, and not
-/// for each document.
+/// What the recipes of all documents of one configuration have in common. The configuration may be long: it
+/// is hashed once, and not for each document.
 #[derive(Clone, Debug)]
 pub struct Basis(Parts);
 
@@ -77,12 +78,14 @@ impl Basis {
         Basis(parts(config))
     }
 
-    /// The recipe of a document: a fingerprint of all that its chunks depend on, save its content. That is the configuration,
-    /// where the content comes from (`uri`), and the columns of its `row` that the template names, as texts.
+    /// The recipe of a document: a fingerprint of all that its chunks depend on, save its content. That is
+    /// the configuration, where the content comes from (`uri`), and the columns of its `row` that the
+    /// template names, as texts.
     ///
-    /// The version of this library is among it. Parser, chunker and template may give other texts for the same document after
-    /// an upgrade; a constant that has to be raised by hand would be forgotten one day. The price is that the first touch
-    /// of a document after an upgrade downloads and parses it. It is embedded again only where its texts differ.
+    /// The version of this library is among it. Parser, chunker and template may give other texts for the
+    /// same document after an upgrade; a constant that has to be raised by hand would be forgotten one day.
+    /// The price is that the first touch of a document after an upgrade downloads and parses it. It is
+    /// embedded again only where its texts differ.
     pub fn recipe(&self, uri: Option<&str>, row: &LiteMap<String, String>) -> Fingerprint {
         let mut parts = self.0.clone();
         parts.optional(uri);
@@ -131,7 +134,8 @@ fn parts(config: &Config) -> Parts {
     parts
 }
 
-/// Values that are hashed one after the other, each with its length before it, so that no two lists of values look alike.
+/// Values that are hashed one after the other, each with its length before it, so that no two lists of values
+/// look alike.
 #[derive(Clone, Debug, Default)]
 struct Parts(Sha256);
 
@@ -172,22 +176,23 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// Whether the destination is what the content gives under this recipe: where the recipe is still the one by which it
-    /// was made, and nobody has taken chunks away from the `stored` ones (or the whole row, and put it back).
+    /// Whether the destination is what the content gives under this recipe: where the recipe is still the one
+    /// by which it was made, and nobody has taken chunks away from the `stored` ones (or the whole row, and
+    /// put it back).
     pub fn holds(&self, recipe: Fingerprint, stored: usize) -> bool {
         self.recipe == recipe && self.chunks == stored
     }
 
-    /// Whether what was embedded is another text than that of the document as it is `now`. Recipes of two versions of the
-    /// library cannot be compared: of those it is the content that tells.
+    /// Whether what was embedded is another text than that of the document as it is `now`. Recipes of two
+    /// versions of the library cannot be compared: of those it is the content that tells.
     pub fn is_outdated(&self, now: &Memory) -> bool {
         self.content != now.content || self.recipe.is_of_version_of(&now.recipe) && self.recipe != now.recipe
     }
 }
 
-/// Whether a document is worth a memory. Of those in a column these are: bytes, because to parse them may take a process;
-/// a text of [`LEAST_TEXT`] bytes and more (`text` is its length, `None` for bytes); and all whose vector is in a column
-/// of the row, too, since no stored text is there to compare with.
+/// Whether a document is worth a memory. Of those in a column these are: bytes, because to parse them may
+/// take a process; a text of [`LEAST_TEXT`] bytes and more (`text` is its length, `None` for bytes); and all
+/// whose vector is in a column of the row, too, since no stored text is there to compare with.
 pub fn is_worthwhile(config: &Config, text: Option<usize>) -> bool {
     match (&config.loading, &config.destination) {
         (Loading::Uri { .. }, _) | (_, Destination::Column { .. }) => true,

@@ -1,5 +1,5 @@
-//! Panics as failures: whatever panics in a task is a failure of the document that it works on, and nobody waits for it for
-//! ever.
+//! Panics as failures: whatever panics in a task is a failure of the document that it works on, and nobody
+//! waits for it for ever.
 //!
 //! A failed allocation is a panic, too, where the program makes it one: with an [`OutOfMemory`].
 
@@ -153,8 +153,8 @@ impl Place {
         std::str::from_utf8(&self.text[..self.length]).unwrap_or_default()
     }
 
-    /// Of std's `LazyLock` and `Once`, which panic only where the making of what they hold has: an allocation that failed in
-    /// there would be one for the life of the process.
+    /// Of std's `LazyLock` and `Once`, which panic only where the making of what they hold has: an allocation
+    /// that failed in there would be one for the life of the process.
     pub fn is_of_what_is_made_once(&self) -> bool {
         self.as_str().contains("/sync/lazy_lock.rs:") || self.as_str().contains("/sync/once.rs:")
     }
@@ -202,11 +202,12 @@ pub async fn caught<T>(work: impl Future<Output = T>) -> Result<T, Panicked> {
     outcome.map_err(|thrown| Panicked::of(&*thrown))
 }
 
-/// Memory that has to be there for a new thread: its stack, and what glibc allocates when it first looks at a variable of its own.
+/// Memory that has to be there for a new thread: its stack, and what glibc allocates when it first looks at a
+/// variable of its own.
 const ROOM_FOR_A_THREAD: usize = 8 << 20;
 
-/// Whether there is room for a new thread. glibc ends the process when it cannot allocate the variables of one, and asks nobody;
-/// this allocation may fail.
+/// Whether there is room for a new thread. glibc ends the process when it cannot allocate the variables of
+/// one, and asks nobody; this allocation may fail.
 pub fn has_room_for_a_thread() -> bool {
     let mut room = Vec::<u8>::new();
     let has_room = room.try_reserve_exact(ROOM_FOR_A_THREAD).is_ok();

@@ -1,7 +1,7 @@
 //! Bytes of a document → text.
 //!
-//! The bytes are untrusted, and no parser is safe against all of them: whatever is not already text is parsed by a child
-//! process ([`Parser`] starts it, [`child`] is what it runs) with limits on time and memory.
+//! The bytes are untrusted, and no parser is safe against all of them: whatever is not already text is parsed
+//! by a child process ([`Parser`] starts it, [`child`] is what it runs) with limits on time and memory.
 //!
 //! What the text is: line ends as they are in the document, no byte order mark, and no U+0000, which Postgres cannot
 //! store. Where a format has structure that Markdown can show, the text is Markdown.

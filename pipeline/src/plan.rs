@@ -5,8 +5,8 @@ use std::hash::Hash;
 
 use sha2::{Digest as _, Sha256};
 
-/// What a text is told from others by where it would take too much room: its SHA-256, as Postgres' `sha256` makes it of the
-/// text in UTF-8.
+/// What a text is told from others by where it would take too much room: its SHA-256, as Postgres' `sha256`
+/// makes it of the text in UTF-8.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Digest([u8; 32]);
 

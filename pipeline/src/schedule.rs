@@ -1,5 +1,5 @@
-//! When a vectorizer that works at intervals works next: calendar arithmetic as Postgres does it, without a clock and without
-//! time zones. The shell turns moments into what a clock on the wall shows, and back.
+//! When a vectorizer that works at intervals works next: calendar arithmetic as Postgres does it, without a
+//! clock and without time zones. The shell turns moments into what a clock on the wall shows, and back.
 //!
 //! Times are microseconds since 1970 on that clock.
 
@@ -61,8 +61,8 @@ impl Interval {
         }
     }
 
-    /// Whether it is shorter than a day: such a schedule knows no time zone, or the hour that comes twice in autumn would be
-    /// left out.
+    /// Whether it is shorter than a day: such a schedule knows no time zone, or the hour that comes twice in
+    /// autumn would be left out.
     pub fn is_short(self) -> bool {
         self.length() < i128::from(DAY)
     }
@@ -74,8 +74,8 @@ impl Interval {
             + i128::from(self.microseconds)
     }
 
-    /// The time that is so many intervals after another; `None` beyond the calendar. A day that a month does not have is its
-    /// last.
+    /// The time that is so many intervals after another; `None` beyond the calendar. A day that a month does
+    /// not have is its last.
     fn after(self, start: i64, steps: i64) -> Option<i64> {
         let (day, of_day) = (start.div_euclid(DAY), start.rem_euclid(DAY));
         let (year, month, day_of_month) = date(day);
@@ -92,8 +92,8 @@ impl Interval {
     }
 }
 
-/// The first time after `here` that is a whole number of intervals after `first`, or `first` itself; `None` where the calendar
-/// ends before. Whatever lies between the two, a handful of steps is looked at.
+/// The first time after `here` that is a whole number of intervals after `first`, or `first` itself; `None`
+/// where the calendar ends before. Whatever lies between the two, a handful of steps is looked at.
 ///
 /// ```
 /// use ai_pipeline::schedule::{DAY, Interval, next};

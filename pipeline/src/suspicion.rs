@@ -1,14 +1,16 @@
-//! How long documents that a process died with may keep those of others waiting: decisions without a clock of their own.
+//! How long documents that a process died with may keep those of others waiting: decisions without a clock of
+//! their own.
 //!
-//! What is in a queue, its owner can write. So who is said to be under suspicion there counts among the documents of that
-//! owner only, unless a death was seen while documents of the owner were in a worker's hands.
+//! What is in a queue, its owner can write. So who is said to be under suspicion there counts among the
+//! documents of that owner only, unless a death was seen while documents of the owner were in a worker's
+//! hands.
 
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::time::{Duration, Instant};
 
-/// For how long nothing else is begun while suspects fly, or while they wait for the others to land. A document that ends its
-/// process does so soon, as a rule.
+/// For how long nothing else is begun while suspects fly, or while they wait for the others to land. A
+/// document that ends its process does so soon, as a rule.
 pub const ALONE: Duration = Duration::from_secs(3);
 /// The same for all suspects of an owner together, for each death.
 const ALONE_IN_ALL: Duration = Duration::from_secs(60);

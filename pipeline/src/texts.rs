@@ -10,8 +10,8 @@ use crate::plan::Digest;
 
 /// The texts of a document: its chunks, each in the template of its vectorizer.
 ///
-/// Chunks are kept as places in the document, and put into the template when they are asked for: a document of 200 MB takes
-/// 200 MB, however many chunks overlap and whatever the template adds to each.
+/// Chunks are kept as places in the document, and put into the template when they are asked for: a document
+/// of 200 MB takes 200 MB, however many chunks overlap and whatever the template adds to each.
 ///
 /// ```
 /// use litemap::LiteMap;
@@ -39,7 +39,8 @@ pub struct Texts {
     digests: Vec<Digest>,
 }
 
-/// Bytes of texts that a document may be turned into. A template that names all that it may, each once, exceeds none of one text.
+/// Bytes of texts that a document may be turned into. A template that names all that it may, each once,
+/// exceeds none of one text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Of what the template adds to each chunk: columns as long as a document, and the template.
@@ -68,8 +69,8 @@ impl Limits {
     }
 }
 
-/// Bytes that texts take up while they wait to be embedded and written: the document, what stands beside it, and what the
-/// template adds to each.
+/// Bytes that texts take up while they wait to be embedded and written: the document, what stands beside it,
+/// and what the template adds to each.
 pub fn room(document: &str, chunks: &[Chunk], frame: &Frame) -> u64 {
     let own = chunks.iter().map(|chunk| match chunk {
         Chunk::Part(_) => 0,
@@ -92,8 +93,8 @@ impl Texts {
         }
     }
 
-    /// The digests of all texts: to make them takes long where those are long. What many equal chunks and a long template make is
-    /// digested once.
+    /// The digests of all texts: to make them takes long where those are long. What many equal chunks and a
+    /// long template make is digested once.
     pub fn digests(&self) -> Vec<Digest> {
         let beginning = self.frame.beginning();
         let digest = |index| self.frame.digest_around(&beginning, self.chunk(index));

@@ -17,8 +17,8 @@ use crate::turns::Places;
 #[derive(Clone, Debug)]
 pub struct Threads<K>(Places<K>);
 
-/// Bytes of the stack of each thread that is made. Without a number, std takes the one of `RUST_MIN_STACK`: too few are the end
-/// of the process, and too many are refused.
+/// Bytes of the stack of each thread that is made. Without a number, std takes the one of `RUST_MIN_STACK`:
+/// too few are the end of the process, and too many are refused.
 pub const STACK: usize = 2 << 20;
 
 /// What is said of work whose place others waited for too often.
@@ -58,9 +58,9 @@ impl<K: Copy + Eq + Hash + Ord + Send + 'static> Threads<K> {
         Threads(Places::new(number))
     }
 
-    /// Does work in a thread, when it is the turn of `key`. It is asked to stop when the future is dropped, when it has taken
-    /// longer than `limit`, and when another's turn has come; then it begins anew on the next turn. Work that does not ask
-    /// goes on to its end, which should be near.
+    /// Does work in a thread, when it is the turn of `key`. It is asked to stop when the future is dropped,
+    /// when it has taken longer than `limit`, and when another's turn has come; then it begins anew on the
+    /// next turn. Work that does not ask goes on to its end, which should be near.
     ///
     /// A thread inherits the signals that are blocked where this is called.
     ///

@@ -1,5 +1,6 @@
-//! Places that are shared by turns: whoever has had the least of them lately comes first, and who has more than a fair share
-//! gives one back when another comes. Where there are more who want one than there are places, each has one for a while.
+//! Places that are shared by turns: whoever has had the least of them lately comes first, and who has more
+//! than a fair share gives one back when another comes. Where there are more who want one than there are
+//! places, each has one for a while.
 //!
 //! [`Turns`] decides, [`Places`] does.
 
@@ -16,8 +17,9 @@ use tokio::sync::{Notify, oneshot};
 const HALF_LIFE: Duration = Duration::from_secs(60);
 /// For how long a place above the fair share is not taken back: what is done in less is done sooner than done again.
 const LOAN: Duration = Duration::from_secs(1);
-/// For how long a place is not taken back that is no more than the fair share, where another has none and has had less lately.
-/// Twice as long each time that it is, up to [`LONGEST_SLICE`]: what is not done in time begins anew.
+/// For how long a place is not taken back that is no more than the fair share, where another has none and has
+/// had less lately. Twice as long each time that it is, up to [`LONGEST_SLICE`]: what is not done in time
+/// begins anew.
 const SLICE: Duration = Duration::from_secs(2);
 /// Who has none waits for no longer.
 const LONGEST_SLICE: Duration = Duration::from_secs(16);
@@ -109,8 +111,8 @@ impl<K: Copy + Eq + Hash + Ord> Turns<K> {
         ticket
     }
 
-    /// Somebody wants a place again that was taken back: before all that came later. `slices` is how often one was at the end of
-    /// a slice.
+    /// Somebody wants a place again that was taken back: before all that came later. `slices` is how often
+    /// one was at the end of a slice.
     pub fn ask_again(&mut self, ticket: u64, key: K, slices: u32) {
         self.waiting.insert(ticket, (key, slices));
     }
@@ -127,8 +129,8 @@ impl<K: Copy + Eq + Hash + Ord> Turns<K> {
         self.accounts.retain(|_, account| account.now(now) > NOTHING);
     }
 
-    /// Gives the next one a place, if one is free: of those who have less than their share first, then of the others, the
-    /// one who has spent the least; of these the oldest ticket.
+    /// Gives the next one a place, if one is free: of those who have less than their share first, then of the
+    /// others, the one who has spent the least; of these the oldest ticket.
     pub fn next(&mut self, now: Instant) -> Option<u64> {
         if self.running.len() >= self.places {
             return None;
@@ -159,8 +161,9 @@ impl<K: Copy + Eq + Hash + Ord> Turns<K> {
         Some(ticket)
     }
 
-    /// Whether somebody has to give a place back, because another has less than a share and waits: the youngest, of the one
-    /// who has the most. Where nobody has more than a share: the one whose slice has ended first, for one who has had less.
+    /// Whether somebody has to give a place back, because another has less than a share and waits: the
+    /// youngest, of the one who has the most. Where nobody has more than a share: the one whose slice has
+    /// ended first, for one who has had less.
     pub fn recall(&mut self, now: Instant) -> Recall {
         let share = self.share();
         let waiting: HashSet<K> = self.waiting.values().map(|(key, _)| *key).collect();

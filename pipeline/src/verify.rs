@@ -14,7 +14,8 @@ pub struct Stored {
     pub seq: i32,
     /// Its text; `None` where that is only known by its digest.
     pub text: Option<String>,
-    /// What tells its text from others, where the text itself is not there; `None` where it is longer than any text of ours.
+    /// What tells its text from others, where the text itself is not there; `None` where it is longer than
+    /// any text of ours.
     pub digest: Option<Digest>,
     /// Length of its vector; `None` when there is none.
     pub dimensions: Option<usize>,
@@ -60,8 +61,8 @@ impl fmt::Display for Problem {
     }
 }
 
-/// The texts that a document should have. All of them may be far longer than what they are made of, so they are asked for one by
-/// one.
+/// The texts that a document should have. All of them may be far longer than what they are made of, so they
+/// are asked for one by one.
 pub trait Expected {
     /// How many there are.
     fn number(&self) -> usize;
@@ -196,8 +197,9 @@ fn compare_texts(expected: &str, stored: &str) -> String {
     )
 }
 
-/// The same for a vector in a column of its row: `expected` says whether its document has a text, `stored` is the length
-/// of the vector that is there, and `outdated` whether the text that was last embedded is known to be another.
+/// The same for a vector in a column of its row: `expected` says whether its document has a text, `stored` is
+/// the length of the vector that is there, and `outdated` whether the text that was last embedded is known to
+/// be another.
 pub fn column_differences(expected: bool, stored: Option<usize>, dimensions: usize, outdated: bool) -> Vec<Difference> {
     let (problem, detail) = match (expected, stored) {
         (true, None) => (Problem::Missing, "the column is NULL".to_owned()),

@@ -1,5 +1,5 @@
-//! Texts in charsets that nothing announces: which are read, which are named, and that no other text is taken for one of
-//! them.
+//! Texts in charsets that nothing announces: which are read, which are named, and that no other text is taken
+//! for one of them.
 
 use ai_pipeline::error::Class;
 use ai_pipeline::parse::{Error, detect, parse};
@@ -225,7 +225,8 @@ fn what_speaks_of_a_charset_is_not_in_it() {
     assert_eq!(read(b"one\0two\0").as_deref(), Ok("onetwo"));
 }
 
-/// Each text, and each beginning of it, in every charset that can write it: it is read as it was before UTF-16 was looked for.
+/// Each text, and each beginning of it, in every charset that can write it: it is read as it was before
+/// UTF-16 was looked for.
 #[test]
 fn no_text_in_another_charset_is_taken_for_one_of_these() {
     let encodings: [&'static Encoding; 25] = [

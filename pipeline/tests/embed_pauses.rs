@@ -138,8 +138,8 @@ async fn a_long_pause_is_given_back_to_the_caller() {
     );
 }
 
-/// One model is throttled for a day, fails or hangs: others at the same server with the same key are answered meanwhile, whoever
-/// asks for them.
+/// One model is throttled for a day, fails or hangs: others at the same server with the same key are answered
+/// meanwhile, whoever asks for them.
 #[tokio::test]
 async fn what_one_model_meets_stops_no_other() {
     let day = Behaviour::TooManyRequests {

@@ -12,8 +12,8 @@ use support::{in_time, texts};
 /// The word of ours.
 const WORD: &str = "text";
 
-/// Answers that may mean a text or everything, the class of a text that is refused so, and whether a server that has never
-/// accepted anything is asked without parameters that it may not know.
+/// Answers that may mean a text or everything, the class of a text that is refused so, and whether a server
+/// that has never accepted anything is asked without parameters that it may not know.
 const ANSWERS: [(u16, Class, bool); 6] = [
     (400, Class::Permanent, true),
     (422, Class::Permanent, true),
@@ -83,8 +83,8 @@ async fn a_text_is_at_fault_where_others_are_accepted() {
         for (text, found) in documents.iter().zip(classes) {
             assert_eq!(found, text.contains("poison").then_some(class), "{status} {text}");
         }
-        // A key or a model is asked about before the texts are; and what is said to be too large is no search, so that nothing
-        // is known to be accepted after the last.
+        // A key or a model is asked about before the texts are; and what is said to be too large is no
+        // search, so that nothing is known to be accepted after the last.
         let more = match status {
             403..=405 => 1..=1,
             // One for each bad text at most: others may have come between, or not.
@@ -170,8 +170,8 @@ async fn nothing_is_given_up_by_a_server_that_accepts_no_more() {
     }
 }
 
-/// The other parts of a document show that its bad line is at fault: nothing is paid for but what is handed over, wherever the line
-/// is and however many requests go at a time.
+/// The other parts of a document show that its bad line is at fault: nothing is paid for but what is handed
+/// over, wherever the line is and however many requests go at a time.
 #[tokio::test]
 async fn the_parts_of_a_document_show_which_of_them_is_at_fault() {
     const LINES: usize = 5000;

@@ -151,7 +151,8 @@ async fn endless_output_is_cut_and_endless_complaints_are_not_kept() {
     );
 }
 
-/// A document may have much more text than bytes: what there is no room for is not kept, and the document is given back.
+/// A document may have much more text than bytes: what there is no room for is not kept, and the document is
+/// given back.
 #[tokio::test]
 async fn a_text_that_there_is_no_room_for_is_measured() {
     let parser = script("writes_much.sh", LIMITS);

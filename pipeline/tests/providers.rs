@@ -11,8 +11,9 @@ use serde_json::{Value, json};
 use support::subject::{Subject, litellm, subjects};
 use support::{KEY, in_time, texts};
 
-/// Gateways refuse bodies of more than a few MB, and Cohere's API has no limit of tokens that is reached before. What counts
-/// is what JSON makes of a text, which has more bytes than characters, or becomes longer by being written.
+/// Gateways refuse bodies of more than a few MB, and Cohere's API has no limit of tokens that is reached
+/// before. What counts is what JSON makes of a text, which has more bytes than characters, or becomes longer
+/// by being written.
 #[tokio::test]
 async fn no_request_is_larger_than_gateways_take() {
     const MOST: usize = 4 * 1024 * 1024;

@@ -189,8 +189,8 @@ async fn a_provider_that_rejects_all_documents_is_not_asked_about_each_input() {
         assert!(first.await.unwrap().is_ok(), "{subject:?}");
         let classes: Vec<Class> = embedded.into_iter().map(|result| result.unwrap_err().class()).collect();
         assert!(classes.contains(&Class::Permanent), "{subject:?}: some were sent alone");
-        // A request is given up after eight of its documents; each may be sent twice, the second time to be cut. Without
-        // that there would be two or three requests for each text.
+        // A request is given up after eight of its documents; each may be sent twice, the second time to be
+        // cut. Without that there would be two or three requests for each text.
         let most = 60 * 500_usize.div_ceil(subject.inputs);
         assert!(
             provider.counts().requests <= most as u64,

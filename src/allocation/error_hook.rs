@@ -6,8 +6,8 @@ use std::sync::OnceLock;
 
 static HOOK: OnceLock<extern "C-unwind" fn(usize)> = OnceLock::new();
 
-/// Has std call `hook` with the size of each allocation that fails. What unwinds out of it unwinds out of the code that wanted
-/// the memory.
+/// Has std call `hook` with the size of each allocation that fails. What unwinds out of it unwinds out of the
+/// code that wanted the memory.
 #[unsafe(no_mangle)]
 pub extern "C" fn ai_call_when_an_allocation_fails(hook: extern "C-unwind" fn(usize)) {
     let _ = HOOK.set(hook);

@@ -1,13 +1,15 @@
-//! A shortage of memory on command, for tests: `AI_TEST_SHORTAGE=1000` in the environment of the server fails one allocation in a
-//! thousand at random in each of its processes, `AI_TEST_SHORTAGE_SEED` says at which random, and with
-//! `AI_TEST_SHORTAGE_PANICS` it looks like a fault of the program. Not in release builds.
+//! A shortage of memory on command, for tests: `AI_TEST_SHORTAGE=1000` in the environment of the server fails
+//! one allocation in a thousand at random in each of its processes, `AI_TEST_SHORTAGE_SEED` says at which
+//! random, and with `AI_TEST_SHORTAGE_PANICS` it looks like a fault of the program. Not in release builds.
 
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
 
-/// What an allocation takes off a thread's credit while there is a shortage: some hundred go well after one that failed.
+/// What an allocation takes off a thread's credit while there is a shortage: some hundred go well after one
+/// that failed.
 pub const PER_ALLOCATION: usize = 512;
 
-/// What a test wants to fail of the allocations of the main thread in [`Swept`]: after so many others; below 0 for none.
+/// What a test wants to fail of the allocations of the main thread in [`Swept`]: after so many others; below
+/// 0 for none.
 static SWEPT: AtomicI32 = AtomicI32::new(-1);
 /// Whether `AI_TEST_SHORTAGE_OF_THREADS` is there, and which allocation it begins with.
 static FIRST: AtomicI32 = AtomicI32::new(-1);
@@ -34,8 +36,8 @@ pub fn init() {
     }
 }
 
-/// With `AI_TEST_SHORTAGE_OF_THREADS=n` in the environment of the server, while this is there, the n-th allocation of the main
-/// thread fails, the next time in the same process the one after it, and so on.
+/// With `AI_TEST_SHORTAGE_OF_THREADS=n` in the environment of the server, while this is there, the n-th
+/// allocation of the main thread fails, the next time in the same process the one after it, and so on.
 pub struct Swept;
 
 impl Swept {

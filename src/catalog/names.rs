@@ -23,13 +23,15 @@ struct Names {
     place: String,
 }
 
-/// Writes down how columns and destinations of these vectorizers (`None`: of all) are called now. To be called as the extension, wherever one of them may have
-/// got another name or another number.
+/// Writes down how columns and destinations of these vectorizers (`None`: of all) are called now. To be
+/// called as the extension, wherever one of them may have got another name or another number.
 ///
-/// One whose template names a column that has got a name that no template can contain keeps the names that it has: it is
-/// paused until the column has a name that fits. Others, and the worker, are not to suffer from that.
+/// One whose template names a column that has got a name that no template can contain keeps the names that it
+/// has: it is paused until the column has a name that fits. Others, and the worker, are not to suffer from
+/// that.
 ///
-/// Returns those whose documents are made of another column of the same name than before: all their rows have other documents.
+/// Returns those whose documents are made of another column of the same name than before: all their rows have
+/// other documents.
 ///
 /// # Errors
 /// Raised where that is the vectorizer that was altered.

@@ -1,12 +1,13 @@
-//! Row security that applies to the owner of a source, as whom its vectorizer is worked on. What a policy hides is missing in
-//! every answer, as if it were deleted: nothing may follow from such an answer.
+//! Row security that applies to the owner of a source, as whom its vectorizer is worked on. What a policy
+//! hides is missing in every answer, as if it were deleted: nothing may follow from such an answer.
 
 use ai_pipeline::error::{Class, Failure, Step};
 use pgrx::prelude::*;
 
 use crate::statement;
 
-/// What is wrong where row security filters one of the tables of a vectorizer for its owner. To be called as the extension.
+/// What is wrong where row security filters one of the tables of a vectorizer for its owner. To be called as
+/// the extension.
 pub fn filtered(vectorizer_id: i32) -> Option<Failure> {
     let sql = include_str!("../../sql/query/filtered.sql");
     let found = statement::row(sql, &[vectorizer_id.into()], |row| {

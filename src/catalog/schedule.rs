@@ -1,5 +1,5 @@
-//! Schedules of vectorizers that work at intervals. What an owner has written there is evaluated for that vectorizer alone: the
-//! interval and the start are Postgres' to read, the reckoning is done in the pipeline.
+//! Schedules of vectorizers that work at intervals. What an owner has written there is evaluated for that
+//! vectorizer alone: the interval and the start are Postgres' to read, the reckoning is done in the pipeline.
 
 use std::time::Duration;
 
@@ -19,8 +19,8 @@ struct Terms<'a> {
     zone: Option<&'a str>,
 }
 
-/// `None` for a vectorizer that does not work at intervals. `Err` is what is wrong with the schedule; what Postgres cannot read
-/// is an ERROR of its own.
+/// `None` for a vectorizer that does not work at intervals. `Err` is what is wrong with the schedule; what
+/// Postgres cannot read is an ERROR of its own.
 fn terms(scheduling: &Scheduling) -> Result<Option<Terms<'_>>, String> {
     let Scheduling::Timescaledb {
         schedule_interval,
@@ -75,8 +75,8 @@ pub fn check_schedule(scheduling: &Scheduling) -> Result<(), String> {
     terms(scheduling).map(drop)
 }
 
-/// The queue of a vectorizer that is not worked on at once ran dry: how long until the next run, where there is one. A fixed
-/// schedule keeps to multiples of the interval since its start.
+/// The queue of a vectorizer that is not worked on at once ran dry: how long until the next run, where there
+/// is one. A fixed schedule keeps to multiples of the interval since its start.
 ///
 /// # Errors
 /// What is wrong with its schedule; what Postgres cannot read is an ERROR.

@@ -1,4 +1,5 @@
-//! Whether the tables of a vectorizer are what they were made: they belong to the owner of its source, who may alter them.
+//! Whether the tables of a vectorizer are what they were made: they belong to the owner of its source, who
+//! may alter them.
 
 use crate::statement;
 

@@ -7,8 +7,8 @@ use litemap::LiteMap;
 
 use crate::statement::identifier;
 
-/// Of the document, NULL where there is none, and of the columns that the template names. A URI counts with these: memory for
-/// what is behind it is reserved by whoever loads that.
+/// Of the document, NULL where there is none, and of the columns that the template names. A URI counts with
+/// these: memory for what is behind it is reserved by whoever loads that.
 pub fn of_row(
     loading: &Loading,
     (document, is_bytes): (&str, bool),
@@ -34,9 +34,9 @@ pub fn of_row(
 
 /// Of the text that is made of a column, 0 for NULL; `None` for types whose values are all short.
 ///
-/// Of a text or `bytea` that is compressed or lies outside of its row this reads the length and no more. Of other types
-/// only the text itself says how long it is, and is made for that, one row at a time: a few bytes of `numeric` may have a
-/// hundred thousand digits, and a value that is compressed a hundred times its bytes.
+/// Of a text or `bytea` that is compressed or lies outside of its row this reads the length and no more. Of
+/// other types only the text itself says how long it is, and is made for that, one row at a time: a few bytes
+/// of `numeric` may have a hundred thousand digits, and a value that is compressed a hundred times its bytes.
 fn of_column(value: &str, kind: &str) -> Option<String> {
     match kind {
         "boolean" | "smallint" | "integer" | "bigint" | "real" | "double precision" | "date" | "uuid" => None,

@@ -84,8 +84,9 @@ pub struct Checks {
     pub left_of_documents: String,
 }
 
-/// The columns that a template names as a JSON object of Postgres' own texts: what clients get, of which Python makes its
-/// values. Not by casts: that of `character` to text loses blanks, and JSON the order of keys. (A row of NULLs is no NULL.)
+/// The columns that a template names as a JSON object of Postgres' own texts: what clients get, of which
+/// Python makes its values. Not by casts: that of `character` to text loses blanks, and JSON the order of
+/// keys. (A row of NULLs is no NULL.)
 fn row(template_columns: &LiteMap<String, String>) -> String {
     let names: Vec<String> = template_columns.keys().map(|name| statement::literal(name)).collect();
     let texts = template_columns.keys().map(|name| {

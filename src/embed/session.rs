@@ -1,5 +1,5 @@
-//! Asking a provider from a session, which stays a good citizen while it waits: it can be cancelled, timed out and ended
-//! as if it waited for a lock.
+//! Asking a provider from a session, which stays a good citizen while it waits: it can be cancelled, timed
+//! out and ended as if it waited for a lock.
 
 use std::cell::RefCell;
 

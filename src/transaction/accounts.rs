@@ -1,4 +1,5 @@
-//! The accounts of those whom a worker acts for: what they have taken of its main thread, and how long their locks are waited for.
+//! The accounts of those whom a worker acts for: what they have taken of its main thread, and how long their
+//! locks are waited for.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -8,7 +9,8 @@ use std::time::{Duration, Instant};
 use ai_pipeline::account::{Account, MOST_PATIENCE};
 use pgrx::pg_sys::{self, Oid};
 
-/// A transaction that takes longer than this keeps others waiting so that they notice. Writing a batch of documents takes less.
+/// A transaction that takes longer than this keeps others waiting so that they notice. Writing a batch of
+/// documents takes less.
 const LONG_TURN: Duration = Duration::from_millis(500);
 
 thread_local! {
@@ -20,8 +22,8 @@ thread_local! {
     static COUNTS: Cell<bool> = const { Cell::new(false) };
 }
 
-/// From now on this process waits for no lock for longer than the account of its owner says; it waits for locks of others for
-/// as long as it would then at most.
+/// From now on this process waits for no lock for longer than the account of its owner says; it waits for
+/// locks of others for as long as it would then at most.
 pub fn keep() {
     COUNTS.set(true);
     crate::worker::pin(c"lock_timeout", &milliseconds(MOST_PATIENCE));
@@ -70,8 +72,8 @@ pub fn begin_turns() {
     ACCOUNTS.with_borrow_mut(|accounts| accounts.values_mut().for_each(Account::begin_turn));
 }
 
-/// Whether more is done for an owner now, or what is left waits for the next turn. To be asked after each transaction: many short
-/// ones keep others waiting as a long one does.
+/// Whether more is done for an owner now, or what is left waits for the next turn. To be asked after each
+/// transaction: many short ones keep others waiting as a long one does.
 pub fn has_turn(owner: Oid) -> bool {
     let now = Instant::now();
     !is_shared() || ACCOUNTS.with_borrow(|accounts| accounts.get(&owner).is_none_or(|account| account.has_turn(now)))

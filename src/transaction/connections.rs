@@ -1,5 +1,5 @@
-//! Connections to other servers that code of an owner has opened by dblink. They belong to the process, and not to the transaction:
-//! the next owner's code would find them under their names, and may not use them.
+//! Connections to other servers that code of an owner has opened by dblink. They belong to the process, and
+//! not to the transaction: the next owner's code would find them under their names, and may not use them.
 
 use pgrx::prelude::*;
 use pgrx::{IntoDatum, pg_sys};

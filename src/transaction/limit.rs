@@ -1,12 +1,14 @@
 //! How long code of an owner may keep the main thread of a worker, whatever it catches.
 //!
-//! When its time is up, or a session cancels it (`pg_cancel_backend`), its statement is cancelled. Code that catches that and
-//! goes on has a moment to end by itself; then the process is ended, which no code can catch. Whose code it was is in memory
-//! that outlives the process: the next worker leaves that vectorizer alone, and blames no document.
+//! When its time is up, or a session cancels it (`pg_cancel_backend`), its statement is cancelled. Code that
+//! catches that and goes on has a moment to end by itself; then the process is ended, which no code can
+//! catch. Whose code it was is in memory that outlives the process: the next worker leaves that vectorizer
+//! alone, and blames no document.
 //!
-//! Postgres' own timers are used, which no SET reaches. Like them, this is heeded where Postgres looks for interrupts. Code that
-//! never does (a long search within one function, a loop of another language) goes on; its process is *stuck*, which is said
-//! in the same memory: the launcher starts another worker for everybody else.
+//! Postgres' own timers are used, which no SET reaches. Like them, this is heeded where Postgres looks for
+//! interrupts. Code that never does (a long search within one function, a loop of another language) goes on;
+//! its process is *stuck*, which is said in the same memory: the launcher starts another worker for everybody
+//! else.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -22,7 +24,8 @@ use crate::settings;
 
 /// How long code may go on that has caught the cancellation, in microseconds.
 const GRACE: i64 = 2_000_000;
-/// How often it is looked at whether time is up, in milliseconds, and first after this long: most turns are over by then.
+/// How often it is looked at whether time is up, in milliseconds, and first after this long: most turns are
+/// over by then.
 const LOOK: c_int = 100;
 /// Portions of a large document that have the time of a turn each, as they are the worker's own progress.
 const MOST_TURNS: u32 = 10;
@@ -134,8 +137,8 @@ const LOCK_TIMEOUT: c_uint = 2;
 /// Not less than USER_TIMEOUT of the enum, which is 12 or 13: Postgres then chooses a free number.
 const FREE_TIMEOUT: c_uint = 15;
 
-/// From now on turns are limited in this process, and noted in this record. `alarm` is called when the process is stuck, as a
-/// signal handler would be.
+/// From now on turns are limited in this process, and noted in this record. `alarm` is called when the
+/// process is stuck, as a signal handler would be.
 pub fn keep(record: &'static Record, alarm: fn()) {
     ALARM.set(Some(alarm));
     // SAFETY: once, on the main thread of a process of Postgres.
@@ -291,8 +294,8 @@ fn cut(now: i64) {
     }
 }
 
-/// SIGINT: a session cancels code of an owner, or a lock was waited for long enough. Where nothing of an owner runs there is
-/// nothing to cancel: an ERROR between two transactions would end the process.
+/// SIGINT: a session cancels code of an owner, or a lock was waited for long enough. Where nothing of an
+/// owner runs there is nothing to cancel: an ERROR between two transactions would end the process.
 pub unsafe extern "C-unwind" fn cancelled(signal: c_int) {
     // SAFETY: a look at a flag of this process.
     let is_of_a_lock = unsafe { get_timeout_indicator(LOCK_TIMEOUT, false) };

@@ -1,11 +1,11 @@
-//! Vectorizers that pgai made go on here, with the embeddings that are there, and back: the work of `docs/adopt-pgai.sql`
-//! and `docs/return-to-pgai.sql`.
+//! Vectorizers that pgai made go on here, with the embeddings that are there, and back: the work of
+//! `docs/adopt-pgai.sql` and `docs/return-to-pgai.sql`.
 //!
-//! A superuser runs these scripts on tables, rows and functions that others wrote. So what a row of pgai's catalogue names
-//! counts only where it belongs to the owner of the source table: owners are compared, never memberships, which a superuser
-//! has of every role. What is named is locked before it is looked at. Each statement on it runs as its owner, who can leave
-//! nothing behind in the session. No text of pgai's functions is run: they are moved, and triggers are taken from them and
-//! put back.
+//! A superuser runs these scripts on tables, rows and functions that others wrote. So what a row of pgai's
+//! catalogue names counts only where it belongs to the owner of the source table: owners are compared, never
+//! memberships, which a superuser has of every role. What is named is locked before it is looked at. Each
+//! statement on it runs as its owner, who can leave nothing behind in the session. No text of pgai's
+//! functions is run: they are moved, and triggers are taken from them and put back.
 
 use pgrx::iter::TableIterator;
 use pgrx::pg_sys::{self, Oid};
@@ -69,8 +69,8 @@ impl Object {
         format!("ALTER {kind} {} OWNER TO {}", self.name, source.owner_name)
     }
 
-    /// Whoever has TRIGGER on a table has code of its own run as the role that writes to it. Nobody puts a trigger on it from
-    /// here on.
+    /// Whoever has TRIGGER on a table has code of its own run as the role that writes to it. Nobody puts a
+    /// trigger on it from here on.
     ///
     /// # Errors
     /// Raised where such a trigger may be on it.
@@ -246,9 +246,9 @@ fn pgai_vectorizers() -> TableIterator<'static, (name!(id, i32), name!(name, Opt
     TableIterator::new(rows.into_iter().flatten().collect::<Vec<_>>())
 }
 
-/// Adopts one, without embedding anything again. The answer is what of its configuration is for superusers to choose: with
-/// pgai anybody may say where which key of the server is sent. A vectorizer that says so is disabled, until one of them
-/// enables it.
+/// Adopts one, without embedding anything again. The answer is what of its configuration is for superusers to
+/// choose: with pgai anybody may say where which key of the server is sent. A vectorizer that says so is
+/// disabled, until one of them enables it.
 #[pg_extern(sql = false)]
 fn adopt_vectorizer(vectorizer_id: i32) -> Option<String> {
     catalog::must_fit();
@@ -335,8 +335,8 @@ fn adopt_vectorizer(vectorizer_id: i32) -> Option<String> {
     chosen
 }
 
-/// How the queue of a vectorizer is called in pgai's schema while the vectorizer is ours. The number alone names it: the way
-/// back does not ask the row of pgai's catalogue, which others may have changed since.
+/// How the queue of a vectorizer is called in pgai's schema while the vectorizer is ours. The number alone
+/// names it: the way back does not ask the row of pgai's catalogue, which others may have changed since.
 fn kept_queue(id: i32) -> String {
     format!("_vectorizer_q_{id}")
 }
@@ -435,11 +435,12 @@ fn must_look_like_a_queue(queue: &Object) {
     }
 }
 
-/// Makes the vectorizer with the privileges of its owner, and no others: also the names of what is new are those of a row.
+/// Makes the vectorizer with the privileges of its owner, and no others: also the names of what is new are
+/// those of a row.
 fn make(row: &Row, source: &Object) {
     let mut config = row.config.clone();
-    // Without TimescaleDB pgai writes down no schedule, and its worker does the work all the same. Here that is called the
-    // default; no schedule means no work.
+    // Without TimescaleDB pgai writes down no schedule, and its worker does the work all the same. Here that
+    // is called the default; no schedule means no work.
     let scheduling = match config["scheduling"]["implementation"].as_str() {
         Some("none") => statement::row("SELECT ai.scheduling_default()", &[], |row| row.must::<JsonB>(1).0),
         _ => config["scheduling"].as_object_mut().map(|scheduling| {
@@ -471,7 +472,8 @@ fn make(row: &Row, source: &Object) {
     });
 }
 
-/// What waited in pgai's queues waits in ours: types of the owner's key, and casts of what was made of pgai's queue, run on the way.
+/// What waited in pgai's queues waits in ours: types of the owner's key, and casts of what was made of pgai's
+/// queue, run on the way.
 fn carry(row: &Row, source: &Object, old_queue: &str, old_failed: Option<&str>) {
     let (_, key) = create::primary_key(source.oid);
     let (pk, old_pk) = (key.list("", In::Queue), key.list("o.", In::Target));
@@ -531,8 +533,8 @@ fn value_of(config: &Value, key: &str) -> String {
     })
 }
 
-/// Lets a vectorizer that stays with pgai go on filling its queue: its trigger knows the queue in the schema ai, where it
-/// was, and is brought back.
+/// Lets a vectorizer that stays with pgai go on filling its queue: its trigger knows the queue in the schema
+/// ai, where it was, and is brought back.
 #[pg_extern(sql = false)]
 fn leave_vectorizer(vectorizer_id: i32) {
     must_be_superuser();

@@ -1,5 +1,6 @@
-//! What must not become of a source while a vectorizer is on it. Asked after a statement has altered it; only what that
-//! statement's transaction has done is refused, so that a source that has got there unseen can still be altered, and mended.
+//! What must not become of a source while a vectorizer is on it. Asked after a statement has altered it; only
+//! what that statement's transaction has done is refused, so that a source that has got there unseen can
+//! still be altered, and mended.
 
 use std::cell::RefCell;
 use std::collections::HashSet;
@@ -20,9 +21,9 @@ fn is_of_now(transaction: i64) -> bool {
     unsafe { pg_sys::TransactionIdIsCurrentTransactionId(transaction.into()) }
 }
 
-/// Queue, intake and destination have the type that the key had when they were made. Rows with a key of another would fail
-/// in the transactions of writers, one day. It is not altered along: what the keys were turned into (USING) is not known, so
-/// the chunks that are there could not be told whose they are.
+/// Queue, intake and destination have the type that the key had when they were made. Rows with a key of
+/// another would fail in the transactions of writers, one day. It is not altered along: what the keys were
+/// turned into (USING) is not known, so the chunks that are there could not be told whose they are.
 ///
 /// # Errors
 /// Raised where the type of a column of the key, or its collation, has changed.
@@ -43,7 +44,8 @@ pub fn must_keep_key(id: i32, source: Oid, source_name: &str, source_pk: &serde_
     }
 }
 
-/// A source is no member of a tree of tables, but the root of its own partitions: statements on the others do not fire its triggers.
+/// A source is no member of a tree of tables, but the root of its own partitions: statements on the others do
+/// not fire its triggers.
 ///
 /// # Errors
 /// Raised where it has become one.
@@ -63,8 +65,8 @@ pub fn must_stay_alone(source: Oid) {
 }
 
 thread_local! {
-    /// The tables that the statement that is running writes anew. Of one that has failed they may still be here when the next one
-    /// runs, which has altered none of their columns.
+    /// The tables that the statement that is running writes anew. Of one that has failed they may still be
+    /// here when the next one runs, which has altered none of their columns.
     static REWRITTEN: RefCell<HashSet<u32>> = RefCell::default();
 }
 
@@ -79,7 +81,8 @@ pub fn take_rewritten() -> Vec<Oid> {
     REWRITTEN.take().into_iter().map(Oid::from).collect()
 }
 
-/// Whether the rows of a vectorizer's source may have other texts since the statement that has written these tables anew.
+/// Whether the rows of a vectorizer's source may have other texts since the statement that has written these
+/// tables anew.
 pub fn has_other_texts(id: i32, rewritten: &[Oid]) -> bool {
     if rewritten.is_empty() {
         return false;

@@ -287,8 +287,8 @@ pub(super) fn create(
     id
 }
 
-/// The next number that no vectorizer has. They begin anew after two billions, which is what it takes to use them up: a call that
-/// is rolled back keeps its own.
+/// The next number that no vectorizer has. They begin anew after two billions, which is what it takes to use
+/// them up: a call that is rolled back keeps its own.
 fn next_id() -> i32 {
     let sql = include_str!("../../sql/query/next_id.sql");
     let free = (0..10_000).find_map(|_| {
@@ -370,8 +370,8 @@ enum Named {
 }
 
 impl Named {
-    /// The vectorizer of this name on this source. One on another table is not what a migration has made: it would be taken
-    /// for that, and nothing be embedded.
+    /// The vectorizer of this name on this source. One on another table is not what a migration has made: it
+    /// would be taken for that, and nothing be embedded.
     fn own(&self, source: Oid) -> Option<(i32, String)> {
         let (name, is_derived) = match self {
             Named::Given(name) => (name, false),
@@ -417,8 +417,9 @@ fn usual_queue(id: i32) -> String {
     format!("_vectorizer_q_{id}")
 }
 
-/// Where the queue goes. In the schema of the extension, where only it may create, all have the names that it gives: a name
-/// of a user's choice could be one that a version of the extension needs, or that of another vectorizer's queue.
+/// Where the queue goes. In the schema of the extension, where only it may create, all have the names that it
+/// gives: a name of a user's choice could be one that a version of the extension needs, or that of another
+/// vectorizer's queue.
 fn schema_of_queue(schema: Option<String>, chosen: Option<&str>, source: &Source) -> String {
     match (schema, chosen) {
         (Some(schema), Some(table)) if schema == "ai" => raise(
@@ -432,7 +433,8 @@ fn schema_of_queue(schema: Option<String>, chosen: Option<&str>, source: &Source
     }
 }
 
-/// Refuses schemas of which nothing is left when the session ends, without anybody being told, and those of Postgres itself.
+/// Refuses schemas of which nothing is left when the session ends, without anybody being told, and those of
+/// Postgres itself.
 fn must_last(schema: &str, argument: &str) {
     let is_temporary = schema.starts_with("pg_temp") || schema.starts_with("pg_toast_temp");
     if !schema.starts_with("pg_") && schema != "information_schema" {

@@ -85,8 +85,9 @@ fn drop_remains(remains: Remains) {
     for table in remains.tables {
         delete(pg_sys::RelationRelationId, table);
     }
-    // Embeddings are paid for, and the table that they are of may have been copied before: they stay, whatever is dropped, as with
-    // ai.drop_vectorizer. What the statement itself has dropped (a schema with all that is in it) is gone.
+    // Embeddings are paid for, and the table that they are of may have been copied before: they stay,
+    // whatever is dropped, as with ai.drop_vectorizer. What the statement itself has dropped (a schema with
+    // all that is in it) is gone.
     if let Some(target) = remains.target {
         if let Some(index) = remains.index {
             delete(pg_sys::RelationRelationId, index);
@@ -101,16 +102,16 @@ fn drop_remains(remains: Remains) {
     }
 }
 
-/// Drops an object with what depends on it: by its OID, since a name may lead elsewhere once it is locked, and of whatever kind it is
-/// by now.
+/// Drops an object with what depends on it: by its OID, since a name may lead elsewhere once it is locked,
+/// and of whatever kind it is by now.
 fn delete(class: Oid, object: Oid) {
     let address = pg_sys::ObjectAddress {
         classId: class,
         objectId: object,
         objectSubId: 0,
     };
-    // SAFETY: on the main thread, in a transaction, of an object that was found with the latest view of the catalogues; one that is
-    // gone by now is passed over. Each is told of by its vectorizer.
+    // SAFETY: on the main thread, in a transaction, of an object that was found with the latest view of the
+    // catalogues; one that is gone by now is passed over. Each is told of by its vectorizer.
     unsafe {
         let flags = pg_sys::PERFORM_DELETION_QUIETLY;
         pg_sys::performDeletion(&address, pg_sys::DropBehavior::DROP_CASCADE, flags as i32);

@@ -1,8 +1,9 @@
 //! What belongs to a vectorizer follows its source: to another owner, and to another persistence.
 //!
-//! What is on a table runs as its owner, and for a vectorizer the worker is that owner: the extension gives away what it has made,
-//! and nothing that the owner of before has put on it, or may still put on it. So each part is locked first, by its OID; then it is
-//! looked at; then it is given away, by the name that it has under the lock; and at last that name is seen to have led to it.
+//! What is on a table runs as its owner, and for a vectorizer the worker is that owner: the extension gives
+//! away what it has made, and nothing that the owner of before has put on it, or may still put on it. So each
+//! part is locked first, by its OID; then it is looked at; then it is given away, by the name that it has
+//! under the lock; and at last that name is seen to have led to it.
 
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::pg_sys::{self, Oid};
@@ -58,18 +59,21 @@ fn hand_over(sources: &[Oid]) {
     }
 }
 
-/// Waits for a relation, and has nobody alter it until the transaction ends. By its OID: a name may lead elsewhere by then.
+/// Waits for a relation, and has nobody alter it until the transaction ends. By its OID: a name may lead
+/// elsewhere by then.
 fn lock(relation: Oid) {
     lock_for(relation, pg_sys::AccessExclusiveLock);
 }
 
 fn lock_for(relation: Oid, mode: u32) {
-    // SAFETY: on the main thread, in a transaction, which gives the lock back. A relation that is gone can be locked, too.
+    // SAFETY: on the main thread, in a transaction, which gives the lock back. A relation that is gone can be
+    // locked, too.
     unsafe { pg_sys::LockRelationOid(relation, mode as pg_sys::LOCKMODE) };
 }
 
-/// Runs statements that alter a relation, with the name that it has once nobody else can alter it. A statement waits with the name
-/// that it was given, and with more rights than who it is run for: whoever owns the schemas could have it wait for another's table.
+/// Runs statements that alter a relation, with the name that it has once nobody else can alter it. A
+/// statement waits with the name that it was given, and with more rights than who it is run for: whoever owns
+/// the schemas could have it wait for another's table.
 ///
 /// # Errors
 /// Raised where the name leads elsewhere when it is done, which undoes it.
@@ -259,8 +263,8 @@ impl Handover {
         }
     }
 
-    /// A view reads tables and runs functions as its owner: it is given away where it is the query that the vectorizer would
-    /// make, and stays with its owner otherwise.
+    /// A view reads tables and runs functions as its owner: it is given away where it is the query that the
+    /// vectorizer would make, and stays with its owner otherwise.
     fn give_view(&self, giver: Option<Oid>) {
         let Some(view) = self.view else { return };
         let sql = include_str!("../../sql/query/view_of_chunks.sql");

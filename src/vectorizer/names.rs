@@ -12,8 +12,9 @@ use crate::error::{exception, invalid};
 /// Names of Postgres end after this many bytes.
 const NAME_BYTES: usize = 63;
 
-/// Columns of the queue that are not the primary key's: a key column of such a name is stored as `pk_…`. (`class` is what
-/// version 0.1.0 called `failure_class`; the queues that it made have `pk_class` for such a key.)
+/// Columns of the queue that are not the primary key's: a key column of such a name is stored as `pk_…`.
+/// (`class` is what version 0.1.0 called `failure_class`; the queues that it made have `pk_class` for such a
+/// key.)
 pub const QUEUE_COLUMNS: [&str; 16] = [
     "queued_at",
     "loading_retries",
@@ -36,7 +37,8 @@ pub const QUEUE_COLUMNS: [&str; 16] = [
 /// Columns of the destination that are not the primary key's.
 pub const TARGET_COLUMNS: [&str; 4] = ["embedding_uuid", "chunk_seq", "chunk", "embedding"];
 
-/// Table and view, from what `ai.destination_table` was given, by pgai's rules, but `view_schema` counts; or the column.
+/// Table and view, from what `ai.destination_table` was given, by pgai's rules, but `view_schema` counts; or
+/// the column.
 pub fn destination(config: &Value, source_schema: &str, source_table: &str) -> Destination {
     match config.get("implementation").and_then(Value::as_str) {
         Some("table") => (),
@@ -161,13 +163,14 @@ fn parted(text: &str) -> Option<(String, String)> {
     (rest.is_empty() && fits(&schema) && fits(&name)).then_some((schema, name))
 }
 
-/// The function without arguments of this name, with its schema. Raises nothing, whatever the text is: it may be that of a row
-/// that was changed by hand, and statements about all vectorizers ask.
+/// The function without arguments of this name, with its schema. Raises nothing, whatever the text is: it may
+/// be that of a row that was changed by hand, and statements about all vectorizers ask.
 #[pg_extern(sql = false)]
 fn trigger_function(name: &str) -> Option<Oid> {
     let (schema, name) = parted(name)?;
     let (schema, name) = (CString::new(schema).ok()?, CString::new(name).ok()?);
-    // SAFETY: on the main thread, in a transaction; names and the empty vector of arguments live until the caches have answered.
+    // SAFETY: on the main thread, in a transaction; names and the empty vector of arguments live until the
+    // caches have answered.
     let found = unsafe {
         let schema = pg_sys::get_namespace_oid(schema.as_ptr(), true);
         if schema == Oid::INVALID {

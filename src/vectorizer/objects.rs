@@ -42,8 +42,8 @@ impl Source {
         statement::run(&format!("ALTER {kind} {name} OWNER TO {owner}"), &[]);
     }
 
-    /// The same, for what nobody has to do with but the owner, and whom that grants it: not those whom the default privileges of
-    /// the role name that has made it.
+    /// The same, for what nobody has to do with but the owner, and whom that grants it: not those whom the
+    /// default privileges of the role name that has made it.
     fn give_alone(&self, kind: &str, name: &str) {
         self.give(kind, name);
         handover::keep_alone(kind, name);
@@ -110,8 +110,8 @@ impl Objects {
         }
     }
 
-    /// Takes a destination that is there already, with all that is in it. That it belongs to the owner of the source has been
-    /// looked at.
+    /// Takes a destination that is there already, with all that is in it. That it belongs to the owner of the
+    /// source has been looked at.
     pub fn adopt_destination(&self, source: &Source, key: &PrimaryKey, dimensions: i64) {
         let vector = vector_type(dimensions);
         match &self.destination {
@@ -142,8 +142,9 @@ impl Objects {
     /// Makes queue, function and triggers, and gives them to the owner of the source.
     pub fn create_queue(&self, source: &Source, key: &PrimaryKey) {
         if source.partitioned {
-            // As the triggers will: a partition that is being attached is waited for before those that are there are looked at.
-            // SAFETY: on the main thread, in a transaction, which gives the lock back. Only the owner comes by here.
+            // As the triggers will: a partition that is being attached is waited for before those that are
+            // there are looked at. SAFETY: on the main thread, in a transaction, which gives the lock back.
+            // Only the owner comes by here.
             unsafe { pg_sys::LockRelationOid(source.oid, pg_sys::ShareRowExclusiveLock as pg_sys::LOCKMODE) };
         }
         let types = key_types(source);
@@ -279,8 +280,8 @@ pub fn intake_name(id: i32) -> String {
 
 /// Makes the intake of a vectorizer of version 0.1.0, which had none; its name, quoted and with its schema.
 ///
-/// Beside the queue; where the name is taken, in the schema of the extension, where only that may create: the script that updates
-/// the extension serves all, and fails for nobody's table.
+/// Beside the queue; where the name is taken, in the schema of the extension, where only that may create: the
+/// script that updates the extension serves all, and fails for nobody's table.
 pub fn create_missing_intake(id: i32, source: Oid, schema: &str, key: &PrimaryKey) -> String {
     let beside = qualified(schema, &intake_name(id));
     let taken = "SELECT to_regclass($1) IS NOT NULL";
@@ -367,7 +368,8 @@ fn create_table(
     create_view(&source.name, key, columns.iter().map(|(name, _)| name), target, view);
 }
 
-/// Makes the view of the chunks in `target` once more, with these columns, as it would be made now; false where it has others.
+/// Makes the view of the chunks in `target` once more, with these columns, as it would be made now; false
+/// where it has others.
 pub fn make_twin(view: &str, columns: &[String], source: Oid, target: Oid, key: &PrimaryKey) -> bool {
     let Some(columns) = columns.strip_prefix(VIEW_COLUMNS.map(str::to_owned).as_slice()) else {
         return false;

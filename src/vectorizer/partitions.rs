@@ -1,5 +1,5 @@
-//! The partitions of a source. Postgres copies the row triggers of the whole to its parts, not those on TRUNCATE; and it
-//! fires none when a part joins or leaves.
+//! The partitions of a source. Postgres copies the row triggers of the whole to its parts, not those on
+//! TRUNCATE; and it fires none when a part joins or leaves.
 
 use pgrx::pg_sys::Oid;
 
@@ -41,8 +41,9 @@ impl Partitions<'_> {
         let arguments = [self.source.into(), self.trigger.into()];
         let follows_replication = some && statement::row(sql, &arguments, |row| row.must(1)) == Some(true);
         if some && enqueue {
-            // Other sessions learn of a new part a moment after they see its rows, whether we queue them or a trigger. A worker
-            // that was faster would take them for rows that are gone; this lock is released when all have been told.
+            // Other sessions learn of a new part a moment after they see its rows, whether we queue them or a
+            // trigger. A worker that was faster would take them for rows that are gone; this lock is released
+            // when all have been told.
             let queue = "SELECT queue::oid FROM ai._seen_vectorizer WHERE id = $1";
             let queue = statement::row(queue, &[self.id.into()], |row| row.must::<Oid>(1));
             queue.into_iter().for_each(handover::lock_out_writers);
@@ -95,8 +96,9 @@ impl Partitions<'_> {
         }
     }
 
-    /// Queues all rows of the source: its documents may have other texts than they had, and those that have not cost a look. Where
-    /// a policy hides rows from the owner, or a table is not as it was made, the vectorizer stands still, and says so.
+    /// Queues all rows of the source: its documents may have other texts than they had, and those that have
+    /// not cost a look. Where a policy hides rows from the owner, or a table is not as it was made, the
+    /// vectorizer stands still, and says so.
     pub fn enqueue_all(&self) {
         let stands_still = || catalog::filtered(self.id).is_some() || catalog::check_shape(self.id).is_err();
         if acting_as_extension(stands_still) {

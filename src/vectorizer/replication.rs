@@ -1,9 +1,9 @@
 //! What logical replication brings: vectorizers that embed that, too.
 //!
-//! A process that applies changes of another server runs as a replica: it fires triggers that are enabled for replicas only,
-//! of those the ones by row (and on TRUNCATE), one row at a time. So a source has one more trigger by row, that nobody else
-//! fires. A partitioned one has triggers by row already, which are enabled for everybody. That the triggers are there and
-//! enabled is all that is kept: pg_dump knows about them.
+//! A process that applies changes of another server runs as a replica: it fires triggers that are enabled for
+//! replicas only, of those the ones by row (and on TRUNCATE), one row at a time. So a source has one more
+//! trigger by row, that nobody else fires. A partitioned one has triggers by row already, which are enabled
+//! for everybody. That the triggers are there and enabled is all that is kept: pg_dump knows about them.
 
 use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;

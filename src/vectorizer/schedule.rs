@@ -140,8 +140,8 @@ pub fn plan_first_run(vectorizer_id: i32, scheduling: &Value) {
     }
 }
 
-/// An adopted vectorizer may choose what is for superusers to choose: where which key of the server is sent. One of them has to
-/// have looked at it, and starts it.
+/// An adopted vectorizer may choose what is for superusers to choose: where which key of the server is sent.
+/// One of them has to have looked at it, and starts it.
 ///
 /// # Errors
 /// Raised where none has.

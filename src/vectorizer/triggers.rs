@@ -54,8 +54,8 @@ impl TriggerFunction<'_> {
         let (old, new) = if is_by_row { ("old", "new") } else { ("o", "n") };
         let (old, new, queued) = ((old, In::Source), (new, In::Source), ("q", In::Queue));
         let target_is_old = key.same(("t", In::Target), old);
-        // Two rows may share a key of a deferrable constraint until it is checked: one of them may have left, and the other
-        // may be the news.
+        // Two rows may share a key of a deferrable constraint until it is checked: one of them may have left,
+        // and the other may be the news.
         let is_filtered = |table: &str| format!("row_security_active({}::regclass)", statement::literal(table));
         let gone = if self.deferrable {
             let stays = key.same(("s", In::Source), old);
@@ -72,7 +72,8 @@ impl TriggerFunction<'_> {
             (Some(target), true) => format!("DELETE FROM {target} t WHERE {target_is_old}{gone};"),
             (Some(target), false) => format!("DELETE FROM {target} t USING old_rows o WHERE {target_is_old}{gone};"),
         };
-        // Where a policy applies to the owner, it may hide what is to be removed: the worker clears that away once it may.
+        // Where a policy applies to the owner, it may hide what is to be removed: the worker clears that away
+        // once it may.
         let filtered = [Some(self.source_name), self.target, Some(self.queue), Some(self.failed)];
         let filtered: Vec<String> = filtered.into_iter().flatten().map(is_filtered).collect();
         let emptied = [self.target, Some(self.queue), Some(self.failed), Some(self.intake)];
@@ -138,8 +139,8 @@ fn define(create: &str, function: &str, body: &str) {
 /// Makes a function anew if it is not as it should be. Its owner stays. Most changes of a table leave it as it is, and
 /// take no lock here: tables of one vectorizer may be altered at the same time, as pg_restore does.
 ///
-/// Known by name and made as the extension: what is there now must be what was there, and not another function that somebody
-/// gave the name to meanwhile, nor a new one, which would run as the extension.
+/// Known by name and made as the extension: what is there now must be what was there, and not another
+/// function that somebody gave the name to meanwhile, nor a new one, which would run as the extension.
 fn make_anew(known: &Known, should_be: &str) -> bool {
     if known.body == should_be && known.is_as_made {
         return false;
@@ -367,8 +368,9 @@ impl Known {
         altered::must_keep_key(self.id, self.source, &self.source_name, &self.source_pk, &self.queue);
     }
 
-    /// Version 0.1.0 had triggers by statement for what is new or has changed, which knew the rows from transition tables.
-    /// A dump of it brings them one after the other: they are replaced when both are there.
+    /// Version 0.1.0 had triggers by statement for what is new or has changed, which knew the rows from
+    /// transition tables. A dump of it brings them one after the other: they are replaced when both are
+    /// there.
     fn replace_old_triggers(&self) {
         let sql = include_str!("../../sql/query/old_triggers.sql");
         let old = statement::rows(sql, &[self.source.into(), self.id.into()], |row| {
@@ -418,8 +420,8 @@ pub fn refresh(source: Oid) {
     make_all_anew(Some(source), None, &[]);
 }
 
-/// Makes the trigger functions of a source, of a vectorizer, or of all anew. Where one was named, it was altered, by a statement
-/// that has written the tables `rewritten` anew.
+/// Makes the trigger functions of a source, of a vectorizer, or of all anew. Where one was named, it was
+/// altered, by a statement that has written the tables `rewritten` anew.
 fn make_all_anew(source: Option<Oid>, vectorizer_id: Option<i32>, rewritten: &[Oid]) {
     let was_altered = source.is_some() || vectorizer_id.is_some();
     let altered = vectorizer_id.map(|id| [id]);
@@ -466,7 +468,8 @@ fn make_all_anew(source: Option<Oid>, vectorizer_id: Option<i32>, rewritten: &[O
         if !vectorizer.partitioned && !has_other_texts {
             continue;
         }
-        // Nothing is done as the owner of the source on what is another's, nor as one that has come unseen; the worker says so.
+        // Nothing is done as the owner of the source on what is another's, nor as one that has come unseen;
+        // the worker says so.
         if !vectorizer.is_of_one_owner || schedule::stranger(vectorizer.id).is_some() {
             continue;
         }
@@ -480,7 +483,8 @@ fn make_all_anew(source: Option<Oid>, vectorizer_id: Option<i32>, rewritten: &[O
     }
 }
 
-/// Does for a vectorizer that has a new owner what was not done while it stood still: partitions may have come, and gone.
+/// Does for a vectorizer that has a new owner what was not done while it stood still: partitions may have
+/// come, and gone.
 pub(super) fn catch_up(vectorizer_id: i32) {
     acting_as_extension(|| make_all_anew(None, Some(vectorizer_id), &[]));
     prune_vectorizer(vectorizer_id);
@@ -525,8 +529,8 @@ fn forget_errors(vectorizer_id: i32, keys: Option<Written>) {
     }
 }
 
-/// For the triggers: what was remembered of the documents with these primary keys (`None`: of all) is forgotten. Only for
-/// the owner of the vectorizer, as whom its triggers run.
+/// For the triggers: what was remembered of the documents with these primary keys (`None`: of all) is
+/// forgotten. Only for the owner of the vectorizer, as whom its triggers run.
 #[pg_extern(sql = false)]
 fn forget_documents(vectorizer_id: i32, keys: Option<Vec<String>>) {
     let owns = include_str!("../../sql/query/owns_vectorizer.sql");
@@ -542,7 +546,8 @@ fn forget_documents(vectorizer_id: i32, keys: Option<Vec<String>>) {
 #[pg_extern(sql = false)]
 pub(super) fn refresh_triggers() {
     catalog::must_fit();
-    // The functions are the vectorizers': a script may not touch what is not the extension's, and would take what is new.
+    // The functions are the vectorizers': a script may not touch what is not the extension's, and would take
+    // what is new.
     let _script = OutsideScript::leave();
     make_all_anew(None, None, &[]);
     shared_memory::catalogue_changed_at_commit();

@@ -49,8 +49,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const READ: usize = 32;
 /// How old what a working worker says about itself may be: a provider's wish for patience wakes nobody here.
 const REPORT: Duration = Duration::from_secs(1);
-/// How long the transactions of others may keep the main thread from a round's next duty: what is left comes in the next round,
-/// those first whose owners have taken least of its time.
+/// How long the transactions of others may keep the main thread from a round's next duty: what is left comes
+/// in the next round, those first whose owners have taken least of its time.
 const SLICE: Duration = Duration::from_millis(100);
 
 /// How long the main thread waits when it has met a shortage of memory.
@@ -111,16 +111,16 @@ pub struct Worker {
     stations: Vec<Station>,
     /// Vectorizers that are to be read (anew), in this order, a few in a round.
     unread: VecDeque<i32>,
-    /// Vectorizers whose queues have not been looked through yet for what an earlier worker has left: none of their documents is
-    /// taken before.
+    /// Vectorizers whose queues have not been looked through yet for what an earlier worker has left: none of
+    /// their documents is taken before.
     unrescued: VecDeque<i32>,
     /// When this worker began, and the one before it, if that was killed; in Postgres' microseconds.
     lives: (i64, Option<i64>),
     began: Instant,
     flights: LiteMap<u64, Flight>,
     next_flight: u64,
-    /// The last commit that may not be on the disk yet. What it wrote was in flight when documents were last claimed, which
-    /// waits for the disk: a crash of the server costs no more than what may be in flight.
+    /// The last commit that may not be on the disk yet. What it wrote was in flight when documents were last
+    /// claimed, which waits for the disk: a crash of the server costs no more than what may be in flight.
     lag: Option<Lag>,
     /// The station whose turn it is.
     turn: usize,
@@ -140,8 +140,8 @@ pub struct Worker {
     died_with: Wanted,
     /// Those whose documents this one has in its hands.
     held: HashSet<i32>,
-    /// Vectorizers whose statements the database refused, as what they name may just have been altered, and the generation of
-    /// vectorizers that was known by then.
+    /// Vectorizers whose statements the database refused, as what they name may just have been altered, and
+    /// the generation of vectorizers that was known by then.
     refused: HashMap<i32, u64>,
     /// Vectorizers that may have changed unseen: to be read anew at the next turn.
     stale: HashSet<i32>,
@@ -149,8 +149,8 @@ pub struct Worker {
     notes: Notes,
     /// The vectorizer in whose owner's code the worker before ended, as that would not end, and how many did in a row.
     overrun: Option<(i32, u32)>,
-    /// Documents, by their leases and places, that were in our hands when code of their owner was cut short, or that could not be
-    /// given back: for the transaction that takes some again.
+    /// Documents, by their leases and places, that were in our hands when code of their owner was cut short,
+    /// or that could not be given back: for the transaction that takes some again.
     abandoned: HashMap<i32, Vec<(i64, i64)>>,
     /// How many documents may be in flight of vectorizers whose code was cut short.
     slow: HashMap<i32, usize>,
@@ -241,8 +241,8 @@ impl Worker {
             if aborted.code != PgSqlErrorCode::ERRCODE_OUT_OF_MEMORY {
                 error::raise(aborted.code, aborted.message, None);
             }
-            // What is in flight may give some back. Documents that were taken and are not in flight are taken again when their
-            // leases have run out.
+            // What is in flight may give some back. Documents that were taken and are not in flight are taken
+            // again when their leases have run out.
             log!("ai: the worker waits for memory: {}", aborted.message);
             self.bridge.wait(OUT_OF_MEMORY);
         }
@@ -341,8 +341,8 @@ impl Worker {
         }
     }
 
-    /// Ends the pauses whose reasons are mended. The session that has mended one has ended it, too, but for one that was noted
-    /// while it did so: we may have looked before, and written after.
+    /// Ends the pauses whose reasons are mended. The session that has mended one has ended it, too, but for
+    /// one that was noted while it did so: we may have looked before, and written after.
     fn hear(&mut self, news: &News) {
         if news.mended.is_all() {
             self.notes.forget_all();
@@ -391,7 +391,8 @@ impl Worker {
         }
     }
 
-    /// Has all vectorizers read (anew), a few in a round. Those that are gone are forgotten at once, and their flights end.
+    /// Has all vectorizers read (anew), a few in a round. Those that are gone are forgotten at once, and
+    /// their flights end.
     fn read_all(&mut self) {
         let ids = match transaction::run(catalog::vectorizer_ids) {
             Ok(ids) => ids,
@@ -449,8 +450,8 @@ impl Worker {
         }
         match place {
             Ok(place) => {
-                // A pause that could not be written down, and locks that were met: an owner who has the vectorizer read anew,
-                // again and again, must not have those tried again.
+                // A pause that could not be written down, and locks that were met: an owner who has the
+                // vectorizer read anew, again and again, must not have those tried again.
                 let before = &self.stations[place];
                 let unnoted = before.paused_until.filter(|_| self.notes.has(id));
                 station.paused_until = station.paused_until.or(unnoted);
@@ -500,7 +501,8 @@ impl Worker {
         }
     }
 
-    /// Leaves the place to another database, as soon as what is in flight has landed, or some time later: the next worker takes it up.
+    /// Leaves the place to another database, as soon as what is in flight has landed, or some time later: the
+    /// next worker takes it up.
     fn leave_for_others(&mut self) {
         if self
             .makes_room
@@ -641,8 +643,8 @@ impl Worker {
     }
 }
 
-/// Has what was prepared before the server was started heard of, too. First: what is committed after this is told of, and what
-/// was before is read.
+/// Has what was prepared before the server was started heard of, too. First: what is committed after this is
+/// told of, and what was before is read.
 fn watch_prepared(database: Oid) {
     if shared_memory::change(database, |slot| slot.knows_prepared) == Some(true) {
         return;
@@ -683,8 +685,8 @@ fn read_each(ids: &[i32]) -> Vec<Result<Vectorizer, Unusable>> {
         .collect()
 }
 
-/// Whether somebody else keeps everybody from connecting to the database, as CREATE DATABASE ... TEMPLATE, DROP DATABASE and
-/// ALTER DATABASE do before they count who is there.
+/// Whether somebody else keeps everybody from connecting to the database, as CREATE DATABASE ... TEMPLATE,
+/// DROP DATABASE and ALTER DATABASE do before they count who is there.
 fn database_is_claimed(database: Oid) -> bool {
     let tag = pg_sys::LOCKTAG {
         locktag_field1: 0,
@@ -700,7 +702,8 @@ fn database_is_claimed(database: Oid) -> bool {
     taken.is_ok_and(|taken| taken == pg_sys::LockAcquireResult::LOCKACQUIRE_NOT_AVAIL)
 }
 
-/// Whether the database has the extension, in the version of this library and in an encoding that it knows. Says why when it stands still.
+/// Whether the database has the extension, in the version of this library and in an encoding that it knows.
+/// Says why when it stands still.
 fn extension_fits(database: Oid) -> bool {
     let looked = transaction::run(|| (catalog::extension_version().is_some(), catalog::conflict()));
     let next_due = match looked {

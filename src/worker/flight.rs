@@ -38,8 +38,8 @@ pub struct Flight {
     pub memory: Memory,
 }
 
-/// What a document has reserved, until it has landed. Whoever waits for one of these may have those before it, and none of
-/// those behind it: nobody waits for ever.
+/// What a document has reserved, until it has landed. Whoever waits for one of these may have those before
+/// it, and none of those behind it: nobody waits for ever.
 #[derive(Default)]
 pub struct Memory {
     /// For what the template adds to its texts; with the URI, where it is one.
@@ -160,8 +160,8 @@ impl Stage {
         }
     }
 
-    /// Vectors that would be paid for again if it were given up now, and the chunks that they are of. Not those of a document
-    /// whose texts were cut: nobody else knows of that.
+    /// Vectors that would be paid for again if it were given up now, and the chunks that they are of. Not
+    /// those of a document whose texts were cut: nobody else knows of that.
     pub fn unwritten(&self) -> Option<(&Draft, &[Vec<f32>])> {
         match self {
             Stage::Writing { draft, vectors } if draft.stashed.is_none() && draft.cut.is_empty() => {
@@ -200,8 +200,8 @@ pub struct Draft {
     pub note: Note,
     /// Of a large document, and of one that has been here before: the texts whose vectors are in the stash.
     pub stashed: Option<HashSet<Fingerprint>>,
-    /// Of the beginning of `plan.embed`, as far as it has been looked through: the keys of its texts in the stash, where
-    /// they are or on their way to.
+    /// Of the beginning of `plan.embed`, as far as it has been looked through: the keys of its texts in the
+    /// stash, where they are or on their way to.
     keys: Vec<Fingerprint>,
     /// The texts that were too long for the model, as far as they have been embedded now.
     pub cut: Vec<usize>,
@@ -260,9 +260,9 @@ impl Draft {
         indexes.iter().map(key).collect()
     }
 
-    /// The next chunks to embed: of a large document those that are not in the stash, each text once, up to so many, and so
-    /// many bytes of texts, but at least one. Texts that are long are digested by now: none is hashed here, however often it is
-    /// repeated.
+    /// The next chunks to embed: of a large document those that are not in the stash, each text once, up to
+    /// so many, and so many bytes of texts, but at least one. Texts that are long are digested by now: none
+    /// is hashed here, however often it is repeated.
     pub fn next_wanted(&mut self, (most, most_bytes): (usize, usize), embedding: &Embedding) -> Vec<usize> {
         let Some(stashed) = &self.stashed else {
             return self.plan.embed.clone();

@@ -1,7 +1,7 @@
 //! The indexer: a process that builds one index and ends, so that the queue of its database goes on meanwhile.
 //!
-//! It is started by the worker of the database, one at a time, and outlives it. It needs one of max_worker_processes, as
-//! its parallel helpers do.
+//! It is started by the worker of the database, one at a time, and outlives it. It needs one of
+//! max_worker_processes, as its parallel helpers do.
 
 use ai_pipeline::error::{Failure, Step};
 use pgrx::bgworkers::{BackgroundWorkerBuilder, BgWorkerStartTime};
@@ -56,8 +56,8 @@ pub extern "C-unwind" fn ai_indexer_main(argument: pg_sys::Datum) {
         super::end(0);
     }
     super::pin_settings();
-    // A user's lock or an old snapshot holds up the build, and is waited for. The worker ends the wait when another owner's index is
-    // to be built.
+    // A user's lock or an old snapshot holds up the build, and is waited for. The worker ends the wait when
+    // another owner's index is to be built.
     super::pin(c"lock_timeout", c"0");
     if let Err(aborted) = work(database, id) {
         log!("ai: cannot build the index of vectorizer {id}: {}", aborted.message);

@@ -1,12 +1,13 @@
 //! How the workers of this server ended, remembered across a crash of it.
 //!
-//! A document that takes its process with it must be found out, and those that were merely in its hands, or in those of a
-//! neighbour, must not be blamed. A worker that is killed cannot say so, and what others say of themselves in Postgres' shared
-//! memory is lost with it: a crash of any backend ends all processes and makes that memory anew. The postmaster goes on, and
-//! with it a piece of memory that it shares with all that it starts.
+//! A document that takes its process with it must be found out, and those that were merely in its hands, or
+//! in those of a neighbour, must not be blamed. A worker that is killed cannot say so, and what others say of
+//! themselves in Postgres' shared memory is lost with it: a crash of any backend ends all processes and makes
+//! that memory anew. The postmaster goes on, and with it a piece of memory that it shares with all that it
+//! starts.
 //!
-//! It ends with the server, and knows nothing of another one: what a primary's worker, or that of a database that was copied,
-//! had in its hands is nobody's fault here.
+//! It ends with the server, and knows nothing of another one: what a primary's worker, or that of a database
+//! that was copied, had in its hands is nobody's fault here.
 
 use std::cell::Cell;
 use std::collections::HashSet;
@@ -20,8 +21,8 @@ use crate::transaction::limit::{self, Record, Stuck};
 
 /// Databases whose workers are remembered. One more finds no place: its documents are blamed for nothing.
 const PLACES: usize = 512;
-/// Processes of a database at the same time: the worker, and those before it that are stuck in code of an owner. When all
-/// are, no other is started.
+/// Processes of a database at the same time: the worker, and those before it that are stuck in code of an
+/// owner. When all are, no other is started.
 const PROCESSES: usize = 4;
 
 /// The workers of a database. All zeros: none.
@@ -30,8 +31,8 @@ struct Life {
     processes: [Process; PROCESSES],
     /// Which of them is the last that began.
     last: AtomicUsize,
-    /// How many processes of this database in a row ended in code of an owner, and when the last of them was found, in Postgres'
-    /// microseconds.
+    /// How many processes of this database in a row ended in code of an owner, and when the last of them was
+    /// found, in Postgres' microseconds.
     overruns: AtomicI32,
     overran: AtomicI64,
 }
@@ -65,7 +66,8 @@ const HELD: usize = 32;
 pub struct Before {
     /// When it began, if it was killed: what was in its hands is under suspicion.
     pub killed: Option<i64>,
-    /// The vectorizer whose owner's code it died in or is stuck in, as that would not end, and how many processes did in a row.
+    /// The vectorizer whose owner's code it died in or is stuck in, as that would not end, and how many
+    /// processes did in a row.
     pub overrun: Option<(i32, u32)>,
     /// The vectorizers whose documents it had in its hands, if it was killed.
     pub held: Wanted,
@@ -234,7 +236,8 @@ fn begin_life(database: pg_sys::Oid) -> Option<Before> {
     })
 }
 
-/// This process leaves, or is sent away: whatever it has in its hands did not end it. Does no more than a signal handler may.
+/// This process leaves, or is sent away: whatever it has in its hands did not end it. Does no more than a
+/// signal handler may.
 pub fn end() {
     if let Some(process) = MINE.get() {
         process.is_over.store(true, Ordering::Release);

@@ -1,7 +1,9 @@
-//! What the workers of all databases know together of providers: when a pause is over, and what is left of a minute's budget.
+//! What the workers of all databases know together of providers: when a pause is over, and what is left of a
+//! minute's budget.
 //!
-//! It outlives a worker, which leaves when it has nothing to do. Network threads read and change it, so it is made of atomic
-//! numbers and needs no lock of Postgres; only whoever looks for a place in it, the main thread, takes one.
+//! It outlives a worker, which leaves when it has nothing to do. Network threads read and change it, so it is
+//! made of atomic numbers and needs no lock of Postgres; only whoever looks for a place in it, the main
+//! thread, takes one.
 
 use ai_pipeline::embed::{Kind, Ledger, Place};
 use ai_pipeline::memory::Fingerprint;

@@ -40,19 +40,19 @@ const CROWD: usize = 16;
 /// Threads for work on texts: as many as for the network.
 const TEXT_THREADS: usize = 2;
 
-/// Memory for a document, in its sizes: the bytes, the text, the chunks with what they have in common, and the stored ones
-/// that they are compared with.
+/// Memory for a document, in its sizes: the bytes, the text, the chunks with what they have in common, and
+/// the stored ones that they are compared with.
 const COST: u64 = 4;
 
 /// Bytes of a URI. No server takes one that is longer.
 const GREATEST_URI: usize = 16 << 10;
 
-/// Documents that are read by one statement, in bytes, and columns for templates as many: some hundreds of most. What is above is
-/// read one by one.
+/// Documents that are read by one statement, in bytes, and columns for templates as many: some hundreds of
+/// most. What is above is read one by one.
 const WINDOW: u64 = 8 << 20;
 
-/// Documents that are downloaded at the same time. Each takes a descriptor, of which a process has 1,024 where nobody has raised
-/// the limit, and Postgres takes some hundred for files.
+/// Documents that are downloaded at the same time. Each takes a descriptor, of which a process has 1,024
+/// where nobody has raised the limit, and Postgres takes some hundred for files.
 const DOWNLOADS: usize = 256;
 
 /// Embedders and loaders that are kept: what is configured anew, and keys that are replaced, leave one behind.
@@ -101,8 +101,8 @@ pub struct Services {
 }
 
 impl Services {
-    /// For a session: one parser at a time, and its part of the memory of a worker. See [`crate::places`] for how many of those
-    /// there are at the same time. Must be called inside the runtime.
+    /// For a session: one parser at a time, and its part of the memory of a worker. See [`crate::places`] for
+    /// how many of those there are at the same time. Must be called inside the runtime.
     pub fn of_session(settings: &Settings) -> Services {
         let places = settings.parser_processes.max(1);
         Services::new(&Settings {
@@ -219,8 +219,8 @@ impl Services {
         !self.columns.is_exhausted() && !self.documents.is_exhausted()
     }
 
-    /// How many documents of a vectorizer are on their way to their texts, where there are others. Those of one whose texts take
-    /// long must not have, or wait for, all the memory there is.
+    /// How many documents of a vectorizer are on their way to their texts, where there are others. Those of
+    /// one whose texts take long must not have, or wait for, all the memory there is.
     pub fn crowd(&mut self, vectorizer: i32, documents: usize) {
         if documents < CROWD {
             self.crowds.remove(&vectorizer);
@@ -238,7 +238,8 @@ impl Services {
         }
     }
 
-    /// Waits until there is memory for a document of so many bytes, that has not been read yet, and for columns of so many.
+    /// Waits until there is memory for a document of so many bytes, that has not been read yet, and for
+    /// columns of so many.
     pub fn reserve(
         &self,
         vectorizer: i32,
@@ -518,8 +519,8 @@ impl Preparation {
         Ok((source, content))
     }
 
-    /// The texts of a document, each chunk in the template, and memory for them. Where they take more than was reserved for the
-    /// document, it waits for more, and is cut anew.
+    /// The texts of a document, each chunk in the template, and memory for them. Where they take more than
+    /// was reserved for the document, it waits for more, and is cut anew.
     async fn texts(
         &self,
         mut text: String,
@@ -546,8 +547,8 @@ impl Preparation {
         }
     }
 
-    /// What is long is digested here, and not by the main thread, which compares it with what is stored and looks for it among what
-    /// was put aside.
+    /// What is long is digested here, and not by the main thread, which compares it with what is stored and
+    /// looks for it among what was put aside.
     async fn digest(&self, texts: Texts) -> Result<Texts, Failure> {
         let length = (0..texts.len()).map(|index| texts.length(index)).sum();
         if length < LONG {
@@ -561,8 +562,8 @@ impl Preparation {
         Ok(texts.with(digests))
     }
 
-    /// What the column holds, or what it points at, and memory for what is made of it; `None` when that is what `known` is
-    /// the tag of.
+    /// What the column holds, or what it points at, and memory for what is made of it; `None` when that is
+    /// what `known` is the tag of.
     async fn load(
         &self,
         document: Content,
@@ -700,8 +701,8 @@ fn undone(reason: &str) -> Failure {
     }
 }
 
-/// Whose turn it has to be where places are shared: the owner's, where a worker serves several, however many vectorizers one
-/// of them has; else the vectorizer's.
+/// Whose turn it has to be where places are shared: the owner's, where a worker serves several, however many
+/// vectorizers one of them has; else the vectorizer's.
 fn turn_of(vectorizer: &Vectorizer) -> i32 {
     if accounts::is_shared() {
         vectorizer.owner.to_u32().cast_signed()

@@ -251,7 +251,8 @@ impl Wish {
 /// Asks for the memory; only while the postmaster loads the library.
 pub fn init() {
     pg_shmem_init!(STATE);
-    // SAFETY: callbacks and hook live as long as the library, which is never unloaded; nobody else runs in the postmaster.
+    // SAFETY: callbacks and hook live as long as the library, which is never unloaded; nobody else runs in
+    // the postmaster.
     unsafe {
         pg_sys::RegisterXactCallback(Some(at_transaction_end), std::ptr::null_mut());
         pg_sys::RegisterResourceReleaseCallback(Some(at_release), std::ptr::null_mut());
@@ -363,7 +364,8 @@ unsafe extern "C-unwind" fn at_transaction_end(event: pg_sys::XactEvent::Type, _
         XACT_EVENT_PREPARE => {
             let wish = AT_COMMIT.replace(Wish::NOTHING);
             if !wish.work.is_none() && is_available() {
-                // SAFETY: looks at the state of this backend: the transaction has its number until it has been prepared.
+                // SAFETY: looks at the state of this backend: the transaction has its number until it has
+                // been prepared.
                 let (database, transaction) = unsafe { (pg_sys::MyDatabaseId, pg_sys::GetTopTransactionIdIfAny()) };
                 watch_prepared(database, &[transaction]);
             }
@@ -372,9 +374,9 @@ unsafe extern "C-unwind" fn at_transaction_end(event: pg_sys::XactEvent::Type, _
     }
 }
 
-/// Wakes the worker after the locks of the transaction are gone, and not at XACT_EVENT_COMMIT: at that moment what it has done
-/// can be seen, but others have not been told that their caches are stale, and a worker that came at once could still find
-/// refused what has just been granted.
+/// Wakes the worker after the locks of the transaction are gone, and not at XACT_EVENT_COMMIT: at that moment
+/// what it has done can be seen, but others have not been told that their caches are stale, and a worker that
+/// came at once could still find refused what has just been granted.
 #[pg_guard]
 unsafe extern "C-unwind" fn at_release(
     phase: pg_sys::ResourceReleasePhase::Type,
@@ -634,8 +636,8 @@ pub fn leave_for_others(database: pg_sys::Oid) {
     });
 }
 
-/// The worker runs its exit handlers. `is_cut`: it had to end with code of an owner, which is not to be held against others: the
-/// next one comes at once.
+/// The worker runs its exit handlers. `is_cut`: it had to end with code of an owner, which is not to be held
+/// against others: the next one comes at once.
 pub fn worker_left(database: pg_sys::Oid, is_cut: bool) {
     let launcher = {
         let mut state = STATE.exclusive();
@@ -647,8 +649,8 @@ pub fn worker_left(database: pg_sys::Oid, is_cut: bool) {
         {
             slot.worker = Process::NONE;
             slot.last_exit = now();
-            // Sent away in the middle: what it was started for has not been done. The launcher notes it, too, but it may
-            // be another one than the one that started us.
+            // Sent away in the middle: what it was started for has not been done. The launcher notes it, too,
+            // but it may be another one than the one that started us.
             if !slot.left_orderly {
                 slot.woken = Wanted::ALL;
             }
@@ -753,7 +755,8 @@ pub fn indexer_left(database: pg_sys::Oid) {
     }
 }
 
-/// Ends the build of the index of a vectorizer of this database, or of any, which is being dropped; whether there was one.
+/// Ends the build of the index of a vectorizer of this database, or of any, which is being dropped; whether
+/// there was one.
 pub fn stop_indexer(vectorizer: Option<i32>) -> bool {
     if !is_available() {
         return false;

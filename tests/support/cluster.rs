@@ -368,8 +368,9 @@ static TEMPLATE: LazyLock<PathBuf> = LazyLock::new(|| {
     template
 });
 
-/// Where all clusters of the program are. Statics are not dropped, and programs are killed: a shell waits until the pipe
-/// to it closes, and removes the folder then, as soon as the servers do not write to it any more.
+/// Where all clusters of the program are. Statics are not dropped, and programs are killed: a shell waits
+/// until the pipe to it closes, and removes the folder then, as soon as the servers do not write to it any
+/// more.
 static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
     let folder = temporary_folder(&std::env::temp_dir()).keep();
     let mut shell = Command::new("sh");

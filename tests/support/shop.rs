@@ -33,7 +33,8 @@ pub fn pgai() -> (Scene, Database) {
     (scene, shop)
 }
 
-/// A superuser made it with pgai on the table of another, and gives it to the owner of the table, as the script asks for.
+/// A superuser made it with pgai on the table of another, and gives it to the owner of the table, as the
+/// script asks for.
 const HAND_OVER: &str = "
     ALTER TABLE work_queues.\"Page_chunks\" OWNER TO page_owner;
     ALTER VIEW site.page_search OWNER TO page_owner;
@@ -53,8 +54,8 @@ pub fn adopt(scene: &Scene) -> Vec<String> {
     printed.lines().map(str::to_owned).collect()
 }
 
-/// Mallory in the database that pgai made: with a table and a vectorizer of her own, and what pgai's documentation has people
-/// grant, which includes UPDATE on its catalogue.
+/// Mallory in the database that pgai made: with a table and a vectorizer of her own, and what pgai's
+/// documentation has people grant, which includes UPDATE on its catalogue.
 pub fn with_mallory() -> (Scene, Database) {
     let (scene, shop) = pgai();
     shop.execute(LAIR);

@@ -1,4 +1,5 @@
-//! The behaviour of Python's langchain-text-splitters 1.1: `CharacterTextSplitter` and `RecursiveCharacterTextSplitter`.
+//! The behaviour of Python's langchain-text-splitters 1.1: `CharacterTextSplitter` and
+//! `RecursiveCharacterTextSplitter`.
 //!
 //! Pieces are byte ranges of the text with their length in code points, counted once. `tests/chunk.rs` holds the
 //! comparison with the original.
@@ -121,11 +122,11 @@ impl<'t> Chunks<'t, '_> {
     }
 }
 
-/// Collects pieces into chunks up to the size; each chunk after the first begins with the last pieces of the one before,
-/// as many as the overlap holds and the next piece leaves room for.
+/// Collects pieces into chunks up to the size; each chunk after the first begins with the last pieces of the
+/// one before, as many as the overlap holds and the next piece leaves room for.
 ///
-/// Of the pieces it keeps those of the present chunk only, so the time is linear in the pieces and in what is written, and
-/// the memory in the size.
+/// Of the pieces it keeps those of the present chunk only, so the time is linear in the pieces and in what is
+/// written, and the memory in the size.
 struct Merge<'m> {
     joint: Joint<'m>,
     limits: &'m Limits,
@@ -180,8 +181,8 @@ impl<'m> Merge<'m> {
 pub(super) struct Character {
     limits: Limits,
     separator: Separator,
-    /// Put between merged pieces. For a regular expression this is LangChain's too: the *text of the expression*, unless
-    /// that begins with a look-around.
+    /// Put between merged pieces. For a regular expression this is LangChain's too: the *text of the
+    /// expression*, unless that begins with a look-around.
     glue: String,
 }
 
@@ -217,8 +218,8 @@ impl Character {
     }
 }
 
-/// Cuts at the first separator that occurs, keeps it at the start of the piece that follows, merges what is shorter than
-/// the size, and cuts the rest with the separators that are left.
+/// Cuts at the first separator that occurs, keeps it at the start of the piece that follows, merges what is
+/// shorter than the size, and cuts the rest with the separators that are left.
 #[derive(Debug)]
 pub(super) struct Recursive {
     limits: Limits,

@@ -213,8 +213,8 @@ impl Iterator for Pieces<'_, '_> {
     }
 }
 
-/// The matches that Python's `re.split` cuts at: an empty match may follow a match at once, but not another empty one at the
-/// same place.
+/// The matches that Python's `re.split` cuts at: an empty match may follow a match at once, but not another
+/// empty one at the same place.
 struct Matches<'t, 's> {
     pattern: &'s Pattern,
     text: &'t str,

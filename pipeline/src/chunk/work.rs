@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Error;
 
-/// Bytes that a chunk takes up beside its text until it is written: its place, its number, its digest, and the key of its vector.
+/// Bytes that a chunk takes up beside its text until it is written: its place, its number, its digest, and
+/// the key of its vector.
 pub const CHUNK_BYTES: u64 = 128;
 /// Steps between two questions whether to go on: a fraction of a millisecond.
 const STRIDE: u64 = 64 * 1024;
@@ -23,7 +24,8 @@ const TIME_PER_MEBIBYTE: Duration = Duration::from_secs(10);
 pub struct Bounds {
     /// A step is to look at a byte, or to make a piece.
     pub steps: u64,
-    /// Bytes of what is kept beside the text: [`CHUNK_BYTES`] for each chunk, and the chunks that the text does not hold.
+    /// Bytes of what is kept beside the text: [`CHUNK_BYTES`] for each chunk, and the chunks that the text
+    /// does not hold.
     pub room: u64,
     /// Bytes of all chunks together, wherever they are kept.
     pub texts: u64,

@@ -1,9 +1,10 @@
 //! Which inputs go into which request: one task per provider that fills requests across documents.
 //!
-//! A document is split over as many requests as it takes, and answered when its last vector has come; or, once an input has
-//! failed, when all that was sent of it is answered, as what has come by then is paid for. Inputs wait in `queue`; what a
-//! provider sent back (429, or a rejected request that is cut in half to find the bad input) waits in `ready`, already in the
-//! form of requests, and goes first. Whatever leaves is let in by the gate, one request at a time.
+//! A document is split over as many requests as it takes, and answered when its last vector has come; or,
+//! once an input has failed, when all that was sent of it is answered, as what has come by then is paid for.
+//! Inputs wait in `queue`; what a provider sent back (429, or a rejected request that is cut in half to find
+//! the bad input) waits in `ready`, already in the form of requests, and goes first. Whatever leaves is let
+//! in by the gate, one request at a time.
 
 mod doubts;
 
@@ -40,9 +41,10 @@ const GREATEST_HOLD: Duration = Duration::from_secs(5);
 const LOOK: Duration = Duration::from_millis(500);
 /// How long the batching task waits after a panic.
 const RECOVERY: Duration = Duration::from_millis(100);
-/// So many documents of a request rejected and none accepted: the fault is not theirs. Stops a provider that refuses
-/// everything from being asked about each of thousands of inputs. The documents are a sample spread over the request, so
-/// if half of them were bad this would be wrong once in 256 times, and cost the others a second try.
+/// So many documents of a request rejected and none accepted: the fault is not theirs. Stops a provider that
+/// refuses everything from being asked about each of thousands of inputs. The documents are a sample spread
+/// over the request, so if half of them were bad this would be wrong once in 256 times, and cost the others a
+/// second try.
 const HOPELESS: u32 = 8;
 
 /// One document to embed.
@@ -718,8 +720,8 @@ impl Batcher {
         }
     }
 
-    /// Gives back the documents that do not wait for the end of a pause. Those that have inputs in flight are decided on
-    /// when these are answered: their vectors would be paid for in vain.
+    /// Gives back the documents that do not wait for the end of a pause. Those that have inputs in flight are
+    /// decided on when these are answered: their vectors would be paid for in vain.
     fn give_back(&mut self, now: Instant, throttle: Throttle) {
         let answered = self.answered;
         let tired = |(number, document): (&u64, &Document)| {
@@ -745,8 +747,8 @@ impl Batcher {
         self.queue.iter().for_each(|input| self.queued.add(input.size));
     }
 
-    /// A request was too large: later ones are smaller. Unless one input makes up most of it: then that one is to blame, and
-    /// is found as a rejected one is.
+    /// A request was too large: later ones are smaller. Unless one input makes up most of it: then that one
+    /// is to blame, and is found as a rejected one is.
     fn shrink(&mut self, batch: Batch, refusal: &Refusal) {
         let size = batch.size();
         if batch.inputs.iter().any(|input| input.size.bytes > size.bytes / 2) {

@@ -21,7 +21,8 @@ use crate::secret::Secret;
 
 /// A connection that takes longer than this will not come; the rest of the time-out is for the answer.
 const GREATEST_CONNECT_TIME: Duration = Duration::from_secs(10);
-/// A connection that was lost later than this after the request was sent may have been lost with an answer that is paid for.
+/// A connection that was lost later than this after the request was sent may have been lost with an answer
+/// that is paid for.
 const GREATEST_TIME_TO_RESEND: Duration = Duration::from_secs(1);
 /// How providers name the length of vectors.
 const DIMENSIONS: [&str; 3] = ["dimensions", "output_dimension", "matryoshka"];
@@ -48,12 +49,13 @@ pub(super) enum Trouble {
         refusal: Arc<Refusal>,
         retry_after: Duration,
     },
-    /// The connection was lost before anything was answered, so that nothing was paid for: a second try usually ends well.
+    /// The connection was lost before anything was answered, so that nothing was paid for: a second try
+    /// usually ends well.
     Lost(Error),
     /// One or more of the inputs are not acceptable, or a parameter is not.
     Rejected(Arc<Refusal>),
-    /// The key, the model or the address is refused, or to a filter in front of the provider an input. With what to do about the
-    /// first.
+    /// The key, the model or the address is refused, or to a filter in front of the provider an input. With
+    /// what to do about the first.
     Refused { refusal: Arc<Refusal>, hint: String },
     /// The inputs are too many or too long together.
     TooLarge(Arc<Refusal>),
@@ -104,7 +106,8 @@ fn target(resolved: &config::Resolved, settings: &Settings) -> Result<(Box<dyn P
 }
 
 impl Client {
-    /// Checks everything that can be checked without a request. With `any_length` the provider is not asked for a length.
+    /// Checks everything that can be checked without a request. With `any_length` the provider is not asked
+    /// for a length.
     pub fn new(config: &config::Embedding, settings: &Settings, any_length: bool) -> Result<Client, Error> {
         let wrong = |reason: String, hint: Option<String>| Error::Settings { reason, hint };
         let mut resolved = config.resolve()?;
@@ -218,8 +221,9 @@ impl Client {
         )
     }
 
-    /// What else to leave out of a request that met a refusal: what the server speaks of. For a word, where it has never accepted
-    /// anything and says nothing, also what it may not know: servers word that in any way, if they do.
+    /// What else to leave out of a request that met a refusal: what the server speaks of. For a word, where
+    /// it has never accepted anything and says nothing, also what it may not know: servers word that in any
+    /// way, if they do.
     pub fn others(&self, trouble: &Trouble, known: Without, is_word: bool) -> Vec<Without> {
         let refusal = match trouble {
             Trouble::Rejected(refusal)
@@ -275,9 +279,9 @@ impl Client {
         others
     }
 
-    /// The vectors of the texts, in their order, each of the configured length. Their numbers may still be infinite or
-    /// NaN: that concerns one text, not the request. With them, what is left of the provider's limits. One request, and no
-    /// more: whoever calls this has been let in for one.
+    /// The vectors of the texts, in their order, each of the configured length. Their numbers may still be
+    /// infinite or NaN: that concerns one text, not the request. With them, what is left of the provider's
+    /// limits. One request, and no more: whoever calls this has been let in for one.
     pub async fn embed(&self, texts: &[&str], cut: bool, without: Without) -> Result<(Vec<Vec<f32>>, Quota), Trouble> {
         let body = Bytes::from(self.protocol.write(&Request { texts, cut, without }));
         let sent = Instant::now();

@@ -1,11 +1,13 @@
 //! What all requests to one server have in common: how many may be under way, and until when it wants to be left alone.
 //!
-//! Providers limit models, so a pause is that of one model with one key, whoever asks for it; one that the server calls that of
-//! its account is for all models. Where several models of one owner are refused together, the owner's other models wait for a
-//! while as well: nobody else's, or one owner could stop the others with models that no credit has a quota for.
+//! Providers limit models, so a pause is that of one model with one key, whoever asks for it; one that the
+//! server calls that of its account is for all models. Where several models of one owner are refused
+//! together, the owner's other models wait for a while as well: nobody else's, or one owner could stop the
+//! others with models that no credit has a quota for.
 //!
-//! What is under way is limited for all together. Who fails, is slow or hangs has fewer requests under way, and nobody else; and
-//! the last room is for those who have none yet, by turns, so that whatever hangs leaves some to others.
+//! What is under way is limited for all together. Who fails, is slow or hangs has fewer requests under way,
+//! and nobody else; and the last room is for those who have none yet, by turns, so that whatever hangs leaves
+//! some to others.
 
 mod seats;
 
@@ -24,7 +26,8 @@ use crate::memory::Fingerprint;
 use crate::secret::Secret;
 use seats::{Party, Seats};
 
-/// Other models of an owner are left alone for so long at most when two have been refused: that they share a limit is a guess.
+/// Other models of an owner are left alone for so long at most when two have been refused: that they share a
+/// limit is a guess.
 const GREATEST_GUESS: Duration = Duration::from_secs(60);
 
 /// The gates of a process: one per server and key, however many models and vectorizers use it.
@@ -53,8 +56,8 @@ impl Default for Gates {
     }
 }
 
-/// An address, and by whom it is asked, because providers limit accounts: a fingerprint of the key, which need not be here.
-/// What it may be asked for is part of it, so that a change makes a gate of its own.
+/// An address, and by whom it is asked, because providers limit accounts: a fingerprint of the key, which
+/// need not be here. What it may be asked for is part of it, so that a change makes a gate of its own.
 type Server = (String, Option<Fingerprint>, Allowance);
 
 /// What is asked for at a server, and by whom.
@@ -80,7 +83,8 @@ impl Gates {
         lock(&self.servers).is_empty()
     }
 
-    /// The gate of a server, with room for `most` requests at a time, for one who asks. It keeps the room that it was made with.
+    /// The gate of a server, with room for `most` requests at a time, for one who asks. It keeps the room
+    /// that it was made with.
     pub(super) fn of(
         &self,
         address: &str,
@@ -394,8 +398,8 @@ impl Gate {
         limiter.is_some_and(|limiter| limiter.is_stuck(now))
     }
 
-    /// Stops requests for the model for as long as [`Limiter::throttled`](super::limiter::Limiter::throttled) says, in all
-    /// processes; where it is not the model alone that is refused, also for others.
+    /// Stops requests for the model for as long as [`Limiter::throttled`](super::limiter::Limiter::throttled)
+    /// says, in all processes; where it is not the model alone that is refused, also for others.
     pub fn throttled(&self, now: Instant, sent: Instant, told: Option<Duration>, jitter: f64, refusal: Arc<Refusal>) {
         let Party { owner, model } = self.seat.party;
         let State {
@@ -526,7 +530,8 @@ mod tests {
         Arc::new(Refusal::new(429, body.as_bytes(), None, &[]))
     }
 
-    /// Providers limit models. Two of one owner say something about that owner's others, and nothing about those of others.
+    /// Providers limit models. Two of one owner say something about that owner's others, and nothing about
+    /// those of others.
     #[test]
     fn a_pause_is_that_of_a_model_unless_the_server_says_more() {
         const HOUR: Option<Duration> = Some(Duration::from_secs(3600));

@@ -1,7 +1,8 @@
 //! What processes know together of providers, in memory that they share.
 //!
-//! All that has to be known is a moment, after which it means nothing: until when a server wants to be left alone, and when a
-//! budget of a minute is full again. A moment is one number, so that network threads read and move it without a lock.
+//! All that has to be known is a moment, after which it means nothing: until when a server wants to be left
+//! alone, and when a budget of a minute is full again. A moment is one number, so that network threads read
+//! and move it without a lock.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -15,8 +16,8 @@ const ENTRIES: usize = 512;
 /// So many of them are for pauses of models. Anybody can think of models, and must not take the places of what an
 /// administrator allows with them; a pause that is lost costs one request.
 const MODELS: usize = 256;
-/// The lower bits of a place are its moment, in microseconds of the machine's clock: enough for 35 years. Those above count
-/// the accounts that have had the place.
+/// The lower bits of a place are its moment, in microseconds of the machine's clock: enough for 35 years.
+/// Those above count the accounts that have had the place.
 const MOMENT_BITS: u32 = 50;
 const MOMENT: u64 = (1 << MOMENT_BITS) - 1;
 
@@ -29,9 +30,9 @@ pub enum Kind {
     Model,
 }
 
-/// The moments of accounts. When all places are taken, the one is given away that was neither asked for nor had its moment for
-/// the longest time: what is over is not missed, and of the others the first to be over is missed least. Who had the place goes
-/// on with a moment of its own.
+/// The moments of accounts. When all places are taken, the one is given away that was neither asked for nor
+/// had its moment for the longest time: what is over is not missed, and of the others the first to be over is
+/// missed least. Who had the place goes on with a moment of its own.
 #[derive(Debug)]
 #[repr(C)]
 pub struct Ledger([Entry; ENTRIES]);
@@ -58,8 +59,8 @@ impl Default for Ledger {
 }
 
 impl Ledger {
-    /// The place of an account or of a model, which gets one among those of its kind if it has none. The caller sees to it that nobody else calls this meanwhile, in
-    /// whatever process. Does not allocate.
+    /// The place of an account or of a model, which gets one among those of its kind if it has none. The
+    /// caller sees to it that nobody else calls this meanwhile, in whatever process. Does not allocate.
     pub fn place(&'static self, kind: Kind, account: &Fingerprint) -> Place {
         let (models, accounts) = self.0.split_at(MODELS);
         let entries = match kind {

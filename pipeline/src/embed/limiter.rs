@@ -1,4 +1,5 @@
-//! How fast a provider may be asked for one model by one owner: a pure state machine over 429 answers, failures and successes.
+//! How fast a provider may be asked for one model by one owner: a pure state machine over 429 answers,
+//! failures and successes.
 
 use std::time::{Duration, Instant};
 
@@ -101,13 +102,15 @@ impl Limiter {
         }
     }
 
-    /// A request that was sent at `sent` was answered too late, with a failure of the server, or not at all: fewer may be in
-    /// flight, once for those that were in flight together. Without a pause, as nobody asked for one.
+    /// A request that was sent at `sent` was answered too late, with a failure of the server, or not at all:
+    /// fewer may be in flight, once for those that were in flight together. Without a pause, as nobody asked
+    /// for one.
     pub fn overloaded(&mut self, now: Instant, sent: Instant) {
         self.halve(now, sent);
     }
 
-    /// Whether this is the first to be heard of the requests that were in flight together, and what is allowed was halved.
+    /// Whether this is the first to be heard of the requests that were in flight together, and what is
+    /// allowed was halved.
     fn halve(&mut self, now: Instant, sent: Instant) -> bool {
         let is_first = self.reacted.is_none_or(|reacted| sent >= reacted);
         if is_first {
@@ -118,8 +121,8 @@ impl Limiter {
         is_first
     }
 
-    /// Whether requests were refused for so long, though they went one at a time, that a budget of a minute is full again:
-    /// then it is not their number that is too much.
+    /// Whether requests were refused for so long, though they went one at a time, that a budget of a minute
+    /// is full again: then it is not their number that is too much.
     pub fn is_stuck(&self, now: Instant) -> bool {
         let waited = |since| now.saturating_duration_since(since) >= GREATEST_UNTOLD_PAUSE;
         self.allowed == 1 && self.throttled_since.is_some_and(waited)

@@ -49,9 +49,9 @@ impl Pace {
         self.capacity
     }
 
-    /// Spends `need` if the threshold is there; otherwise, when to come again. Who needs more than is there goes into debt, and
-    /// all wait until that is paid back: if each waited for what it needs itself, those who need little would take it as it
-    /// comes, and who needs much would wait for ever.
+    /// Spends `need` if the threshold is there; otherwise, when to come again. Who needs more than is there
+    /// goes into debt, and all wait until that is paid back: if each waited for what it needs itself, those
+    /// who need little would take it as it comes, and who needs much would wait for ever.
     pub fn spend(&mut self, now: Instant, need: f64) -> Result<(), Instant> {
         let clock = self.full_at.clock;
         let moment = clock.moment(now);

@@ -83,8 +83,8 @@ pub(super) trait Protocol: Send + Sync {
 
     fn limits(&self) -> Limits;
 
-    /// Whether the provider refuses inputs that are too long for the model, and cuts them when [`Request::cut`] asks for
-    /// it. Then the inputs that were cut are found like bad ones, and known.
+    /// Whether the provider refuses inputs that are too long for the model, and cuts them when
+    /// [`Request::cut`] asks for it. Then the inputs that were cut are found like bad ones, and known.
     fn can_cut(&self) -> bool {
         false
     }

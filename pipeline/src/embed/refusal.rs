@@ -92,8 +92,8 @@ impl Refusal {
         }
     }
 
-    /// Whether it is said to be about the account that asks, and not about the model, whose name is given in lower case. Links
-    /// to pages about accounts say nothing.
+    /// Whether it is said to be about the account that asks, and not about the model, whose name is given in
+    /// lower case. Links to pages about accounts say nothing.
     pub(super) fn is_of_account(&self, model: &str) -> bool {
         let said = [&self.code, &self.kind, &self.message].into_iter().flatten();
         let said: Vec<String> = said.map(|text| text.to_lowercase()).collect();

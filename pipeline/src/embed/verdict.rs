@@ -1,9 +1,9 @@
 //! Whose fault a refusal is: that of one text, or of nothing that a document could help.
 //!
-//! A 400 is the answer to an input, but also to a parameter or a model; a 403 is the answer to a key, but also that of a filter
-//! in front of a provider. Nothing in it tells the two apart. So a text is given up only where the server is known to accept
-//! another, asked after it: a part of the same search, a text of another document, or else a word of ours, which no filter can
-//! object to, for the price of one token.
+//! A 400 is the answer to an input, but also to a parameter or a model; a 403 is the answer to a key, but
+//! also that of a filter in front of a provider. Nothing in it tells the two apart. So a text is given up
+//! only where the server is known to accept another, asked after it: a part of the same search, a text of
+//! another document, or else a word of ours, which no filter can object to, for the price of one token.
 //!
 //! | the server, since the text was asked about | the text |
 //! |---|---|
@@ -11,14 +11,15 @@
 //! | has refused the word | is not at fault: all documents wait for a change of the configuration |
 //! | has done neither | is in doubt: what is with the server is waited for, then the word is asked, once for all in doubt |
 //!
-//! What the server did earlier is no proof, as a model can be removed and a gateway be changed. Words are rare: [`BURST`] at
-//! once, and one in each [`INTERVAL`] from then on; what is in doubt waits for the next.
+//! What the server did earlier is no proof, as a model can be removed and a gateway be changed. Words are
+//! rare: [`BURST`] at once, and one in each [`INTERVAL`] from then on; what is in doubt waits for the next.
 
 use std::time::{Duration, Instant};
 
 /// What no filter can object to.
 pub(super) const WORD: &str = "text";
-/// Refusals in a row after which what was accepted before proves nothing: more than it takes to find one of 2,048 inputs.
+/// Refusals in a row after which what was accepted before proves nothing: more than it takes to find one of
+/// 2,048 inputs.
 const GREATEST_TRUST: u32 = 12;
 /// Words that may be asked at once.
 const BURST: u32 = 8;

@@ -14,9 +14,9 @@ use std::borrow::Cow;
 use moment::{Interval, Moment};
 use network::Family;
 
-/// What Python's `str()` shows for a column value, given Postgres' text of the value (of its output function, in UTC and the
-/// styles ISO and postgres; `None` is NULL) and the name of its type as `format_type` gives it: `timestamp with time zone`,
-/// `numeric(10,2)`, `text[]`. Of a domain it takes the type below it.
+/// What Python's `str()` shows for a column value, given Postgres' text of the value (of its output function,
+/// in UTC and the styles ISO and postgres; `None` is NULL) and the name of its type as `format_type` gives
+/// it: `timestamp with time zone`, `numeric(10,2)`, `text[]`. Of a domain it takes the type below it.
 ///
 /// | type | shown |
 /// |---|---|
@@ -34,8 +34,8 @@ use network::Family;
 /// | `vector`, `halfvec`, `sparsevec` | as pgvector 0.4 for Python has them: `[ 1.   2.5]`, `HalfVector([1.0])` |
 /// | all others: enums, composites, `hstore`, ranges and arrays of types of one's own | Postgres' text |
 ///
-/// What Python cannot hold (`infinity`, years BC or after 9999, JSON of more than 1,000 levels), where pgai fails, is shown as
-/// Postgres' text. `tests/data/pgai/values.py` says what pgai itself makes of each type.
+/// What Python cannot hold (`infinity`, years BC or after 9999, JSON of more than 1,000 levels), where pgai
+/// fails, is shown as Postgres' text. `tests/data/pgai/values.py` says what pgai itself makes of each type.
 ///
 /// ```
 /// use ai_pipeline::format::python_text;
@@ -58,10 +58,12 @@ pub fn python_text<'t>(text: Option<&'t str>, type_name: &str) -> Cow<'t, str> {
     }
 }
 
-/// How many times the length of Postgres' text the text of [`python_text`] has at most, for values of more than a few bytes.
+/// How many times the length of Postgres' text the text of [`python_text`] has at most, for values of more
+/// than a few bytes.
 pub fn python_growth(type_name: &str) -> u32 {
     match Type::of(type_name) {
-        // `1,` becomes `Decimal('1'), `, and `::,` `IPv6Address('::'), `; times have the classes of their zones with them.
+        // `1,` becomes `Decimal('1'), `, and `::,` `IPv6Address('::'), `; times have the classes of their
+        // zones with them.
         Type::List(Kind::Decimal | Kind::Network(_) | Kind::Time) => 7,
         // `1e15` becomes `1000000000000000.0`; and what is not printable four characters.
         Type::List(_) | Type::Scalar(Kind::Json | Kind::HalfVector | Kind::SparseVector) => 5,
@@ -140,7 +142,8 @@ impl Type {
 }
 
 impl Kind {
-    /// Of the types that psycopg has in its registry; `None`: of others, and of their arrays, Python sees Postgres' text.
+    /// Of the types that psycopg has in its registry; `None`: of others, and of their arrays, Python sees
+    /// Postgres' text.
     fn of(name: &str) -> Option<Kind> {
         Some(match name {
             "smallint" | "integer" | "bigint" | "oid" => Kind::Int,

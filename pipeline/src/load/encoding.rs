@@ -13,7 +13,8 @@ const AT_ONCE: usize = 64 * 1024;
 /// Encodings on top of each other, of which one or two make sense.
 const MOST: usize = 4;
 
-/// The encodings that exist and cannot be undone. Another name says nothing about the bytes: many an object has `utf-8` there.
+/// The encodings that exist and cannot be undone. Another name says nothing about the bytes: many an object
+/// has `utf-8` there.
 const OTHERS: [&str; 8] = [
     "br",
     "zstd",
@@ -25,8 +26,8 @@ const OTHERS: [&str; 8] = [
     "pack200-gzip",
 ];
 
-/// The bytes of a document as they were before `encodings` were applied, in their order; `limit` bytes at most, of which a few
-/// encoded bytes may be all.
+/// The bytes of a document as they were before `encodings` were applied, in their order; `limit` bytes at
+/// most, of which a few encoded bytes may be all.
 ///
 /// # Errors
 ///
@@ -118,7 +119,8 @@ impl Compression {
     }
 }
 
-/// A gzip file: one member after the other, and zeros, which tapes and block devices leave at its end, and gzip(1) ignores.
+/// A gzip file: one member after the other, and zeros, which tapes and block devices leave at its end, and
+/// gzip(1) ignores.
 struct Members<'b>(Option<GzDecoder<&'b [u8]>>);
 
 impl Read for Members<'_> {

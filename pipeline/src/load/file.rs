@@ -77,8 +77,9 @@ fn state(metadata: &Metadata) -> FileState {
 
 /// Opens a regular file below one of the directories.
 ///
-/// The kernel does the containment (`RESOLVE_BENEATH` of openat2(2)): a check of the path before opening it could be
-/// passed and the path changed afterwards. Outside the directories nothing is touched, so errors do not tell what exists.
+/// The kernel does the containment (`RESOLVE_BENEATH` of openat2(2)): a check of the path before opening it
+/// could be passed and the path changed afterwards. Outside the directories nothing is touched, so errors do
+/// not tell what exists.
 fn open(path: &Path, directories: &[PathBuf]) -> Result<File, Error> {
     if directories.is_empty() {
         return Err(Error::Closed);

@@ -47,9 +47,9 @@ impl Loader {
         }
     }
 
-    /// One document of at most `limit` bytes, if it is not the one that `known` is the tag of; each address that is asked is
-    /// shown to `allowed` before. Redirects are followed here
-    /// and not by the client, because the client hands an address that is written as a number to no resolver.
+    /// One document of at most `limit` bytes, if it is not the one that `known` is the tag of; each address
+    /// that is asked is shown to `allowed` before. Redirects are followed here and not by the client, because
+    /// the client hands an address that is written as a number to no resolver.
     ///
     /// A tag is the address's own: a redirect may lead to another document that goes by the same tag. So what comes by
     /// one has no tag, and only the first request is a conditional one.

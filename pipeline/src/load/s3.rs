@@ -33,8 +33,8 @@ const GREATEST_REGIONS: usize = 10_000;
 /// The region of a request when nothing names one: S3's own default.
 const DEFAULT_REGION: &str = "us-east-1";
 
-/// Fetches objects. Keeps credentials per role, a client per role and region, and the regions of buckets that turned out
-/// to be elsewhere.
+/// Fetches objects. Keeps credentials per role, a client per role and region, and the regions of buckets that
+/// turned out to be elsewhere.
 pub(super) struct Loader {
     base: OnceCell<SdkConfig>,
     /// What the foreign server says.
@@ -84,7 +84,8 @@ impl Loader {
         }
     }
 
-    /// One object of at most `limit` bytes, if it is not the one that `known` is the tag of. Messages call it `location`.
+    /// One object of at most `limit` bytes, if it is not the one that `known` is the tag of. Messages call it
+    /// `location`.
     pub(super) async fn load(
         &self,
         object: Object<'_>,
@@ -114,8 +115,8 @@ impl Loader {
         }))
     }
 
-    /// Asks for the object; once more where the bucket is in another region, and once more where a token ran out. `None`
-    /// when it is the known one.
+    /// Asks for the object; once more where the bucket is in another region, and once more where a token ran
+    /// out. `None` when it is the known one.
     async fn get(
         &self,
         object: Object<'_>,

@@ -1,8 +1,9 @@
 //! Charsets that nothing announces, beside those that bytes are usually guessed to be in.
 //!
-//! UTF-16 and UTF-32 without a byte order mark, and ISO-2022-JP, are recognised so that they can be decoded; EBCDIC, UTF-7,
-//! HZ-GB-2312, ISO-2022-KR and ISO-2022-CN so that they can be named. What is text in another charset must never pass for
-//! one of them, so each has to show more than that its bytes are possible: one script, and what texts in that script have.
+//! UTF-16 and UTF-32 without a byte order mark, and ISO-2022-JP, are recognised so that they can be decoded;
+//! EBCDIC, UTF-7, HZ-GB-2312, ISO-2022-KR and ISO-2022-CN so that they can be named. What is text in another
+//! charset must never pass for one of them, so each has to show more than that its bytes are possible: one
+//! script, and what texts in that script have.
 
 use encoding_rs::{Encoding, GBK, ISO_2022_JP, UTF_8, UTF_16BE, UTF_16LE};
 
@@ -15,8 +16,8 @@ const UTF_32_MARKS: [(Charset, &[u8]); 2] = [
     (Charset::Utf32Big, b"\x00\x00\xFE\xFF"),
 ];
 
-/// What is as frequent in Chinese and Japanese texts as `the` is in English ones: four of ten characters of a Chinese text.
-/// Pairs of bytes that are other text seldom look like one of them.
+/// What is as frequent in Chinese and Japanese texts as `the` is in English ones: four of ten characters of a
+/// Chinese text. Pairs of bytes that are other text seldom look like one of them.
 const COMMON_HAN: &str = "的一是不了在人有我他这个们中来上大为和国地到以说时要就出会可也你对生能而子那得于着下自之年过发后作里用道行所然\
     家种事成方多经么去法学如都同现当没动面起看定天分还进好小部其些主样理心本前开但因只从想实日军者意无力它与长把机十民第公此已工使情明性知\
     全三又关点正业外将两高间由问很最重并物手应向头文体美相见被利什二等产或新己制身果加西斯月话合回特代内信表化老给世位次度门任常先海通教儿原\
@@ -125,8 +126,8 @@ fn escaped(sample: &[u8]) -> Option<Found> {
     (census.ascii < census.total && census.bad * 50 <= census.total).then_some(Found::Readable(Charset::Iso2022Jp))
 }
 
-/// A word or two in UTF-16 whose bytes are all those of ASCII: "`O}Y" is 你好. Only where each pair of bytes is one of the most frequent
-/// ideographs, and the bytes would be no word in ASCII.
+/// A word or two in UTF-16 whose bytes are all those of ASCII: "`O}Y" is 你好. Only where each pair of bytes is
+/// one of the most frequent ideographs, and the bytes would be no word in ASCII.
 pub fn wide_word(bytes: &[u8]) -> Option<Charset> {
     let is_word = (4..=GREATEST_WORD).contains(&bytes.len())
         && bytes.len().is_multiple_of(2)

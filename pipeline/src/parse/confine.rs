@@ -1,12 +1,14 @@
 //! What the child process takes from itself before it reads the first byte of a document.
 //!
-//! In order: blocked signals (the parent blocks all in its threads, and a child inherits that), open files (a Postgres 15
-//! opens its data files without close-on-exec), a fair place before the server in the queue of the kernel's out-of-memory
-//! killer, then by resource limits memory, CPU time, core dumps, writing of files, new descriptors of any kind and new
-//! processes, then new privileges, and at last all system calls but those that compute and write an answer.
+//! In order: blocked signals (the parent blocks all in its threads, and a child inherits that), open files (a
+//! Postgres 15 opens its data files without close-on-exec), a fair place before the server in the queue of
+//! the kernel's out-of-memory killer, then by resource limits memory, CPU time, core dumps, writing of files,
+//! new descriptors of any kind and new processes, then new privileges, and at last all system calls but those
+//! that compute and write an answer.
 //!
-//! The limits are certain. Where the kernel does not let us be its first victim, or has no seccomp, that is left out, and said:
-//! see [`super::Parser::unconfined`]. What stays possible without seccomp is to signal and to trace processes of the same user.
+//! The limits are certain. Where the kernel does not let us be its first victim, or has no seccomp, that is
+//! left out, and said: see [`super::Parser::unconfined`]. What stays possible without seccomp is to signal
+//! and to trace processes of the same user.
 
 use nix::libc;
 use nix::sys::prctl::set_no_new_privs;
@@ -61,7 +63,8 @@ const SYSTEM_CALLS: [libc::c_long; 26] = [
     libc::SYS_writev,
 ];
 
-/// Confines the calling process, for good. What comes back are the confinements that the system has refused, for people.
+/// Confines the calling process, for good. What comes back are the confinements that the system has refused,
+/// for people.
 ///
 /// # Errors
 ///

@@ -16,15 +16,15 @@ const HEAD: usize = 64 * 1024;
 /// The format of a document from its bytes, its name (a path or URL; only the extension counts) and the media type that
 /// came with it.
 ///
-/// The bytes have the last word: a PDF is one whatever it is called, and text is recognised by its bytes alone. Name and
-/// type tell Markdown from text, and betray a PDF that is none. Bytes that are valid UTF-8 without control characters are
-/// compared with a few signatures, and looked through for lines of base64: nothing is parsed, so this is safe to run on them
-/// in any process.
+/// The bytes have the last word: a PDF is one whatever it is called, and text is recognised by its bytes
+/// alone. Name and type tell Markdown from text, and betray a PDF that is none. Bytes that are valid UTF-8
+/// without control characters are compared with a few signatures, and looked through for lines of base64:
+/// nothing is parsed, so this is safe to run on them in any process.
 ///
 /// # Errors
 ///
-/// [`Error::Unsupported`] with the name of what was seen; [`Error::NotPdf`]; [`Error::Mail`] and [`Error::Encoded`] for text that
-/// was written for programs; [`Error::Charset`].
+/// [`Error::Unsupported`] with the name of what was seen; [`Error::NotPdf`]; [`Error::Mail`] and
+/// [`Error::Encoded`] for text that was written for programs; [`Error::Charset`].
 ///
 /// ```
 /// use ai_pipeline::parse::{detect, Format};

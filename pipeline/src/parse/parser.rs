@@ -32,14 +32,15 @@ const REPORT_BYTES: usize = 4096;
 pub struct Limits {
     /// Wall-clock time from the start of the child to its end; waiting for a free place is not counted.
     pub timeout: Duration,
-    /// Address space of the child, in bytes: the document, what the parser makes of it, the text, some 10 MB of program.
+    /// Address space of the child, in bytes: the document, what the parser makes of it, the text, some 10 MB
+    /// of program.
     pub memory_bytes: u64,
     /// Greatest length of the text, in bytes.
     pub text_bytes: u64,
 }
 
-/// Starts child processes that parse documents, a limited number at a time. Clones share the limit, by turns between those
-/// that [`Parser::on_behalf_of`] names.
+/// Starts child processes that parse documents, a limited number at a time. Clones share the limit, by turns
+/// between those that [`Parser::on_behalf_of`] names.
 #[derive(Clone, Debug)]
 pub struct Parser(Arc<Inner>, i32);
 
@@ -101,8 +102,8 @@ impl Parser {
         }
     }
 
-    /// The same within a budget, of which `reservation` is for `cost` times the size of the document or more. A document
-    /// that turns out to have more text than that has room for is parsed again when there is room.
+    /// The same within a budget, of which `reservation` is for `cost` times the size of the document or more.
+    /// A document that turns out to have more text than that has room for is parsed again when there is room.
     ///
     /// The reservation that comes back is for what the text is turned into, and is to be kept with that.
     ///
@@ -140,7 +141,8 @@ impl Parser {
         }
     }
 
-    /// [`Parser::parse`] where there is room for a text of so many bytes only: of a longer one no more is kept than that.
+    /// [`Parser::parse`] where there is room for a text of so many bytes only: of a longer one no more is
+    /// kept than that.
     ///
     /// # Errors
     ///
@@ -231,7 +233,8 @@ impl Parser {
         Ok((text, chunks))
     }
 
-    /// Has a child do it, when there is a place for one. One whose place is called back is ended, and another does it anew.
+    /// Has a child do it, when there is a place for one. One whose place is called back is ended, and another
+    /// does it anew.
     async fn run(&self, job: Job) -> Result<Output, Error> {
         let job = Arc::new(job);
         let mut again = None;
@@ -240,7 +243,8 @@ impl Parser {
             let child = self.0.start(&job.arguments)?;
             let (answer, answered) = oneshot::channel();
             tokio::spawn(watch(Arc::clone(&self.0), child, Arc::clone(&job), place, answer));
-            // Nothing is sent where the runtime ends, which ends this future too, and where not even a panic could be told.
+            // Nothing is sent where the runtime ends, which ends this future too, and where not even a panic
+            // could be told.
             match answered.await {
                 Ok(Ended::With(outcome)) => return outcome,
                 Ok(Ended::Recalled(recalled)) if recalled.is_in_vain() => return Err(Error::Crowded),
@@ -284,9 +288,9 @@ enum Ended {
     Recalled(Again),
 }
 
-/// Sees a child to its end, whatever becomes of the future that wanted its answer: a `Child` that is dropped alive would be
-/// buried by tokio's handler for SIGCHLD, which must not be installed in a process of Postgres. The place is given back
-/// when the child is gone.
+/// Sees a child to its end, whatever becomes of the future that wanted its answer: a `Child` that is dropped
+/// alive would be buried by tokio's handler for SIGCHLD, which must not be installed in a process of
+/// Postgres. The place is given back when the child is gone.
 async fn watch(
     inner: Arc<Inner>,
     mut child: Child,

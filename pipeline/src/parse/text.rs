@@ -20,11 +20,11 @@ pub fn is_clean(bytes: &[u8]) -> bool {
 
 /// Whether the bytes are something else than text in some charset.
 ///
-/// A byte order mark speaks for text, and so do charsets that are recognised without one. Otherwise control characters
-/// speak against it: they may be every third byte of
-/// valid UTF-8, which binary data is not by chance, but only every 64th of other bytes. Where there are any, a known
-/// signature of a binary format settles it (a tar archive of text files is valid UTF-8). Without any, signatures are not
-/// asked: a Russian text in windows-1251 may well begin as a bitmap does.
+/// A byte order mark speaks for text, and so do charsets that are recognised without one. Otherwise control
+/// characters speak against it: they may be every third byte of valid UTF-8, which binary data is not by
+/// chance, but only every 64th of other bytes. Where there are any, a known signature of a binary format
+/// settles it (a tar archive of text files is valid UTF-8). Without any, signatures are not asked: a Russian
+/// text in windows-1251 may well begin as a bitmap does.
 pub fn is_binary(bytes: &[u8]) -> bool {
     match mark(bytes) {
         Some(_) => false,
@@ -97,8 +97,8 @@ pub fn decode(bytes: &[u8]) -> Result<String, Error> {
     Ok(text)
 }
 
-/// The text of bytes that are clean (see [`is_clean`]): as by [`decode`], but the bytes become the text, where nobody else
-/// holds them, instead of being copied.
+/// The text of bytes that are clean (see [`is_clean`]): as by [`decode`], but the bytes become the text,
+/// where nobody else holds them, instead of being copied.
 ///
 /// # Errors
 ///

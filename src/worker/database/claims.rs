@@ -25,15 +25,16 @@ use crate::{error, queue, server, stash, swallowed, transaction};
 const CLAIM: usize = 256;
 /// The same where the last ones had to be read one by one, and their owner's turn was too short for all.
 const SINGLY: usize = 16;
-/// Suspects of one death that fly together. It takes three deaths to be found guilty, and from the second on they fly alone: a
-/// group of innocents with a guilty one among them is none the worse for it.
+/// Suspects of one death that fly together. It takes three deaths to be found guilty, and from the second on
+/// they fly alone: a group of innocents with a guilty one among them is none the worse for it.
 const SUSPECTS: usize = 16;
-/// Documents of a worker that is gone that are given back, or moved aside, by one statement; and documents whose rows were
-/// locked that one looks at.
+/// Documents of a worker that is gone that are given back, or moved aside, by one statement; and documents
+/// whose rows were locked that one looks at.
 const RESCUED: usize = 1000;
 /// Which part of ai.max_memory the keys of documents in flight may take, each of which is there several times.
 const KEYS_OF_MEMORY: u64 = 32;
-/// Changes that are put into the queue by one statement: some tens of milliseconds, which what is in the air has to wait.
+/// Changes that are put into the queue by one statement: some tens of milliseconds, which what is in the air
+/// has to wait.
 pub(super) const TAKE_IN: usize = 2000;
 /// After so many refusals in a row, the wait until the next try does not grow any more: a minute.
 pub(super) const MOST_REFUSALS: u32 = 6;
@@ -43,8 +44,8 @@ const BLOCKED: Duration = Duration::from_secs(1);
 pub(super) const BREATH: Duration = Duration::from_millis(50);
 
 impl Worker {
-    /// Gives back what an earlier worker of this database held, and moves aside what killed three of them: a portion in a
-    /// round, for as long as a look may take.
+    /// Gives back what an earlier worker of this database held, and moves aside what killed three of them: a
+    /// portion in a round, for as long as a look may take.
     pub(super) fn rescue(&mut self) {
         let began = Instant::now();
         accounts::begin_turns();
@@ -114,8 +115,8 @@ impl Worker {
         }
     }
 
-    /// Whether the queue of a vectorizer is left alone for now: its tables are locked, its owner has had more than a share of
-    /// our time, or code of its owner has just ended a worker.
+    /// Whether the queue of a vectorizer is left alone for now: its tables are locked, its owner has had more
+    /// than a share of our time, or code of its owner has just ended a worker.
     pub(super) fn must_wait(&self, id: i32) -> bool {
         let now = Instant::now();
         self.station(id).is_some_and(|station| {
@@ -465,8 +466,8 @@ impl Worker {
         self.abandoned.entry(vectorizer.id).or_default().extend(left);
     }
 
-    /// Puts what has changed into the queues that are not looked at now: paused ones, and those that are worked on at times.
-    /// The keys that the triggers append would be more than there are documents, in time.
+    /// Puts what has changed into the queues that are not looked at now: paused ones, and those that are
+    /// worked on at times. The keys that the triggers append would be more than there are documents, in time.
     pub(super) fn take_in(&mut self) {
         let now = Instant::now();
         accounts::begin_turns();
@@ -577,8 +578,8 @@ impl Worker {
     }
 }
 
-/// The stations that are due, from the one whose turn it is on: the first of each owner, then the second of each, so that nobody
-/// waits for all that another has.
+/// The stations that are due, from the one whose turn it is on: the first of each owner, then the second of
+/// each, so that nobody waits for all that another has.
 fn by_turns(stations: &[Station], turn: usize, now: Instant, is_due: impl Fn(&Station) -> bool) -> Vec<usize> {
     let number = stations.len().max(1);
     let order = (0..stations.len()).map(|step| (turn + step) % number);
@@ -612,8 +613,9 @@ fn share(processing: &Processing) -> usize {
     }
 }
 
-/// How many of the places that nobody else has, `places`, one of several vectorizers may take: three quarters. However long its
-/// documents stay in the air (a provider that hangs, a table that is locked), there is always a place for another's.
+/// How many of the places that nobody else has, `places`, one of several vectorizers may take: three
+/// quarters. However long its documents stay in the air (a provider that hangs, a table that is locked),
+/// there is always a place for another's.
 fn fair_share(vectorizers: usize, places: usize) -> usize {
     match vectorizers {
         0 | 1 => places,

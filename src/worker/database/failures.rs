@@ -17,8 +17,8 @@ use crate::transaction::{Aborted, accounts};
 use crate::worker::flight::{Flight, Stage};
 use crate::{error, stash, swallowed};
 
-/// How long until the next try of a document whose row a user has kept locked for long. A change of it ends the wait, and so does a
-/// look that finds the row free.
+/// How long until the next try of a document whose row a user has kept locked for long. A change of it ends
+/// the wait, and so does a look that finds the row free.
 pub(super) const LONG: Duration = Duration::from_secs(30);
 
 impl Worker {
@@ -76,8 +76,8 @@ impl Worker {
         }
     }
 
-    /// Gives documents back that a lock of a user has kept from being written for long: the places and the memory that they
-    /// take are others', too. Their vectors wait in the stash.
+    /// Gives documents back that a lock of a user has kept from being written for long: the places and the
+    /// memory that they take are others', too. Their vectors wait in the stash.
     pub(super) fn give_back(&mut self) {
         let now = Instant::now();
         let long = |flight: &Flight| {
@@ -195,7 +195,8 @@ impl Worker {
         if let Some(station) = self.station_mut(vectorizer.id) {
             station.has_notes = true;
             station.has_stash = true;
-            // Where another is written, those that have changed meanwhile are taken, and those that were put off are tried again.
+            // Where another is written, those that have changed meanwhile are taken, and those that were put
+            // off are tried again.
             station.is_dry = false;
         }
         match settled {
@@ -285,8 +286,8 @@ fn keep_swallowed(flight: &Flight, failure: &pipeline::Failure, aborted: &Aborte
     }
 }
 
-/// Has vectors put aside in a transaction of their own. Whatever kept a document from being written, or its failure from being
-/// noted, may be nothing to them, or in their way as well.
+/// Has vectors put aside in a transaction of their own. Whatever kept a document from being written, or its
+/// failure from being noted, may be nothing to them, or in their way as well.
 pub(super) fn keep_vectors(vectorizer: &Vectorizer, put: impl FnOnce()) {
     if let Err(aborted) = vectorizer.note(put) {
         log!(

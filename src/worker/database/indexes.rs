@@ -13,13 +13,13 @@ use crate::worker::indexer;
 use crate::worker::shared_memory::{self, Indexer};
 use crate::{settings, statement, transaction};
 
-/// How often it is looked whether a build is in somebody's way. Half of Postgres' deadlock_timeout, after which one of two
-/// who wait for each other is ended, and it might not be ours.
+/// How often it is looked whether a build is in somebody's way. Half of Postgres' deadlock_timeout, after
+/// which one of two who wait for each other is ended, and it might not be ours.
 const MAKE_WAY: Duration = Duration::from_millis(500);
 /// How often it is looked whether another owner's index is to be built while one is.
 const LOOK: Duration = Duration::from_secs(5);
-/// How long a build waits for locks when another owner's is to be built: as long as it has worked, but at least this long. What it
-/// has done is lost.
+/// How long a build waits for locks when another owner's is to be built: as long as it has worked, but at
+/// least this long. What it has done is lost.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What the indexer that runs has done until now.
@@ -75,7 +75,8 @@ impl Worker {
         }
     }
 
-    /// Ends a build that waits for locks while an index of another owner is to be built. It is tried again when it was to be anyway.
+    /// Ends a build that waits for locks while an index of another owner is to be built. It is tried again
+    /// when it was to be anyway.
     fn watch_waits(&mut self, pid: i32) {
         let build = self.build.get_or_insert_with(|| Build::new(pid));
         if build.pid != pid {
@@ -157,7 +158,8 @@ impl Worker {
         };
     }
 
-    /// The queue of a vectorizer ran dry: its index may be due. What was found a short while ago is not looked for again.
+    /// The queue of a vectorizer ran dry: its index may be due. What was found a short while ago is not
+    /// looked for again.
     pub(super) fn look_after_index(&mut self, position: usize) {
         let station = &mut self.stations[position];
         if station.vectorizer.index.is_none() {

@@ -62,8 +62,9 @@ impl Worker {
 
     /// The same one by one, so that those go on that can be read.
     ///
-    /// What may pass by itself is a document's own failure where others can be read, or where it has failed before. Where
-    /// none can be read, all wait; when that has lasted for long, the oldest answers for it, lest it block the others for ever.
+    /// What may pass by itself is a document's own failure where others can be read, or where it has failed
+    /// before. Where none can be read, all wait; when that has lasted for long, the oldest answers for it,
+    /// lest it block the others for ever.
     ///
     /// Those that the turn of their owner is too short for are given back, and come first in the next.
     fn take_off_singly(
@@ -164,8 +165,8 @@ impl Worker {
         preparing.count()
     }
 
-    /// How many documents count when it is asked whether a vectorizer is a crowd: where there are several owners, those of all
-    /// vectorizers of its owner.
+    /// How many documents count when it is asked whether a vectorizer is a crowd: where there are several
+    /// owners, those of all vectorizers of its owner.
     fn crowd_of(&self, vectorizer: &Vectorizer) -> usize {
         if accounts::is_shared() {
             self.preparing(|other| other.owner == vectorizer.owner)
@@ -277,7 +278,8 @@ pub(super) fn is_of_a_row(aborted: &Aborted) -> bool {
     !error::is_lock_conflict(aborted) && matches!(class, Class::Permanent | Class::Unknown)
 }
 
-/// Whether a read was refused for something that may pass by itself (no memory, a time-out): as a rule, no matter of a row.
+/// Whether a read was refused for something that may pass by itself (no memory, a time-out): as a rule, no
+/// matter of a row.
 fn may_pass(aborted: &Aborted) -> bool {
     let class = error::from_database(aborted, Step::Loading).class;
     !error::is_lock_conflict(aborted) && class == Class::Transient

@@ -37,8 +37,8 @@ pub(super) struct Station {
     pub(super) vectorizer: Arc<Vectorizer>,
     /// `None`: the queue is empty, and whoever fills it wakes us.
     pub(super) look_at: Option<Instant>,
-    /// When it was last looked at, all that could be taken was: what is done since leaves nothing more to take. What waits in
-    /// its intake has its own time.
+    /// When it was last looked at, all that could be taken was: what is done since leaves nothing more to
+    /// take. What waits in its intake has its own time.
     pub(super) is_dry: bool,
     /// When to put what waits in its intake into its queue, where the queue is not looked at meanwhile.
     pub(super) take_in_at: Option<Instant>,
@@ -48,7 +48,8 @@ pub(super) struct Station {
     pub(super) paused_until: Option<Instant>,
     /// How often in a row the database has refused to have its documents taken, for another reason than a lock.
     pub(super) refusals: u32,
-    /// Until when it waits since the last of them. A commit has its queue looked at before: a refusal then says nothing new.
+    /// Until when it waits since the last of them. A commit has its queue looked at before: a refusal then
+    /// says nothing new.
     pub(super) refused_until: Option<Instant>,
     pub(super) swallows: Swallows,
     pub(super) refusals_of_intake: Refusals,
@@ -59,7 +60,8 @@ pub(super) struct Station {
     pub(super) locked_until: Option<Instant>,
     /// For so long that they were given back: one at a time, until one is written.
     pub(super) is_held_up: bool,
-    /// When to look whether rows are free by now whose documents were given back. `None`: there are none, as far as is known.
+    /// When to look whether rows are free by now whose documents were given back. `None`: there are none, as
+    /// far as is known.
     pub(super) unlocked_look_at: Option<Instant>,
     /// Those that were taken last had to be read one by one.
     pub(super) reads_singly: bool,
@@ -71,7 +73,8 @@ pub(super) struct Station {
     pub(super) has_stash: bool,
     /// When to look next whose they are.
     pub(super) sweep_not_before: Instant,
-    /// When to look whether its index is to be built. `None`: there is one, or nothing has changed that could make it due.
+    /// When to look whether its index is to be built. `None`: there is one, or nothing has changed that could
+    /// make it due.
     pub(super) index_look_at: Option<Instant>,
     /// When its index was last found to be there, or the destination too small for one.
     pub(super) index_looked: Option<Instant>,
@@ -152,8 +155,8 @@ impl Station {
         (self.conflicts, self.locked_until) = (0, None);
     }
 
-    /// It was looked whether rows are free by now, which took so long: when to look next, where any are locked still. A twentieth
-    /// of the time at most.
+    /// It was looked whether rows are free by now, which took so long: when to look next, where any are
+    /// locked still. A twentieth of the time at most.
     pub(super) fn looked_for_unlocked(&mut self, some_are_locked: bool, took: Duration) {
         let next = Instant::now() + UNLOCKED.max(19 * took);
         self.unlocked_look_at = some_are_locked.then_some(next);
@@ -266,8 +269,8 @@ impl Worker {
         }
     }
 
-    /// Whether a failure may be due to names that have just changed. Once for each time that they do: the vectorizers are read
-    /// anew, and if the database refuses again, it is a failure.
+    /// Whether a failure may be due to names that have just changed. Once for each time that they do: the
+    /// vectorizers are read anew, and if the database refuses again, it is a failure.
     pub(super) fn may_be_stale(&mut self, id: i32, failure: &Failure) -> bool {
         let stale =
             failure.class == Class::Configuration && self.refused.insert(id, self.generation) != Some(self.generation);

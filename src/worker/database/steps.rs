@@ -23,14 +23,14 @@ use crate::worker::flight::{Draft, Event, Flight, Memory, Outcome, Paid, Stage, 
 use crate::worker::services::Prepared;
 use crate::{destination, error, stash, transaction};
 
-/// Most documents in a transaction: enough that its commit costs each of them little, few enough that a user who wants one
-/// of their rows waits for milliseconds.
+/// Most documents in a transaction: enough that its commit costs each of them little, few enough that a user
+/// who wants one of their rows waits for milliseconds.
 pub(super) const BATCH: usize = 128;
 /// The same for the chunks that are written.
 const BATCH_CHUNKS: usize = 384;
 
-/// Vectors of one document that are in memory at a time, in bytes, and texts that they are made of as many: some requests'
-/// worth.
+/// Vectors of one document that are in memory at a time, in bytes, and texts that they are made of as many:
+/// some requests' worth.
 const PORTION: usize = 4 << 20;
 
 /// Documents of one vectorizer that wait for the same step, under the numbers of their flights.
@@ -108,12 +108,13 @@ impl Worker {
         self.flights.insert(event.flight, flight);
     }
 
-    /// Does the main thread's steps of documents that wait for one: those of a vectorizer that wait for the same, many in a
-    /// transaction. Whether more wait for theirs.
+    /// Does the main thread's steps of documents that wait for one: those of a vectorizer that wait for the
+    /// same, many in a transaction. Whether more wait for theirs.
     ///
-    /// What gives the network threads something to do comes first, and of what takes long (to write, above all) only one
-    /// batch, that of the oldest document: between two, others are claimed and compared. Otherwise all documents would be
-    /// written, and then all be at the provider, and one of the two would always be idle.
+    /// What gives the network threads something to do comes first, and of what takes long (to write, above
+    /// all) only one batch, that of the oldest document: between two, others are claimed and compared.
+    /// Otherwise all documents would be written, and then all be at the provider, and one of the two would
+    /// always be idle.
     pub(super) fn advance(&mut self) -> bool {
         let (mut quick, mut long): (Vec<_>, Vec<_>) = self
             .batches()
@@ -198,8 +199,8 @@ impl Worker {
         }
     }
 
-    /// Does a step of documents in a transaction for each, for as long as it is the turn of their owner. The others wait for its
-    /// next turn.
+    /// Does a step of documents in a transaction for each, for as long as it is the turn of their owner. The
+    /// others wait for its next turn.
     fn one_by_one(&mut self, step: Step, batch: Batch) {
         let numbers: Vec<u64> = batch.iter().map(|(number, _)| *number).collect();
         self.flights.extend(batch);
@@ -288,7 +289,8 @@ impl Worker {
 
     /// What remains to be done once the new texts are known: embed some, or only write.
     ///
-    /// What is stored may be far more than the document: it is counted before it is read, and documents wait until there is room.
+    /// What is stored may be far more than the document: it is counted before it is read, and documents wait
+    /// until there is room.
     fn compare(&mut self, vectorizer: &Arc<Vectorizer>, batch: Batch) {
         let items: Vec<&Item> = batch.iter().map(|(_, flight)| &flight.item).collect();
         let most = destination::most_stored(self.settings.max_memory_bytes);
@@ -458,8 +460,8 @@ impl Worker {
     }
 }
 
-/// The transaction that writes documents, all of which wait for the same step: what became of each, and whether one goes
-/// another round, as it has changed meanwhile.
+/// The transaction that writes documents, all of which wait for the same step: what became of each, and
+/// whether one goes another round, as it has changed meanwhile.
 fn write(vectorizer: &Vectorizer, batch: &Batch, has_notes: bool) -> (Vec<Hold>, bool) {
     let items: Vec<&Item> = batch.iter().map(|(_, flight)| &flight.item).collect();
     let unchanged = |(_, flight): &(u64, Flight)| matches!(flight.stage, Stage::Finishing { .. });
@@ -537,8 +539,8 @@ fn write(vectorizer: &Vectorizer, batch: &Batch, has_notes: bool) -> (Vec<Hold>,
     (holds, !again.is_empty())
 }
 
-/// Writes down what is to be remembered of documents that have just been written, in the same transaction: a memory must
-/// never say more than the destination.
+/// Writes down what is to be remembered of documents that have just been written, in the same transaction: a
+/// memory must never say more than the destination.
 fn note(vectorizer: &Vectorizer, batch: &Batch, holds: &[Hold], again: &HashSet<i64>) {
     let (mut written, mut unchanged, mut forget) = (Vec::new(), Vec::new(), Vec::new());
     for ((_, flight), hold) in std::iter::zip(batch, holds) {
@@ -615,8 +617,8 @@ fn of<'a>(items: &[&'a Item], holds: &[Hold], wanted: &[Hold]) -> Vec<&'a Item> 
     pairs.map(|(item, _)| *item).collect()
 }
 
-/// Those of a batch whose stored chunks there is room for beside the `held` ones, and at least the first where none are; with the
-/// length of the longest text of each.
+/// Those of a batch whose stored chunks there is room for beside the `held` ones, and at least the first
+/// where none are; with the length of the longest text of each.
 fn room_for_stored(batch: &Batch, counted: &HashMap<i64, usize>, (held, most): (usize, usize)) -> Vec<(i64, usize)> {
     let mut taken: usize = held;
     let mut has_room = Vec::new();

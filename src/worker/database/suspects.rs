@@ -1,8 +1,8 @@
 //! When documents fly that a process died with, and what has to wait meanwhile.
 //!
-//! They fly alone as far as their owner is concerned, or the next death would find others in the same hands. Documents of
-//! others wait for them only where a process has died with documents of that owner, and not for long
-//! (`ai_pipeline::suspicion`): what a queue says of deaths, its owner may have written.
+//! They fly alone as far as their owner is concerned, or the next death would find others in the same hands.
+//! Documents of others wait for them only where a process has died with documents of that owner, and not for
+//! long (`ai_pipeline::suspicion`): what a queue says of deaths, its owner may have written.
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
@@ -83,8 +83,8 @@ impl Worker {
         Turns { flying, due, first }
     }
 
-    /// Whether suspects of an owner may be taken now: nothing of the owner is in the air. Where a process has died with some of its
-    /// documents, nothing of others is, or they were waited for long enough.
+    /// Whether suspects of an owner may be taken now: nothing of the owner is in the air. Where a process has
+    /// died with some of its documents, nothing of others is, or they were waited for long enough.
     pub(super) fn may_fly_alone(&self, owner: Oid) -> bool {
         let waits = self.suspicion.is_grave(owner) && self.suspicion.owner() != Some(owner);
         let mut flights = self.flights.values();

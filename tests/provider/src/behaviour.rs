@@ -46,8 +46,8 @@ pub enum Behaviour {
     Redirect(String),
     /// 400 for any request with an input that contains this text; others are served.
     RejectInput(String),
-    /// 403 with a page of HTML for any request with an input that contains this text, as a filter in front of a provider
-    /// answers; others are served.
+    /// 403 with a page of HTML for any request with an input that contains this text, as a filter in front of
+    /// a provider answers; others are served.
     ForbidInput(String),
     /// Inputs of more bytes than this are too long for the model: refused, or cut where the request asks for that.
     TooLong(usize),

@@ -1,5 +1,5 @@
-//! A storm: a random sequence of what users, objects in S3, providers, locks and the operating system do to a server, after
-//! which all is mended and looked at.
+//! A storm: a random sequence of what users, objects in S3, providers, locks and the operating system do to a
+//! server, after which all is mended and looked at.
 
 // Each file of tests/ is a program that compiles all of this and uses a part.
 #![allow(dead_code)]
@@ -81,7 +81,8 @@ impl Weather {
         self.kinds().contains(&kind) && (self == Weather::Wild || !kind.is_for_a_process())
     }
 
-    /// How often a database is looked at although nothing woke the worker, and how long a worker with nothing to do stays.
+    /// How often a database is looked at although nothing woke the worker, and how long a worker with nothing
+    /// to do stays.
     fn patience(self) -> (&'static str, &'static str) {
         match self {
             Weather::Wild => ("1s", "500ms"),
@@ -272,8 +273,8 @@ impl Storm {
         self.settle();
     }
 
-    /// Whoever has mended something says so, rather than wait for a back-off. A document that was in flight as the mending
-    /// went on may fail once more, so it is said again.
+    /// Whoever has mended something says so, rather than wait for a back-off. A document that was in flight
+    /// as the mending went on may fail once more, so it is said again.
     fn settle(&self) {
         self.wait_until_settled(|| self.sql("SELECT sum(ai.retry_vectorizer(id)) FROM ai.vectorizer"));
     }

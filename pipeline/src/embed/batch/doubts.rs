@@ -1,5 +1,6 @@
-//! What follows a refusal that may be nobody's fault: the same request without what the server may not know, and a word of ours
-//! (see [`Verdicts`](super::Verdicts)). Each is a request like any other, that the gate lets in and the budgets are charged with.
+//! What follows a refusal that may be nobody's fault: the same request without what the server may not know,
+//! and a word of ours (see [`Verdicts`](super::Verdicts)). Each is a request like any other, that the gate
+//! lets in and the budgets are charged with.
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -54,7 +55,8 @@ impl Word {
 pub(super) struct Doubt {
     batch: Batch,
     trouble: Trouble,
-    /// Those that were with the server up to here are waited for, and one that can be sent after them, before a word is asked.
+    /// Those that were with the server up to here are waited for, and one that can be sent after them, before
+    /// a word is asked.
     until: Number,
 }
 
@@ -68,7 +70,8 @@ fn is_refused(trouble: &Trouble) -> bool {
 }
 
 impl Batcher {
-    /// Has a refused request sent again without what the server may not know; else gives it back, with its first refusal.
+    /// Has a refused request sent again without what the server may not know; else gives it back, with its
+    /// first refusal.
     pub(super) fn try_without(
         &mut self,
         mut batch: Batch,
@@ -146,7 +149,8 @@ impl Batcher {
         }
     }
 
-    /// Whether its parts will show which of them is at fault, as the server has accepted others: nothing else need be asked.
+    /// Whether its parts will show which of them is at fault, as the server has accepted others: nothing else
+    /// need be asked.
     fn can_search(&self, batch: &Batch) -> bool {
         batch.inputs.len() > 1 && self.client.is_accepted()
     }
@@ -208,8 +212,8 @@ impl Batcher {
         self.fail_all(&queue, error);
     }
 
-    /// Has the word asked about those in doubt, where nothing that is with the server will show who is at fault. Forgets what nobody
-    /// wants to know any more.
+    /// Has the word asked about those in doubt, where nothing that is with the server will show who is at
+    /// fault. Forgets what nobody wants to know any more.
     pub(super) fn word_doubts(&mut self, now: Instant) {
         if self.doubts.is_empty() && self.trials.is_empty() && self.words.is_empty() {
             return;
@@ -245,7 +249,8 @@ impl Batcher {
         let mut with_server = self.in_flight.values().map(|request| &request.question);
         let is_asked = self.words.iter().any(is_about_doubts)
             || with_server.any(|question| matches!(question, Question::Word(word) if is_about_doubts(word)));
-        // One of those that are sent after it may be accepted yet; any that is accepted has several inputs looked through.
+        // One of those that are sent after it may be accepted yet; any that is accepted has several inputs
+        // looked through.
         let has_others = !self.ready.is_empty() || !self.queue.is_empty();
         let is_awaited = |doubt: &Doubt| {
             let is_several = doubt.batch.inputs.len() > 1 && matches!(doubt.trouble, Trouble::Rejected(_));

@@ -287,8 +287,8 @@ async fn a_request_that_is_alone_and_refused_for_a_minute_is_too_large() {
     }
 }
 
-/// Also of those that are sent because others were refused. As many as the batcher says that it would send by a clock of the
-/// test, and the provider has seen each.
+/// Also of those that are sent because others were refused. As many as the batcher says that it would send by
+/// a clock of the test, and the provider has seen each.
 #[tokio::test]
 async fn no_minute_has_more_requests_than_an_administrator_allows() {
     const MINUTE: Duration = Duration::from_secs(60);

@@ -70,8 +70,8 @@ impl Seats {
         self.parties.get_mut(&party).map(|seat| &mut seat.limiter)
     }
 
-    /// Requests that an owner has under way, and the last that began. Whoever has fewer comes first; of those who have as many,
-    /// who has waited for longest.
+    /// Requests that an owner has under way, and the last that began. Whoever has fewer comes first; of those
+    /// who have as many, who has waited for longest.
     fn of_owner(&self, owner: Option<Fingerprint>) -> (usize, u64) {
         let seats = self.parties.iter().filter(|(party, _)| party.owner == owner);
         seats.fold((0, 0), |(under_way, last), (_, seat)| {

@@ -2,7 +2,8 @@
 
 use super::Kind;
 
-/// `repr()` of an array in Postgres' text, whose members are of `kind`. `None`: a member is something that Python cannot hold.
+/// `repr()` of an array in Postgres' text, whose members are of `kind`. `None`: a member is something that
+/// Python cannot hold.
 pub fn write_repr(out: &mut String, text: &str, kind: Kind) -> Option<()> {
     // `[2:3]={…}` where it does not begin at 1.
     let text = match text.strip_prefix('[') {

@@ -1,5 +1,5 @@
-//! JSON as the dicts, lists and scalars that Python reads from it: keys in the order of the text, the last of equal ones in
-//! the place of the first, and each digit of an integer.
+//! JSON as the dicts, lists and scalars that Python reads from it: keys in the order of the text, the last of
+//! equal ones in the place of the first, and each digit of an integer.
 //!
 //! Read and shown in one pass, without a tree: what is made is little longer than the text, whatever its nesting.
 
@@ -132,7 +132,8 @@ fn key<'t>(out: &mut String, text: &'t str, members: &mut Vec<Member>) -> Option
     rest.trim_start_matches(is_blank).strip_prefix(':')
 }
 
-/// Of members of a dict with equal keys the last value takes the place of the first. How many bytes were copied for that.
+/// Of members of a dict with equal keys the last value takes the place of the first. How many bytes were
+/// copied for that.
 fn without_repeated(out: &mut String, begin: usize, members: &[Member]) -> usize {
     let name = |index: usize| &out[members[index].key..members[index].key_end];
     let mut by_name: Vec<usize> = (0..members.len()).collect();

@@ -1,5 +1,5 @@
-//! Dates, times and intervals as Python shows them, from Postgres' text in the style ISO and in UTC. `None`: what Python
-//! cannot hold, as infinity and years before 1 or after 9999.
+//! Dates, times and intervals as Python shows them, from Postgres' text in the style ISO and in UTC. `None`:
+//! what Python cannot hold, as infinity and years before 1 or after 9999.
 
 use std::fmt::Write;
 
@@ -155,7 +155,8 @@ fn split_offset(text: &str) -> Option<(&str, Option<i64>)> {
 pub struct Interval(i64);
 
 impl Interval {
-    /// From Postgres' own style: `1 year 2 mons -3 days +04:05:06.789`. As in psycopg a year has 365 days and a month 30.
+    /// From Postgres' own style: `1 year 2 mons -3 days +04:05:06.789`. As in psycopg a year has 365 days and
+    /// a month 30.
     pub fn read(text: &str) -> Option<Interval> {
         let mut micros: i64 = 0;
         let mut words = text.split_ascii_whitespace();

@@ -48,8 +48,8 @@ fn split(text: &str) -> (&str, Option<&str>) {
     }
 }
 
-/// Without the dots that Postgres, the standard library and Python from 3.13 on have in `::ffff:1.2.3.4`: pgai's image has
-/// Python 3.12.
+/// Without the dots that Postgres, the standard library and Python from 3.13 on have in `::ffff:1.2.3.4`:
+/// pgai's image has Python 3.12.
 fn compressed(address: &Ipv6Addr) -> String {
     let segments = address.segments();
     let (mut begin, mut length, mut at) = (0, 0, 0);

@@ -55,8 +55,8 @@ pub fn float(value: f64) -> String {
     format!("{sign}{digits}")
 }
 
-/// Python's `str` of a `Decimal` that was made from Postgres' text: with an exponent where more than six digits would be
-/// nothing but zeros behind the point. `None`: as it is.
+/// Python's `str` of a `Decimal` that was made from Postgres' text: with an exponent where more than six
+/// digits would be nothing but zeros behind the point. `None`: as it is.
 pub fn decimal(text: &str) -> Option<String> {
     let (sign, number) = text.strip_prefix('-').map_or(("", text), |number| ("-", number));
     let (whole, fraction) = number.split_once('.')?;

@@ -1,5 +1,5 @@
-//! Vectors of pgvector as its package for Python shows them: those of 32-bit floats are arrays of numpy, the others classes of
-//! its own.
+//! Vectors of pgvector as its package for Python shows them: those of 32-bit floats are arrays of numpy, the
+//! others classes of its own.
 
 use std::fmt::Write;
 

@@ -1,4 +1,5 @@
-//! Headers of S3 that are none by its own rules: metadata of users in Latin-1, which the SDK refuses with the whole object.
+//! Headers of S3 that are none by its own rules: metadata of users in Latin-1, which the SDK refuses with the
+//! whole object.
 
 use aws_sdk_s3::config::interceptors::BeforeDeserializationInterceptorContextMut;
 use aws_sdk_s3::config::{ConfigBag, Intercept, RuntimeComponents};

@@ -269,8 +269,8 @@ async fn assume(
     fit(credentials, "the credentials of the role").map_err(|error| *error)
 }
 
-/// Credentials without white space around them, which a file with a line break at its end leaves there. The SDK panics where
-/// key id or token cannot be in the header of a request.
+/// Credentials without white space around them, which a file with a line break at its end leaves there. The
+/// SDK panics where key id or token cannot be in the header of a request.
 fn fit(credentials: Credentials, whose: &str) -> Result<Credential, Box<Error>> {
     let token = credentials.session_token().map(str::trim);
     let (id, secret) = (

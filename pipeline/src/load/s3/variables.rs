@@ -1,5 +1,6 @@
-//! What the SDK of AWS reads by itself: variables of the environment, and the files that they name. What it cannot read it takes for
-//! absent. So a request would go out unsigned, to another region or past a proxy, and documents would be given up for it.
+//! What the SDK of AWS reads by itself: variables of the environment, and the files that they name. What it
+//! cannot read it takes for absent. So a request would go out unsigned, to another region or past a proxy,
+//! and documents would be given up for it.
 
 use std::ffi::{OsStr, OsString};
 use std::io::ErrorKind;

@@ -39,9 +39,9 @@ enum Codes<'a> {
 }
 
 impl<'a> Font<'a> {
-    /// `font` is the dictionary of the document, `mapped` a copy of it without `Encoding`: where a font says which
-    /// characters its codes mean (`ToUnicode`), that is better than what its encoding makes of them (ISO 32000-1, 9.10.2),
-    /// and lopdf looks at the encoding first.
+    /// `font` is the dictionary of the document, `mapped` a copy of it without `Encoding`: where a font says
+    /// which characters its codes mean (`ToUnicode`), that is better than what its encoding makes of them
+    /// (ISO 32000-1, 9.10.2), and lopdf looks at the encoding first.
     pub fn new(document: &'a Document, font: &'a Dictionary, mapped: &'a Dictionary) -> Result<Font<'a>> {
         let encoding = || font.get_font_encoding_with_limit(document, STREAM_BYTES);
         let to_unicode = if mapped.has(b"ToUnicode") {
