@@ -601,7 +601,11 @@ impl Worker {
             .stations
             .iter()
             .any(|station| station.vectorizer.schedule != Schedule::Never);
-        let due = served.then(|| self.next_due().map_or(naptime, |due| due.min(naptime)));
+        // One that does not work has its changes taken in all the same.
+        let due = match self.next_due() {
+            due if served => Some(due.map_or(naptime, |due| due.min(naptime))),
+            due => due,
+        };
         let due = due.map_or(0, |due| {
             let wait = due.saturating_duration_since(Instant::now());
             shared_memory::now() + i64::try_from(wait.as_micros()).unwrap_or(i64::MAX / 2)
