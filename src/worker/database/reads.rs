@@ -89,8 +89,10 @@ impl Worker {
         {
             let aborted = match read(&self.services, &[*number]) {
                 Ok(read) => {
+                    // A row that is gone shows nothing of the others.
+                    some_are_read |= read.0.iter().any(|item| item.size.is_some());
                     self.begin_all(vectorizer, read, suspect);
-                    (some_are_read, left) = (true, others);
+                    left = others;
                     has_turn = accounts::has_turn(vectorizer.owner);
                     continue;
                 }
