@@ -131,7 +131,7 @@ REVOKE EXECUTE ON FUNCTION ai._before_grant() FROM PUBLIC;
 
 CREATE FUNCTION ai._user_of_server(server text) RETURNS text
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'user_of_server_wrapper';
-COMMENT ON FUNCTION ai._user_of_server(text) IS 'A vectorizer that uses a foreign server, whoever''s it is.';
+COMMENT ON FUNCTION ai._user_of_server(text) IS 'A vectorizer that uses a foreign server, of any owner.';
 REVOKE EXECUTE ON FUNCTION ai._user_of_server(text) FROM PUBLIC;
 
 CREATE FUNCTION ai._after_server_drop() RETURNS event_trigger

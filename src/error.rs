@@ -106,7 +106,7 @@ pub fn from_database(aborted: &Aborted, step: Step) -> Failure {
     }
 }
 
-/// Whether somebody else's lock was in the way: nobody's fault, and soon over. Not where a function only says
+/// Whether the lock of another session was in the way: nobody's fault, and soon over. Not where a function only says
 /// so (RAISE): it may do that for ever.
 pub fn is_lock_conflict(aborted: &Aborted) -> bool {
     aborted.put_off

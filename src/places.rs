@@ -1,7 +1,7 @@
 //! Places for what sessions do in processes and memory of their own: `ai.parser_processes` of each kind for
 //! all sessions of the server together, as many as a worker has.
 //!
-//! A place is a lock of Postgres. Whoever waits for one can be cancelled and timed out, is found in
+//! A place is a lock of Postgres. A session that waits for one can be cancelled and timed out, is found in
 //! `pg_locks`, and in no deadlock for long; and whatever ends a transaction gives its places back.
 
 use pgrx::pg_sys;

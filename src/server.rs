@@ -406,7 +406,7 @@ fn keeps_mappings(server: &str) -> bool {
     is_ours && !may_drop
 }
 
-/// A vectorizer that uses this server, whoever's it is: also one that is newer than the transaction's view of the data.
+/// A vectorizer that uses this server, of any owner: also one that is newer than the transaction's view of the data.
 #[pg_extern(sql = false)]
 fn user_of_server(server: &str) -> Option<String> {
     let sql = include_str!("../sql/query/user_of_server.sql");

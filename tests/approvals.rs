@@ -85,7 +85,7 @@ fn all_choices_of_an_adopted_vectorizer_are_told() {
     by_mallory(&shop, "SELECT count(*) FROM ai.verify_vectorizer('hers')");
 }
 
-/// Who holds TRIGGER on a table has its code run by whoever writes to the table.
+/// A role that holds TRIGGER on a table has its code run by each role that writes to the table.
 #[test]
 fn triggers_that_others_put_on_a_table_do_not_run_as_the_superuser() {
     let (scene, shop) = with_mallory();

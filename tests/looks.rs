@@ -139,7 +139,7 @@ fn long_keys_are_shown_in_part() {
     assert!(keys[1].len() < 200 && keys[1].contains("bytes)"), "{}", keys[1]);
 }
 
-/// Pages come and go while somebody looks.
+/// Pages come and go while a monitor looks.
 #[test]
 fn a_table_that_is_emptied_breaks_no_look() {
     let scene = with_two();

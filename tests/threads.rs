@@ -1,4 +1,4 @@
-//! Threads that cannot be made: for want of memory, or as the system refuses them. Whoever wants them is
+//! Threads that cannot be made: for want of memory, or as the system refuses them. A caller that wants them is
 //! told, waits for nothing, and can be ended.
 //!
 //! In a server that was built for tests, `AI_TEST_THREADS=n` in its environment has the system refuse the

@@ -23,7 +23,7 @@ const LOAN: Duration = Duration::from_secs(1);
 const SLICE: Duration = Duration::from_secs(2);
 /// Who has none waits for no longer.
 const LONGEST_SLICE: Duration = Duration::from_secs(16);
-/// How often a place is taken back so. Whoever wants it once more has had a minute of it in vain.
+/// How often a place is taken back so. A ticket that wants it once more has had a minute of it in vain.
 pub const MOST_SLICES: u32 = 5;
 /// Seconds that are not worth remembering.
 const NOTHING: f64 = 0.001;
@@ -111,7 +111,7 @@ impl<K: Copy + Eq + Hash + Ord> Turns<K> {
         ticket
     }
 
-    /// Somebody wants a place again that was taken back: before all that came later. `slices` is how often
+    /// A place that was taken back is wanted again: before all that came later. `slices` is how often
     /// one was at the end of a slice.
     pub fn ask_again(&mut self, ticket: u64, key: K, slices: u32) {
         self.waiting.insert(ticket, (key, slices));

@@ -139,7 +139,7 @@ async fn a_long_pause_is_given_back_to_the_caller() {
 }
 
 /// One model is throttled for a day, fails or hangs: others at the same server with the same key are answered
-/// meanwhile, whoever asks for them.
+/// meanwhile, for any owner.
 #[tokio::test]
 async fn what_one_model_meets_stops_no_other() {
     let day = Behaviour::TooManyRequests {
@@ -191,7 +191,7 @@ async fn what_one_model_meets_stops_no_other() {
     }
 }
 
-/// Documents that wait for the end of a pause are sent when somebody wants the provider asked again.
+/// Documents that wait for the end of a pause are sent when the provider is to be asked again.
 #[tokio::test]
 async fn a_pause_that_is_ended_ends_at_once() {
     let provider = Provider::start();

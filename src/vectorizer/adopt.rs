@@ -323,7 +323,7 @@ fn adopt_vectorizer(vectorizer_id: i32) -> Option<String> {
     delete_job(&row, &source);
 
     let chosen = create::reaches_out(&row.config["loading"], &row.config["embedding"]);
-    // All of them: whoever enables it answers for each.
+    // All of them: the superuser who enables it answers for each.
     let chosen: Vec<String> = chosen
         .into_iter()
         .map(|key| format!("{key} {}", value_of(&row.config, key)))

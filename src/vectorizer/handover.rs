@@ -44,7 +44,7 @@ fn objects_altered(classes: Vec<Oid>, altered: Vec<Oid>) {
     });
 }
 
-/// Whoever gets a source gets what belongs to it.
+/// The new owner of a source gets what belongs to it.
 fn hand_over(sources: &[Oid]) {
     for seen in Handover::read(sources) {
         for relation in seen.tables.iter().chain(&seen.view) {

@@ -38,7 +38,7 @@ pub struct Flight {
     pub memory: Memory,
 }
 
-/// What a document has reserved, until it has landed. Whoever waits for one of these may have those before
+/// What a document has reserved, until it has landed. A document that waits for one of these may have those before
 /// it, and none of those behind it: nobody waits for ever.
 #[derive(Default)]
 pub struct Memory {

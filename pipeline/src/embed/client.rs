@@ -281,7 +281,7 @@ impl Client {
 
     /// The vectors of the texts, in their order, each of the configured length. Their numbers may still be
     /// infinite or NaN: that concerns one text, not the request. With them, what is left of the provider's
-    /// limits. One request, and no more: whoever calls this has been let in for one.
+    /// limits. One request, and no more: the caller has been let in for one.
     pub async fn embed(&self, texts: &[&str], cut: bool, without: Without) -> Result<(Vec<Vec<f32>>, Quota), Trouble> {
         let body = Bytes::from(self.protocol.write(&Request { texts, cut, without }));
         let sent = Instant::now();

@@ -260,7 +260,7 @@ mod tests {
         let (ledger, now) = (ledger(), Instant::now());
         const PLACES: usize = ENTRIES - MODELS;
         let mut all: Vec<Mark> = (0..PLACES).map(|name| mark(ledger, name)).collect();
-        // Whoever thinks of models takes none of these.
+        // Invented names of models take none of these.
         for name in 0..2 * ENTRIES {
             ledger.place(Kind::Model, &account(name));
         }

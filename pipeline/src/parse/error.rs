@@ -103,7 +103,7 @@ pub enum Error {
         /// Signal, exit code or broken answer.
         how: String,
     },
-    /// The child was killed by somebody else: the system, which is out of memory for whatever reason, or an
+    /// The child was killed from outside: the system, which is out of memory for whatever reason, or an
     /// administrator.
     #[error("the parser was killed from outside (SIGKILL)")]
     Killed,

@@ -20,7 +20,7 @@ const PLACE: usize = 64 * 1024;
 const WHOLE: usize = PLACES * PLACE;
 
 /// Lines of base64 are that long at least: those of MIME have 76 characters, those of PEM 64, and others
-/// whatever somebody liked.
+/// anything at all.
 const LINE: usize = 50;
 /// That many lines of one length are no list of keys or hashes.
 const LINES: usize = 4;

@@ -70,7 +70,7 @@ impl Seats {
         self.parties.get_mut(&party).map(|seat| &mut seat.limiter)
     }
 
-    /// Requests that an owner has under way, and the last that began. Whoever has fewer comes first; of those
+    /// Requests that an owner has under way, and the last that began. An owner with fewer comes first; of those
     /// who have as many, who has waited for longest.
     fn of_owner(&self, owner: Option<Fingerprint>) -> (usize, u64) {
         let seats = self.parties.iter().filter(|(party, _)| party.owner == owner);
@@ -238,7 +238,7 @@ mod tests {
             let next = owners
                 .into_iter()
                 .position(|owner| seats.has_room(owner))
-                .expect("it is someone's turn");
+                .expect("it is the turn of one of them");
             seats.begin(owners[next]);
             owners.iter().for_each(|owner| {
                 seats.has_room(*owner);

@@ -173,7 +173,7 @@ mod tests {
         assert!(said(secrets, "AWS_SECRET_ACCESS_KEY", "schlüssel".as_bytes()).is_some());
         assert!(said(secrets, "AWS_SESSION_TOKEN", b"a b").is_some());
         assert_eq!(said(all, "AWS_CONFIG_FILE", "/schlüssel dort".as_bytes()), None);
-        // Each is looked at by whoever reads it.
+        // Each is looked at by the code that reads it.
         assert_eq!(said(all, "AWS_SESSION_TOKEN", b"\xff"), None);
         assert_eq!(said(secrets, "AWS_REGION", b"\xff"), None);
         assert_eq!(said(all, "LANG", b"\xff"), None);
