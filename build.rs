@@ -1,4 +1,4 @@
-//! Compiles the one call of std that is not stable yet: to be asked when an allocation fails (src/allocation.rs).
+//! Compiles the one call of std that is not stable yet: to be asked when an allocation fails (src/postgres/allocation.rs).
 //!
 //! Stable Rust aborts there, and a process of Postgres that aborts takes the whole server with it.
 //! `RUSTC_BOOTSTRAP` opens the feature for this one file of a pinned compiler. In `.cargo/config.toml` it
@@ -9,7 +9,7 @@ use std::env;
 use std::path::Path;
 use std::process::Command;
 
-const SOURCE: &str = "src/allocation/error_hook.rs";
+const SOURCE: &str = "src/postgres/allocation/error_hook.rs";
 const NAME: &str = "ai_allocation_error";
 
 fn main() {

@@ -308,7 +308,7 @@ $$;
 -- For the triggers on source tables, which ask with each DELETE.
 CREATE INDEX _vectorizer_errors_cut ON ai._vectorizer_errors (id) WHERE failure_class = 'cut';
 
--- The queues of vectorizers that there are become what sql/query/create_queue.sql and its indexes say.
+-- The queues of vectorizers that there are become what sql/query/queue/create_queue.sql and its indexes say.
 DO $$
 DECLARE
     queue pg_catalog.regclass;

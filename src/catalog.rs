@@ -1,9 +1,10 @@
 //! The extension's own tables: which vectorizers there are, what ails them, and what failed.
 
-mod memory;
+mod index;
 mod names;
 mod policies;
 mod schedule;
+mod schema;
 mod shape;
 mod size;
 mod statements;
@@ -20,24 +21,21 @@ use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 use serde_json::{Value, json};
 
-pub use memory::{
-    Remembered, forget_all_documents, forget_documents, memories, memories_beside, remember, remember_again,
-    remembers_documents,
-};
-pub use names::follow_names;
+pub use index::{VectorIndex, name as index_name};
+pub use names::{embedding_columns, follow_names};
 pub use policies::{filtered, warn_if_filtered};
 pub use schedule::{check_schedule, finish_run};
 pub use shape::check as check_shape;
 pub use statements::{DestinationStatements, Statements, Tables};
 
+use self::index::DestinationNames;
 use self::statements::Names;
-use crate::error::raise;
-use crate::index::{DestinationNames, VectorIndex};
-use crate::json::JsonB;
-use crate::key::PrimaryKey;
-use crate::server::{self, Servers};
-use crate::statement;
-use crate::transaction::{self, Aborted, accounts, limit};
+use crate::access::server::{self, Servers};
+use crate::postgres::error::raise;
+use crate::postgres::json::JsonB;
+use crate::postgres::key::PrimaryKey;
+use crate::postgres::statement;
+use crate::postgres::transaction::{self, Aborted, accounts, limit};
 
 /// A vectorizer as the worker sees it: what to do, as whom, and the statements to do it with.
 #[derive(Debug)]
@@ -176,9 +174,11 @@ const CUT: &str = "cut";
 
 /// The version of the extension in this database; `None` where it is not installed.
 pub fn extension_version() -> Option<String> {
-    statement::row(include_str!("../sql/query/extension_version.sql"), &[], |row| {
-        row.must(1)
-    })
+    statement::row(
+        include_str!("../sql/query/vectorizer/extension_version.sql"),
+        &[],
+        |row| row.must(1),
+    )
 }
 
 /// Why nothing can be done in a database that has the extension.
@@ -242,12 +242,14 @@ pub fn must_fit() {
 
 /// The numbers of all vectorizers.
 pub fn vectorizer_ids() -> Vec<i32> {
-    statement::rows(include_str!("../sql/query/vectorizer_ids.sql"), &[], |row| row.must(1))
+    statement::rows(include_str!("../sql/query/vectorizer/vectorizer_ids.sql"), &[], |row| {
+        row.must(1)
+    })
 }
 
 /// Of vectorizers (`None`: of all) that have a run planned: their numbers, and how long until then.
 pub fn runs(ids: Option<Vec<i32>>) -> Vec<(i32, Duration)> {
-    statement::rows(include_str!("../sql/query/runs.sql"), &[ids.into()], |row| {
+    statement::rows(include_str!("../sql/query/schedule/runs.sql"), &[ids.into()], |row| {
         let seconds = row.must::<f64>(2).clamp(0.0, LONGEST_WAIT);
         (row.must(1), Duration::from_secs_f64(seconds))
     })
@@ -262,7 +264,7 @@ pub fn vectorizers(ids: &[i32]) -> Vec<Result<Vectorizer, Unusable>> {
     // Rows that were restored without their triggers, or a database that was copied.
     follow_names(Some(ids), None);
     statement::rows(
-        include_str!("../sql/query/vectorizers.sql"),
+        include_str!("../sql/query/vectorizer/vectorizers.sql"),
         &[ids.to_vec().into()],
         |row| {
             let id: i32 = row.must("id");
@@ -311,7 +313,7 @@ impl Unusable {
 
 /// One vectorizer, whether there is work for it or not; `None` when there is none of this number.
 pub fn vectorizer(id: i32) -> Option<Result<Vectorizer, Unusable>> {
-    let sql = include_str!("../sql/query/vectorizers.sql");
+    let sql = include_str!("../sql/query/vectorizer/vectorizers.sql");
     statement::row(sql, &[vec![id].into()], |row| read_served(row, id, true).transpose()).flatten()
 }
 
@@ -541,7 +543,7 @@ pub fn record_error(id: i32, config: Option<&Config>, key: Option<&str>, failure
         details["hint"] = hint.as_str().into();
     }
     statement::run(
-        include_str!("../sql/query/record_error.sql"),
+        include_str!("../sql/query/pause/record_error.sql"),
         &[
             id.into(),
             message.into(),
@@ -572,13 +574,13 @@ pub fn record_quarantined(id: i32, keys: &[String], failure: &Failure) {
         failure.class.as_str().into(),
         keys.to_vec().into(),
     ];
-    statement::run(include_str!("../sql/query/record_quarantined.sql"), &arguments);
+    statement::run(include_str!("../sql/query/failed/record_quarantined.sql"), &arguments);
 }
 
 /// How often in a row a step of a document has failed, as its error row says: it goes when the document succeeds.
 pub fn failures(id: i32, step: Step, key: &str) -> u32 {
     let arguments = [id.into(), step.to_string().into(), key.into()];
-    let failures = statement::row(include_str!("../sql/query/failures.sql"), &arguments, |row| {
+    let failures = statement::row(include_str!("../sql/query/pause/failures.sql"), &arguments, |row| {
         row.must::<i64>(1)
     });
     failures.map_or(0, |failures| u32::try_from(failures).unwrap_or(u32::MAX))
@@ -587,7 +589,7 @@ pub fn failures(id: i32, step: Step, key: &str) -> u32 {
 /// A document (or the vectorizer) is well again: what was written down about it goes. Returns the chunks that
 /// were noted as cut: those that keep their vectors have to be noted again.
 pub fn forgive(id: i32, key: Option<&str>) -> Vec<i64> {
-    let sql = include_str!("../sql/query/forgive.sql");
+    let sql = include_str!("../sql/query/pause/forgive.sql");
     let forgiven = statement::rows(sql, &[id.into(), key.into()], |row| row.get::<JsonB>(1));
     let chunks = forgiven.into_iter().flatten().map(|JsonB(chunks)| chunks);
     chunks
@@ -618,7 +620,7 @@ pub fn note_cut(vectorizer: &Vectorizer, key: &str, chunks: &[usize]) {
         details["limit"] = limit.into();
     }
     statement::run(
-        include_str!("../sql/query/record_error.sql"),
+        include_str!("../sql/query/pause/record_error.sql"),
         &[
             vectorizer.id.into(),
             "text was cut".into(),
@@ -634,23 +636,25 @@ pub fn note_cut(vectorizer: &Vectorizer, key: &str, chunks: &[usize]) {
 pub fn pause(id: i32, failure: &Failure) -> Duration {
     let (reason, hint) = (failure.reason.as_str(), failure.hint.as_deref());
     let arguments = [id.into(), reason.into(), hint.into()];
-    let wait: Option<f64> = statement::row(include_str!("../sql/query/pause.sql"), &arguments, |row| row.must(1));
+    let wait: Option<f64> = statement::row(include_str!("../sql/query/pause/pause.sql"), &arguments, |row| {
+        row.must(1)
+    });
     Duration::from_secs_f64(wait.unwrap_or_default().clamp(0.0, 3600.0))
 }
 
 /// What was wrong with a vectorizer as a whole may be mended: it is tried again at once. Nobody is waited for.
 pub fn mended(id: i32) {
-    statement::run(include_str!("../sql/query/mended.sql"), &[id.into()]);
+    statement::run(include_str!("../sql/query/pause/mended.sql"), &[id.into()]);
 }
 
 /// Has those of these vectorizers (`None`: of all) that are paused tried again now, but for those that another
 /// transaction is about to change.
 pub fn end_waits(ids: Option<Vec<i32>>) {
-    statement::run(include_str!("../sql/query/end_waits.sql"), &[ids.into()]);
+    statement::run(include_str!("../sql/query/pause/end_waits.sql"), &[ids.into()]);
 }
 
 /// The configuration works again.
 pub fn resume(id: i32) {
-    statement::run(include_str!("../sql/query/resume.sql"), &[id.into()]);
+    statement::run(include_str!("../sql/query/pause/resume.sql"), &[id.into()]);
     forgive(id, None);
 }

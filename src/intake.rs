@@ -19,14 +19,18 @@ use pgrx::pg_sys::{self, Datum, Oid};
 use pgrx::prelude::*;
 use pgrx::{PgTupleDesc, varlena};
 
-use crate::destination;
-use crate::error::raise;
-use crate::json::JsonB;
-use crate::key::{In, PrimaryKey};
-use crate::statement;
-use crate::transaction::acting_as_extension;
-use crate::vectorizer::triggers;
-use crate::worker::shared_memory;
+use crate::catalog;
+use crate::postgres::error::raise;
+use crate::postgres::json::JsonB;
+use crate::postgres::key::{In, PrimaryKey};
+use crate::postgres::statement;
+use crate::postgres::transaction::acting_as_extension;
+use crate::shared_memory;
+use crate::store::destination;
+
+/// Suffix of the name of the trigger by statement that calls the function of the vectorizer, also on behalf of
+/// `ai._append_change`.
+pub const BY_FUNCTION: &str = "_delete";
 
 /// Words of keys that one transaction keeps to itself, for one vectorizer: half a megabyte.
 const WORDS: usize = 64 * 1024;
@@ -175,7 +179,7 @@ impl Route {
             let catalogue = "SELECT 'ai._vectorizer'::pg_catalog.regclass::pg_catalog.oid";
             let catalogue = statement::row(catalogue, &[], |row| row.must::<Oid>(1))?;
             WATCHED.with_borrow_mut(|watched| watched.extend([catalogue, id]));
-            let sql = include_str!("../sql/query/route.sql");
+            let sql = include_str!("../sql/query/intake/route.sql");
             let known = statement::row(sql, &[vectorizer.into(), id.into()], |row| {
                 (
                     row.must::<Oid>(1),
@@ -186,7 +190,7 @@ impl Route {
             });
             let (intake, source_pk, stem, is_strange) = known?;
             let key = PrimaryKey::current(id, &source_pk);
-            Some((intake, key, stem, is_strange, triggers::embedding_columns(id)))
+            Some((intake, key, stem, is_strange, catalog::embedding_columns(id)))
         };
         // Triggers fire as the caches of Postgres have them, for those, too, whose transaction began before
         // they were made.
@@ -222,7 +226,7 @@ impl Route {
             is_plain: key.is_some(),
             is_strange,
             key: key.unwrap_or_default(),
-            by_row: format!("{stem}{}", triggers::BY_FUNCTION),
+            by_row: format!("{stem}{}", BY_FUNCTION),
         };
         // SAFETY: open, and closed here; the lock stays.
         unsafe {

@@ -1,40 +1,33 @@
 //! Embeddings that stay true, inside Postgres: the shell around `ai_pipeline`.
 //!
-//! The pages in reading order: what can be set, how the queue and the destination are spoken to, how a vectorizer is
-//! made, the processes that do the work, and what a session can ask for itself.
+//! The rooms, from the ground up. A room imports from those before it and from none behind it, which `make test` checks:
+//!
+//! | room | what is in it |
+//! |---|---|
+//! | `settings` | what can be set |
+//! | `postgres` | what Postgres offers, as Rust: statements, transactions, values, errors |
+//! | `shared_memory` | what processes know of each other, and what outlives them |
+//! | `access` | whom we ask, and with what: foreign servers, addresses, keys, the environment |
+//! | `catalog` | the extension's own tables, and the statements of one vectorizer |
+//! | `store` | the tables of one vectorizer: queue, destination, index, stash, memory |
+//! | `runtime` | where asynchronous work runs, and what it works with |
+//! | `intake` | how a change in a source becomes a key that waits |
+//! | `vectorizer` | how a vectorizer is made, altered, adopted and dropped |
+//! | `session` | what a session calls |
+//! | `worker` | the processes that do the work |
 
 use pgrx::prelude::*;
 
-mod allocation;
-mod bridge;
+mod access;
 mod catalog;
-mod chunk;
-mod destination;
-mod embed;
-mod endpoint;
-mod environment;
-mod error;
-mod failed;
-mod index;
 mod intake;
-mod json;
-mod key;
-mod latch;
-mod panics;
-mod places;
-mod queue;
-mod scan;
-mod schema;
-mod server;
+mod postgres;
+mod runtime;
+mod session;
 mod settings;
-mod stash;
-mod statement;
-mod swallowed;
-mod transaction;
-mod vector;
+mod shared_memory;
+mod store;
 mod vectorizer;
-mod verify;
-mod waiting;
 mod worker;
 
 pgrx::pg_module_magic!(name, version);
@@ -54,8 +47,8 @@ pgrx::extension_sql_file!("../sql/privileges.sql", name = "privileges", finalize
 
 #[pg_guard]
 pub extern "C-unwind" fn _PG_init() {
-    panics::init();
-    allocation::init();
+    postgres::panics::init();
+    postgres::allocation::init();
     settings::init();
     worker::init();
 }

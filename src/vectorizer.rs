@@ -7,7 +7,8 @@ use pgrx::iter::TableIterator;
 use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
 
-use crate::{endpoint, server, statement};
+use crate::access::{endpoint, server};
+use crate::postgres::statement;
 
 mod adopt;
 mod altered;
@@ -31,7 +32,7 @@ pub use schedule::{must_be_served, must_not_be_held, must_own, raise_held, raise
 /// vectorizers have the same embedding and owner: each is looked at once.
 #[pg_extern(sql = false)]
 fn missing_keys() -> TableIterator<'static, (name!(id, i32), name!(name, String))> {
-    let sql = include_str!("../sql/query/embeddings_seen.sql");
+    let sql = include_str!("../sql/query/vectorizer/embeddings_seen.sql");
     let seen = statement::rows(sql, &[], |row| {
         (row.must::<i32>(1), row.must::<String>(2), row.must::<Oid>(3))
     });

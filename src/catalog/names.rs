@@ -8,9 +8,9 @@ use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 use serde_json::{Value, json};
 
-use crate::error::raise;
-use crate::json::JsonB;
-use crate::statement;
+use crate::postgres::error::raise;
+use crate::postgres::json::JsonB;
+use crate::postgres::statement;
 
 /// What the catalogue says of the names of a vectorizer.
 #[derive(Clone, PartialEq)]
@@ -50,11 +50,11 @@ pub fn follow_names(ids: Option<&[i32]>, altered: Option<i32>) -> Vec<i32> {
             .unwrap_or_default()
     };
     let ids = ids.map(<[i32]>::to_vec);
-    let functions = include_str!("../../sql/query/follow_functions.sql");
+    let functions = include_str!("../../sql/query/vectorizer/follow_functions.sql");
     let moved: Vec<(i32, String)> = statement::rows(functions, &[ids.clone().into()], |row| (row.must(1), row.must(2)));
     // What another transaction is about to change is followed when that is done; nothing waits for it.
     let may_write = |id: i32| {
-        let sql = include_str!("../../sql/query/lock_vectorizer.sql");
+        let sql = include_str!("../../sql/query/vectorizer/lock_vectorizer.sql");
         altered == Some(id) || statement::row(sql, &[id.into()], |_| ()).is_some()
     };
     for (id, function) in moved {
@@ -64,11 +64,11 @@ pub fn follow_names(ids: Option<&[i32]>, altered: Option<i32>) -> Vec<i32> {
         let sql = "UPDATE ai._vectorizer SET trigger_function = $2 WHERE id = $1";
         statement::run(sql, &[id.into(), function.as_str().into()]);
     }
-    let sql = include_str!("../../sql/query/follow_owner.sql");
+    let sql = include_str!("../../sql/query/vectorizer/follow_owner.sql");
     let unfollowed: Vec<i32> = statement::rows(sql, &[ids.clone().into()], |row| row.must(1));
     for id in unfollowed.into_iter().filter(|id| may_write(*id)) {
         // Asked once more: the source may just have changed hands.
-        let sql = include_str!("../../sql/query/own.sql");
+        let sql = include_str!("../../sql/query/vectorizer/own.sql");
         statement::run(sql, &[id.into()]);
     }
     let read = |row: &statement::Row| {
@@ -89,7 +89,7 @@ pub fn follow_names(ids: Option<&[i32]>, altered: Option<i32>) -> Vec<i32> {
         })
     };
     let known = statement::rows(
-        include_str!("../../sql/query/vectorizer_names.sql"),
+        include_str!("../../sql/query/vectorizer/vectorizer_names.sql"),
         &[ids.into()],
         read,
     );
@@ -128,7 +128,7 @@ pub fn follow_names(ids: Option<&[i32]>, altered: Option<i32>) -> Vec<i32> {
         }
         let moved = names.place != vectorizer.kept.place;
         let written = statement::run(
-            include_str!("../../sql/query/follow_names.sql"),
+            include_str!("../../sql/query/vectorizer/follow_names.sql"),
             &[
                 vectorizer.id.into(),
                 JsonB(names.config).into(),
@@ -224,4 +224,10 @@ fn goes_with_extension(table: Oid) {
             pg_sys::DependencyType::DEPENDENCY_AUTO_EXTENSION,
         );
     }
+}
+
+/// The columns of a source that hold vectors of ours.
+pub fn embedding_columns(source: Oid) -> Vec<String> {
+    let sql = include_str!("../../sql/query/vectorizer/embedding_columns.sql");
+    statement::rows(sql, &[source.into()], |row| row.must(1))
 }

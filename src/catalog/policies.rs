@@ -4,12 +4,12 @@
 use ai_pipeline::error::{Class, Failure, Step};
 use pgrx::prelude::*;
 
-use crate::statement;
+use crate::postgres::statement;
 
 /// What is wrong where row security filters one of the tables of a vectorizer for its owner. To be called as
 /// the extension.
 pub fn filtered(vectorizer_id: i32) -> Option<Failure> {
-    let sql = include_str!("../../sql/query/filtered.sql");
+    let sql = include_str!("../../sql/query/owner/filtered.sql");
     let found = statement::row(sql, &[vectorizer_id.into()], |row| {
         (row.must::<String>(1), row.must::<String>(2), row.must::<bool>(3))
     });

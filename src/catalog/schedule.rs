@@ -7,7 +7,7 @@ use ai_pipeline::config::Scheduling;
 use ai_pipeline::schedule::{self, Interval};
 
 use super::{LONGEST_WAIT, Vectorizer};
-use crate::statement;
+use crate::postgres::statement;
 
 /// What a schedule says.
 struct Terms<'a> {
@@ -33,14 +33,18 @@ fn terms(scheduling: &Scheduling) -> Result<Option<Terms<'_>>, String> {
     };
     let (start, zone) = (initial_start.as_deref(), timezone.as_deref());
     let arguments = [schedule_interval.as_str().into(), start.into(), zone.into()];
-    let parts = statement::row(include_str!("../../sql/query/schedule.sql"), &arguments, |row| {
-        let step: Option<(i64, i64, i64)> = row
-            .get(1)
-            .zip(row.get(2))
-            .zip(row.get(3))
-            .map(|((m, d), us)| (m, d, us));
-        (step, row.must::<bool>(4))
-    });
+    let parts = statement::row(
+        include_str!("../../sql/query/schedule/schedule.sql"),
+        &arguments,
+        |row| {
+            let step: Option<(i64, i64, i64)> = row
+                .get(1)
+                .zip(row.get(2))
+                .zip(row.get(3))
+                .map(|((m, d), us)| (m, d, us));
+            (step, row.must::<bool>(4))
+        },
+    );
     let (step, starts) = parts.expect("a statement without tables answers with one row");
     if !starts {
         let start = start.unwrap_or_default();
@@ -83,13 +87,13 @@ pub fn check_schedule(scheduling: &Scheduling) -> Result<(), String> {
 pub fn finish_run(vectorizer: &Vectorizer) -> Result<Option<Duration>, String> {
     let id = vectorizer.id;
     let Some(terms) = terms(&vectorizer.config.scheduling)? else {
-        statement::run(include_str!("../../sql/query/end_run.sql"), &[id.into()]);
+        statement::run(include_str!("../../sql/query/schedule/end_run.sql"), &[id.into()]);
         return Ok(None);
     };
     // Days and months are counted by the clock of the time zone, over days that are longer than others.
     let zone = if terms.step.is_short() { Some("UTC") } else { terms.zone };
     let next = if terms.fixed {
-        let sql = include_str!("../../sql/query/local_times.sql");
+        let sql = include_str!("../../sql/query/schedule/local_times.sql");
         let times = statement::row(sql, &[id.into(), terms.start.into(), zone.into()], |row| {
             (row.must::<i64>(1), row.must::<i64>(2))
         });
@@ -99,8 +103,10 @@ pub fn finish_run(vectorizer: &Vectorizer) -> Result<Option<Duration>, String> {
         None
     };
     let arguments = [id.into(), next.into(), zone.into(), terms.interval.into()];
-    let wait: Option<f64> = statement::row(include_str!("../../sql/query/plan_run.sql"), &arguments, |row| {
-        row.must(1)
-    });
+    let wait: Option<f64> = statement::row(
+        include_str!("../../sql/query/schedule/plan_run.sql"),
+        &arguments,
+        |row| row.must(1),
+    );
     Ok(wait.map(|seconds| Duration::from_secs_f64(seconds.clamp(0.0, LONGEST_WAIT))))
 }

@@ -1,12 +1,12 @@
 //! Whether the tables of a vectorizer are what they were made: they belong to the owner of its source, who
 //! may alter them.
 
-use crate::statement;
+use crate::postgres::statement;
 
 /// # Errors
 /// What the owner has altered: statements on it would fail, or read something else.
 pub fn check(vectorizer: i32) -> Result<(), String> {
-    let sql = include_str!("../../sql/query/altered_table.sql");
+    let sql = include_str!("../../sql/query/source/altered_table.sql");
     let altered = statement::row(sql, &[vectorizer.into()], |row| {
         (row.must::<String>(1), row.must::<String>(2), row.get::<String>(3))
     });

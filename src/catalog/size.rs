@@ -5,7 +5,7 @@ use ai_pipeline::format::python_growth;
 use ai_pipeline::load::EXPECTED_BYTES;
 use litemap::LiteMap;
 
-use crate::statement::identifier;
+use crate::postgres::statement::identifier;
 
 /// Of the document, NULL where there is none, and of the columns that the template names. A URI counts with
 /// these: memory for what is behind it is reserved by whoever loads that.

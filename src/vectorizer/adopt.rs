@@ -13,12 +13,13 @@ use pgrx::prelude::*;
 use serde_json::Value;
 
 use super::{create, drop};
-use crate::error::{invalid, raise};
-use crate::json::JsonB;
-use crate::key::{In, PrimaryKey};
-use crate::statement::{self, fill, identifier, qualified};
-use crate::transaction::{acting_as, acting_as_extension, restricted_to};
-use crate::{catalog, intake, queue};
+use crate::postgres::error::{invalid, raise};
+use crate::postgres::json::JsonB;
+use crate::postgres::key::{In, PrimaryKey};
+use crate::postgres::statement::{self, fill, identifier, qualified};
+use crate::postgres::transaction::{acting_as, acting_as_extension, restricted_to};
+use crate::store::queue;
+use crate::{catalog, intake};
 
 /// Where the scripts keep pgai's schema.
 const PGAI: &str = "pgai";
@@ -39,7 +40,7 @@ impl Object {
     /// Locked, so that it stays what it is until the transaction ends.
     fn relation(schema: &str, name: &str) -> Option<Object> {
         let find = || {
-            let sql = include_str!("../../sql/query/adopted_relation.sql");
+            let sql = include_str!("../../sql/query/adoption/adopted_relation.sql");
             statement::row(sql, &[schema.into(), name.into()], Object::read)
         };
         let seen = find()?;
@@ -77,7 +78,7 @@ impl Object {
     fn must_have_no_foreign_triggers(&self) {
         // SAFETY: as in Object::relation.
         unsafe { pg_sys::LockRelationOid(self.oid, pg_sys::ShareRowExclusiveLock as pg_sys::LOCKMODE) };
-        let sql = include_str!("../../sql/query/foreign_triggers.sql");
+        let sql = include_str!("../../sql/query/trigger/foreign_triggers.sql");
         let triggers = statement::rows(sql, &[self.oid.into()], |row| row.must::<String>(1));
         if !triggers.is_empty() {
             let hint = format!(
@@ -176,7 +177,7 @@ struct Row {
 
 impl Row {
     fn of(id: i32) -> Row {
-        let sql = include_str!("../../sql/query/pgai_vectorizer.sql");
+        let sql = include_str!("../../sql/query/adoption/pgai_vectorizer.sql");
         let row = read_catalogue(sql, &[id.into()], |row| {
             Some(Row {
                 id,
@@ -241,7 +242,7 @@ impl Row {
 #[pg_extern(sql = false)]
 fn pgai_vectorizers() -> TableIterator<'static, (name!(id, i32), name!(name, Option<String>))> {
     catalog::must_fit();
-    let sql = include_str!("../../sql/query/pgai_vectorizers.sql");
+    let sql = include_str!("../../sql/query/adoption/pgai_vectorizers.sql");
     let rows = read_catalogue(sql, &[], |row| Some((row.get::<i32>(1)?, row.get::<String>(2))));
     TableIterator::new(rows.into_iter().flatten().collect::<Vec<_>>())
 }
@@ -329,7 +330,7 @@ fn adopt_vectorizer(vectorizer_id: i32) -> Option<String> {
         .map(|key| format!("{key} {}", value_of(&row.config, key)))
         .collect();
     let chosen = (!chosen.is_empty()).then(|| chosen.join(", "));
-    let sql = include_str!("../../sql/query/hold_back.sql");
+    let sql = include_str!("../../sql/query/adoption/hold_back.sql");
     let disabled = row.disabled || chosen.is_some();
     acting_as_extension(|| statement::run(sql, &[vectorizer_id.into(), disabled.into(), chosen.as_deref().into()]));
     chosen
@@ -374,7 +375,7 @@ fn is_given_out(id: i32) -> bool {
 
 /// pgai's function on the source.
 fn trigger_function(row: &Row, source: &Object) -> Object {
-    let sql = include_str!("../../sql/query/pgai_trigger.sql");
+    let sql = include_str!("../../sql/query/adoption/pgai_trigger.sql");
     let function = statement::row(sql, &[source.oid.into(), row.trigger.as_str().into()], Object::read);
     let Some(function) = function else {
         let message = format!(
@@ -428,7 +429,7 @@ fn must_belong<'a>(source: &Object, objects: impl Iterator<Item = &'a Object>) {
 }
 
 fn must_look_like_a_queue(queue: &Object) {
-    let sql = include_str!("../../sql/query/pgai_queue.sql");
+    let sql = include_str!("../../sql/query/adoption/pgai_queue.sql");
     if statement::row(sql, &[queue.oid.into()], |row| row.must::<bool>(1)) != Some(true) {
         let message = format!("{} is no queue of pgai", queue.name);
         raise(PgSqlErrorCode::ERRCODE_WRONG_OBJECT_TYPE, message, None);
@@ -491,15 +492,15 @@ fn carry(row: &Row, source: &Object, old_queue: &str, old_failed: Option<&str>) 
         ];
         acting_as(source.owner, || statement::run(&fill(template, &values), &[]));
     };
-    copy(include_str!("../../sql/query/adopt_queue.sql"), old_queue);
+    copy(include_str!("../../sql/query/adoption/adopt_queue.sql"), old_queue);
     if let Some(old_failed) = old_failed {
-        copy(include_str!("../../sql/query/adopt_failed.sql"), old_failed);
+        copy(include_str!("../../sql/query/adoption/adopt_failed.sql"), old_failed);
     }
 }
 
 /// What was granted on pgai's queues is granted on ours.
 fn grant_again(id: i32, source: &Object, old_queue: &Object, old_failed: Option<&Object>) {
-    let sql = include_str!("../../sql/query/grants_of_queue.sql");
+    let sql = include_str!("../../sql/query/adoption/grants_of_queue.sql");
     let failed = old_failed.map(|failed| failed.oid);
     let arguments = [id.into(), old_queue.oid.into(), failed.into()];
     let grants = statement::rows(sql, &arguments, |row| row.must::<String>(1));
@@ -518,7 +519,10 @@ fn delete_job(row: &Row, source: &Object) {
     let schema = "SELECT quote_ident(n.nspname) FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace
                   WHERE e.extname = 'timescaledb'";
     if let Some(schema) = statement::row(schema, &[], |row| row.must::<String>(1)) {
-        let sql = fill(include_str!("../../sql/query/delete_job.sql"), &[("schema", &schema)]);
+        let sql = fill(
+            include_str!("../../sql/query/adoption/delete_job.sql"),
+            &[("schema", &schema)],
+        );
         let arguments = [job.into(), row.id.into()];
         restricted_to(source.owner, || statement::run(&sql, &arguments));
     }
@@ -546,7 +550,7 @@ fn leave_vectorizer(vectorizer_id: i32) {
 
 /// Moves what pgai called its queues between the two schemas that were one.
 fn move_queues(id: i32, from: &str, to: &str) {
-    let sql = include_str!("../../sql/query/pgai_queues.sql");
+    let sql = include_str!("../../sql/query/adoption/pgai_queues.sql");
     let queues = statement::rows(sql, &[id.into(), from.into(), to.into()], |row| row.must::<String>(1));
     for queue in queues {
         statement::run(&format!("ALTER TABLE {queue} SET SCHEMA {to}"), &[]);
@@ -557,7 +561,7 @@ fn move_queues(id: i32, from: &str, to: &str) {
 #[pg_extern(sql = false)]
 fn return_vectorizer(vectorizer_id: i32) {
     let row = Row::of(vectorizer_id);
-    let sql = include_str!("../../sql/query/adopted_vectorizer.sql");
+    let sql = include_str!("../../sql/query/adoption/adopted_vectorizer.sql");
     let ours = statement::row(sql, &[vectorizer_id.into()], |row| {
         (
             row.must::<Oid>(1),
@@ -574,7 +578,7 @@ fn return_vectorizer(vectorizer_id: i32) {
     // Nobody writes to the source from here on, so that nothing is missed between our triggers and pgai's.
     // SAFETY: as in Object::relation.
     unsafe { pg_sys::LockRelationOid(source, pg_sys::ShareRowExclusiveLock as pg_sys::LOCKMODE) };
-    let by_oid = include_str!("../../sql/query/adopted_relation_by_oid.sql");
+    let by_oid = include_str!("../../sql/query/adoption/adopted_relation_by_oid.sql");
     let Some(source) = statement::row(by_oid, &[source.into()], Object::read) else {
         drop::missing(&vectorizer_id.to_string())
     };
@@ -595,7 +599,7 @@ fn return_vectorizer(vectorizer_id: i32) {
         queue.must_be("r", "a table");
         must_look_like_a_queue(queue);
     }
-    let function = include_str!("../../sql/query/pgai_function.sql");
+    let function = include_str!("../../sql/query/adoption/pgai_function.sql");
     let Some(function) = statement::row(function, &[PGAI.into(), row.trigger.as_str().into()], Object::read) else {
         let message = format!("pgai's function {} is gone", qualified(PGAI, &row.trigger));
         raise(PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT, message, None)
@@ -621,7 +625,10 @@ fn return_vectorizer(vectorizer_id: i32) {
     ];
     acting_as(source.owner, || {
         statement::run(&format!("DELETE FROM ONLY {}", old_queue.name), &[]);
-        statement::run(&fill(include_str!("../../sql/query/return_queue.sql"), &values), &[]);
+        statement::run(
+            &fill(include_str!("../../sql/query/adoption/return_queue.sql"), &values),
+            &[],
+        );
     });
     let stopped = "UPDATE ONLY pgai.vectorizer p SET disabled = $2 WHERE p.id = $1";
     acting_as(catalogue.owner, || {

@@ -9,10 +9,10 @@ use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 
 use super::create::read_source;
-use crate::error::raise;
-use crate::json::JsonB;
-use crate::statement;
-use crate::transaction::acting_as_extension;
+use crate::postgres::error::raise;
+use crate::postgres::json::JsonB;
+use crate::postgres::statement;
+use crate::postgres::transaction::acting_as_extension;
 
 /// Whether a row was written by the transaction that is running.
 fn is_of_now(transaction: i64) -> bool {
@@ -28,7 +28,7 @@ fn is_of_now(transaction: i64) -> bool {
 /// # Errors
 /// Raised where the type of a column of the key, or its collation, has changed.
 pub fn must_keep_key(id: i32, source: Oid, source_name: &str, source_pk: &serde_json::Value, queue: &str) {
-    let sql = include_str!("../../sql/query/key_type_changed.sql");
+    let sql = include_str!("../../sql/query/source/key_type_changed.sql");
     let arguments = [source.into(), JsonB(source_pk.clone()).into(), queue.into()];
     let changed = statement::rows(sql, &arguments, |row| (row.must::<String>(1), row.must::<i64>(2)));
     if let Some((column, _)) = changed.into_iter().find(|(_, transaction)| is_of_now(*transaction)) {
@@ -50,7 +50,7 @@ pub fn must_keep_key(id: i32, source: Oid, source_name: &str, source_pk: &serde_
 /// # Errors
 /// Raised where it has become one.
 pub fn must_stay_alone(source: Oid) {
-    let sql = include_str!("../../sql/query/joined.sql");
+    let sql = include_str!("../../sql/query/source/joined.sql");
     let joined = statement::rows(sql, &[source.into()], |row| row.must::<i64>(1));
     if !joined.into_iter().any(is_of_now) {
         return;
@@ -87,7 +87,7 @@ pub fn has_other_texts(id: i32, rewritten: &[Oid]) -> bool {
     if rewritten.is_empty() {
         return false;
     }
-    let sql = include_str!("../../sql/query/has_other_texts.sql");
+    let sql = include_str!("../../sql/query/source/has_other_texts.sql");
     let altered =
         acting_as_extension(|| statement::rows(sql, &[id.into(), rewritten.to_vec().into()], |row| row.must::<i64>(1)));
     altered.into_iter().any(is_of_now)

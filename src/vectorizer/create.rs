@@ -11,14 +11,14 @@ use super::names::{self, QUEUE_COLUMNS, TARGET_COLUMNS};
 use super::objects::{DestinationObjects, Objects, Source, intake_name};
 use super::validate::{self, Column};
 use super::{indexing, schedule, triggers};
+use crate::access::{endpoint, server};
 use crate::catalog::{self, follow_names};
-use crate::error::{exception, invalid, raise};
-use crate::json::JsonB;
-use crate::key::PrimaryKey;
-use crate::statement::{self, qualified};
-use crate::transaction::{acting_as, acting_as_extension, seeing_all};
-use crate::worker::shared_memory;
-use crate::{endpoint, server, settings, worker};
+use crate::postgres::error::{exception, invalid, raise};
+use crate::postgres::json::JsonB;
+use crate::postgres::key::PrimaryKey;
+use crate::postgres::statement::{self, qualified};
+use crate::postgres::transaction::{acting_as, acting_as_extension, seeing_all};
+use crate::{settings, shared_memory};
 
 #[pg_extern(sql = false)]
 #[allow(clippy::too_many_arguments)]
@@ -247,7 +247,7 @@ pub(super) fn create(
     objects.grant(&source, &queue_schema, &schemas, &grantees);
     acting_as_extension(|| {
         statement::run(
-            include_str!("../../sql/query/insert_vectorizer.sql"),
+            include_str!("../../sql/query/vectorizer/insert_vectorizer.sql"),
             &[
                 id.into(),
                 name.as_str().into(),
@@ -277,7 +277,7 @@ pub(super) fn create(
     }
     acting_as_extension(|| catalog::warn_if_filtered(id));
     shared_memory::vectorizer_changed_at_commit(id);
-    if !worker::is_preloaded() {
+    if !shared_memory::is_available() {
         ereport!(
             WARNING,
             PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
@@ -290,7 +290,7 @@ pub(super) fn create(
 /// The next number that no vectorizer has. They begin anew after two billions, which is what it takes to use
 /// them up: a call that is rolled back keeps its own.
 fn next_id() -> i32 {
-    let sql = include_str!("../../sql/query/next_id.sql");
+    let sql = include_str!("../../sql/query/vectorizer/next_id.sql");
     let free = (0..10_000).find_map(|_| {
         statement::row(sql, &[], |row| row.must::<bool>(2).then(|| row.must(1)))
             .expect("a statement without FROM answers")
@@ -324,8 +324,10 @@ fn known_roles(wanted: Vec<String>) -> Vec<String> {
 }
 
 pub(super) fn read_source(oid: Oid) -> Option<Source> {
-    statement::row(include_str!("../../sql/query/source.sql"), &[oid.into()], |row| {
-        Source {
+    statement::row(
+        include_str!("../../sql/query/source/source.sql"),
+        &[oid.into()],
+        |row| Source {
             oid,
             schema: row.must(1),
             table: row.must(2),
@@ -337,15 +339,15 @@ pub(super) fn read_source(oid: Oid) -> Option<Source> {
             caller_is_superuser: row.must(8),
             deferrable: row.must(9),
             unlogged: row.must(10),
-        }
-    })
+        },
+    )
 }
 
 /// The primary key as the catalogue keeps it, and as statements need it.
 pub(super) fn primary_key(source: Oid) -> (Value, PrimaryKey) {
     let reserved: Vec<&str> = QUEUE_COLUMNS.to_vec();
     let found: Option<JsonB> = statement::row(
-        include_str!("../../sql/query/source_pk.sql"),
+        include_str!("../../sql/query/source/source_pk.sql"),
         &[source.into(), reserved.into()],
         |row| row.get(1),
     )
@@ -358,7 +360,7 @@ pub(super) fn primary_key(source: Oid) -> (Value, PrimaryKey) {
 }
 
 fn columns(source: Oid) -> Vec<Column> {
-    let sql = include_str!("../../sql/query/source_columns.sql");
+    let sql = include_str!("../../sql/query/source/source_columns.sql");
     statement::rows(sql, &[source.into()], |row| (row.must(1), row.must(2)))
 }
 
@@ -377,7 +379,7 @@ impl Named {
             Named::Given(name) => (name, false),
             Named::Derived(name) => (name, true),
         };
-        let sql = include_str!("../../sql/query/own_vectorizer.sql");
+        let sql = include_str!("../../sql/query/vectorizer/own_vectorizer.sql");
         let arguments = [source.into(), name.as_str().into(), is_derived.into()];
         acting_as_extension(|| statement::row(sql, &arguments, |row| (row.must(1), row.must(2))))
     }
@@ -409,7 +411,7 @@ fn already_exists(name: &str, hint: Option<&str>) -> ! {
 
 /// Among all vectorizers, whoever may see them.
 fn is_taken(name: &str) -> bool {
-    let sql = include_str!("../../sql/query/vectorizer_by_name.sql");
+    let sql = include_str!("../../sql/query/vectorizer/vectorizer_by_name.sql");
     acting_as_extension(|| statement::row(sql, &[name.into()], |row| row.must::<i32>(1))).is_some()
 }
 
@@ -466,7 +468,7 @@ fn must_be_free(schema: &str, name: &str, instead: &str) {
 /// Two would replace each other's vectors.
 fn must_have_one_writer(source: Oid, column: &str) {
     let arguments = [source.into(), column.into()];
-    let sql = include_str!("../../sql/query/column_writer.sql");
+    let sql = include_str!("../../sql/query/source/column_writer.sql");
     if let Some(name) = statement::row(sql, &arguments, |row| row.must::<String>(1)) {
         raise(
             PgSqlErrorCode::ERRCODE_DUPLICATE_OBJECT,

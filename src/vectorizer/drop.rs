@@ -4,11 +4,11 @@ use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
 
 use super::triggers;
-use crate::error::raise;
-use crate::index;
-use crate::statement::{self, identifier};
-use crate::transaction::acting_as_extension;
-use crate::worker::shared_memory;
+use crate::catalog;
+use crate::postgres::error::raise;
+use crate::postgres::statement::{self, identifier};
+use crate::postgres::transaction::acting_as_extension;
+use crate::shared_memory;
 
 #[pg_extern(sql = false)]
 fn drop_vectorizer_by_name(name: String, drop_all: bool) {
@@ -38,7 +38,7 @@ struct Remains {
 
 #[pg_extern(sql = false)]
 pub(super) fn drop_vectorizer(vectorizer_id: i32, drop_all: bool) {
-    let sql = include_str!("../../sql/query/dropped_vectorizer.sql");
+    let sql = include_str!("../../sql/query/vectorizer/dropped_vectorizer.sql");
     let remains = statement::row(sql, &[vectorizer_id.into()], |row| Remains {
         source: row.get(1),
         source_oid: row.get(12),
@@ -89,8 +89,8 @@ pub(super) fn drop_vectorizer(vectorizer_id: i32, drop_all: bool) {
             let lock = format!("LOCK TABLE {destination} IN SHARE UPDATE EXCLUSIVE MODE");
             statement::run(&lock, &[]);
         }
-        let sql = include_str!("../../sql/query/unfinished_index.sql");
-        let arguments = [destination.as_str().into(), index::name(vectorizer_id).into()];
+        let sql = include_str!("../../sql/query/index/unfinished_index.sql");
+        let arguments = [destination.as_str().into(), catalog::index_name(vectorizer_id).into()];
         if let Some(name) = statement::row(sql, &arguments, |row| row.must::<String>(1)) {
             statement::run(&format!("DROP INDEX {name}"), &[]);
         }

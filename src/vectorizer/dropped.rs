@@ -5,9 +5,9 @@ use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 
 use super::triggers;
-use crate::statement;
-use crate::transaction::acting_as_extension;
-use crate::worker::shared_memory;
+use crate::postgres::statement;
+use crate::postgres::transaction::acting_as_extension;
+use crate::shared_memory;
 
 /// What is left of a vectorizer.
 struct Remains {
@@ -27,7 +27,7 @@ struct Remains {
 fn relations_dropped(relations: Vec<Oid>) {
     // SAFETY: a look at the role of the session, which is not that of the event trigger.
     let user = unsafe { pg_sys::GetOuterUserId() };
-    let sql = include_str!("../../sql/query/dropped_with.sql");
+    let sql = include_str!("../../sql/query/vectorizer/dropped_with.sql");
     let read = || {
         statement::rows(sql, &[relations.clone().into(), user.into()], |row| Remains {
             id: row.must(1),
@@ -44,7 +44,7 @@ fn relations_dropped(relations: Vec<Oid>) {
             for remains in read() {
                 drop_remains(remains);
             }
-            statement::run(include_str!("../../sql/query/forget_views.sql"), &[]);
+            statement::run(include_str!("../../sql/query/vectorizer/forget_views.sql"), &[]);
         });
         follow_losses();
     });
@@ -52,17 +52,17 @@ fn relations_dropped(relations: Vec<Oid>) {
 
 /// What else the statement has dropped: partitions, triggers and columns that vectorizers need.
 fn follow_losses() {
-    let sql = include_str!("../../sql/query/lost_partitions.sql");
+    let sql = include_str!("../../sql/query/vectorizer/lost_partitions.sql");
     let pruned: Vec<i32> = acting_as_extension(|| statement::rows(sql, &[], |row| row.must(1)));
     pruned.into_iter().for_each(triggers::prune_vectorizer);
-    let sql = include_str!("../../sql/query/lost_triggers.sql");
+    let sql = include_str!("../../sql/query/vectorizer/lost_triggers.sql");
     let lost: Vec<String> = acting_as_extension(|| statement::rows(sql, &[], |row| row.must(1)));
     for name in lost {
         notice!(
             "vectorizer {name} has lost triggers on its source table: it stands still until it is dropped and made again"
         );
     }
-    let sql = include_str!("../../sql/query/lost_columns.sql");
+    let sql = include_str!("../../sql/query/vectorizer/lost_columns.sql");
     let lost: Vec<(String, String)> =
         acting_as_extension(|| statement::rows(sql, &[], |row| (row.must(1), row.must(2))));
     for (name, column) in lost {

@@ -10,10 +10,10 @@ use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 
 use super::{altered, objects, triggers};
-use crate::error::raise;
-use crate::key::PrimaryKey;
-use crate::statement;
-use crate::transaction::acting_as_extension;
+use crate::postgres::error::raise;
+use crate::postgres::key::PrimaryKey;
+use crate::postgres::statement;
+use crate::postgres::transaction::acting_as_extension;
 
 /// For the event trigger: objects of these classes, with these OIDs, were made or altered.
 ///
@@ -22,7 +22,7 @@ use crate::transaction::acting_as_extension;
 fn objects_altered(classes: Vec<Oid>, altered: Vec<Oid>) {
     let rewritten = altered::take_rewritten();
     statement::on_latest(|| {
-        let sql = include_str!("../../sql/query/altered_vectorizers.sql");
+        let sql = include_str!("../../sql/query/vectorizer/altered_vectorizers.sql");
         let arguments = [classes.into(), altered.clone().into()];
         let concerned = acting_as_extension(|| {
             statement::row(sql, &arguments, |row| (row.must::<Vec<i32>>(1), row.must::<bool>(2)))
@@ -149,7 +149,7 @@ impl Part {
 
 impl Handover {
     fn read(sources: &[Oid]) -> Vec<Handover> {
-        let sql = include_str!("../../sql/query/handed_over.sql");
+        let sql = include_str!("../../sql/query/owner/handed_over.sql");
         statement::rows(sql, &[sources.to_vec().into()], |row| Handover {
             id: row.must(1),
             source: row.must(2),
@@ -197,7 +197,7 @@ impl Handover {
         }
         for table in tables.iter().filter(strange) {
             self.give_relation("TABLE", table.oid, &table.name);
-            let sql = include_str!("../../sql/query/identity_sequences.sql");
+            let sql = include_str!("../../sql/query/owner/identity_sequences.sql");
             let sequences = statement::rows(sql, &[table.oid.into()], |row| (row.must(1), row.must::<String>(2)));
             for (sequence, name) in sequences {
                 revoke("ALL ON SEQUENCE", sequence, &name);
@@ -211,7 +211,7 @@ impl Handover {
     }
 
     fn table(&self, table: Oid) -> Option<Part> {
-        let sql = include_str!("../../sql/query/burden_of_table.sql");
+        let sql = include_str!("../../sql/query/owner/burden_of_table.sql");
         let (is_target, is_intake) = (self.target == Some(table), self.intake == Some(table));
         let arguments = [table.into(), self.source.into(), is_target.into(), is_intake.into()];
         Part::read(sql, table, &arguments)
@@ -219,7 +219,7 @@ impl Handover {
 
     /// The function of the triggers, by what they call: its name in the catalogue may be another function's by now.
     fn function(&self) -> Option<Part> {
-        let sql = include_str!("../../sql/query/triggers_of_source.sql");
+        let sql = include_str!("../../sql/query/trigger/triggers_of_source.sql");
         let called = statement::rows(sql, &[self.source.into()], |row| {
             (row.must::<String>(1), row.get::<Oid>(2))
         });
@@ -240,7 +240,7 @@ impl Handover {
         let [Some(function)] = functions[..] else {
             self.refuse("its source", "its triggers call different functions");
         };
-        let sql = include_str!("../../sql/query/burden_of_function.sql");
+        let sql = include_str!("../../sql/query/owner/burden_of_function.sql");
         Part::read(sql, function, &[function.into(), self.source.into()])
     }
 
@@ -257,7 +257,7 @@ impl Handover {
     }
 
     fn must_be_given(&self, relation: Oid, name: &str) {
-        let sql = include_str!("../../sql/query/is_handed_over.sql");
+        let sql = include_str!("../../sql/query/owner/is_handed_over.sql");
         if statement::row(sql, &[relation.into(), self.heir.into()], |row| row.must::<bool>(1)) != Some(true) {
             was_replaced(name);
         }
@@ -267,7 +267,7 @@ impl Handover {
     /// vectorizer would make, and stays with its owner otherwise.
     fn give_view(&self, giver: Option<Oid>) {
         let Some(view) = self.view else { return };
-        let sql = include_str!("../../sql/query/view_of_chunks.sql");
+        let sql = include_str!("../../sql/query/destination/view_of_chunks.sql");
         let found = statement::row(sql, &[view.into()], |row| {
             (row.must::<String>(1), row.must::<Oid>(2), row.get::<Vec<String>>(3))
         });
@@ -301,7 +301,7 @@ impl Handover {
         if !objects::make_twin(&twin, columns, self.source, target, &key) {
             return false;
         }
-        let sql = include_str!("../../sql/query/views_are_equal.sql");
+        let sql = include_str!("../../sql/query/destination/views_are_equal.sql");
         let made = statement::row("SELECT $1::regclass::oid", &[twin.as_str().into()], |row| {
             row.must::<Oid>(1)
         });
@@ -330,7 +330,7 @@ impl Handover {
 
 /// Takes privileges on a relation, or a function, from all but its owner.
 fn revoke(privileges: &str, object: Oid, name: &str) {
-    let sql = include_str!("../../sql/query/grantees.sql");
+    let sql = include_str!("../../sql/query/owner/grantees.sql");
     let class = if privileges.ends_with("FUNCTION") {
         pg_sys::ProcedureRelationId
     } else {
@@ -355,7 +355,7 @@ pub fn keep_alone(kind: &str, name: &str) {
     let relation = statement::row("SELECT to_regclass($1)::oid", &[name.into()], |row| row.get::<Oid>(1));
     let relation = relation.flatten().unwrap_or(Oid::INVALID);
     revoke("ALL ON", relation, name);
-    let sql = include_str!("../../sql/query/identity_sequences.sql");
+    let sql = include_str!("../../sql/query/owner/identity_sequences.sql");
     let sequences = statement::rows(sql, &[relation.into()], |row| (row.must(1), row.must::<String>(2)));
     for (sequence, name) in sequences {
         revoke("ALL ON SEQUENCE", sequence, &name);
@@ -364,7 +364,7 @@ pub fn keep_alone(kind: &str, name: &str) {
 
 /// After a crash source, queue and destination are empty, or none of them.
 fn follow_persistence(sources: &[Oid]) {
-    let sql = include_str!("../../sql/query/other_persistence.sql");
+    let sql = include_str!("../../sql/query/owner/other_persistence.sql");
     let read = || {
         statement::rows(sql, &[sources.to_vec().into()], |row| {
             (row.must::<Oid>(1), row.must::<bool>(2))

@@ -4,9 +4,9 @@ use pgrx::prelude::*;
 use serde_json::Value;
 
 use super::validate::{expect_kind, text};
-use crate::error::{exception, invalid, raise};
-use crate::json::JsonB;
-use crate::statement;
+use crate::postgres::error::{exception, invalid, raise};
+use crate::postgres::json::JsonB;
+use crate::postgres::statement;
 
 /// pgvector's HNSW_MAX_DIM for `vector`.
 const HNSW_DIMENSIONS: i64 = 2_000;

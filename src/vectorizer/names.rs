@@ -7,7 +7,7 @@ use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 use serde_json::Value;
 
-use crate::error::{exception, invalid};
+use crate::postgres::error::{exception, invalid};
 
 /// Names of Postgres end after this many bytes.
 const NAME_BYTES: usize = 63;

@@ -8,10 +8,11 @@ use super::names::TARGET_COLUMNS;
 use super::partitions::Partitions;
 use super::triggers::{self, TriggerFunction};
 use super::validate::Column;
-use crate::error::raise;
-use crate::key::{In, PrimaryKey};
-use crate::statement::{self, fill, identifier, qualified};
-use crate::transaction::acting_as_extension;
+use crate::catalog;
+use crate::postgres::error::raise;
+use crate::postgres::key::{In, PrimaryKey};
+use crate::postgres::statement::{self, fill, identifier, qualified};
+use crate::postgres::transaction::acting_as_extension;
 
 /// The source table, as far as it matters here.
 pub struct Source {
@@ -159,7 +160,7 @@ impl Objects {
         let make = |template: &str| {
             statement::run(&fill(template, &values), &[]);
         };
-        let mut embedding_columns = triggers::embedding_columns(source.oid);
+        let mut embedding_columns = catalog::embedding_columns(source.oid);
         if let DestinationObjects::Column { column } = &self.destination {
             embedding_columns.push(column.clone());
         }
@@ -178,12 +179,12 @@ impl Objects {
             embedding_columns: &embedding_columns,
         };
         let of_the_queue = || {
-            make(include_str!("../../sql/query/create_queue.sql"));
-            make(include_str!("../../sql/query/create_queue_index.sql"));
-            make(include_str!("../../sql/query/create_retry_index.sql"));
-            make(include_str!("../../sql/query/create_failed.sql"));
-            make(include_str!("../../sql/query/create_intake.sql"));
-            make(include_str!("../../sql/query/name_all_of_intake.sql"));
+            make(include_str!("../../sql/query/queue/create_queue.sql"));
+            make(include_str!("../../sql/query/queue/create_queue_index.sql"));
+            make(include_str!("../../sql/query/queue/create_retry_index.sql"));
+            make(include_str!("../../sql/query/failed/create_failed.sql"));
+            make(include_str!("../../sql/query/intake/create_intake.sql"));
+            make(include_str!("../../sql/query/intake/name_all_of_intake.sql"));
             function.create();
             let revoke = format!("REVOKE EXECUTE ON FUNCTION {}() FROM PUBLIC", self.function);
             statement::run(&revoke, &[]);
@@ -233,7 +234,7 @@ impl Objects {
             ("source_pk", &key.list("s.", In::Source)),
         ];
         // The triggers are there, and lock out other writers until we commit: what was committed before is seen here.
-        let sql = fill(include_str!("../../sql/query/enqueue_existing.sql"), &values);
+        let sql = fill(include_str!("../../sql/query/queue/enqueue_existing.sql"), &values);
         statement::on_latest(|| statement::run(&sql, &[]));
     }
 
@@ -299,8 +300,8 @@ pub fn create_missing_intake(id: i32, source: Oid, schema: &str, key: &PrimaryKe
     ];
     acting_as_extension(|| {
         for template in [
-            include_str!("../../sql/query/create_intake.sql"),
-            include_str!("../../sql/query/name_all_of_intake.sql"),
+            include_str!("../../sql/query/intake/create_intake.sql"),
+            include_str!("../../sql/query/intake/name_all_of_intake.sql"),
         ] {
             statement::run(&fill(template, &values), &[]);
         }
@@ -314,7 +315,7 @@ pub fn create_missing_intake(id: i32, source: Oid, schema: &str, key: &PrimaryKe
 
 /// `vector(n)`, with its schema.
 fn vector_type(dimensions: i64) -> String {
-    let sql = include_str!("../../sql/query/vector_type.sql");
+    let sql = include_str!("../../sql/query/destination/vector_type.sql");
     let schema: Option<String> = statement::row(sql, &[], |row| row.must(1));
     let schema = schema.unwrap_or_else(|| {
         raise(
@@ -328,12 +329,12 @@ fn vector_type(dimensions: i64) -> String {
 
 /// The columns of the source with the types that columns like them are declared with.
 fn key_types(source: &Source) -> Vec<(String, String)> {
-    let sql = include_str!("../../sql/query/key_types.sql");
+    let sql = include_str!("../../sql/query/source/key_types.sql");
     statement::rows(sql, &[source.oid.into()], |row| (row.must(1), row.must(2)))
 }
 
 fn column_type(table: Oid, column: &str) -> Option<String> {
-    let sql = include_str!("../../sql/query/column_type.sql");
+    let sql = include_str!("../../sql/query/source/column_type.sql");
     statement::row(sql, &[table.into(), column.into()], |row| row.must(1))
 }
 
@@ -362,7 +363,10 @@ fn create_table(
         ("target_pk", &key.list("", In::Target)),
         ("target_pk_definitions", &key.definitions(In::Target, types)),
     ];
-    statement::run(&fill(include_str!("../../sql/query/create_target.sql"), &values), &[]);
+    statement::run(
+        &fill(include_str!("../../sql/query/destination/create_target.sql"), &values),
+        &[],
+    );
     let storage = format!("ALTER TABLE {target} ALTER COLUMN embedding SET STORAGE MAIN");
     statement::run(&storage, &[]);
     create_view(&source.name, key, columns.iter().map(|(name, _)| name), target, view);
@@ -374,7 +378,7 @@ pub fn make_twin(view: &str, columns: &[String], source: Oid, target: Oid, key: 
     let Some(columns) = columns.strip_prefix(VIEW_COLUMNS.map(str::to_owned).as_slice()) else {
         return false;
     };
-    let of_the_source = include_str!("../../sql/query/source_columns.sql");
+    let of_the_source = include_str!("../../sql/query/source/source_columns.sql");
     let of_the_source: Vec<String> = statement::rows(of_the_source, &[source.into()], |row| row.must(1));
     if columns.iter().any(|name| !of_the_source.contains(name)) {
         return false;
@@ -409,7 +413,10 @@ fn create_view<'a>(
         ("columns", &columns.collect::<Vec<_>>().join(", ")),
         ("source_is_target", &key.same(("s", In::Source), ("t", In::Target))),
     ];
-    statement::run(&fill(include_str!("../../sql/query/create_view.sql"), &values), &[]);
+    statement::run(
+        &fill(include_str!("../../sql/query/destination/create_view.sql"), &values),
+        &[],
+    );
 }
 
 /// A column that is there already is taken as it is, if vectors of ours fit into it.

@@ -4,12 +4,12 @@
 use pgrx::pg_sys::Oid;
 
 use super::handover;
-use crate::catalog;
-use crate::key::{In, PrimaryKey};
-use crate::statement::{self, fill, identifier};
-use crate::swallowed::must_be_written;
-use crate::transaction::{acting_as, acting_as_extension, seeing_all};
-use crate::worker::shared_memory;
+use crate::postgres::key::{In, PrimaryKey};
+use crate::postgres::statement::{self, fill, identifier};
+use crate::postgres::swallowed::must_be_written;
+use crate::postgres::transaction::{acting_as, acting_as_extension, seeing_all};
+use crate::store::memory;
+use crate::{catalog, shared_memory};
 
 /// A partitioned source and its vectorizer. Quoted names with schemas.
 pub struct Partitions<'a> {
@@ -33,11 +33,13 @@ impl Partitions<'_> {
     pub fn follow(&self, enqueue: bool) {
         let trigger = identifier(&format!("{}_truncate", self.trigger));
         let arguments = [self.source.into(), self.id.into(), self.owner.into()];
-        let new = statement::rows(include_str!("../../sql/query/new_partitions.sql"), &arguments, |row| {
-            (row.must::<Oid>(1), row.get::<String>(2))
-        });
+        let new = statement::rows(
+            include_str!("../../sql/query/partition/new_partitions.sql"),
+            &arguments,
+            |row| (row.must::<Oid>(1), row.get::<String>(2)),
+        );
         let some = !new.is_empty();
-        let sql = include_str!("../../sql/query/follows_replication.sql");
+        let sql = include_str!("../../sql/query/partition/follows_replication.sql");
         let arguments = [self.source.into(), self.trigger.into()];
         let follows_replication = some && statement::row(sql, &arguments, |row| row.must(1)) == Some(true);
         if some && enqueue {
@@ -70,9 +72,11 @@ impl Partitions<'_> {
         }
         // While they are still known for parts of ours: the event trigger has to see that.
         let arguments = [self.source.into(), self.function.into()];
-        let left = statement::rows(include_str!("../../sql/query/left_partitions.sql"), &arguments, |row| {
-            (row.must::<Oid>(1), row.must::<String>(2))
-        });
+        let left = statement::rows(
+            include_str!("../../sql/query/partition/left_partitions.sql"),
+            &arguments,
+            |row| (row.must::<Oid>(1), row.must::<String>(2)),
+        );
         for (table, trigger) in left {
             let trigger = identifier(&trigger);
             acting_as_extension(|| {
@@ -83,7 +87,7 @@ impl Partitions<'_> {
         }
         // Also of those that have left: they are new when they come back.
         if enqueue {
-            let know = include_str!("../../sql/query/know_partitions.sql");
+            let know = include_str!("../../sql/query/partition/know_partitions.sql");
             acting_as_extension(|| statement::run(know, &[self.id.into()]));
         }
         // Last: the event trigger comes by here again, and has to know them.
@@ -117,7 +121,7 @@ impl Partitions<'_> {
             ("pk", &self.key.list("", In::Queue)),
             ("source_pk", &self.key.list("s.", In::Source)),
         ];
-        let sql = fill(include_str!("../../sql/query/enqueue_partition.sql"), &values);
+        let sql = fill(include_str!("../../sql/query/queue/enqueue_partition.sql"), &values);
         let number = |row: &statement::Row, column| usize::try_from(row.must::<i64>(column)).unwrap_or_default();
         let sent = statement::row(&sql, &[], |row| (number(row, 2), number(row, 1)));
         must_be_written(self.intake, sent.expect("a SELECT without FROM answers with one row"));
@@ -137,13 +141,13 @@ impl Partitions<'_> {
             ];
             fill(sql, &values)
         };
-        let quietly = include_str!("../../sql/query/prune.sql");
-        let remembers = acting_as_extension(|| catalog::remembers_documents(self.id));
+        let quietly = include_str!("../../sql/query/partition/prune.sql");
+        let remembers = acting_as_extension(|| memory::remembers_documents(self.id));
         let prune_all = || {
             let mut gone: Vec<String> = Vec::new();
             match self.target {
                 Some(target) if remembers => {
-                    let aloud = include_str!("../../sql/query/prune_and_name.sql");
+                    let aloud = include_str!("../../sql/query/partition/prune_and_name.sql");
                     gone = statement::rows(&prune(aloud, target, In::Target), &[], |row| row.must(1));
                 }
                 Some(target) => {
@@ -157,6 +161,6 @@ impl Partitions<'_> {
             gone
         };
         let gone = acting_as(self.owner, || seeing_all(prune_all));
-        acting_as_extension(|| catalog::forget_documents(self.id, &gone));
+        acting_as_extension(|| memory::forget_documents(self.id, &gone));
     }
 }

@@ -10,8 +10,8 @@ use pgrx::prelude::*;
 
 use super::{handover, must_own, triggers};
 use crate::catalog;
-use crate::statement::{self, identifier};
-use crate::transaction::acting_as_extension;
+use crate::postgres::statement::{self, identifier};
+use crate::postgres::transaction::acting_as_extension;
 
 #[pg_extern(sql = false)]
 fn follow_replication(vectorizer_id: i32, follow: bool) {
@@ -39,7 +39,7 @@ fn follow_replication(vectorizer_id: i32, follow: bool) {
             }
         }
         let enable = if follow { "ENABLE ALWAYS" } else { "ENABLE" };
-        let sql = include_str!("../../sql/query/replicated_triggers.sql");
+        let sql = include_str!("../../sql/query/trigger/replicated_triggers.sql");
         let found = statement::rows(sql, &[vectorizer_id.into()], |row| {
             (row.must::<Oid>(1), row.must::<String>(2))
         });

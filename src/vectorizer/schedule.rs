@@ -4,11 +4,11 @@ use pgrx::prelude::*;
 use serde_json::Value;
 
 use super::{indexing, missing, triggers, validate};
-use crate::error::raise;
-use crate::json::JsonB;
-use crate::transaction::acting_as_extension;
-use crate::worker::shared_memory;
-use crate::{catalog, settings, statement};
+use crate::postgres::error::raise;
+use crate::postgres::json::JsonB;
+use crate::postgres::statement;
+use crate::postgres::transaction::acting_as_extension;
+use crate::{catalog, settings, shared_memory};
 
 #[pg_extern(sql = false)]
 fn set_disabled(vectorizer_id: i32, disabled: bool) {
@@ -17,7 +17,7 @@ fn set_disabled(vectorizer_id: i32, disabled: bool) {
         must_not_be_held(vectorizer_id);
     }
     acting_as_extension(|| {
-        let sql = include_str!("../../sql/query/set_disabled.sql");
+        let sql = include_str!("../../sql/query/vectorizer/set_disabled.sql");
         statement::run(sql, &[vectorizer_id.into(), disabled.into()]);
     });
     if !disabled && stranger(vectorizer_id).is_some() {
@@ -37,7 +37,7 @@ fn accept(vectorizer_id: i32) {
 
 /// Who owns the source of a vectorizer, where that is another role than the one that it works for.
 pub(super) fn stranger(vectorizer_id: i32) -> Option<String> {
-    let sql = include_str!("../../sql/query/stranger.sql");
+    let sql = include_str!("../../sql/query/vectorizer/stranger.sql");
     statement::row(sql, &[vectorizer_id.into()], |row| row.get(1)).flatten()
 }
 
@@ -64,7 +64,7 @@ fn request_run(vectorizer_id: i32) {
     must_not_be_held(vectorizer_id);
     must_be_served(vectorizer_id);
     acting_as_extension(|| {
-        let sql = include_str!("../../sql/query/request_run.sql");
+        let sql = include_str!("../../sql/query/schedule/request_run.sql");
         statement::run(sql, &[vectorizer_id.into()]);
     });
     shared_memory::run_asked_at_commit(vectorizer_id);
@@ -79,7 +79,7 @@ fn set_scheduling(vectorizer_id: Option<i32>, scheduling: Option<JsonB>, indexin
     let (scheduling, indexing) = (scheduling.map(|json| json.0), indexing.map(|json| json.0));
     let read = |text: Option<String>| text.and_then(|text| serde_json::from_str::<Value>(&text).ok());
     let (dimensions, partitioned, source, its_scheduling, its_indexing) = statement::row(
-        include_str!("../../sql/query/indexable.sql"),
+        include_str!("../../sql/query/index/indexable.sql"),
         &[vectorizer_id.into()],
         |row| {
             let (scheduling, indexing) = (read(row.get(4)), read(row.get(5)));
@@ -115,13 +115,16 @@ fn set_scheduling(vectorizer_id: Option<i32>, scheduling: Option<JsonB>, indexin
         indexing::refuse_partitioned(&indexing, &source);
     }
     let config = acting_as_extension(|| {
-        let sql = include_str!("../../sql/query/set_scheduling.sql");
+        let sql = include_str!("../../sql/query/vectorizer/set_scheduling.sql");
         let config: Option<JsonB> =
             statement::row(sql, &[vectorizer_id.into(), JsonB(given).into()], |row| row.must(1));
         if let Some(scheduling) = &scheduling {
             plan_first_run(vectorizer_id, scheduling);
             // It may have been paused for the one that it had.
-            statement::run(include_str!("../../sql/query/mended.sql"), &[vectorizer_id.into()]);
+            statement::run(
+                include_str!("../../sql/query/pause/mended.sql"),
+                &[vectorizer_id.into()],
+            );
         }
         config
     });
@@ -132,7 +135,7 @@ fn set_scheduling(vectorizer_id: Option<i32>, scheduling: Option<JsonB>, indexin
 pub fn plan_first_run(vectorizer_id: i32, scheduling: &Value) {
     statement::run("DELETE FROM ai._vectorizer_run WHERE id = $1", &[vectorizer_id.into()]);
     if scheduling["implementation"] == "timescaledb" {
-        let sql = include_str!("../../sql/query/plan_first_run.sql");
+        let sql = include_str!("../../sql/query/schedule/plan_first_run.sql");
         statement::run(
             sql,
             &[vectorizer_id.into(), scheduling["initial_start"].as_str().into()],
@@ -167,7 +170,7 @@ pub fn raise_held(what: &str) -> ! {
 
 /// Raises when the caller is not the owner of a vectorizer.
 pub fn must_own(vectorizer_id: i32) {
-    let owns = include_str!("../../sql/query/owns_vectorizer.sql");
+    let owns = include_str!("../../sql/query/vectorizer/owns_vectorizer.sql");
     match statement::row(owns, &[vectorizer_id.into()], |row| row.must::<bool>(1)) {
         Some(true) => (),
         Some(false) => raise(

@@ -12,13 +12,13 @@ use super::objects;
 use super::partitions::Partitions;
 use super::schedule;
 use crate::catalog::{self, follow_names};
-use crate::error::raise;
-use crate::intake;
-use crate::json::{JsonB, Written};
-use crate::key::{In, PrimaryKey};
-use crate::statement::{self, fill, identifier};
-use crate::transaction::acting_as_extension;
-use crate::worker::shared_memory;
+use crate::postgres::error::raise;
+use crate::postgres::json::{JsonB, Written};
+use crate::postgres::key::{In, PrimaryKey};
+use crate::postgres::statement::{self, fill, identifier};
+use crate::postgres::transaction::acting_as_extension;
+use crate::store::memory;
+use crate::{intake, shared_memory};
 
 /// What goes into a trigger function. Quoted names with schemas.
 pub struct TriggerFunction<'a> {
@@ -41,12 +41,16 @@ pub struct TriggerFunction<'a> {
 
 impl TriggerFunction<'_> {
     fn body(&self) -> String {
-        let row = self.fill(include_str!("../../sql/query/row_trigger_body.sql"), true, "");
+        let row = self.fill(include_str!("../../sql/query/trigger/row_trigger_body.sql"), true, "");
         if self.partitioned {
             // A column of the source may be called found, or old.
             return format!("#variable_conflict use_column\n{row}");
         }
-        self.fill(include_str!("../../sql/query/trigger_body.sql"), false, row.trim_end())
+        self.fill(
+            include_str!("../../sql/query/trigger/trigger_body.sql"),
+            false,
+            row.trim_end(),
+        )
     }
 
     fn fill(&self, template: &str, is_by_row: bool, by_row: &str) -> String {
@@ -120,7 +124,7 @@ impl TriggerFunction<'_> {
         if self.embedding_columns.is_empty() {
             return format!("{alias}.*");
         }
-        let sql = include_str!("../../sql/query/source_columns.sql");
+        let sql = include_str!("../../sql/query/source/source_columns.sql");
         let columns: Vec<String> = statement::rows(sql, &[self.source.into()], |row| row.must(1));
         let compared = columns.iter().filter(|name| !self.embedding_columns.contains(name));
         let compared: Vec<String> = compared.map(|name| format!("{alias}.{}", identifier(name))).collect();
@@ -132,7 +136,10 @@ impl TriggerFunction<'_> {
 fn define(create: &str, function: &str, body: &str) {
     let body = statement::literal(body);
     let names = [("create", create), ("function", function), ("body", &body)];
-    let sql = fill(include_str!("../../sql/query/create_trigger_function.sql"), &names);
+    let sql = fill(
+        include_str!("../../sql/query/trigger/create_trigger_function.sql"),
+        &names,
+    );
     statement::run(&sql, &[]);
 }
 
@@ -161,10 +168,6 @@ fn make_anew(known: &Known, should_be: &str) -> bool {
     true
 }
 
-/// Suffix of the name of the trigger by statement that calls the function of the vectorizer, also on behalf of
-/// `ai._append_change`.
-pub const BY_FUNCTION: &str = "_delete";
-
 /// A trigger of a source.
 struct Trigger {
     /// What is behind the stem in its name.
@@ -183,7 +186,7 @@ const PLAIN: [Trigger; 3] = [
         appends: true,
     },
     Trigger {
-        suffix: BY_FUNCTION,
+        suffix: intake::BY_FUNCTION,
         event: "DELETE",
         each: "REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT",
         appends: false,
@@ -301,12 +304,6 @@ pub fn create_for_replicas(watched: &Watched) {
     }
 }
 
-/// The columns of a source that hold vectors of ours.
-pub fn embedding_columns(source: Oid) -> Vec<String> {
-    let sql = include_str!("../../sql/query/embedding_columns.sql");
-    statement::rows(sql, &[source.into()], |row| row.must(1))
-}
-
 /// A vectorizer as the catalogue knows it, by the names of now.
 struct Known {
     id: i32,
@@ -337,7 +334,7 @@ struct Known {
 impl Known {
     /// Those of a source (`None`: of all), or the one of that id.
     fn read(source: Option<Oid>, id: Option<i32>) -> Vec<Known> {
-        let sql = include_str!("../../sql/query/trigger_functions.sql");
+        let sql = include_str!("../../sql/query/trigger/trigger_functions.sql");
         statement::rows(sql, &[source.into(), id.into()], |row| Known {
             id: row.must(1),
             source: row.must(2),
@@ -372,7 +369,7 @@ impl Known {
     /// transition tables. A dump of it brings them one after the other: they are replaced when both are
     /// there.
     fn replace_old_triggers(&self) {
-        let sql = include_str!("../../sql/query/old_triggers.sql");
+        let sql = include_str!("../../sql/query/trigger/old_triggers.sql");
         let old = statement::rows(sql, &[self.source.into(), self.id.into()], |row| {
             (row.must::<String>(1), row.must::<bool>(2))
         });
@@ -435,7 +432,7 @@ fn make_all_anew(source: Option<Oid>, vectorizer_id: Option<i32>, rewritten: &[O
         }
         let Some(key) = PrimaryKey::current(vectorizer.source, &vectorizer.source_pk) else {
             // Whoever drops a column of the key must still be able to write to the table.
-            let body = include_str!("../../sql/query/idle_trigger_body.sql");
+            let body = include_str!("../../sql/query/trigger/idle_trigger_body.sql");
             acting_as_extension(|| _ = make_anew(&vectorizer, body));
             continue;
         };
@@ -453,7 +450,7 @@ fn make_all_anew(source: Option<Oid>, vectorizer_id: Option<i32>, rewritten: &[O
             key: &key,
             partitioned: vectorizer.partitioned,
             deferrable: vectorizer.deferrable,
-            embedding_columns: &embedding_columns(vectorizer.source),
+            embedding_columns: &catalog::embedding_columns(vectorizer.source),
         };
         acting_as_extension(|| {
             let is_another = make_anew(&vectorizer, &function.body());
@@ -499,7 +496,7 @@ pub(super) fn prune_vectorizer(vectorizer_id: i32) {
 }
 
 fn prune(vectorizer_id: i32) {
-    let owns = include_str!("../../sql/query/owns_vectorizer.sql");
+    let owns = include_str!("../../sql/query/vectorizer/owns_vectorizer.sql");
     if statement::row(owns, &[vectorizer_id.into()], |row| row.get::<bool>(1)).flatten() != Some(true)
         || schedule::stranger(vectorizer_id).is_some()
     {
@@ -522,9 +519,9 @@ fn prune(vectorizer_id: i32) {
 #[pg_extern(sql = false)]
 fn forget_errors(vectorizer_id: i32, keys: Option<Written>) {
     let keys = keys.map(|Written(keys)| keys);
-    let owns = include_str!("../../sql/query/owns_vectorizer.sql");
+    let owns = include_str!("../../sql/query/vectorizer/owns_vectorizer.sql");
     if statement::row(owns, &[vectorizer_id.into()], |row| row.get::<bool>(1)).flatten() == Some(true) {
-        let sql = include_str!("../../sql/query/forget_errors.sql");
+        let sql = include_str!("../../sql/query/pause/forget_errors.sql");
         acting_as_extension(|| statement::run(sql, &[vectorizer_id.into(), keys.into()]));
     }
 }
@@ -533,11 +530,11 @@ fn forget_errors(vectorizer_id: i32, keys: Option<Written>) {
 /// forgotten. Only for the owner of the vectorizer, as whom its triggers run.
 #[pg_extern(sql = false)]
 fn forget_documents(vectorizer_id: i32, keys: Option<Vec<String>>) {
-    let owns = include_str!("../../sql/query/owns_vectorizer.sql");
+    let owns = include_str!("../../sql/query/vectorizer/owns_vectorizer.sql");
     if statement::row(owns, &[vectorizer_id.into()], |row| row.get::<bool>(1)).flatten() == Some(true) {
         acting_as_extension(|| match keys {
-            Some(keys) => catalog::forget_documents(vectorizer_id, &keys),
-            None => catalog::forget_all_documents(vectorizer_id),
+            Some(keys) => memory::forget_documents(vectorizer_id, &keys),
+            None => memory::forget_all_documents(vectorizer_id),
         });
     }
 }

@@ -5,8 +5,10 @@ use ai_pipeline::format::Template;
 use pgrx::prelude::*;
 use serde_json::Value;
 
-use crate::error::{exception, invalid, raise};
-use crate::{catalog, chunk, statement};
+use crate::catalog;
+use crate::postgres::error::{exception, invalid, raise};
+use crate::postgres::statement;
+use crate::runtime::cutter;
 
 /// A column of the source table: name and `pg_type.typname`, of a domain that of the type below.
 pub type Column = (String, String);
@@ -163,7 +165,7 @@ pub fn chunking(config: &Option<Value>) -> Value {
     }
     match serde_json::from_value::<Chunking>(config.clone()) {
         Err(error) => invalid(format!("invalid chunking config: {error}")),
-        Ok(chunking) => chunk::check(&chunking),
+        Ok(chunking) => cutter::check(&chunking),
     }
     config.clone()
 }

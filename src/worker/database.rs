@@ -30,14 +30,13 @@ use self::claims::BREATH;
 use self::notes::Notes;
 use self::stations::Station;
 use super::flight::{Event, Flight, Stage};
-use super::lives;
-use super::services::Services;
-use super::shared_memory::{self, News};
-use crate::bridge::{self, Bridge};
 use crate::catalog::{self, Schedule, Unusable, Vectorizer};
+use crate::postgres::transaction::{self, Lag, accounts, limit};
+use crate::postgres::{error, statement};
+use crate::runtime::bridge::{self, Bridge};
+use crate::runtime::services::Services;
 use crate::settings::{self, Settings};
-use crate::transaction::{self, Lag, accounts, limit};
-use crate::{error, statement};
+use crate::shared_memory::{self, News, lives};
 
 /// Threads that serve the network. Two keep a busy provider and a busy S3 from waiting for each other's TLS.
 const THREADS: usize = 2;
@@ -653,7 +652,7 @@ fn watch_prepared(database: Oid) {
     if shared_memory::change(database, |slot| slot.knows_prepared) == Some(true) {
         return;
     }
-    let sql = include_str!("../../sql/query/prepared_transactions.sql");
+    let sql = include_str!("../../sql/query/session/prepared_transactions.sql");
     let read = || statement::rows(sql, &[database.into()], |row| row.must::<pg_sys::TransactionId>(1));
     match transaction::run(read) {
         Ok(prepared) => {

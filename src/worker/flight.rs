@@ -12,12 +12,14 @@ use ai_pipeline::memory::{Fingerprint, Note};
 use ai_pipeline::plan::{self, Digest, Plan};
 use ai_pipeline::texts::Texts;
 
-use crate::bridge::Task;
-use crate::catalog::{Remembered, Vectorizer};
-use crate::destination::StoredChunk;
-use crate::queue::Item;
-use crate::stash;
-use crate::worker::services::Prepared;
+use crate::catalog::Vectorizer;
+use crate::runtime::bridge::Task;
+use crate::runtime::reservation::Reservations;
+use crate::runtime::services::Prepared;
+use crate::store::destination::StoredChunk;
+use crate::store::memory::Remembered;
+use crate::store::queue::Item;
+use crate::store::stash;
 
 /// A claimed document on its way to the destination.
 pub struct Flight {
@@ -35,18 +37,7 @@ pub struct Flight {
     /// Something was remembered of it.
     pub remembered: bool,
     /// The memory that it takes up.
-    pub memory: Memory,
-}
-
-/// What a document has reserved, until it has landed. A document that waits for one of these may have those before
-/// it, and none of those behind it: nobody waits for ever.
-#[derive(Default)]
-pub struct Memory {
-    /// For what the template adds to its texts; with the URI, where it is one.
-    pub columns: Option<Reservation>,
-    pub document: Option<Reservation>,
-    /// For texts on their way to the provider, and their vectors.
-    pub vectors: Option<Reservation>,
+    pub memory: Reservations,
 }
 
 impl Flight {
@@ -69,7 +60,7 @@ pub enum Stage {
     /// There is memory for it.
     Reading {
         remembered: Option<Remembered>,
-        memory: Memory,
+        memory: Reservations,
     },
     /// Loading, parsing, chunking and formatting, in a task.
     Preparing { task: Task },
@@ -290,7 +281,7 @@ impl Draft {
 /// What a task hands back.
 pub enum Outcome {
     /// There is memory for the document.
-    Reserved(Result<Memory, Failure>),
+    Reserved(Result<Reservations, Failure>),
     /// What the document is now.
     Prepared(Result<Prepared, Failure>),
     /// The vectors of the missing texts, and their memory.

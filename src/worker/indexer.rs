@@ -8,11 +8,12 @@ use pgrx::bgworkers::{BackgroundWorkerBuilder, BgWorkerStartTime};
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 
-use super::shared_memory::{self, Indexer};
+use crate::catalog::VectorIndex;
 use crate::catalog::{self, Vectorizer};
-use crate::error;
-use crate::index::{self, VectorIndex, Verdict};
-use crate::transaction::{self, Aborted};
+use crate::postgres::error;
+use crate::postgres::transaction::{self, Aborted};
+use crate::shared_memory::{self, Indexer};
+use crate::store::index::{self, Verdict};
 
 /// A process that has not come up after this long has failed to, in microseconds.
 const START_TIMEOUT: i64 = 30_000_000;

@@ -8,9 +8,9 @@ use pgrx::bgworkers::{BackgroundWorkerBuilder, BgWorkerStartTime, DynamicBackgro
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 
-use super::lives;
-use super::shared_memory::{self, Slot};
-use crate::{settings, transaction};
+use crate::postgres::transaction;
+use crate::settings;
+use crate::shared_memory::{self, Slot, lives};
 
 /// Between two looks at the catalogue for databases that came or went without waking anybody, in microseconds.
 const CATALOGUE_INTERVAL: i64 = 60_000_000;

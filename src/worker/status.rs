@@ -4,9 +4,9 @@ use pgrx::iter::TableIterator;
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 
-use super::lives;
-use super::shared_memory::{self, Process, Slot};
-use crate::{catalog, statement};
+use crate::catalog;
+use crate::postgres::statement;
+use crate::shared_memory::{self, Process, Slot, lives};
 
 const NOT_PRELOADED: &str = "ai is not in shared_preload_libraries: add it to postgresql.conf and restart the server";
 const NO_LAUNCHER: &str = "the launcher is not running: the server is in recovery, or has just started; if this lasts, \
@@ -47,7 +47,7 @@ fn worker_processes() -> TableIterator<
         name!(reason, Option<String>),
     ),
 > {
-    if !super::is_preloaded() {
+    if !shared_memory::is_available() {
         let row = (
             "launcher".into(),
             None,

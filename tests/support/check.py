@@ -61,6 +61,43 @@ def wall(_bindir, _folder):
     return tree.returncode == 0 and not found
 
 
+def rooms(_bindir, _folder):
+    """A file of src/ imports from its own room and from those that src/lib.rs lists before it; and each file and function
+    that the documentation names as code is there."""
+    order = re.findall(r"^//! \| `(\w+)` \|", (ROOT / "src" / "lib.rs").read_text(), re.MULTILINE)
+    there = {path.stem for path in (ROOT / "src").glob("*.rs")} - {"lib"}
+    found = [f"src/lib.rs does not list the room {name}" for name in sorted(there - set(order))]
+    found += [f"src/lib.rs lists the room {name}, which there is not" for name in sorted(set(order) - there)]
+    for path in sorted((ROOT / "src").rglob("*.rs")):
+        room = path.relative_to(ROOT / "src").parts[0].removesuffix(".rs")
+        if room not in order:
+            continue
+        text = re.sub(r"^\s*//.*$", "", path.read_text(), flags=re.MULTILINE)
+        imported = {name for group in re.findall(r"\bcrate::(\w+|\{[^;]*\})", text) for name in re.findall(r"\w+", group)}
+        up = [name for name in order[order.index(room) + 1:] if name in imported]
+        found += [f"{path.relative_to(ROOT)} imports {name}, which is above {room}" for name in up]
+    found += unknown_code()
+    print("\n".join(found) or f"{len(order)} rooms: nothing imports from a room above its own")
+    return bool(order) and not found
+
+
+def unknown_code():
+    """What the documentation names as code, and there is not: files by the end of their paths, and after the name of a file
+    of Rust the names of its functions."""
+    known = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True).stdout.split()
+    found = []
+    for page in sorted((ROOT / "docs").glob("*.md")):
+        text = page.read_text()
+        for name in sorted(set(re.findall(r"`(?:pipeline: )?([\w/.-]+\.(?:rs|sql|py|sh))`", text))):
+            if not any(path == name or path.endswith("/" + name) for path in known):
+                found.append(f"docs/{page.name} names {name}, which there is not")
+        for name, functions in re.findall(r"`([\w/]+\.rs)`((?:,? ?`\w+`)+)", text):
+            code = "".join((ROOT / path).read_text() for path in known if ("/" + path).endswith("/" + name) and (ROOT / path).exists())
+            found += [f"docs/{page.name} names {function} of {name}, which there is not"
+                      for function in re.findall(r"`(\w+)`", functions) if not re.search(rf"\b{function}\b", code)]
+    return found
+
+
 def compiling(_bindir, _folder):
     return cargo("test", "--locked", "--workspace", *FEATURES, "--no-run")
 
@@ -250,6 +287,7 @@ def build(_bindir, _folder):
 CHECKS = {
     "format": ("cargo fmt", formatting),
     "wall": ("the pipeline knows no Postgres", wall),
+    "rooms": ("nothing in src/ imports from above, and the docs name code that there is", rooms),
     "edges": ("the docs name tests that there are", edges),
     "frozen": ("what was released is as it was", frozen),
     "pgspot": ("the scripts of the extension cannot be bent by what others have made", pgspot),

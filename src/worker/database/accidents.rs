@@ -8,12 +8,14 @@ use ai_pipeline::panics::Panicked;
 use pgrx::prelude::*;
 
 use super::Worker;
-use crate::bridge::Task;
 use crate::catalog::Vectorizer;
-use crate::queue::Item;
-use crate::transaction::{self, Aborted};
-use crate::worker::flight::{Event, Flight, Memory, Stage};
-use crate::{panics, worker};
+use crate::postgres::panics;
+use crate::postgres::transaction::{self, Aborted};
+use crate::runtime::bridge::Task;
+use crate::runtime::reservation::Reservations;
+use crate::store::queue::Item;
+use crate::worker;
+use crate::worker::flight::{Event, Flight, Stage};
 
 /// What is needed to note the failure of a document whose flight has been lost.
 pub(super) struct Trace {
@@ -59,7 +61,7 @@ impl Worker {
                 singly: true,
                 suspect: trace.suspect,
                 remembered: true,
-                memory: Memory::default(),
+                memory: Reservations::default(),
             };
             self.flights.insert(trace.number, flight);
         }
@@ -85,7 +87,7 @@ impl Worker {
         }
         for number in ended {
             if let Some(flight) = self.flights.get_mut(&number).filter(|flight| has_ended(flight)) {
-                flight.memory = Memory::default();
+                flight.memory = Reservations::default();
                 flight.stage = Stage::failed(Panicked::Lost.failure(flight.stage.pipeline_step()));
             }
         }

@@ -14,12 +14,14 @@ use pgrx::prelude::*;
 use super::failures::LONG;
 use super::stations::Station;
 use super::{SLICE, Worker, overruns};
+use crate::access::server;
 use crate::catalog::{self, Vectorizer};
-use crate::queue::Suspicion;
-use crate::transaction::{Aborted, accounts};
+use crate::postgres::transaction::{self, Aborted, accounts};
+use crate::postgres::{error, swallowed};
+use crate::shared_memory::lives;
+use crate::store::queue::{self, Suspicion};
+use crate::store::stash;
 use crate::worker::flight::Flight;
-use crate::worker::lives;
-use crate::{error, queue, server, stash, swallowed, transaction};
 
 /// Documents taken by one statement: enough to make it cheap, few enough that vectorizers take turns.
 const CLAIM: usize = 256;

@@ -12,10 +12,11 @@ use super::stations::UNLOCKED;
 use super::steps::{BATCH, Batch};
 use super::{BUSY, PATIENCE, Worker};
 use crate::catalog::{self, Vectorizer};
-use crate::queue::{self, Hold};
-use crate::transaction::{Aborted, accounts};
+use crate::postgres::transaction::{Aborted, accounts};
+use crate::postgres::{error, swallowed};
+use crate::store::queue::{self, Hold};
+use crate::store::stash;
 use crate::worker::flight::{Flight, Stage};
-use crate::{error, stash, swallowed};
 
 /// How long until the next try of a document whose row a user has kept locked for long. A change of it ends
 /// the wait, and so does a look that finds the row free.

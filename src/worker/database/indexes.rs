@@ -7,11 +7,12 @@ use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
 
 use super::Worker;
-use crate::index::{self, Verdict};
-use crate::transaction::accounts;
+use crate::postgres::statement;
+use crate::postgres::transaction::{self, accounts};
+use crate::settings;
+use crate::shared_memory::{self, Indexer};
+use crate::store::index::{self, Verdict};
 use crate::worker::indexer;
-use crate::worker::shared_memory::{self, Indexer};
-use crate::{settings, statement, transaction};
 
 /// How often it is looked whether a build is in somebody's way. Half of Postgres' deadlock_timeout, after
 /// which one of two who wait for each other is ended, and it might not be ours.
@@ -69,7 +70,7 @@ impl Worker {
             return;
         };
         self.watch_waits(pid);
-        let sql = include_str!("../../../sql/query/make_way.sql");
+        let sql = include_str!("../../../sql/query/index/make_way.sql");
         if let Err(aborted) = transaction::run(|| statement::run(sql, &[pid.into()])) {
             log!("ai: cannot look who waits for the indexer: {}", aborted.message);
         }
@@ -83,7 +84,7 @@ impl Worker {
             *build = Build::new(pid);
         }
         let is_over = build.is_awaited && build.waited >= PATIENCE.max(build.worked);
-        let sql = include_str!("../../../sql/query/indexer_waits.sql");
+        let sql = include_str!("../../../sql/query/index/indexer_waits.sql");
         let waits = transaction::run(|| statement::row(sql, &[pid.into(), is_over.into()], |_| ()).is_some());
         match waits {
             Ok(true) => build.waited += MAKE_WAY,

@@ -14,8 +14,8 @@ use pgrx::prelude::*;
 use super::Worker;
 use super::stations::Station;
 use crate::catalog::{self, Unusable, Vectorizer};
-use crate::transaction;
-use crate::worker::shared_memory;
+use crate::postgres::transaction;
+use crate::shared_memory;
 
 /// What notes may take of one round of the worker.
 const SLICE: Duration = Duration::from_millis(50);
@@ -151,7 +151,7 @@ impl Worker {
                         station.paused_until = station.paused_until.map(|_| Instant::now() + wait);
                     }
                 }
-                Err(aborted) if crate::error::is_lock_conflict(&aborted) => {
+                Err(aborted) if crate::postgres::error::is_lock_conflict(&aborted) => {
                     note.tries = note.tries.saturating_add(1);
                     note.not_before = Instant::now() + account::after_conflict(note.tries);
                     self.notes.add(id, note);

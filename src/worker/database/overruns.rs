@@ -9,10 +9,10 @@ use pgrx::prelude::*;
 use super::Worker;
 use super::steps::BATCH;
 use crate::catalog::Vectorizer;
-use crate::queue;
+use crate::postgres::transaction::accounts;
+use crate::postgres::transaction::limit::{self, Cut};
 use crate::settings;
-use crate::transaction::accounts;
-use crate::transaction::limit::{self, Cut};
+use crate::store::queue;
 
 impl Worker {
     /// Stops the vectorizers whose code was cut short since the last round.

@@ -11,12 +11,14 @@ use serde_json::Value;
 
 use super::Worker;
 use super::claims::MOST_REFUSALS;
-use crate::catalog::{self, Remembered, Vectorizer};
-use crate::queue::{Content, Item};
-use crate::transaction::{Aborted, accounts};
-use crate::worker::flight::{Event, Flight, Memory, Outcome, Stage};
-use crate::worker::services::{Services, Window};
-use crate::{error, queue};
+use crate::catalog::Vectorizer;
+use crate::postgres::error;
+use crate::postgres::transaction::{Aborted, accounts};
+use crate::runtime::reservation::Reservations;
+use crate::runtime::services::{Services, Window};
+use crate::store::memory::{self, Remembered};
+use crate::store::queue::{self, Content, Item};
+use crate::worker::flight::{Event, Flight, Outcome, Stage};
 
 /// Of documents that are read one by one, none of the first so many can be: then it is nothing that one of them has.
 const MOST_UNREAD: usize = 8;
@@ -44,7 +46,7 @@ impl Worker {
             let read = vectorizer.same_turn(|| {
                 vectorizer.act(|| {
                     let items = queue::taken(vectorizer, numbers, lease, window.bytes());
-                    let remembered = catalog::memories(vectorizer, &items);
+                    let remembered = memory::memories(vectorizer, &items);
                     (items, remembered)
                 })
             });
@@ -136,7 +138,7 @@ impl Worker {
             item,
             Stage::failed(failure),
             (suspect, false),
-            Memory::default(),
+            Reservations::default(),
         );
     }
 
@@ -148,7 +150,7 @@ impl Worker {
             let (size, columns) = (item.size.unwrap_or_default(), item.columns_size);
             let memory = match item.document {
                 Some(_) => window.part(size, columns),
-                None => Memory::default(),
+                None => Reservations::default(),
             };
             self.begin(vectorizer, item, (remembered, memory), suspect);
         }
@@ -186,7 +188,7 @@ impl Worker {
         &mut self,
         vectorizer: &Arc<Vectorizer>,
         mut item: Item,
-        (remembered, mut memory): (Option<Remembered>, Memory),
+        (remembered, mut memory): (Option<Remembered>, Reservations),
         suspect: bool,
     ) {
         let number = self.next_flight;
@@ -215,7 +217,7 @@ impl Worker {
         item: Item,
         stage: Stage,
         (suspect, remembered): (bool, bool),
-        memory: Memory,
+        memory: Reservations,
     ) {
         let flight = Flight {
             vectorizer: Arc::clone(vectorizer),

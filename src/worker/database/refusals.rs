@@ -11,8 +11,9 @@ use super::Worker;
 use super::claims::TAKE_IN;
 use super::reads::is_of_a_row;
 use crate::catalog::{self, Vectorizer};
-use crate::transaction::Aborted;
-use crate::{error, queue, swallowed};
+use crate::postgres::transaction::Aborted;
+use crate::postgres::{error, swallowed};
+use crate::store::queue;
 
 /// Of more than so many the queue itself is at fault.
 const MOST_REFUSED: usize = 1000;

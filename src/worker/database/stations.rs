@@ -13,10 +13,11 @@ use super::notes::Note;
 use super::refusals::Refusals;
 use super::swallows::Swallows;
 use crate::catalog::{self, Schedule, Vectorizer};
-use crate::queue::TakenIn;
-use crate::transaction::accounts;
-use crate::worker::shared_memory;
-use crate::{error, queue, settings, stash};
+use crate::postgres::error;
+use crate::postgres::transaction::accounts;
+use crate::store::queue::{self, TakenIn};
+use crate::store::stash;
+use crate::{settings, shared_memory};
 
 /// What it may take to find nothing in an intake before it is read more rarely.
 const IN_VAIN: Duration = Duration::from_millis(20);

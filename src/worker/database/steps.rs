@@ -15,13 +15,15 @@ use super::accidents::Trace;
 use super::stations::Station;
 use super::{BUSY, SLICE, Worker};
 use crate::catalog::{self, DestinationStatements, Vectorizer};
-use crate::destination::Replacement;
-use crate::queue::{self, Hold, Item};
-use crate::transaction::Lag;
-use crate::transaction::{accounts, limit};
-use crate::worker::flight::{Draft, Event, Flight, Memory, Outcome, Paid, Stage, Step, Unembedded};
-use crate::worker::services::Prepared;
-use crate::{destination, error, stash, transaction};
+use crate::postgres::error;
+use crate::postgres::transaction::{self, Lag, accounts, limit};
+use crate::runtime::reservation::Reservations;
+use crate::runtime::services::Prepared;
+use crate::store::destination::{self, Replacement};
+use crate::store::memory;
+use crate::store::queue::{self, Hold, Item};
+use crate::store::stash;
+use crate::worker::flight::{Draft, Event, Flight, Outcome, Paid, Stage, Step, Unembedded};
 
 /// Most documents in a transaction: enough that its commit costs each of them little, few enough that a user
 /// who wants one of their rows waits for milliseconds.
@@ -89,15 +91,15 @@ impl Worker {
                 let (places, vectors): (Vec<usize>, Vec<Vec<f32>>) = vectors.into_iter().unzip();
                 let indexes: Vec<usize> = places.into_iter().map(|place| wanted[place]).collect();
                 let keys = draft.keys_of(&indexes, &flight.vectorizer.config.embedding);
-                flight.memory = Memory {
+                flight.memory = Reservations {
                     vectors: reservation,
-                    ..Memory::default()
+                    ..Reservations::default()
                 };
                 let paid = Paid { keys, vectors };
                 Stage::Settling { failure, paid }
             }
             (Outcome::Reserved(Err(failure)) | Outcome::Prepared(Err(failure)), _) => {
-                flight.memory = Memory::default();
+                flight.memory = Reservations::default();
                 Stage::failed(failure)
             }
             (Outcome::Reserved(Ok(_)) | Outcome::Prepared(Ok(_)) | Outcome::Embedded(_), stage) => {
@@ -278,7 +280,7 @@ impl Worker {
         };
         for (number, mut flight) in batch {
             if let Stage::Reading { remembered, memory } = flight.stage {
-                let Memory { columns, document, .. } = memory;
+                let Reservations { columns, document, .. } = memory;
                 flight.memory.columns = columns;
                 let row = rows.remove(&flight.item.number);
                 flight.stage = self.prepare(number, vectorizer, row, remembered, document);
@@ -548,7 +550,7 @@ fn note(vectorizer: &Vectorizer, batch: &Batch, holds: &[Hold], again: &HashSet<
         let note = match (&flight.stage, hold) {
             (_, Hold::Gone) => &Note::Forget,
             // Whoever changed the row meanwhile may have meant that the document is to be looked at anew
-            // (sql/query/forget_documents.sql). What was remembered before is not what was written.
+            // (sql/query/memory/forget_documents.sql). What was remembered before is not what was written.
             (Stage::Writing { .. }, Hold::Ours) if again => &Note::Forget,
             (Stage::Writing { draft, .. }, Hold::Ours) => &draft.note,
             (Stage::Finishing { note }, Hold::Ours) if !again => note,
@@ -564,12 +566,12 @@ fn note(vectorizer: &Vectorizer, batch: &Batch, holds: &[Hold], again: &HashSet<
         }
     }
     if !written.is_empty() {
-        catalog::remember(vectorizer.id, &written);
+        memory::remember(vectorizer.id, &written);
     }
     if !unchanged.is_empty() {
-        catalog::remember_again(vectorizer.id, &unchanged);
+        memory::remember_again(vectorizer.id, &unchanged);
     }
-    catalog::forget_documents(vectorizer.id, &forget);
+    memory::forget_documents(vectorizer.id, &forget);
 }
 
 /// Inserts the new chunks of a large document, whose vectors are in the stash, portion by portion.

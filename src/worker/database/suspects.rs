@@ -12,7 +12,7 @@ use pgrx::pg_sys::Oid;
 use super::Worker;
 use super::stations::Station;
 use crate::catalog::Vectorizer;
-use crate::worker::lives;
+use crate::shared_memory::lives;
 
 /// For how long others fly before suspects have their turn.
 const OTHERS: Duration = Duration::from_secs(5);

@@ -12,7 +12,7 @@ use pgrx::prelude::*;
 use super::Worker;
 use super::claims::MOST_REFUSALS;
 use crate::catalog::{self, Vectorizer};
-use crate::{error, swallowed};
+use crate::postgres::{error, swallowed};
 
 /// What the queue of a vectorizer swallows at present.
 #[derive(Default)]

@@ -1,0 +1,416 @@
+//! Foreign servers as a vectorizer uses them: which, whether its owner may, and what they say.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+
+use ai_pipeline::config::{Embedding, Loading};
+use ai_pipeline::error::{Class, Failure, Step};
+use ai_pipeline::load;
+use ai_pipeline::server::{self, Invalid, Object, Wrapper};
+use pgrx::pg_sys::{self, Oid};
+use pgrx::prelude::*;
+
+use crate::access::endpoint;
+use crate::postgres::error::raise;
+use crate::postgres::statement;
+use crate::postgres::transaction::acting_as_extension;
+use crate::shared_memory;
+
+/// The servers of a vectorizer, as they are now.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Servers {
+    /// Who embeds.
+    pub provider: Result<Provider, Refusal>,
+    /// Where documents come from; `None` where they are in the column itself.
+    pub source: Result<Option<load::Servers>, Refusal>,
+}
+
+/// A provider's server.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Provider {
+    pub name: String,
+    /// With the key of the role, where it has one of its own.
+    pub options: server::Provider,
+}
+
+/// Why a server is not used.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Refusal {
+    code: PgSqlErrorCode,
+    pub reason: String,
+    pub hint: Option<String>,
+}
+
+impl Refusal {
+    /// As what is wrong with a vectorizer.
+    pub fn failure(&self, step: Step) -> Failure {
+        Failure {
+            step,
+            class: Class::Configuration,
+            reason: self.reason.clone(),
+            hint: self.hint.clone(),
+        }
+    }
+
+    /// Raises it in the session that asked for the server.
+    pub fn raise(&self) -> ! {
+        raise(self.code, self.reason.clone(), self.hint.as_deref())
+    }
+}
+
+/// A server as the catalogue has it, and what a role may do with it.
+struct Found {
+    name: String,
+    wrapper: String,
+    kind: Option<String>,
+    options: Vec<(String, String)>,
+    /// Of the role's user mapping.
+    mapping: Vec<(String, String)>,
+    may_use: bool,
+    /// What would help where it may not.
+    grant: String,
+}
+
+/// The servers of a configuration, for the role that it works as.
+pub fn of(embedding: &Embedding, loading: &Loading, role: Oid) -> Servers {
+    Servers {
+        provider: provider(embedding, role),
+        source: sources(loading, role),
+    }
+}
+
+/// The server that embeds: the one that is named, or the default one of its type.
+pub fn provider(embedding: &Embedding, role: Oid) -> Result<Provider, Refusal> {
+    let kind = embedding.server_type().unwrap_or_default();
+    let default = format!("ai_{kind}");
+    let name = embedding.server().unwrap_or(&default);
+    let found = find(name, role)?;
+    must_be(&found, Wrapper::Provider, &[kind])?;
+    must_be_usable(&found)?;
+    let mut options = server::Provider::read(&found.options).map_err(|invalid| refused(&invalid))?;
+    if let Some(own) = server::Provider::read(&found.mapping)
+        .map_err(|invalid| refused(&invalid))?
+        .api_key
+    {
+        options.api_key = Some(own);
+    }
+    Ok(Provider {
+        name: found.name,
+        options,
+    })
+}
+
+/// The servers of the schemes that rows may name: the one that is named, or all default ones. Of those, the role needs
+/// one; documents of the others are refused one by one.
+fn sources(loading: &Loading, role: Oid) -> Result<Option<load::Servers>, Refusal> {
+    let Loading::Uri {
+        aws_role_arn, server, ..
+    } = loading
+    else {
+        return Ok(None);
+    };
+    let aws_role = aws_role_arn.as_deref();
+    let Some(name) = server else {
+        let [s3, http, file] = ["ai_s3", "ai_http", "ai_file"].map(|name| source(name, role, aws_role));
+        if let (Err(refusal), Err(_), Err(_)) = (&s3, &http, &file) {
+            return Err(refusal.clone());
+        }
+        return Ok(Some(load::Servers {
+            s3: gate(s3.map(|(_, gate)| gate)),
+            http: gate(http.map(|(_, gate)| gate)),
+            file: gate(file.map(|(_, gate)| gate)),
+        }));
+    };
+    let (kind, open) = source(name, role, aws_role)?;
+    let closed = |scheme: &str| load::Gate::Closed {
+        reason: format!("the foreign server {name} is of type {kind}, and not for {scheme}"),
+        hint: None,
+    };
+    let mut servers = load::Servers {
+        s3: closed("s3:// documents"),
+        http: closed("documents on the web"),
+        file: closed("files"),
+    };
+    match kind.as_str() {
+        "s3" => servers.s3 = open,
+        "http" => servers.http = open,
+        _ => servers.file = open,
+    }
+    Ok(Some(servers))
+}
+
+fn gate(open: Result<load::Gate, Refusal>) -> load::Gate {
+    open.unwrap_or_else(|Refusal { reason, hint, .. }| load::Gate::Closed { reason, hint })
+}
+
+/// The type of a server of documents, and what it says.
+fn source(name: &str, role: Oid, aws_role: Option<&str>) -> Result<(String, load::Gate), Refusal> {
+    let found = find(name, role)?;
+    must_be(&found, Wrapper::Source, Wrapper::Source.types())?;
+    must_be_usable(&found)?;
+    let source = server::Source::read(&found.options).map_err(|invalid| refused(&invalid))?;
+    let kind = found.kind.unwrap_or_default();
+    if let Some(aws_role) = aws_role
+        && kind == "s3"
+        && source.allowed_roles.is_some()
+        && !source.allows_role(aws_role)
+    {
+        return Err(role_not_allowed(&found.name, aws_role, "SET"));
+    }
+    Ok((kind, load::Gate::Open(source)))
+}
+
+fn role_not_allowed(server: &str, aws_role: &str, verb: &str) -> Refusal {
+    Refusal {
+        code: PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
+        reason: format!("the foreign server {server} does not allow the role {aws_role}"),
+        hint: Some(format!(
+            "A superuser can allow it: ALTER SERVER {} OPTIONS ({verb} allowed_roles '...,{aws_role}').",
+            statement::identifier(server)
+        )),
+    }
+}
+
+/// Refuses, when a vectorizer is made, what its owner may not use. Who makes it is a superuser, or may choose
+/// nothing that decides where credentials of the server are used but a foreign server.
+pub fn check(embedding: &Embedding, loading: &Loading, owner: Oid, by_superuser: bool) {
+    check_choice(embedding, by_superuser);
+    let Servers { provider, source } = of(embedding, loading, owner);
+    if let Err(refusal) = provider {
+        refusal.raise();
+    }
+    let source = source.unwrap_or_else(|refusal| refusal.raise());
+    let Loading::Uri {
+        aws_role_arn: Some(aws_role),
+        server,
+        ..
+    } = loading
+    else {
+        return;
+    };
+    let s3 = source.map(|servers| servers.s3);
+    let allowed = matches!(&s3, Some(load::Gate::Open(source)) if source.allows_role(aws_role));
+    if !by_superuser && !allowed {
+        let name = server.as_deref().unwrap_or("ai_s3");
+        raise(
+            PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
+            "permission denied to choose aws_role_arn",
+            role_not_allowed(name, aws_role, "ADD").hint.as_deref(),
+        );
+    }
+}
+
+/// Whether the address and the key of a configuration are for whoever wrote it to choose.
+pub fn check_choice(embedding: &Embedding, by_superuser: bool) {
+    let Some(what) = endpoint::choices(embedding).into_iter().next() else {
+        return;
+    };
+    if let Some(server) = embedding.server() {
+        // A key and where it is sent are one thing.
+        raise(
+            PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
+            format!("{what} cannot be chosen beside a server: the foreign server {server} says it"),
+            Some("Leave it out, or name no server."),
+        );
+    }
+    if !by_superuser {
+        raise(
+            PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
+            format!("permission denied to choose {what}"),
+            Some(
+                "Only a superuser may say where the credentials of the server are used. Name a foreign server that says \
+                 it: server => '...'.",
+            ),
+        );
+    }
+}
+
+fn find(name: &str, role: Oid) -> Result<Found, Refusal> {
+    let sql = include_str!("../../sql/query/server/server.sql");
+    // User mappings are hidden from everybody else.
+    let found = acting_as_extension(|| {
+        statement::look_up(sql, &[name.into(), role.into()], |row| Found {
+            name: row.must(1),
+            wrapper: row.must(2),
+            kind: row.get(3),
+            options: written(row.get(4)),
+            mapping: written(row.get(5)),
+            may_use: row.must(6),
+            grant: row.must(7),
+        })
+    });
+    found.ok_or_else(|| Refusal {
+        code: PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
+        reason: format!("the foreign server {name} does not exist"),
+        hint: Some("CREATE SERVER makes one; \\des+ in psql lists those that there are.".to_owned()),
+    })
+}
+
+fn must_be(found: &Found, wrapper: Wrapper, kinds: &[&str]) -> Result<(), Refusal> {
+    let kind = found.kind.as_deref().unwrap_or_default();
+    if found.wrapper == wrapper.name() && kinds.contains(&kind) {
+        return Ok(());
+    }
+    Err(Refusal {
+        code: PgSqlErrorCode::ERRCODE_WRONG_OBJECT_TYPE,
+        reason: format!(
+            "the foreign server {} is of {} and type \"{kind}\": it takes one of {} and type {}",
+            found.name,
+            found.wrapper,
+            wrapper.name(),
+            kinds.join(", ")
+        ),
+        hint: None,
+    })
+}
+
+fn must_be_usable(found: &Found) -> Result<(), Refusal> {
+    if found.may_use {
+        return Ok(());
+    }
+    Err(Refusal {
+        code: PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
+        reason: format!("permission denied for foreign server {}", found.name),
+        hint: Some(found.grant.clone()),
+    })
+}
+
+fn refused(invalid: &Invalid) -> Refusal {
+    let code = if invalid.name {
+        PgSqlErrorCode::ERRCODE_FDW_INVALID_OPTION_NAME
+    } else {
+        PgSqlErrorCode::ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE
+    };
+    Refusal {
+        code,
+        reason: invalid.reason.clone(),
+        hint: invalid.hint.clone(),
+    }
+}
+
+/// `name=value`, as the catalogue keeps options.
+fn written(options: Option<Vec<Option<String>>>) -> Vec<(String, String)> {
+    let options = options.unwrap_or_default().into_iter().flatten();
+    let pair = |option: String| {
+        let (name, value) = option.split_once('=').unwrap_or((&option, ""));
+        (name.to_owned(), value.to_owned())
+    };
+    options.map(pair).collect()
+}
+
+#[pg_extern(sql = false)]
+fn provider_options(options: Option<Vec<Option<String>>>, catalogue: Oid) {
+    validate(Wrapper::Provider, options, catalogue);
+}
+
+#[pg_extern(sql = false)]
+fn source_options(options: Option<Vec<Option<String>>>, catalogue: Oid) {
+    validate(Wrapper::Source, options, catalogue);
+}
+
+/// The validator of a wrapper.
+///
+/// Who writes options says which credential goes to which address, also who owns a server, and who makes a user mapping
+/// for himself: that is for superusers.
+fn validate(wrapper: Wrapper, options: Option<Vec<Option<String>>>, catalogue: Oid) {
+    let object = match catalogue {
+        pg_sys::ForeignServerRelationId => Object::Server,
+        pg_sys::UserMappingRelationId => Object::UserMapping,
+        _ => Object::Other,
+    };
+    // SAFETY: a look at the role of the session.
+    if !unsafe { pg_sys::superuser() } {
+        raise(
+            PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
+            format!("permission denied to write options of {}", wrapper.name()),
+            Some("Only a superuser may say where the credentials of the server are used."),
+        );
+    }
+    if let Err(invalid) = wrapper.check(object, &written(options)) {
+        refused(&invalid).raise();
+    }
+}
+
+/// Checks what the validator cannot see: the type of a server, and the options that go with it.
+#[pg_extern(sql = false)]
+fn check_server(wrapper: String, kind: Option<String>, options: Option<Vec<Option<String>>>) {
+    let wrapper = match wrapper.as_str() {
+        "ai_provider" => Wrapper::Provider,
+        "ai_source" => Wrapper::Source,
+        _ => return,
+    };
+    if let Err(invalid) = wrapper.check_type(kind.as_deref(), &written(options)) {
+        refused(&invalid).raise();
+    }
+}
+
+/// For the event trigger: servers or user mappings are others than before. The worker looks at them anew.
+#[pg_extern(sql = false)]
+fn servers_changed(classes: Vec<Oid>, objects: Vec<Oid>) {
+    let sql = include_str!("../../sql/query/server/servers_altered.sql");
+    let arguments = [classes.into(), objects.into()];
+    let altered = acting_as_extension(|| statement::on_latest(|| statement::rows(sql, &arguments, |row| row.must(1))));
+    changed(altered);
+}
+
+thread_local! {
+    /// Who may use which server, as it was before the GRANT or REVOKE that is running.
+    static GRANTS: RefCell<HashMap<String, String>> = RefCell::default();
+}
+
+fn grants() -> HashMap<String, String> {
+    let sql = include_str!("../../sql/query/server/server_grants.sql");
+    let read = || statement::rows(sql, &[], |row| (row.must::<String>(1), row.must::<String>(2)));
+    acting_as_extension(|| statement::on_latest(read)).into_iter().collect()
+}
+
+/// For the event trigger before a GRANT or REVOKE.
+#[pg_extern(sql = false)]
+fn note_grants() {
+    GRANTS.set(grants());
+}
+
+/// For the event trigger after one on a foreign server. One that grants nothing, as the role may not, or as that was
+/// granted before, concerns nobody.
+#[pg_extern(sql = false)]
+fn grants_changed() {
+    let before = GRANTS.take();
+    let now = grants()
+        .into_iter()
+        .filter(|(name, grants)| before.get(name) != Some(grants));
+    changed(now.map(|(name, _)| name).collect());
+}
+
+/// Has the worker look at the vectorizers that use these servers once the transaction commits, and try those that are
+/// paused.
+fn changed(servers: Vec<String>) {
+    if servers.is_empty() {
+        return;
+    }
+    let sql = include_str!("../../sql/query/server/users_of_servers.sql");
+    let users = || statement::rows(sql, &[servers.into()], |row| row.must::<i32>(1));
+    let users = acting_as_extension(|| statement::on_latest(users));
+    users.into_iter().for_each(shared_memory::servers_changed_at_commit);
+}
+
+/// Whether dropping a user mapping of this server, which writes options, too, is not for the caller. Seen as
+/// it is now, also in a transaction that began before the server was made.
+#[pg_extern(sql = false)]
+fn keeps_mappings(server: &str) -> bool {
+    let sql = include_str!("../../sql/query/server/keeps_mappings.sql");
+    let is_ours = statement::on_latest(|| statement::row(sql, &[server.into()], |row| row.must(1))) == Some(true);
+    // SAFETY: a look at the role of the session.
+    let may_drop = unsafe { pg_sys::superuser() };
+    if may_drop && is_ours {
+        changed(vec![server.to_owned()]);
+    }
+    is_ours && !may_drop
+}
+
+/// A vectorizer that uses this server, of any owner: also one that is newer than the transaction's view of the data.
+#[pg_extern(sql = false)]
+fn user_of_server(server: &str) -> Option<String> {
+    let sql = include_str!("../../sql/query/server/user_of_server.sql");
+    let find = || statement::row(sql, &[server.into()], |row| row.must(1));
+    statement::on_latest(find)
+}

@@ -1,0 +1,14 @@
+//! What Postgres offers, as Rust: statements, transactions, values and errors. Nothing in this room knows a vectorizer.
+
+pub mod allocation;
+pub mod error;
+pub mod json;
+pub mod key;
+pub mod latch;
+pub mod panics;
+pub mod parameters;
+pub mod scan;
+pub mod statement;
+pub mod swallowed;
+pub mod transaction;
+pub mod vector;

@@ -1,0 +1,744 @@
+//! What the tasks work with: loader, parser and embedders, made of the settings and the server's environment.
+
+use std::collections::HashSet;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use ai_pipeline::budget::{Budget, Reservation};
+use ai_pipeline::chunk::{Bounds, time_for};
+use ai_pipeline::config::{Destination, Embedding, Loading};
+use ai_pipeline::cut::{Cutter, LONG};
+use ai_pipeline::embed::{Allowance, Embedder, Gates};
+use ai_pipeline::error::{Class, Failure, Step};
+use ai_pipeline::format::python_text;
+use ai_pipeline::load::{self, Loader, Tag};
+use ai_pipeline::memory::{self, Fingerprint, Memory, Note};
+use ai_pipeline::panics;
+use ai_pipeline::parse::{self, Parser};
+use ai_pipeline::secret::Secret;
+use ai_pipeline::server::ExternalId;
+use ai_pipeline::texts::{self, Texts};
+use ai_pipeline::threads::Threads;
+use ai_pipeline::verify::{self, Difference, Stored};
+use bytes::Bytes;
+use litemap::LiteMap;
+use serde_json::Value;
+use tokio::sync::Semaphore;
+
+use crate::access::{endpoint, environment};
+use crate::catalog::Vectorizer;
+use crate::postgres::transaction::accounts;
+use crate::runtime::reservation::Reservations;
+use crate::settings::Settings;
+use crate::shared_memory::providers;
+use crate::store::memory::Remembered;
+use crate::store::queue::Content;
+
+/// Documents of a vectorizer that may be on their way to their texts before it counts as a crowd.
+const CROWD: usize = 16;
+
+/// Threads for work on texts: as many as for the network.
+const TEXT_THREADS: usize = 2;
+
+/// Memory for a document, in its sizes: the bytes, the text, the chunks with what they have in common, and
+/// the stored ones that they are compared with.
+const COST: u64 = 4;
+
+/// Bytes of a URI. No server takes one that is longer.
+const GREATEST_URI: usize = 16 << 10;
+
+/// Documents that are read by one statement, in bytes, and columns for templates as many: some hundreds of
+/// most. What is above is read one by one.
+const WINDOW: u64 = 8 << 20;
+
+/// Documents that are downloaded at the same time. Each takes a descriptor, of which a process has 1,024
+/// where nobody has raised the limit, and Postgres takes some hundred for files.
+const DOWNLOADS: usize = 256;
+
+/// Embedders and loaders that are kept: what is configured anew, and keys that are replaced, leave one behind.
+const GREATEST_SERVICES: usize = 64;
+
+/// Starts as many processes as the settings allow.
+pub fn parser(settings: &Settings) -> Parser {
+    let limits = parse::Limits {
+        timeout: settings.parser_timeout,
+        memory_bytes: settings.parser_memory_bytes,
+        text_bytes: settings.max_document_bytes,
+    };
+    Parser::new(settings.parser_path.clone(), limits, settings.parser_processes)
+}
+
+/// What an embedder was made for.
+#[derive(PartialEq)]
+struct Place {
+    embedding: Embedding,
+    base_url: String,
+    api_key: Option<Secret>,
+    allowance: Allowance,
+    owner: Option<Fingerprint>,
+}
+
+/// Shared by all tasks of a worker, so that connections, credentials and limits are.
+pub struct Services {
+    /// One loader for all vectorizers with the same servers.
+    loaders: Vec<(load::Servers, Option<Secret>, Loader)>,
+    downloads: Arc<Semaphore>,
+    parser: Parser,
+    threads: Threads<i32>,
+    /// For columns that templates name, and URIs.
+    columns: Budget,
+    /// For documents and what is made of them. Another budget, because who waits for it holds some of the first.
+    documents: Budget,
+    /// Vectorizers with so many documents on their way to their texts that they leave what is kept of memory to others.
+    crowds: HashSet<i32>,
+    /// For texts on their way to a provider, and vectors. Who waits for it holds some of both.
+    vectors: Budget,
+    /// One embedder for all vectorizers of an owner with the same provider, model, address and key.
+    embedders: Vec<(Place, Embedder)>,
+    /// What all embedders with the same server have in common. Pauses and budgets are those of all workers.
+    gates: Gates,
+    settings: Settings,
+}
+
+impl Services {
+    /// For a session: one parser at a time, and its part of the memory of a worker. See [`crate::runtime::places`] for
+    /// how many of those there are at the same time. Must be called inside the runtime.
+    pub fn of_session(settings: &Settings) -> Services {
+        let places = settings.parser_processes.max(1);
+        Services::new(&Settings {
+            parser_processes: 1,
+            max_memory_bytes: settings.max_memory_bytes / places as u64,
+            ..settings.clone()
+        })
+    }
+
+    /// Must be called inside the runtime.
+    pub fn new(settings: &Settings) -> Services {
+        let parser = parser(settings);
+        Services {
+            loaders: Vec::new(),
+            downloads: Arc::new(Semaphore::new(DOWNLOADS)),
+            parser,
+            threads: Threads::new(TEXT_THREADS),
+            columns: Budget::new(settings.max_memory_bytes / 8),
+            documents: Budget::new(settings.max_memory_bytes / 8 * 5),
+            crowds: HashSet::new(),
+            vectors: Budget::new(settings.max_memory_bytes / 4),
+            embedders: Vec::new(),
+            gates: Gates::shared(providers::place),
+            settings: settings.clone(),
+        }
+    }
+
+    /// The embedder of a vectorizer. Must be called inside the runtime.
+    pub fn embedder(&mut self, vectorizer: &Vectorizer) -> Result<Embedder, Failure> {
+        let embedding = &vectorizer.config.embedding;
+        let provider = vectorizer.servers.provider.as_ref();
+        let provider = provider.map_err(|refusal| refusal.failure(Step::Embedding))?;
+        let mut endpoint = endpoint::of(embedding, &provider.options, None, &self.settings)?;
+        endpoint.owner = owner_of(vectorizer);
+        let place = Place {
+            embedding: embedding.clone(),
+            base_url: endpoint.base_url.clone(),
+            api_key: endpoint.api_key.clone(),
+            allowance: endpoint.allowance,
+            owner: endpoint.owner,
+        };
+        if let Some((_, embedder)) = self.embedders.iter().find(|(known, _)| *known == place) {
+            return Ok(embedder.clone());
+        }
+        endpoint.gates = self.gates.clone();
+        let embedder = Embedder::new(embedding, endpoint).map_err(Failure::from)?;
+        if self.embedders.len() >= GREATEST_SERVICES {
+            self.embedders.remove(0);
+        }
+        self.embedders.push((place, embedder.clone()));
+        Ok(embedder)
+    }
+
+    /// The loader of a vectorizer; `None` where its documents are in the column itself.
+    pub fn loader(&mut self, vectorizer: &Vectorizer) -> Result<Option<Loader>, Failure> {
+        let servers = vectorizer.servers.source.as_ref();
+        let Some(servers) = servers.map_err(|refusal| refusal.failure(Step::Loading))? else {
+            return Ok(None);
+        };
+        let settings = &self.settings;
+        let of_server = match &servers.s3 {
+            load::Gate::Open(source) => source.external_id.as_ref(),
+            load::Gate::Closed { .. } => None,
+        };
+        let external_id = match of_server {
+            Some(ExternalId::Value(value)) => Some(value.clone()),
+            Some(ExternalId::Reference(at)) => Some(environment::credential(at, Step::Loading, settings)?),
+            None => environment::secret("AWS_ASSUME_ROLE_EXTERNAL_ID", Step::Loading)?,
+        };
+        let same = |known: &&(load::Servers, Option<Secret>, Loader)| known.0 == *servers && known.1 == external_id;
+        if let Some((_, _, loader)) = self.loaders.iter().find(same) {
+            return Ok(Some(loader.clone()));
+        }
+        let loader = Loader::new(load::Settings {
+            max_document_bytes: settings.max_document_bytes,
+            timeout: settings.loading_timeout,
+            http_enabled: settings.allow_http,
+            allow_private: settings.allow_private_addresses,
+            file_directories: settings.file_directories.clone(),
+            external_id: external_id.clone(),
+            servers: servers.clone(),
+        });
+        if self.loaders.len() >= GREATEST_SERVICES {
+            self.loaders.remove(0);
+        }
+        self.loaders.push((servers.clone(), external_id, loader.clone()));
+        Ok(Some(loader))
+    }
+
+    /// The confinements that the system has refused to a parser, as soon as one has said so.
+    pub fn unconfined(&self) -> Option<&str> {
+        self.parser.unconfined()
+    }
+
+    /// Until when a provider wants to be left alone, if one does.
+    pub fn throttled_until(&self) -> Option<SystemTime> {
+        let embedders = self.embedders.iter().map(|(_, embedder)| embedder);
+        embedders.filter_map(Embedder::throttled_until).max()
+    }
+
+    /// How long an administrator's limits keep requests waiting, if they do.
+    pub fn limited_for(&self) -> Option<Duration> {
+        let embedders = self.embedders.iter().map(|(_, embedder)| embedder);
+        embedders.filter_map(Embedder::limited_for).max()
+    }
+
+    /// The budget of vectors and the texts that they are made of.
+    pub fn vectors(&self) -> Budget {
+        self.vectors.clone()
+    }
+
+    /// Whether there is memory for another document.
+    pub fn has_room(&self) -> bool {
+        !self.columns.is_exhausted() && !self.documents.is_exhausted()
+    }
+
+    /// How many documents of a vectorizer are on their way to their texts, where there are others. Those of
+    /// one whose texts take long must not have, or wait for, all the memory there is.
+    pub fn crowd(&mut self, vectorizer: i32, documents: usize) {
+        if documents < CROWD {
+            self.crowds.remove(&vectorizer);
+        } else {
+            self.crowds.insert(vectorizer);
+        }
+    }
+
+    /// The budgets of columns and of documents, as they are for a vectorizer.
+    fn budgets(&self, vectorizer: i32) -> (Budget, Budget) {
+        if self.crowds.contains(&vectorizer) {
+            (self.columns.without_kept(), self.documents.without_kept())
+        } else {
+            (self.columns.clone(), self.documents.clone())
+        }
+    }
+
+    /// Waits until there is memory for a document of so many bytes, that has not been read yet, and for
+    /// columns of so many.
+    pub fn reserve(
+        &self,
+        vectorizer: i32,
+        document: u64,
+        columns: u64,
+    ) -> impl Future<Output = Reservations> + Send + use<> {
+        let (of_columns, of_documents) = self.budgets(vectorizer);
+        async move {
+            let columns = match columns {
+                0 => None,
+                bytes => Some(of_columns.reserve(bytes.saturating_mul(COST)).await),
+            };
+            let document = match document {
+                0 => None,
+                bytes => Some(of_documents.reserve(bytes.saturating_mul(COST)).await),
+            };
+            Reservations {
+                columns,
+                document,
+                vectors: None,
+            }
+        }
+    }
+
+    /// What is free now for documents that are to be read together.
+    pub fn window(&self, vectorizer: &Vectorizer) -> Window {
+        let is_uri = matches!(vectorizer.config.loading, Loading::Uri { .. });
+        let has_columns = is_uri || !vectorizer.template_columns.is_empty();
+        let free = |budget: &Budget| budget.reserve_now(WINDOW * COST);
+        let (columns, documents) = self.budgets(vectorizer.id);
+        Window {
+            documents: (!is_uri).then(|| free(&documents)).flatten(),
+            columns: has_columns.then(|| free(&columns)).flatten(),
+        }
+    }
+
+    /// Checks that the columns that a template names are not longer than a document may be.
+    ///
+    /// # Errors
+    /// They are.
+    pub fn check_columns(&self, bytes: u64) -> Result<(), Failure> {
+        let most = self.settings.max_document_bytes;
+        if bytes <= most {
+            return Ok(());
+        }
+        Err(Failure {
+            step: Step::Formatting,
+            class: Class::Permanent,
+            reason: format!("the columns that the template names have {bytes} bytes, more than {most}"),
+            hint: Some(
+                "Raise ai.max_document_size (1 GB at most), or have the template name shorter columns.".to_owned(),
+            ),
+        })
+    }
+
+    /// How what is stored of a document differs from what it should be, whatever is remembered of it.
+    pub fn differences(
+        &mut self,
+        vectorizer: &Arc<Vectorizer>,
+        document: Option<Content>,
+        columns: Value,
+        stored: Found,
+    ) -> impl Future<Output = Result<Vec<Difference>, Failure>> + Send + use<> {
+        let prepare = self.prepare(vectorizer, document, columns, None, None);
+        let (cutter, vectorizer) = (self.cutter(vectorizer), Arc::clone(vectorizer));
+        async move {
+            match prepare.await? {
+                Prepared::Texts {
+                    texts,
+                    note,
+                    reservation: _reservation,
+                } => {
+                    let now = match note {
+                        Note::Remember(memory) => Some(memory),
+                        Note::Keep | Note::Forget => None,
+                    };
+                    let length = (0..texts.len()).map(|index| texts.length(index)).sum();
+                    let compare = move || stored.differences(&vectorizer, &texts, now.as_ref());
+                    apart_if_long(&cutter, length, compare).await
+                }
+                Prepared::Unchanged { .. } => unreachable!("nothing is known that it could be unchanged from"),
+            }
+        }
+    }
+
+    fn cutter(&self, vectorizer: &Vectorizer) -> Cutter {
+        Cutter {
+            parser: self.parser.on_behalf_of(turn_of(vectorizer)),
+            threads: self.threads.clone(),
+            owner: turn_of(vectorizer),
+            timeout: self.settings.parser_timeout,
+        }
+    }
+
+    /// The task that makes the texts of a document: load, parse, chunk, format. It goes no further than it must.
+    /// `reservation` is that of a document that there was memory for before it was read.
+    pub fn prepare(
+        &mut self,
+        vectorizer: &Arc<Vectorizer>,
+        document: Option<Content>,
+        columns: Value,
+        remembered: Option<Remembered>,
+        reservation: Option<Reservation>,
+    ) -> Pin<Box<dyn Future<Output = Result<Prepared, Failure>> + Send>> {
+        let Some(document) = document else {
+            let note = Note::between(remembered.as_ref().map(|known| &known.memory), None);
+            return Box::pin(std::future::ready(Ok(Prepared::Texts {
+                texts: Texts::default(),
+                note,
+                reservation,
+            })));
+        };
+        let loader = match self.loader(vectorizer) {
+            Ok(loader) => loader,
+            Err(failure) => return Box::pin(std::future::ready(Err(failure))),
+        };
+        let preparation = Preparation {
+            loader,
+            downloads: Arc::clone(&self.downloads),
+            cutter: self.cutter(vectorizer),
+            documents: self.budgets(vectorizer.id).1,
+            columns,
+            limits: texts::Limits::new(self.settings.max_document_bytes),
+            vectorizer: Arc::clone(vectorizer),
+            remembered,
+        };
+        Box::pin(preparation.run(document, reservation))
+    }
+}
+
+/// What is stored of a document, as `ai.verify_vectorizer` finds it.
+pub struct Found {
+    pub chunks: Vec<Stored>,
+    /// Length of the vector in the column, where there is one.
+    pub column: Option<usize>,
+    /// What is remembered of it, where its vector is in the column: there is no text beside that.
+    pub remembered: Option<Memory>,
+}
+
+impl Found {
+    fn differences(&self, vectorizer: &Vectorizer, texts: &Texts, now: Option<&Memory>) -> Vec<Difference> {
+        let config = &vectorizer.config;
+        let dimensions = usize::try_from(config.embedding.dimensions()).unwrap_or(0);
+        match config.destination {
+            Destination::Table { .. } => verify::differences(texts, &self.chunks, dimensions),
+            Destination::Column { .. } => {
+                let remembered = self.remembered.as_ref();
+                let outdated = remembered.zip(now).is_some_and(|(then, now)| then.is_outdated(now));
+                verify::column_differences(!texts.is_empty(), self.column, dimensions, outdated)
+            }
+        }
+    }
+}
+
+/// Memory for documents that are read together: reserved before they are, and given to them afterwards.
+pub struct Window {
+    documents: Option<Reservation>,
+    columns: Option<Reservation>,
+}
+
+impl Window {
+    /// How many bytes of documents may be read, and of columns.
+    pub fn bytes(&self) -> (u64, u64) {
+        let bytes = |part: &Option<Reservation>| part.as_ref().map_or(0, |part| part.bytes() / COST);
+        (bytes(&self.documents), bytes(&self.columns))
+    }
+
+    /// The part of a document of so many bytes that was read, and of columns of so many.
+    pub fn part(&mut self, document: u64, columns: u64) -> Reservations {
+        let part = |of: &mut Option<Reservation>, bytes: u64| {
+            let of = of.as_mut().filter(|_| bytes > 0)?;
+            Some(of.split(bytes.saturating_mul(COST)))
+        };
+        Reservations {
+            columns: part(&mut self.columns, columns),
+            document: part(&mut self.documents, document),
+            vectors: None,
+        }
+    }
+}
+
+/// What a document was found to be.
+pub enum Prepared {
+    /// What it was: the destination is as it should be.
+    Unchanged { note: Note },
+    /// Its formatted chunks, and the memory that they take up.
+    Texts {
+        texts: Texts,
+        note: Note,
+        reservation: Option<Reservation>,
+    },
+}
+
+/// A document on its way to its texts.
+struct Preparation {
+    /// Of a vectorizer of URIs.
+    loader: Option<Loader>,
+    downloads: Arc<Semaphore>,
+    cutter: Cutter,
+    documents: Budget,
+    vectorizer: Arc<Vectorizer>,
+    /// The columns that the template names.
+    columns: Value,
+    limits: texts::Limits,
+    remembered: Option<Remembered>,
+}
+
+impl Preparation {
+    async fn run(mut self, document: Content, reservation: Option<Reservation>) -> Result<Prepared, Failure> {
+        let columns = std::mem::take(&mut self.columns);
+        let (row, recipe) = self.row(columns, &document).await?;
+        let config = &self.vectorizer.config;
+        let remembered = self.remembered.as_ref().map(|known| &known.memory);
+        let known = self
+            .remembered
+            .as_ref()
+            .filter(|known| known.memory.holds(recipe, known.stored));
+        let known = known.map(|known| &known.memory);
+        let tag = known.and_then(|known| known.tag.as_ref());
+        let Some((source, reservation)) = self.load(document, tag, reservation).await? else {
+            return Ok(Prepared::Unchanged { note: Note::Keep });
+        };
+        let (source, content) = if memory::is_worthwhile(config, source.body.text_length()) {
+            let (source, content) = self.fingerprint(source).await?;
+            (source, Some(content))
+        } else {
+            (source, None)
+        };
+        let tag = source.tag.clone();
+        if let Some(known) = known.filter(|known| Some(known.content) == content) {
+            let memory = Memory { tag, ..known.clone() };
+            return Ok(Prepared::Unchanged {
+                note: Note::between(Some(known), Some(memory)),
+            });
+        }
+        panics::reach(Step::Parsing);
+        let (text, reservation) = self.text(source, reservation).await?;
+        panics::reach(Step::Chunking);
+        let (texts, reservation) = self.texts(text, &row, reservation).await?;
+        let memory = content.map(|content| Memory {
+            tag,
+            content,
+            recipe,
+            chunks: texts.len(),
+        });
+        Ok(Prepared::Texts {
+            texts,
+            note: Note::between(remembered, memory),
+            reservation: Some(reservation),
+        })
+    }
+
+    /// The columns that the template names, as Python shows them, and the recipe of the document.
+    async fn row(&self, columns: Value, document: &Content) -> Result<(LiteMap<String, String>, Fingerprint), Failure> {
+        let is_uri = matches!(self.vectorizer.config.loading, Loading::Uri { .. });
+        let uri = match document {
+            Content::Text(uri) if is_uri => Some(uri.clone()),
+            Content::Text(_) | Content::Bytes(_) => None,
+        };
+        let (vectorizer, length) = (Arc::clone(&self.vectorizer), length(&columns));
+        let of_columns = move || {
+            let row = row(&vectorizer, &columns);
+            let recipe = vectorizer.basis.recipe(uri.as_deref(), &row);
+            (row, recipe)
+        };
+        apart_if_long(&self.cutter, length, of_columns).await
+    }
+
+    async fn fingerprint(&self, source: Source) -> Result<(Source, Fingerprint), Failure> {
+        let hash = |source: &Source| Fingerprint::of(source.media_type.as_deref(), source.body.as_bytes());
+        let length = source.body.as_bytes().len();
+        let source = Arc::new(source);
+        let mine = Arc::clone(&source);
+        let content = apart_if_long(&self.cutter, length, move || hash(&mine)).await?;
+        // The thread has let it go before it answered.
+        let source = Arc::into_inner(source).ok_or_else(|| undone("the document is still in use"))?;
+        Ok((source, content))
+    }
+
+    /// The texts of a document, each chunk in the template, and memory for them. Where they take more than
+    /// was reserved for the document, it waits for more, and is cut anew.
+    async fn texts(
+        &self,
+        mut text: String,
+        row: &LiteMap<String, String>,
+        mut reservation: Reservation,
+    ) -> Result<(Texts, Reservation), Failure> {
+        let vectorizer = &self.vectorizer;
+        vectorizer.template.check(row, self.limits.frame)?;
+        let least = COST.saturating_mul(text.len() as u64).max(reservation.bytes());
+        let most = least.max(self.documents.most());
+        loop {
+            let bounds = Bounds::new(text.len(), most, self.limits.all);
+            let (document, chunks) = self.cutter.cut(text, &vectorizer.cutting, bounds).await?;
+            let frame = vectorizer.template.frame(row)?;
+            let room = texts::room(&document, &chunks, &frame);
+            if room <= reservation.bytes() || reservation.bytes() >= self.documents.most() {
+                let texts = Texts::new(document, chunks, frame);
+                texts.check(self.limits)?;
+                return Ok((self.digest(texts).await?, reservation));
+            }
+            text = document;
+            drop((chunks, reservation));
+            reservation = self.documents.reserve(room).await;
+        }
+    }
+
+    /// What is long is digested here, and not by the main thread, which compares it with what is stored and
+    /// looks for it among what was put aside.
+    async fn digest(&self, texts: Texts) -> Result<Texts, Failure> {
+        let length = (0..texts.len()).map(|index| texts.length(index)).sum();
+        if length < LONG {
+            return Ok(texts);
+        }
+        let texts = Arc::new(texts);
+        let mine = Arc::clone(&texts);
+        let digests = apart_if_long(&self.cutter, length, move || mine.digests()).await?;
+        // The thread has let them go before it answered.
+        let texts = Arc::into_inner(texts).ok_or_else(|| undone("the texts are still in use"))?;
+        Ok(texts.with(digests))
+    }
+
+    /// What the column holds, or what it points at, and memory for what is made of it; `None` when that is
+    /// what `known` is the tag of.
+    async fn load(
+        &self,
+        document: Content,
+        known: Option<&Tag>,
+        reservation: Option<Reservation>,
+    ) -> Result<Option<(Source, Reservation)>, Failure> {
+        let body = match (&self.vectorizer.config.loading, &self.loader, document) {
+            (Loading::Uri { aws_role_arn, .. }, Some(loader), Content::Text(uri)) => {
+                if uri.len() > GREATEST_URI {
+                    return Err(Failure {
+                        step: Step::Loading,
+                        class: Class::Permanent,
+                        reason: format!("the URI has {} bytes, more than {GREATEST_URI}", uri.len()),
+                        hint: Some("The column of loading_uri holds addresses of documents, not documents.".to_owned()),
+                    });
+                }
+                let (documents, role) = (&self.documents, aws_role_arn.as_deref());
+                let loaded = loader
+                    .load_within(documents, COST, &self.downloads, &uri, role, known)
+                    .await?;
+                return Ok(loaded.map(|(document, reservation)| (Source::from(document), reservation)));
+            }
+            (_, None, Content::Text(text)) | (Loading::Column { .. }, _, Content::Text(text)) => Body::Text(text),
+            (_, None, Content::Bytes(bytes)) | (Loading::Column { .. }, _, Content::Bytes(bytes)) => {
+                Body::Bytes(bytes.into())
+            }
+            (Loading::Uri { .. }, Some(_), Content::Bytes(_)) => {
+                return Err(Failure {
+                    step: Step::Loading,
+                    class: Class::Configuration,
+                    reason: "the column of URIs holds bytes".to_owned(),
+                    hint: Some("Its type should be text.".to_owned()),
+                });
+            }
+        };
+        let reservation = match reservation {
+            Some(reservation) => reservation,
+            None => self.documents.reserve(COST * body.room()).await,
+        };
+        let source = Source {
+            body,
+            name: None,
+            media_type: None,
+            tag: None,
+        };
+        Ok(Some((source, reservation)))
+    }
+
+    /// The text of a document, and memory for what is made of it.
+    async fn text(&self, source: Source, reservation: Reservation) -> Result<(String, Reservation), Failure> {
+        let bytes = match source.body {
+            Body::Text(text) => return Ok((text, reservation)),
+            Body::Bytes(bytes) => bytes,
+        };
+        let (name, media_type) = (source.name.as_deref(), source.media_type.as_deref());
+        let parsing = self.vectorizer.config.parsing;
+        let parsed =
+            self.cutter
+                .parser
+                .parse_within(&self.documents, COST, reservation, bytes, name, media_type, parsing);
+        Ok(parsed.await?)
+    }
+}
+
+/// A document as it came.
+struct Source {
+    body: Body,
+    name: Option<String>,
+    media_type: Option<String>,
+    tag: Option<Tag>,
+}
+
+impl From<load::Document> for Source {
+    fn from(document: load::Document) -> Source {
+        Source {
+            body: Body::Bytes(document.bytes),
+            name: document.name,
+            media_type: document.media_type,
+            tag: document.tag,
+        }
+    }
+}
+
+enum Body {
+    Text(String),
+    Bytes(Bytes),
+}
+
+impl Body {
+    fn as_bytes(&self) -> &[u8] {
+        match self {
+            Body::Text(text) => text.as_bytes(),
+            Body::Bytes(bytes) => bytes,
+        }
+    }
+
+    /// Bytes that it is taken to have when memory is reserved for it: as few may become a longer text.
+    fn room(&self) -> u64 {
+        let size = self.as_bytes().len() as u64;
+        match self {
+            Body::Text(_) => size,
+            Body::Bytes(_) => size.max(load::EXPECTED_BYTES),
+        }
+    }
+
+    /// Of a text; bytes have to become one first.
+    fn text_length(&self) -> Option<usize> {
+        match self {
+            Body::Text(text) => Some(text.len()),
+            Body::Bytes(_) => None,
+        }
+    }
+}
+
+/// Does what takes as long as so many bytes do; where that is long, beside the threads that serve the network.
+async fn apart_if_long<T: Send + 'static>(
+    cutter: &Cutter,
+    bytes: usize,
+    work: impl Fn() -> T + Send + Sync + 'static,
+) -> Result<T, Failure> {
+    if bytes < LONG {
+        return Ok(work());
+    }
+    let limit = time_for(bytes, cutter.timeout);
+    let done = cutter.threads.run(cutter.owner, limit, move |_| work()).await;
+    done.map_err(|error| undone(&error.to_string()))
+}
+
+fn undone(reason: &str) -> Failure {
+    Failure {
+        step: Step::Chunking,
+        class: Class::Unknown,
+        reason: reason.to_owned(),
+        hint: Some("The server log has the place; please report it.".to_owned()),
+    }
+}
+
+/// Whose turn it has to be where places are shared: the owner's, where a worker serves several, however many
+/// vectorizers one of them has; else the vectorizer's.
+fn turn_of(vectorizer: &Vectorizer) -> i32 {
+    if accounts::is_shared() {
+        vectorizer.owner.to_u32().cast_signed()
+    } else {
+        vectorizer.id
+    }
+}
+
+/// Whose requests to a provider these are, where a worker serves several owners.
+fn owner_of(vectorizer: &Vectorizer) -> Option<Fingerprint> {
+    let owner = vectorizer.owner.to_u32().to_be_bytes();
+    accounts::is_shared().then(|| Fingerprint::of(None, &owner))
+}
+
+/// About how many bytes the columns have.
+fn length(columns: &Value) -> usize {
+    match columns {
+        Value::Null | Value::Bool(_) | Value::Number(_) => 8,
+        Value::String(text) => text.len(),
+        Value::Array(members) => members.iter().map(length).sum::<usize>() + 8,
+        Value::Object(members) => {
+            members
+                .iter()
+                .map(|(key, value)| key.len() + length(value))
+                .sum::<usize>()
+                + 8
+        }
+    }
+}
+
+/// The columns that the template names, as Python shows them.
+fn row(vectorizer: &Vectorizer, columns: &Value) -> LiteMap<String, String> {
+    let columns = vectorizer.template_columns.iter().map(|(name, kind)| {
+        let text = columns.get(name).and_then(Value::as_str);
+        (name.clone(), python_text(text, kind).into_owned())
+    });
+    columns.collect()
+}

@@ -1,0 +1,784 @@
+//! What the processes know of each other: one slot per database, behind one lock.
+//!
+//! Nothing in here allocates or raises while the lock is held.
+
+pub mod lives;
+pub mod providers;
+
+use std::cell::Cell;
+use std::ffi::c_void;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use ai_pipeline::launch::Wanted;
+use pgrx::pg_sys;
+use pgrx::prelude::*;
+use pgrx::{PGRXSharedMemory, PgLwLock, pg_shmem_init};
+
+/// Databases that are known at the same time. A database takes a slot when its worker is first wanted; when all are
+/// taken, an idle one gives way and is found again by the launcher's next look at the catalogue.
+const SLOTS: usize = 512;
+/// Bytes of a text that a process says about itself.
+const TEXT: usize = 160;
+/// Prepared transactions that are watched at the same time.
+const PREPARED: usize = 1024;
+
+// SAFETY: no other lock of the server is named like the extension.
+static STATE: PgLwLock<State> = unsafe { PgLwLock::new(c"ai") };
+
+/// A short text of fixed size.
+#[derive(Clone, Copy)]
+pub struct Text([u8; TEXT], usize);
+
+impl Text {
+    const EMPTY: Text = Text([0; TEXT], 0);
+
+    fn new(text: &str) -> Text {
+        let mut end = text.len().min(TEXT);
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        let mut bytes = [0; TEXT];
+        bytes[..end].copy_from_slice(&text.as_bytes()[..end]);
+        Text(bytes, end)
+    }
+
+    /// The text, if there is any.
+    pub fn get(&self) -> Option<&str> {
+        std::str::from_utf8(&self.0[..self.1])
+            .ok()
+            .filter(|text| !text.is_empty())
+    }
+}
+
+/// A process of ours.
+#[derive(Clone, Copy)]
+pub struct Process {
+    pub pid: i32,
+    /// Address of its latch. It lies in Postgres' own shared memory, at the same address in every process.
+    latch: usize,
+    pub activity: Text,
+    pub since: i64,
+    pub in_flight: i32,
+    pub reason: Text,
+}
+
+impl Process {
+    const NONE: Process = Process {
+        pid: 0,
+        latch: 0,
+        activity: Text::EMPTY,
+        since: 0,
+        in_flight: 0,
+        reason: Text::EMPTY,
+    };
+
+    fn me() -> Process {
+        // SAFETY: MyProcPid and MyLatch are set before any code of an extension runs.
+        let (pid, latch) = unsafe { (pg_sys::MyProcPid, pg_sys::MyLatch as usize) };
+        Process {
+            pid,
+            latch,
+            since: now(),
+            ..Process::NONE
+        }
+    }
+}
+
+/// What is known of a database.
+#[derive(Clone, Copy)]
+pub struct Slot {
+    pub database: pg_sys::Oid,
+    /// For which vectorizers work may be waiting.
+    pub woken: Wanted,
+    /// The vectorizers that have changed themselves, and are to be read again.
+    pub changed: Wanted,
+    /// Those that somebody has asked a run of.
+    pub asked: Wanted,
+    /// Counts the changes of vectorizers.
+    pub generation: u64,
+    /// Whose pauses have had their reasons mended since the worker last looked. For all: more than can be kept apart.
+    mended: Wanted,
+    /// Whose foreign servers, or privileges on them, have changed since.
+    servers_changed: Wanted,
+    /// A start was asked of the postmaster.
+    pub starting: bool,
+    pub worker: Process,
+    /// The worker is to leave, as another database waits for its place.
+    pub makes_room: bool,
+    /// When the next document is due; 0 for never.
+    pub next_due: i64,
+    pub failures: u32,
+    pub not_before: i64,
+    /// Why the last worker failed, where it could say so.
+    pub failure: Text,
+    /// The last worker left because there was nothing to do.
+    pub left_orderly: bool,
+    /// When a worker of this database last ran its exit handlers.
+    pub last_exit: i64,
+    /// Those that were prepared before the server was started have been looked for.
+    pub knows_prepared: bool,
+    /// More transactions were prepared than are watched: it is looked at now and then, until the server is restarted.
+    pub unwatched: bool,
+    /// The process that builds an index; one at a time.
+    pub indexer: Process,
+    /// The vectorizer that it builds it for.
+    pub indexing: i32,
+    /// When it was asked of the postmaster; 0 once it is there.
+    pub indexer_asked: i64,
+}
+
+impl Slot {
+    const FREE: Slot = Slot {
+        database: pg_sys::InvalidOid,
+        woken: Wanted::NONE,
+        changed: Wanted::NONE,
+        asked: Wanted::NONE,
+        generation: 0,
+        mended: Wanted::NONE,
+        servers_changed: Wanted::NONE,
+        starting: false,
+        worker: Process::NONE,
+        makes_room: false,
+        next_due: 0,
+        failures: 0,
+        not_before: 0,
+        failure: Text::EMPTY,
+        left_orderly: false,
+        last_exit: 0,
+        knows_prepared: false,
+        unwatched: false,
+        indexer: Process::NONE,
+        indexing: 0,
+        indexer_asked: 0,
+    };
+
+    fn is_idle(&self) -> bool {
+        self.woken.is_none()
+            && !self.starting
+            && self.worker.pid == 0
+            && self.indexer.pid == 0
+            && self.next_due == 0
+            && self.failures == 0
+            && !self.unwatched
+    }
+}
+
+/// A transaction that was prepared, and has something to tell the worker of its database when it is committed.
+#[derive(Clone, Copy, PartialEq)]
+pub struct Prepared {
+    database: pg_sys::Oid,
+    transaction: pg_sys::TransactionId,
+}
+
+impl Prepared {
+    const NONE: Prepared = Prepared {
+        database: pg_sys::InvalidOid,
+        transaction: pg_sys::InvalidTransactionId,
+    };
+
+    /// Whether it has been committed or rolled back.
+    pub fn is_over(&self) -> bool {
+        // SAFETY: looks at what is shared by all processes; it needs no transaction of ours.
+        !unsafe { pg_sys::TransactionIdIsInProgress(self.transaction) }
+    }
+}
+
+struct State {
+    launcher: Process,
+    slots: [Slot; SLOTS],
+    prepared: [Prepared; PREPARED],
+}
+
+impl Default for State {
+    fn default() -> Self {
+        State {
+            launcher: Process::NONE,
+            slots: [Slot::FREE; SLOTS],
+            prepared: [Prepared::NONE; PREPARED],
+        }
+    }
+}
+
+// SAFETY: plain values; the one address in it is of memory that every process maps at the same place.
+unsafe impl PGRXSharedMemory for State {}
+
+impl State {
+    fn slot(&mut self, database: pg_sys::Oid) -> Option<&mut Slot> {
+        let known = self.slots.iter().position(|slot| slot.database == database);
+        let index = known
+            .or_else(|| self.slots.iter().position(|slot| slot.database == pg_sys::InvalidOid))
+            .or_else(|| self.slots.iter().position(Slot::is_idle))?;
+        let slot = &mut self.slots[index];
+        if slot.database != database {
+            *slot = Slot { database, ..Slot::FREE };
+        }
+        Some(slot)
+    }
+}
+
+thread_local! {
+    /// What the transaction that is open will have to tell the worker at its commit.
+    static AT_COMMIT: Cell<Wish> = const { Cell::new(Wish::NOTHING) };
+    /// It has committed, and tells it in a moment.
+    static COMMITTED: Cell<Wish> = const { Cell::new(Wish::NOTHING) };
+}
+
+#[derive(Clone, Copy)]
+struct Wish {
+    /// For these there may be work: those of the other two, too.
+    work: Wanted,
+    /// These have changed themselves.
+    changed: Wanted,
+    /// Of these a run was asked.
+    asked: Wanted,
+    /// What may have stood in their way is mended.
+    mended: Wanted,
+    servers: Wanted,
+}
+
+impl Wish {
+    const NOTHING: Wish = Wish {
+        work: Wanted::NONE,
+        changed: Wanted::NONE,
+        asked: Wanted::NONE,
+        mended: Wanted::NONE,
+        servers: Wanted::NONE,
+    };
+    const EVERYTHING: Wish = Wish {
+        work: Wanted::ALL,
+        changed: Wanted::ALL,
+        asked: Wanted::ALL,
+        ..Wish::NOTHING
+    };
+}
+
+static PRELOADED: AtomicBool = AtomicBool::new(false);
+
+/// Asks for the memory; only while the postmaster loads the library.
+pub fn init() {
+    PRELOADED.store(true, Ordering::Relaxed);
+    providers::init();
+    lives::init();
+    pg_shmem_init!(STATE);
+    // SAFETY: callbacks and hook live as long as the library, which is never unloaded; nobody else runs in
+    // the postmaster.
+    unsafe {
+        pg_sys::RegisterXactCallback(Some(at_transaction_end), std::ptr::null_mut());
+        pg_sys::RegisterResourceReleaseCallback(Some(at_release), std::ptr::null_mut());
+        HOOK_BEFORE = pg_sys::object_access_hook;
+        pg_sys::object_access_hook = Some(at_access);
+    }
+}
+
+/// Whether the library was preloaded, without which there is neither memory nor a worker.
+pub fn is_available() -> bool {
+    PRELOADED.load(Ordering::Relaxed)
+}
+
+/// Wakes the worker of this database when (and only if) the transaction commits, for all queues.
+pub fn wake_at_commit() {
+    wish(|wish| wish.work = Wanted::ALL);
+}
+
+/// Like [`wake_at_commit`], for the queue of one vectorizer.
+pub fn wake_for_at_commit(vectorizer: i32) {
+    wish(|wish| wish.work.add(vectorizer));
+}
+
+/// Like [`wake_at_commit`], and makes the worker read all vectorizers again.
+pub fn catalogue_changed_at_commit() {
+    wish(|wish| {
+        *wish = Wish {
+            mended: wish.mended,
+            servers: wish.servers,
+            ..Wish::EVERYTHING
+        }
+    });
+}
+
+/// Like [`wake_for_at_commit`], and makes the worker read this vectorizer again, which may be new or gone.
+pub fn vectorizer_changed_at_commit(vectorizer: i32) {
+    wish(|wish| {
+        wish.work.add(vectorizer);
+        wish.changed.add(vectorizer);
+    });
+}
+
+/// Like [`wake_for_at_commit`], for a vectorizer that is to work now, whatever its schedule says.
+pub fn run_asked_at_commit(vectorizer: i32) {
+    wish(|wish| {
+        wish.work.add(vectorizer);
+        wish.asked.add(vectorizer);
+    });
+}
+
+/// Like [`vectorizer_changed_at_commit`], and ends the pause of a vectorizer: also one that the worker notes while the
+/// transaction commits, on the strength of what it saw before.
+pub fn mended_at_commit(vectorizer: i32) {
+    vectorizer_changed_at_commit(vectorizer);
+    wish(|wish| wish.mended.add(vectorizer));
+}
+
+/// Like [`vectorizer_changed_at_commit`], and has it tried again where it is paused: its server, or a privilege on
+/// that, may be what it waits for.
+pub fn servers_changed_at_commit(vectorizer: i32) {
+    vectorizer_changed_at_commit(vectorizer);
+    wish(|wish| wish.servers.add(vectorizer));
+}
+
+fn wish(change: impl FnOnce(&mut Wish)) {
+    AT_COMMIT.with(|pending| {
+        let mut wish = pending.get();
+        change(&mut wish);
+        pending.set(wish);
+    });
+}
+
+/// Who was told of changes to the catalogue before us.
+static mut HOOK_BEFORE: pg_sys::object_access_hook_type = None;
+
+/// DROP EXTENSION runs no code of the extension, and its worker may be waiting for a provider: this tells it.
+#[pg_guard]
+unsafe extern "C-unwind" fn at_access(
+    access: pg_sys::ObjectAccessType::Type,
+    class: pg_sys::Oid,
+    object: pg_sys::Oid,
+    part: std::ffi::c_int,
+    argument: *mut c_void,
+) {
+    // SAFETY: set once, in the postmaster.
+    if let Some(before) = unsafe { HOOK_BEFORE } {
+        // SAFETY: called as Postgres would call it, and an ERROR of it goes through the guard.
+        unsafe { pg_sys::ffi::pg_guard_ffi_boundary(|| before(access, class, object, part, argument)) };
+    }
+    if access == pg_sys::ObjectAccessType::OAT_DROP
+        && class == pg_sys::ExtensionRelationId
+        // SAFETY: in a transaction, as every drop; the row is still there.
+        && object == unsafe { pg_sys::get_extension_oid(c"ai".as_ptr(), true) }
+    {
+        stop_indexer(None);
+        catalogue_changed_at_commit();
+    }
+}
+
+#[pg_guard]
+unsafe extern "C-unwind" fn at_transaction_end(event: pg_sys::XactEvent::Type, _argument: *mut c_void) {
+    use pg_sys::XactEvent::*;
+    match event {
+        XACT_EVENT_COMMIT => {
+            COMMITTED.set(AT_COMMIT.replace(Wish::NOTHING));
+        }
+        XACT_EVENT_ABORT => AT_COMMIT.with(|pending| pending.set(Wish::NOTHING)),
+        // It is committed by anybody, who is told nothing of it: the launcher looks whether that has happened.
+        XACT_EVENT_PREPARE => {
+            let wish = AT_COMMIT.replace(Wish::NOTHING);
+            if !wish.work.is_none() && is_available() {
+                // SAFETY: looks at the state of this backend: the transaction has its number until it has
+                // been prepared.
+                let (database, transaction) = unsafe { (pg_sys::MyDatabaseId, pg_sys::GetTopTransactionIdIfAny()) };
+                watch_prepared(database, &[transaction]);
+            }
+        }
+        _ => (),
+    }
+}
+
+/// Wakes the worker after the locks of the transaction are gone, and not at XACT_EVENT_COMMIT: at that moment
+/// what it has done can be seen, but others have not been told that their caches are stale, and a worker that
+/// came at once could still find refused what has just been granted.
+#[pg_guard]
+unsafe extern "C-unwind" fn at_release(
+    phase: pg_sys::ResourceReleasePhase::Type,
+    _is_commit: bool,
+    is_top_level: bool,
+    _argument: *mut c_void,
+) {
+    if is_top_level && phase == pg_sys::ResourceReleasePhase::RESOURCE_RELEASE_AFTER_LOCKS {
+        let wish = COMMITTED.replace(Wish::NOTHING);
+        if !wish.work.is_none() && is_available() {
+            // SAFETY: set for the life of a backend.
+            wake(unsafe { pg_sys::MyDatabaseId }, wish);
+        }
+    }
+}
+
+fn wake(database: pg_sys::Oid, wish: Wish) {
+    let latch = {
+        let mut state = STATE.exclusive();
+        let launcher = state.launcher.latch;
+        match state.slot(database) {
+            Some(slot) => {
+                slot.woken.join(wish.work);
+                slot.changed.join(wish.changed);
+                slot.asked.join(wish.asked);
+                slot.generation += u64::from(!wish.changed.is_none());
+                slot.mended.join(wish.mended);
+                slot.servers_changed.join(wish.servers);
+                if slot.worker.latch != 0 {
+                    slot.worker.latch
+                } else {
+                    launcher
+                }
+            }
+            None => launcher,
+        }
+    };
+    set_latch(latch);
+}
+
+/// Has the launcher wake the worker of a database when one of these prepared transactions is over.
+pub fn watch_prepared(database: pg_sys::Oid, transactions: &[pg_sys::TransactionId]) {
+    let launcher = {
+        let mut state = STATE.exclusive();
+        for &transaction in transactions {
+            let prepared = Prepared { database, transaction };
+            if state.prepared.contains(&prepared) {
+                continue;
+            }
+            match state.prepared.iter().position(|place| *place == Prepared::NONE) {
+                Some(place) => state.prepared[place] = prepared,
+                None => {
+                    if let Some(slot) = state.slot(database) {
+                        slot.unwatched = true;
+                    }
+                }
+            }
+        }
+        state.launcher.latch
+    };
+    set_latch(launcher);
+}
+
+/// The prepared transactions that are watched.
+pub fn prepared() -> Vec<Prepared> {
+    let mut prepared = Vec::with_capacity(PREPARED);
+    let state = STATE.share();
+    prepared.extend(state.prepared.iter().filter(|place| **place != Prepared::NONE));
+    prepared
+}
+
+/// A prepared transaction is over: the worker of its database reads everything anew.
+pub fn prepared_is_over(over: Prepared) {
+    {
+        let mut state = STATE.exclusive();
+        if let Some(place) = state.prepared.iter_mut().find(|place| **place == over) {
+            *place = Prepared::NONE;
+        }
+    }
+    wake(over.database, Wish::EVERYTHING);
+}
+
+/// Wakes the process with this latch, if it is one.
+pub(super) fn set_latch(latch: usize) {
+    if latch != 0 {
+        // SAFETY: the address of a latch in a PGPROC: that memory stays mapped. If its process has gone and another has
+        // taken the PGPROC over, that one wakes for nothing, which every user of a latch must bear.
+        unsafe { pg_sys::SetLatch(latch as *mut pg_sys::Latch) };
+    }
+}
+
+/// Does what no two processes may do at the same time. It must neither allocate nor raise.
+pub fn alone<T>(what: impl FnOnce() -> T) -> T {
+    let _alone = STATE.exclusive();
+    what()
+}
+
+/// The present, in Postgres' microseconds.
+pub fn now() -> i64 {
+    // SAFETY: reads the clock.
+    unsafe { pg_sys::GetCurrentTimestamp() }
+}
+
+/// The launcher says that it is there.
+pub fn launcher_arrived() {
+    STATE.exclusive().launcher = Process::me();
+}
+
+/// The address of its latch; 0 where there is none.
+pub(super) fn launcher_latch() -> usize {
+    STATE.share().launcher.latch
+}
+
+/// The launcher says that it goes.
+pub fn launcher_left() {
+    STATE.exclusive().launcher = Process::NONE;
+}
+
+/// The launcher says what keeps it from starting workers; empty when nothing does.
+pub fn launcher_reports(activity: &str, reason: &str) {
+    let mut state = STATE.exclusive();
+    report(&mut state.launcher, activity, reason);
+}
+
+fn report(process: &mut Process, activity: &str, reason: &str) {
+    if process.activity.get().unwrap_or_default() != activity {
+        process.since = now();
+        process.activity = Text::new(activity);
+    }
+    process.reason = Text::new(reason);
+}
+
+/// The launcher and the databases that have a slot.
+pub fn look() -> (Process, Vec<Slot>) {
+    let mut slots = Vec::with_capacity(SLOTS);
+    let state = STATE.share();
+    slots.extend(state.slots.iter().filter(|slot| slot.database != pg_sys::InvalidOid));
+    (state.launcher, slots)
+}
+
+/// Changes what is known of a database; `None` when all slots are taken by databases that are busy.
+pub fn change<T>(database: pg_sys::Oid, change: impl FnOnce(&mut Slot) -> T) -> Option<T> {
+    STATE.exclusive().slot(database).map(change)
+}
+
+/// A database is no more.
+pub fn forget(database: pg_sys::Oid) {
+    let mut state = STATE.exclusive();
+    if let Some(slot) = state.slots.iter_mut().find(|slot| slot.database == database) {
+        *slot = Slot::FREE;
+    }
+}
+
+/// The worker of this database says that it is there; false when another one is already.
+pub fn worker_arrived(database: pg_sys::Oid) -> bool {
+    change(database, |slot| {
+        let free = slot.worker.pid == 0;
+        if free {
+            slot.worker = Process::me();
+            (slot.left_orderly, slot.makes_room) = (false, false);
+            slot.starting = false;
+            slot.failure = Text::EMPTY;
+        }
+        free
+    })
+    .unwrap_or(false)
+}
+
+/// The worker says why it ends, to be started again.
+pub fn worker_fails(database: pg_sys::Oid, reason: &str) {
+    let reason = Text::new(reason);
+    change(database, |slot| slot.failure = reason);
+}
+
+/// The worker says what it does.
+pub fn worker_reports(database: pg_sys::Oid, activity: &str, in_flight: usize, reason: &str) {
+    change(database, |slot| {
+        report(&mut slot.worker, activity, reason);
+        slot.worker.in_flight = i32::try_from(in_flight).unwrap_or(i32::MAX);
+    });
+}
+
+/// What a worker is woken with.
+pub struct News {
+    /// For which vectorizers there may be work.
+    pub work: Wanted,
+    /// Which have changed themselves.
+    pub changed: Wanted,
+    /// Of which a run was asked.
+    pub asked: Wanted,
+    /// Of the vectorizers.
+    pub generation: u64,
+    /// Those whose pauses have had their reasons mended.
+    pub mended: Wanted,
+    /// Those whose servers, or privileges on them, have changed.
+    pub servers_changed: Wanted,
+    /// Another database waits for the place of this worker.
+    pub makes_room: bool,
+}
+
+/// Takes the wake-up call.
+pub fn take_wake(database: pg_sys::Oid) -> News {
+    let take = |slot: &mut Slot| News {
+        work: std::mem::replace(&mut slot.woken, Wanted::NONE),
+        changed: std::mem::replace(&mut slot.changed, Wanted::NONE),
+        asked: std::mem::replace(&mut slot.asked, Wanted::NONE),
+        generation: slot.generation,
+        mended: std::mem::replace(&mut slot.mended, Wanted::NONE),
+        servers_changed: std::mem::replace(&mut slot.servers_changed, Wanted::NONE),
+        makes_room: slot.makes_room,
+    };
+    change(database, take).unwrap_or(News {
+        work: Wanted::NONE,
+        changed: Wanted::NONE,
+        asked: Wanted::NONE,
+        generation: 0,
+        mended: Wanted::NONE,
+        servers_changed: Wanted::NONE,
+        makes_room: false,
+    })
+}
+
+/// Whether the worker is about to be told that what stood in the way of a vectorizer is mended.
+pub fn is_mended(database: pg_sys::Oid, vectorizer: i32) -> bool {
+    let state = STATE.share();
+    let slot = state.slots.iter().find(|slot| slot.database == database);
+    slot.is_some_and(|slot| slot.mended.apart().contains(&vectorizer))
+}
+
+/// The worker wants to leave; false when somebody has just woken it.
+pub fn leave(database: pg_sys::Oid, next_due: i64) -> bool {
+    let (leaves, launcher) = {
+        let mut state = STATE.exclusive();
+        let launcher = state.launcher.latch;
+        let leaves = state.slot(database).is_none_or(|slot| {
+            if slot.woken.is_none() {
+                slot.left_orderly = true;
+                slot.next_due = next_due;
+                slot.worker.latch = 0;
+            }
+            slot.woken.is_none()
+        });
+        (leaves, launcher)
+    };
+    if leaves {
+        set_latch(launcher);
+    }
+    leaves
+}
+
+/// The worker leaves its place to another database, with work left to do.
+pub fn leave_for_others(database: pg_sys::Oid) {
+    change(database, |slot| {
+        slot.left_orderly = true;
+        slot.woken = Wanted::ALL;
+        slot.worker.latch = 0;
+    });
+}
+
+/// The worker runs its exit handlers. `is_cut`: it had to end with code of an owner, which is not to be held
+/// against others: the next one comes at once.
+pub fn worker_left(database: pg_sys::Oid, is_cut: bool) {
+    let launcher = {
+        let mut state = STATE.exclusive();
+        let launcher = state.launcher.latch;
+        // SAFETY: set for the life of the process.
+        let me = unsafe { pg_sys::MyProcPid };
+        if let Some(slot) = state.slot(database)
+            && slot.worker.pid == me
+        {
+            slot.worker = Process::NONE;
+            slot.last_exit = now();
+            // Sent away in the middle: what it was started for has not been done. The launcher notes it, too,
+            // but it may be another one than the one that started us.
+            if !slot.left_orderly {
+                slot.woken = Wanted::ALL;
+            }
+            slot.left_orderly |= is_cut;
+        }
+        launcher
+    };
+    set_latch(launcher);
+}
+
+/// The worker with this number is stuck: another one does what it has left. False when it is not there any more.
+pub fn worker_is_stuck(database: pg_sys::Oid, pid: i32) -> bool {
+    change(database, |slot| {
+        let is_there = slot.worker.pid == pid;
+        if is_there {
+            slot.worker = Process::NONE;
+            slot.last_exit = now();
+            (slot.woken, slot.changed) = (Wanted::ALL, Wanted::ALL);
+            slot.left_orderly = true;
+        }
+        is_there
+    })
+    .unwrap_or(false)
+}
+
+/// The indexer of a database, as its worker sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Indexer {
+    /// There is none.
+    Absent,
+    /// It was asked of the postmaster.
+    Starting,
+    /// It runs, as this process.
+    Running(i32),
+}
+
+/// Whether there is an indexer. One that has not come up within `timeout` microseconds never will.
+pub fn indexer(database: pg_sys::Oid, timeout: i64) -> Indexer {
+    let now = now();
+    change(database, |slot| match slot.indexer.pid {
+        0 if slot.indexer_asked == 0 || now - slot.indexer_asked > timeout => Indexer::Absent,
+        0 => Indexer::Starting,
+        pid => Indexer::Running(pid),
+    })
+    .unwrap_or(Indexer::Absent)
+}
+
+/// The indexer is about to be started. Only the worker of the database does that, when there is none.
+pub fn indexer_asked(database: pg_sys::Oid) {
+    let now = now();
+    change(database, |slot| {
+        slot.indexer_asked = now;
+        slot.indexer.reason = Text::EMPTY;
+    });
+}
+
+/// The indexer could not be started, for this reason.
+pub fn indexer_refused(database: pg_sys::Oid, reason: &str) {
+    change(database, |slot| {
+        slot.indexer_asked = 0;
+        slot.indexer.reason = Text::new(reason);
+    });
+}
+
+/// The indexer says that it is there; false when another one is already.
+pub fn indexer_arrived(database: pg_sys::Oid, vectorizer: i32) -> bool {
+    change(database, |slot| {
+        let free = slot.indexer.pid == 0;
+        if free {
+            slot.indexer = Process::me();
+            slot.indexing = vectorizer;
+            slot.indexer_asked = 0;
+        }
+        free
+    })
+    .unwrap_or(false)
+}
+
+/// The vectorizer whose index is being built in a database.
+pub fn indexed(database: pg_sys::Oid) -> Option<i32> {
+    change(database, |slot| slot.indexing).filter(|id| *id != 0)
+}
+
+/// The indexer says what it does.
+pub fn indexer_reports(database: pg_sys::Oid, activity: &str) {
+    change(database, |slot| report(&mut slot.indexer, activity, ""));
+}
+
+/// The indexer runs its exit handlers. The worker is to look at what it has done.
+pub fn indexer_left(database: pg_sys::Oid) {
+    let left = change(database, |slot| {
+        // SAFETY: set for the life of the process.
+        let mine = slot.indexer.pid == unsafe { pg_sys::MyProcPid };
+        if mine {
+            slot.indexer = Process::NONE;
+            slot.indexing = 0;
+        }
+        mine
+    });
+    if left == Some(true) {
+        wake(database, Wish::EVERYTHING);
+    }
+}
+
+/// Ends the build of the index of a vectorizer of this database, or of any, which is being dropped; whether
+/// there was one.
+pub fn stop_indexer(vectorizer: Option<i32>) -> bool {
+    if !is_available() {
+        return false;
+    }
+    // SAFETY: set for the life of a backend.
+    let database = unsafe { pg_sys::MyDatabaseId };
+    let state = STATE.share();
+    let building = state.slots.iter().find(|slot| {
+        slot.database == database && slot.indexer.pid != 0 && vectorizer.is_none_or(|id| id == slot.indexing)
+    });
+    if let Some(slot) = building {
+        // SAFETY: a process of ours: before it ends it gives up its place, for which it needs the lock that we hold.
+        unsafe { libc::kill(slot.indexer.pid, libc::SIGTERM) };
+    }
+    building.is_some()
+}
