@@ -3,14 +3,17 @@
 //! The JSON is pgai's: each section carries `config_type` and `implementation`. [`section`] writes it;
 //! reading is serde's, which ignores keys it does not know.
 
+mod api;
 mod embedding;
 mod litellm;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-pub(crate) use embedding::{Api, Resolved};
-pub use embedding::{Embedding, Invalid};
+pub(crate) use api::Api;
+pub use api::Invalid;
+pub use embedding::Embedding;
+pub(crate) use embedding::Resolved;
 
 /// Where the text or the bytes of a row come from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

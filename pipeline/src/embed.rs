@@ -34,7 +34,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::config;
 use crate::error::{Class, Failure, Step};
-use crate::memory::Fingerprint;
+use crate::fingerprint::Fingerprint;
 use crate::panics::Panicked;
 use crate::secret::Secret;
 

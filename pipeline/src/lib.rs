@@ -13,6 +13,7 @@ pub mod credential;
 pub mod cut;
 pub mod embed;
 pub mod error;
+pub mod fingerprint;
 pub mod format;
 pub mod launch;
 pub mod load;

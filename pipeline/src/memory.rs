@@ -4,13 +4,10 @@
 //! was made so. It is true for ever, so nothing bad comes of one that is old. Whether it still describes the
 //! destination is another question: [`Memory::holds`].
 
-use std::fmt;
-
 use litemap::LiteMap;
-use serde::Serialize;
-use sha2::{Digest, Sha256};
 
 use crate::config::{Config, Destination, Loading};
+use crate::fingerprint::{Fingerprint, Parts};
 use crate::load::Tag;
 
 /// Text in a column is worth a memory from this size on, in bytes. A memory costs a row in the catalogue,
@@ -21,51 +18,6 @@ pub const LEAST_TEXT: usize = 64 * 1024;
 
 /// So many bytes of a recipe are those of the version of the library. The others, 96 bits, are no less out of reach.
 const VERSION_LENGTH: usize = 4;
-
-/// A hash that is the same on every machine and in every version: the first half of SHA-256.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Fingerprint([u8; Fingerprint::LENGTH]);
-
-impl Fingerprint {
-    /// In bytes. Enough that no two documents share one by accident, and that finding a second document for a given
-    /// fingerprint is out of reach.
-    pub const LENGTH: usize = 16;
-
-    /// One that was kept; `None` when it has another length.
-    pub fn remembered(bytes: &[u8]) -> Option<Fingerprint> {
-        bytes.try_into().ok().map(Fingerprint)
-    }
-
-    /// Whether two recipes are of the same version of the library: those of different ones differ in any case.
-    fn is_of_version_of(&self, other: &Fingerprint) -> bool {
-        self.0[..VERSION_LENGTH] == other.0[..VERSION_LENGTH]
-    }
-
-    /// The bytes to keep.
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.0
-    }
-
-    /// Of the bytes of a document and the media type that came with them, which has a say in how they are read.
-    ///
-    /// ```
-    /// use ai_pipeline::memory::Fingerprint;
-    /// assert_eq!(Fingerprint::of(None, b"text"), Fingerprint::of(None, b"text"));
-    /// assert_ne!(Fingerprint::of(None, b"text"), Fingerprint::of(Some("text/markdown"), b"text"));
-    /// ```
-    pub fn of(media_type: Option<&str>, bytes: &[u8]) -> Fingerprint {
-        let mut parts = Parts::default();
-        parts.optional(media_type);
-        parts.add(bytes);
-        parts.fingerprint()
-    }
-}
-
-impl fmt::Debug for Fingerprint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
 
 /// What the recipes of all documents of one configuration have in common. The configuration may be long: it
 /// is hashed once, and not for each document.
@@ -97,7 +49,7 @@ impl Basis {
         // Apart from the rest, so that it can be told whether that has changed: see [`Memory::is_outdated`].
         let mut version = Parts::default();
         version.add(env!("CARGO_PKG_VERSION").as_bytes());
-        recipe.0[..VERSION_LENGTH].copy_from_slice(&version.fingerprint().0[..VERSION_LENGTH]);
+        recipe.begin_with(&version.fingerprint(), VERSION_LENGTH);
         recipe
     }
 }
@@ -134,34 +86,6 @@ fn parts(config: &Config) -> Parts {
     parts
 }
 
-/// Values that are hashed one after the other, each with its length before it, so that no two lists of values
-/// look alike.
-#[derive(Clone, Debug, Default)]
-struct Parts(Sha256);
-
-impl Parts {
-    fn add(&mut self, value: &[u8]) {
-        self.0.update((value.len() as u64).to_be_bytes());
-        self.0.update(value);
-    }
-
-    fn optional(&mut self, value: Option<&str>) {
-        self.add(&[u8::from(value.is_some())]);
-        self.add(value.unwrap_or_default().as_bytes());
-    }
-
-    fn json<T: Serialize>(&mut self, value: &T) {
-        let json = serde_json::to_vec(value).expect("configuration types hold only strings, numbers and flags");
-        self.add(&json);
-    }
-
-    fn fingerprint(self) -> Fingerprint {
-        let mut half = [0; Fingerprint::LENGTH];
-        half.copy_from_slice(&self.0.finalize()[..Fingerprint::LENGTH]);
-        Fingerprint(half)
-    }
-}
-
 /// What is remembered of a document.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Memory {
@@ -186,7 +110,7 @@ impl Memory {
     /// Whether what was embedded is another text than that of the document as it is `now`. Recipes of two
     /// versions of the library cannot be compared: of those it is the content that tells.
     pub fn is_outdated(&self, now: &Memory) -> bool {
-        self.content != now.content || self.recipe.is_of_version_of(&now.recipe) && self.recipe != now.recipe
+        self.content != now.content || self.recipe.begins_like(&now.recipe, VERSION_LENGTH) && self.recipe != now.recipe
     }
 }
 
@@ -358,7 +282,9 @@ mod tests {
         let recipe = recipe(&config("", Value::Null), Some("s3://a/b"), &row(&[("title", "Coffee")]));
         assert!(then.is_outdated(&Memory { recipe, ..now.clone() }));
         let mut other_version = memory(1);
-        other_version.recipe.0[0] ^= 1;
+        let mut bytes = other_version.recipe.as_bytes().to_vec();
+        bytes[0] ^= 1;
+        other_version.recipe = Fingerprint::remembered(&bytes).unwrap();
         assert!(!other_version.is_outdated(&Memory { recipe, ..now.clone() }));
         assert!(other_version.is_outdated(&Memory { content, ..now }));
     }

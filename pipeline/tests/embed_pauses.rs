@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use ai_pipeline::embed::{Embedder, Settings};
 use ai_pipeline::error::Class;
-use ai_pipeline::memory::Fingerprint;
+use ai_pipeline::fingerprint::Fingerprint;
 use futures_util::future::join_all;
 use provider::{Behaviour, Limits, Provider};
 use support::embedder::{DIMENSIONS, embedder, model, settings};

@@ -6,7 +6,7 @@
 //! thread, takes one.
 
 use ai_pipeline::embed::{Kind, Ledger, Place};
-use ai_pipeline::memory::Fingerprint;
+use ai_pipeline::fingerprint::Fingerprint;
 use pgrx::prelude::*;
 use pgrx::{PGRXSharedMemory, PgAtomic, pg_shmem_init};
 

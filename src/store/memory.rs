@@ -4,8 +4,9 @@
 
 use std::collections::HashMap;
 
+use ai_pipeline::fingerprint::Fingerprint;
 use ai_pipeline::load::Tag;
-use ai_pipeline::memory::{Fingerprint, Memory};
+use ai_pipeline::memory::Memory;
 
 use crate::catalog::Vectorizer;
 use crate::postgres::statement::{self, Cursor, Row};

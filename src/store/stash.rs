@@ -9,7 +9,7 @@
 use std::collections::{HashMap, HashSet};
 
 use ai_pipeline::config::Embedding;
-use ai_pipeline::memory::Fingerprint;
+use ai_pipeline::fingerprint::Fingerprint;
 use ai_pipeline::plan::Digest;
 
 use crate::catalog::Vectorizer;

@@ -8,7 +8,8 @@ use ai_pipeline::budget::Reservation;
 use ai_pipeline::config::Embedding;
 use ai_pipeline::embed::{Embedded, Incomplete};
 use ai_pipeline::error::{self as pipeline, Failure};
-use ai_pipeline::memory::{Fingerprint, Note};
+use ai_pipeline::fingerprint::Fingerprint;
+use ai_pipeline::memory::Note;
 use ai_pipeline::plan::{self, Digest, Plan};
 use ai_pipeline::texts::Texts;
 

@@ -8,22 +8,11 @@ use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::ops::Range;
 
-use super::separator::{Pieces, Separator};
+use super::separator::{Piece, Pieces, Separator};
 use super::{Error, Work};
 
 /// LangChain's separators where the list is empty.
 const DEFAULT_SEPARATORS: [&str; 4] = ["\n\n", "\n", " ", ""];
-
-/// A stretch of the text between two cuts; never empty.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Piece {
-    /// First byte.
-    pub start: usize,
-    /// Byte after the last.
-    pub end: usize,
-    /// Length in code points.
-    pub length: usize,
-}
 
 /// Size and overlap of chunks, checked as LangChain checks them.
 #[derive(Debug)]

@@ -5,7 +5,6 @@ use std::str::{CharIndices, MatchIndices};
 
 use fancy_regex::{Regex, RegexBuilder};
 
-use super::langchain::Piece;
 use super::{Error, Work, pattern};
 
 /// Steps that a regular expression may go back in one search; fancy-regex's own default, a fraction of a second.
@@ -51,6 +50,17 @@ impl Separator {
     pub fn is_empty(&self) -> bool {
         matches!(self, Separator::Anywhere)
     }
+}
+
+/// A stretch of the text between two cuts; never empty.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Piece {
+    /// First byte.
+    pub start: usize,
+    /// Byte after the last.
+    pub end: usize,
+    /// Length in code points.
+    pub length: usize,
 }
 
 /// The pieces of a range of a text, empty ones left out, as they are found.

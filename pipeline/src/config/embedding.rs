@@ -3,18 +3,13 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::api::{ADA, Api, Invalid, OPENAI, OPENAI_BASE, VOYAGE, VOYAGE_BASE, invalid};
 use super::litellm::{ExtraOptions, split};
 
-pub(super) const OPENAI: &str = "https://api.openai.com/v1";
-pub(super) const OPENAI_BASE: &str = "OPENAI_BASE_URL";
 const OLLAMA: &str = "http://localhost:11434";
 const OLLAMA_BASE: &str = "OLLAMA_HOST";
-pub(super) const VOYAGE: &str = "https://api.voyageai.com/v1";
-pub(super) const VOYAGE_BASE: &str = "VOYAGE_API_BASE";
 /// The variable of Azure's API version, which is LiteLLM's.
 const AZURE_VERSION: &str = "AZURE_API_VERSION";
-/// The model that takes no `dimensions`, and its only length.
-pub(crate) const ADA: &str = "text-embedding-ada-002";
 const ADA_DIMENSIONS: i32 = 1536;
 
 /// Who turns text into vectors.
@@ -97,28 +92,6 @@ pub enum Embedding {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         server: Option<String>,
     },
-}
-
-/// Why a configuration cannot work, whatever the provider says.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{reason}")]
-pub struct Invalid {
-    /// What is wrong, with the value.
-    pub reason: String,
-    /// What to write instead.
-    pub hint: Option<String>,
-}
-
-/// The APIs that are spoken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Api {
-    Openai,
-    Azure,
-    Mistral,
-    Ollama,
-    Voyageai,
-    Cohere,
-    Huggingface,
 }
 
 /// A configuration as the APIs want it, whichever builder made it.
@@ -376,13 +349,6 @@ impl Embedding {
             return Err(invalid(&format!("dimensions must be {ADA_DIMENSIONS} for {ADA}")));
         }
         Ok(resolved)
-    }
-}
-
-pub(super) fn invalid(reason: &str) -> Invalid {
-    Invalid {
-        reason: reason.to_owned(),
-        hint: None,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::embedding::{ADA, Api, Invalid, OPENAI, OPENAI_BASE, VOYAGE, VOYAGE_BASE, invalid};
+use super::api::{ADA, Api, Invalid, OPENAI, OPENAI_BASE, VOYAGE, VOYAGE_BASE, invalid};
 
 /// A provider that a model's prefix names. The variables are LiteLLM's.
 pub(super) struct Provider {

@@ -10,11 +10,11 @@ use reqwest::{StatusCode, Url};
 use zeroize::Zeroizing;
 
 use super::address::endpoint;
-use super::protocol::{self, Fault, KeyHeader, Limits, Protocol, Request, Without};
+use super::protocol::{Fault, KeyHeader, Limits, Protocol, Request, Without};
 use super::quota::Quota;
 use super::verdict::WORD;
-use super::{Error, Headers, Refusal, Settings};
-use crate::config;
+use super::{Error, Headers, Refusal, Settings, cohere, huggingface, mistral, ollama, openai, voyageai};
+use crate::config::{self, Api, Resolved};
 use crate::panics::Panicked;
 use crate::retry::GREATEST_DELAY;
 use crate::secret::Secret;
@@ -99,7 +99,7 @@ pub(super) fn address(config: &config::Embedding, settings: &Settings) -> Result
 }
 
 fn target(resolved: &config::Resolved, settings: &Settings) -> Result<(Box<dyn Protocol>, Url, String), Error> {
-    let protocol = protocol::of(resolved, settings.api_version.as_deref());
+    let protocol = protocol_of(resolved, settings.api_version.as_deref());
     let base_url = protocol.base_url(&settings.base_url);
     let (url, server) = endpoint(&base_url, &protocol.path(&base_url))?;
     Ok((protocol, url, server))
@@ -529,6 +529,19 @@ fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let date = |value: &HeaderValue| httpdate::parse_http_date(&text(value)?).ok();
     let now = headers.get(DATE).and_then(date).unwrap_or(now);
     Some(date(value)?.duration_since(now).unwrap_or_default())
+}
+
+/// The API that a configuration means.
+fn protocol_of(resolved: &Resolved, api_version: Option<&str>) -> Box<dyn Protocol> {
+    match resolved.api {
+        Api::Openai => Box::new(openai::Openai::new(resolved)),
+        Api::Azure => Box::new(openai::Azure::new(resolved, api_version)),
+        Api::Mistral => Box::new(mistral::Mistral::new(resolved)),
+        Api::Ollama => Box::new(ollama::Ollama::new(resolved)),
+        Api::Voyageai => Box::new(voyageai::Voyageai::new(resolved)),
+        Api::Cohere => Box::new(cohere::Cohere::new(resolved)),
+        Api::Huggingface => Box::new(huggingface::Huggingface::new(resolved)),
+    }
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ use tokio::sync::futures::OwnedNotified;
 use super::ledger::{Clock, Kind, Mark, Place};
 use super::pace::Pace;
 use super::{Allowance, Error, Refusal};
-use crate::memory::Fingerprint;
+use crate::fingerprint::Fingerprint;
 use crate::secret::Secret;
 use seats::{Party, Seats};
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::memory::Fingerprint;
+use crate::fingerprint::Fingerprint;
 
 /// Moments that are kept at the same time.
 const ENTRIES: usize = 512;

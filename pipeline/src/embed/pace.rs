@@ -88,7 +88,7 @@ impl Pace {
 mod tests {
     use super::super::ledger::{Clock, Kind, Ledger};
     use super::*;
-    use crate::memory::Fingerprint;
+    use crate::fingerprint::Fingerprint;
 
     const WINDOW: Duration = Duration::from_secs(60);
 

@@ -4,9 +4,8 @@
 
 use serde::Serialize;
 
+use super::Refusal;
 use super::vector::Vector;
-use super::{Refusal, cohere, huggingface, mistral, ollama, openai, voyageai};
-use crate::config::{Api, Resolved};
 
 /// Most that goes into one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,19 +96,6 @@ pub(super) trait Protocol: Send + Sync {
 
     /// Asked for all refusals but those of the key and of rate limits.
     fn fault(&self, refusal: &Refusal) -> Option<Fault>;
-}
-
-/// The API that a configuration means.
-pub(super) fn of(resolved: &Resolved, api_version: Option<&str>) -> Box<dyn Protocol> {
-    match resolved.api {
-        Api::Openai => Box::new(openai::Openai::new(resolved)),
-        Api::Azure => Box::new(openai::Azure::new(resolved, api_version)),
-        Api::Mistral => Box::new(mistral::Mistral::new(resolved)),
-        Api::Ollama => Box::new(ollama::Ollama::new(resolved)),
-        Api::Voyageai => Box::new(voyageai::Voyageai::new(resolved)),
-        Api::Cohere => Box::new(cohere::Cohere::new(resolved)),
-        Api::Huggingface => Box::new(huggingface::Huggingface::new(resolved)),
-    }
 }
 
 pub(super) fn json(request: &impl Serialize) -> Vec<u8> {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::super::limiter::Limiter;
-use crate::memory::Fingerprint;
+use crate::fingerprint::Fingerprint;
 
 /// A model, and who asks for it. Who asks for two is two parties, of one owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
