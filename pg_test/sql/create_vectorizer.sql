@@ -41,7 +41,9 @@ FROM ai.vectorizer WHERE id = 101;
 -- The destination.
 SELECT * FROM pg_temp.columns_of('website.blog_embedding_store');
 SELECT * FROM pg_temp.constraints_of('website.blog_embedding_store');
-SELECT attstorage FROM pg_attribute WHERE attrelid = 'website.blog_embedding_store'::regclass AND attname = 'embedding';
+-- As it suits vectors of 768 dimensions: docs/design.md.
+SELECT a.attstorage, c.reloptions FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
+WHERE a.attrelid = 'website.blog_embedding_store'::regclass AND a.attname = 'embedding';
 SELECT "column", type FROM pg_temp.columns_of('website.blog_embedding');
 SELECT pg_get_viewdef('website.blog_embedding'::regclass, true);
 

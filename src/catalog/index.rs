@@ -1,6 +1,7 @@
 //! The vector index that a vectorizer was told to build, and the statements that build it.
 
 use ai_pipeline::config::{Config, Destination, Indexing};
+use ai_pipeline::vector_type::VectorType;
 use pgrx::pg_sys::Oid;
 
 use crate::postgres::statement::{self, fill, identifier};
@@ -48,7 +49,11 @@ impl VectorIndex {
                 ef_construction,
                 create_when_queue_empty,
             } => {
-                let opclass = identifier(opclass.as_deref().unwrap_or("vector_cosine_ops"));
+                let opclass = identifier(
+                    opclass
+                        .as_deref()
+                        .unwrap_or(VectorType::Vector.default_operator_class()),
+                );
                 let options = [
                     ("m", m.map(|m| m.to_string())),
                     ("ef_construction", ef_construction.map(|ef| ef.to_string())),

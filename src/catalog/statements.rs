@@ -1,6 +1,7 @@
 //! The statements of one vectorizer: the files of sql/query with the names of its tables in them.
 
 use ai_pipeline::config::{Config, Destination};
+use ai_pipeline::vector_type::VectorType;
 use litemap::LiteMap;
 
 use super::size;
@@ -159,7 +160,10 @@ impl Statements {
             ("target", names.target.as_deref().unwrap_or_default()),
             ("embedding", &embedding),
             ("vector_schema", &names.vector_schema),
-            ("vector", &format!("{}.vector", names.vector_schema)),
+            (
+                "vector",
+                &format!("{}.{}", names.vector_schema, VectorType::Vector.name()),
+            ),
             ("source_is_item", &key.same(("s", In::Source), item)),
             ("target_is_item", &key.same(("t", In::Target), item)),
             ("failed_is_item", &key.same(("f", In::Queue), item)),

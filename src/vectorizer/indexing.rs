@@ -1,5 +1,6 @@
 //! Checks of the index that a vectorizer builds: pgai's, and those that pgvector would make when it is too late.
 
+use ai_pipeline::vector_type::VectorType;
 use pgrx::prelude::*;
 use serde_json::Value;
 
@@ -8,12 +9,8 @@ use crate::postgres::error::{exception, invalid, raise};
 use crate::postgres::json::JsonB;
 use crate::postgres::statement;
 
-/// pgvector's HNSW_MAX_DIM for `vector`.
-const HNSW_DIMENSIONS: i64 = 2_000;
-/// pgvectorscale's MAX_DIMENSION_NO_SBQ.
-const PLAIN_DIMENSIONS: i64 = 2_000;
-/// The operator classes that pgvector has for an HNSW index on `vector`; pgai forgot the second.
-const OPCLASSES: [&str; 4] = ["vector_cosine_ops", "vector_l2_ops", "vector_ip_ops", "vector_l1_ops"];
+/// What vectors are kept as.
+const VECTORS: VectorType = VectorType::Vector;
 
 /// Checks the document. `default` is resolved by the setting `ai.indexing_default`.
 pub fn validate(config: &Option<Value>, default: Option<&str>, dimensions: i64) -> Value {
@@ -55,7 +52,11 @@ fn resolve(config: &Value, default: Option<&str>) -> Value {
 
 fn hnsw(config: &Value, dimensions: i64) {
     let opclass = config.get("opclass");
-    if opclass.is_some_and(|opclass| opclass.as_str().is_none_or(|name| !OPCLASSES.contains(&name))) {
+    if opclass.is_some_and(|opclass| {
+        opclass
+            .as_str()
+            .is_none_or(|name| !VECTORS.operator_classes().contains(&name))
+    }) {
         exception("invalid opclass");
     }
     let m = number(config, "m", 2, 100).unwrap_or(16);
@@ -66,8 +67,8 @@ fn hnsw(config: &Value, dimensions: i64) {
             2 * m
         ));
     }
-    if dimensions > HNSW_DIMENSIONS {
-        too_wide("an HNSW index", HNSW_DIMENSIONS, dimensions);
+    if dimensions > VECTORS.greatest_hnsw() {
+        too_wide("an HNSW index", VECTORS.greatest_hnsw(), dimensions);
     }
 }
 
@@ -97,8 +98,12 @@ fn diskann(config: &Value, dimensions: i64) {
             Some("Install pgvectorscale (CREATE EXTENSION vectorscale), or use ai.indexing_hnsw."),
         );
     }
-    if layout == Some("plain") && dimensions > PLAIN_DIMENSIONS {
-        too_wide("a DiskANN index with plain storage", PLAIN_DIMENSIONS, dimensions);
+    if layout == Some("plain") && dimensions > VECTORS.greatest_plain_diskann() {
+        too_wide(
+            "a DiskANN index with plain storage",
+            VECTORS.greatest_plain_diskann(),
+            dimensions,
+        );
     }
 }
 

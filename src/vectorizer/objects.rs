@@ -1,5 +1,7 @@
 //! What a vectorizer is made of: queue, failed queue, destination, view, trigger function and triggers.
 
+use ai_pipeline::layout::Layout;
+use ai_pipeline::vector_type::VectorType;
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 
@@ -13,6 +15,9 @@ use crate::postgres::error::raise;
 use crate::postgres::key::{In, PrimaryKey};
 use crate::postgres::statement::{self, fill, identifier, qualified};
 use crate::postgres::transaction::acting_as_extension;
+
+/// What vectors are kept as.
+const VECTORS: VectorType = VectorType::Vector;
 
 /// The source table, as far as it matters here.
 pub struct Source {
@@ -98,7 +103,8 @@ impl Objects {
         let vector = vector_type(dimensions);
         match &self.destination {
             DestinationObjects::Table { target, view } => {
-                create_table(source, key, columns, &key_types(source), &vector, target, view);
+                create_table(source, key, (&vector, dimensions), target);
+                create_view(&source.name, key, columns.iter().map(|(name, _)| name), target, view);
                 // An owner's own defaults are meant; those of another role are for its own tables.
                 // SAFETY: a look at the role of the session.
                 if source.owner == unsafe { pg_sys::GetUserId() } {
@@ -315,16 +321,17 @@ pub fn create_missing_intake(id: i32, source: Oid, schema: &str, key: &PrimaryKe
 
 /// `vector(n)`, with its schema.
 fn vector_type(dimensions: i64) -> String {
+    let name = VECTORS.name();
     let sql = include_str!("../../sql/query/destination/vector_type.sql");
-    let schema: Option<String> = statement::row(sql, &[], |row| row.must(1));
+    let schema: Option<String> = statement::row(sql, &[name.into()], |row| row.must(1));
     let schema = schema.unwrap_or_else(|| {
         raise(
             PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
-            "the type vector does not exist",
+            format!("the type {name} does not exist"),
             Some("Run CREATE EXTENSION vector."),
         )
     });
-    format!("{schema}.vector({dimensions})")
+    format!("{schema}.{name}({dimensions})")
 }
 
 /// The columns of the source with the types that columns like them are declared with.
@@ -347,29 +354,42 @@ fn must_have(table: &str, column: &str, kind: Option<String>, vector: &str) -> !
     raise(PgSqlErrorCode::ERRCODE_DATATYPE_MISMATCH, message, None)
 }
 
-fn create_table(
-    source: &Source,
-    key: &PrimaryKey,
-    columns: &[Column],
-    types: &[(String, String)],
-    vector: &str,
-    target: &str,
-    view: &str,
-) {
+/// Makes a table of chunks, whose rows lie on the pages as [`Layout`] says.
+fn create_table(source: &Source, key: &PrimaryKey, (vector, dimensions): (&str, i64), target: &str) {
+    let layout = layout(source, dimensions);
+    let parameters = layout.map_or_else(String::new, |layout| {
+        format!("WITH (toast_tuple_target = {})", layout.toast_tuple_target)
+    });
     let values = [
         ("unlogged", source.persistence()),
         ("target", target),
         ("vector", vector),
         ("target_pk", &key.list("", In::Target)),
-        ("target_pk_definitions", &key.definitions(In::Target, types)),
+        (
+            "target_pk_definitions",
+            &key.definitions(In::Target, &key_types(source)),
+        ),
+        ("storage_parameters", &parameters),
     ];
     statement::run(
         &fill(include_str!("../../sql/query/destination/create_target.sql"), &values),
         &[],
     );
-    let storage = format!("ALTER TABLE {target} ALTER COLUMN embedding SET STORAGE MAIN");
+    // pgai's, where another access method keeps the rows.
+    let storage = layout.map_or("MAIN", |layout| layout.storage.name());
+    let storage = format!("ALTER TABLE {target} ALTER COLUMN embedding SET STORAGE {storage}");
     statement::run(&storage, &[]);
-    create_view(&source.name, key, columns.iter().map(|(name, _)| name), target, view);
+}
+
+/// The layout of a table that is made now; `None` where another access method than Postgres' own keeps the rows.
+fn layout(source: &Source, dimensions: i64) -> Option<Layout> {
+    let sql = include_str!("../../sql/query/destination/keeps_rows_in_a_heap.sql");
+    let is_heap = statement::row(sql, &[], |row| row.must::<bool>(1)) == Some(true);
+    let sql = include_str!("../../sql/query/source/key_widths.sql");
+    let widths = statement::rows(sql, &[source.oid.into()], |row| row.get::<i32>(1));
+    let widths = widths.into_iter().map(|width| usize::try_from(width?).ok());
+    let dimensions = usize::try_from(dimensions).unwrap_or_default();
+    is_heap.then(|| Layout::new(VECTORS, dimensions, widths))
 }
 
 /// Makes the view of the chunks in `target` once more, with these columns, as it would be made now; false

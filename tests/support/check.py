@@ -276,7 +276,7 @@ def measured(bindir, folder):
             with bench.database("text_rows") as session:
                 text_rows.fill(session, rows=40)
                 rates, limits, shares = text_rows.measure(bench, session, 50)
-    return all(len(values) == 1 and values[0] > 0 for values in (rates, limits, shares))
+    return all(len(values) == 1 and values[0] > 0 for values in (rates, *limits.values(), *shares.values()))
 
 
 def build(_bindir, _folder):

@@ -6,3 +6,4 @@ CREATE {unlogged}TABLE {target} (
     embedding {vector} NOT NULL,
     UNIQUE ({target_pk}, chunk_seq)
 )
+{storage_parameters}

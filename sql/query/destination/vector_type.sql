@@ -1,5 +1,6 @@
+-- The schema of the type $1 of pgvector.
 SELECT quote_ident(n.nspname)
 FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace
 JOIN pg_depend d ON d.classid = 'pg_type'::regclass AND d.objid = t.oid AND d.refclassid = 'pg_extension'::regclass
 JOIN pg_extension e ON e.oid = d.refobjid
-WHERE t.typname = 'vector' AND e.extname = 'vector'
+WHERE t.typname = $1 AND e.extname = 'vector'
