@@ -17,6 +17,7 @@ pub mod fingerprint;
 pub mod format;
 pub mod launch;
 pub mod layout;
+pub mod lease;
 pub mod load;
 pub mod memory;
 pub mod panics;

@@ -62,9 +62,11 @@ impl Process {
 /// Vectorizers that are remembered to have had documents in the hands of a process that died.
 const HELD: usize = 32;
 
-/// How the worker before ended.
-pub struct Before {
-    /// When it began, if it was killed: what was in its hands is under suspicion.
+/// When a worker began, and how the one before it ended.
+pub struct Beginning {
+    /// When this one began, in microseconds.
+    pub began: i64,
+    /// When the one before began, if it was killed: what was in its hands is under suspicion.
     pub killed: Option<i64>,
     /// The vectorizer whose owner's code it died in or is stuck in, as that would not end, and how many
     /// processes did in a row.
@@ -151,12 +153,13 @@ pub fn is_to_be_replaced(database: pg_sys::Oid, pid: i32) -> bool {
 }
 
 /// A worker of a database begins to work.
-pub fn begin(database: pg_sys::Oid) -> Before {
+pub fn begin(database: pg_sys::Oid) -> Beginning {
     LAUNCHER.set(crate::shared_memory::launcher_latch());
-    let before = begin_life(database);
-    before.unwrap_or_else(|| {
+    let beginning = begin_life(database);
+    beginning.unwrap_or_else(|| {
         limit::keep(&UNKNOWN, wake_launcher);
-        Before {
+        Beginning {
+            began: crate::shared_memory::now(),
             killed: None,
             overrun: None,
             held: Wanted::NONE,
@@ -185,7 +188,7 @@ pub fn holds(vectorizers: &HashSet<i32>) {
     process.number_held.store(vectorizers.len(), Ordering::Release);
 }
 
-fn begin_life(database: pg_sys::Oid) -> Option<Before> {
+fn begin_life(database: pg_sys::Oid) -> Option<Beginning> {
     let number = database.to_u32();
     // A place is taken once: a database that finds it gone takes the next.
     let taken = |life: &&Life| {
@@ -211,7 +214,8 @@ fn begin_life(database: pg_sys::Oid) -> Option<Before> {
     let place = (0..PROCESSES).find(free)?;
     let process = &life.processes[place];
     process.is_over.store(false, Ordering::Release);
-    process.began.store(crate::shared_memory::now(), Ordering::Release);
+    let began = crate::shared_memory::now();
+    process.began.store(began, Ordering::Release);
     process.code.begin();
     process.number_held.store(0, Ordering::Release);
     // SAFETY: set for the life of the process.
@@ -229,7 +233,8 @@ fn begin_life(database: pg_sys::Oid) -> Option<Before> {
     });
     // Nor is what was in the hands of one that died in code of an owner to blame.
     let killed = (before != 0 && !was_over && overrun.is_none()).then_some(before);
-    Some(Before {
+    Some(Beginning {
+        began,
         killed,
         overrun,
         held: if killed.is_some() { held } else { Wanted::NONE },

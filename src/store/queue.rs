@@ -6,6 +6,7 @@ use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use ai_pipeline::error::Failure;
+use ai_pipeline::lease::Holder;
 use serde_json::Value;
 
 use crate::catalog::Vectorizer;
@@ -114,12 +115,12 @@ pub fn take_in(vectorizer: &Vectorizer, limit: usize, refused: &[String]) -> Tak
             refused.to_vec().into(),
         ];
         let look = |row: &statement::Row| {
-            let (sent, taken) = (count(row, 2), count(row, 3));
+            let (sent, taken) = (count(row, "to_move"), count(row, "moved"));
             (
-                row.must::<i64>(1),
+                row.must::<i64>("changes"),
                 (taken, sent),
-                row.must::<bool>(4),
-                row.must::<Vec<String>>(5),
+                row.must::<bool>("is_cut"),
+                row.must::<Vec<String>>("swallowed"),
             )
         };
         let looked_at = statement::row(&vectorizer.statements.take_in, &arguments, look);
@@ -176,7 +177,7 @@ pub fn take_in_all(vectorizer: &Vectorizer) {
 }
 
 /// A number of rows in an answer.
-fn count(row: &statement::Row, column: usize) -> usize {
+fn count(row: &statement::Row, column: impl statement::Column) -> usize {
     usize::try_from(row.must::<i64>(column)).unwrap_or_default()
 }
 
@@ -265,16 +266,19 @@ pub fn taken(vectorizer: &Vectorizer, numbers: &[i64], lease: i64, (documents, c
         bytes(columns).into(),
     ];
     statement::rows(&vectorizer.statements.taken, &arguments, |row| Item {
-        number: row.must(1),
+        number: row.must("item"),
         lease,
-        version: row.must(2),
-        attempts: row.must::<i32>(3).unsigned_abs(),
-        key: row.must(4),
-        document: row.get(5).map(Content::Text).or_else(|| row.get(6).map(Content::Bytes)),
-        columns: row.get::<JsonB>(7).map(|json| json.0).unwrap_or_default(),
-        size: row.get::<i64>(8).map(i64::unsigned_abs),
-        columns_size: row.must::<i64>(9).unsigned_abs(),
-        can_wait: row.must(10),
+        version: row.must("version"),
+        attempts: row.must::<i32>("attempts").unsigned_abs(),
+        key: row.must("primary_key"),
+        document: row
+            .get("document_text")
+            .map(Content::Text)
+            .or_else(|| row.get("document_bytes").map(Content::Bytes)),
+        columns: row.get::<JsonB>("columns").map(|json| json.0).unwrap_or_default(),
+        size: row.get::<i64>("document_size").map(i64::unsigned_abs),
+        columns_size: row.must::<i64>("columns_size").unsigned_abs(),
+        can_wait: row.must("backfill"),
     })
 }
 
@@ -285,14 +289,14 @@ pub fn taken_blindly(vectorizer: &Vectorizer, number: i64, lease: i64) -> Option
     statement::row(&vectorizer.statements.taken_blindly, &arguments, |row| Item {
         number,
         lease,
-        version: row.must(1),
-        attempts: row.must::<i32>(2).unsigned_abs(),
-        key: row.must(3),
+        version: row.must("version"),
+        attempts: row.must::<i32>("attempts").unsigned_abs(),
+        key: row.must("primary_key"),
         document: None,
         size: None,
         columns: Value::Null,
         columns_size: 0,
-        can_wait: row.must(4),
+        can_wait: row.must("backfill"),
     })
 }
 
@@ -309,8 +313,8 @@ pub fn read(vectorizer: &Vectorizer, numbers: Vec<i64>) -> HashMap<i64, (Content
         let content = row
             .get(2)
             .map(Content::Text)
-            .or_else(|| row.get(3).map(Content::Bytes))?;
-        Some((row.must::<i64>(1), (content, row.must::<JsonB>(4).0)))
+            .or_else(|| row.get("document_bytes").map(Content::Bytes))?;
+        Some((row.must::<i64>("item"), (content, row.must::<JsonB>("columns").0)))
     };
     let rows = statement::rows(&vectorizer.statements.read, &[numbers.into()], read);
     rows.into_iter().flatten().collect()
@@ -330,12 +334,18 @@ pub fn renew(vectorizer: &Vectorizer, leases: Vec<i64>, duration: Duration) {
     );
 }
 
-/// Gives back up to `limit` documents of what an earlier worker had taken, but nothing that is `held` under
-/// these leases. What it had taken since `killed`, and before `began`, in Postgres' microseconds, is under
-/// suspicion: it was killed. How many.
-pub fn rescue(vectorizer: &Vectorizer, (began, killed): (i64, Option<i64>), held: &[i64], limit: usize) -> usize {
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let arguments = [killed.into(), began.into(), held.to_vec().into(), limit.into()];
+/// Gives back up to `limit` documents of what `worker` had taken in an earlier life, but nothing that is `held` under
+/// these leases. What it had taken in the life that was `killed` is under suspicion. How many.
+pub fn rescue(vectorizer: &Vectorizer, worker: Holder, killed: Option<Holder>, held: &[i64], limit: usize) -> usize {
+    let (killed, mine) = (killed.map(Holder::leases), worker.of_all_lives());
+    let arguments = [
+        killed.as_ref().map(|leases| *leases.start()).into(),
+        killed.as_ref().map(|leases| *leases.end()).into(),
+        held.to_vec().into(),
+        i64::try_from(limit).unwrap_or(i64::MAX).into(),
+        (*mine.start()).into(),
+        (*mine.end()).into(),
+    ];
     statement::run(&vectorizer.statements.rescue, &arguments)
 }
 
@@ -350,7 +360,10 @@ pub fn quarantine(vectorizer: &Vectorizer, crashes: u32, failure: &Failure, limi
         (KEYS as i64).into(),
     ];
     let moved = statement::row(&vectorizer.statements.quarantine, &arguments, |row| {
-        ([count(row, 1), count(row, 2), count(row, 3)], row.must(4))
+        (
+            [count(row, "guilty"), count(row, "gone"), count(row, "kept")],
+            row.must("primary_keys"),
+        )
     });
     let ([guilty, gone, kept], keys) = moved.expect("a SELECT without FROM answers with one row");
     must_be_written(&vectorizer.tables.queue, (gone, guilty));

@@ -21,6 +21,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ai_pipeline::launch::Wanted;
+use ai_pipeline::lease::{Holder, Leases};
 use ai_pipeline::suspicion::Suspicion;
 use litemap::LiteMap;
 use pgrx::pg_sys::{self, Oid};
@@ -29,7 +30,7 @@ use pgrx::prelude::*;
 use self::claims::BREATH;
 use self::notes::Notes;
 use self::stations::Station;
-use super::flight::{Event, Flight, Stage};
+use super::flight::{Event, Flights, Stage};
 use crate::catalog::{self, Schedule, Unusable, Vectorizer};
 use crate::postgres::transaction::{self, Lag, accounts, limit};
 use crate::postgres::{error, statement};
@@ -48,6 +49,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const READ: usize = 32;
 /// How old what a working worker says about itself may be: a provider's wish for patience wakes nobody here.
 const REPORT: Duration = Duration::from_secs(1);
+/// The number of the worker of a database: there is one.
+const WORKER: u8 = 0;
 /// How long the transactions of others may keep the main thread from a round's next duty: what is left comes
 /// in the next round, those first whose owners have taken least of its time.
 const SLICE: Duration = Duration::from_millis(100);
@@ -113,10 +116,12 @@ pub struct Worker {
     /// Vectorizers whose queues have not been looked through yet for what an earlier worker has left: none of
     /// their documents is taken before.
     unrescued: VecDeque<i32>,
-    /// When this worker began, and the one before it, if that was killed; in Postgres' microseconds.
-    lives: (i64, Option<i64>),
+    /// What it takes documents under.
+    leases: Leases,
+    /// The worker before it, if that was killed.
+    killed: Option<Holder>,
     began: Instant,
-    flights: LiteMap<u64, Flight>,
+    flights: Flights,
     next_flight: u64,
     /// The last commit that may not be on the disk yet. What it wrote was in flight when documents were last
     /// claimed, which waits for the disk: a crash of the server costs no more than what may be in flight.
@@ -187,8 +192,13 @@ impl Worker {
             }
         };
         let services = bridge.within(|| Services::new(&settings));
-        let began = shared_memory::now();
-        let lives::Before { killed, overrun, held } = lives::begin(database);
+        let lives::Beginning {
+            began,
+            killed,
+            overrun,
+            held,
+        } = lives::begin(database);
+        let holder = |began| Holder::new(WORKER, began);
         let mut worker = Worker {
             database,
             bridge,
@@ -198,9 +208,10 @@ impl Worker {
             stations: Vec::new(),
             unread: VecDeque::new(),
             unrescued: VecDeque::new(),
-            lives: (began, killed),
+            leases: Leases::new(holder(began)),
+            killed: killed.map(holder),
             began: Instant::now(),
-            flights: LiteMap::new(),
+            flights: Flights::default(),
             next_flight: 0,
             lag: None,
             turn: 0,
@@ -403,7 +414,7 @@ impl Worker {
         };
         let there: HashSet<i32> = ids.iter().copied().collect();
         self.stations.retain(|station| there.contains(&station.vectorizer.id));
-        self.flights.retain(|_, flight| there.contains(&flight.vectorizer.id));
+        self.flights.retain(|flight| there.contains(&flight.vectorizer.id));
         self.notes.retain(&there);
         self.unread = ids.into();
     }
@@ -439,12 +450,12 @@ impl Worker {
             if let Ok(place) = place {
                 self.stations.remove(place);
             }
-            self.flights.retain(|_, flight| flight.vectorizer.id != id);
+            self.flights.retain(|flight| flight.vectorizer.id != id);
             return;
         };
         let mut station = Station::new(vectorizer);
         // What is in flight goes on with the names that its tables have now.
-        for (_, flight) in self.flights.iter_mut().filter(|(_, flight)| flight.vectorizer.id == id) {
+        for flight in self.flights.values_mut().filter(|flight| flight.vectorizer.id == id) {
             flight.vectorizer = Arc::clone(&station.vectorizer);
         }
         match place {

@@ -1,6 +1,7 @@
 -- Gives back up to $4 documents of what a worker that is gone had taken, but not what is held under the leases $3. The attempt
--- does not count; but where that worker was killed, which it was if $1 says when it began (in Postgres' microseconds; $2 is when
--- the one that asks did), each of the documents that it took may have been the cause.
+-- does not count; but where that worker was killed, whose leases are those from $1 to $2 (NULL: none was), each of the
+-- documents that it took may have been the cause. The leases from $5 to $6 are those of this worker in all its lives, and
+-- negative ones are nobody's. What another worker has taken is its own, until the lease runs out.
 UPDATE {queue} q
 SET lease = NULL,
     lease_taken_at = NULL,
@@ -8,12 +9,9 @@ SET lease = NULL,
     crashes = q.crashes + gone.died::int,
     attempts = q.attempts - 1
 FROM (
-    SELECT l.item,
-           $1 IS NOT NULL
-               AND l.lease_taken_at >= timestamptz '2000-01-01 00:00:00+00' + $1 * interval '1 microsecond'
-               AND l.lease_taken_at < timestamptz '2000-01-01 00:00:00+00' + $2 * interval '1 microsecond' AS died
+    SELECT l.item, coalesce(l.lease BETWEEN $1 AND $2, false) AS died
     FROM {queue} l
-    WHERE l.lease IS NOT NULL AND l.lease <> ALL ($3)
+    WHERE l.lease IS NOT NULL AND l.lease <> ALL ($3) AND (l.lease BETWEEN $5 AND $6 OR l.lease < 0)
     LIMIT $4
     FOR UPDATE SKIP LOCKED
 ) AS gone

@@ -69,10 +69,10 @@ impl Worker {
                 self.unrescued.push_back(id);
                 continue;
             }
-            let (lives, held) = (self.lives, self.leases_of(id));
+            let (worker, killed, held) = (self.leases.holder(), self.killed, self.leases_of(id));
             let rescued = vectorizer.transaction(|| {
                 let (more, quarantined, suspects) = vectorizer.act(|| {
-                    let rescued = queue::rescue(&vectorizer, lives, &held, RESCUED);
+                    let rescued = queue::rescue(&vectorizer, worker, killed, &held, RESCUED);
                     let failure = quarantine_failure();
                     let quarantined = queue::quarantine(&vectorizer, retry::CRASH_ATTEMPTS, &failure, RESCUED);
                     let more = rescued == RESCUED || quarantined.len() == RESCUED;
@@ -267,7 +267,7 @@ impl Worker {
             .intake_not_before
             .saturating_duration_since(Instant::now());
         let takes_in = wait.is_zero();
-        let (lease, held) = (rand::random(), self.leases_of(vectorizer.id));
+        let (lease, held) = (self.leases.make(), self.leases_of(vectorizer.id));
         let abandoned = self.abandoned.get(&vectorizer.id).cloned().unwrap_or_default();
         let (changes, refused) = self.stations[index].what_to_take_in();
         let is_taking_in = Cell::new(false);
