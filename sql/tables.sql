@@ -195,18 +195,10 @@ COMMENT ON COLUMN ai._vectorizer_document.chunks IS
 -- For whom a vectorizer works is decided by who owns its source when it is made, and when that changes hands with all that belongs
 -- to it. Where the source got another owner in a way that nobody has looked at (REASSIGN OWNED, pg_restore --no-owner, a session
 -- without event triggers), what the one before has put on the tables would run as the new one.
-CREATE FUNCTION ai._stranger(source oid, owner name, owner_place text) RETURNS name
-LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT r.rolname
-    FROM pg_class s
-    JOIN pg_roles r ON r.oid = s.relowner
-    LEFT JOIN (
-        SELECT o.oid FROM pg_control_system() c
-        JOIN pg_roles o ON owner_place = format('%s/%s', c.system_identifier, o.oid)
-    ) AS k ON true
-    WHERE s.oid = source AND CASE WHEN k.oid IS NULL THEN r.rolname <> owner ELSE r.oid <> k.oid END
-$$;
-COMMENT ON FUNCTION ai._stranger(oid, name, text) IS
+CREATE FUNCTION ai._stranger(source oid, owner text, owner_place text) RETURNS text
+LANGUAGE c STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'stranger_wrapper';
+COMMENT ON FUNCTION ai._stranger(oid, text, text) IS
     'The owner of a source where that is another role than the one that its vectorizer works for; NULL where it is not, or not known.';
 
 CREATE FUNCTION ai._hand_over(vectorizer_id int4) RETURNS bool
@@ -231,7 +223,7 @@ REVOKE EXECUTE ON FUNCTION ai._hand_over(int4) FROM PUBLIC;
 CREATE VIEW ai._seen_vectorizer WITH (security_barrier) AS
 SELECT v.id, v.name, v.source, v.source_pk, v.queue, v.queue_failed, v.target, v.view, v.trigger_function, v.trigger_name,
        v.config, v.disabled, v.partitions, v.intake,
-       ai._stranger(v.source::pg_catalog.oid, v.owner, v.owner_place) AS stranger
+       ai._stranger(v.source::pg_catalog.oid, v.owner::pg_catalog.text, v.owner_place) AS stranger
 FROM ai._vectorizer v
 LEFT JOIN pg_catalog.pg_class s ON s.oid OPERATOR(pg_catalog.=) v.source::pg_catalog.oid
 WHERE pg_catalog.has_table_privilege('ai._vectorizer'::pg_catalog.regclass, 'SELECT')

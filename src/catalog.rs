@@ -8,6 +8,7 @@ mod schema;
 mod shape;
 mod size;
 mod statements;
+mod stranger;
 
 use std::time::Duration;
 
@@ -29,7 +30,9 @@ pub use shape::check as check_shape;
 pub use statements::{DestinationStatements, Statements, Tables};
 
 use self::index::DestinationNames;
+use self::shape::Shape;
 use self::statements::Names;
+use self::stranger::owner_of;
 use crate::access::server::{self, Servers};
 use crate::postgres::error::raise;
 use crate::postgres::json::JsonB;
@@ -128,16 +131,7 @@ impl Vectorizer {
 
 /// Whether a relation belongs to a role, or is gone: then nothing can be done to it.
 fn is_of(relation: Oid, owner: Oid) -> bool {
-    // SAFETY: on the main thread, in a transaction; the entry is given back after it was looked at.
-    unsafe {
-        let tuple = pg_sys::SearchSysCache1(pg_sys::SysCacheIdentifier::RELOID as i32, relation.into());
-        if tuple.is_null() {
-            return true;
-        }
-        let found = (*pg_sys::GETSTRUCT(tuple).cast::<pg_sys::FormData_pg_class>()).relowner;
-        pg_sys::ReleaseSysCache(tuple);
-        found == owner
-    }
+    owner_of(relation).is_none_or(|found| found == owner)
 }
 
 /// When the queue of a vectorizer is worked on.
@@ -405,10 +399,8 @@ fn read(row: &statement::Row, any: bool) -> Result<Option<Vectorizer>, Obstacle>
             )),
         });
     }
-    let key = PrimaryKey::current(
-        row.must("source"),
-        &serde_json::from_str(&row.must::<String>("source_pk")).unwrap_or_default(),
-    );
+    let source_pk: Value = serde_json::from_str(&row.must::<String>("source_pk")).unwrap_or_default();
+    let key = PrimaryKey::current(row.must("source"), &source_pk);
     let key = key.ok_or("its source table has lost the primary key that it had")?;
     let columns: LiteMap<String, String> = row
         .get::<JsonB>("columns")
@@ -450,7 +442,17 @@ fn read(row: &statement::Row, any: bool) -> Result<Option<Vectorizer>, Obstacle>
         target: row.get("target_name"),
         vector_schema,
     };
-    shape::check(row.must("id"))?;
+    let shape = Shape {
+        source: row.must("source"),
+        source_pk: &source_pk,
+        queue: row.must("queue"),
+        failed: row.must("failed"),
+        intake: row.must("intake"),
+        target: row.get("target"),
+    };
+    if !shape.is_as_made() {
+        shape::check(row.must("id"))?;
+    }
     let destination = DestinationNames {
         oid: row.must("destination"),
         name: names.target.as_deref().unwrap_or(&names.source),

@@ -2,14 +2,14 @@
 -- parts in the order in which they are locked. Not where only a part is another's: that is for its owner to mend, and the worker
 -- says so. A row that was changed by hand may name any table, and must not be in the way of what is done to its source; nothing
 -- of Postgres' own is a part.
-SELECT v.id, v.source::oid, s.relowner, s.relowner::regrole::text,
+SELECT v.id, v.source::oid AS source, s.relowner AS heir, s.relowner::regrole::text AS heir_name,
        ARRAY(SELECT p.oid FROM unnest(ARRAY[v.queue, v.queue_failed, v.intake, v.target]::oid[]) WITH ORDINALITY AS p (oid, place)
-             WHERE p.oid >= 16384 ORDER BY p.place),
-       v.intake::oid, v.target::oid, CASE WHEN v.view::oid >= 16384 THEN v.view::oid END,
-       v.trigger_name::text, s.relkind = 'p', v.source_pk::text
+             WHERE p.oid >= 16384 ORDER BY p.place) AS tables,
+       v.intake::oid AS intake, v.target::oid AS target, CASE WHEN v.view::oid >= 16384 THEN v.view::oid END AS view,
+       v.trigger_name::text AS trigger_name, s.relkind = 'p' AS partitioned, v.source_pk::text AS source_pk
 FROM ai._vectorizer v
 JOIN pg_class s ON s.oid = v.source
-WHERE v.source = ANY ($1::oid[]) AND (v.owner IS NULL OR ai._stranger(v.source, v.owner, v.owner_place) IS NOT NULL)
+WHERE v.source = ANY ($1::oid[]) AND (v.owner IS NULL OR ai._stranger(v.source, v.owner::text, v.owner_place) IS NOT NULL)
   AND (EXISTS (SELECT FROM pg_class c
                WHERE c.oid IN (v.queue, v.queue_failed, v.intake, v.target, v.view) AND c.oid >= 16384
                  AND c.relowner <> s.relowner)

@@ -7,4 +7,4 @@ JOIN pg_roles r ON r.oid = s.relowner
 CROSS JOIN pg_control_system() c
 WHERE ($1::int4[] IS NULL OR v.id = ANY ($1))
   AND (v.owner IS DISTINCT FROM r.rolname OR v.owner_place <> format('%s/%s', c.system_identifier, r.oid))
-  AND ai._stranger(v.source, v.owner, v.owner_place) IS NULL
+  AND ai._stranger(v.source, v.owner::text, v.owner_place) IS NULL

@@ -62,12 +62,13 @@ SELECT v.id,
         WHERE c.oid IN (v.target, v.queue, v.queue_failed, v.intake) AND c.relowner <> s.relowner) AS of_others,
        quote_ident(pg_get_userbyid(s.relowner)) AS owner_name,
        array_remove(ARRAY[v.source, v.queue, v.queue_failed, v.intake, v.target]::oid[], NULL) AS relations,
+       v.queue::oid AS queue, v.queue_failed::oid AS failed, v.intake::oid AS intake, v.target::oid AS target,
        (SELECT format_type(a.atttypid, a.atttypmod) FROM pg_attribute a
         WHERE a.attrelid = v.source AND a.attname = v.config #>> '{destination,embedding_column}'
           AND NOT a.attisdropped) AS embedding_type,
        EXISTS (SELECT FROM pg_rewrite r WHERE r.ev_class = v.source AND r.is_instead AND r.ev_type = '2') AS has_rules,
        v.owner::text AS works_for,
-       ai._stranger(v.source, v.owner, v.owner_place)::text AS stranger,
+       ai._stranger(v.source, v.owner::text, v.owner_place) AS stranger,
        coalesce(v.target, v.source)::oid AS destination,
        (SELECT quote_ident(n.nspname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
         WHERE c.oid = coalesce(v.target, v.source)) AS destination_schema

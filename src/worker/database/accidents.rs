@@ -78,7 +78,7 @@ impl Worker {
         // Before their results are looked for: one that has ended has put its own there.
         let ended: Vec<u64> = if self.bridge.has_lost() {
             let ended = self.flights.iter().filter(|(_, flight)| has_ended(flight));
-            ended.map(|(&number, _)| number).collect()
+            ended.map(|(number, _)| number).collect()
         } else {
             Vec::new()
         };

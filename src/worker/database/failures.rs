@@ -43,7 +43,7 @@ impl Worker {
                 until = station.met_a_lock(now);
             }
             // Whoever locks a table is in the way of all its documents: the lock is not waited for with each of them.
-            let others = self.flights.iter_mut().map(|(_, flight)| flight);
+            let others = self.flights.values_mut();
             for flight in others.filter(|flight| flight.vectorizer.id == vectorizer.id) {
                 flight.not_before = flight.not_before.max(until);
                 if flight.stage.next_step().is_some() {
@@ -92,7 +92,7 @@ impl Worker {
             !is_irreplaceable && since.is_some_and(|since| now.saturating_duration_since(since) >= PATIENCE)
         };
         let mut held_up: HashMap<i32, Vec<u64>> = HashMap::new();
-        for (&number, flight) in self.flights.iter().filter(|(_, flight)| long(flight)) {
+        for (number, flight) in self.flights.iter().filter(|(_, flight)| long(flight)) {
             held_up.entry(flight.vectorizer.id).or_default().push(number);
         }
         for numbers in held_up.values().flat_map(|numbers| numbers.chunks(BATCH)) {

@@ -46,7 +46,7 @@ impl Worker {
             .flights
             .iter()
             .filter(|(_, flight)| flight.vectorizer.id == id)
-            .map(|(number, _)| *number)
+            .map(|(number, _)| number)
             .collect();
         let batch = flights
             .into_iter()

@@ -238,7 +238,7 @@ impl Worker {
         let mut open: HashMap<(i32, Step, bool), Open> = HashMap::new();
         let mut held: HashMap<Oid, bool> = HashMap::new();
         let mut full = Vec::new();
-        for (&number, flight) in &self.flights {
+        for (number, flight) in self.flights.iter() {
             let Some(step) = flight.stage.next_step().filter(|_| flight.not_before <= now) else {
                 continue;
             };
