@@ -182,10 +182,10 @@ impl Route {
             let sql = include_str!("../sql/query/intake/route.sql");
             let known = statement::row(sql, &[vectorizer.into(), id.into()], |row| {
                 (
-                    row.must::<Oid>(1),
-                    row.must::<JsonB>(2).0,
-                    row.must::<String>(3),
-                    row.must::<bool>(4),
+                    row.must::<Oid>("intake"),
+                    row.must::<JsonB>("source_pk").0,
+                    row.must::<String>("trigger_name"),
+                    row.must::<bool>("is_strange"),
                 )
             });
             let (intake, source_pk, stem, is_strange) = known?;

@@ -230,13 +230,13 @@ fn find(name: &str, role: Oid) -> Result<Found, Refusal> {
     // User mappings are hidden from everybody else.
     let found = acting_as_extension(|| {
         statement::look_up(sql, &[name.into(), role.into()], |row| Found {
-            name: row.must(1),
-            wrapper: row.must(2),
-            kind: row.get(3),
-            options: written(row.get(4)),
-            mapping: written(row.get(5)),
-            may_use: row.must(6),
-            grant: row.must(7),
+            name: row.must("name"),
+            wrapper: row.must("wrapper"),
+            kind: row.get("kind"),
+            options: written(row.get("options")),
+            mapping: written(row.get("mapping")),
+            may_use: row.must("may_use"),
+            grant: row.must("grant"),
         })
     });
     found.ok_or_else(|| Refusal {

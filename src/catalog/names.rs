@@ -73,19 +73,19 @@ pub fn follow_names(ids: Option<&[i32]>, altered: Option<i32>) -> Vec<i32> {
     }
     let read = |row: &statement::Row| {
         Some(Known {
-            id: row.must(1),
-            name: row.must(2),
-            queues: row.must(11),
+            id: row.must("id"),
+            name: row.must("name"),
+            queues: row.must("queues"),
             kept: Names {
                 // What cannot be read is its own: the worker says so.
-                config: serde_json::from_str(&row.get::<String>(3)?).ok()?,
-                source_pk: row.must::<JsonB>(4).0,
-                columns: object(row.get(5)),
-                place: row.must(6),
+                config: serde_json::from_str(&row.get::<String>("config")?).ok()?,
+                source_pk: row.must::<JsonB>("source_pk").0,
+                columns: object(row.get("columns")),
+                place: row.must("place"),
             },
-            here: row.must(7),
-            attributes: object(row.get(8)),
-            destination: [row.get(9), row.get(10)],
+            here: row.must("here"),
+            attributes: object(row.get("attributes")),
+            destination: [row.get("target"), row.get("view")],
         })
     };
     let known = statement::rows(

@@ -39,10 +39,10 @@ fn terms(scheduling: &Scheduling) -> Result<Option<Terms<'_>>, String> {
         |row| {
             let step: Option<(i64, i64, i64)> = row
                 .get(1)
-                .zip(row.get(2))
-                .zip(row.get(3))
+                .zip(row.get("days"))
+                .zip(row.get("microseconds"))
                 .map(|((m, d), us)| (m, d, us));
-            (step, row.must::<bool>(4))
+            (step, row.must::<bool>("is_moment"))
         },
     );
     let (step, starts) = parts.expect("a statement without tables answers with one row");

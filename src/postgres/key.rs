@@ -127,12 +127,15 @@ impl PrimaryKey {
     fn with_equality(mut self, source: Oid) -> PrimaryKey {
         let sql = include_str!("../../sql/query/source/equality.sql");
         let operators = statement::rows(sql, &[source.into()], |row| {
-            let length = match (row.must::<bool>(5), row.must::<bool>(6)) {
+            let length = match (row.must::<bool>("is_short"), row.must::<bool>("is_counted")) {
                 (true, _) => Length::Short,
                 (_, true) => Length::Counted,
                 _ => Length::OfText,
             };
-            (row.must(1), (row.must(2), row.get(3), row.must(4), length))
+            (
+                row.must("name"),
+                (row.must("operator"), row.get("operand"), row.must("is_json"), length),
+            )
         });
         let mut operators: HashMap<String, (String, Option<String>, bool, Length)> = operators.into_iter().collect();
         for column in &mut self.0 {

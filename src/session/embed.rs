@@ -398,12 +398,12 @@ fn stored(sql: &str, which: pgrx::datum::DatumWithOid, called: &str) -> (Value, 
     let found = acting_as_extension(|| {
         // Of one that the caller neither sees nor may read, it is not told that it exists.
         statement::look_up(sql, &[which, role.into()], |row| {
-            let owner = row.get(3).unwrap_or(pg_sys::InvalidOid);
-            let (may, is_seen) = (row.must::<bool>(2), row.get(5) == Some(true));
-            let held = row.get::<String>(4);
-            let stranger = row.get::<String>(6);
+            let owner = row.get("owner").unwrap_or(pg_sys::InvalidOid);
+            let (may, is_seen) = (row.must::<bool>("may_read"), row.get("is_seen") == Some(true));
+            let held = row.get::<String>("held");
+            let stranger = row.get::<String>("stranger");
             // In a row that was changed by hand.
-            let config = row.get::<JsonB>(1).map_or(Value::Null, |config| config.0);
+            let config = row.get::<JsonB>("embedding").map_or(Value::Null, |config| config.0);
             (may || is_seen).then_some((config, may, owner, (held, stranger)))
         })
     });

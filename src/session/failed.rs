@@ -68,17 +68,17 @@ impl Queues {
     fn visible() -> Vec<Queues> {
         statement::rows(include_str!("../../sql/query/failed/failed_queues.sql"), &[], |row| {
             Queues {
-                id: row.must(1),
-                owner: row.must(2),
-                source: row.must(3),
-                source_pk: row.must::<JsonB>(4).0,
-                queue: row.must(5),
-                failed: row.must(6),
-                may_read: row.must(7),
-                intake: row.must(8),
-                queue_oid: row.must(9),
-                failed_oid: row.must(10),
-                intake_oid: row.must(11),
+                id: row.must("id"),
+                owner: row.must("owner"),
+                source: row.must("source"),
+                source_pk: row.must::<JsonB>("source_pk").0,
+                queue: row.must("queue_name"),
+                failed: row.must("failed_name"),
+                may_read: row.must("may_read"),
+                intake: row.must("intake_name"),
+                queue_oid: row.must("queue"),
+                failed_oid: row.must("failed"),
+                intake_oid: row.must("intake"),
             }
         })
     }

@@ -364,22 +364,25 @@ fn some_documents(cursor: &Cursor) -> Vec<DocumentRow> {
 }
 
 fn document(row: &Row) -> DocumentRow {
-    let queued = row.get(5).map(|detail| ("queued", detail));
-    let failed = row.must::<bool>(7).then(|| ("failed", row.must(6)));
-    let seqs: Vec<i32> = row.get(8).unwrap_or_default();
-    let texts: Vec<Option<String>> = row.get(9).unwrap_or_default();
-    let digests: Vec<Option<String>> = row.get(11).unwrap_or_default();
-    let dimensions: Vec<Option<i32>> = row.get(10).unwrap_or_default();
+    let queued = row.get("queued").map(|detail| ("queued", detail));
+    let failed = row.must::<bool>("failed").then(|| ("failed", row.must("failure")));
+    let seqs: Vec<i32> = row.get("seqs").unwrap_or_default();
+    let texts: Vec<Option<String>> = row.get("texts").unwrap_or_default();
+    let digests: Vec<Option<String>> = row.get("digests").unwrap_or_default();
+    let dimensions: Vec<Option<i32>> = row.get("dimensions").unwrap_or_default();
     let length = |dimensions: Option<i32>| dimensions.map(|number| number.unsigned_abs() as usize);
     let column = dimensions.first().copied().and_then(length);
     let chunks = seqs.into_iter().zip(texts).zip(digests).zip(dimensions);
     DocumentRow {
-        key: row.must(1),
-        document: row.get(2).map(Content::Text).or_else(|| row.get(3).map(Content::Bytes)),
-        columns: row.must::<JsonB>(4).0,
+        key: row.must("primary_key"),
+        document: row
+            .get("document_text")
+            .map(Content::Text)
+            .or_else(|| row.get("document_bytes").map(Content::Bytes)),
+        columns: row.must::<JsonB>("columns").0,
         obstacle: queued.or(failed),
         column,
-        most: row.get::<i64>(12).and_then(|most| usize::try_from(most).ok()),
+        most: row.get::<i64>("most").and_then(|most| usize::try_from(most).ok()),
         stored: chunks
             .map(|(((seq, text), digest), dimensions)| Stored {
                 seq,

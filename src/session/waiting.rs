@@ -46,16 +46,16 @@ impl Queue {
     fn of(vectorizer_id: i32) -> Option<Queue> {
         let sql = include_str!("../../sql/query/queue/readable_queue.sql");
         statement::look_up_each(sql, &[vectorizer_id.into()], |row| Queue {
-            oid: row.must(1),
-            name: row.must(2),
-            allowed: row.must(3),
-            intake: row.get(4),
-            owner: row.must(5),
+            oid: row.must("queue"),
+            name: row.must("name"),
+            allowed: row.must("may_read"),
+            intake: row.get("intake"),
+            owner: row.must("owner"),
             key: {
-                let numbers = row.get::<Vec<i16>>(7).unwrap_or_default();
-                let kinds = row.get::<Vec<Oid>>(8).unwrap_or_default();
+                let numbers = row.get::<Vec<i16>>("numbers").unwrap_or_default();
+                let kinds = row.get::<Vec<Oid>>("types").unwrap_or_default();
                 let columns: Vec<(i16, Oid)> = numbers.into_iter().zip(kinds).collect();
-                names_in_queue(&row.must::<JsonB>(6).0, &columns)
+                names_in_queue(&row.must::<JsonB>("source_pk").0, &columns)
             },
         })
     }

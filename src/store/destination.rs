@@ -72,11 +72,11 @@ pub fn chunks(vectorizer: &Vectorizer, documents: &[(i64, usize)]) -> HashMap<i6
             .unzip();
         let stored = statement::rows(sql, &[numbers.into(), longest.into()], |row| {
             let chunk = StoredChunk {
-                uuid: row.must(2),
-                seq: row.must(3),
-                text: row.get::<Vec<u8>>(4).and_then(|digest| Digest::stored(&digest)),
+                uuid: row.must("uuid"),
+                seq: row.must("seq"),
+                text: row.get::<Vec<u8>>("digest").and_then(|digest| Digest::stored(&digest)),
             };
-            (row.must::<i64>(1), chunk)
+            (row.must::<i64>("item"), chunk)
         });
         for (number, chunk) in stored {
             chunks.entry(number).or_default().push(chunk);

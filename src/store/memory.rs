@@ -50,12 +50,12 @@ pub fn memories_beside(cursor: &Cursor, id: i32, keys: &[&str]) -> HashMap<usize
 
 /// A row of [`MEMORIES`]: the place of its key, and what is remembered; `None` where that cannot be understood.
 fn memory(row: &Row) -> Option<(usize, Memory)> {
-    let place = usize::try_from(row.must::<i64>(1) - 1).ok()?;
+    let place = usize::try_from(row.must::<i64>("place") - 1).ok()?;
     let memory = Memory {
-        tag: row.get(2).map(Tag::remembered),
-        content: Fingerprint::remembered(&row.must::<Vec<u8>>(3))?,
-        recipe: Fingerprint::remembered(&row.must::<Vec<u8>>(4))?,
-        chunks: usize::try_from(row.must::<i32>(5)).ok()?,
+        tag: row.get("tag").map(Tag::remembered),
+        content: Fingerprint::remembered(&row.must::<Vec<u8>>("content"))?,
+        recipe: Fingerprint::remembered(&row.must::<Vec<u8>>("recipe"))?,
+        chunks: usize::try_from(row.must::<i32>("chunks")).ok()?,
     };
     Some((place, memory))
 }

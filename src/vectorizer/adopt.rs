@@ -51,12 +51,12 @@ impl Object {
 
     fn read(row: &statement::Row) -> Object {
         Object {
-            oid: row.must(1),
-            name: row.must(2),
-            schema: row.must(3),
-            owner: row.must(4),
-            owner_name: row.must(5),
-            kind: row.must(6),
+            oid: row.must("oid"),
+            name: row.must("name"),
+            schema: row.must("schema"),
+            owner: row.must("owner"),
+            owner_name: row.must("owner_name"),
+            kind: row.must("kind"),
         }
     }
 
@@ -181,15 +181,15 @@ impl Row {
         let row = read_catalogue(sql, &[id.into()], |row| {
             Some(Row {
                 id,
-                name: row.get(1)?,
-                source_schema: row.get(2)?,
-                source_table: row.get(3)?,
-                trigger: row.get(4)?,
-                queue_schema: row.get(5)?,
-                queue_table: row.get(6)?,
-                failed_table: row.get(7).unwrap_or_else(|| failed_queue(id)),
-                config: row.get::<JsonB>(8)?.0,
-                disabled: row.get(9)?,
+                name: row.get("name")?,
+                source_schema: row.get("source_schema")?,
+                source_table: row.get("source_table")?,
+                trigger: row.get("trigger_name")?,
+                queue_schema: row.get("queue_schema")?,
+                queue_table: row.get("queue_table")?,
+                failed_table: row.get("failed_table").unwrap_or_else(|| failed_queue(id)),
+                config: row.get::<JsonB>("config")?.0,
+                disabled: row.get("disabled")?,
             })
         });
         let Some(row) = row.into_iter().next().flatten() else {
@@ -564,11 +564,11 @@ fn return_vectorizer(vectorizer_id: i32) {
     let sql = include_str!("../../sql/query/adoption/adopted_vectorizer.sql");
     let ours = statement::row(sql, &[vectorizer_id.into()], |row| {
         (
-            row.must::<Oid>(1),
-            row.must::<String>(2),
-            row.must::<bool>(3),
-            row.must::<JsonB>(4).0,
-            row.must::<String>(5),
+            row.must::<Oid>("source"),
+            row.must::<String>("queue"),
+            row.must::<bool>("disabled"),
+            row.must::<JsonB>("source_pk").0,
+            row.must::<String>("queue_schema"),
         )
     });
     let Some((source, queue, is_disabled, source_pk, queue_schema)) = ours else {

@@ -40,17 +40,17 @@ struct Remains {
 pub(super) fn drop_vectorizer(vectorizer_id: i32, drop_all: bool) {
     let sql = include_str!("../../sql/query/vectorizer/dropped_vectorizer.sql");
     let remains = statement::row(sql, &[vectorizer_id.into()], |row| Remains {
-        source: row.get(1),
-        source_oid: row.get(12),
-        tables: vec![row.get(3), row.get(4), row.get(13)],
-        target: row.get(5),
-        view: row.get(6),
-        function: row.get(7),
-        triggers: row.must(8),
-        allowed: row.must(9),
-        name: row.must(10),
-        column: row.get(11),
-        odd: row.must(14),
+        source: row.get("source_name"),
+        source_oid: row.get("source"),
+        tables: vec![row.get("queue_name"), row.get("failed_name"), row.get("intake_name")],
+        target: row.get("target_name"),
+        view: row.get("view_name"),
+        function: row.get("function"),
+        triggers: row.must("triggers"),
+        allowed: row.must("may_drop"),
+        name: row.must("name"),
+        column: row.get("column"),
+        odd: row.must("odd"),
     });
     let Some(remains) = remains else {
         missing(&vectorizer_id.to_string())

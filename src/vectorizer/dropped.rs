@@ -30,13 +30,13 @@ fn relations_dropped(relations: Vec<Oid>) {
     let sql = include_str!("../../sql/query/vectorizer/dropped_with.sql");
     let read = || {
         statement::rows(sql, &[relations.clone().into(), user.into()], |row| Remains {
-            id: row.must(1),
-            name: row.must(2),
-            tables: row.must(4),
-            function: row.get(5),
-            trigger: row.get(6),
-            target: row.get(7),
-            index: row.get(8),
+            id: row.must("id"),
+            name: row.must("name"),
+            tables: row.must("tables"),
+            function: row.get("function"),
+            trigger: row.get("trigger"),
+            target: row.get("target_name"),
+            index: row.get("index"),
         })
     };
     statement::on_latest(|| {

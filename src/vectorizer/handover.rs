@@ -151,17 +151,17 @@ impl Handover {
     fn read(sources: &[Oid]) -> Vec<Handover> {
         let sql = include_str!("../../sql/query/owner/handed_over.sql");
         statement::rows(sql, &[sources.to_vec().into()], |row| Handover {
-            id: row.must(1),
-            source: row.must(2),
-            heir: row.must(3),
-            heir_name: row.must(4),
-            tables: row.must(5),
-            intake: row.get(6),
-            target: row.get(7),
-            view: row.get(8),
-            trigger: row.must(9),
-            partitioned: row.must(10),
-            source_pk: row.must(11),
+            id: row.must("id"),
+            source: row.must("source"),
+            heir: row.must("heir"),
+            heir_name: row.must("heir_name"),
+            tables: row.must("tables"),
+            intake: row.get("intake"),
+            target: row.get("target"),
+            view: row.get("view"),
+            trigger: row.must("trigger_name"),
+            partitioned: row.must("partitioned"),
+            source_pk: row.must("source_pk"),
         })
     }
 

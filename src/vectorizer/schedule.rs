@@ -82,11 +82,11 @@ fn set_scheduling(vectorizer_id: Option<i32>, scheduling: Option<JsonB>, indexin
         include_str!("../../sql/query/index/indexable.sql"),
         &[vectorizer_id.into()],
         |row| {
-            let (scheduling, indexing) = (read(row.get(4)), read(row.get(5)));
+            let (scheduling, indexing) = (read(row.get("scheduling")), read(row.get("indexing")));
             (
-                row.must::<i64>(1),
-                row.must::<bool>(2),
-                row.must::<String>(3),
+                row.must::<i64>("dimensions"),
+                row.must::<bool>("is_of_parts"),
+                row.must::<String>("source_name"),
                 scheduling,
                 indexing,
             )

@@ -1,5 +1,5 @@
 -- The relation $2 of the schema $1, whoever looks; its name in full.
-SELECT c.oid, format('%I.%I', n.nspname, c.relname), n.nspname::text, c.relowner, quote_ident(r.rolname), c.relkind::text
+SELECT c.oid, format('%I.%I', n.nspname, c.relname) AS name, n.nspname::text AS schema, c.relowner AS owner, quote_ident(r.rolname) AS owner_name, c.relkind::text AS kind
 FROM pg_class c
 JOIN pg_namespace n ON n.oid = c.relnamespace
 JOIN pg_roles r ON r.oid = c.relowner

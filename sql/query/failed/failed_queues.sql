@@ -1,14 +1,14 @@
 -- The failed queues that the caller may look into, and what belongs to them.
-SELECT v.id, s.relowner, v.source::oid, v.source_pk,
+SELECT v.id, s.relowner AS owner, v.source::oid AS source, v.source_pk,
        (SELECT format('%I.%I', n.nspname, c.relname)
         FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = v.queue) AS queue_name,
        (SELECT format('%I.%I', n.nspname, c.relname)
         FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = v.queue_failed) AS failed_name,
        -- Keys are data of the table, and may be signed addresses.
-       has_table_privilege(v.source::oid, 'SELECT'),
+       has_table_privilege(v.source::oid, 'SELECT') AS may_read,
        (SELECT format('%I.%I', n.nspname, c.relname)
         FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = v.intake) AS intake_name,
-       v.queue::oid, v.queue_failed::oid, v.intake::oid
+       v.queue::oid AS queue, v.queue_failed::oid AS failed, v.intake::oid AS intake
 FROM ai._seen_vectorizer v
 JOIN pg_class s ON s.oid = v.source
 WHERE (SELECT count(*) FROM pg_class c

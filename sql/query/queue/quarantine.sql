@@ -21,5 +21,5 @@ WITH found AS MATERIALIZED (
         attempts = excluded.attempts
     RETURNING true
 )
-SELECT (SELECT count(*) FROM guilty), (SELECT count(*) FROM gone), (SELECT count(*) FROM kept),
-       ARRAY(SELECT ({primary_key})::text FROM gone q)
+SELECT (SELECT count(*) FROM guilty) AS guilty, (SELECT count(*) FROM gone) AS gone, (SELECT count(*) FROM kept) AS kept,
+       ARRAY(SELECT ({primary_key})::text FROM gone q) AS primary_keys

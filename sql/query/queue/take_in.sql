@@ -53,6 +53,6 @@ WITH change AS MATERIALIZED (
     WHERE (SELECT count(*) FROM fresh) <> (SELECT count(*) FROM unknown)
       AND NOT EXISTS (SELECT FROM fresh q WHERE {key_is_item})
 )
-SELECT (SELECT count(*) FROM change k WHERE {key_in_portion}), (SELECT count(*) FROM place), (SELECT count(*) FROM taken),
-       EXISTS (SELECT FROM change k WHERE NOT ({key_in_portion})),
-       ARRAY(SELECT ({primary_key})::text FROM lost q LIMIT $4)
+SELECT (SELECT count(*) FROM change k WHERE {key_in_portion}) AS changes, (SELECT count(*) FROM place) AS to_move,
+       (SELECT count(*) FROM taken) AS moved, EXISTS (SELECT FROM change k WHERE NOT ({key_in_portion})) AS is_cut,
+       ARRAY(SELECT ({primary_key})::text FROM lost q LIMIT $4) AS swallowed

@@ -10,7 +10,7 @@ SELECT q.item, q.version, q.attempts, ({primary_key})::text AS primary_key,
             THEN {document_bytes} END AS document_bytes,
        CASE WHEN small.documents IS NOT NULL AND sum(small.documents) OVER here <= $3 AND sum(small.columns) OVER here <= $4
             THEN {row} END AS columns,
-       size.document, size.columns AS size_of_columns, q.backfill
+       size.document AS document_size, size.columns AS columns_size, q.backfill
 FROM {queue} q
 LEFT JOIN {source} s ON {source_is_item}
 CROSS JOIN LATERAL (SELECT {document_size} AS document, {columns_size} AS columns OFFSET 0) AS size

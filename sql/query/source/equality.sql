@@ -2,15 +2,15 @@
 -- both sides are cast to (NULL: none). A name leads to the operator that fits its operands best: for a domain over a type, another
 -- role may have made one in a schema that is not Postgres' own. And whether it is jsonb, or a
 -- domain over that; whether its values are all short, and whether their length is known without reading them.
-SELECT a.attname::text, format('OPERATOR(%I.%s)', n.nspname, o.oprname),
+SELECT a.attname::text AS name, format('OPERATOR(%I.%s)', n.nspname, o.oprname) AS operator,
        CASE WHEN n.nspname <> 'pg_catalog' AND a.atttypid <> o.oprleft AND operand.typtype <> 'p'
-           THEN (SELECT format('%I.%I', tn.nspname, operand.typname) FROM pg_namespace tn WHERE tn.oid = operand.typnamespace) END,
+           THEN (SELECT format('%I.%I', tn.nspname, operand.typname) FROM pg_namespace tn WHERE tn.oid = operand.typnamespace) END AS operand,
        (WITH RECURSIVE base AS (
             SELECT t.oid, t.typbasetype FROM pg_type t WHERE t.oid = a.atttypid
             UNION ALL
             SELECT t.oid, t.typbasetype FROM base b JOIN pg_type t ON t.oid = b.typbasetype
-        ) SELECT bool_or(b.oid = 'jsonb'::regtype) FROM base b),
-       a.attlen > 0, a.atttypid IN ('text'::regtype, 'varchar'::regtype, 'bytea'::regtype)
+        ) SELECT bool_or(b.oid = 'jsonb'::regtype) FROM base b) AS is_json,
+       a.attlen > 0 AS is_short, a.atttypid IN ('text'::regtype, 'varchar'::regtype, 'bytea'::regtype) AS is_counted
 FROM pg_index i
 CROSS JOIN LATERAL unnest(i.indkey::int2[], i.indclass::oid[]) AS k (attnum, opclass)
 JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
