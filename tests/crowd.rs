@@ -5,6 +5,7 @@ mod support;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use support::lair::{LAIR, by, vectorize};
 use support::{Cluster, Scene, wait_until};
 
 const VECTORIZERS: usize = 300;
@@ -195,4 +196,44 @@ fn refused_calls_use_up_no_ids() {
     for name in ["one", "two", "last", "anew"] {
         cluster.wait_for(name, &format!("SELECT count(*) FROM {name}_store"), "1");
     }
+}
+
+/// Whoever reads a vectorizer looks below the domains of its columns, as far as anybody nests them.
+#[test]
+fn domains_over_domains_hold_nobody_up() {
+    let scene = Scene::start();
+    scene.cluster.execute(LAIR);
+    vectorize(&scene, "ann", "a", "honest");
+    by(
+        &scene,
+        "mallory",
+        "CREATE DOMAIN m.d0 AS int;
+         DO $$ BEGIN FOR n IN 1..2000 LOOP EXECUTE format('CREATE DOMAIN m.d%s AS m.d%s', n, n - 1); END LOOP; END $$;
+         CREATE TABLE m.deep (id int PRIMARY KEY, body text);
+         DO $$ BEGIN
+             EXECUTE (SELECT 'ALTER TABLE m.deep ' || string_agg('ADD c' || g || ' m.d2000', ', ') FROM generate_series(1, 1500) g);
+         END $$;
+         SELECT ai.create_vectorizer('m.deep', name => 'deep', loading => ai.loading_column('body'),
+             embedding => ai.embedding_openai('text-embedding-3-small', 4))",
+    );
+    by(&scene, "mallory", "INSERT INTO m.deep (id, body) VALUES (1, 'one')");
+    let embedded = "SELECT count(*) FROM m.deep_embedding_store";
+    scene.cluster.wait_for("it is served", embedded, "1");
+    let mut waits = Vec::new();
+    for id in 1..=8 {
+        by(&scene, "mallory", "SELECT ai.retry_vectorizer('deep')");
+        by(
+            &scene,
+            "mallory",
+            &format!("ALTER TABLE m.deep ALTER body SET STATISTICS {id}"),
+        );
+        let began = Instant::now();
+        by(&scene, "ann", &format!("INSERT INTO a.honest VALUES ({id}, 'fine')"));
+        let honest = format!("SELECT count(*) FROM a.honest_embedding_store WHERE id = {id}");
+        scene.cluster.wait_for("ann's row", &honest, "1");
+        waits.push(began.elapsed());
+    }
+    // It was half a minute, each time.
+    waits.sort();
+    assert!(waits[4] < Duration::from_secs(5), "{waits:?}");
 }

@@ -443,3 +443,37 @@ fn an_owner_cannot_end_or_prepare_a_transaction_of_the_worker() {
     }
     assert_eq!(scene.cluster.value("SELECT count(*) FROM pg_prepared_xacts"), "0");
 }
+
+/// A document of many portions, each of which a trigger makes slow: the owner has one turn for all of them.
+#[test]
+fn the_portions_of_a_document_do_not_have_a_turn_each() {
+    let scene = impatient();
+    by(
+        &scene,
+        "mallory",
+        "CREATE TABLE m.large (id int PRIMARY KEY, body text);
+         SELECT ai.create_vectorizer('m.large', name => 'large', loading => ai.loading_column('body'),
+             chunking => ai.chunking_character_text_splitter(8, 0, ' '),
+             embedding => ai.embedding_openai('text-embedding-3-large', 2000));
+         CREATE FUNCTION m.slow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(0.7); RETURN NULL; END';
+         CREATE TRIGGER slow AFTER INSERT ON m.large_embedding_store FOR EACH STATEMENT EXECUTE FUNCTION m.slow();
+         INSERT INTO m.large SELECT 1, string_agg('w' || lpad(n::text, 7, '0'), ' ') FROM generate_series(1, 4000) n",
+    );
+    let reason =
+        "SELECT coalesce(reason, '') FROM ai.worker_status WHERE process = 'vectorizer' AND vectorizer = 'large'";
+    let seen = || scene.cluster.value(reason);
+    wait_until("it is stopped", DEADLINE, seen, |reason| {
+        reason.contains("code of the owner")
+    });
+    assert_eq!(scene.cluster.value("SELECT count(*) FROM m.large_embedding_store"), "0");
+    ann_goes_on(&scene, "a slow document", 1, None);
+    // Without code of the owner it has the time that it takes.
+    by(
+        &scene,
+        "mallory",
+        "DROP TRIGGER slow ON m.large_embedding_store; SELECT ai.retry_vectorizer('large')",
+    );
+    scene
+        .cluster
+        .wait_for("it is written", "SELECT count(*) FROM m.large_embedding_store", "4000");
+}

@@ -27,6 +27,7 @@ pub mod retry;
 pub mod schedule;
 pub mod secret;
 pub mod server;
+pub mod shares;
 pub mod suspicion;
 pub mod texts;
 pub mod threads;

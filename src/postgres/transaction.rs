@@ -285,10 +285,12 @@ fn aborted(cause: &CaughtError) -> Aborted {
 /// worker has fired alters a table, and the extension acts on that account.
 pub fn acting_as<T>(role: pg_sys::Oid, work: impl FnOnce() -> T) -> T {
     if !OURS.get() || ACTING.get().is_some() {
-        put_nothing_off();
         // SAFETY: a look at the role of the session.
-        let is_himself = unsafe { pg_sys::GetUserId() } == role;
-        return if is_himself { work() } else { restricted_to(role, work) };
+        if unsafe { pg_sys::GetUserId() } == role {
+            return work();
+        }
+        put_nothing_off();
+        return restricted_to(role, work);
     }
     let session = SessionUser::become_role(role);
     let switched = Identity::switch(role);

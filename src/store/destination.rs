@@ -93,6 +93,13 @@ pub fn count_chunks(vectorizer: &Vectorizer, numbers: Vec<i64>) -> HashMap<i64, 
     counted.into_iter().collect()
 }
 
+/// Whether code of its owner may run while chunks are written.
+pub fn runs_owners_code(vectorizer: &Vectorizer) -> bool {
+    let sql = include_str!("../../sql/query/destination/runs_owners_code.sql");
+    let table = vectorizer.tables.destination.as_str();
+    statement::row(sql, &[table.into()], |row| row.must(1)) != Some(false)
+}
+
 /// Removes all chunks of documents whose rows are gone.
 pub fn clear(vectorizer: &Vectorizer, numbers: Vec<i64>) {
     if let DestinationStatements::Table {

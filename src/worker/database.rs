@@ -17,7 +17,6 @@ mod suspects;
 mod swallows;
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ai_pipeline::launch::Wanted;
@@ -425,14 +424,28 @@ impl Worker {
         if some.is_empty() {
             return;
         }
+        // Those of an owner by themselves, and for the account of the owner: what reading takes is for owners to choose, too.
+        let mut of_owners: HashMap<Option<Oid>, Vec<i32>> = HashMap::new();
+        for id in &some {
+            let owner = self.station(*id).map(|station| station.vectorizer.owner);
+            of_owners.entry(owner).or_default().push(*id);
+        }
+        let mut some = some;
         let mut read: LiteMap<i32, Vectorizer> = LiteMap::new();
         let mut unusable = Vec::new();
-        for vectorizer in read_each(&some) {
-            match vectorizer {
-                Ok(vectorizer) => {
-                    read.insert(vectorizer.id, vectorizer);
+        for (owner, ids) in of_owners {
+            if owner.is_some_and(accounts::is_held) {
+                some.retain(|id| !ids.contains(id));
+                self.unread.extend(ids);
+                continue;
+            }
+            for vectorizer in read_each(&ids, owner) {
+                match vectorizer {
+                    Ok(vectorizer) => {
+                        read.insert(vectorizer.id, vectorizer);
+                    }
+                    Err(one) => unusable.push(one),
                 }
-                Err(one) => unusable.push(one),
             }
         }
         self.notes.read(&some, unusable);
@@ -454,10 +467,7 @@ impl Worker {
             return;
         };
         let mut station = Station::new(vectorizer);
-        // What is in flight goes on with the names that its tables have now.
-        for flight in self.flights.values_mut().filter(|flight| flight.vectorizer.id == id) {
-            flight.vectorizer = Arc::clone(&station.vectorizer);
-        }
+        self.flights.follow(&station.vectorizer);
         match place {
             Ok(place) => {
                 // A pause that could not be written down, and locks that were met: an owner who has the
@@ -675,12 +685,17 @@ fn watch_prepared(database: Oid) {
 }
 
 /// Reads vectorizers together, and one by one where one of them makes that fail: it is the only one to suffer from it.
-fn read_each(ids: &[i32]) -> Vec<Result<Vectorizer, Unusable>> {
-    let read = match transaction::run(|| catalog::vectorizers(ids)) {
+fn read_each(ids: &[i32], owner: Option<Oid>) -> Vec<Result<Vectorizer, Unusable>> {
+    let read = || catalog::vectorizers(ids);
+    let read = match owner {
+        Some(owner) => transaction::run_for(owner, read),
+        None => transaction::run(read),
+    };
+    let read = match read {
         Ok(read) => read,
         Err(aborted) => match ids {
             [id] => return vec![Err(Unusable::unreadable(*id, &aborted))],
-            _ => return ids.chunks(1).flat_map(read_each).collect(),
+            _ => return ids.chunks(1).flat_map(|id| read_each(id, owner)).collect(),
         },
     };
     // What an owner has written as a schedule is for Postgres to read, which may refuse it.

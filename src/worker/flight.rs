@@ -1,6 +1,8 @@
 //! A document that is being worked on: what it waits for, and what it has gathered so far.
 
-use std::collections::HashSet;
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
+use std::hash::Hash;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,6 +15,7 @@ use ai_pipeline::memory::Note;
 use ai_pipeline::plan::{self, Digest, Plan};
 use ai_pipeline::texts::Texts;
 use litemap::LiteMap;
+use pgrx::pg_sys::Oid;
 
 use crate::catalog::Vectorizer;
 use crate::runtime::bridge::Task;
@@ -58,36 +61,85 @@ impl Flight {
 /// The documents in flight by their numbers, which is the order in which they were taken.
 ///
 /// Each in a box of its own: there may be thousands, and what is behind one that comes or goes in the list is moved.
+/// What every turn of the main thread asks is counted, and not looked for.
 #[derive(Default)]
-pub struct Flights(LiteMap<u64, Box<Flight>>);
+pub struct Flights {
+    list: LiteMap<u64, Box<Flight>>,
+    counted: Counted,
+}
+
+/// What there is among documents in flight.
+#[derive(Default)]
+struct Counted {
+    /// Documents by their vectorizers.
+    of: HashMap<i32, usize>,
+    of_owner: HashMap<Oid, usize>,
+    suspects: usize,
+    /// Bytes of primary keys.
+    keys: usize,
+}
+
+impl Counted {
+    fn add(&mut self, flight: &Flight) {
+        *self.of.entry(flight.vectorizer.id).or_default() += 1;
+        *self.of_owner.entry(flight.vectorizer.owner).or_default() += 1;
+        self.suspects += usize::from(flight.suspect);
+        self.keys += flight.item.key.len();
+    }
+
+    fn take(&mut self, flight: &Flight) {
+        take_one(&mut self.of, flight.vectorizer.id);
+        take_one(&mut self.of_owner, flight.vectorizer.owner);
+        self.suspects = self.suspects.saturating_sub(usize::from(flight.suspect));
+        self.keys = self.keys.saturating_sub(flight.item.key.len());
+    }
+}
+
+fn take_one<K: Eq + Hash>(counted: &mut HashMap<K, usize>, of: K) {
+    if let Entry::Occupied(mut of) = counted.entry(of) {
+        *of.get_mut() -= 1;
+        if *of.get() == 0 {
+            of.remove();
+        }
+    }
+}
 
 impl Flights {
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.list.len()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.list.is_empty()
     }
 
     pub fn contains_key(&self, number: &u64) -> bool {
-        self.0.contains_key(number)
+        self.list.contains_key(number)
     }
 
     pub fn get(&self, number: &u64) -> Option<&Flight> {
-        self.0.get(number).map(Box::as_ref)
+        self.list.get(number).map(Box::as_ref)
     }
 
     pub fn get_mut(&mut self, number: &u64) -> Option<&mut Flight> {
-        self.0.get_mut(number).map(Box::as_mut)
+        self.list.get_mut(number).map(Box::as_mut)
     }
 
     pub fn insert(&mut self, number: u64, flight: Flight) {
-        self.0.insert(number, Box::new(flight));
+        self.counted.add(&flight);
+        if let Some(before) = self.list.insert(number, Box::new(flight)) {
+            self.counted.take(&before);
+        }
     }
 
     pub fn remove(&mut self, number: &u64) -> Option<Flight> {
-        self.0.remove(number).map(|flight| *flight)
+        let flight = self.list.remove(number)?;
+        self.counted.take(&flight);
+        if self.list.is_empty() {
+            // Whatever a shortage of memory has interrupted.
+            self.counted = Counted::default();
+        }
+        Some(*flight)
     }
 
     pub fn extend(&mut self, flights: impl IntoIterator<Item = (u64, Flight)>) {
@@ -98,11 +150,31 @@ impl Flights {
 
     /// Keeps those for which `keep` says so.
     pub fn retain(&mut self, mut keep: impl FnMut(&Flight) -> bool) {
-        self.0.retain(|_, flight| keep(flight));
+        self.list.retain(|_, flight| keep(flight));
+        self.count();
+    }
+
+    /// A vectorizer was read anew: its documents go on with the names that its tables have now, and for its owner of now.
+    pub fn follow(&mut self, vectorizer: &Arc<Vectorizer>) {
+        if self.number_of(vectorizer.id) == 0 {
+            return;
+        }
+        let flights = self.list.iter_mut().map(|(_, flight)| flight);
+        for flight in flights.filter(|flight| flight.vectorizer.id == vectorizer.id) {
+            flight.vectorizer = Arc::clone(vectorizer);
+        }
+        self.count();
+    }
+
+    fn count(&mut self) {
+        self.counted = Counted::default();
+        for flight in self.list.values() {
+            self.counted.add(flight);
+        }
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (u64, &Flight)> {
-        self.0.iter().map(|(number, flight)| (*number, flight.as_ref()))
+        self.list.iter().map(|(number, flight)| (*number, flight.as_ref()))
     }
 
     pub fn values(&self) -> impl Iterator<Item = &Flight> {
@@ -110,7 +182,33 @@ impl Flights {
     }
 
     pub fn values_mut(&mut self) -> impl Iterator<Item = &mut Flight> {
-        self.0.iter_mut().map(|(_, flight)| flight.as_mut())
+        self.list.iter_mut().map(|(_, flight)| flight.as_mut())
+    }
+
+    /// The vectorizers that they are of.
+    pub fn vectorizers(&self) -> impl Iterator<Item = i32> {
+        self.counted.of.keys().copied()
+    }
+
+    /// How many are of a vectorizer.
+    pub fn number_of(&self, vectorizer: i32) -> usize {
+        self.counted.of.get(&vectorizer).copied().unwrap_or_default()
+    }
+
+    /// How many are of vectorizers of an owner.
+    pub fn number_of_owner(&self, owner: Oid) -> usize {
+        self.counted.of_owner.get(&owner).copied().unwrap_or_default()
+    }
+
+    /// Those that a process died with.
+    pub fn suspects(&self) -> impl Iterator<Item = &Flight> {
+        let all = (self.counted.suspects > 0).then(|| self.values());
+        all.into_iter().flatten().filter(|flight| flight.suspect)
+    }
+
+    /// How many bytes their primary keys have.
+    pub fn bytes_of_keys(&self) -> usize {
+        self.counted.keys
     }
 }
 

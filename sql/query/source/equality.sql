@@ -6,9 +6,9 @@ SELECT a.attname::text AS name, format('OPERATOR(%I.%s)', n.nspname, o.oprname) 
        CASE WHEN n.nspname <> 'pg_catalog' AND a.atttypid <> o.oprleft AND operand.typtype <> 'p'
            THEN (SELECT format('%I.%I', tn.nspname, operand.typname) FROM pg_namespace tn WHERE tn.oid = operand.typnamespace) END AS operand,
        (WITH RECURSIVE base AS (
-            SELECT t.oid, t.typbasetype FROM pg_type t WHERE t.oid = a.atttypid
+            SELECT t.oid, t.typbasetype, 1 AS depth FROM pg_type t WHERE t.oid = a.atttypid
             UNION ALL
-            SELECT t.oid, t.typbasetype FROM base b JOIN pg_type t ON t.oid = b.typbasetype
+            SELECT t.oid, t.typbasetype, b.depth + 1 FROM base b JOIN pg_type t ON t.oid = b.typbasetype WHERE b.depth < 32
         ) SELECT bool_or(b.oid = 'jsonb'::regtype) FROM base b) AS is_json,
        a.attlen > 0 AS is_short, a.atttypid IN ('text'::regtype, 'varchar'::regtype, 'bytea'::regtype) AS is_counted
 FROM pg_index i

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use ai_pipeline::config::{Loading, Processing};
 use ai_pipeline::error::{Class, Failure, Step};
-use ai_pipeline::retry;
+use ai_pipeline::{retry, shares};
 use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
 
@@ -166,11 +166,7 @@ impl Worker {
                 continue;
             }
             let vectorizer = Arc::clone(&station.vectorizer);
-            let mine = self
-                .flights
-                .values()
-                .filter(|flight| flight.vectorizer.id == vectorizer.id)
-                .count();
+            let mine = self.flights.number_of(vectorizer.id);
             let limit = if station.paused_until.is_some() || station.is_held_up {
                 // Both end when one document succeeds.
                 1usize.saturating_sub(mine)
@@ -178,10 +174,12 @@ impl Worker {
                 // What is written to is locked: more would only wait with the others.
                 0
             } else {
+                let of_owner = self.room_of_owner(vectorizer.owner, room);
                 share(&vectorizer.config.processing)
-                    .min(fair_share(stations, mine + room))
+                    .min(shares::of_vectorizer(stations, mine + room))
                     .saturating_sub(mine)
                     .min(room)
+                    .min(of_owner)
                     .min(if station.reads_singly { SINGLY } else { CLAIM })
             };
             let limit = match self.slow.get(&vectorizer.id) {
@@ -202,6 +200,16 @@ impl Worker {
         took_all_it_could
     }
 
+    /// How many of the places that are free, `room`, an owner may take: of those that no other owner has, three
+    /// quarters, and never the last one beside documents of its own. Its documents may stay in the air for as long as it
+    /// likes, for whatever reason and of however many vectorizers.
+    fn room_of_owner(&self, owner: Oid, room: usize) -> usize {
+        if !accounts::is_shared() {
+            return room;
+        }
+        shares::of_owner(self.flights.number_of_owner(owner), room)
+    }
+
     /// Whether documents of a vectorizer may be taken now, if there are any.
     pub(super) fn is_due(&self, station: &Station, now: Instant) -> bool {
         station.look_at.is_some_and(|at| at <= now)
@@ -215,8 +223,7 @@ impl Worker {
     /// in flight.
     fn room_for_keys(&self) -> usize {
         let most = usize::try_from(self.settings.max_memory_bytes / KEYS_OF_MEMORY).unwrap_or(usize::MAX);
-        let flying: usize = self.flights.values().map(|flight| flight.item.key.len()).sum();
-        most.saturating_sub(flying).min(queue::KEYS)
+        most.saturating_sub(self.flights.bytes_of_keys()).min(queue::KEYS)
     }
 
     fn claim_from(
@@ -547,7 +554,7 @@ impl Worker {
     pub(super) fn renew(&mut self) {
         if self.renewed.elapsed() >= self.settings.lease_duration / 3 {
             self.renewed = Instant::now();
-            self.unrenewed = self.flights.values().map(|flight| flight.vectorizer.id).collect();
+            self.unrenewed = self.flights.vectorizers().collect();
         }
         for id in std::mem::take(&mut self.unrenewed) {
             let held = self.leases_of(id);
@@ -612,16 +619,6 @@ fn share(processing: &Processing) -> usize {
     match (number(batch_size), number(concurrency)) {
         (None, None) => usize::MAX,
         (batch, concurrency) => batch.unwrap_or(1).saturating_mul(concurrency.unwrap_or(1)).max(1),
-    }
-}
-
-/// How many of the places that nobody else has, `places`, one of several vectorizers may take: three
-/// quarters. However long its documents stay in the air (a provider that hangs, a table that is locked),
-/// there is always a place for another's.
-fn fair_share(vectorizers: usize, places: usize) -> usize {
-    match vectorizers {
-        0 | 1 => places,
-        _ => (places * 3 / 4).max(1),
     }
 }
 

@@ -574,14 +574,20 @@ fn note(vectorizer: &Vectorizer, batch: &Batch, holds: &[Hold], again: &HashSet<
     memory::forget_documents(vectorizer.id, &forget);
 }
 
-/// Inserts the new chunks of a large document, whose vectors are in the stash, portion by portion.
+/// Inserts the new chunks of a large document, whose vectors are in the stash, portion by portion. Where none of it runs
+/// code of the owner, each portion has the time of a turn for itself: an index takes what it takes.
 fn insert_stashed(vectorizer: &Vectorizer, item: &Item, draft: &Draft) {
+    let is_of_postgres = !destination::runs_owners_code(vectorizer);
     let portions = draft.plan.embed.chunks(portion(vectorizer));
-    portions.for_each(|indexes| transaction::in_its_own_memory(|| insert_portion(vectorizer, item, draft, indexes)));
+    portions.for_each(|indexes| {
+        if is_of_postgres {
+            limit::anew();
+        }
+        transaction::in_its_own_memory(|| insert_portion(vectorizer, item, draft, indexes));
+    });
 }
 
 fn insert_portion(vectorizer: &Vectorizer, item: &Item, draft: &Draft, indexes: &[usize]) {
-    limit::anew();
     let keys = draft.keys_of(indexes, &vectorizer.config.embedding);
     let vectors = stash::take(vectorizer, item.number, &keys);
     assert_eq!(

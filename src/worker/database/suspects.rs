@@ -44,8 +44,7 @@ impl Turns {
 impl Worker {
     /// Whose suspects have their turn. Where there is always something else to do, it waits for them from time to time.
     pub(super) fn turn_of_suspects(&mut self, now: Instant) -> Turns {
-        let suspects = self.flights.values().filter(|flight| flight.suspect);
-        let flying: HashSet<Oid> = suspects.map(|flight| flight.vectorizer.owner).collect();
+        let flying: HashSet<Oid> = self.flights.suspects().map(|flight| flight.vectorizer.owner).collect();
         self.suspects_flew.extend(flying.iter().map(|owner| (*owner, now)));
         let may_fly = |station: &&Station| self.suspects.contains(&station.vectorizer.id) && self.is_due(station, now);
         let flew = |owner: &Oid| self.suspects_flew.get(owner).copied().unwrap_or(self.began);
@@ -93,10 +92,10 @@ impl Worker {
 
     /// Tells the memory that outlives this process whose documents are in its hands.
     pub(super) fn note_held(&mut self) {
-        let held: HashSet<i32> = self.flights.values().map(|flight| flight.vectorizer.id).collect();
-        if held != self.held {
-            lives::holds(&held);
-            self.held = held;
+        let is_known = |id| self.held.contains(&id);
+        if self.flights.vectorizers().count() != self.held.len() || !self.flights.vectorizers().all(is_known) {
+            self.held = self.flights.vectorizers().collect();
+            lives::holds(&self.held);
         }
     }
 }
