@@ -24,6 +24,7 @@ pub mod panics;
 pub mod parse;
 pub mod plan;
 pub mod retry;
+pub mod retry_after;
 pub mod schedule;
 pub mod secret;
 pub mod server;

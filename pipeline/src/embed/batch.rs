@@ -16,10 +16,9 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{Id, JoinError, JoinSet};
 
-use super::client::{Client, Trouble};
+use super::backend::{Backend, Outcome, Request, Trouble, Without};
 use super::gate::{Entry, Gate, Pass, Throttle};
 use super::patience::{GREATEST_PAUSE, waits};
-use super::protocol::Without;
 use super::quota::{Budget, Quota};
 use super::size::{Most, Size};
 use super::verdict::{Number, Verdict, Verdicts, WORD};
@@ -157,11 +156,9 @@ struct InFlight {
     sent: Instant,
 }
 
-type Outcome = Result<(Vec<Vec<f32>>, Quota), Trouble>;
-
 /// The state of the batching task.
 pub(super) struct Batcher {
-    client: Arc<Client>,
+    backend: Arc<dyn Backend>,
     gate: Gate,
     /// The last request had to wait because as many as may be are at the server.
     is_full: bool,
@@ -191,10 +188,13 @@ pub(super) struct Batcher {
 }
 
 /// The batching task. Where it panics, the documents that it had fail, as nobody answers them, and it begins anew.
-pub(super) async fn run(client: Client, gate: Gate, mut incoming: mpsc::UnboundedReceiver<Work>) {
-    let client = Arc::new(client);
+pub(super) async fn run(backend: Arc<dyn Backend>, gate: Gate, mut incoming: mpsc::UnboundedReceiver<Work>) {
     loop {
-        let batcher = async { Batcher::new(Arc::clone(&client), gate.clone()).run(&mut incoming).await };
+        let batcher = async {
+            Batcher::new(Arc::clone(&backend), gate.clone())
+                .run(&mut incoming)
+                .await
+        };
         if panics::caught(batcher).await.is_ok() {
             return;
         }
@@ -204,11 +204,11 @@ pub(super) async fn run(client: Client, gate: Gate, mut incoming: mpsc::Unbounde
 }
 
 impl Batcher {
-    pub fn new(client: Arc<Client>, gate: Gate) -> Batcher {
-        let limits = client.limits();
-        let answers = (ANSWER_BYTES / (client.dimensions().max(1) * size_of::<f32>())).max(1);
+    pub fn new(backend: Arc<dyn Backend>, gate: Gate) -> Batcher {
+        let limits = backend.limits();
+        let answers = (ANSWER_BYTES / (backend.dimensions().max(1) * size_of::<f32>())).max(1);
         Batcher {
-            client,
+            backend,
             most: Most::new(Size {
                 inputs: limits.inputs.min(answers),
                 tokens: limits.tokens.min(gate.greatest_tokens()),
@@ -480,7 +480,7 @@ impl Batcher {
         }
         self.held_since = None;
         let number = self.verdicts.number();
-        let known = self.client.known();
+        let known = self.backend.known();
         let (inputs, cut, without) = match &mut question {
             Question::Batch(batch) => {
                 batch.since.get_or_insert(number);
@@ -494,14 +494,15 @@ impl Batcher {
             }
             Question::Word(word) => (Vec::new(), false, word.form(known)),
         };
-        let client = self.client.clone();
+        let backend = Arc::clone(&self.backend);
         let request = self.requests.spawn(async move {
             let _pass = pass;
             let texts: Vec<&str> = match &inputs[..] {
                 [] => vec![WORD],
                 inputs => inputs.iter().map(Input::text).collect(),
             };
-            let embedded = panics::caught(client.embed(&texts, cut, without)).await;
+            let texts = &texts;
+            let embedded = panics::caught(backend.embed(Request { texts, cut, without })).await;
             embedded.unwrap_or_else(|panicked| Err(Trouble::Panicked(panicked)))
         });
         let sent = InFlight {
@@ -552,7 +553,7 @@ impl Batcher {
         self.gate.succeeded();
         self.most.succeeded();
         if let Some(trial) = batch.trial {
-            self.client.learn(trial.without);
+            self.backend.learn(trial.without);
         }
         if let Some(search) = batch.search {
             search.accepted.store(true, Ordering::Relaxed);
@@ -606,7 +607,7 @@ impl Batcher {
             }
             Trouble::TooLarge(refusal) if !alone => self.shrink(batch, &refusal),
             // If it is only too long, it will do when it is cut. Otherwise nothing was paid for to find out.
-            Trouble::Rejected(_) if alone && !batch.cut && self.client.can_cut() => {
+            Trouble::Rejected(_) if alone && !batch.cut && self.backend.can_cut() => {
                 self.ready.push_front(Batch {
                     cut: true,
                     trial: None,

@@ -1,7 +1,7 @@
 //! What S3 and STS answer instead of a document, in words for whoever has to mend it.
 
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use aws_config::Region;
 use aws_credential_types::provider::error::CredentialsError;
@@ -11,9 +11,10 @@ use aws_sdk_s3::primitives::{DateTime, DateTimeFormat};
 use aws_sdk_sts::operation::assume_role::AssumeRoleError;
 use aws_sdk_sts::operation::assume_role_with_web_identity::AssumeRoleWithWebIdentityError;
 
-use super::super::{Tag, causes, retry_after};
+use super::super::Tag;
 use super::{Object, Refusal};
-use crate::error::Class;
+use crate::error::{Cause, Class};
+use crate::retry_after;
 use crate::secret::masked;
 
 /// Codes by which S3 and STS say that a token ran out.
@@ -127,30 +128,33 @@ pub enum Error {
         caller: Caller,
     },
     /// No connection to S3, or none that lasted.
-    #[error("unable to access bucket: '{bucket}' key: '{key}': S3 cannot be reached: {reason}")]
+    #[error("unable to access bucket: '{bucket}' key: '{key}': S3 cannot be reached: {cause}")]
     Unreachable {
         /// The bucket.
         bucket: String,
         /// The key.
         key: String,
         /// What the connection said.
-        reason: String,
+        #[source]
+        cause: Cause,
     },
     /// The request could not even be made, for example because the endpoint is no URL.
-    #[error("unable to access bucket: '{bucket}' key: '{key}': no request can be made: {reason}")]
+    #[error("unable to access bucket: '{bucket}' key: '{key}': no request can be made: {cause}")]
     Unsendable {
         /// The bucket.
         bucket: String,
         /// The key.
         key: String,
         /// What the SDK said.
-        reason: String,
+        #[source]
+        cause: Cause,
     },
     /// A source of credentials is there and failed.
-    #[error("the AWS credentials of the server cannot be read: {reason}")]
+    #[error("the AWS credentials of the server cannot be read: {cause}")]
     Credentials {
         /// What the SDK said.
-        reason: String,
+        #[source]
+        cause: Cause,
         /// It may work the next time.
         passing: bool,
     },
@@ -202,12 +206,13 @@ pub enum Error {
         caller: Caller,
     },
     /// No connection to STS, or none that lasted.
-    #[error("role {role} cannot be assumed: STS cannot be reached: {reason}")]
+    #[error("role {role} cannot be assumed: STS cannot be reached: {cause}")]
     RoleUnreachable {
         /// The role.
         role: String,
         /// What the connection said.
-        reason: String,
+        #[source]
+        cause: Cause,
     },
 }
 
@@ -383,7 +388,7 @@ pub(super) fn of_object(
         SdkError::ConstructionFailure(_) => Error::Unsendable {
             bucket,
             key,
-            reason: causes(&refusal),
+            cause: Cause::new(refusal),
         },
         _ => match Answer::of(&refusal, secrets) {
             Some(Answer {
@@ -405,7 +410,7 @@ pub(super) fn of_object(
             None => Error::Unreachable {
                 bucket,
                 key,
-                reason: causes(&refusal),
+                cause: Cause::new(refusal),
             },
         },
     }
@@ -430,16 +435,16 @@ pub(super) fn of_role(arn: &str, refusal: SdkError<AssumeRoleError>, caller: Cal
         },
         None => Error::RoleUnreachable {
             role,
-            reason: causes(&refusal),
+            cause: Cause::new(refusal),
         },
     }
 }
 
 /// A source of credentials that is there and failed. Where STS refused a web identity or the role of a profile, trying
 /// again is of no use.
-pub(super) fn of_provider(failure: &CredentialsError) -> Error {
+pub(super) fn of_provider(failure: CredentialsError) -> Error {
     let mut refused = matches!(failure, CredentialsError::InvalidConfiguration(_));
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(failure);
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&failure);
     while let Some(inner) = cause {
         if let Some(error) = inner.downcast_ref::<Error>() {
             return error.clone();
@@ -448,7 +453,7 @@ pub(super) fn of_provider(failure: &CredentialsError) -> Error {
         cause = inner.source();
     }
     Error::Credentials {
-        reason: causes(failure),
+        cause: Cause::new(failure),
         passing: !refused,
     }
 }
@@ -473,7 +478,7 @@ impl Answer {
         let message = refusal.message().unwrap_or("the answer gives no reason");
         // Cut last, or half of a secret might be left at the end.
         let message = masked(message, secrets).chars().take(GREATEST_MESSAGE).collect();
-        let retry_after = response.headers().get("retry-after").and_then(retry_after);
+        let retry_after = retry_after::told(|name| response.headers().get(name), SystemTime::now());
         Some(Answer {
             code,
             message,
