@@ -23,6 +23,8 @@ pub mod memory;
 pub mod panics;
 pub mod parse;
 pub mod plan;
+pub mod prepare;
+mod process;
 pub mod retry;
 pub mod retry_after;
 pub mod schedule;

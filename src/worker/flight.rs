@@ -9,17 +9,16 @@ use ai_pipeline::config::Embedding;
 use ai_pipeline::embed::{Embedded, Incomplete};
 use ai_pipeline::error::{self as pipeline, Failure};
 use ai_pipeline::fingerprint::Fingerprint;
-use ai_pipeline::memory::Note;
+use ai_pipeline::memory::{Note, Remembered};
 use ai_pipeline::plan::{self, Digest, Plan};
+use ai_pipeline::prepare::Prepared;
 use ai_pipeline::texts::Texts;
 use litemap::LiteMap;
 
 use crate::catalog::Vectorizer;
 use crate::runtime::bridge::Task;
 use crate::runtime::reservation::Reservations;
-use crate::runtime::services::Prepared;
 use crate::store::destination::StoredChunk;
-use crate::store::memory::Remembered;
 use crate::store::queue::Item;
 use crate::store::stash;
 
