@@ -25,6 +25,8 @@ pub mod parse;
 pub mod plan;
 pub mod prepare;
 mod process;
+#[cfg(test)]
+mod properties;
 pub mod retry;
 pub mod retry_after;
 pub mod schedule;
