@@ -29,6 +29,7 @@ mod process;
 mod properties;
 pub mod retry;
 pub mod retry_after;
+mod s3;
 pub mod schedule;
 pub mod secret;
 pub mod server;

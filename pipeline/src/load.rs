@@ -20,10 +20,11 @@ use tokio::sync::Semaphore;
 
 pub use self::file::Error as FileError;
 pub use self::http::Error as HttpError;
-pub use self::s3::{Caller, Error as S3Error};
 pub use self::tag::Tag;
 use crate::budget::{Budget, Reservation};
 use crate::error::{Cause, Class, Failure, Step};
+use crate::s3::Object;
+pub use crate::s3::{Caller, Error as S3Error};
 use crate::secret::Secret;
 use crate::server::{AllowedUrl, Source};
 use crate::uri::{self, Uri};
@@ -261,7 +262,7 @@ impl Loader {
                 } => {
                     let Servers { s3: gate, .. } = &settings.servers;
                     gate.check(&uri.to_string(), |allowed| allowed.has_object(bucket, key))?;
-                    let object = s3::Object {
+                    let object = Object {
                         bucket,
                         key,
                         version_id: version_id.as_deref(),

@@ -24,7 +24,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::error::{self, Caller, Error};
-use super::{DEFAULT_REGION, authorities, timeouts, variables};
+use super::{DEFAULT_REGION, authorities, variables};
 use crate::error::Cause;
 use crate::secret::Secret;
 
@@ -117,6 +117,7 @@ impl Identity {
         }
     }
 
+    /// Of a role; `base` says how long STS is waited for.
     pub(super) fn assumed(
         base: &SdkConfig,
         by: Arc<Identity>,
@@ -129,7 +130,6 @@ impl Identity {
             .to_builder()
             .region(region)
             .retry_config(RetryConfig::disabled())
-            .timeout_config(timeouts())
             .build();
         Identity {
             source: Source::Role {

@@ -7,12 +7,10 @@ use aws_config::Region;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_s3::primitives::{DateTime, DateTimeFormat};
 use aws_sdk_sts::operation::assume_role::AssumeRoleError;
 use aws_sdk_sts::operation::assume_role_with_web_identity::AssumeRoleWithWebIdentityError;
 
-use super::super::Tag;
-use super::{Object, Refusal};
+use super::Refused;
 use crate::error::{Cause, Class};
 use crate::retry_after;
 use crate::secret::masked;
@@ -375,14 +373,26 @@ fn check_credentials(caller: &Caller) -> String {
     }
 }
 
-/// S3's answer in our words, without `secrets`.
-pub(super) fn of_object(
-    object: Object<'_>,
-    refusal: Refusal,
-    elsewhere: Option<String>,
-    caller: Caller,
-    secrets: &[&str],
-) -> Error {
+/// One object, as a row names it.
+#[derive(Clone, Copy)]
+pub(crate) struct Object<'a> {
+    pub bucket: &'a str,
+    pub key: &'a str,
+    pub version_id: Option<&'a str>,
+}
+
+/// S3's answer in our words.
+pub(crate) fn of_object<E>(object: Object<'_>, refused: Refused<E>) -> Error
+where
+    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+{
+    let answer = Answer::of(&refused.refusal, &refused.secrets());
+    let Refused {
+        refusal,
+        elsewhere,
+        caller,
+        ..
+    } = refused;
     let (bucket, key) = (object.bucket.to_owned(), object.key.to_owned());
     match &refusal {
         SdkError::ConstructionFailure(_) => Error::Unsendable {
@@ -390,7 +400,7 @@ pub(super) fn of_object(
             key,
             cause: Cause::new(refusal),
         },
-        _ => match Answer::of(&refusal, secrets) {
+        _ => match answer {
             Some(Answer {
                 code,
                 message,
@@ -488,44 +498,18 @@ impl Answer {
     }
 }
 
-/// The answer 304, which the SDK takes for an error.
-pub(super) struct NotModified {
-    /// When the object was stored, in seconds since 1970.
-    modified: Option<i64>,
-}
-
-impl NotModified {
-    /// Whether it is the object of the tag, and not another one of the same bytes.
-    pub(super) fn is_of(&self, tag: &Tag) -> bool {
-        match (self.modified, tag.modified()) {
-            (Some(now), Some(then)) => now == then,
-            // Not every server says it.
-            (None, _) | (_, None) => true,
-        }
-    }
-}
-
-/// Whether S3 says that the object is still the one of `If-None-Match`.
-pub(super) fn not_modified(refusal: &Refusal) -> Option<NotModified> {
-    let response = refusal
-        .raw_response()
-        .filter(|response| response.status().as_u16() == 304)?;
-    let modified = response.headers().get("last-modified");
-    let modified = modified.and_then(|date| DateTime::from_str(date, DateTimeFormat::HttpDate).ok());
-    Some(NotModified {
-        modified: modified.as_ref().map(DateTime::secs),
-    })
-}
-
 /// Whether the token ran out.
-pub(super) fn is_expired(refusal: &Refusal) -> bool {
+pub(super) fn is_expired<E: ProvideErrorMetadata>(refusal: &SdkError<E, HttpResponse>) -> bool {
     refusal.code().is_some_and(|code| EXPIRED.contains(&code))
 }
 
 /// The region where the bucket is, when the answer says that it is not the one asked.
 ///
 /// S3 names it in the header `x-amz-bucket-region` of a redirect, or in the body of a signature's refusal.
-pub(super) fn other_region(refusal: &Refusal, asked: &Region) -> Option<Region> {
+pub(super) fn other_region<E>(refusal: &SdkError<E, HttpResponse>, asked: &Region) -> Option<Region>
+where
+    E: ProvideErrorMetadata,
+{
     let response = refusal.raw_response()?;
     let misdirected = matches!(response.status().as_u16(), 301 | 302 | 307 | 308)
         || matches!(
