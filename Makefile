@@ -8,7 +8,7 @@ SHELL := /bin/bash
 export PG ?= 15
 # `local` (a stand-in of the project's own) or `openai` (needs OPENAI_API_KEY).
 export PROVIDER ?= local
-# How long `make soak` goes on.
+# How long `make soak` goes on, and each property in `make fuzz`.
 export MINUTES ?= 60
 # The Postgres that `make install` installs into.
 PG_CONFIG ?= pg_config
@@ -37,7 +37,7 @@ bench: setup ## Measure an optimised build, write bench/RESULTS.md: make bench C
 soak: setup ## Run storms of faults at full load and a shortage of memory, and see that memory and queues stay flat: make soak MINUTES=60 (SEED=7)
 	@exec $(python) tests/support/check.py soak
 
-fuzz: setup ## Make random configurations, and see that they harm nobody: make fuzz CONFIGURATIONS=10000 (SEED=7)
+fuzz: setup ## Try properties of the pipeline with random cases, then random configurations on a server: make fuzz MINUTES=60 CONFIGURATIONS=10000 (SEED=7)
 	@exec $(python) tests/support/check.py fuzz
 
 docs: build ## Write docs/reference.md from the catalogue

@@ -16,7 +16,7 @@ const SOON: Duration = Duration::from_secs(15);
 fn start(change: impl FnOnce(Options) -> Options) -> Scene {
     let scene = Scene::start_with(change);
     let program = scene.cluster.data().join("parser.sh");
-    let script = "#!/bin/sh\nread -r first\ncase $first in\nslow*) exec /usr/bin/tail --pid=$PPID -f /dev/null ;;\nesac\nprintf text\n";
+    let script = "#!/bin/sh\nread -r first\ncase $first in\nslow*) exec /usr/bin/tail --pid=$PPID -f /dev/null ;;\nesac\nprintf 'answer 4 0\\ntext'\n";
     std::fs::write(&program, script).unwrap();
     std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
     scene
@@ -206,8 +206,7 @@ fn verifications_of_a_role_stop_nobody_else() {
 fn a_parser_that_is_not_confined_is_told_of() {
     let scene = start(|options| options.setting("ai.idle_timeout", "10min"));
     let program = scene.cluster.data().join("parser.sh");
-    let script =
-        "#!/bin/sh\nread -r first\necho 'ai-parser is not confined: it keeps its system calls' >&2\nprintf text\n";
+    let script = "#!/bin/sh\nread -r first\necho 'ai-parser is not confined: it keeps its system calls' >&2\nprintf 'answer 4 0\\ntext'\n";
     std::fs::write(&program, script).unwrap();
     insert(&scene, "other", "quick", 0..1);
     let reason = "SELECT count(*) FROM ai.worker_status WHERE reason LIKE '%confinement: it keeps its system calls'";

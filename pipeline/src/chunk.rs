@@ -215,7 +215,7 @@ impl From<Error> for Failure {
 /// An [`Error`] as another process can say it, or why that one could not say anything.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {
-    class: String,
+    class: Class,
     /// What happened.
     pub reason: String,
     /// What to change, where there is something.
@@ -227,7 +227,6 @@ pub struct Refusal {
 impl Refusal {
     /// Of a process that could not do it.
     pub(crate) fn new(class: Class, reason: String, hint: Option<String>, is_limit: bool) -> Refusal {
-        let class = class.as_str().to_owned();
         Refusal {
             class,
             reason,
@@ -238,9 +237,11 @@ impl Refusal {
 
     /// What follows for the item.
     pub fn class(&self) -> Class {
-        let classes = [Class::Configuration, Class::Permanent, Class::Transient];
-        let known = classes.into_iter().find(|class| class.as_str() == self.class);
-        known.unwrap_or(Class::Unknown)
+        match self.class {
+            // No text is throttled.
+            Class::Throttled { .. } => Class::Unknown,
+            class => class,
+        }
     }
 }
 
@@ -261,13 +262,39 @@ impl From<Refusal> for Failure {
     }
 }
 
-/// A chunk of a text.
+/// A chunk of a text. It knows its place there, whether it is a part of the text or not: what is known of places (the
+/// page that a byte is on, a heading before it) is known of the chunk by that.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Chunk {
+pub struct Chunk {
+    /// Of which bytes of the text it is made.
+    pub place: Range<usize>,
+    /// What it says where that is not what the text has there: pieces with something else between them.
+    pub own: Option<Box<str>>,
+}
+
+impl Chunk {
     /// A part of the text, in bytes.
-    Part(Range<usize>),
-    /// What the text does not hold: pieces with something else between them.
-    Own(Box<str>),
+    pub fn part(place: Range<usize>) -> Chunk {
+        Chunk { place, own: None }
+    }
+
+    /// What it says, where this is the text that it was cut from.
+    ///
+    /// ```
+    /// use ai_pipeline::chunk::Chunk;
+    /// let part = Chunk::part(4..9);
+    /// assert_eq!(part.text("tea leaves"), "leave");
+    /// let own = Chunk { own: Some("tea, leaves".into()), ..part };
+    /// assert_eq!(own.text("tea leaves"), "tea, leaves");
+    /// ```
+    pub fn text<'t>(&'t self, whole: &'t str) -> &'t str {
+        self.own.as_deref().unwrap_or_else(|| &whole[self.place.clone()])
+    }
+
+    /// Bytes that it takes up beside the text and its own place in a list.
+    pub fn room(&self) -> usize {
+        self.own.as_ref().map_or(0, |own| own.len())
+    }
 }
 
 /// Whether texts are cut at regular expressions of a user. Nobody knows what they cost before they have: they
@@ -450,7 +477,12 @@ impl Splitter {
     /// # Ok::<(), ai_pipeline::chunk::Error>(())
     /// ```
     pub fn split<'t>(&self, text: &'t str) -> Result<Vec<Cow<'t, str>>, Error> {
-        self.split_within(text, &Work::new(Bounds::NONE, &never))
+        let chunks = self.cut(text, &Work::new(Bounds::NONE, &never))?;
+        let text_of = |chunk: Chunk| match chunk.own {
+            Some(own) => Cow::Owned(own.into_string()),
+            None => Cow::Borrowed(&text[chunk.place]),
+        };
+        Ok(chunks.into_iter().map(text_of).collect())
     }
 
     /// [`Splitter::split`] as far as `work` goes.
@@ -459,18 +491,6 @@ impl Splitter {
     ///
     /// [`Error::Backtracking`], and what `work` does not allow.
     pub fn cut(&self, text: &str, work: &Work) -> Result<Vec<Chunk>, Error> {
-        let chunk = |chunk| match chunk {
-            Cow::Borrowed(part) => {
-                // A part of the text begins behind its beginning.
-                let start = str::as_ptr(part).addr() - text.as_ptr().addr();
-                Chunk::Part(start..start + part.len())
-            }
-            Cow::Owned(own) => Chunk::Own(String::into_boxed_str(own)),
-        };
-        Ok(self.split_within(text, work)?.into_iter().map(chunk).collect())
-    }
-
-    fn split_within<'t>(&self, text: &'t str, work: &Work) -> Result<Vec<Cow<'t, str>>, Error> {
         let list = Vec::new();
         let mut chunks = Chunks { text, list, work };
         match &self.0 {
@@ -478,7 +498,7 @@ impl Splitter {
             Method::Recursive(splitter) => splitter.split(&mut chunks)?,
             Method::Semantic(splitter) => splitter.split(&mut chunks)?,
             Method::Whole if langchain::strip(text).is_empty() => (),
-            Method::Whole => chunks.push(text)?,
+            Method::Whole => chunks.push(0..text.len())?,
         }
         Ok(chunks.list)
     }
@@ -616,6 +636,50 @@ mod tests {
             }
         }
         assert_eq!(split(&Chunking::None, "\u{1c}\u{1f}"), [""; 0]);
+    }
+
+    /// Also of chunks that the text does not hold.
+    #[test]
+    fn chunks_know_what_they_are_made_of() {
+        let text = " Ä \t heron1waits22 it  does3\n\nnot move \n\n4the\n\nend ";
+        for chunking in [
+            character(12, 6, " ", false),
+            character(12, 6, "\n\n", false),
+            character(9, 4, r"\d", true),
+            character(9, 4, r"\s+", true),
+            recursive(9, 4, &["\n\n", " ", ""]),
+            semantic(9, 4, Unit::Chars, TextFormat::Markdown),
+            Chunking::None,
+        ] {
+            let chunks = Splitter::new(&chunking).unwrap();
+            let chunks = chunks.cut(text, &Work::new(Bounds::NONE, &never)).unwrap();
+            assert!(!chunks.is_empty());
+            let mut last = 0..0;
+            for chunk in chunks {
+                let place = &text[chunk.place.clone()];
+                assert!(
+                    last.start <= chunk.place.start && last.end <= chunk.place.end,
+                    "{chunking:?}"
+                );
+                // Words are where the place says; between them may be anything.
+                let words = |text: &str| {
+                    text.split(|c: char| !c.is_alphabetic())
+                        .map(str::to_owned)
+                        .collect::<Vec<_>>()
+                };
+                let (first, last_word) = (words(place)[0].clone(), words(place).pop().unwrap());
+                let said = chunk.text(text);
+                assert!(
+                    said.starts_with(&first) && said.ends_with(&last_word),
+                    "{chunking:?}: {place:?}, {said:?}"
+                );
+                last = chunk.place;
+            }
+        }
+        let glued = Splitter::new(&character(9, 0, r"\d", true)).unwrap();
+        let cut = glued.cut("a1b 2 c", &Work::new(Bounds::NONE, &never)).unwrap();
+        let own = Some(r"a\db \d c".into());
+        assert_eq!(cut, [Chunk { place: 0..7, own }]);
     }
 
     #[test]

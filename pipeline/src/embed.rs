@@ -5,6 +5,7 @@
 //! not accept, so that a bad document harms no other.
 
 mod address;
+mod backend;
 mod batch;
 mod client;
 mod cohere;
@@ -33,7 +34,7 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::config;
-use crate::error::{Class, Failure, Step};
+use crate::error::{Cause, Class, Failure, Step};
 use crate::fingerprint::Fingerprint;
 use crate::panics::Panicked;
 use crate::secret::Secret;
@@ -231,12 +232,13 @@ pub enum Error {
     #[error("{0}")]
     Server(Arc<Refusal>),
     /// No connection, or it was lost.
-    #[error("no answer from {server}: {reason}")]
+    #[error("no answer from {server}: {cause}")]
     Connection {
         /// Host and port.
         server: String,
         /// What happened to the connection.
-        reason: String,
+        #[source]
+        cause: Cause,
     },
     /// No complete answer in time.
     #[error("no answer from {server} within {} ms", after.as_millis())]
@@ -367,15 +369,24 @@ impl Embedder {
     fn start(config: &config::Embedding, settings: Settings, any_length: bool) -> Result<Embedder, Error> {
         let client = client::Client::new(config, &settings, any_length)?;
         let model = config.resolve()?.model;
-        let greatest_tokens = tokens::greatest(&model);
+        let address = client.url().origin().ascii_serialization();
+        let gate = gate_of(&address, &model, &settings);
+        Embedder::over(Arc::new(client), gate, tokens::greatest(&model))
+    }
+
+    /// One that has texts embedded by a backend, as the gate lets requests in. Texts with more tokens than
+    /// `greatest_tokens` are cut before.
+    fn over(
+        backend: Arc<dyn backend::Backend>,
+        gate: gate::Gate,
+        greatest_tokens: Option<usize>,
+    ) -> Result<Embedder, Error> {
         let runtime = tokio::runtime::Handle::try_current().map_err(|error| Error::Settings {
             reason: error.to_string(),
             hint: None,
         })?;
         let (work, incoming) = mpsc::unbounded_channel();
-        let address = client.url().origin().ascii_serialization();
-        let gate = gate_of(&address, &model, &settings);
-        runtime.spawn(batch::run(client, gate.clone(), incoming));
+        runtime.spawn(batch::run(backend, gate.clone(), incoming));
         Ok(Embedder {
             work,
             gate,
@@ -440,3 +451,6 @@ impl Embedder {
         self.gate.limited_until(now).map(|until| until - now)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,10 +3,14 @@
 //! Each stage has an error type of its own (`load::Error`, `parse::Error`, …); [`Failure`] is the form in which all of
 //! them leave the pipeline: the step, the class that decides what happens to the item, and texts for people.
 
+mod cause;
+
 use std::fmt;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+pub use cause::{Cause, causes, causes_below};
 
 /// The stage of the pipeline in which an item failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -62,6 +66,30 @@ pub enum Class {
 }
 
 impl Class {
+    /// The words that views and error rows use for the classes.
+    pub const WORDS: [&'static str; 5] = ["transient", "throttled", "configuration", "permanent", "unknown"];
+
+    /// In place of such a word: some texts were too long for the model, and nothing is wrong with the rest.
+    pub const CUT: &'static str = "cut";
+
+    /// The class with this word; `None` for what is none.
+    ///
+    /// ```
+    /// use ai_pipeline::error::Class;
+    /// assert!(Class::WORDS.iter().all(|word| Class::of_word(word).is_some_and(|class| class.as_str() == *word)));
+    /// assert_eq!(Class::of_word(Class::CUT), None);
+    /// ```
+    pub fn of_word(word: &str) -> Option<Class> {
+        let classes = [
+            Class::Transient,
+            Class::Throttled { retry_after: None },
+            Class::Configuration,
+            Class::Permanent,
+            Class::Unknown,
+        ];
+        classes.into_iter().find(|class| class.as_str() == word)
+    }
+
     /// The word that views and error rows use for the class.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -71,6 +99,21 @@ impl Class {
             Class::Permanent => "permanent",
             Class::Unknown => "unknown",
         }
+    }
+}
+
+impl Serialize for Class {
+    /// Its word.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for Class {
+    /// By its word; what is none is not understood.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Class, D::Error> {
+        let word = String::deserialize(deserializer)?;
+        Ok(Class::of_word(&word).unwrap_or(Class::Unknown))
     }
 }
 

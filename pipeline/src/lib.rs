@@ -23,7 +23,13 @@ pub mod memory;
 pub mod panics;
 pub mod parse;
 pub mod plan;
+pub mod prepare;
+mod process;
+#[cfg(test)]
+mod properties;
 pub mod retry;
+pub mod retry_after;
+mod s3;
 pub mod schedule;
 pub mod secret;
 pub mod server;

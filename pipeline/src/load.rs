@@ -20,10 +20,11 @@ use tokio::sync::Semaphore;
 
 pub use self::file::Error as FileError;
 pub use self::http::Error as HttpError;
-pub use self::s3::{Caller, Error as S3Error};
 pub use self::tag::Tag;
 use crate::budget::{Budget, Reservation};
-use crate::error::{Class, Failure, Step};
+use crate::error::{Cause, Class, Failure, Step};
+use crate::s3::Object;
+pub use crate::s3::{Caller, Error as S3Error};
 use crate::secret::Secret;
 use crate::server::{AllowedUrl, Source};
 use crate::uri::{self, Uri};
@@ -261,7 +262,7 @@ impl Loader {
                 } => {
                     let Servers { s3: gate, .. } = &settings.servers;
                     gate.check(&uri.to_string(), |allowed| allowed.has_object(bucket, key))?;
-                    let object = s3::Object {
+                    let object = Object {
                         bucket,
                         key,
                         version_id: version_id.as_deref(),
@@ -317,7 +318,7 @@ impl Loader {
 }
 
 /// Reads a body to its end, or to the cap. `declared` is the length that the other side announced, in bytes.
-async fn collect<E: std::error::Error + 'static>(
+async fn collect<E: std::error::Error + Send + Sync + 'static>(
     body: impl Stream<Item = Result<Bytes, E>>,
     declared: Option<u64>,
     limit: u64,
@@ -348,39 +349,11 @@ async fn collect<E: std::error::Error + 'static>(
             Some(Err(error)) => {
                 return Err(Error::Interrupted {
                     location: location.to_string(),
-                    reason: causes(&error),
+                    cause: Cause::new(error),
                 });
             }
         }
     }
-}
-
-/// An error and what lies under it, in one line, each text once.
-fn causes(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let shown = cause.to_string();
-        if !text.contains(&shown) {
-            text.push_str(": ");
-            text.push_str(&shown);
-        }
-        next = cause.source();
-    }
-    text
-}
-
-/// `Retry-After` as RFC 9110, section 10.2.3, writes it: seconds or a date.
-fn retry_after(value: &str) -> Option<Duration> {
-    use aws_sdk_s3::primitives::{DateTime, DateTimeFormat};
-    if let Ok(seconds) = value.trim().parse() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let date = DateTime::from_str(value.trim(), DateTimeFormat::HttpDate).ok()?;
-    let now = DateTime::from(std::time::SystemTime::now());
-    Some(Duration::from_secs(
-        u64::try_from(date.secs() - now.secs()).unwrap_or(0),
-    ))
 }
 
 /// Why a document did not arrive.
@@ -447,12 +420,13 @@ pub enum Error {
         seconds: f64,
     },
     /// The connection broke in the middle of the body.
-    #[error("document {location} broke off: {reason}")]
+    #[error("document {location} broke off: {cause}")]
     Interrupted {
         /// The document.
         location: String,
         /// What the connection said.
-        reason: String,
+        #[source]
+        cause: Cause,
     },
 }
 
@@ -545,14 +519,5 @@ mod tests {
         let error = collect(body, None, 100, "here").await.unwrap_err();
         assert_eq!(error.to_string(), "document here broke off: connection reset");
         assert_eq!(error.class(), Class::Transient);
-    }
-
-    #[test]
-    fn retry_after_is_seconds_or_a_date() {
-        assert_eq!(retry_after("17"), Some(Duration::from_secs(17)));
-        assert_eq!(retry_after("Wed, 21 Oct 2015 07:28:00 GMT"), Some(Duration::ZERO));
-        let far = retry_after("Fri, 31 Dec 2100 23:59:59 GMT").unwrap();
-        assert!(far > Duration::from_secs(365 * 24 * 3600));
-        assert_eq!(retry_after("soon"), None);
     }
 }

@@ -114,6 +114,15 @@ impl Memory {
     }
 }
 
+/// What is known of a document before it is looked at.
+#[derive(Clone, Debug)]
+pub struct Remembered {
+    /// What is remembered of it.
+    pub memory: Memory,
+    /// How many chunks the destination holds for it.
+    pub stored: usize,
+}
+
 /// Whether a document is worth a memory. Of those in a column these are: bytes, because to parse them may
 /// take a process; a text of [`LEAST_TEXT`] bytes and more (`text` is its length, `None` for bytes); and all
 /// whose vector is in a column of the row, too, since no stored text is there to compare with.

@@ -8,17 +8,18 @@
 
 mod charset;
 pub mod child;
-mod confine;
 mod detect;
 mod error;
 mod mail;
+mod parsed;
 mod parser;
 mod pdf;
 mod text;
 
 pub use detect::detect;
 pub use error::Error;
-pub use parser::{Limits, Parsed, Parser};
+pub use parsed::{Mark, MarkKind, Marks, Parsed};
+pub use parser::{Hints, Limits, Measured, Parser};
 
 /// A format of documents that can be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +32,7 @@ pub enum Format {
     Pdf,
 }
 
-/// The text of `bytes`, which are taken to be of that format.
+/// The text of `bytes`, which are taken to be of that format, and what the format says of places in it.
 ///
 /// Pure: no limits on time and memory, which only a process of its own can hold ([`Parser::parse`]). An empty document
 /// has an empty text, whatever its format.
@@ -43,15 +44,16 @@ pub enum Format {
 ///
 /// ```
 /// use ai_pipeline::parse::{parse, Format};
-/// assert_eq!(parse(b"\xEF\xBB\xBFna\xC3\xAFve\r\n", Format::Text).unwrap(), "naïve\r\n");
-/// assert_eq!(parse(b"na\xEFve caf\xE9", Format::Text).unwrap(), "naïve café");
+/// assert_eq!(parse(b"\xEF\xBB\xBFna\xC3\xAFve\r\n", Format::Text).unwrap().text, "naïve\r\n");
+/// assert_eq!(parse(b"na\xEFve caf\xE9", Format::Text).unwrap().text, "naïve café");
 /// ```
-pub fn parse(bytes: &[u8], format: Format) -> Result<String, Error> {
+pub fn parse(bytes: &[u8], format: Format) -> Result<Parsed, Error> {
     if bytes.is_empty() {
-        return Ok(String::new());
+        return Ok(Parsed::default());
     }
-    match format {
+    let text = match format {
         Format::Text | Format::Markdown => text::decode(bytes),
         Format::Pdf => pdf::text(bytes),
-    }
+    };
+    text.map(Parsed::from)
 }

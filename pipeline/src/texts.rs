@@ -2,16 +2,19 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::ops::Range;
 
 use crate::chunk::{CHUNK_BYTES, Chunk};
 use crate::error::{Class, Failure, Step};
 use crate::format::{Frame, GREATEST_LENGTH};
+use crate::parse::{Marks, Parsed};
 use crate::plan::Digest;
 
 /// The texts of a document: its chunks, each in the template of its vectorizer.
 ///
 /// Chunks are kept as places in the document, and put into the template when they are asked for: a document
-/// of 200 MB takes 200 MB, however many chunks overlap and whatever the template adds to each.
+/// of 200 MB takes 200 MB, however many chunks overlap and whatever the template adds to each. The place of a chunk, and
+/// what the format of the document says of places, stay until the chunk is written.
 ///
 /// ```
 /// use litemap::LiteMap;
@@ -26,13 +29,15 @@ use crate::plan::Digest;
 /// let frame = Template::parse("Tea: $chunk")?.frame(&LiteMap::new())?;
 /// let document = "leaves and water".to_owned();
 /// let chunks = splitter.cut(&document, &Work::new(Bounds::NONE, &never))?;
-/// let texts = Texts::new(document, chunks, frame);
+/// let texts = Texts::new(document.into(), chunks, frame);
 /// assert_eq!(texts.iter().collect::<Vec<_>>(), ["Tea: leaves", "Tea: and", "Tea: water"]);
+/// assert_eq!(texts.place(2), 11..16);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct Texts {
     document: String,
+    marks: Marks,
     chunks: Vec<Chunk>,
     frame: Frame,
     /// Of all texts, or of none.
@@ -71,22 +76,18 @@ impl Limits {
 
 /// Bytes that texts take up while they wait to be embedded and written: the document, what stands beside it,
 /// and what the template adds to each.
-pub fn room(document: &str, chunks: &[Chunk], frame: &Frame) -> u64 {
-    let own = chunks.iter().map(|chunk| match chunk {
-        Chunk::Part(_) => 0,
-        Chunk::Own(text) => text.len(),
-    });
-    let own = own.sum::<usize>() + document.len() + frame.room();
+pub fn room(document: &str, marks: &Marks, chunks: &[Chunk], frame: &Frame) -> u64 {
+    let own = chunks.iter().map(Chunk::room).sum::<usize>() + document.len() + marks.room() + frame.room();
     (own as u64).saturating_add(CHUNK_BYTES.saturating_mul(chunks.len() as u64))
 }
 
 impl Texts {
     /// The chunks of a document.
-    pub fn new(document: String, chunks: Vec<Chunk>, frame: Frame) -> Texts {
-        let has_parts = chunks.iter().any(|chunk| matches!(chunk, Chunk::Part(_)));
-        let document = if has_parts { document } else { String::new() };
+    pub fn new(Parsed { text, marks }: Parsed, chunks: Vec<Chunk>, frame: Frame) -> Texts {
+        let has_parts = chunks.iter().any(|chunk| chunk.own.is_none());
         Texts {
-            document,
+            document: if has_parts { text } else { String::new() },
+            marks,
             chunks,
             frame,
             digests: Vec::new(),
@@ -169,11 +170,18 @@ impl Texts {
         self.frame.length()
     }
 
+    /// The bytes of the parsed text that the chunk of one of them is made of.
+    pub fn place(&self, index: usize) -> Range<usize> {
+        self.chunks[index].place.clone()
+    }
+
+    /// What the format of the document says of places in its parsed text.
+    pub fn marks(&self) -> &Marks {
+        &self.marks
+    }
+
     fn chunk(&self, index: usize) -> &str {
-        match &self.chunks[index] {
-            Chunk::Part(place) => &self.document[place.clone()],
-            Chunk::Own(text) => text,
-        }
+        self.chunks[index].text(&self.document)
     }
 
     /// All of them, in order.
@@ -203,12 +211,13 @@ mod tests {
     use crate::chunk::{Bounds, Splitter, Work, never};
     use crate::config::Chunking;
     use crate::format::Template;
+    use crate::parse::Mark;
 
     fn texts(document: &str, chunking: &Chunking, template: &str) -> Texts {
         let frame = Template::parse(template).unwrap().frame(&LiteMap::new()).unwrap();
         let work = Work::new(Bounds::NONE, &never);
         let chunks = Splitter::new(chunking).unwrap().cut(document, &work).unwrap();
-        Texts::new(document.to_owned(), chunks, frame)
+        Texts::new(document.to_owned().into(), chunks, frame)
     }
 
     fn recursive() -> Chunking {
@@ -230,11 +239,7 @@ mod tests {
     }
 
     fn parts(texts: &Texts) -> usize {
-        texts
-            .chunks
-            .iter()
-            .filter(|chunk| matches!(chunk, Chunk::Part(_)))
-            .count()
+        texts.chunks.iter().filter(|chunk| chunk.own.is_none()).count()
     }
 
     const DOCUMENT: &str = "\u{feff}Ä heron \t waits.  It does\n\nnot  move.\n\n\n\nIndivisibilities end.";
@@ -272,6 +277,25 @@ mod tests {
         let texts = texts("aa1bb2cc3dd", &character(r"\d", true), "$chunk");
         assert_eq!(texts.iter().collect::<Vec<_>>(), [r"aa\dbb\dcc", r"bb\dcc\ddd"]);
         assert_eq!(texts.document, "");
+        let places: Vec<Range<usize>> = (0..texts.len()).map(|index| texts.place(index)).collect();
+        assert_eq!(places, [0..8, 3..11], "where they came from is known all the same");
+    }
+
+    #[test]
+    fn marks_and_places_stay_with_the_texts() {
+        let marks = Marks::from_iter([Mark::page(0, 1), Mark::page(9, 2)]);
+        let parsed = Parsed {
+            text: "first pa\nsecond".to_owned(),
+            marks: marks.clone(),
+        };
+        let chunks = vec![Chunk::part(0..8), Chunk::part(9..15)];
+        let before = room(&parsed.text, &Marks::default(), &chunks, &Frame::default());
+        assert_eq!(
+            room(&parsed.text, &marks, &chunks, &Frame::default()) - before,
+            marks.room() as u64
+        );
+        let texts = Texts::new(parsed, chunks, Frame::default());
+        assert_eq!((texts.marks(), texts.place(1)), (&marks, 9..15));
     }
 
     #[test]
@@ -342,7 +366,7 @@ mod tests {
                 })
                 .is_err()
         );
-        let room = room(&texts.document, &texts.chunks, &texts.frame) - (1 << 20) - CHUNK_BYTES;
+        let room = room(&texts.document, &texts.marks, &texts.chunks, &texts.frame) - (1 << 20) - CHUNK_BYTES;
         assert!(room < 64 << 10, "{room}");
     }
 }

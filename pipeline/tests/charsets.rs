@@ -81,7 +81,8 @@ fn utf32(text: &str, bytes: fn(u32) -> [u8; 4]) -> Vec<u8> {
 
 /// As `ai.parsing_auto()` reads it.
 fn read(bytes: &[u8]) -> Result<String, Error> {
-    parse(bytes, detect(bytes, Some("a.txt"), Some("text/plain"))?)
+    let parsed = parse(bytes, detect(bytes, Some("a.txt"), Some("text/plain"))?)?;
+    Ok(parsed.text)
 }
 
 #[track_caller]

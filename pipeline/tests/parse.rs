@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ai_pipeline::config::Parsing;
 use ai_pipeline::error::{Class, Failure, Step};
-use ai_pipeline::parse::{Error, Format, Limits, Parser, detect, parse};
+use ai_pipeline::parse::{Error, Format, Limits, Parsed, Parser, detect, parse};
 use bytes::Bytes;
 
 /// Far above what any of these documents needs on a slow machine: no test here waits for it.
@@ -27,7 +27,11 @@ fn data(name: &str) -> Bytes {
 }
 
 async fn auto(bytes: impl Into<Bytes>) -> Result<String, Error> {
-    parser(AMPLE).parse(bytes.into(), None, None, Parsing::Auto).await
+    text_of(parser(AMPLE).parse(bytes.into(), None, None, Parsing::Auto).await)
+}
+
+fn text_of(parsed: Result<Parsed, Error>) -> Result<String, Error> {
+    Ok(parsed?.text)
 }
 
 /// The error as the queue will see it, after a check that the child reported it.
@@ -74,22 +78,12 @@ async fn utf8_is_taken_as_it_is_even_without_a_program() {
     let parsed = parser
         .parse(Bytes::from(text), Some("a.txt"), None, Parsing::Auto)
         .await;
-    assert_eq!(parsed.as_deref(), Ok(text));
+    assert_eq!(text_of(parsed).as_deref(), Ok(text));
     let marked = Bytes::from(format!("\u{FEFF}{text}"));
-    assert_eq!(
-        parser
-            .parse(marked, None, Some("text/markdown"), Parsing::Docling)
-            .await
-            .as_deref(),
-        Ok(text)
-    );
-    assert_eq!(
-        parser
-            .parse(Bytes::new(), Some("empty.pdf"), None, Parsing::Pymupdf)
-            .await
-            .as_deref(),
-        Ok("")
-    );
+    let marked = parser.parse(marked, None, Some("text/markdown"), Parsing::Docling);
+    assert_eq!(text_of(marked.await).as_deref(), Ok(text));
+    let empty = parser.parse(Bytes::new(), Some("empty.pdf"), None, Parsing::Pymupdf);
+    assert_eq!(empty.await, Ok(Parsed::default()));
 }
 
 #[tokio::test]
@@ -172,9 +166,9 @@ async fn binary_data_is_refused_by_name() {
 #[tokio::test]
 async fn parsing_none_takes_any_text_and_nothing_else() {
     let none = |bytes: &'static [u8], name| async move {
-        parser(AMPLE)
-            .parse(Bytes::from_static(bytes), Some(name), None, Parsing::None)
-            .await
+        let parser = parser(AMPLE);
+        let parsed = parser.parse(Bytes::from_static(bytes), Some(name), None, Parsing::None);
+        text_of(parsed.await)
     };
     assert_eq!(
         none(b"<html><p>as it is", "page.html").await.as_deref(),
@@ -220,7 +214,7 @@ async fn charsets_without_a_mark_are_decoded_by_the_child() {
     let wide: Vec<u8> = text.encode_utf16().flat_map(u16::to_be_bytes).collect();
     let japanese = &b"\x1B$B$$$m$O$K$[$X$H\x1B(B"[..];
     for how in [Parsing::Auto, Parsing::None] {
-        let parse = async |bytes: Bytes| parser(AMPLE).parse(bytes, None, None, how).await;
+        let parse = async |bytes: Bytes| text_of(parser(AMPLE).parse(bytes, None, None, how).await);
         assert_eq!(parse(wide.clone().into()).await.as_deref(), Ok(text), "{how:?}");
         assert_eq!(parse(japanese.into()).await.as_deref(), Ok("いろはにほへと"), "{how:?}");
     }
@@ -253,13 +247,8 @@ async fn too_much_text_is_refused_on_both_ways() {
         assert_eq!(error, Error::TooMuchText { limit: 10 });
         assert!(error.hint().is_some_and(|hint| hint.contains("ai.max_document_size")));
     }
-    assert_eq!(
-        parser
-            .parse(Bytes::from("ten chars."), None, None, Parsing::Auto)
-            .await
-            .as_deref(),
-        Ok("ten chars.")
-    );
+    let fits = parser.parse(Bytes::from("ten chars."), None, None, Parsing::Auto);
+    assert_eq!(text_of(fits.await).as_deref(), Ok("ten chars."));
 }
 
 #[tokio::test]

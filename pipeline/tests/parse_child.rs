@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use ai_pipeline::budget::Budget;
 use ai_pipeline::config::Parsing;
 use ai_pipeline::error::Class;
-use ai_pipeline::parse::{Error, Limits, Parsed, Parser};
+use ai_pipeline::parse::{Error, Hints, Limits, Measured, Parser};
 use bytes::Bytes;
 use nix::sys::signal::{SigSet, Signal};
 
@@ -43,9 +43,11 @@ fn document(first_line: &Path, length: usize) -> Bytes {
 }
 
 async fn run(name: &str, limits: Limits) -> Result<String, Error> {
-    script(name, limits)
+    let parser = script(name, limits);
+    let parsed = parser
         .parse(document(Path::new("x"), 10), None, None, Parsing::Auto)
-        .await
+        .await;
+    Ok(parsed?.text)
 }
 
 /// What `state` gives once it gives something.
@@ -162,7 +164,7 @@ async fn a_text_that_there_is_no_room_for_is_measured() {
         parsed.unwrap()
     };
     let length = 600_000;
-    let longer = Parsed::Longer {
+    let longer = Measured::Longer {
         bytes: bytes.clone(),
         length,
     };
@@ -170,8 +172,8 @@ async fn a_text_that_there_is_no_room_for_is_measured() {
     assert_eq!(parse(length - 1).await, longer);
     for room in [length, u64::MAX] {
         let text = match parse(room).await {
-            Parsed::Text(text) => text,
-            longer @ Parsed::Longer { .. } => panic!("{longer:?}"),
+            Measured::Parsed(parsed) => parsed.text,
+            longer @ Measured::Longer { .. } => panic!("{longer:?}"),
         };
         assert_eq!(text.len() as u64, length);
     }
@@ -202,8 +204,14 @@ async fn memory_is_reserved_for_the_text() {
         let reservation = budget.reserve(COST * 100_000).await;
         let parser = script(program, LIMITS);
         let bytes = document(Path::new("x"), 10);
-        let parsed = parser.parse_within(&budget, COST, reservation, bytes, None, None, Parsing::Auto);
-        let (text, reservation) = parsed.await.unwrap();
+        let hints = Hints {
+            name: None,
+            media_type: None,
+            how: Parsing::Auto,
+        };
+        let parsed = parser.parse_within(&budget, COST, reservation, bytes, hints);
+        let (parsed, reservation) = parsed.await.unwrap();
+        let text = parsed.text;
         assert!(!others(not_over).await, "{program}: {} bytes of text", text.len());
         assert!(others(over).await, "{program}: {} bytes of text", text.len());
         drop(reservation);
@@ -216,7 +224,7 @@ async fn a_child_that_does_not_listen_is_heard_all_the_same() {
     let text = script("does_not_listen.sh", LIMITS)
         .parse(bytes, None, None, Parsing::Auto)
         .await;
-    assert_eq!(text.as_deref(), Ok("done\n"));
+    assert_eq!(text.map(|parsed| parsed.text).as_deref(), Ok("done\n"));
 }
 
 #[tokio::test]
@@ -227,6 +235,25 @@ async fn answers_that_make_no_sense_are_crashes() {
         run("answers_in_bytes.sh", LIMITS).await,
         broken("its answer is not text")
     );
+    assert_eq!(run("marks_nonsense.sh", LIMITS).await, broken("its answer is not text"));
+    let endless = run("writes_what_is_no_answer.sh", LIMITS).await;
+    assert_eq!(endless, broken("its answer has no head"));
+    let more = run("writes_more_than_it_says.sh", LIMITS).await;
+    assert_eq!(more, broken("its answer has another length than it says"));
+}
+
+/// After an upgrade the new program may meet a server that still runs the old library.
+#[tokio::test]
+async fn a_program_of_another_build_is_not_listened_to() {
+    let error = run("is_of_another_build.sh", LIMITS).await.unwrap_err();
+    assert_eq!(error.class(), Class::Configuration);
+    assert!(error.to_string().contains("another version"), "{error}");
+    assert!(error.hint().is_some_and(|hint| hint.contains("restart the server")));
+    let asked = Command::new(env!("CARGO_BIN_EXE_ai-parser"))
+        .args(["--answer", "0.0.1-1"])
+        .output()
+        .unwrap();
+    assert_eq!((asked.status.code(), &asked.stdout[..]), (Some(4), &b""[..]));
 }
 
 #[tokio::test]
@@ -275,7 +302,8 @@ async fn no_more_children_than_places_run_at_a_time() {
     });
     // With one place this holds whatever the timing; with two, children that stay 0.1 s meet.
     for parsed in documents.collect::<Vec<_>>() {
-        assert_eq!(parsed.await.unwrap().as_deref(), Ok("alone\n"));
+        let text = parsed.await.unwrap().map(|parsed| parsed.text);
+        assert_eq!(text.as_deref(), Ok("alone\n"));
     }
 }
 
@@ -365,7 +393,10 @@ async fn a_confinement_that_the_system_refuses_is_said() {
     let parser = script("is_not_confined.sh", LIMITS);
     let parse = |first: &str| {
         let (parser, bytes) = (parser.clone(), document(Path::new(first), 10));
-        async move { parser.parse(bytes, None, None, Parsing::Auto).await }
+        async move {
+            let parsed = parser.parse(bytes, None, None, Parsing::Auto).await;
+            parsed.map(|parsed| parsed.text)
+        }
     };
     assert_eq!(parser.unconfined(), None);
     assert_eq!(parse("x").await.unwrap(), "text");

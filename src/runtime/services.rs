@@ -6,23 +6,21 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use ai_pipeline::budget::{Budget, Reservation};
-use ai_pipeline::chunk::{Bounds, time_for};
-use ai_pipeline::config::{Destination, Embedding, Loading};
-use ai_pipeline::cut::{Cutter, LONG};
+use ai_pipeline::config::{Config, Destination, Embedding, Loading};
+use ai_pipeline::cut::{Cutter, Cutting};
 use ai_pipeline::embed::{Allowance, Embedder, Gates};
 use ai_pipeline::error::{Class, Failure, Step};
 use ai_pipeline::fingerprint::Fingerprint;
-use ai_pipeline::format::python_text;
-use ai_pipeline::load::{self, Loader, Tag};
-use ai_pipeline::memory::{self, Memory, Note};
-use ai_pipeline::panics;
+use ai_pipeline::format::Template;
+use ai_pipeline::load::{self, Loader};
+use ai_pipeline::memory::{Basis, Memory, Note, Remembered};
 use ai_pipeline::parse::{self, Parser};
+use ai_pipeline::prepare::{COST, Content, Instructions, Preparation, Prepared, apart_if_long};
 use ai_pipeline::secret::Secret;
 use ai_pipeline::server::ExternalId;
 use ai_pipeline::texts::{self, Texts};
 use ai_pipeline::threads::Threads;
 use ai_pipeline::verify::{self, Difference, Stored};
-use bytes::Bytes;
 use litemap::LiteMap;
 use serde_json::Value;
 use tokio::sync::Semaphore;
@@ -33,21 +31,12 @@ use crate::postgres::transaction::accounts;
 use crate::runtime::reservation::Reservations;
 use crate::settings::Settings;
 use crate::shared_memory::providers;
-use crate::store::memory::Remembered;
-use crate::store::queue::Content;
 
 /// Documents of a vectorizer that may be on their way to their texts before it counts as a crowd.
 const CROWD: usize = 16;
 
 /// Threads for work on texts: as many as for the network.
 const TEXT_THREADS: usize = 2;
-
-/// Memory for a document, in its sizes: the bytes, the text, the chunks with what they have in common, and
-/// the stored ones that they are compared with.
-const COST: u64 = 4;
-
-/// Bytes of a URI. No server takes one that is longer.
-const GREATEST_URI: usize = 16 << 10;
 
 /// Documents that are read by one statement, in bytes, and columns for templates as many: some hundreds of
 /// most. What is above is read one by one.
@@ -358,17 +347,39 @@ impl Services {
             Ok(loader) => loader,
             Err(failure) => return Box::pin(std::future::ready(Err(failure))),
         };
+        let cutter = self.cutter(vectorizer);
         let preparation = Preparation {
-            loader,
+            instructions: Arc::clone(vectorizer),
+            loader: loader.map(|loader| Arc::new(loader) as _),
             downloads: Arc::clone(&self.downloads),
-            cutter: self.cutter(vectorizer),
+            parser: Arc::new(cutter.parser.clone()),
+            cutter,
             documents: self.budgets(vectorizer.id).1,
-            columns,
             limits: texts::Limits::new(self.settings.max_document_bytes),
-            vectorizer: Arc::clone(vectorizer),
-            remembered,
         };
-        Box::pin(preparation.run(document, reservation))
+        Box::pin(preparation.run(document, columns, remembered, reservation))
+    }
+}
+
+impl Instructions for Vectorizer {
+    fn config(&self) -> &Config {
+        &self.config
+    }
+
+    fn basis(&self) -> &Basis {
+        &self.basis
+    }
+
+    fn cutting(&self) -> &Cutting {
+        &self.cutting
+    }
+
+    fn template(&self) -> &Template {
+        &self.template
+    }
+
+    fn template_columns(&self) -> &LiteMap<String, String> {
+        &self.template_columns
     }
 }
 
@@ -423,286 +434,6 @@ impl Window {
     }
 }
 
-/// What a document was found to be.
-pub enum Prepared {
-    /// What it was: the destination is as it should be.
-    Unchanged { note: Note },
-    /// Its formatted chunks, and the memory that they take up.
-    Texts {
-        texts: Texts,
-        note: Note,
-        reservation: Option<Reservation>,
-    },
-}
-
-/// A document on its way to its texts.
-struct Preparation {
-    /// Of a vectorizer of URIs.
-    loader: Option<Loader>,
-    downloads: Arc<Semaphore>,
-    cutter: Cutter,
-    documents: Budget,
-    vectorizer: Arc<Vectorizer>,
-    /// The columns that the template names.
-    columns: Value,
-    limits: texts::Limits,
-    remembered: Option<Remembered>,
-}
-
-impl Preparation {
-    async fn run(mut self, document: Content, reservation: Option<Reservation>) -> Result<Prepared, Failure> {
-        let columns = std::mem::take(&mut self.columns);
-        let (row, recipe) = self.row(columns, &document).await?;
-        let config = &self.vectorizer.config;
-        let remembered = self.remembered.as_ref().map(|known| &known.memory);
-        let known = self
-            .remembered
-            .as_ref()
-            .filter(|known| known.memory.holds(recipe, known.stored));
-        let known = known.map(|known| &known.memory);
-        let tag = known.and_then(|known| known.tag.as_ref());
-        let Some((source, reservation)) = self.load(document, tag, reservation).await? else {
-            return Ok(Prepared::Unchanged { note: Note::Keep });
-        };
-        let (source, content) = if memory::is_worthwhile(config, source.body.text_length()) {
-            let (source, content) = self.fingerprint(source).await?;
-            (source, Some(content))
-        } else {
-            (source, None)
-        };
-        let tag = source.tag.clone();
-        if let Some(known) = known.filter(|known| Some(known.content) == content) {
-            let memory = Memory { tag, ..known.clone() };
-            return Ok(Prepared::Unchanged {
-                note: Note::between(Some(known), Some(memory)),
-            });
-        }
-        panics::reach(Step::Parsing);
-        let (text, reservation) = self.text(source, reservation).await?;
-        panics::reach(Step::Chunking);
-        let (texts, reservation) = self.texts(text, &row, reservation).await?;
-        let memory = content.map(|content| Memory {
-            tag,
-            content,
-            recipe,
-            chunks: texts.len(),
-        });
-        Ok(Prepared::Texts {
-            texts,
-            note: Note::between(remembered, memory),
-            reservation: Some(reservation),
-        })
-    }
-
-    /// The columns that the template names, as Python shows them, and the recipe of the document.
-    async fn row(&self, columns: Value, document: &Content) -> Result<(LiteMap<String, String>, Fingerprint), Failure> {
-        let is_uri = matches!(self.vectorizer.config.loading, Loading::Uri { .. });
-        let uri = match document {
-            Content::Text(uri) if is_uri => Some(uri.clone()),
-            Content::Text(_) | Content::Bytes(_) => None,
-        };
-        let (vectorizer, length) = (Arc::clone(&self.vectorizer), length(&columns));
-        let of_columns = move || {
-            let row = row(&vectorizer, &columns);
-            let recipe = vectorizer.basis.recipe(uri.as_deref(), &row);
-            (row, recipe)
-        };
-        apart_if_long(&self.cutter, length, of_columns).await
-    }
-
-    async fn fingerprint(&self, source: Source) -> Result<(Source, Fingerprint), Failure> {
-        let hash = |source: &Source| Fingerprint::of(source.media_type.as_deref(), source.body.as_bytes());
-        let length = source.body.as_bytes().len();
-        let source = Arc::new(source);
-        let mine = Arc::clone(&source);
-        let content = apart_if_long(&self.cutter, length, move || hash(&mine)).await?;
-        // The thread has let it go before it answered.
-        let source = Arc::into_inner(source).ok_or_else(|| undone("the document is still in use"))?;
-        Ok((source, content))
-    }
-
-    /// The texts of a document, each chunk in the template, and memory for them. Where they take more than
-    /// was reserved for the document, it waits for more, and is cut anew.
-    async fn texts(
-        &self,
-        mut text: String,
-        row: &LiteMap<String, String>,
-        mut reservation: Reservation,
-    ) -> Result<(Texts, Reservation), Failure> {
-        let vectorizer = &self.vectorizer;
-        vectorizer.template.check(row, self.limits.frame)?;
-        let least = COST.saturating_mul(text.len() as u64).max(reservation.bytes());
-        let most = least.max(self.documents.most());
-        loop {
-            let bounds = Bounds::new(text.len(), most, self.limits.all);
-            let (document, chunks) = self.cutter.cut(text, &vectorizer.cutting, bounds).await?;
-            let frame = vectorizer.template.frame(row)?;
-            let room = texts::room(&document, &chunks, &frame);
-            if room <= reservation.bytes() || reservation.bytes() >= self.documents.most() {
-                let texts = Texts::new(document, chunks, frame);
-                texts.check(self.limits)?;
-                return Ok((self.digest(texts).await?, reservation));
-            }
-            text = document;
-            drop((chunks, reservation));
-            reservation = self.documents.reserve(room).await;
-        }
-    }
-
-    /// What is long is digested here, and not by the main thread, which compares it with what is stored and
-    /// looks for it among what was put aside.
-    async fn digest(&self, texts: Texts) -> Result<Texts, Failure> {
-        let length = (0..texts.len()).map(|index| texts.length(index)).sum();
-        if length < LONG {
-            return Ok(texts);
-        }
-        let texts = Arc::new(texts);
-        let mine = Arc::clone(&texts);
-        let digests = apart_if_long(&self.cutter, length, move || mine.digests()).await?;
-        // The thread has let them go before it answered.
-        let texts = Arc::into_inner(texts).ok_or_else(|| undone("the texts are still in use"))?;
-        Ok(texts.with(digests))
-    }
-
-    /// What the column holds, or what it points at, and memory for what is made of it; `None` when that is
-    /// what `known` is the tag of.
-    async fn load(
-        &self,
-        document: Content,
-        known: Option<&Tag>,
-        reservation: Option<Reservation>,
-    ) -> Result<Option<(Source, Reservation)>, Failure> {
-        let body = match (&self.vectorizer.config.loading, &self.loader, document) {
-            (Loading::Uri { aws_role_arn, .. }, Some(loader), Content::Text(uri)) => {
-                if uri.len() > GREATEST_URI {
-                    return Err(Failure {
-                        step: Step::Loading,
-                        class: Class::Permanent,
-                        reason: format!("the URI has {} bytes, more than {GREATEST_URI}", uri.len()),
-                        hint: Some("The column of loading_uri holds addresses of documents, not documents.".to_owned()),
-                    });
-                }
-                let (documents, role) = (&self.documents, aws_role_arn.as_deref());
-                let loaded = loader
-                    .load_within(documents, COST, &self.downloads, &uri, role, known)
-                    .await?;
-                return Ok(loaded.map(|(document, reservation)| (Source::from(document), reservation)));
-            }
-            (_, None, Content::Text(text)) | (Loading::Column { .. }, _, Content::Text(text)) => Body::Text(text),
-            (_, None, Content::Bytes(bytes)) | (Loading::Column { .. }, _, Content::Bytes(bytes)) => {
-                Body::Bytes(bytes.into())
-            }
-            (Loading::Uri { .. }, Some(_), Content::Bytes(_)) => {
-                return Err(Failure {
-                    step: Step::Loading,
-                    class: Class::Configuration,
-                    reason: "the column of URIs holds bytes".to_owned(),
-                    hint: Some("Its type should be text.".to_owned()),
-                });
-            }
-        };
-        let reservation = match reservation {
-            Some(reservation) => reservation,
-            None => self.documents.reserve(COST * body.room()).await,
-        };
-        let source = Source {
-            body,
-            name: None,
-            media_type: None,
-            tag: None,
-        };
-        Ok(Some((source, reservation)))
-    }
-
-    /// The text of a document, and memory for what is made of it.
-    async fn text(&self, source: Source, reservation: Reservation) -> Result<(String, Reservation), Failure> {
-        let bytes = match source.body {
-            Body::Text(text) => return Ok((text, reservation)),
-            Body::Bytes(bytes) => bytes,
-        };
-        let (name, media_type) = (source.name.as_deref(), source.media_type.as_deref());
-        let parsing = self.vectorizer.config.parsing;
-        let parsed =
-            self.cutter
-                .parser
-                .parse_within(&self.documents, COST, reservation, bytes, name, media_type, parsing);
-        Ok(parsed.await?)
-    }
-}
-
-/// A document as it came.
-struct Source {
-    body: Body,
-    name: Option<String>,
-    media_type: Option<String>,
-    tag: Option<Tag>,
-}
-
-impl From<load::Document> for Source {
-    fn from(document: load::Document) -> Source {
-        Source {
-            body: Body::Bytes(document.bytes),
-            name: document.name,
-            media_type: document.media_type,
-            tag: document.tag,
-        }
-    }
-}
-
-enum Body {
-    Text(String),
-    Bytes(Bytes),
-}
-
-impl Body {
-    fn as_bytes(&self) -> &[u8] {
-        match self {
-            Body::Text(text) => text.as_bytes(),
-            Body::Bytes(bytes) => bytes,
-        }
-    }
-
-    /// Bytes that it is taken to have when memory is reserved for it: as few may become a longer text.
-    fn room(&self) -> u64 {
-        let size = self.as_bytes().len() as u64;
-        match self {
-            Body::Text(_) => size,
-            Body::Bytes(_) => size.max(load::EXPECTED_BYTES),
-        }
-    }
-
-    /// Of a text; bytes have to become one first.
-    fn text_length(&self) -> Option<usize> {
-        match self {
-            Body::Text(text) => Some(text.len()),
-            Body::Bytes(_) => None,
-        }
-    }
-}
-
-/// Does what takes as long as so many bytes do; where that is long, beside the threads that serve the network.
-async fn apart_if_long<T: Send + 'static>(
-    cutter: &Cutter,
-    bytes: usize,
-    work: impl Fn() -> T + Send + Sync + 'static,
-) -> Result<T, Failure> {
-    if bytes < LONG {
-        return Ok(work());
-    }
-    let limit = time_for(bytes, cutter.timeout);
-    let done = cutter.threads.run(cutter.owner, limit, move |_| work()).await;
-    done.map_err(|error| undone(&error.to_string()))
-}
-
-fn undone(reason: &str) -> Failure {
-    Failure {
-        step: Step::Chunking,
-        class: Class::Unknown,
-        reason: reason.to_owned(),
-        hint: Some("The server log has the place; please report it.".to_owned()),
-    }
-}
-
 /// Whose turn it has to be where places are shared: the owner's, where a worker serves several, however many
 /// vectorizers one of them has; else the vectorizer's.
 fn turn_of(vectorizer: &Vectorizer) -> i32 {
@@ -717,29 +448,4 @@ fn turn_of(vectorizer: &Vectorizer) -> i32 {
 fn owner_of(vectorizer: &Vectorizer) -> Option<Fingerprint> {
     let owner = vectorizer.owner.to_u32().to_be_bytes();
     accounts::is_shared().then(|| Fingerprint::of(None, &owner))
-}
-
-/// About how many bytes the columns have.
-fn length(columns: &Value) -> usize {
-    match columns {
-        Value::Null | Value::Bool(_) | Value::Number(_) => 8,
-        Value::String(text) => text.len(),
-        Value::Array(members) => members.iter().map(length).sum::<usize>() + 8,
-        Value::Object(members) => {
-            members
-                .iter()
-                .map(|(key, value)| key.len() + length(value))
-                .sum::<usize>()
-                + 8
-        }
-    }
-}
-
-/// The columns that the template names, as Python shows them.
-fn row(vectorizer: &Vectorizer, columns: &Value) -> LiteMap<String, String> {
-    let columns = vectorizer.template_columns.iter().map(|(name, kind)| {
-        let text = columns.get(name).and_then(Value::as_str);
-        (name.clone(), python_text(text, kind).into_owned())
-    });
-    columns.collect()
 }

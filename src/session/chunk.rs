@@ -1,6 +1,5 @@
 //! `ai.chunk_text` and `ai.chunk_text_recursively`: the chunkers of the worker, for a text at hand.
 
-use ai_pipeline::chunk::Chunk;
 use ai_pipeline::config::Chunking;
 use ai_pipeline::cut::{Cutter, Cutting};
 use pgrx::iter::TableIterator;
@@ -78,8 +77,9 @@ fn chunks(input: Option<String>, chunking: &Chunking) -> Chunks {
             beside(&settings, apart, work).unwrap_or_else(|refusal| refuse(refusal))
         }
     };
-    TableIterator::new((0..).zip(chunks.into_iter().map(move |chunk| match chunk {
-        Chunk::Part(place) => text[place].to_owned(),
-        Chunk::Own(text) => text.into(),
-    })))
+    let chunks = chunks.into_iter().map(move |chunk| match chunk.own {
+        Some(own) => own.into(),
+        None => text[chunk.place].to_owned(),
+    });
+    TableIterator::new((0..).zip(chunks))
 }

@@ -17,6 +17,7 @@ use ai_pipeline::error::{Failure, Step};
 use ai_pipeline::memory::Memory;
 use ai_pipeline::panics;
 use ai_pipeline::plan::Digest;
+use ai_pipeline::prepare::Content;
 use ai_pipeline::verify::{Difference, Problem, Stored};
 use pgrx::iter::TableIterator;
 use pgrx::prelude::*;
@@ -31,7 +32,7 @@ use crate::runtime::bridge::{Bridge, Task};
 use crate::runtime::places::{self, Place};
 use crate::runtime::services::{Found, Services};
 use crate::store::memory;
-use crate::store::queue::{self, Content};
+use crate::store::queue;
 use crate::vectorizer::{missing, must_not_be_held, must_own};
 use crate::{settings, shared_memory};
 
@@ -378,7 +379,7 @@ fn document(row: &Row) -> DocumentRow {
         document: row
             .get("document_text")
             .map(Content::Text)
-            .or_else(|| row.get("document_bytes").map(Content::Bytes)),
+            .or_else(|| row.get("document_bytes").map(Content::of_bytes)),
         columns: row.must::<JsonB>("columns").0,
         obstacle: queued.or(failed),
         column,

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use ai_pipeline::fingerprint::Fingerprint;
 use ai_pipeline::load::Tag;
-use ai_pipeline::memory::Memory;
+use ai_pipeline::memory::{Memory, Remembered};
 
 use crate::catalog::Vectorizer;
 use crate::postgres::statement::{self, Cursor, Row};
@@ -15,14 +15,6 @@ use crate::store::destination;
 use crate::store::queue::Item;
 
 const MEMORIES: &str = include_str!("../../sql/query/memory/memories.sql");
-
-/// What is known of a document before it is looked at.
-#[derive(Clone, Debug)]
-pub struct Remembered {
-    pub memory: Memory,
-    /// How many chunks the destination holds for it.
-    pub stored: usize,
-}
 
 /// What is remembered of documents that were taken, by their places in the queue. As the owner of the vectorizer, whose
 /// destination is looked at.

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use ai_pipeline::error::Failure;
 use ai_pipeline::lease::Holder;
+use ai_pipeline::prepare::Content;
 use serde_json::Value;
 
 use crate::catalog::Vectorizer;
@@ -53,13 +54,6 @@ impl Item {
             ..*self
         }
     }
-}
-
-/// The value of a document column.
-#[derive(Debug)]
-pub enum Content {
-    Text(String),
-    Bytes(Vec<u8>),
 }
 
 /// What became of the changes that waited in the intake.
@@ -274,7 +268,7 @@ pub fn taken(vectorizer: &Vectorizer, numbers: &[i64], lease: i64, (documents, c
         document: row
             .get("document_text")
             .map(Content::Text)
-            .or_else(|| row.get("document_bytes").map(Content::Bytes)),
+            .or_else(|| row.get("document_bytes").map(Content::of_bytes)),
         columns: row.get::<JsonB>("columns").map(|json| json.0).unwrap_or_default(),
         size: row.get::<i64>("document_size").map(i64::unsigned_abs),
         columns_size: row.must::<i64>("columns_size").unsigned_abs(),
@@ -313,7 +307,7 @@ pub fn read(vectorizer: &Vectorizer, numbers: Vec<i64>) -> HashMap<i64, (Content
         let content = row
             .get(2)
             .map(Content::Text)
-            .or_else(|| row.get("document_bytes").map(Content::Bytes))?;
+            .or_else(|| row.get("document_bytes").map(Content::of_bytes))?;
         Some((row.must::<i64>("item"), (content, row.must::<JsonB>("columns").0)))
     };
     let rows = statement::rows(&vectorizer.statements.read, &[numbers.into()], read);

@@ -123,8 +123,10 @@ def soak(bindir, _folder):
 
 
 def fuzz(bindir, _folder):
-    """tests/configurations.rs with as many as CONFIGURATIONS says."""
-    return cargo("test", "--locked", "-p", "ai", *FEATURES, "--test", "configurations", "--", "--nocapture",
+    """Properties of the pipeline for as long as MINUTES says, and tests/configurations.rs with as many as CONFIGURATIONS says."""
+    seconds = str(float(os.environ.get("MINUTES", "60")) * 60)
+    held = cargo("test", "--locked", "-p", "ai-pipeline", "--lib", "--", "properties", "--nocapture", PROPERTY_SECONDS=seconds)
+    return held and cargo("test", "--locked", "-p", "ai", *FEATURES, "--test", "configurations", "--", "--nocapture",
                  **test_settings(bindir), CONFIGURATIONS=os.environ.get("CONFIGURATIONS", "10000"))
 
 
@@ -305,7 +307,7 @@ PARTS = {
     "pipeline": ("tests of the pipeline and the provider", pipeline),
     "integration": ("tests of the extension on a real server with S3 and provider", integration),
     "soak": ("storms of faults at full load, for as long as MINUTES says", soak),
-    "fuzz": ("random configurations, as many as CONFIGURATIONS says", fuzz),
+    "fuzz": ("properties of the pipeline for as long as MINUTES says, and random configurations, as many as CONFIGURATIONS says", fuzz),
 }
 NEEDS_BUILD = {"tests", "integration", "soak", "fuzz", "installcheck", "reference", "bench"}
 

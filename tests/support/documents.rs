@@ -26,7 +26,7 @@ fn read(path: &str) -> Vec<u8> {
 /// The text of a document.
 pub fn text(bytes: &[u8]) -> String {
     let format = parse::detect(bytes, None, None).expect("it can be read");
-    parse::parse(bytes, format).expect("it can be read")
+    parse::parse(bytes, format).expect("it can be read").text
 }
 
 /// The chunks of a text as `ai.create_vectorizer` cuts it when nothing else is said.

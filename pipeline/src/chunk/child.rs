@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::{Bounds, Chunk, Error, Refusal, Splitter, Work, never};
 use crate::config::Chunking;
 
-/// In place of the beginning of a part of the text: what follows is a chunk that the text does not hold.
-const OWN: u32 = u32::MAX;
+/// In place of the length of what a chunk says of its own: it is a part of the text.
+const PART: u32 = u32::MAX;
 /// The first byte of an answer with chunks, and of one with an [`Error`].
 const CHUNKS: u8 = 0;
 const REFUSED: u8 = 1;
@@ -50,15 +50,13 @@ fn write(chunks: &[Chunk]) -> Vec<u8> {
         out.extend(number.to_le_bytes());
     };
     for chunk in chunks {
-        match chunk {
-            Chunk::Part(place) => {
-                number(&mut out, place.start);
-                number(&mut out, place.end);
-            }
-            Chunk::Own(text) => {
-                number(&mut out, OWN as usize);
-                number(&mut out, text.len());
-                out.extend(text.as_bytes());
+        number(&mut out, chunk.place.start);
+        number(&mut out, chunk.place.end);
+        match &chunk.own {
+            None => number(&mut out, PART as usize),
+            Some(own) => {
+                number(&mut out, own.len());
+                out.extend(own.as_bytes());
             }
         }
     }
@@ -78,17 +76,18 @@ pub(crate) fn read(answer: &[u8], text: &str) -> Option<Result<Vec<Chunk>, Refus
         (&CHUNKS, mut rest) => {
             let mut chunks = Vec::new();
             while !rest.is_empty() {
-                let (start, end);
+                let (start, end, length, own);
                 (start, rest) = number(rest)?;
                 (end, rest) = number(rest)?;
-                if start == OWN {
-                    let own;
-                    (own, rest) = rest.split_at_checked(end as usize)?;
-                    chunks.push(Chunk::Own(std::str::from_utf8(own).ok()?.into()));
+                (length, rest) = number(rest)?;
+                let place = start as usize..end as usize;
+                text.get(place.clone())?;
+                if length == PART {
+                    chunks.push(Chunk::part(place));
                 } else {
-                    let place = start as usize..end as usize;
-                    text.get(place.clone())?;
-                    chunks.push(Chunk::Part(place));
+                    (own, rest) = rest.split_at_checked(length as usize)?;
+                    let own = Some(std::str::from_utf8(own).ok()?.into());
+                    chunks.push(Chunk { place, own });
                 }
             }
             Some(Ok(chunks))
@@ -121,12 +120,15 @@ mod tests {
 
     #[test]
     fn an_answer_says_what_the_splitter_says() {
-        let own = |text: &str| Chunk::Own(text.into());
+        let own = |place, text: &str| Chunk {
+            place,
+            own: Some(text.into()),
+        };
         assert_eq!(
             cut(r"\d", "ää1b2cc3d").unwrap(),
-            [own(r"ää\db"), own(r"b\dcc"), own(r"cc\dd")]
+            [own(0..6, r"ää\db"), own(5..9, r"b\dcc"), own(7..11, r"cc\dd")]
         );
-        assert_eq!(cut("(?=b)", "aaab").unwrap(), [Chunk::Part(0..4)]);
+        assert_eq!(cut("(?=b)", "aaab").unwrap(), [Chunk::part(0..4)]);
         assert_eq!(cut("x", "").unwrap(), []);
         let refusal = cut("(", "x").unwrap_err();
         assert!(refusal.reason.contains("regular expression"), "{refusal:?}");
@@ -141,12 +143,14 @@ mod tests {
             &b""[..],
             &[7],
             &[CHUNKS, 0, 0, 0],
-            &[CHUNKS, 0, 0, 0, 0, 9, 0, 0, 0],
+            &[CHUNKS, 0, 0, 0, 0, 9, 0, 0, 0, 255, 255, 255, 255],
+            &[CHUNKS, 0, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, b'x'],
+            &[CHUNKS, 1, 0, 0, 0, 0, 0, 0, 0, 255, 255, 255, 255],
             &[REFUSED],
         ] {
             assert!(read(answer, "ab").is_none(), "{answer:?}");
         }
-        let split_character = [CHUNKS, 0, 0, 0, 0, 1, 0, 0, 0];
+        let split_character = [CHUNKS, 0, 0, 0, 0, 1, 0, 0, 0, 255, 255, 255, 255];
         assert!(read(&split_character, "ä").is_none());
         assert!(read(&split_character, "a").is_some());
     }

@@ -4,12 +4,11 @@
 //! Pieces are byte ranges of the text with their length in code points, counted once. `tests/chunk.rs` holds the
 //! comparison with the original.
 
-use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::ops::Range;
 
 use super::separator::{Piece, Pieces, Separator};
-use super::{Error, Work};
+use super::{Chunk, Error, Work};
 
 /// LangChain's separators where the list is empty.
 const DEFAULT_SEPARATORS: [&str; 4] = ["\n\n", "\n", " ", ""];
@@ -41,6 +40,15 @@ pub(super) fn strip(text: &str) -> &str {
     text.trim_matches(|c: char| c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c))
 }
 
+/// What is left of a stretch of a text without the white space at its ends.
+fn strip_range(text: &str, range: Range<usize>) -> Range<usize> {
+    let held = &text[range.clone()];
+    let kept = strip(held);
+    // A part of a text begins behind its beginning.
+    let start = range.start + (kept.as_ptr().addr() - held.as_ptr().addr());
+    start..start + kept.len()
+}
+
 /// How merged pieces become one text again.
 enum Joint<'s> {
     /// The pieces are neighbours in the text: a chunk is a slice of it.
@@ -61,14 +69,15 @@ impl Joint<'_> {
 /// Chunks of a text as they are found.
 pub(super) struct Chunks<'t, 'w> {
     pub text: &'t str,
-    pub list: Vec<Cow<'t, str>>,
+    pub list: Vec<Chunk>,
     pub work: &'w Work<'w>,
 }
 
-impl<'t> Chunks<'t, '_> {
-    pub fn push(&mut self, part: &'t str) -> Result<(), Error> {
+impl Chunks<'_, '_> {
+    /// Appends a part of the text.
+    pub fn push(&mut self, part: Range<usize>) -> Result<(), Error> {
         self.work.keep(part.len(), 0)?;
-        self.list.push(Cow::Borrowed(part));
+        self.list.push(Chunk::part(part));
         Ok(())
     }
 
@@ -77,9 +86,11 @@ impl<'t> Chunks<'t, '_> {
         let (Some(first), Some(last)) = (pieces.front(), pieces.back()) else {
             return Ok(());
         };
-        let held = &self.text[first.start..last.end];
-        let part = match joint {
-            Joint::Slice => strip(held),
+        let place = first.start..last.end;
+        let held = &self.text[place.clone()];
+        let part = strip_range(self.text, place.clone());
+        match joint {
+            Joint::Slice => (),
             Joint::Glue { text: glue, .. } => {
                 let own = pieces.iter().map(|piece| piece.end - piece.start).sum::<usize>();
                 let length = own.saturating_add(glue.len().saturating_mul(pieces.len() - 1));
@@ -98,13 +109,15 @@ impl<'t> Chunks<'t, '_> {
                     let chunk = strip(&joined);
                     if !chunk.is_empty() {
                         self.work.keep(chunk.len(), chunk.len() * 2)?;
-                        self.list.push(Cow::Owned(chunk.to_owned()));
+                        // What is put between blank pieces is of the whole stretch.
+                        let place = if part.is_empty() { place } else { part };
+                        let own = Some(chunk.into());
+                        self.list.push(Chunk { place, own });
                     }
                     return Ok(());
                 }
-                strip(held)
             }
-        };
+        }
         // What is trimmed was looked at, whether there is anything else or not.
         self.work.spend(held.len() - part.len())?;
         if part.is_empty() { Ok(()) } else { self.push(part) }
@@ -259,7 +272,7 @@ impl Recursive {
             if left < self.separators.len() {
                 levels.push(self.cut(text, piece.start..piece.end, left, work)?);
             } else {
-                chunks.push(&text[piece.start..piece.end])?;
+                chunks.push(piece.start..piece.end)?;
             }
         }
         Ok(())
@@ -315,7 +328,7 @@ mod tests {
         .unwrap()
     }
 
-    fn split<'t>(how: impl Fn(&mut Chunks<'t, '_>) -> Result<(), Error>, text: &'t str) -> Vec<Cow<'t, str>> {
+    fn split<'t>(how: impl Fn(&mut Chunks<'t, '_>) -> Result<(), Error>, text: &'t str) -> Vec<String> {
         let work = Work::new(Bounds::NONE, &never);
         let list = Vec::new();
         let mut chunks = Chunks {
@@ -324,7 +337,8 @@ mod tests {
             work: &work,
         };
         how(&mut chunks).unwrap();
-        chunks.list
+        let texts = chunks.list.iter().map(|chunk| chunk.text(text).to_owned());
+        texts.collect()
     }
 
     #[test]

@@ -61,11 +61,11 @@ impl Semantic {
             .expect("the overlap is smaller than the size");
         let cut = AssertUnwindSafe(|| match self.format {
             TextFormat::Text => TextSplitter::new(config)
-                .chunks(text)
-                .try_for_each(|chunk| chunks.push(chunk)),
+                .chunk_indices(text)
+                .try_for_each(|(start, chunk)| chunks.push(start..start + chunk.len())),
             TextFormat::Markdown => MarkdownSplitter::new(config)
-                .chunks(text)
-                .try_for_each(|chunk| chunks.push(chunk)),
+                .chunk_indices(text)
+                .try_for_each(|(start, chunk)| chunks.push(start..start + chunk.len())),
         });
         catch_unwind(cut).unwrap_or_else(|payload| match payload.downcast() {
             Ok(stopped) => {

@@ -7,9 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use super::Error;
 
-/// Bytes that a chunk takes up beside its text until it is written: its place, its number, its digest, and
-/// the key of its vector.
-pub const CHUNK_BYTES: u64 = 128;
+/// Bytes that a chunk takes up beside its text until it is written: its place and what it says of its own (32), its
+/// number (8), its digest (32), the key of its vector in a list and in a set (16 and up to 40), and some for the
+/// allocation of what it says of its own.
+pub const CHUNK_BYTES: u64 = 144;
 /// Steps between two questions whether to go on: a fraction of a millisecond.
 const STRIDE: u64 = 64 * 1024;
 /// Steps that any text may take, and those for each of its bytes. Prose takes some tens for a byte.
@@ -163,9 +164,9 @@ mod tests {
         assert_eq!(work.spend(1), Err(Error::Steps { limit: 1_000_000 }));
         assert_eq!(work.spend(usize::MAX), Err(Error::Steps { limit: 1_000_000 }));
         assert_eq!(work.afford(1_000), Ok(()));
-        assert_eq!(work.keep(60, 600), Ok(()));
-        assert_eq!(work.afford(272), Ok(()));
-        assert_eq!(work.afford(273), Err(Error::Room { limit: 1_000 }));
+        assert_eq!(work.keep(60, 560), Ok(()));
+        assert_eq!(work.afford(296), Ok(()));
+        assert_eq!(work.afford(297), Err(Error::Room { limit: 1_000 }));
         assert_eq!(work.keep(1, usize::MAX), Err(Error::Room { limit: 1_000 }));
         assert_eq!(work.keep(40, 0), Ok(()));
         assert_eq!(work.keep(1, 0), Err(Error::Texts { limit: 100 }));

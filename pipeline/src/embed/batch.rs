@@ -6,26 +6,31 @@
 //! the bad input) waits in `ready`, already in the form of requests, and goes first. Whatever leaves is let
 //! in by the gate, one request at a time.
 
+mod documents;
 mod doubts;
+mod queue;
+mod request;
+mod search;
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{Id, JoinError, JoinSet};
 
-use super::client::{Client, Trouble};
+use super::backend::{Backend, Outcome, Request, Trouble, Without};
 use super::gate::{Entry, Gate, Pass, Throttle};
 use super::patience::{GREATEST_PAUSE, waits};
-use super::protocol::Without;
 use super::quota::{Budget, Quota};
 use super::size::{Most, Size};
 use super::verdict::{Number, Verdict, Verdicts, WORD};
 use super::{Embedded, Error, Incomplete, Refusal};
 use crate::panics::{self, Panicked};
+use documents::Document;
 use doubts::{Doubt, Trial, Word};
+use request::{Batch, InFlight, Input, Question, runs};
 
 /// Most bytes of inputs in a request, as JSON: gateways in front of models refuse bodies of more than a few MB.
 const REQUEST_BYTES: usize = 4 * 1024 * 1024;
@@ -41,11 +46,6 @@ const GREATEST_HOLD: Duration = Duration::from_secs(5);
 const LOOK: Duration = Duration::from_millis(500);
 /// How long the batching task waits after a panic.
 const RECOVERY: Duration = Duration::from_millis(100);
-/// So many documents of a request rejected and none accepted: the fault is not theirs. Stops a provider that
-/// refuses everything from being asked about each of thousands of inputs. The documents are a sample spread
-/// over the request, so if half of them were bad this would be wrong once in 256 times, and cost the others a
-/// second try.
-const HOPELESS: u32 = 8;
 
 /// One document to embed.
 pub(super) struct Work {
@@ -57,111 +57,9 @@ pub(super) struct Work {
     pub reply: oneshot::Sender<Result<Embedded, Incomplete>>,
 }
 
-struct Document {
-    since: Instant,
-    vectors: Vec<Option<Vec<f32>>>,
-    cut: Vec<usize>,
-    missing: usize,
-    /// Inputs that are with the provider.
-    sent: usize,
-    /// One of its inputs was refused: no more is sent of it until it is known whose fault that is.
-    is_in_doubt: bool,
-    /// No more is sent of it, and it is answered when nothing is with the provider any more.
-    failed: Option<Error>,
-    reply: oneshot::Sender<Result<Embedded, Incomplete>>,
-}
-
-#[derive(Clone)]
-struct Input {
-    document: u64,
-    index: usize,
-    can_wait: bool,
-    texts: Arc<Vec<String>>,
-    size: Size,
-}
-
-impl Input {
-    fn text(&self) -> &str {
-        &self.texts[self.index]
-    }
-}
-
-/// The inputs of a request.
-struct Batch {
-    inputs: Vec<Input>,
-    /// Of the search for bad inputs that the batch is a part of.
-    search: Option<Arc<Search>>,
-    /// The provider shall cut it to what the model takes. Only for a single input, so that it is known which was cut.
-    cut: bool,
-    /// The request that was first sent with these inputs, or with these among others that it was refused with.
-    since: Option<Number>,
-    /// It is tried without something.
-    trial: Option<Trial>,
-    /// It was lost once.
-    was_lost: bool,
-}
-
-impl Batch {
-    fn new(inputs: Vec<Input>) -> Batch {
-        Batch {
-            inputs,
-            search: None,
-            cut: false,
-            since: None,
-            trial: None,
-            was_lost: false,
-        }
-    }
-
-    fn size(&self) -> Size {
-        let mut size = Size::default();
-        self.inputs.iter().for_each(|input| size.add(input.size));
-        size
-    }
-}
-
-/// What became of the parts of a rejected request.
-#[derive(Default)]
-struct Search {
-    /// A part was accepted.
-    accepted: AtomicBool,
-    /// Documents rejected.
-    rejected: AtomicU32,
-}
-
-impl Search {
-    fn is_hopeless(&self) -> bool {
-        !self.accepted.load(Ordering::Relaxed) && self.rejected.load(Ordering::Relaxed) >= HOPELESS
-    }
-}
-
-/// What a request asks.
-enum Question {
-    Batch(Batch),
-    Word(Word),
-}
-
-impl Question {
-    fn size(&self) -> Size {
-        match self {
-            Question::Batch(batch) => batch.size(),
-            Question::Word(_) => Size::of(WORD),
-        }
-    }
-}
-
-struct InFlight {
-    question: Question,
-    number: Number,
-    without: Without,
-    sent: Instant,
-}
-
-type Outcome = Result<(Vec<Vec<f32>>, Quota), Trouble>;
-
 /// The state of the batching task.
 pub(super) struct Batcher {
-    client: Arc<Client>,
+    backend: Arc<dyn Backend>,
     gate: Gate,
     /// The last request had to wait because as many as may be are at the server.
     is_full: bool,
@@ -191,10 +89,13 @@ pub(super) struct Batcher {
 }
 
 /// The batching task. Where it panics, the documents that it had fail, as nobody answers them, and it begins anew.
-pub(super) async fn run(client: Client, gate: Gate, mut incoming: mpsc::UnboundedReceiver<Work>) {
-    let client = Arc::new(client);
+pub(super) async fn run(backend: Arc<dyn Backend>, gate: Gate, mut incoming: mpsc::UnboundedReceiver<Work>) {
     loop {
-        let batcher = async { Batcher::new(Arc::clone(&client), gate.clone()).run(&mut incoming).await };
+        let batcher = async {
+            Batcher::new(Arc::clone(&backend), gate.clone())
+                .run(&mut incoming)
+                .await
+        };
         if panics::caught(batcher).await.is_ok() {
             return;
         }
@@ -204,11 +105,11 @@ pub(super) async fn run(client: Client, gate: Gate, mut incoming: mpsc::Unbounde
 }
 
 impl Batcher {
-    pub fn new(client: Arc<Client>, gate: Gate) -> Batcher {
-        let limits = client.limits();
-        let answers = (ANSWER_BYTES / (client.dimensions().max(1) * size_of::<f32>())).max(1);
+    pub fn new(backend: Arc<dyn Backend>, gate: Gate) -> Batcher {
+        let limits = backend.limits();
+        let answers = (ANSWER_BYTES / (backend.dimensions().max(1) * size_of::<f32>())).max(1);
         Batcher {
-            client,
+            backend,
             most: Most::new(Size {
                 inputs: limits.inputs.min(answers),
                 tokens: limits.tokens.min(gate.greatest_tokens()),
@@ -301,20 +202,6 @@ impl Batcher {
         );
     }
 
-    /// Where the inputs of a document belong in the queue: behind all others, or before those that can wait.
-    fn place_in_queue(&self, can_wait: bool) -> usize {
-        if can_wait {
-            self.queue.len()
-        } else {
-            self.first_that_can_wait()
-        }
-    }
-
-    /// The queue has first what somebody waits for, then what can wait.
-    fn first_that_can_wait(&self) -> usize {
-        self.queue.partition_point(|input| !input.can_wait)
-    }
-
     /// Sends what may be sent. Returns when there will be more to do, if that is a matter of time.
     fn dispatch(&mut self, now: Instant) -> Option<Instant> {
         self.is_full = false;
@@ -385,88 +272,6 @@ impl Batcher {
         requests.max(tokens).filter(|due| *due > now)
     }
 
-    /// Drops what nobody wants any more and is the next to be sent: the next request holds something then.
-    fn skip_unwanted(&mut self) {
-        while let Some(mut batch) = self.ready.pop_front() {
-            batch.inputs.retain(|input| self.is_wanted(input));
-            if !batch.inputs.is_empty() {
-                self.ready.push_front(batch);
-                break;
-            }
-        }
-        while let Some(input) = self.queue.pop_front() {
-            if self.is_wanted(&input) {
-                self.queue.push_front(input);
-                break;
-            }
-            self.queued.remove(input.size);
-        }
-    }
-
-    /// Tokens of the next request. What is charged is never corrected, so that it is no use to guess.
-    fn next_tokens(&self) -> usize {
-        if !self.words.is_empty() {
-            return Size::of(WORD).tokens;
-        }
-        if let Some(batch) = self.ready.front() {
-            return batch.size().tokens;
-        }
-        let (mut size, most) = (Size::default(), self.most.get());
-        // As `fill` does.
-        for input in self.queue.iter().filter(|input| self.wants(input)) {
-            if size.inputs > 0 && !size.fits(input.size, most) {
-                break;
-            }
-            size.add(input.size);
-        }
-        size.tokens
-    }
-
-    /// Until when the queue waits for more inputs; `None` when a request can be filled, or none is in flight.
-    fn company_due(&self) -> Option<Instant> {
-        if self.requests.is_empty() || self.queued.reaches(self.most.get()) {
-            return None;
-        }
-        let oldest = self.documents.get(&self.queue.front()?.document)?;
-        Some(oldest.since + LINGER)
-    }
-
-    /// Takes a request's worth of inputs off the queue: at least one, however large.
-    fn fill(&mut self) -> Vec<Input> {
-        let mut inputs: Vec<Input> = Vec::new();
-        let (mut size, most) = (Size::default(), self.most.get());
-        while let Some(next) = self.queue.pop_front() {
-            if !self.is_wanted(&next) {
-                self.queued.remove(next.size);
-                continue;
-            }
-            if !inputs.is_empty() && !size.fits(next.size, most) {
-                self.queue.push_front(next);
-                break;
-            }
-            self.queued.remove(next.size);
-            size.add(next.size);
-            inputs.push(next);
-        }
-        inputs
-    }
-
-    /// Whether its document has neither failed, or is about to, nor been given up by its caller.
-    fn wants(&self, input: &Input) -> bool {
-        let document = self.documents.get(&input.document);
-        document
-            .is_some_and(|document| document.failed.is_none() && !document.is_in_doubt && !document.reply.is_closed())
-    }
-
-    /// The same; a document that was given up is forgotten.
-    fn is_wanted(&mut self, input: &Input) -> bool {
-        let is_given_up = |document: &Document| document.reply.is_closed();
-        if self.documents.get(&input.document).is_some_and(is_given_up) {
-            self.documents.remove(&input.document);
-        }
-        self.wants(input)
-    }
-
     fn send(&mut self, mut question: Question, pass: Pass, now: Instant) {
         let size = question.size();
         if size.inputs == 0 {
@@ -480,7 +285,7 @@ impl Batcher {
         }
         self.held_since = None;
         let number = self.verdicts.number();
-        let known = self.client.known();
+        let known = self.backend.known();
         let (inputs, cut, without) = match &mut question {
             Question::Batch(batch) => {
                 batch.since.get_or_insert(number);
@@ -494,14 +299,15 @@ impl Batcher {
             }
             Question::Word(word) => (Vec::new(), false, word.form(known)),
         };
-        let client = self.client.clone();
+        let backend = Arc::clone(&self.backend);
         let request = self.requests.spawn(async move {
             let _pass = pass;
             let texts: Vec<&str> = match &inputs[..] {
                 [] => vec![WORD],
                 inputs => inputs.iter().map(Input::text).collect(),
             };
-            let embedded = panics::caught(client.embed(&texts, cut, without)).await;
+            let texts = &texts;
+            let embedded = panics::caught(backend.embed(Request { texts, cut, without })).await;
             embedded.unwrap_or_else(|panicked| Err(Trouble::Panicked(panicked)))
         });
         let sent = InFlight {
@@ -552,7 +358,7 @@ impl Batcher {
         self.gate.succeeded();
         self.most.succeeded();
         if let Some(trial) = batch.trial {
-            self.client.learn(trial.without);
+            self.backend.learn(trial.without);
         }
         if let Some(search) = batch.search {
             search.accepted.store(true, Ordering::Relaxed);
@@ -606,7 +412,7 @@ impl Batcher {
             }
             Trouble::TooLarge(refusal) if !alone => self.shrink(batch, &refusal),
             // If it is only too long, it will do when it is cut. Otherwise nothing was paid for to find out.
-            Trouble::Rejected(_) if alone && !batch.cut && self.client.can_cut() => {
+            Trouble::Rejected(_) if alone && !batch.cut && self.backend.can_cut() => {
                 self.ready.push_front(Batch {
                     cut: true,
                     trial: None,
@@ -645,71 +451,6 @@ impl Batcher {
         }
     }
 
-    fn place(&mut self, input: &Input, vector: Vec<f32>, cut: bool) {
-        let Some(document) = self.documents.get_mut(&input.document) else {
-            return;
-        };
-        // Without an early end, which would have each number looked at by itself: nearly all vectors are finite.
-        if !vector.iter().fold(true, |finite, number| finite & number.is_finite()) {
-            let of = document.vectors.len();
-            let reason = format!(
-                "the vector of text {} of {of} holds a number that is not finite",
-                input.index + 1
-            );
-            document.failed.get_or_insert(Error::NotFinite(reason));
-            return;
-        }
-        document.vectors[input.index] = Some(vector);
-        document.cut.extend(cut.then_some(input.index));
-        document.missing -= 1;
-        if document.missing == 0
-            && let Some(mut document) = self.documents.remove(&input.document)
-        {
-            document.cut.sort_unstable();
-            let _ = document.reply.send(Ok(Embedded {
-                vectors: document.vectors.into_iter().flatten().collect(),
-                cut: document.cut,
-            }));
-        }
-    }
-
-    fn fail(&mut self, number: u64, error: Error) {
-        if let Some(document) = self.documents.get_mut(&number) {
-            document.failed.get_or_insert(error);
-            self.conclude(number);
-        }
-    }
-
-    fn fail_all<'a>(&mut self, inputs: impl IntoIterator<Item = &'a Input>, error: &Error) {
-        inputs
-            .into_iter()
-            .for_each(|input| self.fail(input.document, error.clone()));
-    }
-
-    /// Answers a document that has failed, if nothing of it is with the provider any more.
-    fn conclude(&mut self, number: u64) {
-        let is_over = |document: &Document| document.failed.is_some() && document.sent == 0;
-        if !self.documents.get(&number).is_some_and(is_over) {
-            return;
-        }
-        if let Some(Document {
-            vectors,
-            cut,
-            failed: Some(error),
-            reply,
-            ..
-        }) = self.documents.remove(&number)
-        {
-            let cut: HashSet<usize> = cut.into_iter().collect();
-            let there = vectors
-                .into_iter()
-                .enumerate()
-                .filter(|(index, _)| !cut.contains(index));
-            let vectors = there.filter_map(|(index, vector)| Some((index, vector?))).collect();
-            let _ = reply.send(Err(Incomplete { error, vectors }));
-        }
-    }
-
     fn throttle(&mut self, batch: Batch, sent: Instant, refusal: Arc<Refusal>, told: Option<Duration>) {
         self.gate.throttled(Instant::now(), sent, told, rand::random(), refusal);
         if batch.search.is_some() || batch.cut || batch.trial.is_some() {
@@ -719,105 +460,6 @@ impl Batcher {
             self.put_back(batch.inputs);
         }
     }
-
-    /// Gives back the documents that do not wait for the end of a pause. Those that have inputs in flight are
-    /// decided on when these are answered: their vectors would be paid for in vain.
-    fn give_back(&mut self, now: Instant, throttle: Throttle) {
-        let answered = self.answered;
-        let tired = |(number, document): (&u64, &Document)| {
-            let answered = answered.filter(|_| document.missing < document.vectors.len());
-            let waits = waits(now, throttle.until, document.since, answered) && !document.reply.is_closed();
-            (!waits && document.sent == 0).then_some(*number)
-        };
-        let tired: Vec<u64> = self.documents.iter().filter_map(tired).collect();
-        if tired.is_empty() {
-            return;
-        }
-        let error = Error::from(throttle);
-        tired
-            .into_iter()
-            .for_each(|document| self.fail(document, error.clone()));
-        // Now, and not when they are taken up again: their texts are in memory until then.
-        let documents = &self.documents;
-        let is_there = |input: &Input| documents.contains_key(&input.document);
-        self.ready.iter_mut().for_each(|batch| batch.inputs.retain(is_there));
-        self.ready.retain(|batch| !batch.inputs.is_empty());
-        self.queue.retain(is_there);
-        self.queued = Size::default();
-        self.queue.iter().for_each(|input| self.queued.add(input.size));
-    }
-
-    /// A request was too large: later ones are smaller. Unless one input makes up most of it: then that one
-    /// is to blame, and is found as a rejected one is.
-    fn shrink(&mut self, batch: Batch, refusal: &Refusal) {
-        let size = batch.size();
-        if batch.inputs.iter().any(|input| input.size.bytes > size.bytes / 2) {
-            self.halve(batch);
-            return;
-        }
-        self.most.refused(size, refusal.is("array_above_max_length"));
-        self.put_back(batch.inputs);
-    }
-
-    /// To the front of the queue, each before those of its kind.
-    fn put_back(&mut self, inputs: Vec<Input>) {
-        inputs.iter().for_each(|input| self.queued.add(input.size));
-        let (waiting, others): (Vec<Input>, Vec<Input>) = inputs.into_iter().partition(|input| input.can_wait);
-        let mut behind = self.queue.split_off(self.first_that_can_wait());
-        self.queue.extend(waiting);
-        self.queue.append(&mut behind);
-        others.into_iter().rev().for_each(|input| self.queue.push_front(input));
-    }
-
-    /// Goes on looking for the bad inputs of a rejected request, or gives up.
-    fn search(&mut self, mut batch: Batch, refusal: Arc<Refusal>) {
-        let search = batch.search.get_or_insert_with(|| {
-            // Spreads documents that came together, as bad ones often do, but keeps the inputs of each together: they
-            // are all done with when the first is rejected.
-            let spread = |input: &Input| (input.document.wrapping_mul(0x9e37_79b9_7f4a_7c15), input.index);
-            batch.inputs.sort_unstable_by_key(spread);
-            Arc::default()
-        });
-        if !search.is_hopeless() {
-            self.halve(batch);
-            return;
-        }
-        let error = Error::Rejected { refusal, alone: false };
-        let search = Arc::clone(search);
-        self.end_search(&search, &error);
-        self.fail_all(&batch.inputs, &error);
-    }
-
-    /// Fails what waits to be sent of a rejected request.
-    fn end_search(&mut self, search: &Arc<Search>, error: &Error) {
-        let is_part = |part: &Batch| part.search.as_ref().is_some_and(|other| Arc::ptr_eq(other, search));
-        let (parts, others): (VecDeque<Batch>, VecDeque<Batch>) = self.ready.drain(..).partition(is_part);
-        self.ready = others;
-        self.fail_all(parts.iter().flat_map(|part| &part.inputs), error);
-    }
-
-    fn halve(&mut self, batch: Batch) {
-        let Batch {
-            inputs: mut first,
-            search,
-            since,
-            ..
-        } = batch;
-        let second = first.split_off(first.len() / 2);
-        for inputs in [second, first] {
-            self.ready.push_front(Batch {
-                search: search.clone(),
-                since,
-                ..Batch::new(inputs)
-            });
-        }
-    }
-}
-
-/// The documents of a request, and how many inputs of each follow one another.
-fn runs(inputs: &[Input]) -> Vec<(u64, usize)> {
-    let runs = inputs.chunk_by(|one, next| one.document == next.document);
-    runs.map(|run| (run[0].document, run.len())).collect()
 }
 
 #[cfg(test)]

@@ -5,18 +5,21 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use futures_util::future::BoxFuture;
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{StatusCode, Url};
 use zeroize::Zeroizing;
 
 use super::address::endpoint;
-use super::protocol::{Fault, KeyHeader, Limits, Protocol, Request, Without};
+use super::backend::{Backend, Limits, Outcome, Request, Trouble, Without};
+use super::protocol::{Fault, KeyHeader, Protocol};
 use super::quota::Quota;
 use super::verdict::WORD;
 use super::{Error, Headers, Refusal, Settings, cohere, huggingface, mistral, ollama, openai, voyageai};
 use crate::config::{self, Api, Resolved};
-use crate::panics::Panicked;
+use crate::error::{Cause, causes_below};
 use crate::retry::GREATEST_DELAY;
+use crate::retry_after;
 use crate::secret::Secret;
 
 /// A connection that takes longer than this will not come; the rest of the time-out is for the answer.
@@ -30,42 +33,6 @@ const DIMENSIONS: [&str; 3] = ["dimensions", "output_dimension", "matryoshka"];
 const ANSWER_BYTES_PER_NUMBER: usize = 32;
 const ANSWER_BYTES_PER_VECTOR: usize = 1024;
 const ANSWER_BYTES: usize = 64 * 1024;
-
-/// Why a request yields no vectors.
-#[derive(Debug)]
-pub(super) enum Trouble {
-    /// The documents of the request fail with it.
-    Failed(Error),
-    /// The request panicked.
-    Panicked(Panicked),
-    /// 429: to be sent again later.
-    Throttled {
-        refusal: Arc<Refusal>,
-        retry_after: Option<Duration>,
-        quota: Quota,
-    },
-    /// 503 with a time: the documents of the request fail, and others wait for so long.
-    Busy {
-        refusal: Arc<Refusal>,
-        retry_after: Duration,
-    },
-    /// The connection was lost before anything was answered, so that nothing was paid for: a second try
-    /// usually ends well.
-    Lost(Error),
-    /// One or more of the inputs are not acceptable, or a parameter is not.
-    Rejected(Arc<Refusal>),
-    /// The key, the model or the address is refused, or to a filter in front of the provider an input. With
-    /// what to do about the first.
-    Refused { refusal: Arc<Refusal>, hint: String },
-    /// The inputs are too many or too long together.
-    TooLarge(Arc<Refusal>),
-}
-
-impl From<Error> for Trouble {
-    fn from(error: Error) -> Trouble {
-        Trouble::Failed(error)
-    }
-}
 
 /// A provider, a model and a key.
 pub(super) struct Client {
@@ -154,7 +121,7 @@ impl Client {
             // Certificates are not needed, and to read those of the system takes some milliseconds.
             http = http.no_proxy().tls_certs_only([]);
         }
-        let http = http.build().map_err(|error| wrong(chain(&error), None))?;
+        let http = http.build().map_err(|error| wrong(beneath(&error), None))?;
         Ok(Client {
             protocol,
             http,
@@ -174,116 +141,14 @@ impl Client {
         })
     }
 
-    /// Length of a vector.
-    pub fn dimensions(&self) -> usize {
-        self.dimensions
-    }
-
     /// The server, as an address.
     pub fn url(&self) -> &Url {
         &self.url
     }
 
-    /// Most of one request.
-    pub fn limits(&self) -> Limits {
-        self.protocol.limits()
-    }
-
-    /// Whether a text that is too long for the model is refused, and cut when [`Client::embed`] is told to.
-    pub fn can_cut(&self) -> bool {
-        self.protocol.can_cut()
-    }
-
-    /// What the server has shown that it does not know.
-    pub fn known(&self) -> Without {
-        Without {
-            encoding: self.without_encoding.load(Ordering::Relaxed),
-            dimensions: self.without_dimensions.load(Ordering::Relaxed),
-        }
-    }
-
-    /// A text was accepted without this, and refused with it.
-    pub fn learn(&self, without: Without) {
-        self.without_encoding.fetch_or(without.encoding, Ordering::Relaxed);
-        self.without_dimensions.fetch_or(without.dimensions, Ordering::Relaxed);
-    }
-
-    /// Whether the server has ever accepted a request.
-    pub fn is_accepted(&self) -> bool {
-        self.accepts.load(Ordering::Relaxed)
-    }
-
-    /// What everything is to do about a server that accepts nothing.
-    pub fn hint_of_all(&self) -> String {
-        format!(
-            "the server refuses any text: check the model {:?}, its parameters and the base_url of {}",
-            self.model, self.server
-        )
-    }
-
-    /// What else to leave out of a request that met a refusal: what the server speaks of. For a word, where
-    /// it has never accepted anything and says nothing, also what it may not know: servers word that in any
-    /// way, if they do.
-    pub fn others(&self, trouble: &Trouble, known: Without, is_word: bool) -> Vec<Without> {
-        let refusal = match trouble {
-            Trouble::Rejected(refusal)
-            | Trouble::Refused { refusal, .. }
-            | Trouble::Failed(Error::Refused { refusal, .. } | Error::Server(refusal)) => refusal,
-            _ => return Vec::new(),
-        };
-        // A key or an account is refused, whatever was asked.
-        if matches!(refusal.status, 401..=403 | 429) {
-            return Vec::new();
-        }
-        let written = |without: Without| {
-            self.protocol.write(&Request {
-                texts: &[WORD],
-                cut: false,
-                without,
-            })
-        };
-        // What this API does not send, or the configuration does not ask for, is left out already.
-        let possible = |without: Without| written(without) != written(known);
-        let encoding = possible(Without {
-            encoding: true,
-            ..known
-        });
-        let dimensions = !self.any_length
-            && possible(Without {
-                dimensions: true,
-                ..known
-            });
-        let named = Without {
-            encoding: encoding && refusal.mentions("encoding_format"),
-            dimensions: dimensions && DIMENSIONS.iter().any(|word| refusal.mentions(word)),
-        };
-        // What is said to be about the model or the inputs is not about parameters.
-        let is_unknown = matches!(refusal.status, 400 | 422)
-            && is_word
-            && self.protocol.fault(refusal).is_none()
-            && !self.is_accepted();
-        let more = |without: Without| Without {
-            encoding: known.encoding || without.encoding,
-            dimensions: known.dimensions || without.dimensions,
-        };
-        let mut others = vec![more(named)];
-        if is_unknown {
-            others.push(more(Without {
-                encoding,
-                dimensions: false,
-            }));
-            others.push(more(Without { encoding, dimensions }));
-        }
-        others.dedup();
-        others.retain(|without| *without != known);
-        others
-    }
-
-    /// The vectors of the texts, in their order, each of the configured length. Their numbers may still be
-    /// infinite or NaN: that concerns one text, not the request. With them, what is left of the provider's
-    /// limits. One request, and no more: the caller has been let in for one.
-    pub async fn embed(&self, texts: &[&str], cut: bool, without: Without) -> Result<(Vec<Vec<f32>>, Quota), Trouble> {
-        let body = Bytes::from(self.protocol.write(&Request { texts, cut, without }));
+    async fn request(&self, request: Request<'_>) -> Outcome {
+        let texts = request.texts;
+        let body = Bytes::from(self.protocol.write(&request));
         let sent = Instant::now();
         let response = self.send(body).await.map_err(|error| {
             // The server closed an idle connection just as it was taken for this request, or went away before it said
@@ -292,7 +157,7 @@ impl Client {
                 && !error.is_connect()
                 && !error.is_timeout()
                 && sent.elapsed() < GREATEST_TIME_TO_RESEND;
-            match self.lost(&error) {
+            match self.lost(error) {
                 Trouble::Failed(error) if is_early => Trouble::Lost(error),
                 trouble => trouble,
             }
@@ -308,7 +173,7 @@ impl Client {
                 0
             };
         let mut body = Vec::with_capacity(response.content_length().unwrap_or(0).min(most as u64) as usize);
-        while let Some(bytes) = response.chunk().await.map_err(|error| self.lost(&error))? {
+        while let Some(bytes) = response.chunk().await.map_err(|error| self.lost(error))? {
             if body.len() + bytes.len() > most {
                 if status == StatusCode::OK {
                     return Err(Error::Answer(format!("more than {most} bytes for {} texts", texts.len())).into());
@@ -339,7 +204,7 @@ impl Client {
         post.send().await
     }
 
-    fn lost(&self, error: &reqwest::Error) -> Trouble {
+    fn lost(&self, error: reqwest::Error) -> Trouble {
         let server = self.server.clone();
         Trouble::Failed(if error.is_timeout() {
             Error::TimedOut {
@@ -347,10 +212,9 @@ impl Client {
                 after: self.timeout,
             }
         } else {
-            Error::Connection {
-                server,
-                reason: chain(error),
-            }
+            let text = beneath(&error);
+            let cause = Cause::saying(error.without_url(), text);
+            Error::Connection { server, cause }
         })
     }
 
@@ -360,10 +224,10 @@ impl Client {
             let place = format!("line {}, column {}", error.line(), error.column());
             match error.classify() {
                 serde_json::error::Category::Eof => {
-                    let reason = format!("the answer ended after {} bytes in the middle of its JSON", body.len());
+                    let text = format!("the answer ended after {} bytes in the middle of its JSON", body.len());
                     Error::Connection {
                         server: self.server.clone(),
-                        reason,
+                        cause: Cause::saying(error, text),
                     }
                 }
                 serde_json::error::Category::Data => {
@@ -425,7 +289,7 @@ impl Client {
             429 => {
                 return Trouble::Throttled {
                     refusal,
-                    retry_after: retry_after(headers, SystemTime::now()),
+                    retry_after: told(headers),
                     quota: Quota::new(headers),
                 };
             }
@@ -461,7 +325,7 @@ impl Client {
             ),
             413 => Trouble::TooLarge(refusal),
             400 | 422 => Trouble::Rejected(refusal),
-            503 => match retry_after(headers, SystemTime::now()) {
+            503 => match told(headers) {
                 Some(told) => Trouble::Busy {
                     refusal,
                     retry_after: told.min(GREATEST_DELAY),
@@ -498,37 +362,113 @@ impl Client {
     }
 }
 
-/// What an error and its causes say, without the URL.
-fn chain(error: &reqwest::Error) -> String {
-    let mut causes = Vec::new();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        causes.push(error.to_string());
-        cause = error.source();
+impl Backend for Client {
+    fn dimensions(&self) -> usize {
+        self.dimensions
     }
-    causes.dedup();
-    if causes.is_empty() {
-        "the request could not be sent".to_owned()
-    } else {
-        causes.join(": ")
+
+    fn limits(&self) -> Limits {
+        self.protocol.limits()
+    }
+
+    fn can_cut(&self) -> bool {
+        self.protocol.can_cut()
+    }
+
+    fn known(&self) -> Without {
+        Without {
+            encoding: self.without_encoding.load(Ordering::Relaxed),
+            dimensions: self.without_dimensions.load(Ordering::Relaxed),
+        }
+    }
+
+    fn learn(&self, without: Without) {
+        self.without_encoding.fetch_or(without.encoding, Ordering::Relaxed);
+        self.without_dimensions.fetch_or(without.dimensions, Ordering::Relaxed);
+    }
+
+    fn is_accepted(&self) -> bool {
+        self.accepts.load(Ordering::Relaxed)
+    }
+
+    fn hint_of_all(&self) -> String {
+        format!(
+            "the server refuses any text: check the model {:?}, its parameters and the base_url of {}",
+            self.model, self.server
+        )
+    }
+
+    /// What the server speaks of. For a word, where
+    /// it has never accepted anything and says nothing, also what it may not know: servers word that in any
+    /// way, if they do.
+    fn others(&self, trouble: &Trouble, known: Without, is_word: bool) -> Vec<Without> {
+        let refusal = match trouble {
+            Trouble::Rejected(refusal)
+            | Trouble::Refused { refusal, .. }
+            | Trouble::Failed(Error::Refused { refusal, .. } | Error::Server(refusal)) => refusal,
+            _ => return Vec::new(),
+        };
+        // A key or an account is refused, whatever was asked.
+        if matches!(refusal.status, 401..=403 | 429) {
+            return Vec::new();
+        }
+        let written = |without: Without| {
+            self.protocol.write(&Request {
+                texts: &[WORD],
+                cut: false,
+                without,
+            })
+        };
+        // What this API does not send, or the configuration does not ask for, is left out already.
+        let possible = |without: Without| written(without) != written(known);
+        let encoding = possible(Without {
+            encoding: true,
+            ..known
+        });
+        let dimensions = !self.any_length
+            && possible(Without {
+                dimensions: true,
+                ..known
+            });
+        let named = Without {
+            encoding: encoding && refusal.mentions("encoding_format"),
+            dimensions: dimensions && DIMENSIONS.iter().any(|word| refusal.mentions(word)),
+        };
+        // What is said to be about the model or the inputs is not about parameters.
+        let is_unknown = matches!(refusal.status, 400 | 422)
+            && is_word
+            && self.protocol.fault(refusal).is_none()
+            && !self.is_accepted();
+        let more = |without: Without| Without {
+            encoding: known.encoding || without.encoding,
+            dimensions: known.dimensions || without.dimensions,
+        };
+        let mut others = vec![more(named)];
+        if is_unknown {
+            others.push(more(Without {
+                encoding,
+                dimensions: false,
+            }));
+            others.push(more(Without { encoding, dimensions }));
+        }
+        others.dedup();
+        others.retain(|without| *without != known);
+        others
+    }
+
+    fn embed<'a>(&'a self, request: Request<'a>) -> BoxFuture<'a, Outcome> {
+        Box::pin(self.request(request))
     }
 }
 
-/// How long the provider wants to be left alone: `retry-after-ms`, or `Retry-After` in seconds or as a date
-/// (RFC 9110, 10.2.3), which is compared with the provider's own clock where the answer shows it.
-fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
-    let text = |value: &HeaderValue| Some(value.to_str().ok()?.trim().to_owned());
-    let number = |value: &HeaderValue| text(value)?.parse::<f64>().ok();
-    if let Some(milliseconds) = headers.get("retry-after-ms").and_then(number) {
-        return Duration::try_from_secs_f64(milliseconds / 1000.0).ok();
-    }
-    let value = headers.get(RETRY_AFTER)?;
-    if let Some(seconds) = number(value) {
-        return Duration::try_from_secs_f64(seconds).ok();
-    }
-    let date = |value: &HeaderValue| httpdate::parse_http_date(&text(value)?).ok();
-    let now = headers.get(DATE).and_then(date).unwrap_or(now);
-    Some(date(value)?.duration_since(now).unwrap_or_default())
+/// How long the provider wants to be left alone.
+fn told(headers: &HeaderMap) -> Option<Duration> {
+    retry_after::told(|name| headers.get(name)?.to_str().ok(), SystemTime::now())
+}
+
+/// What lies under an error of a request: its own text is the address.
+fn beneath(error: &reqwest::Error) -> String {
+    causes_below(error).unwrap_or_else(|| "the request could not be sent".to_owned())
 }
 
 /// The API that a configuration means.
@@ -541,37 +481,5 @@ fn protocol_of(resolved: &Resolved, api_version: Option<&str>) -> Box<dyn Protoc
         Api::Voyageai => Box::new(voyageai::Voyageai::new(resolved)),
         Api::Cohere => Box::new(cohere::Cohere::new(resolved)),
         Api::Huggingface => Box::new(huggingface::Huggingface::new(resolved)),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn retry_after_is_read_in_all_its_forms() {
-        let now = httpdate::parse_http_date("Sun, 06 Nov 1994 08:49:37 GMT").unwrap();
-        let told = |headers: &[(&'static str, &str)]| {
-            let header = |(name, value): &(&'static str, &str)| (name.parse().unwrap(), value.parse().unwrap());
-            retry_after(&headers.iter().map(header).collect(), now)
-        };
-        assert_eq!(told(&[]), None);
-        assert_eq!(told(&[("retry-after", "7")]), Some(Duration::from_secs(7)));
-        assert_eq!(told(&[("retry-after", "0.5")]), Some(Duration::from_millis(500)));
-        assert_eq!(
-            told(&[("retry-after", "1"), ("retry-after-ms", "20")]),
-            Some(Duration::from_millis(20))
-        );
-        let date = ("retry-after", "Sun, 06 Nov 1994 08:50:07 GMT");
-        assert_eq!(told(&[date]), Some(Duration::from_secs(30)));
-        let date_by_a_fast_clock = [date, ("date", "Sun, 06 Nov 1994 08:50:05 GMT")];
-        assert_eq!(told(&date_by_a_fast_clock), Some(Duration::from_secs(2)));
-        assert_eq!(
-            told(&[("retry-after", "Sun, 06 Nov 1994 08:00:00 GMT")]),
-            Some(Duration::ZERO)
-        );
-        for nonsense in ["soon", "-1", "NaN", "inf", "1e300"] {
-            assert_eq!(told(&[("retry-after", nonsense)]), None, "{nonsense}");
-        }
     }
 }

@@ -7,7 +7,8 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::Refusal;
-use super::protocol::{Fault, Limits, Numbered, Protocol, Request, in_order, json, says};
+use super::backend::{Limits, Request};
+use super::protocol::{Fault, Numbered, Protocol, in_order, json, says};
 use super::vector::Vector;
 use crate::config::Resolved;
 

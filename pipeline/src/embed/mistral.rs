@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 
-use super::protocol::{Fault, Limits, Numbered, Protocol, Request, json, path, says};
+use super::backend::{Limits, Request};
+use super::protocol::{Fault, Numbered, Protocol, json, path, says};
 use super::{Refusal, openai};
 use crate::config::Resolved;
 

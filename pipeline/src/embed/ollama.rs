@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::Refusal;
-use super::protocol::{Fault, Limits, Numbered, Protocol, Request, in_order, json, path, says};
+use super::backend::{Limits, Request};
+use super::protocol::{Fault, Numbered, Protocol, in_order, json, path, says};
 use super::vector::Vector;
 use crate::config::Resolved;
 

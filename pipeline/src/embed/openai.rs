@@ -6,7 +6,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::Refusal;
-use super::protocol::{Fault, KeyHeader, Limits, Numbered, Protocol, Request, json, path};
+use super::backend::{Limits, Request};
+use super::protocol::{Fault, KeyHeader, Numbered, Protocol, json, path};
 use super::vector::Vector;
 use crate::config::Resolved;
 

@@ -5,38 +5,8 @@
 use serde::Serialize;
 
 use super::Refusal;
+use super::backend::{Limits, Request};
 use super::vector::Vector;
-
-/// Most that goes into one request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Limits {
-    pub inputs: usize,
-    /// As estimated by [`super::tokens::estimate`].
-    pub tokens: usize,
-}
-
-impl Limits {
-    /// For a provider that names no limit of tokens; the limit of bytes holds all the same.
-    pub const ANY_TOKENS: usize = usize::MAX;
-}
-
-/// One request to write.
-#[derive(Clone, Copy)]
-pub(super) struct Request<'a> {
-    pub texts: &'a [&'a str],
-    /// The provider shall cut what is too long for the model, instead of refusing it.
-    pub cut: bool,
-    pub without: Without,
-}
-
-/// What a request leaves out, as the server does not know it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Without {
-    /// `encoding_format`: vectors come as lists of numbers then.
-    pub encoding: bool,
-    /// `dimensions`: vectors have the length that the model gives them.
-    pub dimensions: bool,
-}
 
 /// A vector of an answer, with the index of its text where the API has one.
 pub(super) type Numbered = (Option<usize>, Vec<f32>);

@@ -47,7 +47,7 @@ pub struct Refusal {
 impl Refusal {
     /// From the body of an answer: OpenAI's form, or one of its relatives (`{"error": "text"}`, `{"message": "text"}`,
     /// `{"detail": "text"}`, `{"error": ["text"]}`, `{"detail": [{"msg": "text"}]}`).
-    pub(super) fn new(status: u16, body: &[u8], key: Option<&str>, inputs: &[&str]) -> Refusal {
+    pub(crate) fn new(status: u16, body: &[u8], key: Option<&str>, inputs: &[&str]) -> Refusal {
         let body: Value = serde_json::from_slice(body).unwrap_or_default();
         let error = body.get("error").filter(|error| error.is_object()).unwrap_or(&body);
         let word = |name: &str| {

@@ -11,7 +11,7 @@ use rustix::io::Errno;
 
 use super::tag::FileState;
 use super::{Document, Loaded, Tag};
-use crate::error::Class;
+use crate::error::{Cause, Class};
 use crate::panics::{self, Panicked};
 
 /// Reads a file, if it is not the one that `known` is the tag of. Blocking calls run on tokio's blocking pool.
@@ -30,7 +30,7 @@ fn read(path: &Path, directories: &[PathBuf], known: Option<&Tag>, limit: u64) -
     let mut file = open(path, directories)?;
     let io = |error: std::io::Error| Error::Io {
         path: path.to_owned(),
-        reason: error.to_string(),
+        cause: Cause::new(error),
     };
     let too_large = |size| super::Error::TooLarge {
         location: path.display().to_string(),
@@ -98,7 +98,7 @@ fn open(path: &Path, directories: &[PathBuf]) -> Result<File, Error> {
     )
     .map_err(|errno| Error::Directory {
         directory: directory.clone(),
-        reason: errno.to_string(),
+        cause: Cause::new(errno),
     })?;
     // O_NONBLOCK: opening a FIFO must not wait for a writer.
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
@@ -112,12 +112,12 @@ fn open(path: &Path, directories: &[PathBuf]) -> Result<File, Error> {
         Errno::LOOP | Errno::NAMETOOLONG => Error::Missing { path: path.to_owned() },
         other => Error::Io {
             path: path.to_owned(),
-            reason: other.to_string(),
+            cause: Cause::new(other),
         },
     })?;
     let stat = fstat(&opened).map_err(|errno| Error::Io {
         path: path.to_owned(),
-        reason: errno.to_string(),
+        cause: Cause::new(errno),
     })?;
     if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
         return Err(Error::NotRegular { path: path.to_owned() });
@@ -138,12 +138,13 @@ pub enum Error {
         path: PathBuf,
     },
     /// An open directory that cannot be opened.
-    #[error("directory {} cannot be opened: {reason}", directory.display())]
+    #[error("directory {} cannot be opened: {cause}", directory.display())]
     Directory {
         /// As the setting says.
         directory: PathBuf,
         /// What the system said.
-        reason: String,
+        #[source]
+        cause: Cause,
     },
     /// No such file.
     #[error("file {} does not exist", path.display())]
@@ -164,12 +165,13 @@ pub enum Error {
         path: PathBuf,
     },
     /// Anything else the system said.
-    #[error("file {} cannot be read: {reason}", path.display())]
+    #[error("file {} cannot be read: {cause}", path.display())]
     Io {
         /// As the row says.
         path: PathBuf,
         /// What the system said.
-        reason: String,
+        #[source]
+        cause: Cause,
     },
     /// Reading it broke off.
     #[error("reading a file was interrupted: {0}")]

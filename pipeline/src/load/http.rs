@@ -8,19 +8,17 @@ mod address;
 use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use reqwest::StatusCode;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use reqwest::header::{
-    CONTENT_ENCODING, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, IF_NONE_MATCH, LOCATION, RETRY_AFTER,
-};
+use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, IF_NONE_MATCH, LOCATION};
 use url::{Host, Url};
 
-use super::{CONNECT_TIMEOUT, Document, Loaded, STALL_TIMEOUT, Tag, causes, collect, encoding, retry_after};
-use crate::authorities;
-use crate::error::Class;
+use super::{CONNECT_TIMEOUT, Document, Loaded, STALL_TIMEOUT, Tag, collect, encoding};
+use crate::error::{Cause, Class, causes};
 use crate::uri::without_query;
+use crate::{authorities, retry_after};
 
 /// Hops after the first request.
 const GREATEST_REDIRECTS: usize = 5;
@@ -194,7 +192,7 @@ fn refused(url: &Url, headers: &HeaderMap, status: StatusCode) -> Error {
         url: without_query(url),
         status: status.as_u16(),
         text: status.canonical_reason().unwrap_or("unknown status"),
-        retry_after: header(headers, RETRY_AFTER).and_then(retry_after),
+        retry_after: retry_after::told(|name| headers.get(name)?.to_str().ok(), SystemTime::now()),
     }
 }
 
@@ -209,7 +207,7 @@ fn unreachable(url: &Url, error: reqwest::Error) -> Error {
     }
     Error::Unreachable {
         host: url.host_str().unwrap_or_default().to_owned(),
-        reason: causes(&error),
+        cause: Cause::new(error),
     }
 }
 
@@ -256,12 +254,13 @@ pub enum Error {
         status: u16,
     },
     /// No connection, or none that lasted.
-    #[error("host {host} cannot be reached: {reason}")]
+    #[error("host {host} cannot be reached: {cause}")]
     Unreachable {
         /// Name or address.
         host: String,
         /// What the connection said.
-        reason: String,
+        #[source]
+        cause: Cause,
     },
     /// TLS cannot be set up on this machine.
     #[error("the http client cannot be set up: {reason}")]

@@ -3,8 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::error::{Class, Failure, Step};
+use super::child;
+use crate::error::{Cause, Class, Failure, Step};
 use crate::panics::Panicked;
+use crate::process::Mishap;
 
 /// What the hint says that can be read.
 const SUPPORTED: &str = "plain text, Markdown and PDF with a text layer can be read";
@@ -108,19 +110,27 @@ pub enum Error {
     #[error("the parser was killed from outside (SIGKILL)")]
     Killed,
     /// There is no such program, or it may not be run.
-    #[error("cannot run {}: {reason}", program.display())]
+    #[error("cannot run {}: {cause}", program.display())]
     NoProgram {
         /// Where it was looked for.
         program: PathBuf,
         /// The system's words.
-        reason: String,
+        #[source]
+        cause: Cause,
+    },
+    /// The program is of another build than this library.
+    #[error("{} is of another version than the library that started it", program.display())]
+    OtherBuild {
+        /// Where it is.
+        program: PathBuf,
     },
     /// The system has no room for another process now.
-    #[error("cannot start the parser: {reason}")]
-    NotStarted {
+    #[error("cannot start the parser: {0}")]
+    NotStarted(
         /// The system's words.
-        reason: String,
-    },
+        #[source]
+        Cause,
+    ),
 }
 
 impl Error {
@@ -142,8 +152,8 @@ impl Error {
             Error::Reported { class, .. } => *class,
             Error::Panicked(panicked) => panicked.class(),
             Error::Crashed { .. } | Error::Killed => Class::Unknown,
-            Error::NoProgram { .. } => Class::Configuration,
-            Error::NotStarted { .. } | Error::Crowded => Class::Transient,
+            Error::NoProgram { .. } | Error::OtherBuild { .. } => Class::Configuration,
+            Error::NotStarted(_) | Error::Crowded => Class::Transient,
         }
     }
 
@@ -171,9 +181,31 @@ impl Error {
             }
             Error::Crowded => "raise ai.parser_processes, or split the document",
             Error::NoProgram { .. } => "install the program with make install",
-            Error::Crashed { .. } | Error::NotStarted { .. } => return None,
+            Error::OtherBuild { .. } => "after an upgrade, restart the server; else run make install again",
+            Error::Crashed { .. } | Error::NotStarted(_) => return None,
         };
         Some(hint.to_owned())
+    }
+}
+
+impl From<Mishap> for Error {
+    /// Of a child that parses, or cuts.
+    fn from(mishap: Mishap) -> Error {
+        match mishap {
+            Mishap::Refused(report) => child::refusal(&report).unwrap_or_else(|| Error::Crashed {
+                how: "its report is broken".to_owned(),
+            }),
+            Mishap::Late { limit } => Error::TookTooLong { limit },
+            Mishap::Crowded => Error::Crowded,
+            Mishap::OutOfMemory { limit } => Error::TooMuchMemory { limit },
+            Mishap::TooLong { limit } => Error::TooMuchText { limit },
+            Mishap::Panicked(panicked) => Error::Panicked(panicked),
+            Mishap::Crashed { how } => Error::Crashed { how },
+            Mishap::Killed => Error::Killed,
+            Mishap::OtherBuild { program } => Error::OtherBuild { program },
+            Mishap::NoProgram { program, cause } => Error::NoProgram { program, cause },
+            Mishap::NotStarted(cause) => Error::NotStarted(cause),
+        }
     }
 }
 

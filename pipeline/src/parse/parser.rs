@@ -1,31 +1,16 @@
-//! The parent's side: a child process per document, watched.
-//!
-//! It parses a document, or cuts its text at regular expressions of a user.
+//! The parent's side: documents are parsed, or texts cut at regular expressions of a user, by child processes.
 
-use std::io::ErrorKind;
-use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
-use std::process::{ExitStatus, Stdio};
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use nix::libc;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
-use tokio::process::{Child, Command};
-use tokio::sync::oneshot;
 
-use super::child::{Arguments, REFUSED, Report, TOO_LARGE, Task, UNCONFINED};
-use super::{Error, confine, detect, text};
+use super::child::{self, Arguments, Task};
+use super::{Error, Parsed, detect, text};
 use crate::budget::{Budget, Reservation};
 use crate::chunk::{self, Bounds, Chunk, Refusal};
 use crate::config::{Chunking, Parsing};
-use crate::error::Class;
-use crate::panics::{self, Panicked};
-use crate::turns::{Again, Place, Places};
-
-/// Of what a child writes to standard error, this much is kept: a report has a few hundred bytes.
-const REPORT_BYTES: usize = 4096;
+use crate::process::{Order, Output, Supervisor};
 
 /// What one document may cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,48 +20,40 @@ pub struct Limits {
     /// Address space of the child, in bytes: the document, what the parser makes of it, the text, some 10 MB
     /// of program.
     pub memory_bytes: u64,
-    /// Greatest length of the text, in bytes.
+    /// Greatest length of the text, in bytes, with what is said of its places.
     pub text_bytes: u64,
 }
 
-/// Starts child processes that parse documents, a limited number at a time. Clones share the limit, by turns
+/// Has documents parsed by child processes, a limited number at a time. Clones share the limit, by turns
 /// between those that [`Parser::on_behalf_of`] names.
 #[derive(Clone, Debug)]
-pub struct Parser(Arc<Inner>, i32);
-
-#[derive(Debug)]
-struct Inner {
-    program: PathBuf,
+pub struct Parser {
+    children: Supervisor<i32>,
     limits: Limits,
-    places: Places<i32>,
-    /// What the first child that said so was not confined of.
-    unconfined: OnceLock<String>,
+    owner: i32,
 }
 
 impl Parser {
     /// `program` is the path of `ai-parser`; `concurrency` (at least one) how many children run at a time.
     pub fn new(program: PathBuf, limits: Limits, concurrency: usize) -> Parser {
-        let places = Places::new(concurrency);
-        let inner = Inner {
-            program,
+        Parser {
+            children: Supervisor::new(program, limits.memory_bytes, concurrency),
             limits,
-            places,
-            unconfined: OnceLock::new(),
-        };
-        Parser(Arc::new(inner), 0)
+            owner: 0,
+        }
     }
 
     /// The confinements that the system has refused to a child, for people, as soon as one has said so.
     pub fn unconfined(&self) -> Option<&str> {
-        self.0.unconfined.get().map(String::as_str)
+        self.children.unconfined()
     }
 
     /// The same for another owner of documents: each has turns of its own.
     pub fn on_behalf_of(&self, owner: i32) -> Parser {
-        Parser(Arc::clone(&self.0), owner)
+        Parser { owner, ..self.clone() }
     }
 
-    /// The text of a document. Its name (of which the extension counts) and media type help where the bytes do not say
+    /// The text of a document, and the marks in it. Its name (of which the extension counts) and media type help where the bytes do not say
     /// what it is; see [`detect`](super::detect()).
     ///
     /// Bytes that are clean UTF-8 text are taken as they are in this process, as there is nothing to parse; all others
@@ -95,10 +72,10 @@ impl Parser {
         name: Option<&str>,
         media_type: Option<&str>,
         how: Parsing,
-    ) -> Result<String, Error> {
+    ) -> Result<Parsed, Error> {
         match self.parse_up_to(u64::MAX, bytes, name, media_type, how).await? {
-            Parsed::Text(text) => Ok(text),
-            Parsed::Longer { .. } => unreachable!("there is room for all"),
+            Measured::Parsed(parsed) => Ok(parsed),
+            Measured::Longer { .. } => unreachable!("there is room for all"),
         }
     }
 
@@ -110,26 +87,24 @@ impl Parser {
     /// # Errors
     ///
     /// Those of [`Parser::parse`].
-    #[allow(clippy::too_many_arguments)]
     pub async fn parse_within(
         &self,
         budget: &Budget,
         cost: u64,
         mut reservation: Reservation,
         mut bytes: Bytes,
-        name: Option<&str>,
-        media_type: Option<&str>,
-        how: Parsing,
-    ) -> Result<(String, Reservation), Error> {
+        hints: Hints<'_>,
+    ) -> Result<(Parsed, Reservation), Error> {
+        let Hints { name, media_type, how } = hints;
         // A document that is larger than the budget could not reserve all that it needs.
         let mut room = (reservation.bytes() / cost.max(1)).max(bytes.len() as u64);
         loop {
             match self.parse_up_to(room, bytes, name, media_type, how).await? {
-                Parsed::Text(text) => {
-                    reservation.shrink(cost.saturating_mul(text.len() as u64));
-                    return Ok((text, reservation));
+                Measured::Parsed(parsed) => {
+                    reservation.shrink(cost.saturating_mul(parsed.room() as u64));
+                    return Ok((parsed, reservation));
                 }
-                Parsed::Longer { bytes: again, length } => {
+                Measured::Longer { bytes: again, length } => {
                     bytes = again;
                     room = length;
                     // Two that keep what they have and wait for more could wait for each other. The bytes stay: of a
@@ -154,40 +129,35 @@ impl Parser {
         name: Option<&str>,
         media_type: Option<&str>,
         how: Parsing,
-    ) -> Result<Parsed, Error> {
+    ) -> Result<Measured, Error> {
         if bytes.is_empty() {
-            return Ok(Parsed::Text(String::new()));
+            return Ok(Measured::Parsed(Parsed::default()));
         }
-        let limits = &self.0.limits;
         let arguments = Arguments {
             task: Task::Parse,
             as_text: how == Parsing::None,
             extension: name.and_then(detect::extension),
             media_type: media_type.and_then(detect::essence),
-            limits: self.0.limits_of_child(limits.timeout),
         };
         if text::is_clean(&bytes) && needs_no_child(&bytes, &arguments)? {
             let text = text::of_clean(bytes)?;
-            return if text.len() as u64 > limits.text_bytes {
-                Err(self.0.too_much_text())
+            return if text.len() as u64 > self.limits.text_bytes {
+                Err(self.too_much_text())
             } else {
                 // It takes no more than the bytes did, which are gone.
-                Ok(Parsed::Text(text))
+                Ok(Measured::Parsed(text.into()))
             };
         }
-        let job = Job {
-            arguments,
+        let order = Order {
+            words: arguments.words(),
             input: [Bytes::new(), bytes.clone()],
-            timeout: limits.timeout,
+            timeout: self.limits.timeout,
             room,
-            most: limits.text_bytes,
+            most: self.limits.text_bytes,
         };
-        Ok(match self.run(job).await? {
-            Output::Longer { length } => Parsed::Longer { bytes, length },
-            Output::Whole(text) => match String::from_utf8(text) {
-                Ok(text) if !text.contains('\0') => Parsed::Text(text),
-                _ => return Err(crashed("its answer is not text")),
-            },
+        Ok(match self.run(order).await? {
+            Output::Longer { length } => Measured::Longer { bytes, length },
+            Output::Whole(answer) => Measured::Parsed(child::read(answer).ok_or(crashed("its answer is not text"))?),
         })
     }
 
@@ -203,29 +173,29 @@ impl Parser {
         bounds: Bounds,
         timeout: Duration,
     ) -> Result<(String, Vec<Chunk>), Refusal> {
-        let memory = self.0.limits.memory_bytes;
+        let memory = self.limits.memory_bytes;
         let text = Bytes::from(text);
         // As many bytes for a chunk as are counted for it are more than its place takes.
         let most = bounds.room.saturating_add(chunk::CHUNK_BYTES);
-        let job = Job {
-            arguments: Arguments {
-                task: Task::Cut,
-                limits: self.0.limits_of_child(timeout),
-                ..Arguments::default()
-            },
+        let arguments = Arguments {
+            task: Task::Cut,
+            ..Arguments::default()
+        };
+        let order = Order {
+            words: arguments.words(),
             input: [chunk::child::order(chunking, bounds).into(), text.clone()],
             timeout,
             room: most,
             most,
         };
-        let outcome = self.run(job).await.map_err(|error| match error {
+        let outcome = self.run(order).await.map_err(|error| match error {
             Error::TookTooLong { .. } => Refusal::from(chunk::Error::Late { limit: timeout }),
             Error::TooMuchMemory { .. } => Refusal::from(chunk::Error::Memory { limit: memory }),
             other => Refusal::from(other),
         })?;
         let text = String::from_utf8(text.into()).expect("it was a text before");
         let answer = match &outcome {
-            Output::Whole(answer) => chunk::child::read(answer, &text),
+            Output::Whole(answer) => chunk::child::read(&answer.body, &text),
             Output::Longer { .. } => None,
         };
         let nonsense = || Refusal::from(crashed("its answer is none"));
@@ -233,201 +203,8 @@ impl Parser {
         Ok((text, chunks))
     }
 
-    /// Has a child do it, when there is a place for one. One whose place is called back is ended, and another
-    /// does it anew.
-    async fn run(&self, job: Job) -> Result<Output, Error> {
-        let job = Arc::new(job);
-        let mut again = None;
-        loop {
-            let place = self.0.places.enter(self.1, again).await;
-            let child = self.0.start(&job.arguments)?;
-            let (answer, answered) = oneshot::channel();
-            tokio::spawn(watch(Arc::clone(&self.0), child, Arc::clone(&job), place, answer));
-            // Nothing is sent where the runtime ends, which ends this future too, and where not even a panic
-            // could be told.
-            match answered.await {
-                Ok(Ended::With(outcome)) => return outcome,
-                Ok(Ended::Recalled(recalled)) if recalled.is_in_vain() => return Err(Error::Crowded),
-                Ok(Ended::Recalled(recalled)) => again = Some(recalled),
-                Err(_) => return Err(Error::Panicked(Panicked::Lost)),
-            }
-        }
-    }
-}
-
-/// What a child is to do.
-struct Job {
-    arguments: Arguments,
-    /// Written to it one after the other.
-    input: [Bytes; 2],
-    timeout: Duration,
-    /// Of an answer that is longer, no more is kept than its length.
-    room: u64,
-    /// And this is too long.
-    most: u64,
-}
-
-/// What became of a document within the room for its text.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Parsed {
-    /// Its text.
-    Text(String),
-    /// Its text has more bytes than there was room for, and was thrown away.
-    Longer {
-        /// The document, to be parsed again when there is room.
-        bytes: Bytes,
-        /// Bytes of the text.
-        length: u64,
-    },
-}
-
-/// How the work of a child ended.
-enum Ended {
-    With(Result<Output, Error>),
-    /// Its place was called back before.
-    Recalled(Again),
-}
-
-/// Sees a child to its end, whatever becomes of the future that wanted its answer: a `Child` that is dropped
-/// alive would be buried by tokio's handler for SIGCHLD, which must not be installed in a process of
-/// Postgres. The place is given back when the child is gone.
-async fn watch(
-    inner: Arc<Inner>,
-    mut child: Child,
-    job: Arc<Job>,
-    place: Place<i32>,
-    mut answer: oneshot::Sender<Ended>,
-) {
-    let outcome = panics::caught(async {
-        tokio::select! {
-            outcome = inner.talk(&mut child, &job) => Some(outcome.and_then(|answer| inner.judge(answer, job.timeout))),
-            () = tokio::time::sleep(job.timeout) => Some(Err(Error::TookTooLong { limit: job.timeout })),
-            () = place.recalled() => None,
-            () = answer.closed() => Some(Err(crashed("nobody wants its answer any more"))),
-        }
-    });
-    let outcome = outcome
-        .await
-        .unwrap_or_else(|panicked| Some(Err(Error::Panicked(panicked))));
-    let ended = outcome.map_or_else(|| Ended::Recalled(place.again()), Ended::With);
-    // Does nothing where the child has ended, and fails only where it has just done so.
-    let _ = child.kill().await;
-    drop(place);
-    // What it holds is whoever waits for the answer's again.
-    drop(job);
-    // The future may be gone.
-    let _ = answer.send(ended);
-}
-
-impl Inner {
-    fn start(&self, arguments: &Arguments) -> Result<Child, Error> {
-        Command::new(&self.program)
-            .args(arguments.words())
-            .env_clear()
-            .current_dir("/")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .map_err(|error| match error.kind() {
-                ErrorKind::OutOfMemory | ErrorKind::WouldBlock | ErrorKind::Interrupted => Error::NotStarted {
-                    reason: error.to_string(),
-                },
-                _ if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) => Error::NotStarted {
-                    reason: error.to_string(),
-                },
-                _ => Error::NoProgram {
-                    program: self.program.clone(),
-                    reason: error.to_string(),
-                },
-            })
-    }
-
-    /// Never before the wall clock: one thread has no more CPU time than that.
-    fn limits_of_child(&self, timeout: Duration) -> confine::Limits {
-        confine::Limits {
-            memory_bytes: Some(self.limits.memory_bytes),
-            cpu_seconds: Some(timeout.as_secs().saturating_add(2)),
-        }
-    }
-
-    /// Writes the document and reads the answer at the same time, as either side of a full pipe waits for the other.
-    async fn talk(&self, child: &mut Child, job: &Job) -> Result<Answer, Error> {
-        let (mut stdin, stdout, stderr) = match (child.stdin.take(), child.stdout.take(), child.stderr.take()) {
-            (Some(stdin), Some(stdout), Some(stderr)) => (stdin, stdout, stderr),
-            _ => return Err(crashed("it has no pipes")),
-        };
-        let give = async {
-            // A child that ends before it has read everything says why in its answer.
-            for bytes in &job.input {
-                let _ = stdin.write_all(bytes).await;
-            }
-            drop(stdin);
-            Ok(())
-        };
-        let text = async {
-            let output = read_within(stdout, job.room, job.most).await?;
-            output.ok_or_else(|| self.too_much_text())
-        };
-        let report = async {
-            let mut stderr = stderr;
-            let mut report = Vec::new();
-            let kept = (&mut stderr).take(REPORT_BYTES as u64).read_to_end(&mut report).await;
-            // The rest is read and thrown away: a child that waits for a reader would wait for ever.
-            let drained = tokio::io::copy(&mut stderr, &mut tokio::io::sink()).await;
-            kept.and(drained).map_err(|_| crashed("its pipe broke"))?;
-            Ok(report)
-        };
-        let ((), text, report) = tokio::try_join!(give, text, report)?;
-        let status = child.wait().await.map_err(|_| crashed("its end was not seen"))?;
-        Ok(Answer { status, text, report })
-    }
-
-    fn judge(&self, answer: Answer, timeout: Duration) -> Result<Output, Error> {
-        let Answer { status, text, report } = answer;
-        let limits = &self.limits;
-        let report = match report.strip_prefix(UNCONFINED.as_bytes()) {
-            Some(rest) => {
-                let (line, rest) = rest.split_at(rest.iter().position(|byte| *byte == b'\n').unwrap_or(rest.len()));
-                self.unconfined
-                    .get_or_init(|| String::from_utf8_lossy(line).into_owned());
-                rest.trim_ascii_start()
-            }
-            None => &report,
-        };
-        match (status.code(), status.signal()) {
-            (Some(0), _) => Ok(text),
-            (Some(code), _) if code == i32::from(REFUSED) => {
-                let report: Report = serde_json::from_slice(report).map_err(|_| crashed("its report is broken"))?;
-                let class = if report.class == Class::Permanent.as_str() {
-                    Class::Permanent
-                } else {
-                    Class::Unknown
-                };
-                Err(Error::Reported {
-                    class,
-                    reason: report.reason,
-                    hint: report.hint,
-                })
-            }
-            (Some(code), _) if code == i32::from(TOO_LARGE) => Err(Error::TooMuchMemory {
-                limit: limits.memory_bytes,
-            }),
-            (Some(code), _) => Err(Error::Crashed {
-                how: format!("exit code {code}"),
-            }),
-            (None, Some(libc::SIGXCPU)) => Err(Error::TookTooLong { limit: timeout }),
-            // None of its own limits ends it so: memory runs out in an allocation that fails, time in SIGXCPU.
-            (None, Some(libc::SIGKILL)) => Err(Error::Killed),
-            // Rust's last words when an allocation fails; a stack overflow ends in the same signal with others.
-            (None, Some(libc::SIGABRT)) if report.starts_with(b"memory allocation of ") => Err(Error::TooMuchMemory {
-                limit: limits.memory_bytes,
-            }),
-            (None, signal) => Err(Error::Crashed {
-                how: format!("signal {}", signal.unwrap_or_default()),
-            }),
-        }
+    async fn run(&self, order: Order) -> Result<Output, Error> {
+        Ok(self.children.run(self.owner, order).await?)
     }
 
     fn too_much_text(&self) -> Error {
@@ -437,11 +214,29 @@ impl Inner {
     }
 }
 
-/// What a child that ended by itself left behind.
-struct Answer {
-    status: ExitStatus,
-    text: Output,
-    report: Vec<u8>,
+/// What is known of a document beside its bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Hints<'h> {
+    /// Of which the extension counts.
+    pub name: Option<&'h str>,
+    /// As whoever has sent it calls it.
+    pub media_type: Option<&'h str>,
+    /// What the configuration says.
+    pub how: Parsing,
+}
+
+/// What became of a document within the room for its text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Measured {
+    /// Its text, and the marks in it.
+    Parsed(Parsed),
+    /// They have more bytes than there was room for, and were thrown away.
+    Longer {
+        /// The document, to be parsed again when there is room.
+        bytes: Bytes,
+        /// Bytes of text and marks.
+        length: u64,
+    },
 }
 
 fn crashed(how: &str) -> Error {
@@ -461,28 +256,4 @@ fn needs_no_child(bytes: &[u8], arguments: &Arguments) -> Result<bool, Error> {
     }
     let format = detect::detect_by(bytes, arguments.extension.as_deref(), arguments.media_type.as_deref())?;
     Ok(format != super::Format::Pdf)
-}
-
-/// What a child wrote.
-enum Output {
-    Whole(Vec<u8>),
-    Longer { length: u64 },
-}
-
-/// All there is to read, or its length where that is more than `room` bytes; nothing where it is more than `limit`.
-async fn read_within(mut stream: impl AsyncRead + Unpin, room: u64, limit: u64) -> Result<Option<Output>, Error> {
-    let broken = |_| crashed("its pipe broke");
-    let mut bytes = Vec::new();
-    let mut kept = (&mut stream).take(room.min(limit).saturating_add(1));
-    let read = kept.read_to_end(&mut bytes).await.map_err(broken)? as u64;
-    if read <= room.min(limit) {
-        return Ok(Some(Output::Whole(bytes)));
-    }
-    drop(bytes);
-    let mut rest = stream.take(limit.saturating_add(1).saturating_sub(read));
-    let length = read
-        + tokio::io::copy(&mut rest, &mut tokio::io::sink())
-            .await
-            .map_err(broken)?;
-    Ok((length <= limit).then_some(Output::Longer { length }))
 }

@@ -6,7 +6,9 @@ use std::time::Instant;
 
 use ai_pipeline::budget::Reservation;
 use ai_pipeline::error::{Class, Step};
+use ai_pipeline::memory::Remembered;
 use ai_pipeline::panics;
+use ai_pipeline::prepare::Content;
 use serde_json::Value;
 
 use super::Worker;
@@ -16,8 +18,8 @@ use crate::postgres::error;
 use crate::postgres::transaction::{Aborted, accounts};
 use crate::runtime::reservation::Reservations;
 use crate::runtime::services::{Services, Window};
-use crate::store::memory::{self, Remembered};
-use crate::store::queue::{self, Content, Item};
+use crate::store::memory;
+use crate::store::queue::{self, Item};
 use crate::worker::flight::{Event, Flight, Outcome, Stage};
 
 /// Of documents that are read one by one, none of the first so many can be: then it is nothing that one of them has.

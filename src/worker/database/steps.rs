@@ -9,6 +9,7 @@ use ai_pipeline::error as pipeline;
 use ai_pipeline::memory::Note;
 use ai_pipeline::panics;
 use ai_pipeline::plan::Plan;
+use ai_pipeline::prepare::Prepared;
 use pgrx::pg_sys::Oid;
 
 use super::accidents::Trace;
@@ -18,7 +19,6 @@ use crate::catalog::{self, DestinationStatements, Vectorizer};
 use crate::postgres::error;
 use crate::postgres::transaction::{self, Lag, accounts, limit};
 use crate::runtime::reservation::Reservations;
-use crate::runtime::services::Prepared;
 use crate::store::destination::{self, Replacement};
 use crate::store::memory;
 use crate::store::queue::{self, Hold, Item};

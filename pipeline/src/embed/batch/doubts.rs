@@ -86,12 +86,12 @@ impl Batcher {
             }
             Some(_) => return Some((batch, trouble)),
             None => {
-                let rest = self.client.others(&trouble, without, false);
+                let rest = self.backend.others(&trouble, without, false);
                 if rest.is_empty() {
                     return Some((batch, trouble));
                 }
                 // Another request has shown it meanwhile.
-                if self.client.known() != without {
+                if self.backend.known() != without {
                     self.ready.push_front(batch);
                     return None;
                 }
@@ -106,7 +106,7 @@ impl Batcher {
     }
 
     fn next_trial(&mut self, mut batch: Batch, mut trial: Trial) -> Option<(Batch, Trouble)> {
-        let known = self.client.known();
+        let known = self.backend.known();
         while let Some(without) = trial.rest.pop_front() {
             trial.without = without;
             // The length that a model has by itself may be another, which would be paid for.
@@ -152,7 +152,7 @@ impl Batcher {
     /// Whether its parts will show which of them is at fault, as the server has accepted others: nothing else
     /// need be asked.
     fn can_search(&self, batch: &Batch) -> bool {
-        batch.inputs.len() > 1 && self.client.is_accepted()
+        batch.inputs.len() > 1 && self.backend.is_accepted()
     }
 
     /// Decides on those in doubt that something is known about by now.
@@ -177,7 +177,7 @@ impl Batcher {
 
     fn judge(&mut self, batch: Batch, trouble: Trouble, verdict: Verdict) {
         let (refusal, hint) = match trouble {
-            Trouble::Rejected(refusal) | Trouble::TooLarge(refusal) => (refusal, self.client.hint_of_all()),
+            Trouble::Rejected(refusal) | Trouble::TooLarge(refusal) => (refusal, self.backend.hint_of_all()),
             Trouble::Refused { refusal, hint } => (refusal, hint),
             // Nothing else is ever in doubt.
             other => return self.take_over_again(batch, Instant::now(), other),
@@ -269,7 +269,7 @@ impl Batcher {
                 self.learn(quota);
                 self.gate.succeeded();
                 if let Some(trial) = word.trial {
-                    self.client.learn(trial.without);
+                    self.backend.learn(trial.without);
                     self.send_again(number);
                 }
                 self.verdicts.accept(number);
@@ -315,7 +315,7 @@ impl Batcher {
             Some(trial) if is_refused(&trouble) => Some(trial),
             Some(_) => None,
             None => {
-                let rest = VecDeque::from(self.client.others(&trouble, without, true));
+                let rest = VecDeque::from(self.backend.others(&trouble, without, true));
                 let first = std::mem::replace(&mut trouble, Trouble::Failed(Error::Stopped));
                 Some(Trial { without, rest, first })
             }

@@ -2,6 +2,7 @@
 
 use provider::{Behaviour, Provider};
 
+use super::super::client::Client;
 use super::super::gate::Asker;
 use super::*;
 use crate::config;

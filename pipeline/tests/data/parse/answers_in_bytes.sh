@@ -1,2 +1,2 @@
 #!/bin/sh
-printf 'caf\351'
+printf 'answer 4 0\ncaf\351'

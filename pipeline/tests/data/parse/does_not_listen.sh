@@ -1,2 +1,2 @@
 #!/bin/sh
-echo done
+printf 'answer 5 0\ndone\n'

@@ -1,4 +1,4 @@
-//! What the child process takes from itself before it reads the first byte of a document.
+//! What a child process takes from itself before it reads the first byte of its order.
 //!
 //! In order: blocked signals (the parent blocks all in its threads, and a child inherits that), open files (a
 //! Postgres 15 opens its data files without close-on-exec), a fair place before the server in the queue of
@@ -7,7 +7,7 @@
 //! that compute and write an answer.
 //!
 //! The limits are certain. Where the kernel does not let us be its first victim, or has no seccomp, that is
-//! left out, and said: see [`super::Parser::unconfined`]. What stays possible without seccomp is to signal
+//! left out, and said: see [`super::Supervisor::unconfined`]. What stays possible without seccomp is to signal
 //! and to trace processes of the same user.
 
 use nix::libc;

@@ -24,7 +24,8 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::error::{self, Caller, Error};
-use super::{DEFAULT_REGION, authorities, timeouts, variables};
+use super::{DEFAULT_REGION, authorities, variables};
+use crate::error::Cause;
 use crate::secret::Secret;
 
 /// The name under which CloudTrail shows what was done with an assumed role.
@@ -116,6 +117,7 @@ impl Identity {
         }
     }
 
+    /// Of a role; `base` says how long STS is waited for.
     pub(super) fn assumed(
         base: &SdkConfig,
         by: Arc<Identity>,
@@ -128,7 +130,6 @@ impl Identity {
             .to_builder()
             .region(region)
             .retry_config(RetryConfig::disabled())
-            .timeout_config(timeouts())
             .build();
         Identity {
             source: Source::Role {
@@ -202,7 +203,7 @@ impl Identity {
                 Some(provider) => match provider.provide_credentials().await {
                     Ok(credentials) => fit(credentials, "the AWS credentials of the server").map_err(|error| *error),
                     Err(CredentialsError::CredentialsNotLoaded(_)) => Ok(Credential::None),
-                    Err(other) => Err(error::of_provider(&other)),
+                    Err(other) => Err(error::of_provider(other)),
                 },
             },
             Source::Nobody => Ok(Credential::None),
@@ -256,7 +257,7 @@ async fn assume(
         .map_err(|refusal| error::of_role(arn, refusal, by.caller(own), &secrets))?;
     let assumed = output.credentials.ok_or_else(|| Error::RoleUnreachable {
         role: arn.to_owned(),
-        reason: "the answer holds no credentials".to_owned(),
+        cause: Cause::said("the answer holds no credentials"),
     })?;
     let expiry = SystemTime::try_from(assumed.expiration).ok();
     let credentials = Credentials::new(

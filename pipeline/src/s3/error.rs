@@ -1,19 +1,18 @@
 //! What S3 and STS answer instead of a document, in words for whoever has to mend it.
 
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use aws_config::Region;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_s3::primitives::{DateTime, DateTimeFormat};
 use aws_sdk_sts::operation::assume_role::AssumeRoleError;
 use aws_sdk_sts::operation::assume_role_with_web_identity::AssumeRoleWithWebIdentityError;
 
-use super::super::{Tag, causes, retry_after};
-use super::{Object, Refusal};
-use crate::error::Class;
+use super::Refused;
+use crate::error::{Cause, Class};
+use crate::retry_after;
 use crate::secret::masked;
 
 /// Codes by which S3 and STS say that a token ran out.
@@ -127,30 +126,33 @@ pub enum Error {
         caller: Caller,
     },
     /// No connection to S3, or none that lasted.
-    #[error("unable to access bucket: '{bucket}' key: '{key}': S3 cannot be reached: {reason}")]
+    #[error("unable to access bucket: '{bucket}' key: '{key}': S3 cannot be reached: {cause}")]
     Unreachable {
         /// The bucket.
         bucket: String,
         /// The key.
         key: String,
         /// What the connection said.
-        reason: String,
+        #[source]
+        cause: Cause,
     },
     /// The request could not even be made, for example because the endpoint is no URL.
-    #[error("unable to access bucket: '{bucket}' key: '{key}': no request can be made: {reason}")]
+    #[error("unable to access bucket: '{bucket}' key: '{key}': no request can be made: {cause}")]
     Unsendable {
         /// The bucket.
         bucket: String,
         /// The key.
         key: String,
         /// What the SDK said.
-        reason: String,
+        #[source]
+        cause: Cause,
     },
     /// A source of credentials is there and failed.
-    #[error("the AWS credentials of the server cannot be read: {reason}")]
+    #[error("the AWS credentials of the server cannot be read: {cause}")]
     Credentials {
         /// What the SDK said.
-        reason: String,
+        #[source]
+        cause: Cause,
         /// It may work the next time.
         passing: bool,
     },
@@ -202,12 +204,13 @@ pub enum Error {
         caller: Caller,
     },
     /// No connection to STS, or none that lasted.
-    #[error("role {role} cannot be assumed: STS cannot be reached: {reason}")]
+    #[error("role {role} cannot be assumed: STS cannot be reached: {cause}")]
     RoleUnreachable {
         /// The role.
         role: String,
         /// What the connection said.
-        reason: String,
+        #[source]
+        cause: Cause,
     },
 }
 
@@ -370,22 +373,34 @@ fn check_credentials(caller: &Caller) -> String {
     }
 }
 
-/// S3's answer in our words, without `secrets`.
-pub(super) fn of_object(
-    object: Object<'_>,
-    refusal: Refusal,
-    elsewhere: Option<String>,
-    caller: Caller,
-    secrets: &[&str],
-) -> Error {
+/// One object, as a row names it.
+#[derive(Clone, Copy)]
+pub(crate) struct Object<'a> {
+    pub bucket: &'a str,
+    pub key: &'a str,
+    pub version_id: Option<&'a str>,
+}
+
+/// S3's answer in our words.
+pub(crate) fn of_object<E>(object: Object<'_>, refused: Refused<E>) -> Error
+where
+    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+{
+    let answer = Answer::of(&refused.refusal, &refused.secrets());
+    let Refused {
+        refusal,
+        elsewhere,
+        caller,
+        ..
+    } = refused;
     let (bucket, key) = (object.bucket.to_owned(), object.key.to_owned());
     match &refusal {
         SdkError::ConstructionFailure(_) => Error::Unsendable {
             bucket,
             key,
-            reason: causes(&refusal),
+            cause: Cause::new(refusal),
         },
-        _ => match Answer::of(&refusal, secrets) {
+        _ => match answer {
             Some(Answer {
                 code,
                 message,
@@ -405,7 +420,7 @@ pub(super) fn of_object(
             None => Error::Unreachable {
                 bucket,
                 key,
-                reason: causes(&refusal),
+                cause: Cause::new(refusal),
             },
         },
     }
@@ -430,16 +445,16 @@ pub(super) fn of_role(arn: &str, refusal: SdkError<AssumeRoleError>, caller: Cal
         },
         None => Error::RoleUnreachable {
             role,
-            reason: causes(&refusal),
+            cause: Cause::new(refusal),
         },
     }
 }
 
 /// A source of credentials that is there and failed. Where STS refused a web identity or the role of a profile, trying
 /// again is of no use.
-pub(super) fn of_provider(failure: &CredentialsError) -> Error {
+pub(super) fn of_provider(failure: CredentialsError) -> Error {
     let mut refused = matches!(failure, CredentialsError::InvalidConfiguration(_));
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(failure);
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&failure);
     while let Some(inner) = cause {
         if let Some(error) = inner.downcast_ref::<Error>() {
             return error.clone();
@@ -448,7 +463,7 @@ pub(super) fn of_provider(failure: &CredentialsError) -> Error {
         cause = inner.source();
     }
     Error::Credentials {
-        reason: causes(failure),
+        cause: Cause::new(failure),
         passing: !refused,
     }
 }
@@ -473,7 +488,7 @@ impl Answer {
         let message = refusal.message().unwrap_or("the answer gives no reason");
         // Cut last, or half of a secret might be left at the end.
         let message = masked(message, secrets).chars().take(GREATEST_MESSAGE).collect();
-        let retry_after = response.headers().get("retry-after").and_then(retry_after);
+        let retry_after = retry_after::told(|name| response.headers().get(name), SystemTime::now());
         Some(Answer {
             code,
             message,
@@ -483,44 +498,18 @@ impl Answer {
     }
 }
 
-/// The answer 304, which the SDK takes for an error.
-pub(super) struct NotModified {
-    /// When the object was stored, in seconds since 1970.
-    modified: Option<i64>,
-}
-
-impl NotModified {
-    /// Whether it is the object of the tag, and not another one of the same bytes.
-    pub(super) fn is_of(&self, tag: &Tag) -> bool {
-        match (self.modified, tag.modified()) {
-            (Some(now), Some(then)) => now == then,
-            // Not every server says it.
-            (None, _) | (_, None) => true,
-        }
-    }
-}
-
-/// Whether S3 says that the object is still the one of `If-None-Match`.
-pub(super) fn not_modified(refusal: &Refusal) -> Option<NotModified> {
-    let response = refusal
-        .raw_response()
-        .filter(|response| response.status().as_u16() == 304)?;
-    let modified = response.headers().get("last-modified");
-    let modified = modified.and_then(|date| DateTime::from_str(date, DateTimeFormat::HttpDate).ok());
-    Some(NotModified {
-        modified: modified.as_ref().map(DateTime::secs),
-    })
-}
-
 /// Whether the token ran out.
-pub(super) fn is_expired(refusal: &Refusal) -> bool {
+pub(super) fn is_expired<E: ProvideErrorMetadata>(refusal: &SdkError<E, HttpResponse>) -> bool {
     refusal.code().is_some_and(|code| EXPIRED.contains(&code))
 }
 
 /// The region where the bucket is, when the answer says that it is not the one asked.
 ///
 /// S3 names it in the header `x-amz-bucket-region` of a redirect, or in the body of a signature's refusal.
-pub(super) fn other_region(refusal: &Refusal, asked: &Region) -> Option<Region> {
+pub(super) fn other_region<E>(refusal: &SdkError<E, HttpResponse>, asked: &Region) -> Option<Region>
+where
+    E: ProvideErrorMetadata,
+{
     let response = refusal.raw_response()?;
     let misdirected = matches!(response.status().as_u16(), 301 | 302 | 307 | 308)
         || matches!(

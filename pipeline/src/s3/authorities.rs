@@ -5,9 +5,9 @@ use aws_sdk_s3::config::SharedHttpClient;
 use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode};
 
-use super::super::causes;
 use super::Error;
 use crate::authorities;
+use crate::error::causes;
 
 /// A client that trusts the authorities of the bundle and nobody else, as other SDKs of AWS do; `None` where
 /// none is named.

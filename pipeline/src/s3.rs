@@ -1,0 +1,16 @@
+//! S3 and whatever speaks its protocol: who asks, where, and what an answer means. What is asked for is for whoever has a
+//! [`Session`]: documents are loaded ([`crate::load`]).
+
+mod authorities;
+mod error;
+mod headers;
+mod identity;
+mod session;
+mod variables;
+
+pub use self::error::{Caller, Error};
+pub(crate) use self::error::{Object, of_object};
+pub(crate) use self::session::{Refused, Session};
+
+/// The region of a request when nothing names one: S3's own default.
+const DEFAULT_REGION: &str = "us-east-1";

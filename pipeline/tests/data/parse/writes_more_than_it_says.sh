@@ -1,0 +1,3 @@
+#!/bin/sh
+echo answer 4 0
+exec yes
