@@ -34,3 +34,4 @@ pub mod turns;
 pub mod uri;
 pub mod vector_type;
 pub mod verify;
+pub mod worker;

@@ -6,6 +6,7 @@
 mod accidents;
 mod claims;
 mod failures;
+mod flights;
 mod indexes;
 mod notes;
 mod overruns;
@@ -22,16 +23,24 @@ use std::time::{Duration, Instant};
 
 use ai_pipeline::launch::Wanted;
 use ai_pipeline::lease::{Holder, Leases};
-use ai_pipeline::suspicion::Suspicion;
+use ai_pipeline::schedule::Schedule;
+use ai_pipeline::worker::activity;
+use ai_pipeline::worker::index::Build;
+use ai_pipeline::worker::notes::Notes;
+use ai_pipeline::worker::renewals::Renewals;
+use ai_pipeline::worker::rereads::Rereads;
+use ai_pipeline::worker::round::{self, Cadence, Outlook, Patience, REPORT, Rescue};
+use ai_pipeline::worker::slow::Slow;
+use ai_pipeline::worker::station::Change;
+use ai_pipeline::worker::suspects::Suspects;
 use litemap::LiteMap;
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 
-use self::claims::BREATH;
-use self::notes::Notes;
+use self::flights::Flights;
 use self::stations::Station;
-use super::flight::{Event, Flights, Stage};
-use crate::catalog::{self, Schedule, Unusable, Vectorizer};
+use super::flight::Event;
+use crate::catalog::{self, Unusable, Vectorizer};
 use crate::postgres::transaction::{self, Lag, accounts, limit};
 use crate::postgres::{error, statement};
 use crate::runtime::bridge::{self, Bridge};
@@ -43,12 +52,6 @@ use crate::shared_memory::{self, News, lives};
 const THREADS: usize = 2;
 /// A user's lock was in the way of a write: how long until the next try.
 const BUSY: Duration = Duration::from_millis(200);
-/// For how long a document that a lock keeps from being written stays in the worker's hands.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// Vectorizers that are read by one statement: what waits meanwhile waits for some tens of milliseconds.
-const READ: usize = 32;
-/// How old what a working worker says about itself may be: a provider's wish for patience wakes nobody here.
-const REPORT: Duration = Duration::from_secs(1);
 /// The number of the worker of a database: there is one.
 const WORKER: u8 = 0;
 /// How long the transactions of others may keep the main thread from a round's next duty: what is left comes
@@ -108,11 +111,9 @@ pub struct Worker {
     bridge: Bridge<Event>,
     services: Services,
     settings: Settings,
-    /// How often the vectorizers have changed, as far as is known.
-    generation: u64,
     stations: Vec<Station>,
-    /// Vectorizers that are to be read (anew), in this order, a few in a round.
-    unread: VecDeque<i32>,
+    /// Vectorizers that are to be read (anew).
+    rereads: Rereads,
     /// Vectorizers whose queues have not been looked through yet for what an earlier worker has left: none of
     /// their documents is taken before.
     unrescued: VecDeque<i32>,
@@ -120,53 +121,40 @@ pub struct Worker {
     leases: Leases,
     /// The worker before it, if that was killed.
     killed: Option<Holder>,
-    began: Instant,
     flights: Flights,
-    next_flight: u64,
     /// The last commit that may not be on the disk yet. What it wrote was in flight when documents were last
     /// claimed, which waits for the disk: a crash of the server costs no more than what may be in flight.
     lag: Option<Lag>,
     /// The station whose turn it is.
     turn: usize,
     last_busy: Instant,
-    renewed: Instant,
-    /// Vectorizers whose leases are to be renewed.
-    unrenewed: HashSet<i32>,
+    renewals: Renewals,
     /// When all queues were last looked at, whether somebody woke us or not.
     polled: Instant,
-    /// Vectorizers with documents that a process died with.
-    suspects: HashSet<i32>,
-    /// When such documents of an owner were last in flight.
-    suspects_flew: HashMap<Oid, Instant>,
-    /// Whether and for how long they keep those of others waiting.
-    suspicion: Suspicion<Oid>,
+    /// Documents that a process died with.
+    suspects: Suspects<Oid>,
     /// Vectorizers whose documents the process before had in its hands, if it died.
     died_with: Wanted,
     /// Those whose documents this one has in its hands.
     held: HashSet<i32>,
-    /// Vectorizers whose statements the database refused, as what they name may just have been altered, and
-    /// the generation of vectorizers that was known by then.
-    refused: HashMap<i32, u64>,
-    /// Vectorizers that may have changed unseen: to be read anew at the next turn.
-    stale: HashSet<i32>,
     /// What could not be written down yet.
-    notes: Notes,
+    notes: Notes<Arc<Vectorizer>>,
     /// The vectorizer in whose owner's code the worker before ended, as that would not end, and how many did in a row.
     overrun: Option<(i32, u32)>,
     /// Documents, by their leases and places, that were in our hands when code of their owner was cut short,
     /// or that could not be given back: for the transaction that takes some again.
     abandoned: HashMap<i32, Vec<(i64, i64)>>,
-    /// How many documents may be in flight of vectorizers whose code was cut short.
-    slow: HashMap<i32, usize>,
+    /// Vectorizers whose code was cut short.
+    slow: Slow,
     /// Since when another database waits for our place.
     makes_room: Option<Instant>,
     /// When we last looked whether somebody wants the database for himself.
-    looked_around: Instant,
+    looks_around: Cadence,
     /// When we last looked for processes that are stuck.
-    looked_for_stuck: Option<Instant>,
+    looks_for_stuck: Cadence,
     /// When to look whether the indexer is in somebody's way, while there is one.
     indexer_look_at: Option<Instant>,
-    build: Option<indexes::Build>,
+    build: Option<Build>,
     /// When the index of an owner was last begun.
     indexed: HashMap<Oid, Instant>,
     /// That parsers are not confined is in the log.
@@ -192,6 +180,7 @@ impl Worker {
             }
         };
         let services = bridge.within(|| Services::new(&settings));
+        let now = Instant::now();
         let lives::Beginning {
             began,
             killed,
@@ -204,42 +193,35 @@ impl Worker {
             bridge,
             services,
             settings,
-            generation: news.generation,
             stations: Vec::new(),
-            unread: VecDeque::new(),
+            rereads: Rereads::default(),
             unrescued: VecDeque::new(),
             leases: Leases::new(holder(began)),
             killed: killed.map(holder),
-            began: Instant::now(),
             flights: Flights::default(),
-            next_flight: 0,
             lag: None,
             turn: 0,
-            last_busy: Instant::now(),
-            renewed: Instant::now(),
-            unrenewed: HashSet::new(),
-            polled: Instant::now(),
-            suspects: HashSet::new(),
-            suspects_flew: HashMap::new(),
-            suspicion: Suspicion::default(),
+            last_busy: now,
+            renewals: Renewals::new(now),
+            polled: now,
+            suspects: Suspects::new(now),
             died_with: held,
             held: HashSet::new(),
-            refused: HashMap::new(),
-            stale: HashSet::new(),
             notes: Notes::default(),
             overrun,
             abandoned: HashMap::new(),
-            slow: HashMap::new(),
+            slow: Slow::default(),
             makes_room: None,
-            looked_around: Instant::now(),
-            looked_for_stuck: None,
-            indexer_look_at: Some(Instant::now()),
+            looks_around: Cadence::since(now, MAKE_WAY),
+            looks_for_stuck: Cadence::at_once(REPORT),
+            indexer_look_at: Some(now),
             build: None,
             indexed: HashMap::new(),
             said_unconfined: false,
         };
+        worker.rereads.heard(news.generation);
         worker.hear(&news);
-        worker.read_all();
+        worker.read_all(Change::Own);
         Some(worker)
     }
 
@@ -307,27 +289,26 @@ impl Worker {
             self.services = self.bridge.within(|| Services::new(&settings));
             self.settings = settings;
         }
-        self.read_all();
+        // What was at fault may be well.
+        self.read_all(Change::Own);
     }
 
     fn take_wake(&mut self) {
         let news = shared_memory::take_wake(self.database);
-        self.generation = news.generation;
+        self.rereads.heard(news.generation);
         if news.makes_room {
             self.makes_room.get_or_insert_with(Instant::now);
         }
-        if !news.changed.is_none() && !extension_fits(self.database) {
+        if (news.reread || !news.changed.is_none()) && !extension_fits(self.database) {
             super::end(0);
         }
         self.hear(&news);
         if news.changed.is_all() {
-            self.read_all();
+            self.read_all(Change::Own);
+        } else if news.reread {
+            self.read_all(Change::Others);
         }
-        // Each once: what has changed may also have been found stale meanwhile.
-        let mut first = std::mem::take(&mut self.stale);
-        first.extend(news.changed.apart());
-        self.unread.retain(|id| !first.contains(id));
-        first.into_iter().for_each(|id| self.unread.push_front(id));
+        self.rereads.changed(news.changed.apart());
         if !news.asked.is_none() {
             self.take_runs(&news.asked);
         }
@@ -343,10 +324,7 @@ impl Worker {
         // A database may have hundreds of queues: those that nobody has filled are not looked at.
         for station in self.stations.iter_mut() {
             if wanted.has(station.vectorizer.id) {
-                station.take_in_at = Some(now);
-                if !station.at_times {
-                    station.look_at = Some(now);
-                }
+                station.woken(now);
             }
         }
     }
@@ -358,10 +336,10 @@ impl Worker {
             self.notes.forget_all();
         }
         for &id in news.mended.apart() {
-            self.refused.remove(&id);
+            self.rereads.mended(id);
             self.notes.forget(id);
             if let Some(station) = self.station_mut(id) {
-                station.met_no_lock();
+                station.locks.met_none();
             }
             if let Err(aborted) = transaction::run(|| catalog::mended(id)) {
                 log!("ai: cannot end the pause of vectorizer {id}: {}", aborted.message);
@@ -387,23 +365,21 @@ impl Worker {
         };
         let now = Instant::now();
         for (id, wait) in runs {
-            let is_new = !self.unread.contains(&id) && self.station(id).is_none();
+            let is_new = !self.rereads.has(id) && self.station(id).is_none();
             if let Some(station) = self.station_mut(id) {
-                station.look_at = Some(now + wait);
-                if station.vectorizer.index.is_some() {
-                    station.index_look_at.get_or_insert(now);
-                }
+                let has_index = station.vectorizer.index.is_some();
+                station.asked_to_run(wait, has_index, now);
             }
             // One that is stopped and could not work is not known.
             if is_new && wait.is_zero() {
-                self.unread.push_back(id);
+                self.rereads.add(id);
             }
         }
     }
 
-    /// Has all vectorizers read (anew), a few in a round. Those that are gone are forgotten at once, and
-    /// their flights end.
-    fn read_all(&mut self) {
+    /// Has all vectorizers read (anew) for a change of this kind, a few in a round. Those that are gone are forgotten at
+    /// once, and their flights end.
+    fn read_all(&mut self, change: Change) {
         let ids = match transaction::run(catalog::vectorizer_ids) {
             Ok(ids) => ids,
             Err(aborted) => {
@@ -414,66 +390,64 @@ impl Worker {
         };
         let there: HashSet<i32> = ids.iter().copied().collect();
         self.stations.retain(|station| there.contains(&station.vectorizer.id));
-        self.flights.retain(|flight| there.contains(&flight.vectorizer.id));
+        self.flights.retain_of(|id| there.contains(&id));
         self.notes.retain(&there);
-        self.unread = ids.into();
+        self.rereads.all(ids, change);
     }
 
     /// Reads some of the vectorizers that are to be read.
     fn read_some(&mut self) {
-        let some: Vec<i32> = self.unread.drain(..self.unread.len().min(READ)).collect();
+        let some = self.rereads.next();
         if some.is_empty() {
             return;
         }
+        let ids: Vec<i32> = some.iter().map(|(id, _)| *id).collect();
         let mut read: LiteMap<i32, Vectorizer> = LiteMap::new();
-        let mut unusable = Vec::new();
-        for vectorizer in read_each(&some) {
+        let mut unusable = HashMap::new();
+        for vectorizer in read_each(&ids) {
             match vectorizer {
                 Ok(vectorizer) => {
                     read.insert(vectorizer.id, vectorizer);
                 }
-                Err(one) => unusable.push(one),
+                Err(Unusable { id, failure }) => {
+                    unusable.insert(id, failure);
+                }
             }
         }
-        self.notes.read(&some, unusable);
-        for id in some {
-            self.replace(id, read.remove(&id));
+        self.notes.read(&ids, unusable, Instant::now());
+        for (id, change) in some {
+            self.replace(id, read.remove(&id), change);
         }
         let owners = self.stations.iter().map(|station| station.vectorizer.owner);
         accounts::share(owners.collect::<HashSet<_>>().len() > 1);
     }
 
     /// A vectorizer was read (anew), or is not to be worked on (any more).
-    fn replace(&mut self, id: i32, vectorizer: Option<Vectorizer>) {
+    fn replace(&mut self, id: i32, vectorizer: Option<Vectorizer>, change: Change) {
         let place = self.stations.binary_search_by_key(&id, |station| station.vectorizer.id);
         let Some(vectorizer) = vectorizer else {
             if let Ok(place) = place {
                 self.stations.remove(place);
             }
-            self.flights.retain(|flight| flight.vectorizer.id != id);
+            self.flights.retain_of(|of| of != id);
             return;
         };
-        let mut station = Station::new(vectorizer);
+        let station = stations::of_new(vectorizer);
         // What is in flight goes on with the names that its tables have now.
-        for flight in self.flights.values_mut().filter(|flight| flight.vectorizer.id == id) {
+        for flight in self.flights.of_mut(id) {
             flight.vectorizer = Arc::clone(&station.vectorizer);
         }
         match place {
             Ok(place) => {
-                // A pause that could not be written down, and locks that were met: an owner who has the
-                // vectorizer read anew, again and again, must not have those tried again.
-                let before = &self.stations[place];
-                let unnoted = before.paused_until.filter(|_| self.notes.has(id));
-                station.paused_until = station.paused_until.or(unnoted);
-                (station.conflicts, station.locked_until) = (before.conflicts, before.locked_until);
-                station.unlocked_look_at = before.unlocked_look_at.filter(|_| !station.at_times);
-                // What it was refused is noted beside a lock of a user only later: it has been said all the same.
-                station.refusals = station.refusals.max(before.refusals);
-                self.stations[place] = station;
+                let before = self.stations.remove(place);
+                let is_as_before = station.vectorizer.is_as(&before.vectorizer);
+                let change = if is_as_before { change } else { Change::Own };
+                let station = station.knowing(before, change, self.notes.has(id));
+                self.stations.insert(place, station);
             }
             Err(place) => {
                 if self.died_with.has(id) {
-                    self.suspicion.died(station.vectorizer.owner);
+                    self.suspects.died(station.vectorizer.owner);
                 }
                 self.stations.insert(place, station);
                 self.unrescued.push_back(id);
@@ -486,11 +460,7 @@ impl Worker {
 
     /// Leaves the database to whoever wants to drop, copy or rename it. What is in flight is taken up again afterwards.
     fn make_way(&mut self) {
-        if self.looked_around.elapsed() < MAKE_WAY {
-            return;
-        }
-        self.looked_around = Instant::now();
-        if !database_is_claimed(self.database) {
+        if !self.looks_around.begin(Instant::now()) || !database_is_claimed(self.database) {
             return;
         }
         log!("ai: leaves the database, which somebody wants for himself; back in {AWAY:?}");
@@ -502,10 +472,9 @@ impl Worker {
 
     /// Does nothing for an owner in whose code an earlier worker is stuck: this one would be the next.
     fn leave_stuck_owners_alone(&mut self) {
-        if self.looked_for_stuck.is_some_and(|looked| looked.elapsed() < REPORT) {
+        if !self.looks_for_stuck.begin(Instant::now()) {
             return;
         }
-        self.looked_for_stuck = Some(Instant::now());
         for (_, stuck) in lives::stuck(self.database) {
             accounts::change(stuck.owner, |account, now| account.hold(2 * REPORT, now));
         }
@@ -531,44 +500,10 @@ impl Worker {
             log!("ai: parsers run without some of their confinement: {missing}");
             self.said_unconfined = true;
         }
-        let (mut preparing, mut embedding, mut writing) = (0, 0, 0);
-        for flight in self.flights.values() {
-            match flight.stage {
-                Stage::Queueing { .. } | Stage::Reading { .. } | Stage::Preparing { .. } => preparing += 1,
-                Stage::Embedding { .. } => embedding += 1,
-                Stage::Comparing { .. }
-                | Stage::Stashing { .. }
-                | Stage::Writing { .. }
-                | Stage::Finishing { .. }
-                | Stage::Settling { .. } => {
-                    writing += 1;
-                }
-            }
-        }
-        let activity = match self.flights.len() {
-            0 => "idle".to_owned(),
-            _ => format!("loading and parsing {preparing}, embedding {embedding}, writing {writing} documents"),
-        };
+        let activity = activity::activity(self.flights.values().map(|flight| flight.stage.work()));
         let throttled = self.services.throttled_until().and_then(|until| until.elapsed().err());
-        let asked = throttled.map(|wait| {
-            format!(
-                "the embedding provider asked for patience: throttled for another {} s",
-                wait.duration().as_secs()
-            )
-        });
-        let limited = || {
-            self.services.limited_for().map(|wait| {
-                format!(
-                    "the limits of a foreign server (requests_per_minute, tokens_per_minute) are reached for another {} s",
-                    wait.as_secs() + 1
-                )
-            })
-        };
-        let unconfined = || {
-            let missing = self.services.unconfined()?;
-            Some(format!("parsers run without some of their confinement: {missing}"))
-        };
-        let reason = asked.or_else(limited).or_else(unconfined);
+        let throttled = throttled.map(|wait| wait.duration());
+        let reason = activity::reason(throttled, self.services.limited_for(), self.services.unconfined());
         shared_memory::worker_reports(
             self.database,
             &activity,
@@ -579,45 +514,66 @@ impl Worker {
 
     /// When something is due, as far as is known.
     fn next_due(&self) -> Option<Instant> {
-        let queues = self.stations.iter().filter_map(|station| {
-            let waits = [station.paused_until, station.locked_until];
-            station
-                .look_at
-                .map(|look| waits.into_iter().flatten().fold(look, Instant::max))
+        let stations = self.stations.iter().filter_map(Station::next_due);
+        stations.chain(self.notes.next_due()).min()
+    }
+
+    /// What there may be to do next.
+    fn outlook(&self) -> Outlook {
+        let now = Instant::now();
+        let rescue = if self.unrescued.is_empty() {
+            Rescue::Done
+        } else if self.unrescued.iter().all(|id| self.must_wait(*id)) {
+            Rescue::Waits
+        } else {
+            Rescue::Due
+        };
+        let waiting = self
+            .flights
+            .values()
+            .filter(|flight| flight.stage.next_step().is_some());
+        let next_step = waiting.map(|flight| {
+            let held = accounts::held_until(flight.vectorizer.owner);
+            held.map_or(flight.not_before, |until| until.max(flight.not_before))
         });
-        let indexes = self.stations.iter().filter_map(|station| station.index_look_at);
-        let intakes = self.stations.iter().filter_map(Station::takes_in_at);
-        queues.chain(indexes).chain(intakes).chain(self.notes.next_due()).min()
+        Outlook {
+            has_unread: !self.rereads.is_empty(),
+            rescue,
+            is_working: !self.flights.is_empty(),
+            has_room: self.flights.len() < self.settings.max_documents_in_flight,
+            next_due: self.next_due(),
+            next_step: next_step.min(),
+            poll_at: self.polled + settings::naptime(),
+            make_way_at: self.looks_around.due_at().unwrap_or(now),
+            indexer_at: self.indexer_look_at,
+            last_busy: self.last_busy,
+        }
+    }
+
+    fn patience(&self) -> Patience {
+        Patience {
+            lease: self.settings.lease_duration,
+            idle: self.settings.idle_timeout,
+        }
     }
 
     fn is_idle(&self) -> bool {
-        let soon = Instant::now() + self.settings.idle_timeout;
-        self.flights.is_empty()
-            && self.unread.is_empty()
-            && self.unrescued.is_empty()
-            // Another worker would not know that one at a time is enough.
-            && !self.stations.iter().any(|station| station.is_held_up)
-            // Nor that rows are locked.
-            && !self.stations.iter().any(|station| station.unlocked_look_at.is_some())
-            && self.indexer_look_at.is_none()
-            && self.next_due().is_none_or(|due| due > soon)
-            && (self.stations.is_empty() || self.last_busy.elapsed() >= self.settings.idle_timeout)
+        // Most rounds end with documents in flight: no more is looked at then.
+        if !self.flights.is_empty() {
+            return false;
+        }
+        let must_be_remembered = self.stations.iter().any(Station::must_be_remembered);
+        let serves_some = !self.stations.is_empty();
+        self.outlook()
+            .is_idle(must_be_remembered, serves_some, self.patience(), Instant::now())
     }
 
     /// Publishes when the next document is due; false when there is new work after all.
     fn leave(&self) -> bool {
-        let naptime = Instant::now() + settings::naptime();
-        let served = self
-            .stations
-            .iter()
-            .any(|station| station.vectorizer.schedule != Schedule::Never);
-        // One that does not work has its changes taken in all the same.
-        let due = match self.next_due() {
-            due if served => Some(due.map_or(naptime, |due| due.min(naptime))),
-            due => due,
-        };
-        let due = due.map_or(0, |due| {
-            let wait = due.saturating_duration_since(Instant::now());
+        let is_served = |station: &Station| station.vectorizer.schedule != Schedule::Never;
+        let serves = self.stations.iter().any(is_served);
+        let wait = round::comes_back(self.next_due(), serves, settings::naptime(), Instant::now());
+        let due = wait.map_or(0, |wait| {
             shared_memory::now() + i64::try_from(wait.as_micros()).unwrap_or(i64::MAX / 2)
         });
         shared_memory::leave(self.database, due)
@@ -625,35 +581,7 @@ impl Worker {
 
     /// How long to wait when nothing happens.
     fn pause(&self) -> Duration {
-        if !self.unread.is_empty() || self.unrescued.iter().any(|id| !self.must_wait(*id)) {
-            return Duration::from_millis(1);
-        }
-        let now = Instant::now();
-        let room = self.flights.len() < self.settings.max_documents_in_flight;
-        let mut next = (now + self.settings.lease_duration / 3).min(self.polled + settings::naptime());
-        next = next.min(if self.flights.is_empty() {
-            self.last_busy + self.settings.idle_timeout
-        } else {
-            now + REPORT
-        });
-        if room && let Some(due) = self.next_due() {
-            // What is due already and was not taken has to wait for a flight to land.
-            next = next.min(due.max(now + BREATH));
-        }
-        next = next.min(self.looked_around + MAKE_WAY);
-        if !self.unrescued.is_empty() {
-            next = next.min(now + REPORT);
-        }
-        next = self.indexer_look_at.map_or(next, |look| next.min(look));
-        for flight in self
-            .flights
-            .values()
-            .filter(|flight| flight.stage.next_step().is_some())
-        {
-            let held = accounts::held_until(flight.vectorizer.owner);
-            next = next.min(held.map_or(flight.not_before, |until| until.max(flight.not_before)));
-        }
-        next.saturating_duration_since(now).max(Duration::from_millis(1))
+        self.outlook().pause(self.patience(), Instant::now())
     }
 }
 

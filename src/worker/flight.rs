@@ -12,7 +12,7 @@ use ai_pipeline::fingerprint::Fingerprint;
 use ai_pipeline::memory::Note;
 use ai_pipeline::plan::{self, Digest, Plan};
 use ai_pipeline::texts::Texts;
-use litemap::LiteMap;
+use ai_pipeline::worker::activity::Work;
 
 use crate::catalog::Vectorizer;
 use crate::runtime::bridge::Task;
@@ -52,65 +52,6 @@ impl Flight {
     /// Some of its texts were longer than the model takes.
     pub fn was_cut(&self) -> bool {
         matches!(&self.stage, Stage::Writing { draft, .. } if !draft.cut.is_empty())
-    }
-}
-
-/// The documents in flight by their numbers, which is the order in which they were taken.
-///
-/// Each in a box of its own: there may be thousands, and what is behind one that comes or goes in the list is moved.
-#[derive(Default)]
-pub struct Flights(LiteMap<u64, Box<Flight>>);
-
-impl Flights {
-    pub fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    pub fn contains_key(&self, number: &u64) -> bool {
-        self.0.contains_key(number)
-    }
-
-    pub fn get(&self, number: &u64) -> Option<&Flight> {
-        self.0.get(number).map(Box::as_ref)
-    }
-
-    pub fn get_mut(&mut self, number: &u64) -> Option<&mut Flight> {
-        self.0.get_mut(number).map(Box::as_mut)
-    }
-
-    pub fn insert(&mut self, number: u64, flight: Flight) {
-        self.0.insert(number, Box::new(flight));
-    }
-
-    pub fn remove(&mut self, number: &u64) -> Option<Flight> {
-        self.0.remove(number).map(|flight| *flight)
-    }
-
-    pub fn extend(&mut self, flights: impl IntoIterator<Item = (u64, Flight)>) {
-        for (number, flight) in flights {
-            self.insert(number, flight);
-        }
-    }
-
-    /// Keeps those for which `keep` says so.
-    pub fn retain(&mut self, mut keep: impl FnMut(&Flight) -> bool) {
-        self.0.retain(|_, flight| keep(flight));
-    }
-
-    pub fn iter(&self) -> impl Iterator<Item = (u64, &Flight)> {
-        self.0.iter().map(|(number, flight)| (*number, flight.as_ref()))
-    }
-
-    pub fn values(&self) -> impl Iterator<Item = &Flight> {
-        self.iter().map(|(_, flight)| flight)
-    }
-
-    pub fn values_mut(&mut self) -> impl Iterator<Item = &mut Flight> {
-        self.0.iter_mut().map(|(_, flight)| flight.as_mut())
     }
 }
 
@@ -202,6 +143,19 @@ impl Stage {
         }
     }
 
+    /// What is done with it, as the worker says of itself.
+    pub fn work(&self) -> Work {
+        match self {
+            Stage::Queueing { .. } | Stage::Reading { .. } | Stage::Preparing { .. } => Work::Preparing,
+            Stage::Embedding { .. } => Work::Embedding,
+            Stage::Comparing { .. }
+            | Stage::Stashing { .. }
+            | Stage::Writing { .. }
+            | Stage::Finishing { .. }
+            | Stage::Settling { .. } => Work::Writing,
+        }
+    }
+
     /// The step of the pipeline that it is at, where that is not known any better.
     pub fn pipeline_step(&self) -> pipeline::Step {
         match self {
@@ -241,6 +195,16 @@ pub enum Step {
     Write,
     Finish,
     Settle,
+}
+
+impl Step {
+    /// It gives the network threads something to do, and is done soon.
+    pub fn is_quick(self) -> bool {
+        match self {
+            Step::Read | Step::Compare => true,
+            Step::Stash | Step::Write | Step::Finish | Step::Settle => false,
+        }
+    }
 }
 
 /// The new state of a document, compared with the stored one.

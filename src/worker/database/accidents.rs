@@ -47,7 +47,7 @@ impl Worker {
         };
         log!("ai: a step of the worker broke off: {}", for_the_log(&aborted));
         for trace in traces {
-            if self.flights.contains_key(&trace.number) {
+            if self.flights.get(trace.number).is_some() {
                 continue;
             }
             let failure = failure(&aborted, trace.step);
@@ -63,7 +63,7 @@ impl Worker {
                 remembered: true,
                 memory: Reservations::default(),
             };
-            self.flights.insert(trace.number, flight);
+            self.flights.put(trace.number, flight);
         }
     }
 
@@ -86,7 +86,7 @@ impl Worker {
             self.land_guarded(event);
         }
         for number in ended {
-            if let Some(flight) = self.flights.get_mut(&number).filter(|flight| has_ended(flight)) {
+            if let Some(flight) = self.flights.get_mut(number).filter(|flight| has_ended(flight)) {
                 flight.memory = Reservations::default();
                 flight.stage = Stage::failed(Panicked::Lost.failure(flight.stage.pipeline_step()));
             }
@@ -95,7 +95,7 @@ impl Worker {
 
     fn land_guarded(&mut self, event: Event) {
         let number = event.flight;
-        let trace = self.flights.get(&number).map(|flight| Trace::of(number, flight));
+        let trace = self.flights.get(number).map(|flight| Trace::of(number, flight));
         self.guarded(trace.into_iter().collect(), |worker| worker.land(event));
     }
 }

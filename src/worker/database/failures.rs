@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 
 use ai_pipeline::error as pipeline;
 use ai_pipeline::retry::{self, Decision};
+use ai_pipeline::worker::batches::BATCH;
+use ai_pipeline::worker::locks::{PATIENCE, UNLOCKED};
 use pgrx::prelude::*;
 
-use super::stations::UNLOCKED;
-use super::steps::{BATCH, Batch};
-use super::{BUSY, PATIENCE, Worker};
+use super::steps::Batch;
+use super::{BUSY, Worker};
 use crate::catalog::{self, Vectorizer};
 use crate::postgres::transaction::{Aborted, accounts};
 use crate::postgres::{error, swallowed};
@@ -31,7 +32,7 @@ impl Worker {
             let until = accounts::held_until(vectorizer.owner).unwrap_or(now + BUSY);
             for (number, mut flight) in batch {
                 flight.not_before = flight.not_before.max(until);
-                self.flights.insert(number, flight);
+                self.flights.put(number, flight);
             }
             return;
         }
@@ -39,12 +40,10 @@ impl Worker {
         let failure = if in_the_way {
             let mut until = now + BUSY;
             if let Some(station) = self.station_mut(vectorizer.id) {
-                station.conflict_at = Some(now);
-                until = station.met_a_lock(now);
+                until = station.locks.met_in_flight(now);
             }
             // Whoever locks a table is in the way of all its documents: the lock is not waited for with each of them.
-            let others = self.flights.values_mut();
-            for flight in others.filter(|flight| flight.vectorizer.id == vectorizer.id) {
+            for flight in self.flights.of_mut(vectorizer.id) {
                 flight.not_before = flight.not_before.max(until);
                 if flight.stage.next_step().is_some() {
                     flight.put_off.get_or_insert(now);
@@ -67,13 +66,13 @@ impl Worker {
             match &failure {
                 Some(failure) => flight.stage = Stage::failed(failure.clone()),
                 None if in_the_way => {
-                    let until = self.station(vectorizer.id).and_then(|station| station.locked_until);
+                    let until = self.station(vectorizer.id).and_then(|station| station.locks.until());
                     let wait = until.map_or(BUSY, |until| until.saturating_duration_since(now));
                     flight.wait_for_a_lock(now, wait);
                 }
                 None => flight.not_before = now + BUSY,
             }
-            self.flights.insert(number, flight);
+            self.flights.put(number, flight);
         }
     }
 
@@ -96,18 +95,17 @@ impl Worker {
             held_up.entry(flight.vectorizer.id).or_default().push(number);
         }
         for numbers in held_up.values().flat_map(|numbers| numbers.chunks(BATCH)) {
-            let owner = numbers.first().and_then(|number| self.flights.get(number));
+            let owner = numbers.first().and_then(|number| self.flights.get(*number));
             if owner.is_some_and(|flight| !accounts::has_turn(flight.vectorizer.owner)) {
                 continue;
             }
-            let remove = |number: &u64| self.flights.remove(number).map(|flight| (*number, flight));
-            let batch: Batch = numbers.iter().filter_map(remove).collect();
+            let batch = self.flights.take_all(numbers);
             let Some(vectorizer) = batch.first().map(|(_, flight)| Arc::clone(&flight.vectorizer)) else {
                 continue;
             };
             let is_in_the_way = self
                 .station(vectorizer.id)
-                .is_some_and(|station| station.is_in_the_way(now));
+                .is_some_and(|station| station.locks.is_in_the_way(now));
             // One at a time finds out when a table is free again. Of rows that a user has locked, each has to.
             let after = if is_in_the_way { PATIENCE } else { LONG };
             let given_back = vectorizer.transaction(|| {
@@ -122,21 +120,12 @@ impl Worker {
                 // The queue is locked, too: they stay.
                 for (number, mut flight) in batch {
                     flight.put_off = Some(now);
-                    self.flights.insert(number, flight);
+                    self.flights.put(number, flight);
                 }
                 continue;
             }
             if let Some(station) = self.station_mut(vectorizer.id) {
-                station.has_stash = true;
-                // Where another is written, those that have changed meanwhile are taken.
-                station.is_dry = false;
-                station.is_held_up |= is_in_the_way;
-                if station.is_held_up {
-                    station.look_at = Some(now + PATIENCE);
-                }
-                if !is_in_the_way && !station.at_times {
-                    station.unlocked_look_at.get_or_insert(now + UNLOCKED);
-                }
+                station.gave_back(is_in_the_way, now);
             }
             self.look_again(vectorizer.id, if is_in_the_way { after } else { UNLOCKED });
         }
@@ -194,16 +183,12 @@ impl Worker {
             hold
         });
         if let Some(station) = self.station_mut(vectorizer.id) {
-            station.has_notes = true;
-            station.has_stash = true;
-            // Where another is written, those that have changed meanwhile are taken, and those that were put
-            // off are tried again.
-            station.is_dry = false;
+            station.settled();
         }
         match settled {
             Ok(Hold::Busy) => {
                 flight.wait_for_a_lock(Instant::now(), BUSY);
-                self.flights.insert(number, flight);
+                self.flights.put(number, flight);
                 return;
             }
             Ok(_) => (),
@@ -212,7 +197,7 @@ impl Worker {
             }
             Err(aborted) if self.may_be_stale(vectorizer.id, &error::from_database(&aborted, failure.step)) => {
                 flight.not_before = Instant::now() + BUSY;
-                self.flights.insert(number, flight);
+                self.flights.put(number, flight);
                 return;
             }
             Err(aborted) if swallowed::is(&aborted) => keep_swallowed(&flight, &failure, &aborted),
@@ -229,14 +214,14 @@ impl Worker {
             }
         }
         if flight.suspect {
-            self.suspects.insert(vectorizer.id);
+            self.suspects.found(vectorizer.id);
         }
         match decision {
             Decision::Again { after, counted: true } => self.look_again(vectorizer.id, after),
             // Throttled: no document of this vectorizer fares better before then.
             Decision::Again { after, counted: false } => {
                 if let Some(station) = self.station_mut(vectorizer.id) {
-                    station.look_at = Some(Instant::now() + after);
+                    station.look_after(after, Instant::now());
                 }
             }
             Decision::Pause => self.pause_vectorizer(vectorizer, &failure),
