@@ -36,7 +36,8 @@ pub fn activity(flights: impl Iterator<Item = Work>) -> String {
     }
 }
 
-/// Why it is not faster: for how long the provider, or a limit that is set, has it wait; and what its parsers lack.
+/// Why it is not faster: for how long the provider, or a limit that is set, has it wait; and what
+/// its parsers lack.
 pub fn reason(throttled: Option<Duration>, limited: Option<Duration>, unconfined: Option<&str>) -> Option<String> {
     let throttled = throttled.map(|wait| {
         format!(

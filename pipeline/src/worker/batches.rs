@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::time::Duration;
 
-/// Most documents in a transaction: enough that its commit costs each of them little, few enough that a user
-/// who wants one of their rows waits for milliseconds.
+/// Most documents in a transaction: enough that its commit costs each of them little, few enough
+/// that a user who wants one of their rows waits for milliseconds.
 pub const BATCH: usize = 128;
 /// The same for the chunks that are written.
 pub const BATCH_CHUNKS: usize = 384;
@@ -35,8 +35,9 @@ struct Open {
     keys: usize,
 }
 
-/// Those together that can share a transaction: of one vectorizer, waiting for the same step, and not too many, nor with
-/// too many new chunks, nor with `most_keys` bytes of keys or more. Full batches come first.
+/// Those together that can share a transaction: of one vectorizer, waiting for the same step, and
+/// not too many, nor with too many new chunks, nor with `most_keys` bytes of keys or more. Full
+/// batches come first.
 pub fn cut<S: Copy + Eq + Hash>(waiting: impl Iterator<Item = Waiting<S>>, most_keys: usize) -> Vec<(S, Vec<u64>)> {
     let mut places: HashMap<(i32, S, bool), usize> = HashMap::new();
     let mut open: Vec<(S, Open)> = Vec::new();
@@ -76,13 +77,15 @@ pub struct Ready {
     pub oldest: u64,
 }
 
-/// The batches of a round, by their places, in the order of their transactions; and whether others are left for the next.
+/// The batches of a round, by their places, in the order of their transactions; and whether others
+/// are left for the next.
 ///
-/// What gives the network threads something to do comes first, and of what takes long (to write, above
-/// all) only one batch, that of the oldest document: between two, others are claimed and compared.
-/// Otherwise all documents would be written, and then all be at the provider, and one of the two would
-/// always be idle. The owner that has taken little of the main thread's time has it first, and where code was too slow
-/// that runs as documents are written, they come after the others of its owner.
+/// What gives the network threads something to do comes first, and of what takes long (to write,
+/// above all) only one batch, that of the oldest document: between two, others are claimed and
+/// compared. Otherwise all documents would be written, and then all be at the provider, and one of
+/// the two would always be idle. The owner that has taken little of the main thread's time has it
+/// first, and where code was too slow that runs as documents are written, they come after the
+/// others of its owner.
 pub fn of_round(ready: &[Ready]) -> (Vec<usize>, bool) {
     let (mut order, long): (Vec<usize>, Vec<usize>) = (0..ready.len()).partition(|index| ready[*index].is_quick);
     order.sort_by_key(|index| ready[*index].spent);
@@ -94,8 +97,8 @@ pub fn of_round(ready: &[Ready]) -> (Vec<usize>, bool) {
     (order, long.len() > 1)
 }
 
-/// Whose stored chunks there is room for, beside the `held` ones, by their numbers; `most` in all. What has none takes no
-/// room.
+/// Whose stored chunks there is room for, beside the `held` ones, by their numbers; `most` in all.
+/// What has none takes no room.
 pub fn have_room(stored: impl Iterator<Item = usize>, held: usize, most: usize) -> Vec<bool> {
     let mut taken = held;
     stored

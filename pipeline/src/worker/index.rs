@@ -2,13 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-/// How often it is looked whether a build is in somebody's way. Half of Postgres' deadlock_timeout, after
-/// which one of two who wait for each other is ended, and it might not be ours.
+/// How often it is looked whether a build is in somebody's way. Half of Postgres' deadlock_timeout,
+/// after which one of two who wait for each other is ended, and it might not be ours.
 pub const MAKE_WAY: Duration = Duration::from_millis(500);
 /// How often it is looked whether another owner's index is to be built while one is.
 pub const LOOK: Duration = Duration::from_secs(5);
-/// How long a build waits for locks when another owner's is to be built: as long as it has worked, but at
-/// least this long. What it has done is lost.
+/// How long a build waits for locks when another owner's is to be built: as long as it has worked,
+/// but at least this long. What it has done is lost.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// When to look after the index of a vectorizer.
@@ -66,8 +66,8 @@ impl Watch {
         self.look_at = None;
     }
 
-    /// It was there, or the destination too small for one. Where documents are written meanwhile, that may change
-    /// within the naptime.
+    /// It was there, or the destination too small for one. Where documents are written meanwhile,
+    /// that may change within the naptime.
     pub fn looked(&mut self, is_ready: bool, is_written_to: bool, naptime: Duration, now: Instant) {
         (self.looked, self.is_ready) = (Some(now), is_ready);
         self.look_at = (is_written_to && !is_ready).then_some(now + naptime);
@@ -138,7 +138,8 @@ mod tests {
     #[test]
     fn what_was_found_holds_for_a_naptime() {
         let (now, naptime) = (Instant::now(), 60 * S);
-        // It was there; documents are written; when it is looked at then, and when after the queue ran dry.
+        // It was there; documents are written; when it is looked at then, and when after the queue
+        // ran dry.
         let table = [
             (true, false, None, None),
             (true, true, None, None),

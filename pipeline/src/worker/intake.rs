@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-/// Changes that are put into the queue by one statement: some tens of milliseconds, which what is in the air
-/// has to wait.
+/// Changes that are put into the queue by one statement: some tens of milliseconds, which what is
+/// in the air has to wait.
 pub const TAKE_IN: usize = 2000;
 /// What it may take to find nothing in an intake before it is read more rarely.
 const IN_VAIN: Duration = Duration::from_millis(20);
@@ -13,12 +13,13 @@ const MOST_WASTED: Duration = Duration::from_secs(10);
 const MOST_REFUSED: usize = 1000;
 /// When they are tried again, with those that have taken their places.
 const AGAIN: Duration = Duration::from_secs(3600);
-/// How often to look whether the rows of some are gone, and of how many: to find a long key takes long.
+/// How often to look whether the rows of some are gone, and of how many: to find a long key takes
+/// long.
 const LOOK: Duration = Duration::from_secs(1);
 const LOOKED_AT: usize = 10;
 
-/// How long an intake is left alone that was read in vain for so long: a tenth of the time, whatever has to be
-/// read; `None` where it is not worth it.
+/// How long an intake is left alone that was read in vain for so long: a tenth of the time,
+/// whatever has to be read; `None` where it is not worth it.
 ///
 /// ```
 /// use std::time::Duration;
@@ -100,7 +101,8 @@ impl Refused {
         self.limit = 2;
     }
 
-    /// The places of those of which it is to be looked whether their rows are gone: others each time.
+    /// The places of those of which it is to be looked whether their rows are gone: others each
+    /// time.
     pub fn to_look_at(&mut self, now: Instant) -> Vec<String> {
         if self.places.is_empty() || now.saturating_duration_since(self.looked) < LOOK {
             return Vec::new();

@@ -1,4 +1,5 @@
-//! Locks of users that are in the way of the documents of a vectorizer: for how long it is left alone.
+//! Locks of users that are in the way of the documents of a vectorizer: for how long it is left
+//! alone.
 
 use std::time::{Duration, Instant};
 
@@ -7,11 +8,12 @@ use crate::account;
 /// How long a conflict over a lock is taken for one that lasts.
 const IN_THE_WAY: Duration = Duration::from_secs(1);
 
-/// How often to look whether rows are free whose documents were given back as a user had them locked.
+/// How often to look whether rows are free whose documents were given back as a user had them
+/// locked.
 pub const UNLOCKED: Duration = Duration::from_secs(2);
 
-/// For how long a document that a lock keeps from being written stays in the worker's hands, and how long one
-/// document at a time waits before it finds out whether a table is free.
+/// For how long a document that a lock keeps from being written stays in the worker's hands, and
+/// how long one document at a time waits before it finds out whether a table is free.
 pub const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What is known of the locks that are in the way of a vectorizer.
@@ -33,8 +35,8 @@ pub struct Locks {
     until: Option<Instant>,
     /// For so long that documents were given back: one at a time, until one is written.
     is_held_up: bool,
-    /// When to look whether rows are free by now whose documents were given back. `None`: there are none, as
-    /// far as is known.
+    /// When to look whether rows are free by now whose documents were given back. `None`: there are
+    /// none, as far as is known.
     look_at: Option<Instant>,
 }
 
@@ -49,7 +51,8 @@ impl Locks {
         self.until.is_some_and(|until| until > now)
     }
 
-    /// Whether documents were given back because of a lock of a table, and none has been written since.
+    /// Whether documents were given back because of a lock of a table, and none has been written
+    /// since.
     pub fn is_held_up(&self) -> bool {
         self.is_held_up
     }
@@ -107,8 +110,8 @@ impl Locks {
         self.is_held_up = false;
     }
 
-    /// Documents were given back, as a lock of a table or of their rows has lasted. Rows of a queue that is
-    /// worked on at times only are not looked at meanwhile.
+    /// Documents were given back, as a lock of a table or of their rows has lasted. Rows of a queue
+    /// that is worked on at times only are not looked at meanwhile.
     pub fn gave_back(&mut self, is_table: bool, at_times: bool, now: Instant) {
         self.is_held_up |= is_table;
         if !is_table && !at_times {
@@ -116,14 +119,14 @@ impl Locks {
         }
     }
 
-    /// It was looked whether rows are free by now, which took so long: when to look next, where any are
-    /// locked still. A twentieth of the time at most.
+    /// It was looked whether rows are free by now, which took so long: when to look next, where any
+    /// are locked still. A twentieth of the time at most.
     pub fn looked(&mut self, some_are_locked: bool, took: Duration, now: Instant) {
         self.look_at = some_are_locked.then(|| now + UNLOCKED.max(took.saturating_mul(19)));
     }
 
-    /// What holds of it when the vectorizer has changed: a lock that was met may be over, but to have the
-    /// vectorizer read anew, again and again, must not have it tried each time.
+    /// What holds of it when the vectorizer has changed: a lock that was met may be over, but to
+    /// have the vectorizer read anew, again and again, must not have it tried each time.
     #[must_use]
     pub fn of_changed(self, at_times: bool) -> Locks {
         Locks {

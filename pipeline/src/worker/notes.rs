@@ -23,7 +23,8 @@ pub struct Unwritten<V> {
 #[derive(Debug)]
 pub struct Notes<V> {
     unwritten: LiteMap<i32, Unwritten<V>>,
-    /// Of vectorizers that cannot be worked on: what has been written. It is not written again whenever they are read.
+    /// Of vectorizers that cannot be worked on: what has been written. It is not written again
+    /// whenever they are read.
     written: HashMap<i32, Failure>,
 }
 
@@ -37,7 +38,8 @@ impl<V> Default for Notes<V> {
 }
 
 impl<V> Notes<V> {
-    /// A lock was in the way of a note about a vectorizer: it is tried again. Another about it that waits already stays.
+    /// A lock was in the way of a note about a vectorizer: it is tried again. Another about it that
+    /// waits already stays.
     pub fn add(&mut self, id: i32, vectorizer: V, failure: Failure, now: Instant) {
         self.unwritten.entry(id).or_insert(Unwritten {
             vectorizer: Some(vectorizer),

@@ -15,9 +15,9 @@ pub struct Due<K> {
     pub is_paused: bool,
 }
 
-/// The places of those that are due, in the order of their turns. From the one whose `turn` it is on: the first of each
-/// owner, then the second of each, so that nobody waits for all that another has. `due` is in the order of the places,
-/// and `spent` says what an owner has taken lately.
+/// The places of those that are due, in the order of their turns. From the one whose `turn` it is
+/// on: the first of each owner, then the second of each, so that nobody waits for all that another
+/// has. `due` is in the order of the places, and `spent` says what an owner has taken lately.
 ///
 /// ```
 /// use std::time::Duration;
@@ -45,7 +45,8 @@ pub fn by_turns<K: Copy + Eq + Hash>(due: &[Due<K>], turn: usize, spent: impl Fn
     order.into_iter().map(|(_, one)| one.index).collect()
 }
 
-/// Of what is left over from an earlier worker: what is not to blame for its end comes first. The order is kept otherwise.
+/// Of what is left over from an earlier worker: what is not to blame for its end comes first. The
+/// order is kept otherwise.
 pub fn innocent_first(ids: impl IntoIterator<Item = i32>, is_paused: impl Fn(i32) -> bool) -> Vec<i32> {
     let (paused, mut order): (Vec<i32>, Vec<i32>) = ids.into_iter().partition(|id| is_paused(*id));
     order.extend(paused);

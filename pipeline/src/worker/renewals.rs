@@ -1,4 +1,5 @@
-//! When the queues are told that documents are in good hands: each of them once in a third of a lease.
+//! When the queues are told that documents are in good hands: each of them once in a third of a
+//! lease.
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
@@ -22,7 +23,8 @@ impl Renewals {
         }
     }
 
-    /// The vectorizers whose leases are renewed now: those that were left, or all that are in flight when it is time.
+    /// The vectorizers whose leases are renewed now: those that were left, or all that are in
+    /// flight when it is time.
     pub fn take(&mut self, lease: Duration, now: Instant, in_flight: impl Iterator<Item = i32>) -> HashSet<i32> {
         if now.saturating_duration_since(self.renewed) >= lease / PART {
             self.renewed = now;

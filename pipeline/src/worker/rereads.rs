@@ -4,7 +4,8 @@ use std::collections::{HashMap, HashSet, VecDeque};
 
 use super::station::Change;
 
-/// Vectorizers that are read by one statement: what waits meanwhile waits for some tens of milliseconds.
+/// Vectorizers that are read by one statement: what waits meanwhile waits for some tens of
+/// milliseconds.
 const READ: usize = 32;
 
 /// What is to be read of the catalogue.
@@ -18,8 +19,8 @@ pub struct Rereads {
     changed: HashSet<i32>,
     /// Those that may have changed unseen: to be read anew at the next turn.
     stale: HashSet<i32>,
-    /// Those whose statements the database refused, as what they name may just have been altered, and the generation
-    /// that was known by then.
+    /// Those whose statements the database refused, as what they name may just have been altered,
+    /// and the generation that was known by then.
     refused: HashMap<i32, u64>,
 }
 
@@ -29,8 +30,8 @@ impl Rereads {
         self.generation = generation;
     }
 
-    /// These are all that there are, and all are to be read, for a change of this kind. What is to be read for a change
-    /// of its own still is.
+    /// These are all that there are, and all are to be read, for a change of this kind. What is to
+    /// be read for a change of its own still is.
     pub fn all(&mut self, ids: Vec<i32>, change: Change) {
         let is_there: HashSet<i32> = ids.iter().copied().collect();
         self.changed.retain(|id| is_there.contains(id));
@@ -40,7 +41,8 @@ impl Rereads {
         self.unread = ids.into();
     }
 
-    /// These have changed themselves. They and those that were found to be stale are read first, each once.
+    /// These have changed themselves. They and those that were found to be stale are read first,
+    /// each once.
     pub fn changed(&mut self, ids: &[i32]) {
         let mut first = std::mem::take(&mut self.stale);
         first.extend(ids);
@@ -60,8 +62,9 @@ impl Rereads {
         self.stale.insert(id);
     }
 
-    /// Whether the refusal of a statement may be due to names that have just changed. Once for each time that they do:
-    /// the vectorizer is read anew, and if the database refuses again, it is a failure.
+    /// Whether the refusal of a statement may be due to names that have just changed. Once for each
+    /// time that they do: the vectorizer is read anew, and if the database refuses again, it is a
+    /// failure.
     pub fn may_be_stale(&mut self, id: i32) -> bool {
         let may_be = self.refused.insert(id, self.generation) != Some(self.generation);
         if may_be {
@@ -86,7 +89,7 @@ impl Rereads {
     }
 
     /// Those that are read next, and why.
-    pub fn next(&mut self) -> Vec<(i32, Change)> {
+    pub fn take_some(&mut self) -> Vec<(i32, Change)> {
         let some: Vec<i32> = self.unread.drain(..self.unread.len().min(READ)).collect();
         let mut why = |id| {
             if self.changed.remove(&id) {
@@ -104,7 +107,7 @@ mod tests {
     use super::*;
 
     fn next(rereads: &mut Rereads) -> Vec<i32> {
-        rereads.next().into_iter().map(|(id, _)| id).collect()
+        rereads.take_some().into_iter().map(|(id, _)| id).collect()
     }
 
     #[test]
@@ -125,7 +128,7 @@ mod tests {
         rereads.all(vec![1, 2, 3], Change::Others);
         rereads.found_stale(3);
         rereads.changed(&[2, 3]);
-        let mut read = rereads.next();
+        let mut read = rereads.take_some();
         assert_eq!(read.len(), 3);
         read[..2].sort_by_key(|(id, _)| *id);
         assert_eq!(read, [(2, Change::Own), (3, Change::Own), (1, Change::Others)]);
@@ -138,14 +141,14 @@ mod tests {
         let mut rereads = Rereads::default();
         rereads.changed(&[2, 9]);
         rereads.all(vec![1, 2], Change::Others);
-        assert_eq!(rereads.next(), [(1, Change::Others), (2, Change::Own)]);
+        assert_eq!(rereads.take_some(), [(1, Change::Others), (2, Change::Own)]);
         rereads.all(vec![1, 2, 9], Change::Others);
         assert!(
-            rereads.next().iter().all(|(_, change)| *change == Change::Others),
+            rereads.take_some().iter().all(|(_, change)| *change == Change::Others),
             "the one of 9 is another's: it was gone"
         );
         rereads.all(vec![1, 2], Change::Own);
-        assert_eq!(rereads.next(), [(1, Change::Own), (2, Change::Own)]);
+        assert_eq!(rereads.take_some(), [(1, Change::Own), (2, Change::Own)]);
     }
 
     #[test]
@@ -153,7 +156,7 @@ mod tests {
         let mut rereads = Rereads::default();
         rereads.all(vec![1], Change::Others);
         rereads.add(5);
-        assert_eq!(rereads.next(), [(1, Change::Others), (5, Change::Own)]);
+        assert_eq!(rereads.take_some(), [(1, Change::Others), (5, Change::Own)]);
     }
 
     #[test]

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use super::renewals::Renewals;
 use super::station::BREATH;
 
-/// How old what a working worker says about itself may be: a provider's wish for patience wakes nobody here.
+/// How old what a working worker says about itself may be: a provider's wish for patience wakes
+/// nobody here.
 pub const REPORT: Duration = Duration::from_secs(1);
 /// How long a worker that has something to go on with pauses, which lets a signal in.
 const NO_PAUSE: Duration = Duration::from_millis(1);
@@ -48,8 +49,8 @@ impl Cadence {
 pub struct Outlook {
     /// Vectorizers are to be read.
     pub has_unread: bool,
-    /// What earlier workers have left is to be given back; of some, now.
-    pub rescue: Rescue,
+    /// What earlier workers have left, which is to be given back.
+    pub leftovers: Leftovers,
     /// Documents are in flight.
     pub is_working: bool,
     /// There is a place for one more.
@@ -70,11 +71,11 @@ pub struct Outlook {
 
 /// Whether queues are to be looked through for what earlier workers have left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rescue {
-    /// None.
-    Done,
+pub enum Leftovers {
+    /// There are none.
+    None,
     /// Some, which have to wait.
-    Waits,
+    Wait,
     /// Some, now.
     Due,
 }
@@ -91,7 +92,7 @@ pub struct Patience {
 impl Outlook {
     /// How long to wait when nothing happens.
     pub fn pause(&self, patience: Patience, now: Instant) -> Duration {
-        if self.has_unread || self.rescue == Rescue::Due {
+        if self.has_unread || self.leftovers == Leftovers::Due {
             return NO_PAUSE;
         }
         let quiet = if self.is_working {
@@ -107,19 +108,19 @@ impl Outlook {
         ];
         // What is due already and was not taken has to wait for a flight to land.
         let due = self.next_due.filter(|_| self.has_room).map(|due| due.max(now + BREATH));
-        let rescue = (self.rescue == Rescue::Waits).then_some(now + REPORT);
-        let more = [due, rescue, self.indexer_at, self.next_step];
+        let leftovers = (self.leftovers == Leftovers::Wait).then_some(now + REPORT);
+        let more = [due, leftovers, self.indexer_at, self.next_step];
         let next = next.into_iter().chain(more.into_iter().flatten()).min();
         next.map_or(NO_PAUSE, |next| next.saturating_duration_since(now).max(NO_PAUSE))
     }
 
-    /// Whether the worker may leave: nothing is in its hands, and nothing due for as long as it stays idle.
-    /// `must_be_remembered`: another worker would begin anew with something. `serves_some`: it has vectorizers, and may
-    /// get something to do soon.
+    /// Whether the worker may leave: nothing is in its hands, and nothing due for as long as it
+    /// stays idle. `must_be_remembered`: another worker would begin anew with something.
+    /// `serves_some`: it has vectorizers, and may get something to do soon.
     pub fn is_idle(&self, must_be_remembered: bool, serves_some: bool, patience: Patience, now: Instant) -> bool {
         !self.is_working
             && !self.has_unread
-            && self.rescue == Rescue::Done
+            && self.leftovers == Leftovers::None
             && !must_be_remembered
             && self.indexer_at.is_none()
             && self.next_due.is_none_or(|due| due > now + patience.idle)
@@ -127,8 +128,9 @@ impl Outlook {
     }
 }
 
-/// After how long a worker that leaves is to come back, if nobody wakes it; `None`: never. One that serves a vectorizer is
-/// back after a naptime at the latest. One that does not work has its changes taken in all the same, when that is due.
+/// After how long a worker that leaves is to come back, if nobody wakes it; `None`: never. One that
+/// serves a vectorizer is back after a naptime at the latest. One that does not work has its
+/// changes taken in all the same, when that is due.
 pub fn comes_back(next_due: Option<Instant>, serves: bool, naptime: Duration, now: Instant) -> Option<Duration> {
     let wait = next_due.map(|due| due.saturating_duration_since(now));
     match wait {
@@ -152,7 +154,7 @@ mod tests {
     fn quiet(now: Instant) -> Outlook {
         Outlook {
             has_unread: false,
-            rescue: Rescue::Done,
+            leftovers: Leftovers::None,
             is_working: false,
             has_room: true,
             next_due: None,
@@ -251,8 +253,20 @@ mod tests {
             ..quiet(now)
         };
         assert_eq!(unread.pause(SET, now), MS);
-        for (rescue, pause) in [(Rescue::Due, MS), (Rescue::Waits, REPORT), (Rescue::Done, 60 * S)] {
-            assert_eq!(Outlook { rescue, ..quiet(now) }.pause(SET, now), pause, "{rescue:?}");
+        for (leftovers, pause) in [
+            (Leftovers::Due, MS),
+            (Leftovers::Wait, REPORT),
+            (Leftovers::None, 60 * S),
+        ] {
+            assert_eq!(
+                Outlook {
+                    leftovers,
+                    ..quiet(now)
+                }
+                .pause(SET, now),
+                pause,
+                "{leftovers:?}"
+            );
         }
     }
 
@@ -287,11 +301,11 @@ mod tests {
                 ..done
             },
             Outlook {
-                rescue: Rescue::Waits,
+                leftovers: Leftovers::Wait,
                 ..done
             },
             Outlook {
-                rescue: Rescue::Due,
+                leftovers: Leftovers::Due,
                 ..done
             },
             Outlook {

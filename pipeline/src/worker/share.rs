@@ -2,11 +2,14 @@
 
 use crate::config::Processing;
 
-/// Documents taken by one statement: enough to make it cheap, few enough that vectorizers take turns.
+/// Documents taken by one statement: enough to make it cheap, few enough that vectorizers take
+/// turns.
 const CLAIM: usize = 256;
-/// The same where the last ones had to be read one by one, and their owner's turn was too short for all.
+/// The same where the last ones had to be read one by one, and their owner's turn was too short for
+/// all.
 const SINGLY: usize = 16;
-/// Which part of `ai.max_memory` the keys of documents in flight may take, each of which is there several times.
+/// Which part of `ai.max_memory` the keys of documents in flight may take, each of which is there
+/// several times.
 const KEYS_OF_MEMORY: u64 = 32;
 
 /// What bounds the documents that are taken of one vectorizer.
@@ -68,7 +71,8 @@ impl Demand {
     }
 }
 
-/// Documents of one vectorizer that may be in flight: what `ai.processing_default` says, or no bound of its own.
+/// Documents of one vectorizer that may be in flight: what `ai.processing_default` says, or no
+/// bound of its own.
 fn of_owner(processing: &Processing) -> usize {
     let Processing::Default {
         batch_size,
@@ -81,9 +85,9 @@ fn of_owner(processing: &Processing) -> usize {
     }
 }
 
-/// How many of the places that nobody else has, `places`, one of several vectorizers may take: three
-/// quarters. However long its documents stay in the air (a provider that hangs, a table that is locked),
-/// there is always a place for another's.
+/// How many of the places that nobody else has, `places`, one of several vectorizers may take:
+/// three quarters. However long its documents stay in the air (a provider that hangs, a table that
+/// is locked), there is always a place for another's.
 fn fair_share(vectorizers: usize, places: usize) -> usize {
     match vectorizers {
         0 | 1 => places,
@@ -91,8 +95,8 @@ fn fair_share(vectorizers: usize, places: usize) -> usize {
     }
 }
 
-/// How many bytes the keys may have of what is taken next, `most` at most: they are in memory for as long as their
-/// documents are in flight. `flying` is the bytes of those that are.
+/// How many bytes the keys may have of what is taken next, `most` at most: they are in memory for
+/// as long as their documents are in flight. `flying` is the bytes of those that are.
 pub fn room_for_keys(max_memory_bytes: u64, flying: usize, most: usize) -> usize {
     let all = usize::try_from(max_memory_bytes / KEYS_OF_MEMORY).unwrap_or(usize::MAX);
     all.saturating_sub(flying).min(most)

@@ -2,11 +2,12 @@
 
 use super::station::MOST_REFUSALS;
 
-/// Of documents that are read one by one, none of the first so many can be: then it is nothing that one of them has.
+/// Of documents that are read one by one, none of the first so many can be: then it is nothing that
+/// one of them has.
 const MOST_UNREAD: usize = 8;
 
-/// Whether a document that could not be read has failed for that at once: for what is in its row, or as it has so many
-/// attempts behind it, this one included.
+/// Whether a document that could not be read has failed for that at once: for what is in its row,
+/// or as it has so many attempts behind it, this one included.
 pub fn has_failed(is_of_its_row: bool, attempts: u32) -> bool {
     is_of_its_row || attempts > 1
 }
@@ -34,9 +35,10 @@ impl Singly {
         self.in_vain += usize::from(!is_of_its_row);
     }
 
-    /// How many of those that are left, the oldest first, have failed; the others wait together. What may pass by itself
-    /// is a document's own failure where others can be read. Where none can be, all wait; when that has lasted for
-    /// `refusals` in a row, the oldest answers for it, lest it block the others for ever.
+    /// How many of those that are left, the oldest first, have failed; the others wait together.
+    /// What may pass by itself is a document's own failure where others can be read. Where none can
+    /// be, all wait; when that has lasted for `refusals` in a row, the oldest answers for it, lest
+    /// it block the others for ever.
     pub fn guilty(&self, left: usize, refusals: u32) -> usize {
         if self.some_are_read {
             left

@@ -20,7 +20,8 @@ impl Slow {
         self.most.insert(vectorizer, 1);
     }
 
-    /// Documents were written in so long, where `may_take` is allowed: more may be taken the next time.
+    /// Documents were written in so long, where `may_take` is allowed: more may be taken the next
+    /// time.
     pub fn was_written(&mut self, vectorizer: i32, took: Duration, may_take: Duration) {
         if let Some(most) = self.most.get_mut(&vectorizer)
             && took < may_take / IN_TIME

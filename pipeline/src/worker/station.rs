@@ -11,9 +11,11 @@ use crate::schedule::Schedule;
 
 /// After so many refusals in a row, the wait until the next try does not grow any more: a minute.
 pub const MOST_REFUSALS: u32 = 6;
-/// How long until the next try to put those into the queue that a user's transaction was in the way of.
+/// How long until the next try to put those into the queue that a user's transaction was in the way
+/// of.
 pub const BLOCKED: Duration = Duration::from_secs(1);
-/// However short the wait until something is due, there is a breath between two looks at the same queue.
+/// However short the wait until something is due, there is a breath between two looks at the same
+/// queue.
 pub const BREATH: Duration = Duration::from_millis(50);
 /// Forgetting what was put aside takes a hundredth of the time, as a divisor less one.
 const OTHERS_OF_SWEEPS: u32 = 99;
@@ -36,7 +38,8 @@ pub struct Facts {
 /// Why a vectorizer was read anew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// It has changed, or what its worker was told to look at anew: its tables, its servers, its pause.
+    /// It has changed, or what its worker was told to look at anew: its tables, its servers, its
+    /// pause.
     Own,
     /// Others have, and it is what it was.
     Others,
@@ -60,19 +63,22 @@ pub struct Station<V> {
     pub vectorizer: V,
     /// `None`: the queue is empty, and whoever fills it wakes the worker.
     look_at: Option<Instant>,
-    /// When it was last looked at, all that could be taken was: what is done since leaves nothing more to
-    /// take. What waits in its intake has its own time.
+    /// When it was last looked at, all that could be taken was: what is done since leaves nothing
+    /// more to take. What waits in its intake has its own time.
     is_dry: bool,
-    /// Its queue is worked on at times only: `look_at` is the next one, and it works until the queue is dry.
+    /// Its queue is worked on at times only: `look_at` is the next one, and it works until the
+    /// queue is dry.
     at_times: bool,
     /// Its configuration was at fault: nothing before this, then one document.
     paused_until: Option<Instant>,
-    /// How often in a row the database has refused to have its documents taken, for another reason than a lock.
+    /// How often in a row the database has refused to have its documents taken, for another reason
+    /// than a lock.
     refusals: u32,
-    /// Until when it waits since the last of them. A commit has its queue looked at before: a refusal then
-    /// says nothing new.
+    /// Until when it waits since the last of them. A commit has its queue looked at before: a
+    /// refusal then says nothing new.
     refused_until: Option<Instant>,
-    /// When to put what waits in its intake into its queue, where the queue is not looked at meanwhile.
+    /// When to put what waits in its intake into its queue, where the queue is not looked at
+    /// meanwhile.
     take_in_at: Option<Instant>,
     /// Not before this: a user's transaction was in the way, or it took long to find little.
     intake_not_before: Instant,
@@ -130,7 +136,8 @@ impl<V> Station<V> {
     pub fn knowing(mut self, before: Station<V>, change: Change, is_unnoted: bool) -> Station<V> {
         let was_paused = before.paused_until.is_some();
         self.paused_until = self.paused_until.or(before.paused_until.filter(|_| is_unnoted));
-        // What it was refused is noted beside a lock of a user only later: it has been said all the same.
+        // What it was refused is noted beside a lock of a user only later: it has been said all the
+        // same.
         self.refusals = self.refusals.max(before.refusals);
         if change == Change::Own {
             self.locks = before.locks.of_changed(self.at_times);
@@ -172,7 +179,8 @@ impl<V> Station<V> {
         }
     }
 
-    /// When its documents may be taken, if there are any; `None` where somebody has to fill its queue first.
+    /// When its documents may be taken, if there are any; `None` where somebody has to fill its
+    /// queue first.
     pub fn due_at(&self) -> Option<Instant> {
         let waits = [self.paused_until, self.locks.until()];
         let look_at = self.look_at?;
@@ -202,8 +210,8 @@ impl<V> Station<V> {
         due.into_iter().flatten().min()
     }
 
-    /// Whether another worker would begin anew with something: it would not know that one at a time is enough, nor
-    /// that rows are locked.
+    /// Whether another worker would begin anew with something: it would not know that one at a time
+    /// is enough, nor that rows are locked.
     pub fn must_be_remembered(&self) -> bool {
         self.locks.is_held_up() || self.locks.look_at().is_some()
     }
@@ -213,7 +221,8 @@ impl<V> Station<V> {
         self.at_times
     }
 
-    /// Whether one document at a time finds out if its configuration is still at fault, now or later.
+    /// Whether one document at a time finds out if its configuration is still at fault, now or
+    /// later.
     pub fn is_paused(&self) -> bool {
         self.paused_until.is_some()
     }
@@ -223,7 +232,8 @@ impl<V> Station<V> {
         self.paused_until.is_some_and(|until| until > now)
     }
 
-    /// Whether one document shows whether it goes on: both a pause and a hold-up end when one succeeds.
+    /// Whether one document shows whether it goes on: both a pause and a hold-up end when one
+    /// succeeds.
     pub fn is_probing(&self) -> bool {
         self.is_paused() || self.locks.is_held_up()
     }
@@ -245,7 +255,8 @@ impl<V> Station<V> {
         self.look_at = self.paused_until;
     }
 
-    /// The pause could be written down at last, and lasts for so long from now on; if it has not ended.
+    /// The pause could be written down at last, and lasts for so long from now on; if it has not
+    /// ended.
     pub fn pause_is_noted(&mut self, wait: Duration, now: Instant) {
         self.paused_until = self.paused_until.map(|_| now + wait);
     }
@@ -260,7 +271,8 @@ impl<V> Station<V> {
         self.look_at = Some(now + wait);
     }
 
-    /// Its queue is looked at after so long at the latest. A run that has ended is not taken up again for a retry.
+    /// Its queue is looked at after so long at the latest. A run that has ended is not taken up
+    /// again for a retry.
     pub fn look_again(&mut self, wait: Duration, now: Instant) {
         if self.at_times && self.look_at.is_none_or(|planned| planned > now) {
             return;
@@ -274,33 +286,35 @@ impl<V> Station<V> {
         self.is_dry = false;
     }
 
-    /// Documents were taken, and the next are due after so long, or whenever somebody fills the queue. `more`: as many
-    /// as were asked for, so that others may be due now.
+    /// Documents were taken, and the next are due after so long, or whenever somebody fills the
+    /// queue. `more`: as many as were asked for, so that others may be due now.
     pub fn claimed(&mut self, due: Option<Duration>, more: bool, now: Instant) {
         let wait = due.map(|wait| if more { wait } else { wait.max(BREATH) });
         let look_at = wait.map(|wait| now + wait);
         self.look_at = look_at.into_iter().chain(self.locks.look_at()).min();
     }
 
-    /// The turn of its owner was over before all that was taken could be read. In the next one they are read one by
-    /// one again.
+    /// The turn of its owner was over before all that was taken could be read. In the next one they
+    /// are read one by one again.
     pub fn turn_was_short(&mut self, now: Instant) {
         self.reads_singly = true;
         self.look_after(BREATH, now);
     }
 
-    /// What was taken could not be read because of a lock, and was given back, which is more than a look.
+    /// What was taken could not be read because of a lock, and was given back, which is more than a
+    /// look.
     pub fn could_not_read(&mut self, now: Instant) {
         let least = now + BLOCKED;
         self.look_at = Some(self.look_at.map_or(least, |at| at.max(least)));
     }
 
-    /// What was taken was read: so many documents, and what waits in the intake came first, if it was to. `is_dry`: all
-    /// that could be taken was.
+    /// What was taken was read: so many documents, and what waits in the intake came first, if it
+    /// was to. `is_dry`: all that could be taken was.
     pub fn read(&mut self, documents: usize, took_in: bool, is_dry: bool) {
         self.locks.met_none();
         self.reads_singly &= documents == 0;
-        // Not before they are read, too: what can be taken but not read would be tried every second for ever.
+        // Not before they are read, too: what can be taken but not read would be tried every second
+        // for ever.
         if took_in {
             self.refusals = 0;
             self.refused_until = None;
@@ -308,7 +322,8 @@ impl<V> Station<V> {
         self.is_dry = is_dry;
     }
 
-    /// The database did not let its documents be taken because of a lock. `took_in`: nor what waits in its intake.
+    /// The database did not let its documents be taken because of a lock. `took_in`: nor what waits
+    /// in its intake.
     pub fn was_locked(&mut self, took_in: bool, now: Instant) {
         // Whatever was in the way: a document of the queue need not wait for a change of another.
         if took_in {
@@ -317,8 +332,8 @@ impl<V> Station<V> {
         self.look_at = Some(self.locks.met(now));
     }
 
-    /// The database refused for another reason, which may pass. Whether that is to be noted, and is the first time in
-    /// a row; `None` where it says nothing new. `jitter` is uniform in 0..1.
+    /// The database refused for another reason, which may pass. Whether that is to be noted, and is
+    /// the first time in a row; `None` where it says nothing new. `jitter` is uniform in 0..1.
     pub fn was_refused(&mut self, took_in: bool, jitter: f64, now: Instant) -> Option<bool> {
         if let Some(until) = self.refused_until.filter(|until| *until > now) {
             self.look_at = Some(until);
@@ -352,8 +367,8 @@ impl<V> Station<V> {
         self.take_in_at = None;
     }
 
-    /// Its intake was emptied into its queue, and read in vain for so long. `emptied`: it was made anew, and is read in
-    /// no time.
+    /// Its intake was emptied into its queue, and read in vain for so long. `emptied`: it was made
+    /// anew, and is read in no time.
     pub fn took_in(&mut self, wasted: Duration, emptied: bool, now: Instant) {
         self.take_in_at = None;
         if let Some(rest) = intake::rest(wasted).filter(|_| !emptied) {
@@ -371,7 +386,8 @@ impl<V> Station<V> {
         self.take_in_at = Some(self.locks.met(now).max(now + BLOCKED));
     }
 
-    /// Documents of it were written: it works. `was_cut`: texts of them were, which is written down.
+    /// Documents of it were written: it works. `was_cut`: texts of them were, which is written
+    /// down.
     pub fn written(&mut self, was_cut: bool) {
         self.resume();
         self.locks.written();
@@ -392,8 +408,8 @@ impl<V> Station<V> {
     pub fn settled(&mut self) {
         self.has_notes = true;
         self.has_stash = true;
-        // Where another is written, those that have changed meanwhile are taken, and those that were put
-        // off are tried again.
+        // Where another is written, those that have changed meanwhile are taken, and those that
+        // were put off are tried again.
         self.is_dry = false;
     }
 
@@ -419,7 +435,8 @@ impl<V> Station<V> {
         }
     }
 
-    /// It was done, and took so long: a hundredth of the time, whatever is kept of documents that were given up.
+    /// It was done, and took so long: a hundredth of the time, whatever is kept of documents that
+    /// were given up.
     pub fn swept(&mut self, has_more: bool, took: Duration, now: Instant) {
         self.has_stash = has_more;
         self.sweep_not_before = now + took.saturating_mul(OTHERS_OF_SWEEPS);
@@ -715,7 +732,8 @@ mod tests {
         assert_eq!(one.was_refused(false, 1.0, now), Some(false), "it has been said");
     }
 
-    /// One of which all there is to know is known: it is refused, locked, held up, and looked at for rows.
+    /// One of which all there is to know is known: it is refused, locked, held up, and looked at
+    /// for rows.
     fn experienced(now: Instant) -> Station<()> {
         let mut one = station(facts(), now);
         one.turn_was_short(now);

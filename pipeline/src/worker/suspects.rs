@@ -1,8 +1,9 @@
 //! When documents fly that a process died with, and what has to wait meanwhile.
 //!
-//! They fly alone as far as their owner is concerned, or the next death would find others in the same hands.
-//! Documents of others wait for them only where a process has died with documents of that owner, and not for
-//! long (`suspicion`): what a queue says of deaths, its owner may have written.
+//! They fly alone as far as their owner is concerned, or the next death would find others in the
+//! same hands. Documents of others wait for them only where a process has died with documents of
+//! that owner, and not for long (`suspicion`): what a queue says of deaths, its owner may have
+//! written.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
@@ -98,9 +99,11 @@ impl<K: Copy + Eq + Hash + Into<u32>> Suspects<K> {
         self.suspicion.is_alone(now)
     }
 
-    /// Whose suspects have their turn. Where there is always something else to do, it waits for them from time to time.
+    /// Whose suspects have their turn. Where there is always something else to do, it waits for
+    /// them from time to time.
     ///
-    /// `flights` are the documents in flight, and `owners` those of the vectorizers with suspects that are due.
+    /// `flights` are the documents in flight, and `owners` those of the vectorizers with suspects
+    /// that are due.
     pub fn turn(
         &mut self,
         flights: impl Iterator<Item = Flying<K>>,
@@ -145,8 +148,9 @@ impl<K: Copy + Eq + Hash + Into<u32>> Suspects<K> {
         Precedence { flying, due, first }
     }
 
-    /// Whether suspects of an owner may be taken now: nothing of the owner is in the air. Where a process has
-    /// died with some of its documents, nothing of others is, or they were waited for long enough.
+    /// Whether suspects of an owner may be taken now: nothing of the owner is in the air. Where a
+    /// process has died with some of its documents, nothing of others is, or they were waited for
+    /// long enough.
     pub fn may_fly(&self, owner: K, mut owners_in_flight: impl Iterator<Item = K>) -> bool {
         let waits = self.suspicion.is_grave(owner) && self.suspicion.owner() != Some(owner);
         !owners_in_flight.any(|other| waits || other == owner)
@@ -159,7 +163,8 @@ impl<K: Copy + Eq + Hash> Precedence<K> {
         self.first
     }
 
-    /// What is taken of a vectorizer of this owner. `may_fly`: there are suspects in its queue, and they may be taken.
+    /// What is taken of a vectorizer of this owner. `may_fly`: there are suspects in its queue, and
+    /// they may be taken.
     pub fn take(&self, owner: K, may_fly: impl FnOnce() -> bool) -> Take {
         if self.flying.contains(&owner) {
             return Take::Nothing;

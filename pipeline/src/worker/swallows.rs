@@ -21,8 +21,9 @@ pub struct Swallows {
 }
 
 impl Swallows {
-    /// The documents with these primary keys were swallowed: how long until the queue is to be looked at again on their
-    /// account, and those that are to be noted. `None` where there are none: nothing is swallowed any more.
+    /// The documents with these primary keys were swallowed: how long until the queue is to be
+    /// looked at again on their account, and those that are to be noted. `None` where there are
+    /// none: nothing is swallowed any more.
     ///
     /// `jitter` is uniform in 0..1.
     pub fn met<'a>(&mut self, keys: &'a [String], jitter: f64, now: Instant) -> Option<(Duration, Vec<&'a String>)> {

@@ -1,5 +1,5 @@
-//! What is not supposed to happen, and must be nobody's end: a panic on the main thread or in a task, for
-//! want of memory above all. It is a failure of the documents that were at hand.
+//! What is not supposed to happen, and must be nobody's end: a panic on the main thread or in a
+//! task, for want of memory above all. It is a failure of the documents that were at hand.
 
 use std::sync::Arc;
 
@@ -39,8 +39,8 @@ impl Trace {
 }
 
 impl Worker {
-    /// Does a step of the main thread with documents that it takes out of [`Worker::flights`]. Where it
-    /// panics, those that are not there again have failed.
+    /// Does a step of the main thread with documents that it takes out of [`Worker::flights`].
+    /// Where it panics, those that are not there again have failed.
     pub(super) fn guarded(&mut self, traces: Vec<Trace>, work: impl FnOnce(&mut Worker)) {
         let Err(aborted) = transaction::caught(|| work(self)) else {
             return;
@@ -51,7 +51,8 @@ impl Worker {
                 continue;
             }
             let failure = failure(&aborted, trace.step);
-            // Of one that was done with before, the lease is not ours any more, and nothing is noted.
+            // Of one that was done with before, the lease is not ours any more, and nothing is
+            // noted.
             let flight = Flight {
                 vectorizer: trace.vectorizer,
                 item: trace.item,

@@ -1,35 +1,33 @@
-//! How documents come into the worker's hands, stay there, and come back from a dead one's.
+//! How documents come into the worker's hands.
 
 use std::cell::Cell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ai_pipeline::config::Loading;
-use ai_pipeline::error::{Class, Failure, Step};
+use ai_pipeline::error::{Class, Step};
 use ai_pipeline::retry;
-use ai_pipeline::worker::order;
 use ai_pipeline::worker::share::{self, Demand};
 use ai_pipeline::worker::station::BLOCKED;
 use ai_pipeline::worker::suspects::Take;
 use pgrx::prelude::*;
 
+use super::duty::Duty;
 use super::failures::LONG;
 use super::stations::{Station, by_turns, took_in};
 use super::{SLICE, Worker, overruns};
 use crate::access::server;
 use crate::catalog::{self, Vectorizer};
+use crate::postgres::error;
 use crate::postgres::transaction::{self, Aborted, accounts};
-use crate::postgres::{error, swallowed};
-use crate::shared_memory::lives;
 use crate::store::queue::{self, Suspicion, TakenIn};
-use crate::store::stash;
 
-/// Suspects of one death that fly together. It takes three deaths to be found guilty, and from the second on
-/// they fly alone: a group of innocents with a guilty one among them is none the worse for it.
+/// Suspects of one death that fly together. It takes three deaths to be found guilty, and from the
+/// second on they fly alone: a group of innocents with a guilty one among them is none the worse
+/// for it.
 const SUSPECTS: usize = 16;
-/// Documents of a worker that is gone that are given back, or moved aside, by one statement; and documents
-/// whose rows were locked that one looks at.
-const RESCUED: usize = 1000;
+/// Documents whose rows were locked that one statement looks at.
+const UNLOCKED: usize = 1000;
 
 /// What is asked of a queue.
 struct Request {
@@ -54,119 +52,52 @@ struct Taken {
     taken_in: Option<TakenIn>,
     /// Primary keys of what the queue has swallowed.
     swallowed: Vec<String>,
-    /// Whether some rows are locked still whose documents were given back, and how long it took to look.
+    /// Whether some rows are locked still whose documents were given back, and how long it took to
+    /// look.
     unlocked: Option<(bool, Duration)>,
 }
 
-impl Worker {
-    /// Gives back what an earlier worker of this database held, and moves aside what killed three of them: a
-    /// portion in a round, for as long as a look may take.
-    pub(super) fn rescue(&mut self) {
-        let began = Instant::now();
-        accounts::begin_turns();
-        // Of those of an owner that was held, the ones that are not to blame for it come first.
-        let unrescued: Vec<i32> = std::mem::take(&mut self.unrescued).into();
-        let is_paused = |id| self.station(id).is_some_and(Station::is_paused);
-        self.unrescued = order::innocent_first(unrescued, is_paused).into();
-        for _ in 0..self.unrescued.len() {
-            let Some(id) = self.unrescued.pop_front() else {
-                break;
-            };
-            let Some(vectorizer) = self.station(id).map(|station| Arc::clone(&station.vectorizer)) else {
-                continue;
-            };
-            if self.must_wait(id) || !accounts::has_turn(vectorizer.owner) {
-                self.unrescued.push_back(id);
-                continue;
-            }
-            let (worker, killed, held) = (self.leases.holder(), self.killed, self.flights.leases_of(id));
-            let rescued = vectorizer.transaction(|| {
-                let (more, quarantined, suspects) = vectorizer.act(|| {
-                    let rescued = queue::rescue(&vectorizer, worker, killed, &held, RESCUED);
-                    let failure = quarantine_failure();
-                    let quarantined = queue::quarantine(&vectorizer, retry::CRASH_ATTEMPTS, &failure, RESCUED);
-                    let more = rescued == RESCUED || quarantined.len() == RESCUED;
-                    (more, quarantined, !more && queue::has_suspects(&vectorizer))
-                });
-                catalog::record_quarantined(vectorizer.id, &quarantined, &quarantine_failure());
-                if !more {
-                    stash::sweep(&vectorizer);
-                }
-                (more, suspects)
-            });
-            match rescued {
-                Ok((true, _)) => self.unrescued.push_back(id),
-                Ok((false, true)) => {
-                    self.suspects.found(id);
-                }
-                Ok((false, false)) => (),
-                Err(aborted) if error::is_lock_conflict(&aborted) => {
-                    if let Some(station) = self.station_mut(id) {
-                        station.locks.met(Instant::now());
-                    }
-                    self.unrescued.push_back(id);
-                }
-                // They must not fly again, and cannot be moved aside.
-                Err(aborted) if swallowed::is(&aborted) => {
-                    let failure = Failure {
-                        class: Class::Configuration,
-                        ..error::from_database(&aborted, Step::Loading)
-                    };
-                    self.pause_vectorizer(&vectorizer, &failure);
-                }
-                // What is left runs out with its leases.
-                Err(aborted) => log!(
-                    "ai: cannot give back the documents of vectorizer {}: {}",
-                    vectorizer.name,
-                    aborted.message
-                ),
-            }
-            if began.elapsed() >= SLICE {
-                break;
-            }
-        }
+/// Takes documents while there is room for them, one vectorizer after the other.
+///
+/// Suspects fly without others, which a death would make suspects, too: see
+/// `ai_pipeline::worker::suspects`.
+pub(super) struct Claimer;
+
+impl Duty for Claimer {
+    fn due(&self, worker: &Worker) -> Option<Instant> {
+        worker.stations.iter().filter_map(Station::due_at).min()
     }
 
-    /// Whether the queue of a vectorizer is left alone for now: its tables are locked, its owner has had more
-    /// than a share of our time, or code of its owner has just ended a worker.
-    pub(super) fn must_wait(&self, id: i32) -> bool {
-        let now = Instant::now();
-        self.station(id).is_some_and(|station| {
-            station.locks.is_locked(now)
-                || accounts::is_held(station.vectorizer.owner)
-                || station.is_resting(now) && self.slow.has(id)
-        })
-    }
-
-    /// Takes documents while there is room for them, one vectorizer after the other.
-    ///
-    /// Suspects fly without others, which a death would make suspects, too: see `ai_pipeline::worker::suspects`.
-    ///
     /// True if as many of one were taken as might be: more may wait.
-    pub(super) fn claim(&mut self) -> bool {
+    fn run(&mut self, worker: &mut Worker) -> bool {
         let now = Instant::now();
-        self.note_held();
-        if self.makes_room.is_some() {
+        worker.flights.tell();
+        if worker.makes_room.is_some() {
             return false;
         }
-        let precedence = self.turn_of_suspects(now);
-        if self.suspects.keep_others_waiting(now) {
+        let precedence = worker.turn_of_suspects(now);
+        if worker.suspects.keep_others_waiting(now) {
             return false;
         }
         let mut took_all_it_could = false;
-        let mut due = by_turns(&self.stations, self.turn, now, |station| self.is_due(station, now));
-        due.sort_by_key(|index| Some(self.stations[*index].vectorizer.owner) != precedence.first());
+        let mut due = by_turns(&worker.stations, worker.turn, now, |station| {
+            worker.is_due(station, now)
+        });
+        due.sort_by_key(|index| Some(worker.stations[*index].vectorizer.owner) != precedence.first());
         for index in due {
             if now.elapsed() > SLICE {
                 // What is in the air is not to wait for all of those who have nothing to do.
                 return true;
             }
-            let room = self.settings.max_documents_in_flight.saturating_sub(self.flights.len());
-            if room == 0 || !self.services.has_room() || self.suspects.keep_others_waiting(now) {
+            let room = worker
+                .settings
+                .max_documents_in_flight
+                .saturating_sub(worker.flights.len());
+            if room == 0 || !worker.services.has_room() || worker.suspects.keep_others_waiting(now) {
                 break;
             }
-            let vectorizer = Arc::clone(&self.stations[index].vectorizer);
-            let suspects_first = match self.what_to_take(&vectorizer, &precedence) {
+            let vectorizer = Arc::clone(&worker.stations[index].vectorizer);
+            let suspects_first = match worker.what_to_take(&vectorizer, &precedence) {
                 Take::Nothing => continue,
                 Take::InnocentFirst => false,
                 Take::SuspectsFirst => true,
@@ -175,19 +106,34 @@ impl Worker {
                 took_all_it_could |= !accounts::is_held(vectorizer.owner);
                 continue;
             }
-            let limit = self.demand(index, room, now).limit();
-            let keys = share::room_for_keys(self.settings.max_memory_bytes, self.flights.keys(), queue::KEYS);
+            let limit = worker.demand(index, room, now).limit();
+            let keys = share::room_for_keys(worker.settings.max_memory_bytes, worker.flights.keys(), queue::KEYS);
             if limit > 0 && keys > 0 {
-                let before = self.flights.len();
-                self.claim_from(index, &vectorizer, (limit, keys), suspects_first);
-                // How much memory a document behind a URI takes is not known before it is on the way.
-                took_all_it_could |=
-                    self.flights.len() >= before + limit && matches!(vectorizer.config.loading, Loading::Column { .. });
-                // Also when it has taken all the room there was: the others come first where the next one is free.
-                self.turn = (index + 1) % self.stations.len();
+                let before = worker.flights.len();
+                worker.claim_from(index, &vectorizer, (limit, keys), suspects_first);
+                // How much memory a document behind a URI takes is not known before it is on the
+                // way.
+                took_all_it_could |= worker.flights.len() >= before + limit
+                    && matches!(vectorizer.config.loading, Loading::Column { .. });
+                // Also when it has taken all the room there was: the others come first where the
+                // next one is free.
+                worker.turn = (index + 1) % worker.stations.len();
             }
         }
         took_all_it_could
+    }
+}
+
+impl Worker {
+    /// Whether the queue of a vectorizer is left alone for now: its tables are locked, its owner
+    /// has had more than a share of our time, or code of its owner has just ended a worker.
+    pub(super) fn must_wait(&self, id: i32) -> bool {
+        let now = Instant::now();
+        self.station(id).is_some_and(|station| {
+            station.locks.is_locked(now)
+                || accounts::is_held(station.vectorizer.owner)
+                || station.is_resting(now) && self.slow.has(id)
+        })
     }
 
     /// Whether documents of a vectorizer may be taken now, if there are any.
@@ -224,9 +170,7 @@ impl Worker {
         if !self.is_ready(index, vectorizer) {
             return;
         }
-        if self.held.insert(vectorizer.id) {
-            lives::holds(&self.held);
-        }
+        self.flights.tell_of(vectorizer.id);
         let intake_waits = self.stations[index].intake_waits(Instant::now());
         let request = Request {
             limit,
@@ -246,7 +190,8 @@ impl Worker {
         }
     }
 
-    /// Whether documents of a vectorizer can be worked on, as far as that is found out before one is taken.
+    /// Whether documents of a vectorizer can be worked on, as far as that is found out before one
+    /// is taken.
     fn is_ready(&mut self, index: usize, vectorizer: &Arc<Vectorizer>) -> bool {
         // Privileges and options of its foreign servers may be others than when it was read.
         let (config, owner) = (&vectorizer.config, vectorizer.owner);
@@ -289,7 +234,8 @@ impl Worker {
         ready.is_ok()
     }
 
-    /// The transaction that takes documents. `is_taking_in` says of one that fails whether it was with the intake.
+    /// The transaction that takes documents. `is_taking_in` says of one that fails whether it was
+    /// with the intake.
     fn take(&self, index: usize, request: &Request, is_taking_in: &Cell<bool>) -> Result<Taken, Aborted> {
         let station = &self.stations[index];
         let vectorizer = &station.vectorizer;
@@ -302,7 +248,8 @@ impl Worker {
             .unwrap_or_default();
         let looks_for_unlocked = station.locks.is_look_due(Instant::now());
         vectorizer.transaction(|| {
-            // Whatever a document does to the server, and whatever synchronous_commit says, the attempt is counted.
+            // Whatever a document does to the server, and whatever synchronous_commit says, the
+            // attempt is counted.
             transaction::must_last();
             vectorizer.act(|| {
                 overruns::give_back_abandoned(vectorizer, abandoned);
@@ -313,7 +260,7 @@ impl Worker {
                 is_taking_in.set(false);
                 let unlocked = looks_for_unlocked.then(|| {
                     let began = Instant::now();
-                    let some_are_locked = queue::free_unlocked(vectorizer, RESCUED, LONG);
+                    let some_are_locked = queue::free_unlocked(vectorizer, UNLOCKED, LONG);
                     (some_are_locked, began.elapsed())
                 });
                 let mut swallowed = Vec::new();
@@ -443,7 +390,8 @@ impl Worker {
         }
     }
 
-    /// Gives documents back that were taken under a lease: now if the database lets us, else when some are taken again.
+    /// Gives documents back that were taken under a lease: now if the database lets us, else when
+    /// some are taken again.
     fn untake(&mut self, vectorizer: &Vectorizer, numbers: &[i64], lease: i64) {
         let untake = || queue::untake(vectorizer, numbers, lease);
         let untaken = vectorizer.same_turn(|| vectorizer.act(untake));
@@ -459,51 +407,6 @@ impl Worker {
         }
         let left = numbers.iter().map(|number| (lease, *number));
         self.abandoned.entry(vectorizer.id).or_default().extend(left);
-    }
-
-    /// Puts what has changed into the queues that are not looked at now: paused ones, and those that are
-    /// worked on at times. The keys that the triggers append would be more than there are documents, in time.
-    pub(super) fn take_in(&mut self) {
-        let now = Instant::now();
-        accounts::begin_turns();
-        let is_due = |station: &Station| station.takes_in_at().is_some_and(|at| at <= now);
-        for index in by_turns(&self.stations, self.turn, now, is_due) {
-            if now.elapsed() > SLICE {
-                return;
-            }
-            let station = &mut self.stations[index];
-            if !accounts::has_turn(station.vectorizer.owner) {
-                continue;
-            }
-            station.begin_intake();
-            let vectorizer = Arc::clone(&station.vectorizer);
-            let refused = &station.refused_changes;
-            let take_in = || queue::take_in(&vectorizer, refused.limit(), refused.places());
-            let taken = vectorizer.transaction(|| vectorizer.act(take_in));
-            match taken {
-                Ok(taken_in) => {
-                    took_in(station, &taken_in);
-                    let until_again = self.note_swallowed(index, &vectorizer, &taken_in.swallowed);
-                    let station = &mut self.stations[index];
-                    station.refused_changes.succeeded(now);
-                    if taken_in.more {
-                        station.take_in_after(Duration::ZERO, now);
-                    } else if taken_in.left_behind {
-                        station.take_in_after(until_again.unwrap_or(BLOCKED), now);
-                    }
-                }
-                Err(aborted) if error::is_lock_conflict(&aborted) => station.intake_was_locked(now),
-                Err(aborted) if self.refused_changes(index, &vectorizer, &aborted) => {
-                    self.stations[index].take_in_after(Duration::ZERO, now);
-                }
-                // Whoever works on the queue next says so where users see it.
-                Err(aborted) => log!(
-                    "ai: cannot take in what has changed for vectorizer {}: {}",
-                    vectorizer.name,
-                    aborted.message
-                ),
-            }
-        }
     }
 
     /// The queue of a vectorizer that works at times is dry.
@@ -524,43 +427,10 @@ impl Worker {
             }
         }
     }
-
-    /// Tells the queues that their documents are in good hands.
-    pub(super) fn renew(&mut self) {
-        let lease = self.settings.lease_duration;
-        let in_flight = self.flights.values().map(|flight| flight.vectorizer.id);
-        for id in self.renewals.take(lease, Instant::now(), in_flight) {
-            let held = self.flights.leases_of(id);
-            let Some(vectorizer) = self.station(id).map(|station| Arc::clone(&station.vectorizer)) else {
-                continue;
-            };
-            if held.is_empty() {
-                continue;
-            }
-            if !accounts::has_turn(vectorizer.owner) {
-                self.renewals.put_off(id);
-                continue;
-            }
-            let renewed = vectorizer.transaction(|| {
-                vectorizer.act(|| {
-                    queue::renew(&vectorizer, held, lease);
-                });
-            });
-            if let Err(aborted) = renewed
-                && !aborted.put_off
-            {
-                log!(
-                    "ai: cannot renew the leases of vectorizer {}: {}",
-                    vectorizer.name,
-                    aborted.message
-                );
-            }
-        }
-    }
 }
 
-/// Takes documents, and says whether a process died with them: those first whose turn it is, and suspects only where they
-/// may fly `alone`.
+/// Takes documents, and says whether a process died with them: those first whose turn it is, and
+/// suspects only where they may fly `alone`.
 fn claim_by_turns(
     claim: &mut impl FnMut(usize, Suspicion) -> Vec<i64>,
     limit: usize,
@@ -587,17 +457,5 @@ fn claim_suspects(claim: &mut impl FnMut(usize, Suspicion) -> Vec<i64>, limit: u
     match claim(limit.min(SUSPECTS), Suspicion::Group) {
         numbers if numbers.is_empty() => claim(1, Suspicion::Strong),
         numbers => numbers,
-    }
-}
-
-fn quarantine_failure() -> Failure {
-    Failure {
-        step: Step::Parsing,
-        class: Class::Permanent,
-        reason: format!(
-            "the worker process died {} times while it worked on this document",
-            retry::CRASH_ATTEMPTS
-        ),
-        hint: Some("The server log tells how the process ended. Change the row, or call ai.retry_vectorizer, to have it tried again.".to_owned()),
     }
 }

@@ -15,20 +15,22 @@ use super::{BUSY, Worker};
 use crate::catalog::{self, Vectorizer};
 use crate::postgres::transaction::{Aborted, accounts};
 use crate::postgres::{error, swallowed};
-use crate::store::queue::{self, Hold};
+use crate::store::queue::{self, Hold, Item};
 use crate::store::stash;
-use crate::worker::flight::{Flight, Stage};
+use crate::worker::flight::{Flight, Paid, Stage};
 
-/// How long until the next try of a document whose row a user has kept locked for long. A change of it ends
-/// the wait, and so does a look that finds the row free.
+/// How long until the next try of a document whose row a user has kept locked for long. A change of
+/// it ends the wait, and so does a look that finds the row free.
 pub(super) const LONG: Duration = Duration::from_secs(30);
 
 impl Worker {
-    /// The database did not do a step: later, if a lock was in the way, else the documents have failed.
+    /// The database did not do a step: later, if a lock was in the way, else the documents have
+    /// failed.
     pub(super) fn refused(&mut self, vectorizer: &Vectorizer, aborted: &Aborted, batch: Batch) {
         let now = Instant::now();
         if aborted.put_off {
-            // It is the turn of other owners: nothing stands in the way of these, and what was done for them is kept.
+            // It is the turn of other owners: nothing stands in the way of these, and what was done
+            // for them is kept.
             let until = accounts::held_until(vectorizer.owner).unwrap_or(now + BUSY);
             for (number, mut flight) in batch {
                 flight.not_before = flight.not_before.max(until);
@@ -42,7 +44,8 @@ impl Worker {
             if let Some(station) = self.station_mut(vectorizer.id) {
                 until = station.locks.met_in_flight(now);
             }
-            // Whoever locks a table is in the way of all its documents: the lock is not waited for with each of them.
+            // Whoever locks a table is in the way of all its documents: the lock is not waited for
+            // with each of them.
             for flight in self.flights.of_mut(vectorizer.id) {
                 flight.not_before = flight.not_before.max(until);
                 if flight.stage.next_step().is_some() {
@@ -76,8 +79,8 @@ impl Worker {
         }
     }
 
-    /// Gives documents back that a lock of a user has kept from being written for long: the places and the
-    /// memory that they take are others', too. Their vectors wait in the stash.
+    /// Gives documents back that a lock of a user has kept from being written for long: the places
+    /// and the memory that they take are others', too. Their vectors wait in the stash.
     pub(super) fn give_back(&mut self) {
         let now = Instant::now();
         let long = |flight: &Flight| {
@@ -106,7 +109,8 @@ impl Worker {
             let is_in_the_way = self
                 .station(vectorizer.id)
                 .is_some_and(|station| station.locks.is_in_the_way(now));
-            // One at a time finds out when a table is free again. Of rows that a user has locked, each has to.
+            // One at a time finds out when a table is free again. Of rows that a user has locked,
+            // each has to.
             let after = if is_in_the_way { PATIENCE } else { LONG };
             let given_back = vectorizer.transaction(|| {
                 put_aside(&vectorizer, &batch);
@@ -138,50 +142,8 @@ impl Worker {
         };
         let (vectorizer, item, failure) = (Arc::clone(&flight.vectorizer), &flight.item, failure.clone());
         let vectorizer = &vectorizer;
-        let retries = retry::retries(failure.step, vectorizer.config.loading.retries());
-        // Each step has tries of its own: an outage of the provider leaves a document its second try at loading.
-        let failures = match item.attempts {
-            0 | 1 => 0,
-            _ => vectorizer
-                .note(|| catalog::failures(vectorizer.id, failure.step, &item.key))
-                .unwrap_or(u32::MAX),
-        };
-        let attempts = item.attempts.min(failures.saturating_add(1));
-        let decision = retry::after_failure(failure.class, attempts, retries, rand::random());
-        let settled = vectorizer.transaction(|| {
-            let (hold, note) = vectorizer.act(|| {
-                let hold = queue::hold_item(vectorizer, item);
-                let note = hold == Hold::Ours
-                    && match decision {
-                        Decision::Again { after, counted } => {
-                            queue::release(vectorizer, item, after, counted);
-                            counted
-                        }
-                        Decision::Pause => {
-                            queue::release(vectorizer, item, Duration::ZERO, false);
-                            false
-                        }
-                        Decision::GiveUp => queue::give_up(vectorizer, item, &failure),
-                    };
-                (hold, note)
-            });
-            if hold == Hold::Ours {
-                stash::put(vectorizer, item.number, &paid.keys, &paid.vectors);
-                // Unless it has changed, and is in the queue.
-                if decision == Decision::GiveUp && note {
-                    stash::keep_given_up(vectorizer, item);
-                }
-            }
-            if note {
-                catalog::record_error(
-                    vectorizer.id,
-                    Some(&vectorizer.config),
-                    Some(item.key.as_str()),
-                    &failure,
-                );
-            }
-            hold
-        });
+        let decision = decide(vectorizer, item, &failure);
+        let settled = vectorizer.transaction(|| note_failure(vectorizer, item, &failure, paid, decision));
         if let Some(station) = self.station_mut(vectorizer.id) {
             station.settled();
         }
@@ -230,8 +192,65 @@ impl Worker {
     }
 }
 
-/// A document whose failure its queues have swallowed stays in the queue, to be tried again after long, and says so.
-/// Where it cannot even be put off, its lease runs out.
+/// What is done with a document that has failed.
+fn decide(vectorizer: &Vectorizer, item: &Item, failure: &pipeline::Failure) -> Decision {
+    let retries = retry::retries(failure.step, vectorizer.config.loading.retries());
+    // Each step has tries of its own: an outage of the provider leaves a document its second try at
+    // loading.
+    let failures = match item.attempts {
+        0 | 1 => 0,
+        _ => vectorizer
+            .note(|| catalog::failures(vectorizer.id, failure.step, &item.key))
+            .unwrap_or(u32::MAX),
+    };
+    let attempts = item.attempts.min(failures.saturating_add(1));
+    retry::after_failure(failure.class, attempts, retries, rand::random())
+}
+
+/// The transaction that does it, if the document is still ours.
+fn note_failure(
+    vectorizer: &Vectorizer,
+    item: &Item,
+    failure: &pipeline::Failure,
+    paid: &Paid,
+    decision: Decision,
+) -> Hold {
+    let (hold, note) = vectorizer.act(|| {
+        let hold = queue::hold_item(vectorizer, item);
+        let note = hold == Hold::Ours
+            && match decision {
+                Decision::Again { after, counted } => {
+                    queue::release(vectorizer, item, after, counted);
+                    counted
+                }
+                Decision::Pause => {
+                    queue::release(vectorizer, item, Duration::ZERO, false);
+                    false
+                }
+                Decision::GiveUp => queue::give_up(vectorizer, item, failure),
+            };
+        (hold, note)
+    });
+    if hold == Hold::Ours {
+        stash::put(vectorizer, item.number, &paid.keys, &paid.vectors);
+        // Unless it has changed, and is in the queue.
+        if decision == Decision::GiveUp && note {
+            stash::keep_given_up(vectorizer, item);
+        }
+    }
+    if note {
+        catalog::record_error(
+            vectorizer.id,
+            Some(&vectorizer.config),
+            Some(item.key.as_str()),
+            failure,
+        );
+    }
+    hold
+}
+
+/// A document whose failure its queues have swallowed stays in the queue, to be tried again after
+/// long, and says so. Where it cannot even be put off, its lease runs out.
 fn keep_swallowed(flight: &Flight, failure: &pipeline::Failure, aborted: &Aborted) {
     let (vectorizer, item) = (&flight.vectorizer, &flight.item);
     let swallowed = error::from_database(aborted, failure.step);
@@ -272,8 +291,8 @@ fn keep_swallowed(flight: &Flight, failure: &pipeline::Failure, aborted: &Aborte
     }
 }
 
-/// Has vectors put aside in a transaction of their own. Whatever kept a document from being written, or its
-/// failure from being noted, may be nothing to them, or in their way as well.
+/// Has vectors put aside in a transaction of their own. Whatever kept a document from being
+/// written, or its failure from being noted, may be nothing to them, or in their way as well.
 pub(super) fn keep_vectors(vectorizer: &Vectorizer, put: impl FnOnce()) {
     if let Err(aborted) = vectorizer.note(put) {
         log!(

@@ -7,16 +7,21 @@ use litemap::LiteMap;
 use pgrx::pg_sys::Oid;
 
 use super::steps::Batch;
+use crate::shared_memory::lives;
 use crate::worker::flight::Flight;
 
 /// The documents in flight by their numbers, which is the order in which they were taken.
 ///
-/// Each in a box of its own: there may be thousands, and what is behind one that comes or goes in the list is moved.
+/// Each in a box of its own: there may be thousands, and what is behind one that comes or goes in
+/// the list is moved.
 #[derive(Default)]
 pub(super) struct Flights {
     by_number: LiteMap<u64, Box<Flight>>,
     /// The number of the next one.
     next: u64,
+    /// Vectorizers of which the memory that outlives this process says that their documents are in
+    /// its hands.
+    told: HashSet<i32>,
 }
 
 impl Flights {
@@ -64,7 +69,24 @@ impl Flights {
         self.values().map(|flight| flight.vectorizer.id).collect()
     }
 
-    /// The leases under which documents of a vectorizer are in flight; those that were taken together share one.
+    /// Tells the memory that outlives this process whose documents are in its hands.
+    pub(super) fn tell(&mut self) {
+        let held = self.vectorizers();
+        if held != self.told {
+            lives::holds(&held);
+            self.told = held;
+        }
+    }
+
+    /// Tells it that documents of a vectorizer are about to be.
+    pub(super) fn tell_of(&mut self, vectorizer: i32) {
+        if self.told.insert(vectorizer) {
+            lives::holds(&self.told);
+        }
+    }
+
+    /// The leases under which documents of a vectorizer are in flight; those that were taken
+    /// together share one.
     pub(super) fn leases_of(&self, vectorizer: i32) -> Vec<i64> {
         let held: HashSet<i64> = self.of(vectorizer).map(|flight| flight.item.lease).collect();
         held.into_iter().collect()
@@ -84,7 +106,7 @@ impl Flights {
     }
 
     /// The number of the next document that begins to fly.
-    pub(super) fn next(&self) -> u64 {
+    pub(super) fn next_number(&self) -> u64 {
         self.next
     }
 

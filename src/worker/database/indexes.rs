@@ -1,5 +1,6 @@
 //! When a vectorizer's index is looked after. It is built by another process.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -8,6 +9,7 @@ use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
 
 use super::Worker;
+use super::duty::Duty;
 use crate::postgres::statement;
 use crate::postgres::transaction::{self, accounts};
 use crate::settings;
@@ -15,29 +17,60 @@ use crate::shared_memory::{self, Indexer};
 use crate::store::index::{self, Verdict};
 use crate::worker::indexer;
 
-impl Worker {
-    /// Looks after the indexes that may be due, and has one built.
-    pub(super) fn watch_indexes(&mut self) {
-        let now = Instant::now();
-        if self.indexer_look_at.is_some_and(|at| at <= now) {
-            self.watch_indexer(now);
-        }
-        let due = |position: &usize| self.stations[*position].index.is_due(now);
-        let mut due: Vec<usize> = (0..self.stations.len()).filter(due).collect();
-        // The owner whose index was built last comes last.
-        due.sort_by_key(|position| self.indexed.get(&self.stations[*position].vectorizer.owner).copied());
-        for position in due {
-            self.watch_index(position, now);
+/// Looks after the indexes that may be due, and has one built.
+pub(super) struct IndexKeeper {
+    /// When to look whether the indexer is in somebody's way, while there is one.
+    indexer_look_at: Option<Instant>,
+    build: Option<Build>,
+    /// When the index of an owner was last begun.
+    indexed: HashMap<Oid, Instant>,
+}
+
+impl IndexKeeper {
+    pub(super) fn new(now: Instant) -> IndexKeeper {
+        IndexKeeper {
+            indexer_look_at: Some(now),
+            build: None,
+            indexed: HashMap::new(),
         }
     }
 
+    /// When to look whether the indexer is in somebody's way, while there is one.
+    pub(super) fn indexer_look_at(&self) -> Option<Instant> {
+        self.indexer_look_at
+    }
+}
+
+impl Duty for IndexKeeper {
+    fn due(&self, worker: &Worker) -> Option<Instant> {
+        let stations = worker.stations.iter();
+        stations.filter_map(|station| station.index.look_at()).min()
+    }
+
+    fn run(&mut self, worker: &mut Worker) -> bool {
+        let now = Instant::now();
+        if self.indexer_look_at.is_some_and(|at| at <= now) {
+            self.watch_indexer(worker, now);
+        }
+        let due = |position: &usize| worker.stations[*position].index.is_due(now);
+        let mut due: Vec<usize> = (0..worker.stations.len()).filter(due).collect();
+        // The owner whose index was built last comes last.
+        due.sort_by_key(|position| self.indexed.get(&worker.stations[*position].vectorizer.owner).copied());
+        for position in due {
+            self.watch_index(worker, position, now);
+        }
+        false
+    }
+}
+
+impl IndexKeeper {
     /// Has a build make way for whoever wants the table for himself.
-    fn watch_indexer(&mut self, now: Instant) {
-        self.indexer_look_at = match indexer::look(self.database) {
+    fn watch_indexer(&mut self, worker: &Worker, now: Instant) {
+        self.indexer_look_at = match indexer::look(worker.database) {
             Indexer::Absent => None,
             Indexer::Starting | Indexer::Running(_) => Some(now + MAKE_WAY),
         };
-        let Indexer::Running(pid) = indexer::look(self.database) else {
+        let Indexer::Running(pid) = indexer::look(worker.database) else {
             self.build = None;
             return;
         };
@@ -48,8 +81,8 @@ impl Worker {
         }
     }
 
-    /// Ends a build that waits for locks while an index of another owner is to be built. It is tried again
-    /// when it was to be anyway.
+    /// Ends a build that waits for locks while an index of another owner is to be built. It is
+    /// tried again when it was to be anyway.
     fn watch_waits(&mut self, pid: i32) {
         let build = self.build.get_or_insert_with(|| Build::new(pid));
         if build.pid != pid {
@@ -64,25 +97,19 @@ impl Worker {
         }
     }
 
-    /// Whether an index of another owner is being built.
-    fn is_another_built(&self, owner: Oid) -> bool {
-        let built = shared_memory::indexed(self.database).and_then(|id| self.station(id));
-        built.is_some_and(|station| station.vectorizer.owner != owner)
-    }
-
-    fn watch_index(&mut self, position: usize, now: Instant) {
-        let vectorizer = Arc::clone(&self.stations[position].vectorizer);
+    fn watch_index(&mut self, worker: &mut Worker, position: usize, now: Instant) {
+        let vectorizer = Arc::clone(&worker.stations[position].vectorizer);
         let Some(index) = &vectorizer.index else {
-            self.stations[position].index.rest();
+            worker.stations[position].index.rest();
             return;
         };
-        if indexer::look(self.database) != Indexer::Absent {
+        if indexer::look(worker.database) != Indexer::Absent {
             // Its end wakes us and has everything read anew; this is for one that never comes up.
-            self.stations[position]
+            worker.stations[position]
                 .index
                 .look_after(settings::naptime().min(LOOK), now);
             let is_awaited = self.build.as_ref().is_some_and(Build::is_awaited);
-            if !is_awaited && self.is_another_built(vectorizer.owner) && accounts::has_turn(vectorizer.owner) {
+            if !is_awaited && is_another_built(worker, vectorizer.owner) && accounts::has_turn(vectorizer.owner) {
                 let verdict = vectorizer.transaction(|| index::look(&vectorizer, index));
                 if let (Ok(Verdict::Build { .. }), Some(build)) = (verdict, &mut self.build) {
                     build.await_it();
@@ -94,8 +121,8 @@ impl Worker {
             return;
         }
         let verdict = vectorizer.transaction(|| index::look(&vectorizer, index));
-        let (works, naptime) = (self.flights.has_of(vectorizer.id), settings::naptime());
-        let watch = &mut self.stations[position].index;
+        let (works, naptime) = (worker.flights.has_of(vectorizer.id), settings::naptime());
+        let watch = &mut worker.stations[position].index;
         watch.look_after(naptime, now);
         match verdict {
             Ok(verdict @ (Verdict::Ready | Verdict::TooFew)) => {
@@ -105,7 +132,7 @@ impl Worker {
             Ok(Verdict::QueueFirst) => watch.rest(),
             Ok(Verdict::UnderWay) => (),
             Ok(Verdict::After(wait)) => watch.look_after(wait, now),
-            Ok(Verdict::Build { .. }) => match indexer::start(self.database, &vectorizer) {
+            Ok(Verdict::Build { .. }) => match indexer::start(worker.database, &vectorizer) {
                 Ok(()) => {
                     self.indexer_look_at = Some(now + MAKE_WAY);
                     self.indexed.insert(vectorizer.owner, now);
@@ -120,7 +147,9 @@ impl Worker {
             ),
         }
     }
+}
 
+impl Worker {
     /// The queue of a vectorizer ran dry: its index may be due.
     pub(super) fn look_after_index(&mut self, position: usize) {
         let station = &mut self.stations[position];
@@ -128,4 +157,10 @@ impl Worker {
             station.index.queue_ran_dry(settings::naptime(), Instant::now());
         }
     }
+}
+
+/// Whether an index of another owner is being built.
+fn is_another_built(worker: &Worker, owner: Oid) -> bool {
+    let built = shared_memory::indexed(worker.database).and_then(|id| worker.station(id));
+    built.is_some_and(|station| station.vectorizer.owner != owner)
 }

@@ -30,7 +30,8 @@ impl Worker {
         self.stop(id, Cut::Time, deaths);
     }
 
-    /// Pauses a vectorizer. What is in its hands is given back before it is served again; its owner comes later.
+    /// Pauses a vectorizer. What is in its hands is given back before it is served again; its owner
+    /// comes later.
     fn stop(&mut self, id: i32, cut: Cut, strikes: u32) {
         let Some(vectorizer) = self.station(id).map(|station| Arc::clone(&station.vectorizer)) else {
             return;

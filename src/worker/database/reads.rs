@@ -21,15 +21,17 @@ use crate::store::memory::{self, Remembered};
 use crate::store::queue::{self, Content, Item};
 use crate::worker::flight::{Event, Flight, Outcome, Stage};
 
-/// Documents that were read together, what is remembered of them, and the memory that they were read into.
+/// Documents that were read together, what is remembered of them, and the memory that they were
+/// read into.
 type Read = (Vec<Item>, HashMap<i64, Remembered>, Window);
 
 impl Worker {
-    /// Reads documents that were taken and has their tasks begin. One whose row cannot be read has failed by itself.
-    /// `refusals` is how often in a row they were taken in vain.
+    /// Reads documents that were taken and has their tasks begin. One whose row cannot be read has
+    /// failed by itself. `refusals` is how often in a row they were taken in vain.
     ///
     /// # Errors
-    /// What was in the way, for a reason that is not theirs, and those that are not in flight because of it.
+    /// What was in the way, for a reason that is not theirs, and those that are not in flight
+    /// because of it.
     pub(super) fn take_off(
         &mut self,
         vectorizer: &Arc<Vectorizer>,
@@ -62,11 +64,12 @@ impl Worker {
 
     /// The same one by one, so that those go on that can be read.
     ///
-    /// What may pass by itself is a document's own failure where others can be read, or where it has failed
-    /// before. Where none can be read, all wait; when that has lasted for long, the oldest answers for it,
-    /// lest it block the others for ever.
+    /// What may pass by itself is a document's own failure where others can be read, or where it
+    /// has failed before. Where none can be read, all wait; when that has lasted for long, the
+    /// oldest answers for it, lest it block the others for ever.
     ///
-    /// Those that the turn of their owner is too short for are given back, and come first in the next.
+    /// Those that the turn of their owner is too short for are given back, and come first in the
+    /// next.
     fn take_off_singly(
         &mut self,
         vectorizer: &Arc<Vectorizer>,
@@ -154,8 +157,8 @@ impl Worker {
         self.flights.values().filter(is_preparing).count()
     }
 
-    /// How many documents count when it is asked whether a vectorizer is a crowd: where there are several
-    /// owners, those of all vectorizers of its owner.
+    /// How many documents count when it is asked whether a vectorizer is a crowd: where there are
+    /// several owners, those of all vectorizers of its owner.
     fn crowd_of(&self, vectorizer: &Vectorizer) -> usize {
         if accounts::is_shared() {
             self.preparing(|other| other.owner == vectorizer.owner)
@@ -176,7 +179,7 @@ impl Worker {
         (remembered, mut memory): (Option<Remembered>, Reservations),
         suspect: bool,
     ) {
-        let number = self.flights.next();
+        let number = self.flights.next_number();
         let (document, columns) = (item.document.take(), std::mem::take(&mut item.columns));
         let is_remembered = remembered.is_some();
         let too_long = item
@@ -266,8 +269,8 @@ pub(super) fn is_of_a_row(aborted: &Aborted) -> bool {
     !error::is_lock_conflict(aborted) && matches!(class, Class::Permanent | Class::Unknown)
 }
 
-/// Whether a read was refused for something that may pass by itself (no memory, a time-out): as a rule, no
-/// matter of a row.
+/// Whether a read was refused for something that may pass by itself (no memory, a time-out): as a
+/// rule, no matter of a row.
 fn may_pass(aborted: &Aborted) -> bool {
     let class = error::from_database(aborted, Step::Loading).class;
     !error::is_lock_conflict(aborted) && class == Class::Transient

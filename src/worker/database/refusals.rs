@@ -1,5 +1,5 @@
-//! Changes that the queue refuses with an error, as no index of it holds their keys: they are found, named, and left
-//! in the intake, so that the others come in.
+//! Changes that the queue refuses with an error, as no index of it holds their keys: they are
+//! found, named, and left in the intake, so that the others come in.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -35,8 +35,8 @@ impl Worker {
         self.stations[index].refused_changes.forget(is_gone);
     }
 
-    /// The queue has refused changes for what is in them. Whether that is known by now, or soon will be: then the
-    /// others are to be tried at once.
+    /// The queue has refused changes for what is in them. Whether that is known by now, or soon
+    /// will be: then the others are to be tried at once.
     pub(super) fn refused_changes(&mut self, index: usize, vectorizer: &Arc<Vectorizer>, aborted: &Aborted) -> bool {
         if !is_of_a_row(aborted) || swallowed::is(aborted) {
             return false;

@@ -1,4 +1,5 @@
-//! The vectorizers of a worker, and what is done with what was learnt about them: `ai_pipeline::worker::station`.
+//! The vectorizers of a worker, and what is done with what was learnt about them:
+//! `ai_pipeline::worker::station`.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,7 +17,8 @@ use crate::store::queue::{self, TakenIn};
 use crate::store::stash;
 use crate::{settings, shared_memory};
 
-/// How long a pause lasts that could not be written down, as the row that says so is locked: as long as a first one.
+/// How long a pause lasts that could not be written down, as the row that says so is locked: as
+/// long as a first one.
 const UNNOTED_PAUSE: Duration = Duration::from_secs(30);
 /// How long until the next try to take back what is written down.
 const LOCKED_NOTE: Duration = Duration::from_secs(1);
@@ -52,7 +54,8 @@ pub(super) fn by_turns(
     order::by_turns(&due.collect::<Vec<_>>(), turn, |owner| accounts::spent(owner, now))
 }
 
-/// The intake of a station was emptied into its queue. Where it was read in vain, it is made anew if that can be.
+/// The intake of a station was emptied into its queue. Where it was read in vain, it is made anew
+/// if that can be.
 pub(super) fn took_in(station: &mut Station, taken_in: &TakenIn) {
     let vectorizer = &station.vectorizer;
     let emptied = taken_in.is_full_of_dead
@@ -64,7 +67,8 @@ pub(super) fn took_in(station: &mut Station, taken_in: &TakenIn) {
 }
 
 impl Worker {
-    /// Ends the pause of a vectorizer that has nothing left to try: nobody else would take back what is written down.
+    /// Ends the pause of a vectorizer that has nothing left to try: nobody else would take back
+    /// what is written down.
     pub(super) fn end_pause(&mut self, index: usize) {
         let station = &mut self.stations[index];
         if !station.is_paused() {
@@ -103,7 +107,8 @@ impl Worker {
         station.swept(has_more, started.elapsed(), Instant::now());
     }
 
-    /// Stops a vectorizer whose configuration is at fault; one error row, whatever the number of documents.
+    /// Stops a vectorizer whose configuration is at fault; one error row, whatever the number of
+    /// documents.
     pub(super) fn pause_vectorizer(&mut self, vectorizer: &Arc<Vectorizer>, failure: &Failure) {
         let Some(station) = self.station(vectorizer.id) else {
             return;

@@ -13,6 +13,7 @@ use ai_pipeline::worker::batches::{self, Ready, Waiting};
 use pgrx::pg_sys::Oid;
 
 use super::accidents::Trace;
+use super::duty::Duty;
 use super::stations::Station;
 use super::{BUSY, SLICE, Worker};
 use crate::catalog::{self, DestinationStatements, Vectorizer};
@@ -27,12 +28,79 @@ use crate::store::queue::{self, Hold, Item};
 use crate::store::stash;
 use crate::worker::flight::{Draft, Event, Flight, Outcome, Paid, Stage, Step, Unembedded};
 
-/// Vectors of one document that are in memory at a time, in bytes, and texts that they are made of as many:
-/// some requests' worth.
+/// Vectors of one document that are in memory at a time, in bytes, and texts that they are made of
+/// as many: some requests' worth.
 const PORTION: usize = 4 << 20;
 
 /// Documents of one vectorizer that wait for the same step, under the numbers of their flights.
 pub(super) type Batch = Vec<(u64, Flight)>;
+
+/// Does the main thread's steps of documents that wait for one: those of a vectorizer that wait for
+/// the same, many in a transaction.
+pub(super) struct Stepper;
+
+impl Duty for Stepper {
+    fn due(&self, worker: &Worker) -> Option<Instant> {
+        let flights = worker.flights.values();
+        let waiting = flights.filter(|flight| flight.stage.next_step().is_some());
+        let at = |flight: &Flight| {
+            let held = accounts::held_until(flight.vectorizer.owner);
+            held.map_or(flight.not_before, |until| until.max(flight.not_before))
+        };
+        waiting.map(at).min()
+    }
+
+    /// Whether more wait for theirs.
+    fn run(&mut self, worker: &mut Worker) -> bool {
+        let began = Instant::now();
+        accounts::begin_turns();
+        let mut waiting = worker.batches(began);
+        let (order, mut more) = batches::of_round(&worker.ready(&waiting, began));
+        for index in order {
+            if crate::worker::must_end() {
+                return false;
+            }
+            let step = waiting[index].0;
+            let numbers = std::mem::take(&mut waiting[index].1);
+            let flight = numbers.first().and_then(|number| worker.flights.get(*number));
+            if flight.is_some_and(|flight| !accounts::has_turn(flight.vectorizer.owner)) {
+                more = true;
+                continue;
+            }
+            if began.elapsed() > SLICE && step.is_quick() {
+                more = true;
+                continue;
+            }
+            // A conflict over a table has put off the others of its vectorizer meanwhile.
+            let now = Instant::now();
+            let is_due = |number: &u64| {
+                worker
+                    .flights
+                    .get(*number)
+                    .is_some_and(|flight| flight.not_before <= now)
+            };
+            let numbers: Vec<u64> = numbers.into_iter().filter(is_due).collect();
+            let batch = worker.flights.take_all(&numbers);
+            let Some(vectorizer) = batch.first().map(|(_, flight)| Arc::clone(&flight.vectorizer)) else {
+                continue;
+            };
+            let traces = batch
+                .iter()
+                .map(|(number, flight)| Trace::of(*number, flight))
+                .collect();
+            let singly = batch.iter().any(|(_, flight)| flight.singly) || matches!(step, Step::Stash | Step::Settle);
+            worker.guarded(traces, |worker| {
+                if singly {
+                    worker.one_by_one(step, batch);
+                } else {
+                    worker.step(step, &vectorizer, batch);
+                }
+            });
+            worker.last_busy = Instant::now();
+        }
+        more
+    }
+}
 
 impl Worker {
     /// Takes over what a task brought.
@@ -98,53 +166,6 @@ impl Worker {
         self.flights.put(event.flight, flight);
     }
 
-    /// Does the main thread's steps of documents that wait for one: those of a vectorizer that wait for the
-    /// same, many in a transaction. Whether more wait for theirs.
-    pub(super) fn advance(&mut self) -> bool {
-        let began = Instant::now();
-        accounts::begin_turns();
-        let mut waiting = self.batches(began);
-        let (order, mut more) = batches::of_round(&self.ready(&waiting, began));
-        for index in order {
-            if crate::worker::must_end() {
-                return false;
-            }
-            let step = waiting[index].0;
-            let numbers = std::mem::take(&mut waiting[index].1);
-            let flight = numbers.first().and_then(|number| self.flights.get(*number));
-            if flight.is_some_and(|flight| !accounts::has_turn(flight.vectorizer.owner)) {
-                more = true;
-                continue;
-            }
-            if began.elapsed() > SLICE && step.is_quick() {
-                more = true;
-                continue;
-            }
-            // A conflict over a table has put off the others of its vectorizer meanwhile.
-            let now = Instant::now();
-            let is_due = |number: &u64| self.flights.get(*number).is_some_and(|flight| flight.not_before <= now);
-            let numbers: Vec<u64> = numbers.into_iter().filter(is_due).collect();
-            let batch = self.flights.take_all(&numbers);
-            let Some(vectorizer) = batch.first().map(|(_, flight)| Arc::clone(&flight.vectorizer)) else {
-                continue;
-            };
-            let traces = batch
-                .iter()
-                .map(|(number, flight)| Trace::of(*number, flight))
-                .collect();
-            let singly = batch.iter().any(|(_, flight)| flight.singly) || matches!(step, Step::Stash | Step::Settle);
-            self.guarded(traces, |worker| {
-                if singly {
-                    worker.one_by_one(step, batch);
-                } else {
-                    worker.step(step, &vectorizer, batch);
-                }
-            });
-            self.last_busy = Instant::now();
-        }
-        more
-    }
-
     /// What bears on the order of these batches.
     fn ready(&self, waiting: &[(Step, Vec<u64>)], now: Instant) -> Vec<Ready> {
         let ready = waiting.iter().map(|(step, numbers)| {
@@ -174,8 +195,8 @@ impl Worker {
         }
     }
 
-    /// Does a step of documents in a transaction for each, for as long as it is the turn of their owner. The
-    /// others wait for its next turn.
+    /// Does a step of documents in a transaction for each, for as long as it is the turn of their
+    /// owner. The others wait for its next turn.
     fn one_by_one(&mut self, step: Step, batch: Batch) {
         let numbers: Vec<u64> = batch.iter().map(|(number, _)| *number).collect();
         self.flights.put_all(batch);
@@ -195,7 +216,8 @@ impl Worker {
         }
     }
 
-    /// The database has refused a step of documents together. The one that it refuses must not hold up the others.
+    /// The database has refused a step of documents together. The one that it refuses must not hold
+    /// up the others.
     fn part(&mut self, step: Step, vectorizer: &Vectorizer, mut batch: Batch) {
         batch.iter_mut().for_each(|(_, flight)| flight.singly = true);
         if accounts::has_turn(vectorizer.owner) {
@@ -250,8 +272,8 @@ impl Worker {
 
     /// What remains to be done once the new texts are known: embed some, or only write.
     ///
-    /// What is stored may be far more than the document: it is counted before it is read, and documents wait
-    /// until there is room.
+    /// What is stored may be far more than the document: it is counted before it is read, and
+    /// documents wait until there is room.
     fn compare(&mut self, vectorizer: &Arc<Vectorizer>, batch: Batch) {
         let items: Vec<&Item> = batch.iter().map(|(_, flight)| &flight.item).collect();
         let most = destination::most_stored(self.settings.max_memory_bytes);
@@ -299,7 +321,8 @@ impl Worker {
         }
     }
 
-    /// Has new texts of a document embedded, if there are any: all of them, or the next portion of a large document.
+    /// Has new texts of a document embedded, if there are any: all of them, or the next portion of
+    /// a large document.
     fn embed(&mut self, number: u64, item: &Item, vectorizer: &Vectorizer, mut draft: Draft) -> Stage {
         let wanted = draft.next_wanted((portion(vectorizer), PORTION), &vectorizer.config.embedding);
         if wanted.is_empty() {
@@ -409,8 +432,8 @@ impl Worker {
     }
 }
 
-/// The transaction that writes documents, all of which wait for the same step: what became of each, and
-/// whether one goes another round, as it has changed meanwhile.
+/// The transaction that writes documents, all of which wait for the same step: what became of each,
+/// and whether one goes another round, as it has changed meanwhile.
 fn write(vectorizer: &Vectorizer, batch: &Batch, has_notes: bool) -> (Vec<Hold>, bool) {
     let items: Vec<&Item> = batch.iter().map(|(_, flight)| &flight.item).collect();
     let unchanged = |(_, flight): &(u64, Flight)| matches!(flight.stage, Stage::Finishing { .. });
@@ -488,16 +511,17 @@ fn write(vectorizer: &Vectorizer, batch: &Batch, has_notes: bool) -> (Vec<Hold>,
     (holds, !again.is_empty())
 }
 
-/// Writes down what is to be remembered of documents that have just been written, in the same transaction: a
-/// memory must never say more than the destination.
+/// Writes down what is to be remembered of documents that have just been written, in the same
+/// transaction: a memory must never say more than the destination.
 fn note(vectorizer: &Vectorizer, batch: &Batch, holds: &[Hold], again: &HashSet<i64>) {
     let (mut written, mut unchanged, mut forget) = (Vec::new(), Vec::new(), Vec::new());
     for ((_, flight), hold) in std::iter::zip(batch, holds) {
         let again = again.contains(&flight.item.number);
         let note = match (&flight.stage, hold) {
             (_, Hold::Gone) => &Note::Forget,
-            // Whoever changed the row meanwhile may have meant that the document is to be looked at anew
-            // (sql/query/memory/forget_documents.sql). What was remembered before is not what was written.
+            // Whoever changed the row meanwhile may have meant that the document is to be looked at
+            // anew (sql/query/memory/forget_documents.sql). What was remembered before is not what
+            // was written.
             (Stage::Writing { .. }, Hold::Ours) if again => &Note::Forget,
             (Stage::Writing { draft, .. }, Hold::Ours) => &draft.note,
             (Stage::Finishing { note }, Hold::Ours) if !again => note,
@@ -550,7 +574,8 @@ fn insert_portion(vectorizer: &Vectorizer, item: &Item, draft: &Draft, indexes: 
     destination::replace(vectorizer, &[portion]);
 }
 
-/// Vectors of a document that are in memory at a time. What has more is embedded portion by portion.
+/// Vectors of a document that are in memory at a time. What has more is embedded portion by
+/// portion.
 fn portion(vectorizer: &Vectorizer) -> usize {
     (PORTION / vector_bytes(vectorizer)).max(1)
 }
@@ -566,8 +591,8 @@ fn of<'a>(items: &[&'a Item], holds: &[Hold], wanted: &[Hold]) -> Vec<&'a Item> 
     pairs.map(|(item, _)| *item).collect()
 }
 
-/// Those of a batch whose stored chunks there is room for beside the `held` ones, and at least the first
-/// where none are; with the length of the longest text of each.
+/// Those of a batch whose stored chunks there is room for beside the `held` ones, and at least the
+/// first where none are; with the length of the longest text of each.
 fn room_for_stored(batch: &Batch, counted: &HashMap<i64, usize>, (held, most): (usize, usize)) -> Vec<(i64, usize)> {
     let stored = |(_, flight): &(u64, Flight)| counted.get(&flight.item.number).copied().unwrap_or_default();
     let fits = batches::have_room(batch.iter().map(stored), held, most);

@@ -7,7 +7,6 @@ use pgrx::pg_sys::Oid;
 
 use super::Worker;
 use crate::catalog::Vectorizer;
-use crate::shared_memory::lives;
 
 impl Worker {
     /// Whose suspects have their turn.
@@ -28,14 +27,5 @@ impl Worker {
     pub(super) fn may_fly_alone(&self, owner: Oid) -> bool {
         let owners = self.flights.values().map(|flight| flight.vectorizer.owner);
         self.suspects.may_fly(owner, owners)
-    }
-
-    /// Tells the memory that outlives this process whose documents are in its hands.
-    pub(super) fn note_held(&mut self) {
-        let held = self.flights.vectorizers();
-        if held != self.held {
-            lives::holds(&held);
-            self.held = held;
-        }
     }
 }

@@ -1,4 +1,5 @@
-//! Documents whose keys or leases the queue swallows: they are noted, and looked at again after a while.
+//! Documents whose keys or leases the queue swallows: they are noted, and looked at again after a
+//! while.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,8 +12,8 @@ use crate::catalog::{self, Vectorizer};
 use crate::postgres::{error, swallowed};
 
 impl Worker {
-    /// Notes documents, by their primary keys, that the queue of a vectorizer has swallowed. How long until it is to
-    /// be looked at again on their account; `None` where there are none.
+    /// Notes documents, by their primary keys, that the queue of a vectorizer has swallowed. How
+    /// long until it is to be looked at again on their account; `None` where there are none.
     pub(super) fn note_swallowed(
         &mut self,
         index: usize,
