@@ -17,6 +17,7 @@ use ai_pipeline::cut::Cutting;
 use ai_pipeline::error::{Class, Failure, Step};
 use ai_pipeline::format::Template;
 use ai_pipeline::memory::Basis;
+use ai_pipeline::schedule::Schedule;
 use litemap::LiteMap;
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
@@ -134,19 +135,20 @@ fn is_of(relation: Oid, owner: Oid) -> bool {
     owner_of(relation).is_none_or(|found| found == owner)
 }
 
-/// When the queue of a vectorizer is worked on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Schedule {
-    /// Whenever there is something in it.
-    AtOnce,
-    /// After this long, until it runs dry.
-    In(Duration),
-    /// Not before somebody asks for it. What changes meanwhile is put into the queue all the same: a row that changes a
-    /// thousand times waits there once.
-    Never,
-}
-
 impl Vectorizer {
+    /// Whether it is what another was, which was read before: whatever the worker has learnt about that holds of it. What
+    /// happens to it (pauses, refusals, runs) is no part of that.
+    pub fn is_as(&self, before: &Vectorizer) -> bool {
+        let what = (self.owner, self.source, self.vector_type, self.has_policies);
+        what == (before.owner, before.source, before.vector_type, before.has_policies)
+            && self.relations == before.relations
+            && self.config == before.config
+            && self.servers == before.servers
+            && self.tables == before.tables
+            && self.statements == before.statements
+            && self.index == before.index
+    }
+
     /// Whether it works at intervals.
     pub fn is_scheduled(&self) -> bool {
         matches!(self.config.scheduling, Scheduling::Timescaledb { .. })

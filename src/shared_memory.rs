@@ -92,6 +92,8 @@ pub struct Slot {
     pub woken: Wanted,
     /// The vectorizers that have changed themselves, and are to be read again.
     pub changed: Wanted,
+    /// All are to be read again, as their number may be another, or what they stand on.
+    reread: bool,
     /// Those that somebody has asked a run of.
     pub asked: Wanted,
     /// Counts the changes of vectorizers.
@@ -132,6 +134,7 @@ impl Slot {
         database: pg_sys::InvalidOid,
         woken: Wanted::NONE,
         changed: Wanted::NONE,
+        reread: false,
         asked: Wanted::NONE,
         generation: 0,
         mended: Wanted::NONE,
@@ -229,6 +232,8 @@ struct Wish {
     work: Wanted,
     /// These have changed themselves.
     changed: Wanted,
+    /// All are to be read again.
+    reread: bool,
     /// Of these a run was asked.
     asked: Wanted,
     /// What may have stood in their way is mended.
@@ -240,13 +245,14 @@ impl Wish {
     const NOTHING: Wish = Wish {
         work: Wanted::NONE,
         changed: Wanted::NONE,
+        reread: false,
         asked: Wanted::NONE,
         mended: Wanted::NONE,
         servers: Wanted::NONE,
     };
     const EVERYTHING: Wish = Wish {
         work: Wanted::ALL,
-        changed: Wanted::ALL,
+        reread: true,
         asked: Wanted::ALL,
         ..Wish::NOTHING
     };
@@ -289,6 +295,7 @@ pub fn wake_for_at_commit(vectorizer: i32) {
 pub fn catalogue_changed_at_commit() {
     wish(|wish| {
         *wish = Wish {
+            changed: wish.changed,
             mended: wish.mended,
             servers: wish.servers,
             ..Wish::EVERYTHING
@@ -410,8 +417,9 @@ fn wake(database: pg_sys::Oid, wish: Wish) {
             Some(slot) => {
                 slot.woken.join(wish.work);
                 slot.changed.join(wish.changed);
+                slot.reread |= wish.reread;
                 slot.asked.join(wish.asked);
-                slot.generation += u64::from(!wish.changed.is_none());
+                slot.generation += u64::from(wish.reread || !wish.changed.is_none());
                 slot.mended.join(wish.mended);
                 slot.servers_changed.join(wish.servers);
                 if slot.worker.latch != 0 {
@@ -574,6 +582,8 @@ pub struct News {
     pub work: Wanted,
     /// Which have changed themselves.
     pub changed: Wanted,
+    /// All are to be read again, whether they have changed or not.
+    pub reread: bool,
     /// Of which a run was asked.
     pub asked: Wanted,
     /// Of the vectorizers.
@@ -591,6 +601,7 @@ pub fn take_wake(database: pg_sys::Oid) -> News {
     let take = |slot: &mut Slot| News {
         work: std::mem::replace(&mut slot.woken, Wanted::NONE),
         changed: std::mem::replace(&mut slot.changed, Wanted::NONE),
+        reread: std::mem::take(&mut slot.reread),
         asked: std::mem::replace(&mut slot.asked, Wanted::NONE),
         generation: slot.generation,
         mended: std::mem::replace(&mut slot.mended, Wanted::NONE),
@@ -600,6 +611,7 @@ pub fn take_wake(database: pg_sys::Oid) -> News {
     change(database, take).unwrap_or(News {
         work: Wanted::NONE,
         changed: Wanted::NONE,
+        reread: false,
         asked: Wanted::NONE,
         generation: 0,
         mended: Wanted::NONE,

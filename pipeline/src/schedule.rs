@@ -1,7 +1,9 @@
-//! When a vectorizer that works at intervals works next: calendar arithmetic as Postgres does it, without a
-//! clock and without time zones. The shell turns moments into what a clock on the wall shows, and back.
+//! When a vectorizer works, and when one that works at intervals does so next: calendar arithmetic as Postgres does it,
+//! without a clock and without time zones. The shell turns moments into what a clock on the wall shows, and back.
 //!
 //! Times are microseconds since 1970 on that clock.
+
+use std::time::Duration;
 
 /// Microseconds of a day.
 pub const DAY: i64 = 86_400_000_000;
@@ -15,6 +17,18 @@ const TIMES: std::ops::Range<i64> = -719_162 * DAY..2_932_897 * DAY;
 const MONTH: i64 = 2_629_746_000_000;
 /// Steps around an estimate that are looked at. Months differ from their mean by some days, and have 28 at least.
 const AROUND: i64 = 3;
+
+/// When the queue of a vectorizer is worked on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Schedule {
+    /// Whenever there is something in it.
+    AtOnce,
+    /// After this long, until it runs dry.
+    In(Duration),
+    /// Not before somebody asks for it. What changes meanwhile is put into the queue all the same: a row that changes a
+    /// thousand times waits there once.
+    Never,
+}
 
 /// A span of time in the three parts in which Postgres keeps it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use pgrx::pg_sys::Oid;
 use crate::postgres::statement::{self, fill, identifier};
 
 /// The index that a vectorizer was told to build.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct VectorIndex {
     pub destination: Oid,
     pub column: String,

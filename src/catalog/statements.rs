@@ -9,7 +9,7 @@ use crate::postgres::key::{In, PrimaryKey};
 use crate::postgres::statement::{self, fill, identifier};
 
 /// What it writes to, quoted and with their schemas.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Tables {
     pub queue: String,
     pub failed: String,
@@ -19,7 +19,7 @@ pub struct Tables {
 }
 
 /// The statements of sql/query for the tables of one vectorizer.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Statements {
     pub take_in: String,
     pub first_change: String,
@@ -55,7 +55,7 @@ pub struct Statements {
 }
 
 /// The statements that write.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub enum DestinationStatements {
     /// Chunks in a table of their own.
     Table {
@@ -77,7 +77,7 @@ pub enum DestinationStatements {
 }
 
 /// The statements that look what others have written.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Checks {
     pub written_chunks: String,
     pub left_chunks: String,

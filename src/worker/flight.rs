@@ -1,8 +1,6 @@
 //! A document that is being worked on: what it waits for, and what it has gathered so far.
 
-use std::collections::hash_map::Entry;
-use std::collections::{HashMap, HashSet};
-use std::hash::Hash;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,8 +13,7 @@ use ai_pipeline::memory::{Note, Remembered};
 use ai_pipeline::plan::{self, Digest, Plan};
 use ai_pipeline::prepare::Prepared;
 use ai_pipeline::texts::Texts;
-use litemap::LiteMap;
-use pgrx::pg_sys::Oid;
+use ai_pipeline::worker::activity::Work;
 
 use crate::catalog::Vectorizer;
 use crate::runtime::bridge::Task;
@@ -54,160 +51,6 @@ impl Flight {
     /// Some of its texts were longer than the model takes.
     pub fn was_cut(&self) -> bool {
         matches!(&self.stage, Stage::Writing { draft, .. } if !draft.cut.is_empty())
-    }
-}
-
-/// The documents in flight by their numbers, which is the order in which they were taken.
-///
-/// Each in a box of its own: there may be thousands, and what is behind one that comes or goes in the list is moved.
-/// What every turn of the main thread asks is counted, and not looked for.
-#[derive(Default)]
-pub struct Flights {
-    list: LiteMap<u64, Box<Flight>>,
-    counted: Counted,
-}
-
-/// What there is among documents in flight.
-#[derive(Default)]
-struct Counted {
-    /// Documents by their vectorizers.
-    of: HashMap<i32, usize>,
-    of_owner: HashMap<Oid, usize>,
-    suspects: usize,
-    /// Bytes of primary keys.
-    keys: usize,
-}
-
-impl Counted {
-    fn add(&mut self, flight: &Flight) {
-        *self.of.entry(flight.vectorizer.id).or_default() += 1;
-        *self.of_owner.entry(flight.vectorizer.owner).or_default() += 1;
-        self.suspects += usize::from(flight.suspect);
-        self.keys += flight.item.key.len();
-    }
-
-    fn take(&mut self, flight: &Flight) {
-        take_one(&mut self.of, flight.vectorizer.id);
-        take_one(&mut self.of_owner, flight.vectorizer.owner);
-        self.suspects = self.suspects.saturating_sub(usize::from(flight.suspect));
-        self.keys = self.keys.saturating_sub(flight.item.key.len());
-    }
-}
-
-fn take_one<K: Eq + Hash>(counted: &mut HashMap<K, usize>, of: K) {
-    if let Entry::Occupied(mut of) = counted.entry(of) {
-        *of.get_mut() -= 1;
-        if *of.get() == 0 {
-            of.remove();
-        }
-    }
-}
-
-impl Flights {
-    pub fn len(&self) -> usize {
-        self.list.len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.list.is_empty()
-    }
-
-    pub fn contains_key(&self, number: &u64) -> bool {
-        self.list.contains_key(number)
-    }
-
-    pub fn get(&self, number: &u64) -> Option<&Flight> {
-        self.list.get(number).map(Box::as_ref)
-    }
-
-    pub fn get_mut(&mut self, number: &u64) -> Option<&mut Flight> {
-        self.list.get_mut(number).map(Box::as_mut)
-    }
-
-    pub fn insert(&mut self, number: u64, flight: Flight) {
-        self.counted.add(&flight);
-        if let Some(before) = self.list.insert(number, Box::new(flight)) {
-            self.counted.take(&before);
-        }
-    }
-
-    pub fn remove(&mut self, number: &u64) -> Option<Flight> {
-        let flight = self.list.remove(number)?;
-        self.counted.take(&flight);
-        if self.list.is_empty() {
-            // Whatever a shortage of memory has interrupted.
-            self.counted = Counted::default();
-        }
-        Some(*flight)
-    }
-
-    pub fn extend(&mut self, flights: impl IntoIterator<Item = (u64, Flight)>) {
-        for (number, flight) in flights {
-            self.insert(number, flight);
-        }
-    }
-
-    /// Keeps those for which `keep` says so.
-    pub fn retain(&mut self, mut keep: impl FnMut(&Flight) -> bool) {
-        self.list.retain(|_, flight| keep(flight));
-        self.count();
-    }
-
-    /// A vectorizer was read anew: its documents go on with the names that its tables have now, and for its owner of now.
-    pub fn follow(&mut self, vectorizer: &Arc<Vectorizer>) {
-        if self.number_of(vectorizer.id) == 0 {
-            return;
-        }
-        let flights = self.list.iter_mut().map(|(_, flight)| flight);
-        for flight in flights.filter(|flight| flight.vectorizer.id == vectorizer.id) {
-            flight.vectorizer = Arc::clone(vectorizer);
-        }
-        self.count();
-    }
-
-    fn count(&mut self) {
-        self.counted = Counted::default();
-        for flight in self.list.values() {
-            self.counted.add(flight);
-        }
-    }
-
-    pub fn iter(&self) -> impl Iterator<Item = (u64, &Flight)> {
-        self.list.iter().map(|(number, flight)| (*number, flight.as_ref()))
-    }
-
-    pub fn values(&self) -> impl Iterator<Item = &Flight> {
-        self.iter().map(|(_, flight)| flight)
-    }
-
-    pub fn values_mut(&mut self) -> impl Iterator<Item = &mut Flight> {
-        self.list.iter_mut().map(|(_, flight)| flight.as_mut())
-    }
-
-    /// The vectorizers that they are of.
-    pub fn vectorizers(&self) -> impl Iterator<Item = i32> {
-        self.counted.of.keys().copied()
-    }
-
-    /// How many are of a vectorizer.
-    pub fn number_of(&self, vectorizer: i32) -> usize {
-        self.counted.of.get(&vectorizer).copied().unwrap_or_default()
-    }
-
-    /// How many are of vectorizers of an owner.
-    pub fn number_of_owner(&self, owner: Oid) -> usize {
-        self.counted.of_owner.get(&owner).copied().unwrap_or_default()
-    }
-
-    /// Those that a process died with.
-    pub fn suspects(&self) -> impl Iterator<Item = &Flight> {
-        let all = (self.counted.suspects > 0).then(|| self.values());
-        all.into_iter().flatten().filter(|flight| flight.suspect)
-    }
-
-    /// How many bytes their primary keys have.
-    pub fn bytes_of_keys(&self) -> usize {
-        self.counted.keys
     }
 }
 
@@ -299,6 +142,19 @@ impl Stage {
         }
     }
 
+    /// What is done with it, as the worker says of itself.
+    pub fn work(&self) -> Work {
+        match self {
+            Stage::Queueing { .. } | Stage::Reading { .. } | Stage::Preparing { .. } => Work::Preparing,
+            Stage::Embedding { .. } => Work::Embedding,
+            Stage::Comparing { .. }
+            | Stage::Stashing { .. }
+            | Stage::Writing { .. }
+            | Stage::Finishing { .. }
+            | Stage::Settling { .. } => Work::Writing,
+        }
+    }
+
     /// The step of the pipeline that it is at, where that is not known any better.
     pub fn pipeline_step(&self) -> pipeline::Step {
         match self {
@@ -338,6 +194,16 @@ pub enum Step {
     Write,
     Finish,
     Settle,
+}
+
+impl Step {
+    /// It gives the network threads something to do, and is done soon.
+    pub fn is_quick(self) -> bool {
+        match self {
+            Step::Read | Step::Compare => true,
+            Step::Stash | Step::Write | Step::Finish | Step::Settle => false,
+        }
+    }
 }
 
 /// The new state of a document, compared with the stored one.

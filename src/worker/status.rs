@@ -48,38 +48,10 @@ fn worker_processes() -> TableIterator<
     ),
 > {
     if !shared_memory::is_available() {
-        let row = (
-            "launcher".into(),
-            None,
-            None,
-            "missing".into(),
-            None,
-            None,
-            None,
-            Some(NOT_PRELOADED.into()),
-        );
-        return TableIterator::once(row);
+        return TableIterator::once(missing(NOT_PRELOADED));
     }
     let (launcher, slots) = shared_memory::look();
-    let mut rows = vec![if launcher.pid == 0 {
-        (
-            "launcher".into(),
-            None,
-            None,
-            "missing".into(),
-            None,
-            None,
-            None,
-            Some(NO_LAUNCHER.into()),
-        )
-    } else {
-        let mut row = describe("launcher", &launcher, None, None);
-        // Of this database, where nothing happens for that reason.
-        row.7 = row
-            .7
-            .or_else(|| catalog::conflict().map(|conflict| conflict.to_string()));
-        row
-    }];
+    let mut rows = vec![of_launcher(&launcher)];
     let now = shared_memory::now();
     // What goes on in other databases is for who watches over the server.
     let sees_all = statement::row("SELECT has_table_privilege('ai._vectorizer', 'SELECT')", &[], |row| {
@@ -88,65 +60,103 @@ fn worker_processes() -> TableIterator<
     // SAFETY: set when the session was connected, and never again.
     let here = unsafe { pg_sys::MyDatabaseId };
     for slot in slots.into_iter().filter(|slot| sees_all || slot.database == here) {
-        if slot.indexer.pid != 0 {
-            let mut row = describe("indexer", &slot.indexer, Some(slot.database), None);
-            if slot.database == here && slot.indexing != 0 {
-                // The name is for those who see the vectorizer.
-                let name = seen(slot.indexing).unwrap_or_else(|| format!("vectorizer number {}", slot.indexing));
-                row.4 = Some(format!("index of {name}"));
-            }
-            rows.push(row);
-        } else if let Some(reason) = slot.indexer.reason.get() {
-            rows.push((
-                "indexer".into(),
-                None,
-                Some(slot.database),
-                "waiting".into(),
-                None,
-                None,
-                None,
-                Some(reason.to_owned()),
-            ));
-        }
-        for (pid, stuck) in lives::stuck(slot.database) {
-            if pid != slot.worker.pid {
-                rows.push((
-                    "worker".into(),
-                    Some(pid),
-                    Some(slot.database),
-                    "stuck".into(),
-                    Some(runs_code(stuck.vectorizer, slot.database == here)),
-                    timestamp(stuck.since),
-                    None,
-                    Some(STUCK.into()),
-                ));
-            }
-        }
-        if slot.worker.pid != 0 {
-            let mut row = describe("worker", &slot.worker, Some(slot.database), Some(slot.worker.in_flight));
-            if let Some((vectorizer, since)) =
-                lives::running(slot.database).filter(|(_, since)| now - since > WORTH_A_WORD)
-            {
-                row.4 = Some(runs_code(vectorizer, slot.database == here));
-                row.5 = timestamp(since);
-            }
-            rows.push(row);
-        } else if let Some(reason) = obstacle(&slot, now) {
-            let state = if slot.starting { "starting" } else { "waiting" };
-            let since = timestamp(slot.last_exit);
-            rows.push((
-                "worker".into(),
-                None,
-                Some(slot.database),
-                state.into(),
-                None,
-                since,
-                None,
-                Some(reason),
-            ));
-        }
+        rows.extend(of_indexer(&slot, here));
+        rows.extend(of_stuck(&slot, here));
+        rows.extend(of_worker(&slot, here, now));
     }
     TableIterator::new(rows)
+}
+
+fn of_launcher(launcher: &Process) -> Description {
+    if launcher.pid == 0 {
+        return missing(NO_LAUNCHER);
+    }
+    let mut row = describe("launcher", launcher, None, None);
+    // Of this database, where nothing happens for that reason.
+    row.7 = row
+        .7
+        .or_else(|| catalog::conflict().map(|conflict| conflict.to_string()));
+    row
+}
+
+/// There is no launcher, for this reason.
+fn missing(reason: &str) -> Description {
+    (
+        "launcher".into(),
+        None,
+        None,
+        "missing".into(),
+        None,
+        None,
+        None,
+        Some(reason.into()),
+    )
+}
+
+fn of_indexer(slot: &Slot, here: Oid) -> Option<Description> {
+    if slot.indexer.pid == 0 {
+        let reason = slot.indexer.reason.get()?;
+        return Some((
+            "indexer".into(),
+            None,
+            Some(slot.database),
+            "waiting".into(),
+            None,
+            None,
+            None,
+            Some(reason.to_owned()),
+        ));
+    }
+    let mut row = describe("indexer", &slot.indexer, Some(slot.database), None);
+    if slot.database == here && slot.indexing != 0 {
+        // The name is for those who see the vectorizer.
+        let name = seen(slot.indexing).unwrap_or_else(|| format!("vectorizer number {}", slot.indexing));
+        row.4 = Some(format!("index of {name}"));
+    }
+    Some(row)
+}
+
+/// The processes that code of an owner does not let end.
+fn of_stuck(slot: &Slot, here: Oid) -> Vec<Description> {
+    let stuck = lives::stuck(slot.database).into_iter();
+    let others = stuck.filter(|(pid, _)| *pid != slot.worker.pid);
+    let rows = others.map(|(pid, stuck)| {
+        (
+            "worker".into(),
+            Some(pid),
+            Some(slot.database),
+            "stuck".into(),
+            Some(runs_code(stuck.vectorizer, slot.database == here)),
+            timestamp(stuck.since),
+            None,
+            Some(STUCK.into()),
+        )
+    });
+    rows.collect()
+}
+
+fn of_worker(slot: &Slot, here: Oid, now: i64) -> Option<Description> {
+    if slot.worker.pid == 0 {
+        let reason = obstacle(slot, now)?;
+        let state = if slot.starting { "starting" } else { "waiting" };
+        let since = timestamp(slot.last_exit);
+        return Some((
+            "worker".into(),
+            None,
+            Some(slot.database),
+            state.into(),
+            None,
+            since,
+            None,
+            Some(reason),
+        ));
+    }
+    let mut row = describe("worker", &slot.worker, Some(slot.database), Some(slot.worker.in_flight));
+    if let Some((vectorizer, since)) = lives::running(slot.database).filter(|(_, since)| now - since > WORTH_A_WORD) {
+        row.4 = Some(runs_code(vectorizer, slot.database == here));
+        row.5 = timestamp(since);
+    }
+    Some(row)
 }
 
 fn obstacle(slot: &Slot, now: i64) -> Option<String> {

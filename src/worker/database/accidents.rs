@@ -1,5 +1,5 @@
-//! What is not supposed to happen, and must be nobody's end: a panic on the main thread or in a task, for
-//! want of memory above all. It is a failure of the documents that were at hand.
+//! What is not supposed to happen, and must be nobody's end: a panic on the main thread or in a
+//! task, for want of memory above all. It is a failure of the documents that were at hand.
 
 use std::sync::Arc;
 
@@ -39,19 +39,20 @@ impl Trace {
 }
 
 impl Worker {
-    /// Does a step of the main thread with documents that it takes out of [`Worker::flights`]. Where it
-    /// panics, those that are not there again have failed.
+    /// Does a step of the main thread with documents that it takes out of [`Worker::flights`].
+    /// Where it panics, those that are not there again have failed.
     pub(super) fn guarded(&mut self, traces: Vec<Trace>, work: impl FnOnce(&mut Worker)) {
         let Err(aborted) = transaction::caught(|| work(self)) else {
             return;
         };
         log!("ai: a step of the worker broke off: {}", for_the_log(&aborted));
         for trace in traces {
-            if self.flights.contains_key(&trace.number) {
+            if self.flights.get(trace.number).is_some() {
                 continue;
             }
             let failure = failure(&aborted, trace.step);
-            // Of one that was done with before, the lease is not ours any more, and nothing is noted.
+            // Of one that was done with before, the lease is not ours any more, and nothing is
+            // noted.
             let flight = Flight {
                 vectorizer: trace.vectorizer,
                 item: trace.item,
@@ -63,7 +64,7 @@ impl Worker {
                 remembered: true,
                 memory: Reservations::default(),
             };
-            self.flights.insert(trace.number, flight);
+            self.flights.put(trace.number, flight);
         }
     }
 
@@ -86,7 +87,7 @@ impl Worker {
             self.land_guarded(event);
         }
         for number in ended {
-            if let Some(flight) = self.flights.get_mut(&number).filter(|flight| has_ended(flight)) {
+            if let Some(flight) = self.flights.get_mut(number).filter(|flight| has_ended(flight)) {
                 flight.memory = Reservations::default();
                 flight.stage = Stage::failed(Panicked::Lost.failure(flight.stage.pipeline_step()));
             }
@@ -95,7 +96,7 @@ impl Worker {
 
     fn land_guarded(&mut self, event: Event) {
         let number = event.flight;
-        let trace = self.flights.get(&number).map(|flight| Trace::of(number, flight));
+        let trace = self.flights.get(number).map(|flight| Trace::of(number, flight));
         self.guarded(trace.into_iter().collect(), |worker| worker.land(event));
     }
 }

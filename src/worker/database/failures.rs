@@ -6,32 +6,35 @@ use std::time::{Duration, Instant};
 
 use ai_pipeline::error as pipeline;
 use ai_pipeline::retry::{self, Decision};
+use ai_pipeline::worker::batches::BATCH;
+use ai_pipeline::worker::locks::{PATIENCE, UNLOCKED};
 use pgrx::prelude::*;
 
-use super::stations::UNLOCKED;
-use super::steps::{BATCH, Batch};
-use super::{BUSY, PATIENCE, Worker};
+use super::steps::Batch;
+use super::{BUSY, Worker};
 use crate::catalog::{self, Vectorizer};
 use crate::postgres::transaction::{Aborted, accounts};
 use crate::postgres::{error, swallowed};
-use crate::store::queue::{self, Hold};
+use crate::store::queue::{self, Hold, Item};
 use crate::store::stash;
-use crate::worker::flight::{Flight, Stage};
+use crate::worker::flight::{Flight, Paid, Stage};
 
-/// How long until the next try of a document whose row a user has kept locked for long. A change of it ends
-/// the wait, and so does a look that finds the row free.
+/// How long until the next try of a document whose row a user has kept locked for long. A change of
+/// it ends the wait, and so does a look that finds the row free.
 pub(super) const LONG: Duration = Duration::from_secs(30);
 
 impl Worker {
-    /// The database did not do a step: later, if a lock was in the way, else the documents have failed.
+    /// The database did not do a step: later, if a lock was in the way, else the documents have
+    /// failed.
     pub(super) fn refused(&mut self, vectorizer: &Vectorizer, aborted: &Aborted, batch: Batch) {
         let now = Instant::now();
         if aborted.put_off {
-            // It is the turn of other owners: nothing stands in the way of these, and what was done for them is kept.
+            // It is the turn of other owners: nothing stands in the way of these, and what was done
+            // for them is kept.
             let until = accounts::held_until(vectorizer.owner).unwrap_or(now + BUSY);
             for (number, mut flight) in batch {
                 flight.not_before = flight.not_before.max(until);
-                self.flights.insert(number, flight);
+                self.flights.put(number, flight);
             }
             return;
         }
@@ -39,12 +42,11 @@ impl Worker {
         let failure = if in_the_way {
             let mut until = now + BUSY;
             if let Some(station) = self.station_mut(vectorizer.id) {
-                station.conflict_at = Some(now);
-                until = station.met_a_lock(now);
+                until = station.locks.met_in_flight(now);
             }
-            // Whoever locks a table is in the way of all its documents: the lock is not waited for with each of them.
-            let others = self.flights.values_mut();
-            for flight in others.filter(|flight| flight.vectorizer.id == vectorizer.id) {
+            // Whoever locks a table is in the way of all its documents: the lock is not waited for
+            // with each of them.
+            for flight in self.flights.of_mut(vectorizer.id) {
                 flight.not_before = flight.not_before.max(until);
                 if flight.stage.next_step().is_some() {
                     flight.put_off.get_or_insert(now);
@@ -67,18 +69,18 @@ impl Worker {
             match &failure {
                 Some(failure) => flight.stage = Stage::failed(failure.clone()),
                 None if in_the_way => {
-                    let until = self.station(vectorizer.id).and_then(|station| station.locked_until);
+                    let until = self.station(vectorizer.id).and_then(|station| station.locks.until());
                     let wait = until.map_or(BUSY, |until| until.saturating_duration_since(now));
                     flight.wait_for_a_lock(now, wait);
                 }
                 None => flight.not_before = now + BUSY,
             }
-            self.flights.insert(number, flight);
+            self.flights.put(number, flight);
         }
     }
 
-    /// Gives documents back that a lock of a user has kept from being written for long: the places and the
-    /// memory that they take are others', too. Their vectors wait in the stash.
+    /// Gives documents back that a lock of a user has kept from being written for long: the places
+    /// and the memory that they take are others', too. Their vectors wait in the stash.
     pub(super) fn give_back(&mut self) {
         let now = Instant::now();
         let long = |flight: &Flight| {
@@ -96,19 +98,19 @@ impl Worker {
             held_up.entry(flight.vectorizer.id).or_default().push(number);
         }
         for numbers in held_up.values().flat_map(|numbers| numbers.chunks(BATCH)) {
-            let owner = numbers.first().and_then(|number| self.flights.get(number));
+            let owner = numbers.first().and_then(|number| self.flights.get(*number));
             if owner.is_some_and(|flight| !accounts::has_turn(flight.vectorizer.owner)) {
                 continue;
             }
-            let remove = |number: &u64| self.flights.remove(number).map(|flight| (*number, flight));
-            let batch: Batch = numbers.iter().filter_map(remove).collect();
+            let batch = self.flights.take_all(numbers);
             let Some(vectorizer) = batch.first().map(|(_, flight)| Arc::clone(&flight.vectorizer)) else {
                 continue;
             };
             let is_in_the_way = self
                 .station(vectorizer.id)
-                .is_some_and(|station| station.is_in_the_way(now));
-            // One at a time finds out when a table is free again. Of rows that a user has locked, each has to.
+                .is_some_and(|station| station.locks.is_in_the_way(now));
+            // One at a time finds out when a table is free again. Of rows that a user has locked,
+            // each has to.
             let after = if is_in_the_way { PATIENCE } else { LONG };
             let given_back = vectorizer.transaction(|| {
                 put_aside(&vectorizer, &batch);
@@ -122,21 +124,12 @@ impl Worker {
                 // The queue is locked, too: they stay.
                 for (number, mut flight) in batch {
                     flight.put_off = Some(now);
-                    self.flights.insert(number, flight);
+                    self.flights.put(number, flight);
                 }
                 continue;
             }
             if let Some(station) = self.station_mut(vectorizer.id) {
-                station.has_stash = true;
-                // Where another is written, those that have changed meanwhile are taken.
-                station.is_dry = false;
-                station.is_held_up |= is_in_the_way;
-                if station.is_held_up {
-                    station.look_at = Some(now + PATIENCE);
-                }
-                if !is_in_the_way && !station.at_times {
-                    station.unlocked_look_at.get_or_insert(now + UNLOCKED);
-                }
+                station.gave_back(is_in_the_way, now);
             }
             self.look_again(vectorizer.id, if is_in_the_way { after } else { UNLOCKED });
         }
@@ -149,61 +142,15 @@ impl Worker {
         };
         let (vectorizer, item, failure) = (Arc::clone(&flight.vectorizer), &flight.item, failure.clone());
         let vectorizer = &vectorizer;
-        let retries = retry::retries(failure.step, vectorizer.config.loading.retries());
-        // Each step has tries of its own: an outage of the provider leaves a document its second try at loading.
-        let failures = match item.attempts {
-            0 | 1 => 0,
-            _ => vectorizer
-                .note(|| catalog::failures(vectorizer.id, failure.step, &item.key))
-                .unwrap_or(u32::MAX),
-        };
-        let attempts = item.attempts.min(failures.saturating_add(1));
-        let decision = retry::after_failure(failure.class, attempts, retries, rand::random());
-        let settled = vectorizer.transaction(|| {
-            let (hold, note) = vectorizer.act(|| {
-                let hold = queue::hold_item(vectorizer, item);
-                let note = hold == Hold::Ours
-                    && match decision {
-                        Decision::Again { after, counted } => {
-                            queue::release(vectorizer, item, after, counted);
-                            counted
-                        }
-                        Decision::Pause => {
-                            queue::release(vectorizer, item, Duration::ZERO, false);
-                            false
-                        }
-                        Decision::GiveUp => queue::give_up(vectorizer, item, &failure),
-                    };
-                (hold, note)
-            });
-            if hold == Hold::Ours {
-                stash::put(vectorizer, item.number, &paid.keys, &paid.vectors);
-                // Unless it has changed, and is in the queue.
-                if decision == Decision::GiveUp && note {
-                    stash::keep_given_up(vectorizer, item);
-                }
-            }
-            if note {
-                catalog::record_error(
-                    vectorizer.id,
-                    Some(&vectorizer.config),
-                    Some(item.key.as_str()),
-                    &failure,
-                );
-            }
-            hold
-        });
+        let decision = decide(vectorizer, item, &failure);
+        let settled = vectorizer.transaction(|| note_failure(vectorizer, item, &failure, paid, decision));
         if let Some(station) = self.station_mut(vectorizer.id) {
-            station.has_notes = true;
-            station.has_stash = true;
-            // Where another is written, those that have changed meanwhile are taken, and those that were put
-            // off are tried again.
-            station.is_dry = false;
+            station.settled();
         }
         match settled {
             Ok(Hold::Busy) => {
                 flight.wait_for_a_lock(Instant::now(), BUSY);
-                self.flights.insert(number, flight);
+                self.flights.put(number, flight);
                 return;
             }
             Ok(_) => (),
@@ -212,7 +159,7 @@ impl Worker {
             }
             Err(aborted) if self.may_be_stale(vectorizer.id, &error::from_database(&aborted, failure.step)) => {
                 flight.not_before = Instant::now() + BUSY;
-                self.flights.insert(number, flight);
+                self.flights.put(number, flight);
                 return;
             }
             Err(aborted) if swallowed::is(&aborted) => keep_swallowed(&flight, &failure, &aborted),
@@ -229,14 +176,14 @@ impl Worker {
             }
         }
         if flight.suspect {
-            self.suspects.insert(vectorizer.id);
+            self.suspects.found(vectorizer.id);
         }
         match decision {
             Decision::Again { after, counted: true } => self.look_again(vectorizer.id, after),
             // Throttled: no document of this vectorizer fares better before then.
             Decision::Again { after, counted: false } => {
                 if let Some(station) = self.station_mut(vectorizer.id) {
-                    station.look_at = Some(Instant::now() + after);
+                    station.look_after(after, Instant::now());
                 }
             }
             Decision::Pause => self.pause_vectorizer(vectorizer, &failure),
@@ -245,8 +192,65 @@ impl Worker {
     }
 }
 
-/// A document whose failure its queues have swallowed stays in the queue, to be tried again after long, and says so.
-/// Where it cannot even be put off, its lease runs out.
+/// What is done with a document that has failed.
+fn decide(vectorizer: &Vectorizer, item: &Item, failure: &pipeline::Failure) -> Decision {
+    let retries = retry::retries(failure.step, vectorizer.config.loading.retries());
+    // Each step has tries of its own: an outage of the provider leaves a document its second try at
+    // loading.
+    let failures = match item.attempts {
+        0 | 1 => 0,
+        _ => vectorizer
+            .note(|| catalog::failures(vectorizer.id, failure.step, &item.key))
+            .unwrap_or(u32::MAX),
+    };
+    let attempts = item.attempts.min(failures.saturating_add(1));
+    retry::after_failure(failure.class, attempts, retries, rand::random())
+}
+
+/// The transaction that does it, if the document is still ours.
+fn note_failure(
+    vectorizer: &Vectorizer,
+    item: &Item,
+    failure: &pipeline::Failure,
+    paid: &Paid,
+    decision: Decision,
+) -> Hold {
+    let (hold, note) = vectorizer.act(|| {
+        let hold = queue::hold_item(vectorizer, item);
+        let note = hold == Hold::Ours
+            && match decision {
+                Decision::Again { after, counted } => {
+                    queue::release(vectorizer, item, after, counted);
+                    counted
+                }
+                Decision::Pause => {
+                    queue::release(vectorizer, item, Duration::ZERO, false);
+                    false
+                }
+                Decision::GiveUp => queue::give_up(vectorizer, item, failure),
+            };
+        (hold, note)
+    });
+    if hold == Hold::Ours {
+        stash::put(vectorizer, item.number, &paid.keys, &paid.vectors);
+        // Unless it has changed, and is in the queue.
+        if decision == Decision::GiveUp && note {
+            stash::keep_given_up(vectorizer, item);
+        }
+    }
+    if note {
+        catalog::record_error(
+            vectorizer.id,
+            Some(&vectorizer.config),
+            Some(item.key.as_str()),
+            failure,
+        );
+    }
+    hold
+}
+
+/// A document whose failure its queues have swallowed stays in the queue, to be tried again after
+/// long, and says so. Where it cannot even be put off, its lease runs out.
 fn keep_swallowed(flight: &Flight, failure: &pipeline::Failure, aborted: &Aborted) {
     let (vectorizer, item) = (&flight.vectorizer, &flight.item);
     let swallowed = error::from_database(aborted, failure.step);
@@ -287,8 +291,8 @@ fn keep_swallowed(flight: &Flight, failure: &pipeline::Failure, aborted: &Aborte
     }
 }
 
-/// Has vectors put aside in a transaction of their own. Whatever kept a document from being written, or its
-/// failure from being noted, may be nothing to them, or in their way as well.
+/// Has vectors put aside in a transaction of their own. Whatever kept a document from being
+/// written, or its failure from being noted, may be nothing to them, or in their way as well.
 pub(super) fn keep_vectors(vectorizer: &Vectorizer, put: impl FnOnce()) {
     if let Err(aborted) = vectorizer.note(put) {
         log!(

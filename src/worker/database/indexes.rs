@@ -1,12 +1,15 @@
 //! When a vectorizer's index is looked after. It is built by another process.
 
+use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use ai_pipeline::worker::index::{Build, LOOK, MAKE_WAY};
 use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
 
 use super::Worker;
+use super::duty::Duty;
 use crate::postgres::statement;
 use crate::postgres::transaction::{self, accounts};
 use crate::settings;
@@ -14,58 +17,60 @@ use crate::shared_memory::{self, Indexer};
 use crate::store::index::{self, Verdict};
 use crate::worker::indexer;
 
-/// How often it is looked whether a build is in somebody's way. Half of Postgres' deadlock_timeout, after
-/// which one of two who wait for each other is ended, and it might not be ours.
-const MAKE_WAY: Duration = Duration::from_millis(500);
-/// How often it is looked whether another owner's index is to be built while one is.
-const LOOK: Duration = Duration::from_secs(5);
-/// How long a build waits for locks when another owner's is to be built: as long as it has worked, but at
-/// least this long. What it has done is lost.
-const PATIENCE: Duration = Duration::from_secs(5);
-
-/// What the indexer that runs has done until now.
-pub(super) struct Build {
-    pid: i32,
-    worked: Duration,
-    waited: Duration,
-    /// An index of another owner is to be built.
-    is_awaited: bool,
+/// Looks after the indexes that may be due, and has one built.
+pub(super) struct IndexKeeper {
+    /// When to look whether the indexer is in somebody's way, while there is one.
+    indexer_look_at: Option<Instant>,
+    build: Option<Build>,
+    /// When the index of an owner was last begun.
+    indexed: HashMap<Oid, Instant>,
 }
 
-impl Build {
-    fn new(pid: i32) -> Build {
-        Build {
-            pid,
-            worked: Duration::ZERO,
-            waited: Duration::ZERO,
-            is_awaited: false,
+impl IndexKeeper {
+    pub(super) fn new(now: Instant) -> IndexKeeper {
+        IndexKeeper {
+            indexer_look_at: Some(now),
+            build: None,
+            indexed: HashMap::new(),
         }
+    }
+
+    /// When to look whether the indexer is in somebody's way, while there is one.
+    pub(super) fn indexer_look_at(&self) -> Option<Instant> {
+        self.indexer_look_at
     }
 }
 
-impl Worker {
-    /// Looks after the indexes that may be due, and has one built.
-    pub(super) fn watch_indexes(&mut self) {
+impl Duty for IndexKeeper {
+    fn due(&self, worker: &Worker) -> Option<Instant> {
+        let stations = worker.stations.iter();
+        stations.filter_map(|station| station.index.look_at()).min()
+    }
+
+    fn run(&mut self, worker: &mut Worker) -> bool {
         let now = Instant::now();
         if self.indexer_look_at.is_some_and(|at| at <= now) {
-            self.watch_indexer(now);
+            self.watch_indexer(worker, now);
         }
-        let due = |position: &usize| self.stations[*position].index_look_at.is_some_and(|at| at <= now);
-        let mut due: Vec<usize> = (0..self.stations.len()).filter(due).collect();
+        let due = |position: &usize| worker.stations[*position].index.is_due(now);
+        let mut due: Vec<usize> = (0..worker.stations.len()).filter(due).collect();
         // The owner whose index was built last comes last.
-        due.sort_by_key(|position| self.indexed.get(&self.stations[*position].vectorizer.owner).copied());
+        due.sort_by_key(|position| self.indexed.get(&worker.stations[*position].vectorizer.owner).copied());
         for position in due {
-            self.watch_index(position, now);
+            self.watch_index(worker, position, now);
         }
+        false
     }
+}
 
+impl IndexKeeper {
     /// Has a build make way for whoever wants the table for himself.
-    fn watch_indexer(&mut self, now: Instant) {
-        self.indexer_look_at = match indexer::look(self.database) {
+    fn watch_indexer(&mut self, worker: &Worker, now: Instant) {
+        self.indexer_look_at = match indexer::look(worker.database) {
             Indexer::Absent => None,
             Indexer::Starting | Indexer::Running(_) => Some(now + MAKE_WAY),
         };
-        let Indexer::Running(pid) = indexer::look(self.database) else {
+        let Indexer::Running(pid) = indexer::look(worker.database) else {
             self.build = None;
             return;
         };
@@ -76,43 +81,38 @@ impl Worker {
         }
     }
 
-    /// Ends a build that waits for locks while an index of another owner is to be built. It is tried again
-    /// when it was to be anyway.
+    /// Ends a build that waits for locks while an index of another owner is to be built. It is
+    /// tried again when it was to be anyway.
     fn watch_waits(&mut self, pid: i32) {
         let build = self.build.get_or_insert_with(|| Build::new(pid));
         if build.pid != pid {
             *build = Build::new(pid);
         }
-        let is_over = build.is_awaited && build.waited >= PATIENCE.max(build.worked);
+        let is_over = build.is_over();
         let sql = include_str!("../../../sql/query/index/indexer_waits.sql");
         let waits = transaction::run(|| statement::row(sql, &[pid.into(), is_over.into()], |_| ()).is_some());
         match waits {
-            Ok(true) => build.waited += MAKE_WAY,
-            Ok(false) => build.worked += MAKE_WAY,
+            Ok(waits) => build.seen(waits),
             Err(aborted) => log!("ai: cannot look what the indexer waits for: {}", aborted.message),
         }
     }
 
-    /// Whether an index of another owner is being built.
-    fn is_another_built(&self, owner: Oid) -> bool {
-        let built = shared_memory::indexed(self.database).and_then(|id| self.station(id));
-        built.is_some_and(|station| station.vectorizer.owner != owner)
-    }
-
-    fn watch_index(&mut self, position: usize, now: Instant) {
-        let vectorizer = Arc::clone(&self.stations[position].vectorizer);
+    fn watch_index(&mut self, worker: &mut Worker, position: usize, now: Instant) {
+        let vectorizer = Arc::clone(&worker.stations[position].vectorizer);
         let Some(index) = &vectorizer.index else {
-            self.stations[position].index_look_at = None;
+            worker.stations[position].index.rest();
             return;
         };
-        if indexer::look(self.database) != Indexer::Absent {
+        if indexer::look(worker.database) != Indexer::Absent {
             // Its end wakes us and has everything read anew; this is for one that never comes up.
-            self.stations[position].index_look_at = Some(now + settings::naptime().min(LOOK));
-            let is_awaited = self.build.as_ref().is_some_and(|build| build.is_awaited);
-            if !is_awaited && self.is_another_built(vectorizer.owner) && accounts::has_turn(vectorizer.owner) {
+            worker.stations[position]
+                .index
+                .look_after(settings::naptime().min(LOOK), now);
+            let is_awaited = self.build.as_ref().is_some_and(Build::is_awaited);
+            if !is_awaited && is_another_built(worker, vectorizer.owner) && accounts::has_turn(vectorizer.owner) {
                 let verdict = vectorizer.transaction(|| index::look(&vectorizer, index));
                 if let (Ok(Verdict::Build { .. }), Some(build)) = (verdict, &mut self.build) {
-                    build.is_awaited = true;
+                    build.await_it();
                 }
             }
             return;
@@ -121,58 +121,46 @@ impl Worker {
             return;
         }
         let verdict = vectorizer.transaction(|| index::look(&vectorizer, index));
-        let works = self
-            .flights
-            .values()
-            .any(|flight| flight.vectorizer.id == vectorizer.id);
-        let station = &mut self.stations[position];
-        let again = Some(now + settings::naptime());
-        station.index_look_at = match verdict {
+        let (works, naptime) = (worker.flights.has_of(vectorizer.id), settings::naptime());
+        let watch = &mut worker.stations[position].index;
+        watch.look_after(naptime, now);
+        match verdict {
             Ok(verdict @ (Verdict::Ready | Verdict::TooFew)) => {
-                station.index_looked = Some(now);
-                station.index_ready = verdict == Verdict::Ready;
-                if works && !station.index_ready { again } else { None }
+                watch.looked(verdict == Verdict::Ready, works, naptime, now);
             }
             // The end of the queue has us look again.
-            Ok(Verdict::QueueFirst) => None,
-            Ok(Verdict::UnderWay) => again,
-            Ok(Verdict::After(wait)) => Some(now + wait),
-            Ok(Verdict::Build { .. }) => {
-                match indexer::start(self.database, &vectorizer) {
-                    Ok(()) => {
-                        self.indexer_look_at = Some(now + MAKE_WAY);
-                        self.indexed.insert(vectorizer.owner, now);
-                    }
-                    Err(reason) => log!("ai: cannot start an indexer: {reason}"),
+            Ok(Verdict::QueueFirst) => watch.rest(),
+            Ok(Verdict::UnderWay) => (),
+            Ok(Verdict::After(wait)) => watch.look_after(wait, now),
+            Ok(Verdict::Build { .. }) => match indexer::start(worker.database, &vectorizer) {
+                Ok(()) => {
+                    self.indexer_look_at = Some(now + MAKE_WAY);
+                    self.indexed.insert(vectorizer.owner, now);
                 }
-                again
-            }
-            Err(aborted) if aborted.put_off => again,
-            Err(aborted) => {
-                log!(
-                    "ai: cannot look after the index of vectorizer {}: {}",
-                    vectorizer.name,
-                    aborted.message
-                );
-                again
-            }
-        };
+                Err(reason) => log!("ai: cannot start an indexer: {reason}"),
+            },
+            Err(aborted) if aborted.put_off => (),
+            Err(aborted) => log!(
+                "ai: cannot look after the index of vectorizer {}: {}",
+                vectorizer.name,
+                aborted.message
+            ),
+        }
     }
+}
 
-    /// The queue of a vectorizer ran dry: its index may be due. What was found a short while ago is not
-    /// looked for again.
+impl Worker {
+    /// The queue of a vectorizer ran dry: its index may be due.
     pub(super) fn look_after_index(&mut self, position: usize) {
         let station = &mut self.stations[position];
-        if station.vectorizer.index.is_none() {
-            return;
+        if station.vectorizer.index.is_some() {
+            station.index.queue_ran_dry(settings::naptime(), Instant::now());
         }
-        let now = Instant::now();
-        let fresh_until = station.index_looked.map(|looked| looked + settings::naptime());
-        let at = match fresh_until.filter(|until| *until > now) {
-            Some(_) if station.index_ready => return,
-            Some(until) => until,
-            None => now,
-        };
-        station.index_look_at = Some(station.index_look_at.map_or(at, |planned| planned.min(at)));
     }
+}
+
+/// Whether an index of another owner is being built.
+fn is_another_built(worker: &Worker, owner: Oid) -> bool {
+    let built = shared_memory::indexed(worker.database).and_then(|id| worker.station(id));
+    built.is_some_and(|station| station.vectorizer.owner != owner)
 }

@@ -1,13 +1,11 @@
 //! What becomes of a vectorizer whose owner's code keeps the worker for too long.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use ai_pipeline::error::{Class, Failure, Step};
 use pgrx::prelude::*;
 
 use super::Worker;
-use super::steps::BATCH;
 use crate::catalog::Vectorizer;
 use crate::postgres::transaction::accounts;
 use crate::postgres::transaction::limit::{self, Cut};
@@ -32,7 +30,8 @@ impl Worker {
         self.stop(id, Cut::Time, deaths);
     }
 
-    /// Pauses a vectorizer. What is in its hands is given back before it is served again; its owner comes later.
+    /// Pauses a vectorizer. What is in its hands is given back before it is served again; its owner
+    /// comes later.
     fn stop(&mut self, id: i32, cut: Cut, strikes: u32) {
         let Some(vectorizer) = self.station(id).map(|station| Arc::clone(&station.vectorizer)) else {
             return;
@@ -42,38 +41,16 @@ impl Worker {
                 account.strike(limit::longest(), strikes, now)
             });
         }
-        let flights: Vec<u64> = self
-            .flights
-            .iter()
-            .filter(|(_, flight)| flight.vectorizer.id == id)
-            .map(|(number, _)| number)
-            .collect();
-        let batch = flights
-            .into_iter()
-            .filter_map(|number| self.flights.remove(&number).map(|flight| (number, flight)));
-        let batch: Vec<_> = batch.collect();
+        let batch = self.flights.take_of(id);
         super::failures::keep_vectors(&vectorizer, || super::failures::put_aside(&vectorizer, &batch));
         let taken = self.abandoned.entry(id).or_default();
         taken.extend(batch.iter().map(|(_, flight)| (flight.item.lease, flight.item.number)));
-        // One document at a time shows whether it is their number.
-        self.slow.insert(id, 1);
+        self.slow.was_cut(id);
         if let Some(station) = self.station_mut(id) {
-            station.has_stash = true;
-            station.paused_until = None;
+            station.put_aside();
+            station.resume();
         }
         self.pause_vectorizer(&vectorizer, &failure(cut));
-    }
-
-    /// Documents were written in so long: of a vectorizer that was too slow, more may be taken the next time.
-    pub(super) fn was_in_time(&mut self, id: i32, took: Duration) {
-        if let Some(number) = self.slow.get_mut(&id)
-            && took < settings::owner_timeout() / 4
-        {
-            *number = number.saturating_mul(2);
-            if *number >= BATCH {
-                self.slow.remove(&id);
-            }
-        }
     }
 }
 

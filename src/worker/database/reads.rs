@@ -9,10 +9,11 @@ use ai_pipeline::error::{Class, Step};
 use ai_pipeline::memory::Remembered;
 use ai_pipeline::panics;
 use ai_pipeline::prepare::Content;
+use ai_pipeline::worker::activity::Work;
+use ai_pipeline::worker::singly::{self, Singly};
 use serde_json::Value;
 
 use super::Worker;
-use super::claims::MOST_REFUSALS;
 use crate::catalog::Vectorizer;
 use crate::postgres::error;
 use crate::postgres::transaction::{Aborted, accounts};
@@ -22,18 +23,17 @@ use crate::store::memory;
 use crate::store::queue::{self, Item};
 use crate::worker::flight::{Event, Flight, Outcome, Stage};
 
-/// Of documents that are read one by one, none of the first so many can be: then it is nothing that one of them has.
-const MOST_UNREAD: usize = 8;
-
-/// Documents that were read together, what is remembered of them, and the memory that they were read into.
+/// Documents that were read together, what is remembered of them, and the memory that they were
+/// read into.
 type Read = (Vec<Item>, HashMap<i64, Remembered>, Window);
 
 impl Worker {
-    /// Reads documents that were taken and has their tasks begin. One whose row cannot be read has failed by itself.
-    /// `refusals` is how often in a row they were taken in vain.
+    /// Reads documents that were taken and has their tasks begin. One whose row cannot be read has
+    /// failed by itself. `refusals` is how often in a row they were taken in vain.
     ///
     /// # Errors
-    /// What was in the way, for a reason that is not theirs, and those that are not in flight because of it.
+    /// What was in the way, for a reason that is not theirs, and those that are not in flight
+    /// because of it.
     pub(super) fn take_off(
         &mut self,
         vectorizer: &Arc<Vectorizer>,
@@ -66,11 +66,12 @@ impl Worker {
 
     /// The same one by one, so that those go on that can be read.
     ///
-    /// What may pass by itself is a document's own failure where others can be read, or where it has failed
-    /// before. Where none can be read, all wait; when that has lasted for long, the oldest answers for it,
-    /// lest it block the others for ever.
+    /// What may pass by itself is a document's own failure where others can be read, or where it
+    /// has failed before. Where none can be read, all wait; when that has lasted for long, the
+    /// oldest answers for it, lest it block the others for ever.
     ///
-    /// Those that the turn of their owner is too short for are given back, and come first in the next.
+    /// Those that the turn of their owner is too short for are given back, and come first in the
+    /// next.
     fn take_off_singly(
         &mut self,
         vectorizer: &Arc<Vectorizer>,
@@ -81,20 +82,19 @@ impl Worker {
         read: impl Fn(&Services, &[i64]) -> Result<Read, Aborted>,
     ) -> Result<(), (Aborted, Vec<i64>)> {
         let mut unread: Vec<(Item, Aborted)> = Vec::new();
-        let (mut some_are_read, mut in_vain, mut left) = (false, 0, numbers);
+        let (mut progress, mut left) = (Singly::default(), numbers);
         let rest = |unread: &[(Item, Aborted)], left: &[i64]| {
             let unread = unread.iter().map(|(item, _)| item.number);
             unread.chain(left.iter().copied()).collect()
         };
         let mut has_turn = true;
         while let [number, others @ ..] = left
-            && (some_are_read || in_vain < MOST_UNREAD)
+            && progress.goes_on()
             && has_turn
         {
             let aborted = match read(&self.services, &[*number]) {
                 Ok(read) => {
-                    // A row that is gone shows nothing of the others.
-                    some_are_read |= read.0.iter().any(|item| item.size.is_some());
+                    progress.read(read.0.iter().any(|item| item.size.is_some()));
                     self.begin_all(vectorizer, read, suspect);
                     left = others;
                     has_turn = accounts::has_turn(vectorizer.owner);
@@ -103,10 +103,10 @@ impl Worker {
                 Err(aborted) if is_of_a_row(&aborted) || may_pass(&aborted) => aborted,
                 Err(aborted) => return Err((aborted, rest(&unread, left))),
             };
-            in_vain += usize::from(!is_of_a_row(&aborted));
+            progress.unread(is_of_a_row(&aborted));
             let blindly = || queue::taken_blindly(vectorizer, *number, lease);
             match vectorizer.same_turn(|| vectorizer.act(blindly)) {
-                Ok(Some(item)) if is_of_a_row(&aborted) || item.attempts > 1 => {
+                Ok(Some(item)) if singly::has_failed(is_of_a_row(&aborted), item.attempts) => {
                     self.settle_unread(vectorizer, item, &aborted, suspect);
                 }
                 Ok(Some(item)) => unread.push((item, aborted)),
@@ -116,12 +116,7 @@ impl Worker {
             left = others;
             has_turn = accounts::has_turn(vectorizer.owner);
         }
-        let guilty = if some_are_read {
-            unread.len()
-        } else {
-            unread.len().min(usize::from(refusals >= MOST_REFUSALS))
-        };
-        let innocent = unread.split_off(guilty);
+        let innocent = unread.split_off(progress.guilty(unread.len(), refusals));
         for (item, aborted) in unread {
             self.settle_unread(vectorizer, item, &aborted, suspect);
         }
@@ -160,19 +155,12 @@ impl Worker {
 
     /// Documents of a vectorizer that are on their way to their texts.
     fn preparing(&self, is_counted: impl Fn(&Vectorizer) -> bool) -> usize {
-        let preparing = self.flights.values().filter(|flight| {
-            let stage = &flight.stage;
-            is_counted(&flight.vectorizer)
-                && matches!(
-                    stage,
-                    Stage::Queueing { .. } | Stage::Reading { .. } | Stage::Preparing { .. }
-                )
-        });
-        preparing.count()
+        let is_preparing = |flight: &&Flight| flight.stage.work() == Work::Preparing && is_counted(&flight.vectorizer);
+        self.flights.values().filter(is_preparing).count()
     }
 
-    /// How many documents count when it is asked whether a vectorizer is a crowd: where there are several
-    /// owners, those of all vectorizers of its owner.
+    /// How many documents count when it is asked whether a vectorizer is a crowd: where there are
+    /// several owners, those of all vectorizers of its owner.
     fn crowd_of(&self, vectorizer: &Vectorizer) -> usize {
         if accounts::is_shared() {
             self.preparing(|other| other.owner == vectorizer.owner)
@@ -193,7 +181,7 @@ impl Worker {
         (remembered, mut memory): (Option<Remembered>, Reservations),
         suspect: bool,
     ) {
-        let number = self.next_flight;
+        let number = self.flights.next_number();
         let (document, columns) = (item.document.take(), std::mem::take(&mut item.columns));
         let is_remembered = remembered.is_some();
         let too_long = item
@@ -232,8 +220,7 @@ impl Worker {
             remembered,
             memory,
         };
-        self.flights.insert(self.next_flight, flight);
-        self.next_flight += 1;
+        self.flights.begin(flight);
         self.last_busy = Instant::now();
     }
 
@@ -284,8 +271,8 @@ pub(super) fn is_of_a_row(aborted: &Aborted) -> bool {
     !error::is_lock_conflict(aborted) && matches!(class, Class::Permanent | Class::Unknown)
 }
 
-/// Whether a read was refused for something that may pass by itself (no memory, a time-out): as a rule, no
-/// matter of a row.
+/// Whether a read was refused for something that may pass by itself (no memory, a time-out): as a
+/// rule, no matter of a row.
 fn may_pass(aborted: &Aborted) -> bool {
     let class = error::from_database(aborted, Step::Loading).class;
     !error::is_lock_conflict(aborted) && class == Class::Transient

@@ -10,40 +10,96 @@ use ai_pipeline::memory::Note;
 use ai_pipeline::panics;
 use ai_pipeline::plan::Plan;
 use ai_pipeline::prepare::Prepared;
+use ai_pipeline::worker::batches::{self, Ready, Waiting};
 use pgrx::pg_sys::Oid;
 
 use super::accidents::Trace;
+use super::duty::Duty;
 use super::stations::Station;
 use super::{BUSY, SLICE, Worker};
 use crate::catalog::{self, DestinationStatements, Vectorizer};
 use crate::postgres::error;
 use crate::postgres::transaction::{self, Lag, accounts, limit};
 use crate::runtime::reservation::Reservations;
+use crate::settings;
 use crate::store::destination::{self, Replacement};
 use crate::store::memory;
 use crate::store::queue::{self, Hold, Item};
 use crate::store::stash;
 use crate::worker::flight::{Draft, Event, Flight, Outcome, Paid, Stage, Step, Unembedded};
 
-/// Most documents in a transaction: enough that its commit costs each of them little, few enough that a user
-/// who wants one of their rows waits for milliseconds.
-pub(super) const BATCH: usize = 128;
-/// The same for the chunks that are written.
-const BATCH_CHUNKS: usize = 384;
-
-/// Vectors of one document that are in memory at a time, in bytes, and texts that they are made of as many:
-/// some requests' worth.
+/// Vectors of one document that are in memory at a time, in bytes, and texts that they are made of
+/// as many: some requests' worth.
 const PORTION: usize = 4 << 20;
 
 /// Documents of one vectorizer that wait for the same step, under the numbers of their flights.
 pub(super) type Batch = Vec<(u64, Flight)>;
 
-/// A batch that is being made, with its new chunks and the bytes of its keys.
-#[derive(Default)]
-struct Open {
-    batch: Vec<u64>,
-    chunks: usize,
-    keys: usize,
+/// Does the main thread's steps of documents that wait for one: those of a vectorizer that wait for
+/// the same, many in a transaction.
+pub(super) struct Stepper;
+
+impl Duty for Stepper {
+    fn due(&self, worker: &Worker) -> Option<Instant> {
+        let flights = worker.flights.values();
+        let waiting = flights.filter(|flight| flight.stage.next_step().is_some());
+        let at = |flight: &Flight| {
+            let held = accounts::held_until(flight.vectorizer.owner);
+            held.map_or(flight.not_before, |until| until.max(flight.not_before))
+        };
+        waiting.map(at).min()
+    }
+
+    /// Whether more wait for theirs.
+    fn run(&mut self, worker: &mut Worker) -> bool {
+        let began = Instant::now();
+        accounts::begin_turns();
+        let mut waiting = worker.batches(began);
+        let (order, mut more) = batches::of_round(&worker.ready(&waiting, began));
+        for index in order {
+            if crate::worker::must_end() {
+                return false;
+            }
+            let step = waiting[index].0;
+            let numbers = std::mem::take(&mut waiting[index].1);
+            let flight = numbers.first().and_then(|number| worker.flights.get(*number));
+            if flight.is_some_and(|flight| !accounts::has_turn(flight.vectorizer.owner)) {
+                more = true;
+                continue;
+            }
+            if began.elapsed() > SLICE && step.is_quick() {
+                more = true;
+                continue;
+            }
+            // A conflict over a table has put off the others of its vectorizer meanwhile.
+            let now = Instant::now();
+            let is_due = |number: &u64| {
+                worker
+                    .flights
+                    .get(*number)
+                    .is_some_and(|flight| flight.not_before <= now)
+            };
+            let numbers: Vec<u64> = numbers.into_iter().filter(is_due).collect();
+            let batch = worker.flights.take_all(&numbers);
+            let Some(vectorizer) = batch.first().map(|(_, flight)| Arc::clone(&flight.vectorizer)) else {
+                continue;
+            };
+            let traces = batch
+                .iter()
+                .map(|(number, flight)| Trace::of(*number, flight))
+                .collect();
+            let singly = batch.iter().any(|(_, flight)| flight.singly) || matches!(step, Step::Stash | Step::Settle);
+            worker.guarded(traces, |worker| {
+                if singly {
+                    worker.one_by_one(step, batch);
+                } else {
+                    worker.step(step, &vectorizer, batch);
+                }
+            });
+            worker.last_busy = Instant::now();
+        }
+        more
+    }
 }
 
 impl Worker {
@@ -51,7 +107,7 @@ impl Worker {
     pub(super) fn land(&mut self, event: Event) {
         self.last_busy = Instant::now();
         // A flight that is gone was ended while its task's result was on the way.
-        let Some(mut flight) = self.flights.remove(&event.flight) else {
+        let Some(mut flight) = self.flights.take(event.flight) else {
             return;
         };
         (flight.put_off, flight.singly) = (None, false);
@@ -107,84 +163,22 @@ impl Worker {
                 unreachable!("a stage has one task, and ends with it")
             }
         };
-        self.flights.insert(event.flight, flight);
+        self.flights.put(event.flight, flight);
     }
 
-    /// Does the main thread's steps of documents that wait for one: those of a vectorizer that wait for the
-    /// same, many in a transaction. Whether more wait for theirs.
-    ///
-    /// What gives the network threads something to do comes first, and of what takes long (to write, above
-    /// all) only one batch, that of the oldest document: between two, others are claimed and compared.
-    /// Otherwise all documents would be written, and then all be at the provider, and one of the two would
-    /// always be idle.
-    pub(super) fn advance(&mut self) -> bool {
-        let (mut quick, mut long): (Vec<_>, Vec<_>) = self
-            .batches()
-            .into_iter()
-            .partition(|(step, _)| matches!(step, Step::Read | Step::Compare));
-        let began = Instant::now();
-        accounts::begin_turns();
-        let first = |numbers: &[u64]| numbers.first().copied();
-        let spent = |numbers: &[u64]| {
-            let flight = first(numbers).and_then(|number| self.flights.get(&number));
-            flight.map(|flight| accounts::spent(flight.vectorizer.owner, began))
-        };
-        // The owner that has taken little of our time has it first.
-        quick.sort_by_cached_key(|(_, numbers)| spent(numbers));
-        // Where code was too slow that runs as documents are written, they come after the others of its owner.
-        let is_slow = |numbers: &[u64]| {
-            let flight = first(numbers).and_then(|number| self.flights.get(&number));
-            flight.is_some_and(|flight| self.slow.contains_key(&flight.vectorizer.id))
-        };
-        let next = (0..long.len()).min_by_key(|&index| {
-            let numbers = &long[index].1;
-            (spent(numbers), is_slow(numbers), first(numbers))
+    /// What bears on the order of these batches.
+    fn ready(&self, waiting: &[(Step, Vec<u64>)], now: Instant) -> Vec<Ready> {
+        let ready = waiting.iter().map(|(step, numbers)| {
+            let oldest = numbers.first().copied().unwrap_or_default();
+            let vectorizer = self.flights.get(oldest).map(|flight| &flight.vectorizer);
+            Ready {
+                is_quick: step.is_quick(),
+                spent: vectorizer.map_or(Duration::ZERO, |vectorizer| accounts::spent(vectorizer.owner, now)),
+                is_slow: vectorizer.is_some_and(|vectorizer| self.slow.has(vectorizer.id)),
+                oldest,
+            }
         });
-        let next = next.map(|index| long.swap_remove(index));
-        let mut more = !long.is_empty();
-        for (step, numbers) in quick.into_iter().chain(next) {
-            if crate::worker::must_end() {
-                return false;
-            }
-            let flight = first(&numbers).and_then(|number| self.flights.get(&number));
-            if flight.is_some_and(|flight| !accounts::has_turn(flight.vectorizer.owner)) {
-                more = true;
-                continue;
-            }
-            if began.elapsed() > SLICE && matches!(step, Step::Read | Step::Compare) {
-                more = true;
-                continue;
-            }
-            // A conflict over a table has put off the others of its vectorizer meanwhile.
-            let now = Instant::now();
-            let mut batch = Batch::new();
-            for number in numbers {
-                if let Some(flight) = self.flights.remove(&number) {
-                    if flight.not_before <= now {
-                        batch.push((number, flight));
-                    } else {
-                        self.flights.insert(number, flight);
-                    }
-                }
-            }
-            let Some(vectorizer) = batch.first().map(|(_, flight)| Arc::clone(&flight.vectorizer)) else {
-                continue;
-            };
-            let traces = batch
-                .iter()
-                .map(|(number, flight)| Trace::of(*number, flight))
-                .collect();
-            let singly = batch.iter().any(|(_, flight)| flight.singly) || matches!(step, Step::Stash | Step::Settle);
-            self.guarded(traces, |worker| {
-                if singly {
-                    worker.one_by_one(step, batch);
-                } else {
-                    worker.step(step, &vectorizer, batch);
-                }
-            });
-            self.last_busy = Instant::now();
-        }
-        more
+        ready.collect()
     }
 
     fn step(&mut self, step: Step, vectorizer: &Arc<Vectorizer>, batch: Batch) {
@@ -201,19 +195,19 @@ impl Worker {
         }
     }
 
-    /// Does a step of documents in a transaction for each, for as long as it is the turn of their owner. The
-    /// others wait for its next turn.
+    /// Does a step of documents in a transaction for each, for as long as it is the turn of their
+    /// owner. The others wait for its next turn.
     fn one_by_one(&mut self, step: Step, batch: Batch) {
         let numbers: Vec<u64> = batch.iter().map(|(number, _)| *number).collect();
-        self.flights.extend(batch);
+        self.flights.put_all(batch);
         for number in numbers {
             // A lock that one has met puts the others off, too.
             let is_due = |flight: &&Flight| flight.not_before <= Instant::now();
-            let Some(flight) = self.flights.get(&number).filter(is_due) else {
+            let Some(flight) = self.flights.get(number).filter(is_due) else {
                 continue;
             };
             let vectorizer = Arc::clone(&flight.vectorizer);
-            if let Some(flight) = self.flights.remove(&number) {
+            if let Some(flight) = self.flights.take(number) {
                 self.step(step, &vectorizer, vec![(number, flight)]);
             }
             if !accounts::has_turn(vectorizer.owner) {
@@ -222,49 +216,36 @@ impl Worker {
         }
     }
 
-    /// The database has refused a step of documents together. The one that it refuses must not hold up the others.
+    /// The database has refused a step of documents together. The one that it refuses must not hold
+    /// up the others.
     fn part(&mut self, step: Step, vectorizer: &Vectorizer, mut batch: Batch) {
         batch.iter_mut().for_each(|(_, flight)| flight.singly = true);
         if accounts::has_turn(vectorizer.owner) {
             self.one_by_one(step, batch);
         } else {
-            self.flights.extend(batch);
+            self.flights.put_all(batch);
         }
     }
 
     /// Documents that wait for the main thread, those together that can share a transaction.
-    fn batches(&self) -> Vec<(Step, Vec<u64>)> {
-        let now = Instant::now();
-        let mut open: HashMap<(i32, Step, bool), Open> = HashMap::new();
+    fn batches(&self, now: Instant) -> Vec<(Step, Vec<u64>)> {
         let mut held: HashMap<Oid, bool> = HashMap::new();
-        let mut full = Vec::new();
-        for (number, flight) in self.flights.iter() {
-            let Some(step) = flight.stage.next_step().filter(|_| flight.not_before <= now) else {
-                continue;
-            };
+        let waiting = self.flights.iter().filter_map(|(number, flight)| {
+            let step = flight.stage.next_step().filter(|_| flight.not_before <= now)?;
             let owner = flight.vectorizer.owner;
             if *held.entry(owner).or_insert_with(|| accounts::is_held(owner)) {
-                continue;
+                return None;
             }
-            let key = (flight.vectorizer.id, step, flight.singly);
-            let Open { batch, chunks, keys } = open.entry(key).or_default();
-            let new = flight.stage.new_chunks();
-            // A large document goes alone: the others need not be locked for as long.
-            if new >= BATCH_CHUNKS && !batch.is_empty() {
-                full.push((step, std::mem::take(batch)));
-                (*chunks, *keys) = (0, 0);
-            }
-            batch.push(number);
-            *chunks += new;
-            *keys += flight.item.key.len();
-            if batch.len() >= BATCH || *chunks >= BATCH_CHUNKS || *keys >= queue::KEYS {
-                full.push((step, std::mem::take(batch)));
-                (*chunks, *keys) = (0, 0);
-            }
-        }
-        let rest = open.into_iter().map(|((_, step, _), open)| (step, open.batch));
-        full.extend(rest.filter(|(_, batch)| !batch.is_empty()));
-        full
+            Some(Waiting {
+                number,
+                vectorizer: flight.vectorizer.id,
+                step,
+                singly: flight.singly,
+                chunks: flight.stage.new_chunks(),
+                key: flight.item.key.len(),
+            })
+        });
+        batches::cut(waiting, queue::KEYS)
     }
 
     /// Reads documents that were left in their rows, now that there is memory for them.
@@ -285,14 +266,14 @@ impl Worker {
                 let row = rows.remove(&flight.item.number);
                 flight.stage = self.prepare(number, vectorizer, row, remembered, document);
             }
-            self.flights.insert(number, flight);
+            self.flights.put(number, flight);
         }
     }
 
     /// What remains to be done once the new texts are known: embed some, or only write.
     ///
-    /// What is stored may be far more than the document: it is counted before it is read, and documents wait
-    /// until there is room.
+    /// What is stored may be far more than the document: it is counted before it is read, and
+    /// documents wait until there is room.
     fn compare(&mut self, vectorizer: &Arc<Vectorizer>, batch: Batch) {
         let items: Vec<&Item> = batch.iter().map(|(_, flight)| &flight.item).collect();
         let most = destination::most_stored(self.settings.max_memory_bytes);
@@ -336,11 +317,12 @@ impl Worker {
                 }
                 flight.stage = self.embed(number, &flight.item, vectorizer, draft);
             }
-            self.flights.insert(number, flight);
+            self.flights.put(number, flight);
         }
     }
 
-    /// Has new texts of a document embedded, if there are any: all of them, or the next portion of a large document.
+    /// Has new texts of a document embedded, if there are any: all of them, or the next portion of
+    /// a large document.
     fn embed(&mut self, number: u64, item: &Item, vectorizer: &Vectorizer, mut draft: Draft) -> Stage {
         let wanted = draft.next_wanted((portion(vectorizer), PORTION), &vectorizer.config.embedding);
         if wanted.is_empty() {
@@ -397,11 +379,11 @@ impl Worker {
                 draft.stashed.get_or_insert_default().extend(keys);
                 drop(vectors);
                 if let Some(station) = self.station_mut(vectorizer.id) {
-                    station.has_stash = true;
+                    station.put_aside();
                 }
                 flight.memory.vectors = None;
                 flight.stage = self.embed(number, &flight.item, &vectorizer, draft);
-                self.flights.insert(number, flight);
+                self.flights.put(number, flight);
             }
             Err(aborted) => {
                 flight.stage = Stage::Stashing { draft, wanted, vectors };
@@ -421,7 +403,8 @@ impl Worker {
         let (holds, again) = match written {
             Ok(written) => {
                 self.lag = Lag::of_last_commit();
-                self.was_in_time(vectorizer.id, began.elapsed());
+                self.slow
+                    .was_written(vectorizer.id, began.elapsed(), settings::owner_timeout());
                 written
             }
             Err(aborted) if batch.len() > 1 && !error::is_lock_conflict(&aborted) => {
@@ -429,41 +412,28 @@ impl Worker {
             }
             Err(aborted) => return self.refused(vectorizer, &aborted, batch),
         };
-        let slowed = |station: &Station| station.paused_until.is_some() || station.is_held_up;
-        let may_take_more = again
-            || self
-                .station(vectorizer.id)
-                .is_some_and(|station| !station.is_dry || slowed(station));
+        let may_take_more = again || self.station(vectorizer.id).is_some_and(Station::may_take_more);
         if holds.contains(&Hold::Ours)
             && let Some(station) = self.station_mut(vectorizer.id)
         {
-            station.paused_until = None;
-            station.conflict_at = None;
-            station.met_no_lock();
-            station.is_held_up = false;
-            station.has_notes |= batch.iter().any(|(_, flight)| flight.was_cut());
+            station.written(batch.iter().any(|(_, flight)| flight.was_cut()));
             self.notes.forget(vectorizer.id);
         }
         for ((number, mut flight), hold) in std::iter::zip(batch, holds) {
             if hold == Hold::Busy {
                 flight.wait_for_a_lock(Instant::now(), BUSY);
-                self.flights.insert(number, flight);
+                self.flights.put(number, flight);
             }
         }
         // Also once nothing is left in flight: then it is done for now.
-        if may_take_more
-            || !self
-                .flights
-                .values()
-                .any(|flight| flight.vectorizer.id == vectorizer.id)
-        {
+        if may_take_more || !self.flights.has_of(vectorizer.id) {
             self.look_again(vectorizer.id, Duration::ZERO);
         }
     }
 }
 
-/// The transaction that writes documents, all of which wait for the same step: what became of each, and
-/// whether one goes another round, as it has changed meanwhile.
+/// The transaction that writes documents, all of which wait for the same step: what became of each,
+/// and whether one goes another round, as it has changed meanwhile.
 fn write(vectorizer: &Vectorizer, batch: &Batch, has_notes: bool) -> (Vec<Hold>, bool) {
     let items: Vec<&Item> = batch.iter().map(|(_, flight)| &flight.item).collect();
     let unchanged = |(_, flight): &(u64, Flight)| matches!(flight.stage, Stage::Finishing { .. });
@@ -541,16 +511,17 @@ fn write(vectorizer: &Vectorizer, batch: &Batch, has_notes: bool) -> (Vec<Hold>,
     (holds, !again.is_empty())
 }
 
-/// Writes down what is to be remembered of documents that have just been written, in the same transaction: a
-/// memory must never say more than the destination.
+/// Writes down what is to be remembered of documents that have just been written, in the same
+/// transaction: a memory must never say more than the destination.
 fn note(vectorizer: &Vectorizer, batch: &Batch, holds: &[Hold], again: &HashSet<i64>) {
     let (mut written, mut unchanged, mut forget) = (Vec::new(), Vec::new(), Vec::new());
     for ((_, flight), hold) in std::iter::zip(batch, holds) {
         let again = again.contains(&flight.item.number);
         let note = match (&flight.stage, hold) {
             (_, Hold::Gone) => &Note::Forget,
-            // Whoever changed the row meanwhile may have meant that the document is to be looked at anew
-            // (sql/query/memory/forget_documents.sql). What was remembered before is not what was written.
+            // Whoever changed the row meanwhile may have meant that the document is to be looked at
+            // anew (sql/query/memory/forget_documents.sql). What was remembered before is not what
+            // was written.
             (Stage::Writing { .. }, Hold::Ours) if again => &Note::Forget,
             (Stage::Writing { draft, .. }, Hold::Ours) => &draft.note,
             (Stage::Finishing { note }, Hold::Ours) if !again => note,
@@ -574,8 +545,9 @@ fn note(vectorizer: &Vectorizer, batch: &Batch, holds: &[Hold], again: &HashSet<
     memory::forget_documents(vectorizer.id, &forget);
 }
 
-/// Inserts the new chunks of a large document, whose vectors are in the stash, portion by portion. Where none of it runs
-/// code of the owner, each portion has the time of a turn for itself: an index takes what it takes.
+/// Inserts the new chunks of a large document, whose vectors are in the stash, portion by portion.
+/// Where none of it runs code of the owner, each portion has the time of a turn for itself: an
+/// index takes what it takes.
 fn insert_stashed(vectorizer: &Vectorizer, item: &Item, draft: &Draft) {
     let is_of_postgres = !destination::runs_owners_code(vectorizer);
     let portions = draft.plan.embed.chunks(portion(vectorizer));
@@ -609,7 +581,8 @@ fn insert_portion(vectorizer: &Vectorizer, item: &Item, draft: &Draft, indexes: 
     destination::replace(vectorizer, &[portion]);
 }
 
-/// Vectors of a document that are in memory at a time. What has more is embedded portion by portion.
+/// Vectors of a document that are in memory at a time. What has more is embedded portion by
+/// portion.
 fn portion(vectorizer: &Vectorizer) -> usize {
     (PORTION / vector_bytes(vectorizer)).max(1)
 }
@@ -625,24 +598,20 @@ fn of<'a>(items: &[&'a Item], holds: &[Hold], wanted: &[Hold]) -> Vec<&'a Item> 
     pairs.map(|(item, _)| *item).collect()
 }
 
-/// Those of a batch whose stored chunks there is room for beside the `held` ones, and at least the first
-/// where none are; with the length of the longest text of each.
+/// Those of a batch whose stored chunks there is room for beside the `held` ones, and at least the
+/// first where none are; with the length of the longest text of each.
 fn room_for_stored(batch: &Batch, counted: &HashMap<i64, usize>, (held, most): (usize, usize)) -> Vec<(i64, usize)> {
-    let mut taken: usize = held;
-    let mut has_room = Vec::new();
-    for (_, flight) in batch {
-        let number = flight.item.number;
-        let count = counted.get(&number).copied().unwrap_or_default();
-        let fits = count == 0 || taken.saturating_add(count) <= most;
-        if let Stage::Comparing { texts, .. } = &flight.stage
-            && fits
-        {
-            taken = taken.saturating_add(count);
+    let stored = |(_, flight): &(u64, Flight)| counted.get(&flight.item.number).copied().unwrap_or_default();
+    let fits = batches::have_room(batch.iter().map(stored), held, most);
+    let fitting = std::iter::zip(batch, fits).filter(|(_, fits)| *fits);
+    let has_room = fitting.filter_map(|((_, flight), _)| match &flight.stage {
+        Stage::Comparing { texts, .. } => {
             let longest = (0..texts.len()).map(|index| texts.length(index)).max();
-            has_room.push((number, longest.unwrap_or_default()));
+            Some((flight.item.number, longest.unwrap_or_default()))
         }
-    }
-    has_room
+        _ => None,
+    });
+    has_room.collect()
 }
 
 fn too_many_stored(most: usize) -> pipeline::Failure {
