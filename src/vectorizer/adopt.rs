@@ -549,10 +549,43 @@ fn leave_vectorizer(vectorizer_id: i32) {
 }
 
 /// Moves what pgai called its queues between the two schemas that were one.
+///
+/// What goes along has names that the owner may have chosen: one could be in the way there, or be that of what the
+/// extension is to make. It gets another, which cannot be guessed.
 fn move_queues(id: i32, from: &str, to: &str) {
     let sql = include_str!("../../sql/query/adoption/pgai_queues.sql");
-    let queues = statement::rows(sql, &[id.into(), from.into(), to.into()], |row| row.must::<String>(1));
-    for queue in queues {
+    let queues = statement::rows(sql, &[id.into(), from.into(), to.into()], |row| {
+        (
+            row.must::<Oid>("oid"),
+            row.must::<String>("name"),
+            row.must::<String>("table_name"),
+        )
+    });
+    for (oid, queue, table) in queues {
+        // SAFETY: as in Object::relation.
+        unsafe { pg_sys::LockRelationOid(oid, pg_sys::AccessExclusiveLock as pg_sys::LOCKMODE) };
+        let sql = include_str!("../../sql/query/adoption/queue_parts.sql");
+        let parts = || {
+            statement::rows(sql, &[oid.into(), to.into()], |row| {
+                let renaming = format!(
+                    "ALTER {} {} RENAME TO",
+                    row.must::<String>("kind"),
+                    row.must::<String>("name")
+                );
+                (row.must::<Oid>("oid"), renaming, row.must::<bool>("may_go"))
+            })
+        };
+        for (part, _, _) in parts() {
+            // An index is renamed without a lock on its table.
+            // SAFETY: as above.
+            unsafe { pg_sys::LockRelationOid(part, pg_sys::ShareUpdateExclusiveLock as pg_sys::LOCKMODE) };
+        }
+        for (_, renaming, may_go) in parts() {
+            if !may_go {
+                let name = format!("{table}_{}", rand::random::<u64>());
+                statement::run(&format!("{renaming} {name}"), &[]);
+            }
+        }
         statement::run(&format!("ALTER TABLE {queue} SET SCHEMA {to}"), &[]);
     }
 }
@@ -560,7 +593,7 @@ fn move_queues(id: i32, from: &str, to: &str) {
 /// Gives a vectorizer back to pgai, with what waits; one that stayed there gets its queues back.
 #[pg_extern(sql = false)]
 fn return_vectorizer(vectorizer_id: i32) {
-    let row = Row::of(vectorizer_id);
+    must_be_superuser();
     let sql = include_str!("../../sql/query/adoption/adopted_vectorizer.sql");
     let ours = statement::row(sql, &[vectorizer_id.into()], |row| {
         (
@@ -572,9 +605,11 @@ fn return_vectorizer(vectorizer_id: i32) {
         )
     });
     let Some((source, queue, is_disabled, source_pk, queue_schema)) = ours else {
+        // Whatever its row says by now.
         move_queues(vectorizer_id, "ai", PGAI);
         return;
     };
+    let row = Row::of(vectorizer_id);
     // Nobody writes to the source from here on, so that nothing is missed between our triggers and pgai's.
     // SAFETY: as in Object::relation.
     unsafe { pg_sys::LockRelationOid(source, pg_sys::ShareRowExclusiveLock as pg_sys::LOCKMODE) };
