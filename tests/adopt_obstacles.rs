@@ -136,3 +136,67 @@ fn no_name_that_an_owner_has_chosen_is_in_the_way() {
         by_mallory(&shop, "INSERT INTO m.doc VALUES (3, 'three')");
     }
 }
+
+/// pgai knows no foreign servers: a row that names one was forged between two runs.
+#[test]
+fn a_foreign_server_of_a_row_has_to_be_looked_at() {
+    let (scene, shop) = with_mallory();
+    let rows = [
+        (5, "public_draft_embedding_store", "embedding", "{}"),
+        (
+            4,
+            "titles",
+            "loading",
+            "{\"implementation\": \"uri\", \"column_name\": \"title\", \"retries\": 6, \"config_type\": \"loading\"}",
+        ),
+    ];
+    for (id, _, _, _) in rows {
+        shop.execute(&format!(
+            "CREATE TABLE IF NOT EXISTS kept AS SELECT id, config FROM ai.vectorizer;
+             UPDATE ai.vectorizer SET config = jsonb_set(config, '{{destination,target_table}}', '\"nosuch\"') WHERE id = {id}"
+        ));
+    }
+    let adopted = adopt(&scene);
+    shop.execute(&format!(
+        "CREATE SERVER mgate TYPE 'openai' FOREIGN DATA WRAPPER ai_provider OPTIONS (base_url '{}');
+         CREATE SERVER mfiles TYPE 'http' FOREIGN DATA WRAPPER ai_source OPTIONS (allowed_urls 'https://example.com');
+         GRANT USAGE ON FOREIGN SERVER mgate, mfiles TO mallory; GRANT SELECT ON kept TO mallory",
+        scene.provider.base_url(),
+    ));
+    for (id, name, section, forged) in rows {
+        assert!(remark(&adopted, name).starts_with("stays with pgai"), "{adopted:?}");
+        let server = if section == "embedding" { "mgate" } else { "mfiles" };
+        by_mallory(
+            &shop,
+            &format!(
+                "UPDATE pgai.vectorizer v SET config = jsonb_set(k.config, '{{{section}}}',
+                     k.config -> '{section}' || '{forged}' || '{{\"server\": \"{server}\"}}')
+                 FROM kept k WHERE v.id = {id} AND k.id = v.id"
+            ),
+        );
+    }
+    let adopted = adopt(&scene);
+    for (id, name, section, _) in rows {
+        let server = if section == "embedding" { "mgate" } else { "mfiles" };
+        let said = remark(&adopted, name);
+        let expected = format!("disabled until you have looked at the foreign server {server} for {section}");
+        assert!(said.starts_with("adopted|") && said.contains(&expected), "{said}");
+        let disabled = format!("SELECT disabled FROM ai.vectorizer WHERE id = {id}");
+        assert_eq!(shop.value(&disabled), "t", "{name}");
+    }
+    let (asked, due) = (
+        scene.provider.counts().requests,
+        "SELECT count(*) FROM ai._vectorizer_q_5",
+    );
+    shop.execute("INSERT INTO draft VALUES (77, 'The secret draft of the superuser.')");
+    // Another is done, and this one is not.
+    shop.execute("INSERT INTO note VALUES (6, 'Of another vectorizer.', 'Title 6')");
+    let embedded = "SELECT count(*) FROM note_embedding_store WHERE id = 6";
+    shop.wait_for("another document is embedded", embedded, "1");
+    let seen = scene
+        .provider
+        .seen()
+        .iter()
+        .any(|request| format!("{request:?}").contains("secret draft"));
+    assert!(!seen, "{asked} requests before, {} due", shop.value(due));
+}

@@ -323,12 +323,8 @@ fn adopt_vectorizer(vectorizer_id: i32) -> Option<String> {
     grant_again(vectorizer_id, &source, &old_queue, old_failed.as_ref());
     delete_job(&row, &source);
 
-    let chosen = create::reaches_out(&row.config["loading"], &row.config["embedding"]);
     // All of them: the superuser who enables it answers for each.
-    let chosen: Vec<String> = chosen
-        .into_iter()
-        .map(|key| format!("{key} {}", value_of(&row.config, key)))
-        .collect();
+    let chosen = chosen(&row.config);
     let chosen = (!chosen.is_empty()).then(|| chosen.join(", "));
     let sql = include_str!("../../sql/query/adoption/hold_back.sql");
     let disabled = row.disabled || chosen.is_some();
@@ -526,6 +522,18 @@ fn delete_job(row: &Row, source: &Object) {
         let arguments = [job.into(), row.id.into()];
         restricted_to(source.owner, || statement::run(&sql, &arguments));
     }
+}
+
+/// What a row says of where documents and keys go. pgai knows no foreign servers: a row that names one was
+/// changed since, by a role that may not be the owner of the documents.
+fn chosen(config: &Value) -> Vec<String> {
+    let keys = create::reaches_out(&config["loading"], &config["embedding"]);
+    let values = keys.into_iter().map(|key| format!("{key} {}", value_of(config, key)));
+    let servers = ["embedding", "loading"].into_iter().filter_map(|section| {
+        let server = config[section]["server"].as_str()?;
+        Some(format!("the foreign server {server} for {section}"))
+    });
+    values.chain(servers).collect()
 }
 
 /// What a configuration says under `key`, for people.
