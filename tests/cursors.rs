@@ -1,5 +1,5 @@
 //! Cursors of a session, while code of others runs in it: an owner's code in the session of an administrator, and the
-//! caller's own between two rows of an answer. Whoever knows the name of a cursor reads, moves and closes it.
+//! caller's own between two rows of an answer. Who knows the name of a cursor reads, moves and closes it.
 
 mod support;
 

@@ -1,5 +1,5 @@
-//! Functions of Postgres that change what outlives their call in the session, or use what the session has open, whoever
-//! calls them. Code of an owner calls none of them in the session of another role.
+//! Functions of Postgres that change what outlives their call in the session, or use what the session has open, with
+//! any role's privileges. Code of an owner calls none of them in the session of another role.
 //!
 //! They are refused, and not undone: Postgres has no way to ask which advisory locks a session holds how often, nor from
 //! where its random numbers go on. What has no function of its own is not among them (`nextval`, after which `lastval`

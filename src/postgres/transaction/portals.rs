@@ -116,7 +116,7 @@ impl Seal {
     /// Closes those that have been opened since, but for ours.
     pub fn close_others(&self) {
         for portal in there() {
-            // SAFETY: it is there, and does not run. Whoever has pinned it closes it.
+            // SAFETY: it is there, and does not run. What is pinned is closed by what has pinned it.
             unsafe {
                 if !Own::is(portal) && !(*portal).portalPinned {
                     pg_sys::PortalDrop(portal, false);
