@@ -158,6 +158,49 @@ fn cursors_are_what_they_were_after_code_of_an_owner_has_failed() {
     assert_eq!(inventory(&scene, call), [SECRETS; 3]);
 }
 
+/// A program that takes an answer bit by bit has a cursor, too, of which it knows nothing.
+#[test]
+fn answers_that_a_program_takes_bit_by_bit_are_out_of_reach() {
+    let scene = lair();
+    vectorize(&scene, "mallory", "m", "doc");
+    by(&scene, "mallory", ROBBER);
+    by(
+        &scene,
+        "mallory",
+        "CREATE INDEX ON m.doc (id) WHERE m.rob(); TRUNCATE m.loot",
+    );
+    scene
+        .cluster
+        .execute("CREATE TABLE admin_inventory AS SELECT 'secret ' || n AS secret FROM generate_series(1, 30) n");
+    let mut client = scene.cluster.connect().expect("the server takes connections");
+    let mut transaction = client.transaction().expect("a transaction begins");
+    let portal = transaction
+        .bind("SELECT secret FROM admin_inventory", &[])
+        .expect("a portal is made");
+    let first = transaction.query_portal(&portal, 10).expect("the first rows are there");
+    assert_eq!(first.len(), 10);
+    let named = transaction
+        .query_one(
+            "SELECT string_agg(name, ',') FROM pg_cursors WHERE statement LIKE '%admin_inventory'",
+            &[],
+        )
+        .expect("the portal is listed")
+        .get::<_, String>(0);
+    transaction
+        .batch_execute(&format!(
+            "CREATE OR REPLACE FUNCTION m.take_all() RETURNS void LANGUAGE plpgsql AS
+                 $$ BEGIN PERFORM m.take('{named}'); END $$;
+             SELECT count(*) FROM ai.verify_vectorizer('doc')"
+        ))
+        .expect("mallory's code fails nothing");
+    let rest = transaction.query_portal(&portal, 100).expect("the portal is there");
+    assert_eq!(rest.len(), 20);
+    transaction.commit().expect("the transaction is committed");
+    assert_eq!(scene.cluster.column("SELECT t FROM m.loot"), [""; 0]);
+    let tried = "SELECT count(*) > 0 FROM m.tried WHERE t LIKE 'FETCH: portal % cannot be run'";
+    assert_eq!(scene.cluster.value(tried), "t");
+}
+
 /// A cursor of a vectorizer's own, of a name that is known, beneath a call whose caller runs code between two rows.
 #[test]
 fn a_cursor_that_is_exchanged_beneath_a_verification_ends_it() {

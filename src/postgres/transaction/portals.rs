@@ -41,10 +41,10 @@ impl Own {
     pub unsafe fn of(portal: pg_sys::Portal) -> Own {
         let number = LAST.get() + 1;
         LAST.set(number);
-        OWN.with_borrow_mut(|own| own.insert(number, portal));
         // SAFETY: the memory of the portal lives as long as the portal.
         let mut memory = PgMemoryContexts::For(unsafe { (*portal).portalContext });
         memory.leak_and_drop_on_delete(End(number));
+        OWN.with_borrow_mut(|own| own.insert(number, portal));
         // Code of the owner may run before the one who has it opened is back.
         if SEALS.get() > 0 {
             seal(portal);
@@ -131,7 +131,9 @@ impl Drop for Seal {
     /// for what has failed.
     fn drop(&mut self) {
         SEALS.set(SEALS.get() - 1);
-        for (portal, status) in SEALED.with_borrow_mut(|sealed| sealed.split_off(self.start)) {
+        // One by one: there may be no memory for a list of them.
+        let next = || SEALED.with_borrow_mut(|sealed| (sealed.len() > self.start).then(|| sealed.pop()).flatten());
+        while let Some((portal, status)) = next() {
             // SAFETY: they are there: what runs is not closed. One of ours that has failed meanwhile stays failed.
             unsafe {
                 (*portal).visible = true;
