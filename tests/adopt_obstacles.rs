@@ -5,8 +5,6 @@ mod support;
 #[path = "support/shop.rs"]
 mod shop;
 
-use std::path::Path;
-
 use shop::*;
 use support::{Database, Scene};
 
