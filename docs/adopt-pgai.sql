@@ -12,15 +12,21 @@ BEGIN ISOLATION LEVEL READ COMMITTED;
 SET LOCAL search_path = pg_catalog, pg_temp;
 
 DO $check$
+DECLARE
+    -- Its own table, and no other relation of that name.
+    is_installed boolean := EXISTS (
+        SELECT FROM pg_extension e
+        JOIN pg_depend d ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid AND d.deptype = 'e'
+        WHERE e.extname = 'ai' AND d.classid = 'pg_class'::regclass AND d.objid = to_regclass('ai._vectorizer'));
 BEGIN
     IF NOT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) THEN
         RAISE EXCEPTION 'only a superuser may adopt vectorizers' USING ERRCODE = 'insufficient_privilege';
     END IF;
-    IF to_regclass('pgai.vectorizer') IS NOT NULL AND to_regclass('ai._vectorizer') IS NOT NULL THEN
+    IF to_regclass('pgai.vectorizer') IS NOT NULL AND is_installed THEN
         -- Not the first time.
         RETURN;
     END IF;
-    IF to_regclass('ai._vectorizer') IS NOT NULL THEN
+    IF is_installed THEN
         RAISE EXCEPTION 'there is nothing to adopt: the schema ai is not pgai''s';
     END IF;
     IF EXISTS (SELECT FROM pg_extension WHERE extname = 'ai') THEN
@@ -46,16 +52,19 @@ CREATE TEMPORARY TABLE adoption (id int, name text, outcome text, pending bigint
 
 DO $adopt$
 DECLARE
+    ids int[];
+    names text[];
     vectorizer record;
     reaches text;
     parsed text;
     reason text;
 BEGIN
-    FOR vectorizer IN
-        SELECT p.id, p.name FROM ai._pgai_vectorizers() p
-        WHERE NOT EXISTS (SELECT FROM ai._vectorizer v WHERE v.id = p.id)
-        ORDER BY p.id
-    LOOP
+    -- All of them at once: code of owners runs from here on, and nothing that is still to come hangs on it.
+    SELECT array_agg(p.id ORDER BY p.id), array_agg(p.name ORDER BY p.id) INTO ids, names
+    FROM ai._pgai_vectorizers() p
+    WHERE NOT EXISTS (SELECT FROM ai._vectorizer v WHERE v.id = p.id);
+    FOR place IN 1 .. coalesce(cardinality(ids), 0) LOOP
+        SELECT ids[place] AS id, names[place] AS name INTO vectorizer;
         BEGIN
             -- What the row names is looked at there, and touched as the owner of the source table.
             reaches := ai._adopt_vectorizer(vectorizer.id);
@@ -71,11 +80,16 @@ BEGIN
             INSERT INTO pg_temp.adoption
             VALUES (vectorizer.id, vectorizer.name, 'adopted', ai.vectorizer_queue_pending(vectorizer.id, true),
                 nullif(concat_ws('; ', 'disabled until you have looked at ' || reaches, parsed), ''));
-        EXCEPTION WHEN OTHERS THEN
+        -- Code of its owner says what it fails with, which OTHERS does not cover.
+        EXCEPTION WHEN OTHERS OR assert_failure THEN
             GET STACKED DIAGNOSTICS reason = MESSAGE_TEXT;
+            BEGIN
+                -- It goes on filling its queue.
+                PERFORM ai._leave_vectorizer(vectorizer.id);
+            EXCEPTION WHEN OTHERS OR assert_failure THEN
+                reason := reason || '; and its queue cannot be brought back to the schema ai: ' || SQLERRM;
+            END;
             INSERT INTO pg_temp.adoption VALUES (vectorizer.id, vectorizer.name, 'stays with pgai', NULL, reason);
-            -- It goes on filling its queue.
-            PERFORM ai._leave_vectorizer(vectorizer.id);
         END;
     END LOOP;
 END

@@ -49,6 +49,7 @@ pgrx::extension_sql_file!("../sql/privileges.sql", name = "privileges", finalize
 pub extern "C-unwind" fn _PG_init() {
     postgres::panics::init();
     postgres::allocation::init();
+    postgres::transaction::init();
     settings::init();
     worker::init();
 }

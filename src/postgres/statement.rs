@@ -10,6 +10,8 @@ use pgrx::datum::DatumWithOid;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 
+use crate::postgres::transaction::portals;
+
 /// How long plans are kept. Planning takes longer than most statements of the worker; but what is altered
 /// meanwhile should have its effect soon.
 const KEEP: Duration = Duration::from_secs(1);
@@ -395,7 +397,7 @@ fn has_written() -> bool {
 
 /// The answer of a statement that only reads, taken bit by bit: it is as it was at the first bit, and never
 /// all in memory. Ends with the transaction at the latest.
-pub struct Cursor(CString);
+pub struct Cursor(portals::Own);
 
 impl Cursor {
     pub fn open(sql: &str) -> Cursor {
@@ -403,30 +405,30 @@ impl Cursor {
         let _connection = Connection::open();
         let plan = prepare(&text, &[]);
         let _unfiltered = Unfiltered::new();
-        // SAFETY: the statement takes no arguments. The portal outlives the connection; its name is copied.
+        // SAFETY: the statement takes no arguments. The portal outlives the connection.
         unsafe {
             let (values, nulls) = (std::ptr::null_mut(), std::ptr::null());
             let portal = pg_sys::SPI_cursor_open(std::ptr::null(), plan, values, nulls, !has_written());
-            Cursor(CStr::from_ptr((*portal).name).to_owned())
+            Cursor(portals::Own::of(portal))
         }
     }
 
     /// The next rows, up to `limit`; none at the end.
     pub fn fetch<T>(&self, limit: usize, read: impl FnMut(&Row) -> T) -> Vec<T> {
         let _connection = Connection::open();
-        // SAFETY: the portal is looked up by its name, and lives as long as its transaction.
-        unsafe {
+        // SAFETY: the portal is there.
+        self.0.run(|portal| unsafe {
             pg_sys::SPI_tuptable = std::ptr::null_mut();
-            pg_sys::SPI_cursor_fetch(self.portal(), true, c_long::try_from(limit).unwrap_or(c_long::MAX));
-        }
+            pg_sys::SPI_cursor_fetch(portal, true, c_long::try_from(limit).unwrap_or(c_long::MAX));
+        });
         answer(read).1
     }
 
     /// Runs a statement that only reads, on the data as this cursor sees it.
     pub fn rows<T>(&self, sql: &str, arguments: &[DatumWithOid], read: impl FnMut(&Row) -> T) -> Vec<T> {
-        // SAFETY: the portal of a SELECT holds its snapshot until it is closed; the end of a (sub)transaction
+        // SAFETY: a portal with a query holds its snapshot until it is closed; the end of a (sub)transaction
         // that fails takes it from the stack, too.
-        unsafe { pg_sys::PushActiveSnapshot((*(*self.portal()).queryDesc).snapshot) };
+        unsafe { pg_sys::PushActiveSnapshot((*(*self.0.must_be_there()).queryDesc).snapshot) };
         let rows = execute(sql, arguments, true, read).1;
         // SAFETY: pairs with the call above.
         unsafe { pg_sys::PopActiveSnapshot() };
@@ -435,15 +437,10 @@ impl Cursor {
 
     pub fn close(self) {
         let _connection = Connection::open();
-        // SAFETY: as above.
-        unsafe { pg_sys::SPI_cursor_close(self.portal()) };
-    }
-
-    fn portal(&self) -> pg_sys::Portal {
-        // SAFETY: a look-up by name.
-        let portal = unsafe { pg_sys::SPI_cursor_find(self.0.as_ptr()) };
-        assert!(!portal.is_null(), "a cursor is used in the transaction that opened it");
-        portal
+        if let Some(portal) = self.0.find() {
+            // SAFETY: the portal is there.
+            unsafe { pg_sys::SPI_cursor_close(portal) };
+        }
     }
 }
 

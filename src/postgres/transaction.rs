@@ -2,7 +2,9 @@
 
 pub mod accounts;
 mod connections;
+mod lasting;
 pub mod limit;
+pub mod portals;
 
 use std::cell::Cell;
 use std::ffi::CStr;
@@ -37,6 +39,11 @@ impl Aborted {
             put_off: true,
         }
     }
+}
+
+/// Once for each process.
+pub fn init() {
+    lasting::init();
 }
 
 thread_local! {
@@ -366,18 +373,40 @@ fn leave_nothing_behind() {
 /// Runs `work` with the privileges of `role` in a session that goes on as somebody else.
 ///
 /// What `role` wrote (operators, row security, triggers) may run, but can leave nothing behind that would run
-/// after the way back: no deferred trigger, no cursor, no temporary table. Where it only reads: a write that
-/// fires a deferred trigger fails, but for [`acting_as`], which sees to it that there is none.
+/// after the way back: no deferred trigger, no cursor, no temporary table, nor what [`lasting`] lists. Where it only
+/// reads: a write that fires a deferred trigger fails, but for [`acting_as`], which sees to it that there is none. The
+/// cursors of the session are out of its reach: see [`portals`].
 pub fn restricted_to<T>(role: pg_sys::Oid, work: impl FnOnce() -> T) -> T {
+    let sealed = portals::Seal::put();
+    let refused = lasting::Refused::begin();
     let switched = Identity::switch(role);
     // SAFETY: as in Identity::switch, which has the state to go back to.
     unsafe {
         let restricted = pg_sys::SECURITY_LOCAL_USERID_CHANGE | pg_sys::SECURITY_RESTRICTED_OPERATION;
         pg_sys::SetUserIdAndSecContext(role, switched.context | restricted as i32);
     }
-    let value = work();
+    let value = without_false_cancellations(work);
+    sealed.close_others();
     drop(switched);
+    drop(refused);
+    drop(sealed);
     value
+}
+
+/// Has an ERROR of an owner's code that calls itself a cancellation be one like others: who has called it may catch
+/// what fails, and lets a cancellation of its own pass.
+fn without_false_cancellations<T>(work: impl FnOnce() -> T) -> T {
+    PgTryBuilder::new(AssertUnwindSafe(work))
+        .catch_when(PgSqlErrorCode::ERRCODE_QUERY_CANCELED, |cause| {
+            if let CaughtError::PostgresError(report) = &cause
+                && report.function_name() != Some("ProcessInterrupts")
+            {
+                let code = PgSqlErrorCode::ERRCODE_EXTERNAL_ROUTINE_EXCEPTION;
+                crate::postgres::error::raise(code, report.message(), report.hint());
+            }
+            cause.rethrow()
+        })
+        .execute()
 }
 
 /// Runs `work` so that no policy of a table filters what its owner reads, however the owner has forced them

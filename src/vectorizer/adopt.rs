@@ -323,12 +323,8 @@ fn adopt_vectorizer(vectorizer_id: i32) -> Option<String> {
     grant_again(vectorizer_id, &source, &old_queue, old_failed.as_ref());
     delete_job(&row, &source);
 
-    let chosen = create::reaches_out(&row.config["loading"], &row.config["embedding"]);
     // All of them: the superuser who enables it answers for each.
-    let chosen: Vec<String> = chosen
-        .into_iter()
-        .map(|key| format!("{key} {}", value_of(&row.config, key)))
-        .collect();
+    let chosen = chosen(&row.config);
     let chosen = (!chosen.is_empty()).then(|| chosen.join(", "));
     let sql = include_str!("../../sql/query/adoption/hold_back.sql");
     let disabled = row.disabled || chosen.is_some();
@@ -528,6 +524,18 @@ fn delete_job(row: &Row, source: &Object) {
     }
 }
 
+/// What a row says of where documents and keys go. pgai knows no foreign servers: a row that names one was
+/// changed since, by a role that may not be the owner of the documents.
+fn chosen(config: &Value) -> Vec<String> {
+    let keys = create::reaches_out(&config["loading"], &config["embedding"]);
+    let values = keys.into_iter().map(|key| format!("{key} {}", value_of(config, key)));
+    let servers = ["embedding", "loading"].into_iter().filter_map(|section| {
+        let server = config[section]["server"].as_str()?;
+        Some(format!("the foreign server {server} for {section}"))
+    });
+    values.chain(servers).collect()
+}
+
 /// What a configuration says under `key`, for people.
 fn value_of(config: &Value, key: &str) -> String {
     let sections = [&config["embedding"], &config["loading"]];
@@ -549,10 +557,43 @@ fn leave_vectorizer(vectorizer_id: i32) {
 }
 
 /// Moves what pgai called its queues between the two schemas that were one.
+///
+/// What goes along has names that the owner may have chosen: one could be in the way there, or be that of what the
+/// extension is to make. It gets another, which cannot be guessed.
 fn move_queues(id: i32, from: &str, to: &str) {
     let sql = include_str!("../../sql/query/adoption/pgai_queues.sql");
-    let queues = statement::rows(sql, &[id.into(), from.into(), to.into()], |row| row.must::<String>(1));
-    for queue in queues {
+    let queues = statement::rows(sql, &[id.into(), from.into(), to.into()], |row| {
+        (
+            row.must::<Oid>("oid"),
+            row.must::<String>("name"),
+            row.must::<String>("table_name"),
+        )
+    });
+    for (oid, queue, table) in queues {
+        // SAFETY: as in Object::relation.
+        unsafe { pg_sys::LockRelationOid(oid, pg_sys::AccessExclusiveLock as pg_sys::LOCKMODE) };
+        let sql = include_str!("../../sql/query/adoption/queue_parts.sql");
+        let parts = || {
+            statement::rows(sql, &[oid.into(), to.into()], |row| {
+                let renaming = format!(
+                    "ALTER {} {} RENAME TO",
+                    row.must::<String>("kind"),
+                    row.must::<String>("name")
+                );
+                (row.must::<Oid>("oid"), renaming, row.must::<bool>("may_go"))
+            })
+        };
+        for (part, _, _) in parts() {
+            // An index is renamed without a lock on its table.
+            // SAFETY: as above.
+            unsafe { pg_sys::LockRelationOid(part, pg_sys::ShareUpdateExclusiveLock as pg_sys::LOCKMODE) };
+        }
+        for (_, renaming, may_go) in parts() {
+            if !may_go {
+                let name = format!("{table}_{}", rand::random::<u64>());
+                statement::run(&format!("{renaming} {name}"), &[]);
+            }
+        }
         statement::run(&format!("ALTER TABLE {queue} SET SCHEMA {to}"), &[]);
     }
 }
@@ -560,7 +601,7 @@ fn move_queues(id: i32, from: &str, to: &str) {
 /// Gives a vectorizer back to pgai, with what waits; one that stayed there gets its queues back.
 #[pg_extern(sql = false)]
 fn return_vectorizer(vectorizer_id: i32) {
-    let row = Row::of(vectorizer_id);
+    must_be_superuser();
     let sql = include_str!("../../sql/query/adoption/adopted_vectorizer.sql");
     let ours = statement::row(sql, &[vectorizer_id.into()], |row| {
         (
@@ -572,9 +613,11 @@ fn return_vectorizer(vectorizer_id: i32) {
         )
     });
     let Some((source, queue, is_disabled, source_pk, queue_schema)) = ours else {
+        // Whatever its row says by now.
         move_queues(vectorizer_id, "ai", PGAI);
         return;
     };
+    let row = Row::of(vectorizer_id);
     // Nobody writes to the source from here on, so that nothing is missed between our triggers and pgai's.
     // SAFETY: as in Object::relation.
     unsafe { pg_sys::LockRelationOid(source, pg_sys::ShareRowExclusiveLock as pg_sys::LOCKMODE) };

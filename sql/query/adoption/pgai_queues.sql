@@ -1,5 +1,5 @@
 -- The queues of the vectorizer $1 that are in the schema $2, by the names that pgai gives them, and may go to the schema $3.
-SELECT format('%I.%I', n.nspname, c.relname)
+SELECT c.oid, format('%I.%I', n.nspname, c.relname) AS name, c.relname::text AS table_name
 FROM pg_class c
 JOIN pg_namespace n ON n.oid = c.relnamespace AND n.nspname::text = $2
 WHERE c.relname IN ('_vectorizer_q_' || $1, '_vectorizer_q_failed_' || $1) AND c.relkind = 'r'
