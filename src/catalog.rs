@@ -1,5 +1,6 @@
 //! The extension's own tables: which vectorizers there are, what ails them, and what failed.
 
+pub mod extension;
 mod index;
 mod names;
 mod policies;

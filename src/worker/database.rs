@@ -7,6 +7,7 @@ mod accidents;
 mod claims;
 mod failures;
 mod indexes;
+mod left;
 mod notes;
 mod overruns;
 mod reads;
@@ -148,6 +149,8 @@ pub struct Worker {
     refused: HashMap<i32, u64>,
     /// Vectorizers that may have changed unseen: to be read anew at the next turn.
     stale: HashSet<i32>,
+    /// Those whose triggers are to follow what was altered while they were locked, and not before when.
+    left: HashMap<i32, Instant>,
     /// What could not be written down yet.
     notes: Notes,
     /// The vectorizer in whose owner's code the worker before ended, as that would not end, and how many did in a row.
@@ -225,6 +228,7 @@ impl Worker {
             held: HashSet::new(),
             refused: HashMap::new(),
             stale: HashSet::new(),
+            left: HashMap::new(),
             notes: Notes::default(),
             overrun,
             abandoned: HashMap::new(),
@@ -274,6 +278,7 @@ impl Worker {
         self.stop_overruns();
         self.give_back();
         self.read_some();
+        self.follow_left();
         self.rescue();
         // While there is something to write, Postgres' WAL writer writes to the disk beside us.
         if !more && let Some(lag) = self.lag.take() {
@@ -353,6 +358,7 @@ impl Worker {
     /// Ends the pauses whose reasons are mended. The session that has mended one has ended it, too, but for
     /// one that was noted while it did so: we may have looked before, and written after.
     fn hear(&mut self, news: &News) {
+        self.hear_of_left(news);
         if news.mended.is_all() {
             self.notes.forget_all();
         }
@@ -415,6 +421,7 @@ impl Worker {
         self.stations.retain(|station| there.contains(&station.vectorizer.id));
         self.flights.retain(|flight| there.contains(&flight.vectorizer.id));
         self.notes.retain(&there);
+        self.left.retain(|id, _| there.contains(id));
         self.unread = ids.into();
     }
 
@@ -605,6 +612,8 @@ impl Worker {
         self.flights.is_empty()
             && self.unread.is_empty()
             && self.unrescued.is_empty()
+            // Of those that cannot be worked on, nobody knows when that ends.
+            && !self.left.keys().any(|id| self.station(*id).is_some())
             // Another worker would not know that one at a time is enough.
             && !self.stations.iter().any(|station| station.is_held_up)
             // Nor that rows are locked.
@@ -654,6 +663,7 @@ impl Worker {
         if !self.unrescued.is_empty() {
             next = next.min(now + REPORT);
         }
+        next = self.left.values().min().map_or(next, |left| next.min(*left));
         next = self.indexer_look_at.map_or(next, |look| next.min(look));
         for flight in self
             .flights
