@@ -26,9 +26,20 @@ fn objects_altered(classes: Vec<Oid>, altered: Vec<Oid>) {
         let sql = include_str!("../../sql/query/vectorizer/altered_vectorizers.sql");
         let arguments = [classes.into(), altered.clone().into()];
         let concerned = acting_as_extension(|| {
-            statement::row(sql, &arguments, |row| (row.must::<Vec<i32>>(1), row.must::<bool>(2)))
+            statement::row(sql, &arguments, |row| {
+                (row.must::<Vec<i32>>(1), row.must::<bool>(2), row.get::<String>(3))
+            })
         });
-        let (concerned, everywhere) = concerned.expect("a statement without FROM answers");
+        let (concerned, everywhere, planted) = concerned.expect("a statement without FROM answers");
+        if let Some(name) = planted {
+            raise(
+                PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
+                format!("an index in the schema ai cannot be called {name}"),
+                Some(
+                    "In the schema of the extension, names of indexes begin with that of their table and an underscore.",
+                ),
+            );
+        }
         // Most of what a database is told concerns no vectorizer, and should not wait for what follows.
         if concerned.is_empty() && !everywhere {
             return;
