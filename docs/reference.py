@@ -49,6 +49,7 @@ CODES = {
     "INVALID_PARAMETER_VALUE": ("22023", "An argument or a configuration makes no sense, by a check that pgai does not have."),
     "RAISE_EXCEPTION": ("P0001", "An argument or a configuration makes no sense, by a check of pgai."),
     "ACTIVE_SQL_TRANSACTION": ("25001", "`ai.wait_for_vectorizer` is called in the transaction that has written what is waited for: commit first."),
+    "LOCK_NOT_AVAILABLE": ("55P03", "The name that was chosen for a vectorizer is being taken, or given back, by a transaction that is still open."),
     "SEQUENCE_GENERATOR_LIMIT_EXCEEDED": ("2200H", "No id of a vectorizer is free near the last one."),
     "INVALID_NAME": ("42602", "A column that a template uses was renamed to what a template cannot name."),
     "CHECK_VIOLATION": ("23514", "The name of a vectorizer has letters that names of vectorizers do not have."),
@@ -78,7 +79,7 @@ CODES = {
     "INSUFFICIENT_RESOURCES": ("53000", "No thread for the network could be started."),
 }
 # What the sources name because others raise it.
-FOREIGN_CODES = {"LOCK_NOT_AVAILABLE", "QUERY_CANCELED", "T_R_DEADLOCK_DETECTED", "T_R_SERIALIZATION_FAILURE"}
+FOREIGN_CODES = {"ADMIN_SHUTDOWN", "CRASH_SHUTDOWN", "QUERY_CANCELED", "T_R_DEADLOCK_DETECTED", "T_R_SERIALIZATION_FAILURE", "UNIQUE_VIOLATION"}
 
 
 def condition(name):

@@ -262,36 +262,59 @@ $$;
 
 ALTER TABLE ai._vectorizer_errors RENAME COLUMN class TO failure_class;
 ALTER VIEW ai.vectorizer_errors RENAME COLUMN class TO failure_class;
+-- Queues are their owners', who may have made anything of them, or keep them locked: what cannot be altered stays as it is, and its
+-- vectorizer is paused by name. It fails the update for nobody else. The first lock is waited for as long as an honest statement may
+-- take, and then no other for long.
 DO $$
 DECLARE
-    vectorizer_id int4;
-    queue pg_catalog.regclass;
-    failed pg_catalog.regclass;
+    vectorizer record;
+    patience text := pg_catalog.current_setting('lock_timeout');
+    taken pg_catalog.regclass;
 BEGIN
-    -- A key column of the new name makes room, as that of a vectorizer that is made now does.
-    FOR vectorizer_id, queue, failed IN
-        SELECT v.id, v.queue, v.queue_failed
-        FROM ai._vectorizer v
-        WHERE EXISTS (SELECT FROM pg_catalog.pg_attribute a
-                      WHERE a.attrelid OPERATOR(pg_catalog.=) v.queue_failed::pg_catalog.oid
-                        AND a.attname OPERATOR(pg_catalog.=) 'failure_class' AND NOT a.attisdropped)
+    IF patience OPERATOR(pg_catalog.=) '0' THEN
+        PERFORM pg_catalog.set_config('lock_timeout', '30s', true);
+    END IF;
+    FOR vectorizer IN
+        SELECT v.id, v.name, v.queue, v.queue_failed,
+               -- A key column of the new name makes room, as that of a vectorizer that is made now does.
+               EXISTS (SELECT FROM pg_catalog.jsonb_array_elements(v.source_pk) AS k
+                       WHERE coalesce(k OPERATOR(pg_catalog.->>) 'queued', k OPERATOR(pg_catalog.->>) 'attname')
+                             OPERATOR(pg_catalog.=) 'failure_class') AS makes_room
+        FROM ai._vectorizer v ORDER BY v.id
     LOOP
-        EXECUTE pg_catalog.format('ALTER TABLE %s RENAME COLUMN failure_class TO pk_failure_class', queue);
-        EXECUTE pg_catalog.format('ALTER TABLE %s RENAME COLUMN failure_class TO pk_failure_class', failed);
-        UPDATE ai._vectorizer v
-        SET source_pk = (SELECT pg_catalog.jsonb_agg(
-                             CASE k.value OPERATOR(pg_catalog.->>) 'attname'
-                                 WHEN 'failure_class' THEN k.value OPERATOR(pg_catalog.||) '{"queued": "pk_failure_class"}'
-                                 ELSE k.value END ORDER BY k.ordinality)
-                         FROM pg_catalog.jsonb_array_elements(v.source_pk) WITH ORDINALITY AS k)
-        WHERE v.id OPERATOR(pg_catalog.=) vectorizer_id;
+        BEGIN
+            IF vectorizer.makes_room THEN
+                EXECUTE pg_catalog.format('ALTER TABLE %s RENAME COLUMN failure_class TO pk_failure_class', vectorizer.queue);
+                EXECUTE pg_catalog.format('ALTER TABLE %s RENAME COLUMN failure_class TO pk_failure_class', vectorizer.queue_failed);
+                UPDATE ai._vectorizer v
+                SET source_pk = (SELECT pg_catalog.jsonb_agg(
+                                     CASE coalesce(k.value OPERATOR(pg_catalog.->>) 'queued', k.value OPERATOR(pg_catalog.->>) 'attname')
+                                         WHEN 'failure_class' THEN k.value OPERATOR(pg_catalog.||) '{"queued": "pk_failure_class"}'
+                                         ELSE k.value END ORDER BY k.ordinality)
+                                 FROM pg_catalog.jsonb_array_elements(v.source_pk) WITH ORDINALITY AS k)
+                WHERE v.id OPERATOR(pg_catalog.=) vectorizer.id;
+            END IF;
+            EXECUTE pg_catalog.format('ALTER TABLE %s RENAME COLUMN class TO failure_class', vectorizer.queue_failed);
+            -- The queues of vectorizers that there are become what sql/query/queue/create_queue.sql and its indexes say.
+            EXECUTE pg_catalog.format('ALTER TABLE %s SET (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.01, '
+                                      'autovacuum_vacuum_threshold = 2000)', vectorizer.queue);
+            FOR taken IN
+                SELECT i.indexrelid FROM pg_catalog.pg_index i
+                WHERE i.indrelid OPERATOR(pg_catalog.=) vectorizer.queue::pg_catalog.oid
+                  AND pg_catalog.pg_get_expr(i.indpred, i.indrelid) OPERATOR(pg_catalog.=) '(lease IS NULL)'
+            LOOP
+                EXECUTE pg_catalog.format('DROP INDEX %s', taken);
+            END LOOP;
+            EXECUTE pg_catalog.format('CREATE INDEX ON %s (backfill, item) WHERE loading_retry_after IS NULL', vectorizer.queue);
+            EXECUTE pg_catalog.format('CREATE INDEX ON %s (loading_retry_after) WHERE loading_retry_after IS NOT NULL', vectorizer.queue);
+        EXCEPTION WHEN OTHERS THEN
+            RAISE WARNING 'the tables of vectorizer % are not as version 0.1.0 made them, or locked: it is left as it is', vectorizer.name
+                USING DETAIL = pg_catalog.format('SQLSTATE %s', SQLSTATE),
+                      HINT = 'Drop the vectorizer with ai.drop_vectorizer, and make it anew.';
+            PERFORM pg_catalog.set_config('lock_timeout', '100ms', true);
+        END;
     END LOOP;
-    FOR failed IN
-        SELECT c.oid FROM ai._vectorizer v
-        JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) v.queue_failed::pg_catalog.oid
-    LOOP
-        EXECUTE pg_catalog.format('ALTER TABLE %s RENAME COLUMN class TO failure_class', failed);
-    END LOOP;
+    PERFORM pg_catalog.set_config('lock_timeout', patience, true);
 END
 $$;
 
@@ -299,30 +322,6 @@ $$;
 
 -- For the triggers on source tables, which ask with each DELETE.
 CREATE INDEX _vectorizer_errors_cut ON ai._vectorizer_errors (id) WHERE failure_class = 'cut';
-
--- The queues of vectorizers that there are become what sql/query/queue/create_queue.sql and its indexes say.
-DO $$
-DECLARE
-    queue pg_catalog.regclass;
-    taken pg_catalog.regclass;
-BEGIN
-    FOR queue, taken IN
-        SELECT c.oid, i.indexrelid
-        FROM ai._vectorizer v
-        JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) v.queue
-        LEFT JOIN pg_catalog.pg_index i
-            ON i.indrelid OPERATOR(pg_catalog.=) c.oid AND i.indpred IS NOT NULL
-    LOOP
-        EXECUTE pg_catalog.format('ALTER TABLE %s SET (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.01, '
-                                  'autovacuum_vacuum_threshold = 2000)', queue);
-        IF taken IS NOT NULL THEN
-            EXECUTE pg_catalog.format('DROP INDEX %s', taken);
-        END IF;
-        EXECUTE pg_catalog.format('CREATE INDEX ON %s (backfill, item) WHERE loading_retry_after IS NULL', queue);
-        EXECUTE pg_catalog.format('CREATE INDEX ON %s (loading_retry_after) WHERE loading_retry_after IS NOT NULL', queue);
-    END LOOP;
-END
-$$;
 
 -- Large documents are embedded in portions.
 

@@ -1,5 +1,6 @@
 //! The extension's own tables: which vectorizers there are, what ails them, and what failed.
 
+pub mod extension;
 mod index;
 mod names;
 mod policies;
@@ -343,23 +344,39 @@ fn read_served(row: &statement::Row, id: i32, any: bool) -> Result<Option<Vector
         None => read(row, any),
         Some(stranger) => {
             let works_for = row.get::<String>("works_for").unwrap_or_default();
-            let (reason, hint) = of_stranger(&stranger, Some(&works_for));
+            let (reason, hint) = of_stranger(Some(id), &stranger, Some(&works_for));
             return Err(Unusable::with_hint(id, reason, &hint));
         }
     };
     served.map_err(|obstacle| obstacle.of(id))
 }
 
-/// Why nothing is done for a vectorizer whose source got another owner unseen, and what to do.
-pub fn of_stranger(stranger: &str, works_for: Option<&str>) -> (String, String) {
+/// Why nothing is done for a vectorizer whose source got another owner unseen, or with something on it that nobody has
+/// looked at, and what to do. What is on it is told where the vectorizer's number is given.
+pub fn of_stranger(id: Option<i32>, stranger: &str, works_for: Option<&str>) -> (String, String) {
     let works_for = works_for.unwrap_or("another role");
+    let there = id.and_then(burden_of_source).map(|there| format!("; on it is {there}"));
+    let there = there.unwrap_or_default();
     (
-        format!("its source belongs to {stranger} now, and the vectorizer works for {works_for}"),
+        format!("its source belongs to {stranger} now, and the vectorizer works for {works_for}{there}"),
         format!(
             "Look at what is on its tables (triggers, rules, policies, defaults, constraints): it would run as {stranger}. Then \
              call ai.enable_vectorizer_schedule as {stranger} or a superuser; or drop the vectorizer."
         ),
     )
+}
+
+/// What is on the source of a vectorizer that can run code, or have others put code on it; `None`: nothing.
+pub fn burden_of_source(id: i32) -> Option<String> {
+    const NAMED: usize = 8;
+    let sql = include_str!("../sql/query/owner/burden_of_source.sql");
+    let mut there: Vec<String> =
+        transaction::acting_as_extension(|| statement::rows(sql, &[id.into()], |row| row.must(1)));
+    if there.len() > NAMED {
+        there.truncate(NAMED);
+        there.push("more".to_owned());
+    }
+    (!there.is_empty()).then(|| there.join(", "))
 }
 
 /// `None` for one that the worker has to leave alone, unless `any` is asked for.

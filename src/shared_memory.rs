@@ -102,6 +102,8 @@ pub struct Slot {
     mended: Wanted,
     /// Whose foreign servers, or privileges on them, have changed since.
     servers_changed: Wanted,
+    /// Whose trigger functions a statement that concerned all could not follow, as something of theirs was locked.
+    left: Wanted,
     /// A start was asked of the postmaster.
     pub starting: bool,
     pub worker: Process,
@@ -139,6 +141,7 @@ impl Slot {
         generation: 0,
         mended: Wanted::NONE,
         servers_changed: Wanted::NONE,
+        left: Wanted::NONE,
         starting: false,
         worker: Process::NONE,
         makes_room: false,
@@ -239,6 +242,7 @@ struct Wish {
     /// What may have stood in their way is mended.
     mended: Wanted,
     servers: Wanted,
+    left: Wanted,
 }
 
 impl Wish {
@@ -249,6 +253,7 @@ impl Wish {
         asked: Wanted::NONE,
         mended: Wanted::NONE,
         servers: Wanted::NONE,
+        left: Wanted::NONE,
     };
     const EVERYTHING: Wish = Wish {
         work: Wanted::ALL,
@@ -298,6 +303,7 @@ pub fn catalogue_changed_at_commit() {
             changed: wish.changed,
             mended: wish.mended,
             servers: wish.servers,
+            left: wish.left,
             ..Wish::EVERYTHING
         }
     });
@@ -331,6 +337,14 @@ pub fn mended_at_commit(vectorizer: i32) {
 pub fn servers_changed_at_commit(vectorizer: i32) {
     vectorizer_changed_at_commit(vectorizer);
     wish(|wish| wish.servers.add(vectorizer));
+}
+
+/// Has the worker do for a vectorizer what a statement that concerned all could not wait to do.
+pub fn left_at_commit(vectorizer: i32) {
+    wish(|wish| {
+        wish.work.add(vectorizer);
+        wish.left.add(vectorizer);
+    });
 }
 
 fn wish(change: impl FnOnce(&mut Wish)) {
@@ -422,6 +436,7 @@ fn wake(database: pg_sys::Oid, wish: Wish) {
                 slot.generation += u64::from(wish.reread || !wish.changed.is_none());
                 slot.mended.join(wish.mended);
                 slot.servers_changed.join(wish.servers);
+                slot.left.join(wish.left);
                 if slot.worker.latch != 0 {
                     slot.worker.latch
                 } else {
@@ -592,6 +607,8 @@ pub struct News {
     pub mended: Wanted,
     /// Those whose servers, or privileges on them, have changed.
     pub servers_changed: Wanted,
+    /// Those that a statement that concerned all has left for later.
+    pub left: Wanted,
     /// Another database waits for the place of this worker.
     pub makes_room: bool,
 }
@@ -606,6 +623,7 @@ pub fn take_wake(database: pg_sys::Oid) -> News {
         generation: slot.generation,
         mended: std::mem::replace(&mut slot.mended, Wanted::NONE),
         servers_changed: std::mem::replace(&mut slot.servers_changed, Wanted::NONE),
+        left: std::mem::replace(&mut slot.left, Wanted::NONE),
         makes_room: slot.makes_room,
     };
     change(database, take).unwrap_or(News {
@@ -616,6 +634,7 @@ pub fn take_wake(database: pg_sys::Oid) -> News {
         generation: 0,
         mended: Wanted::NONE,
         servers_changed: Wanted::NONE,
+        left: Wanted::NONE,
         makes_room: false,
     })
 }

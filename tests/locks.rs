@@ -284,3 +284,122 @@ fn a_document_that_could_not_be_given_back_is_taken_again_soon() {
         );
     }
 }
+
+/// What stays open in a transaction of mallory and makes, renames or drops something of a vectorizer.
+const DDL: [&str; 7] = [
+    "CREATE TABLE m.three (id int PRIMARY KEY, body text);
+     SELECT ai.create_vectorizer('m.three', name => 'three', loading => ai.loading_column('body'), grant_to => ai.grant_to('public'),
+         destination => ai.destination_table('three', view_schema => 'public', view_name => 'three'),
+         embedding => ai.embedding_openai('text-embedding-3-small', 4))",
+    "CREATE TABLE m.two (id int PRIMARY KEY, body text);
+     SELECT ai.create_vectorizer('m.two', name => 'two', loading => ai.loading_column('body'),
+         embedding => ai.embedding_openai('text-embedding-3-small', 4))",
+    "ALTER TABLE m.doc RENAME TO other",
+    "SELECT ai.follow_replication('doc')",
+    "CREATE TABLE m.part_b PARTITION OF m.part FOR VALUES FROM (10) TO (20)",
+    "ALTER TABLE m.part RENAME TO other",
+    "SELECT ai.drop_vectorizer('doc')",
+];
+
+/// All share the extension: a lock on that would be in the way of everybody's DDL, and of who waits for theirs.
+#[test]
+fn an_open_alteration_of_one_owner_holds_up_no_alteration_of_another() {
+    let scene = lair();
+    scene.cluster.execute("GRANT CREATE ON SCHEMA public TO mallory, ann");
+    vectorize(&scene, "ann", "a", "honest");
+    vectorize(&scene, "mallory", "m", "doc");
+    by(
+        &scene,
+        "mallory",
+        "CREATE TABLE m.part (id int PRIMARY KEY, body text) PARTITION BY RANGE (id);
+         CREATE TABLE m.part_a PARTITION OF m.part FOR VALUES FROM (0) TO (10);
+         SELECT ai.create_vectorizer('m.part', name => 'part', loading => ai.loading_column('body'),
+             embedding => ai.embedding_openai('text-embedding-3-small', 4))",
+    );
+    by(
+        &scene,
+        "ann",
+        "CREATE TABLE a.part (id int PRIMARY KEY, body text) PARTITION BY RANGE (id);
+         SELECT ai.create_vectorizer('a.part', name => 'of_ann', loading => ai.loading_column('body'),
+             embedding => ai.embedding_openai('text-embedding-3-small', 4))",
+    );
+    for (round, ddl) in DDL.iter().enumerate() {
+        let mut held = open(&scene, ddl);
+        let others = [
+            format!(
+                "CREATE TABLE a.new{round} (id int PRIMARY KEY, body text);
+                 SELECT ai.create_vectorizer('a.new{round}', name => 'new{round}', loading => ai.loading_column('body'),
+                     grant_to => ai.grant_to('public'),
+                     destination => ai.destination_table('new{round}', view_schema => 'public', view_name => 'new{round}'),
+                     embedding => ai.embedding_openai('text-embedding-3-small', 4))"
+            ),
+            format!("ALTER TABLE a.honest RENAME TO honest{round}"),
+            format!("ALTER TABLE a.honest{round} RENAME TO honest"),
+            format!("CREATE TABLE a.part{round} PARTITION OF a.part FOR VALUES FROM ({round}0) TO ({round}9)"),
+            format!("SELECT ai.follow_replication('new{round}')"),
+            format!("SELECT ai.drop_vectorizer('new{round}')"),
+        ];
+        for sql in others {
+            by(
+                &scene,
+                "ann",
+                &format!("SET statement_timeout = '5s'; {sql}; RESET statement_timeout"),
+            );
+        }
+        held.batch_execute("ROLLBACK").unwrap();
+    }
+}
+
+/// To follow a schema concerns all: what mallory holds is left for later, as what is not theirs to wait for.
+#[test]
+fn a_schema_is_altered_whatever_an_owner_keeps_locked() {
+    let scene = lair();
+    vectorize(&scene, "ann", "a", "honest");
+    by(
+        &scene,
+        "mallory",
+        "CREATE TABLE m.part (id int PRIMARY KEY, body text) PARTITION BY RANGE (id);
+         CREATE TABLE m.part_a PARTITION OF m.part FOR VALUES FROM (0) TO (10);
+         SELECT ai.create_vectorizer('m.part', name => 'part', loading => ai.loading_column('body'), queue_schema => 'm',
+             embedding => ai.embedding_openai('text-embedding-3-small', 4));
+         CREATE TABLE m.other (x int);
+         CREATE TRIGGER zz AFTER TRUNCATE ON m.other FOR EACH STATEMENT EXECUTE FUNCTION m._vectorizer_src_trg_2()",
+    );
+    // What the extension makes anew for all.
+    let forged =
+        "CREATE OR REPLACE FUNCTION m._vectorizer_src_trg_2() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS
+                      'BEGIN RETURN NULL; END'";
+    let body = "SELECT length(prosrc) > 100 FROM pg_proc WHERE oid = 'm._vectorizer_src_trg_2'::regproc";
+    scene
+        .cluster
+        .execute("CREATE SCHEMA apart; CREATE SCHEMA of_ann AUTHORIZATION ann");
+    let holds = [
+        "LOCK TABLE m.other IN ROW EXCLUSIVE MODE",
+        "CREATE OR REPLACE FUNCTION m._vectorizer_src_trg_2() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS
+             'BEGIN RETURN OLD; END'",
+        "DROP FUNCTION m._vectorizer_src_trg_2() CASCADE",
+        "LOCK TABLE m.part_a; LOCK TABLE m.part",
+        "SELECT ai.disable_vectorizer_schedule('part')",
+    ];
+    scene.cluster.execute("SET statement_timeout = '5s'");
+    for (round, hold) in holds.iter().enumerate() {
+        by(&scene, "mallory", forged);
+        let mut held = open(&scene, hold);
+        for schema in ["apart", "of_ann", "a"] {
+            let renames = format!("ALTER SCHEMA {schema} RENAME TO other; ALTER SCHEMA other RENAME TO {schema}");
+            scene.cluster.execute(&renames);
+        }
+        ann_goes_on(&scene, hold, 100 + round);
+        held.batch_execute("ROLLBACK").unwrap();
+        // Once it is free, it is as it is to be.
+        scene.cluster.wait_for("the function is made anew", body, "t");
+    }
+    // What uses the function, on a table that never was a part, is not the extension's to drop.
+    let trigger = "SELECT count(*) FROM pg_trigger WHERE tgrelid = 'm.other'::regclass AND tgname = 'zz'";
+    scene.cluster.execute("ALTER SCHEMA apart RENAME TO far");
+    assert_eq!(scene.cluster.value(trigger), "1");
+    // Its own triggers on what has left go.
+    by(&scene, "mallory", "ALTER TABLE m.part DETACH PARTITION m.part_a");
+    let left = "SELECT count(*) FROM pg_trigger WHERE tgrelid = 'm.part_a'::regclass";
+    assert_eq!(scene.cluster.value(left), "0");
+}

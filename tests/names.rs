@@ -136,3 +136,105 @@ fn a_tablespace_of_others_is_not_filled() {
     let there = "SELECT c.oid::regclass::text FROM pg_class c JOIN pg_tablespace t ON t.oid = c.reltablespace WHERE t.spcname = 'fast'";
     assert_eq!(scene.cluster.column(there), [""; 0]);
 }
+
+/// A table's indexes may be called anything without a right to create, where they belong to constraints: in the schema of the
+/// extension that would be planting.
+#[test]
+fn what_lies_in_the_schema_of_the_extension_keeps_its_names() {
+    let scene = lair();
+    vectorize(&scene, "mallory", "m", "doc");
+    let renames = [
+        "ALTER TABLE ai._vectorizer_q_1 RENAME CONSTRAINT _vectorizer_q_1_pkey TO _vectorizer_q_2",
+        "ALTER TABLE ai._vectorizer_q_1 RENAME CONSTRAINT _vectorizer_q_1_item_key TO vectorizer_cost",
+        "ALTER TABLE ai._vectorizer_q_failed_1 RENAME CONSTRAINT _vectorizer_q_failed_1_pkey TO _vectorizer_intake_2",
+        "ALTER TABLE ai._vectorizer_q_1 ADD CONSTRAINT _vectorizer_q_2 UNIQUE (lease)",
+        "ALTER TABLE ai._vectorizer_q_1 ADD another serial",
+        "ALTER INDEX ai._vectorizer_q_1_pkey RENAME TO _vectorizer_q_2",
+        "ALTER TABLE ai._vectorizer_q_1 RENAME TO _vectorizer_q_2",
+        "CREATE INDEX _vectorizer_q_2 ON ai._vectorizer_q_1 (lease)",
+    ];
+    for sql in renames {
+        let (code, said) = scene
+            .cluster
+            .refusal(&format!("SET SESSION AUTHORIZATION mallory; {sql}"));
+        assert_eq!(code, "42501", "{sql}: {said}");
+        scene.cluster.execute("RESET SESSION AUTHORIZATION");
+    }
+    // Their own names are theirs, and so is what lies elsewhere.
+    by(
+        &scene,
+        "mallory",
+        "ALTER TABLE m.doc_embedding_store RENAME CONSTRAINT doc_embedding_store_pkey TO a_key;
+         ALTER TABLE ai._vectorizer_q_1 RENAME CONSTRAINT _vectorizer_q_1_pkey TO _vectorizer_q_1_key",
+    );
+    vectorize(&scene, "ann", "a", "honest");
+}
+
+/// Names that the extension chooses itself, it chooses again: for each part, and wherever the queue is.
+#[test]
+fn a_number_whose_names_are_taken_is_passed_over() {
+    let scene = lair();
+    scene.cluster.execute(
+        "CREATE SCHEMA shared; GRANT ALL ON SCHEMA shared TO PUBLIC;
+         -- As version 0.1.0 let an owner rename it.
+         CREATE TABLE ai.planted (x int CONSTRAINT _vectorizer_q_1 PRIMARY KEY)",
+    );
+    by(
+        &scene,
+        "mallory",
+        "CREATE TABLE shared._vectorizer_q_failed_3 (x int); CREATE VIEW shared._vectorizer_q_4 AS SELECT;
+         CREATE SEQUENCE shared._vectorizer_intake_5;
+         CREATE FUNCTION shared._vectorizer_src_trg_6() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'",
+    );
+    vectorize(&scene, "ann", "a", "honest");
+    by(
+        &scene,
+        "ann",
+        "CREATE TABLE a.more (id int PRIMARY KEY, body text);
+         SELECT ai.create_vectorizer('a.more', name => 'more', loading => ai.loading_column('body'), queue_schema => 'shared',
+             embedding => ai.embedding_openai('text-embedding-3-small', 4))",
+    );
+    let numbers = "SELECT string_agg(name || id, ',' ORDER BY id) FROM ai._vectorizer";
+    assert_eq!(scene.cluster.value(numbers), "honest2,more7");
+}
+
+/// A name that is not committed yet is no reason to wait for as long as its transaction pleases.
+#[test]
+fn a_name_in_an_open_transaction_turns_no_migration_off() {
+    let scene = lair();
+    by(
+        &scene,
+        "mallory",
+        "CREATE TABLE m.squat (id int PRIMARY KEY, body text); CREATE TABLE m.given (id int PRIMARY KEY, body text)",
+    );
+    let mut held = scene.cluster.connect().expect("mallory connects");
+    held.batch_execute("SET SESSION AUTHORIZATION mallory; BEGIN").unwrap();
+    for (table, name) in [("squat", "a_doc_embedding_store"), ("given", "given")] {
+        let named = make(&format!("name => '{name}', "), "").replace("m.doc", &format!("m.{table}"));
+        held.batch_execute(&named).unwrap();
+    }
+    by(&scene, "ann", "CREATE TABLE a.doc (id int PRIMARY KEY, body text)");
+    // Derived, it gets another.
+    let derived = make("", "").replace("m.doc", "a.doc");
+    by(
+        &scene,
+        "ann",
+        &format!("SET statement_timeout = '5s'; {derived}; RESET statement_timeout"),
+    );
+    let hers = "SELECT name FROM ai._vectorizer";
+    let name = scene.cluster.value(hers);
+    assert!(name.starts_with("a_doc_embedding_store_"), "{name}");
+    // Chosen, it is refused, and nothing is left.
+    let given = make("name => 'given', destination => ai.destination_table('more'), ", "").replace("m.doc", "a.doc");
+    let (code, said) = scene.cluster.refusal(&format!(
+        "SET SESSION AUTHORIZATION ann; SET statement_timeout = '20s'; {given}"
+    ));
+    assert_eq!(code, "55P03", "{said}");
+    scene
+        .cluster
+        .execute("RESET SESSION AUTHORIZATION; RESET statement_timeout");
+    held.batch_execute("ROLLBACK").unwrap();
+    by(&scene, "ann", &given);
+    // A session that waits for itself does not.
+    assert_eq!(scene.cluster.value("SELECT count(*) FROM ai._vectorizer"), "2");
+}

@@ -136,9 +136,14 @@ fn offer_old_version(cluster: &Cluster) {
 
 /// The database that the first version left behind, as it would be after the library alone was replaced.
 fn old_database(scene: &Scene) -> Database {
+    old_database_of(scene, "old")
+}
+
+/// The same, of another name.
+fn old_database_of(scene: &Scene, name: &str) -> Database {
     let cluster = &scene.cluster;
     offer_old_version(cluster);
-    cluster.execute("CREATE DATABASE old");
+    cluster.execute(&format!("CREATE DATABASE {name}"));
     let create = "CREATE EXTENSION IF NOT EXISTS ai WITH SCHEMA ai;";
     let dump = include_str!("data/vectorizers-0.1.0.sql");
     assert!(dump.contains(create));
@@ -160,9 +165,9 @@ fn old_database(scene: &Scene) -> Database {
          ALTER EVENT TRIGGER ai_after_ddl ENABLE;";
     let path = cluster.data().join("old.sql");
     fs::write(&path, script).expect("the folder of the cluster can be written to");
-    let (_, complaints) = cluster.psql("old", &path);
+    let (_, complaints) = cluster.psql(name, &path);
     assert_eq!(complaints, "");
-    cluster.database("old")
+    cluster.database(name)
 }
 
 /// A line for each property of each object of the extension.
@@ -268,6 +273,70 @@ fn a_key_of_the_name_that_the_queues_need_makes_room() {
     assert_eq!(old.rows(failed), [["e", "permanent"]]);
     let listed = "SELECT primary_key ->> 'failure_class', failure_class FROM ai.vectorizer_failed WHERE id = 2";
     assert_eq!(old.rows(listed), [["e", "permanent"]]);
+}
+
+/// What an owner has made of its tables is said of its vectorizer; the others are updated.
+#[test]
+fn what_an_owner_has_altered_keeps_nobody_from_the_update() {
+    const HOLD: &str = "LOCK TABLE app._vectorizer_q_2";
+    // And whether the vectorizer can be worked on all the same.
+    let alterations = [
+        ("ALTER TABLE app._vectorizer_q_failed_2 RENAME class TO klass", false),
+        ("ALTER TABLE app._vectorizer_q_failed_2 ADD failure_class text", true),
+        ("ALTER TABLE app._vectorizer_q_2 RENAME backfill TO front", false),
+        (
+            "ALTER TABLE app._vectorizer_q_2 DROP loading_retry_after CASCADE",
+            false,
+        ),
+        (
+            "ALTER TABLE app._vectorizer_q_2 RENAME TO moved; CREATE VIEW app._vectorizer_q_2 AS SELECT 1 AS item",
+            true,
+        ),
+        (
+            "ALTER TABLE app._vectorizer_q_2 ALTER backfill TYPE text USING 'x'",
+            false,
+        ),
+        (
+            "CREATE INDEX mine ON app._vectorizer_q_2 (item) WHERE attempts > 1",
+            true,
+        ),
+        ("CREATE TABLE app._vectorizer_intake_2 (x int)", true),
+        (HOLD, false),
+    ];
+    let scene = Scene::start();
+    for (number, (alteration, works)) in alterations.into_iter().enumerate() {
+        let database = old_database_of(&scene, &format!("altered_{number}"));
+        let mut held = database.connect().expect("the owner connects");
+        held.batch_execute(&format!("SET session_replication_role = replica; BEGIN; {alteration}"))
+            .unwrap_or_else(|error| panic!("{alteration}: {error}"));
+        if alteration != HOLD {
+            held.batch_execute("COMMIT").expect("the owner commits");
+        }
+        database.execute("SET lock_timeout = '500ms'; ALTER EXTENSION ai UPDATE; RESET lock_timeout");
+        let version = "SELECT extversion FROM pg_extension WHERE extname = 'ai'";
+        assert_eq!(database.value(version), VERSION, "{alteration}");
+        // Those of the others are as they are to be.
+        let others = "SELECT count(*) FROM pg_attribute a JOIN ai._vectorizer v ON a.attrelid = v.queue_failed
+                      WHERE v.id <> 2 AND a.attname = 'failure_class'";
+        assert_eq!(database.value(others), "2", "{alteration}");
+        drop(held);
+        let reason = "SELECT coalesce(string_agg(reason, ','), '') FROM ai.worker_status WHERE vectorizer = 'vectors'";
+        if !works {
+            wait_until(
+                &format!("it is said that the vectorizer does not work: {alteration}"),
+                DEADLINE,
+                || database.value(reason),
+                |reason| reason.contains("paused"),
+            );
+        }
+        if alteration.contains("mine") {
+            assert_eq!(
+                database.value("SELECT count(*) FROM pg_class WHERE relname = 'mine'"),
+                "1"
+            );
+        }
+        database.execute("DROP EXTENSION ai CASCADE");
+    }
 }
 
 #[test]

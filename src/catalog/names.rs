@@ -4,10 +4,11 @@
 
 use ai_pipeline::format::Template;
 use litemap::LiteMap;
-use pgrx::pg_sys::{self, Oid};
+use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
 use serde_json::{Value, json};
 
+use super::extension::table_goes_with_extension;
 use crate::postgres::error::raise;
 use crate::postgres::json::JsonB;
 use crate::postgres::statement;
@@ -139,7 +140,7 @@ pub fn follow_names(ids: Option<&[i32]>, altered: Option<i32>) -> Vec<i32> {
             ],
         );
         if moved && written > 0 {
-            vectorizer.queues.into_iter().for_each(goes_with_extension);
+            vectorizer.queues.into_iter().for_each(table_goes_with_extension);
         }
     }
     replaced
@@ -204,25 +205,6 @@ impl Names {
             self.config["formatting"]["template"] = written.ok_or_else(|| unfit().unwrap_or_default())?.into();
         }
         Ok(is_replaced)
-    }
-}
-
-/// Has a queue dropped with the extension: nobody else has a use for it. Functions and triggers have a clause for that
-/// (DEPENDS ON EXTENSION), tables have not.
-fn goes_with_extension(table: Oid) {
-    // SAFETY: plain values, in a transaction; the row in pg_depend is the one that the clause would make.
-    unsafe {
-        let extension = pg_sys::get_extension_oid(c"ai".as_ptr(), true);
-        let address = |class: Oid, object: Oid| pg_sys::ObjectAddress {
-            classId: class,
-            objectId: object,
-            objectSubId: 0,
-        };
-        pg_sys::recordDependencyOn(
-            &address(pg_sys::RelationRelationId, table),
-            &address(pg_sys::ExtensionRelationId, extension),
-            pg_sys::DependencyType::DEPENDENCY_AUTO_EXTENSION,
-        );
     }
 }
 

@@ -120,7 +120,7 @@ pub fn is_lock_conflict(aborted: &Aborted) -> bool {
 }
 
 /// The code as its five characters (Postgres packs six bits for each into an integer).
-fn sqlstate(code: PgSqlErrorCode) -> String {
+pub fn sqlstate(code: PgSqlErrorCode) -> String {
     let packed = code as i32;
     (0..5)
         .map(|position| char::from((((packed >> (6 * position)) & 0x3F) as u8) + b'0'))

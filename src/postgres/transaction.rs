@@ -9,7 +9,7 @@ pub mod portals;
 use std::cell::Cell;
 use std::ffi::CStr;
 use std::panic::AssertUnwindSafe;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use pgrx::PgTryBuilder;
 use pgrx::pg_sys;
@@ -258,6 +258,59 @@ unsafe fn execute(sql: &std::ffi::CStr) {
         pg_sys::PortalRun(portal, std::ffi::c_long::MAX, true, receiver, receiver, nobody);
         pg_sys::PortalDrop(portal, false);
     }
+}
+
+/// Runs a part of a transaction that may fail by itself, in the session of a user: what it has done is undone then, and
+/// the transaction goes on. It waits for no lock for longer than `wait`.
+///
+/// # Errors
+/// What has ended it. What is meant for the whole (a cancellation, the end of the server, a lack of memory) ends the whole.
+pub fn attempt<T>(wait: Duration, work: impl FnOnce() -> T) -> Result<T, Aborted> {
+    // SAFETY: on the main thread, in a transaction: the steps of a block with EXCEPTION in PL/pgSQL.
+    let (memory, resources) = unsafe { (pg_sys::CurrentMemoryContext, pg_sys::CurrentResourceOwner) };
+    // SAFETY: as above.
+    unsafe {
+        pg_sys::BeginInternalSubTransaction(std::ptr::null());
+        pg_sys::MemoryContextSwitchTo(memory);
+    }
+    let done = PgTryBuilder::new(AssertUnwindSafe(|| {
+        // SAFETY: a look at the role of the session.
+        let limited = Identity::switch(unsafe { pg_sys::GetUserId() });
+        let wait = std::ffi::CString::new(wait.as_millis().max(1).to_string()).expect("digits hold no NUL");
+        set(c"lock_timeout", &wait, pg_sys::GucAction::GUC_ACTION_SAVE);
+        let value = work();
+        drop(limited);
+        // SAFETY: as above; it is open, and the innermost one.
+        unsafe { pg_sys::ReleaseCurrentSubTransaction() };
+        Ok(value)
+    }))
+    .catch_rust_panic(Err)
+    .catch_others(Err)
+    .execute();
+    // SAFETY: as above. A subtransaction that has failed is still there to be ended.
+    unsafe {
+        if done.is_err() {
+            pg_sys::MemoryContextSwitchTo(memory);
+            pg_sys::RollbackAndReleaseCurrentSubTransaction();
+        }
+        pg_sys::MemoryContextSwitchTo(memory);
+        pg_sys::CurrentResourceOwner = resources;
+    }
+    done.map_err(|cause| {
+        let failed = aborted(&cause);
+        let is_of_the_whole = matches!(cause, CaughtError::RustPanic { .. })
+            || matches!(
+                failed.code,
+                PgSqlErrorCode::ERRCODE_QUERY_CANCELED
+                    | PgSqlErrorCode::ERRCODE_ADMIN_SHUTDOWN
+                    | PgSqlErrorCode::ERRCODE_CRASH_SHUTDOWN
+                    | PgSqlErrorCode::ERRCODE_OUT_OF_MEMORY
+            );
+        if is_of_the_whole {
+            cause.rethrow();
+        }
+        failed
+    })
 }
 
 /// Makes `role` the user of the session, for what cannot be done by [`acting_as`]. For processes that end soon.

@@ -411,7 +411,7 @@ fn stored(sql: &str, which: pgrx::datum::DatumWithOid, called: &str) -> (Value, 
         None => missing(called),
         Some((_, true, _, (Some(held), _))) => raise_held(&held),
         // Its server was chosen by another, and would be asked in the name of the owner.
-        Some((_, true, _, (None, Some(stranger)))) => raise_stranger(called, &stranger),
+        Some((_, true, _, (None, Some(stranger)))) => raise_stranger(None, called, &stranger),
         Some((config, true, owner, (None, None))) => (config, owner),
         Some((_, false, _, _)) => raise(
             PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,

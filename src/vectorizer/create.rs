@@ -2,6 +2,8 @@
 //!
 //! Everything of a vectorizer belongs to the owner of its source table, as whom the worker reads and writes.
 
+use std::time::Duration;
+
 use ai_pipeline::config::{Destination, Embedding};
 use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
@@ -13,11 +15,11 @@ use super::validate::{self, Column};
 use super::{indexing, schedule, triggers};
 use crate::access::{endpoint, server};
 use crate::catalog::{self, follow_names};
-use crate::postgres::error::{exception, invalid, raise};
+use crate::postgres::error::{exception, invalid, is_lock_conflict, raise};
 use crate::postgres::json::JsonB;
 use crate::postgres::key::PrimaryKey;
 use crate::postgres::statement::{self, qualified};
-use crate::postgres::transaction::{acting_as, acting_as_extension, seeing_all};
+use crate::postgres::transaction::{self, acting_as, acting_as_extension, seeing_all};
 use crate::{settings, shared_memory};
 
 #[pg_extern(sql = false)]
@@ -156,6 +158,10 @@ pub(super) fn create(
         }
         already_exists(&name, None);
     }
+    let derived = match &named {
+        Named::Given(_) => None,
+        Named::Derived(name) => Some(name.clone()),
+    };
     let name = named.free();
     // What was adopted is there already: the worker says what its owner lacks.
     if adopted.is_none() {
@@ -220,7 +226,7 @@ pub(super) fn create(
     }
 
     // Last: what is refused uses up no number.
-    let id: i32 = adopted.unwrap_or_else(|| acting_as_extension(next_id));
+    let id: i32 = adopted.unwrap_or_else(|| free_id(&queue_schema, queue_table.as_deref()));
     let failed_table = format!("_vectorizer_q_failed_{id}");
     let queue_table = queue_table.unwrap_or_else(|| {
         let queue_table = usual_queue(id);
@@ -245,24 +251,29 @@ pub(super) fn create(
     }
     objects.create_queue(&source, &key);
     objects.grant(&source, &queue_schema, &schemas, &grantees);
+    let insert = |name: &str| {
+        acting_as_extension(|| {
+            statement::run(
+                include_str!("../../sql/query/vectorizer/insert_vectorizer.sql"),
+                &[
+                    id.into(),
+                    name.into(),
+                    source.oid.into(),
+                    JsonB(source_pk.clone()).into(),
+                    objects.queue.as_str().into(),
+                    objects.failed.as_str().into(),
+                    objects.target().into(),
+                    objects.view().into(),
+                    objects.function.as_str().into(),
+                    objects.trigger.as_str().into(),
+                    JsonB(config.clone()).into(),
+                    objects.intake.as_str().into(),
+                ],
+            )
+        });
+    };
+    insert_named(name, derived, insert);
     acting_as_extension(|| {
-        statement::run(
-            include_str!("../../sql/query/vectorizer/insert_vectorizer.sql"),
-            &[
-                id.into(),
-                name.as_str().into(),
-                source.oid.into(),
-                JsonB(source_pk).into(),
-                objects.queue.as_str().into(),
-                objects.failed.as_str().into(),
-                objects.target().into(),
-                objects.view().into(),
-                objects.function.as_str().into(),
-                objects.trigger.as_str().into(),
-                JsonB(config).into(),
-                objects.intake.as_str().into(),
-            ],
-        );
         follow_names(Some(&[id]), None);
         schedule::plan_first_run(id, &scheduling);
     });
@@ -303,6 +314,64 @@ fn next_id() -> i32 {
             Some("Try it again."),
         )
     })
+}
+
+/// How long a name is waited for that a transaction has taken which is still open: it may be anybody's.
+const DERIVED: Duration = Duration::from_millis(100);
+const GIVEN: Duration = Duration::from_secs(2);
+
+/// Writes a vectorizer down under its name; where that is taken meanwhile, under another, if it was `derived`.
+fn insert_named(name: String, derived: Option<String>, insert: impl Fn(&str)) {
+    let mut name = name;
+    let wait = if derived.is_some() { DERIVED } else { GIVEN };
+    for _ in 0..10 {
+        let Err(aborted) = transaction::attempt(wait, || insert(&name)) else {
+            return;
+        };
+        let is_open = is_lock_conflict(&aborted);
+        if !is_open && !(aborted.code == PgSqlErrorCode::ERRCODE_UNIQUE_VIOLATION && is_taken(&name)) {
+            raise(aborted.code, aborted.message, aborted.hint.as_deref());
+        }
+        match &derived {
+            Some(derived) => name = names::numbered(derived, rand::random()),
+            None if is_open => raise(
+                PgSqlErrorCode::ERRCODE_LOCK_NOT_AVAILABLE,
+                format!("the name {name} is being taken, or given back, by a transaction that is still open"),
+                Some("Choose another name, or try it again when that has ended."),
+            ),
+            None => already_exists(&name, Some("It is on another table. Choose another name.")),
+        }
+    }
+    raise(
+        PgSqlErrorCode::ERRCODE_LOCK_NOT_AVAILABLE,
+        "no name that is derived from its tables is free",
+        Some("Give the vectorizer a name."),
+    )
+}
+
+/// The next number of which no name is taken that the extension chooses itself: in a schema of users they are for
+/// everybody to take. Where many are, the last is for the caller to be told of.
+fn free_id(schema: &str, chosen: Option<&str>) -> i32 {
+    const TRIES: usize = 1000;
+    let mut id = acting_as_extension(next_id);
+    for _ in 0..TRIES {
+        // A queue of a chosen name has been looked for.
+        let queue = chosen.is_none().then(|| usual_queue(id));
+        let tables = [queue, Some(format!("_vectorizer_q_failed_{id}")), Some(intake_name(id))];
+        let tables: Vec<String> = tables.iter().flatten().map(|name| qualified(schema, name)).collect();
+        let function = format!("{}()", qualified(schema, &format!("_vectorizer_src_trg_{id}")));
+        let sql = "SELECT to_regprocedure($2) IS NULL AND NOT EXISTS (SELECT FROM unnest($1::text[]) AS n WHERE to_regclass(n) IS NOT NULL)";
+        let is_free = statement::on_latest(|| {
+            statement::row(sql, &[tables.into(), function.as_str().into()], |row| {
+                row.must::<bool>(1)
+            })
+        });
+        if is_free == Some(true) {
+            break;
+        }
+        id = acting_as_extension(next_id);
+    }
+    id
 }
 
 /// The roles that exist, `public` among them; a warning names the others.

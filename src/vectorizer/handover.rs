@@ -10,6 +10,7 @@ use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 
 use super::{altered, objects, triggers};
+use crate::catalog;
 use crate::postgres::error::raise;
 use crate::postgres::key::PrimaryKey;
 use crate::postgres::statement;
@@ -25,9 +26,20 @@ fn objects_altered(classes: Vec<Oid>, altered: Vec<Oid>) {
         let sql = include_str!("../../sql/query/vectorizer/altered_vectorizers.sql");
         let arguments = [classes.into(), altered.clone().into()];
         let concerned = acting_as_extension(|| {
-            statement::row(sql, &arguments, |row| (row.must::<Vec<i32>>(1), row.must::<bool>(2)))
+            statement::row(sql, &arguments, |row| {
+                (row.must::<Vec<i32>>(1), row.must::<bool>(2), row.get::<String>(3))
+            })
         });
-        let (concerned, everywhere) = concerned.expect("a statement without FROM answers");
+        let (concerned, everywhere, planted) = concerned.expect("a statement without FROM answers");
+        if let Some(name) = planted {
+            raise(
+                PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
+                format!("an index in the schema ai cannot be called {name}"),
+                Some(
+                    "In the schema of the extension, names of indexes begin with that of their table and an underscore.",
+                ),
+            );
+        }
         // Most of what a database is told concerns no vectorizer, and should not wait for what follows.
         if concerned.is_empty() && !everywhere {
             return;
@@ -204,10 +216,32 @@ impl Handover {
                 self.must_be_given(sequence, &name);
             }
         }
-        // Each of them was looked at. One that changed hands in another way is for the new owner to look at.
-        if tables.iter().all(|part| strange(&part)) {
-            statement::run("SELECT ai._hand_over($1)", &[self.id.into()]);
+        // Each of them was looked at. One that changed hands in another way is for the new owner to look at, and so
+        // is what the one before has put on the source.
+        if !tables.iter().all(|part| strange(&part)) {
+            return;
         }
+        match catalog::burden_of_source(self.id) {
+            None => _ = statement::run("SELECT ai._hand_over($1)", &[self.id.into()]),
+            Some(there) => self.stand_still(giver, &there),
+        }
+    }
+
+    /// What is on the source runs with each statement on it, and the worker's would run it as the new owner, who has
+    /// asked for none of them.
+    fn stand_still(&self, giver: Oid, there: &str) {
+        // Where it is not known yet for whom it works, that would be the owner of now; and one that has been that owner
+        // before has not looked at what has come meanwhile.
+        let sql = include_str!("../../sql/query/owner/works_for.sql");
+        statement::run(sql, &[self.id.into(), giver.into()]);
+        let message = format!(
+            "vectorizer {} stands still until {} has looked at its source: on it is {there}",
+            self.id, self.heir_name
+        );
+        let (_, hint) = catalog::of_stranger(None, &self.heir_name, None);
+        ErrorReport::new(PgSqlErrorCode::ERRCODE_WARNING, message, "ai")
+            .set_hint(hint)
+            .report(PgLogLevel::WARNING);
     }
 
     fn table(&self, table: Oid) -> Option<Part> {

@@ -11,6 +11,7 @@ use super::partitions::Partitions;
 use super::triggers::{self, TriggerFunction};
 use super::validate::Column;
 use crate::catalog;
+use crate::catalog::extension::{function_goes_with_extension, table_goes_with_extension};
 use crate::postgres::error::raise;
 use crate::postgres::key::{In, PrimaryKey};
 use crate::postgres::statement::{self, fill, identifier, qualified};
@@ -223,7 +224,7 @@ impl Objects {
         triggers::create(self.id, &source.name, &self.trigger, &self.function, source.partitioned);
         // They call functions of the extension: where it goes, writes to the source must not fail.
         acting_as_extension(|| {
-            triggers::function_depends_on_extension(&self.function);
+            function_goes_with_extension(&self.function);
             triggers::depend_on_extension(&source.name, &self.trigger, source.partitioned);
         });
         table_depends_on_extension(&self.queue);
@@ -249,31 +250,41 @@ impl Objects {
         if to.is_empty() {
             return;
         }
-        let roles: Vec<String> = to
-            .iter()
-            .map(|role| {
-                if role == "public" {
-                    "PUBLIC".to_owned()
-                } else {
-                    identifier(role)
-                }
-            })
-            .collect();
-        let roles = roles.join(", ");
+        let quoted = |role: &String| {
+            if role == "public" {
+                "PUBLIC".to_owned()
+            } else {
+                identifier(role)
+            }
+        };
+        let roles = to.iter().map(quoted).collect::<Vec<_>>().join(", ");
         let grant = |privileges: &str, on: &str| {
             statement::run(&format!("GRANT {privileges} ON {on} TO {roles}"), &[]);
         };
-        grant("USAGE", &format!("SCHEMA {}", identifier(&source.schema)));
+        // Not where they have it: a GRANT locks the schema, which others grant on, too, until the transaction ends.
+        let open = |schema: &str| {
+            let lacks = |role: &&String| {
+                let sql = "SELECT has_schema_privilege($1::name, $2, 'USAGE')";
+                let arguments = [role.as_str().into(), schema.into()];
+                statement::row(sql, &arguments, |row| row.must::<bool>(1)) != Some(true)
+            };
+            let lacking: Vec<String> = to.iter().filter(lacks).map(quoted).collect();
+            if !lacking.is_empty() {
+                let (schema, roles) = (identifier(schema), lacking.join(", "));
+                statement::run(&format!("GRANT USAGE ON SCHEMA {schema} TO {roles}"), &[]);
+            }
+        };
+        open(&source.schema);
         grant("SELECT", &source.name);
         if let DestinationObjects::Table { target, view } = &self.destination {
             for schema in schemas {
-                grant("USAGE", &format!("SCHEMA {}", identifier(schema)));
+                open(schema);
             }
             grant("SELECT, INSERT, UPDATE", target);
             grant("SELECT", view);
         }
         if queue_schema != "ai" {
-            grant("USAGE", &format!("SCHEMA {}", identifier(queue_schema)));
+            open(queue_schema);
         }
         grant("SELECT, INSERT, UPDATE, DELETE", &self.queue);
         grant("SELECT, INSERT, UPDATE, DELETE", &self.failed);
@@ -464,26 +475,7 @@ fn add_column(source: &Source, column: &str, vector: &str) {
     }
 }
 
-/// A queue that stayed behind would stand in the way of the first vectorizer after another CREATE EXTENSION. What is in
-/// it can be made again from the source. SQL has no DEPENDS ON EXTENSION for tables.
 fn table_depends_on_extension(table: &str) {
     let relation = statement::row("SELECT $1::regclass::oid", &[table.into()], |row| row.must(1));
-    let address = |class, object| pg_sys::ObjectAddress {
-        classId: class,
-        objectId: object,
-        objectSubId: 0,
-    };
-    let relation = address(
-        pg_sys::RelationRelationId,
-        relation.expect("a value is cast to one value"),
-    );
-    // SAFETY: in a transaction, with addresses that outlive the calls.
-    unsafe {
-        let extension = address(
-            pg_sys::ExtensionRelationId,
-            pg_sys::get_extension_oid(c"ai".as_ptr(), false),
-        );
-        let kind = pg_sys::DependencyType::DEPENDENCY_AUTO_EXTENSION;
-        pg_sys::recordDependencyOn(&relation, &extension, kind);
-    }
+    table_goes_with_extension(relation.expect("a value is cast to one value"));
 }

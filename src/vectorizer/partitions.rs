@@ -4,6 +4,7 @@
 use pgrx::pg_sys::Oid;
 
 use super::handover;
+use crate::catalog::extension::trigger_goes_with_extension;
 use crate::postgres::key::{In, PrimaryKey};
 use crate::postgres::statement::{self, fill, identifier};
 use crate::postgres::swallowed::must_be_written;
@@ -31,7 +32,8 @@ impl Partitions<'_> {
     /// Parts that are new get their trigger, and with `enqueue` their rows are work. Parts that have left lose theirs,
     /// whereupon the event trigger has what was in them pruned.
     pub fn follow(&self, enqueue: bool) {
-        let trigger = identifier(&format!("{}_truncate", self.trigger));
+        let plain = format!("{}_truncate", self.trigger);
+        let trigger = identifier(&plain);
         let arguments = [self.source.into(), self.id.into(), self.owner.into()];
         let new = statement::rows(
             include_str!("../../sql/query/partition/new_partitions.sql"),
@@ -61,8 +63,7 @@ impl Partitions<'_> {
                         ),
                         &[],
                     );
-                    let depends = format!("ALTER TRIGGER {trigger} ON {partition} DEPENDS ON EXTENSION ai");
-                    statement::run(&depends, &[]);
+                    trigger_goes_with_extension(partition, &plain);
                 });
             });
             if let Some(rows) = rows.filter(|_| enqueue) {
@@ -71,7 +72,7 @@ impl Partitions<'_> {
             joined.push(partition);
         }
         // While they are still known for parts of ours: the event trigger has to see that.
-        let arguments = [self.source.into(), self.function.into()];
+        let arguments = [self.source.into(), self.function.into(), self.id.into()];
         let left = statement::rows(
             include_str!("../../sql/query/partition/left_partitions.sql"),
             &arguments,

@@ -44,13 +44,13 @@ pub(super) fn stranger(vectorizer_id: i32) -> Option<String> {
 /// Raises where the source of a vectorizer got another owner unseen: nothing is done as that one.
 pub fn must_be_served(vectorizer_id: i32) {
     if let Some(stranger) = stranger(vectorizer_id) {
-        raise_stranger(&vectorizer_id.to_string(), &stranger);
+        raise_stranger(Some(vectorizer_id), &vectorizer_id.to_string(), &stranger);
     }
 }
 
 /// Raises the ERROR of a vectorizer whose source got another owner unseen.
-pub fn raise_stranger(called: &str, stranger: &str) -> ! {
-    let (reason, hint) = catalog::of_stranger(stranger, None);
+pub fn raise_stranger(id: Option<i32>, called: &str, stranger: &str) -> ! {
+    let (reason, hint) = catalog::of_stranger(id, stranger, None);
     raise(
         PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
         format!("vectorizer {called} cannot work: {reason}"),

@@ -3,6 +3,9 @@
 //! The function names tables and columns, so it is made anew whenever one of them is renamed or the columns of the
 //! source change: the catalogue knows them by number.
 
+use std::time::Duration;
+
+use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 
@@ -11,12 +14,13 @@ use super::handover;
 use super::objects;
 use super::partitions::Partitions;
 use super::schedule;
+use crate::catalog::extension::{function_goes_with_extension, trigger_goes_with_extension};
 use crate::catalog::{self, follow_names};
-use crate::postgres::error::raise;
+use crate::postgres::error::{is_lock_conflict, raise, sqlstate};
 use crate::postgres::json::{JsonB, Written};
 use crate::postgres::key::{In, PrimaryKey};
 use crate::postgres::statement::{self, fill, identifier};
-use crate::postgres::transaction::acting_as_extension;
+use crate::postgres::transaction::{self, Aborted, acting_as_extension};
 use crate::store::memory;
 use crate::{intake, shared_memory};
 
@@ -164,7 +168,7 @@ fn make_anew(known: &Known, should_be: &str) -> bool {
             Some("Try it again."),
         );
     }
-    function_depends_on_extension(&known.function);
+    function_goes_with_extension(&known.function);
     true
 }
 
@@ -240,19 +244,10 @@ fn create_one(trigger: &Trigger, id: i32, source: &str, stem: &str, function: &s
     statement::run(&sql, &[]);
 }
 
-/// The function goes with the extension. To be said again of one that was made anew: Postgres forgets it.
-pub fn function_depends_on_extension(function: &str) {
-    statement::run(&format!("ALTER FUNCTION {function}() DEPENDS ON EXTENSION ai"), &[]);
-}
-
 /// The triggers go with the extension.
 pub fn depend_on_extension(source: &str, stem: &str, partitioned: bool) {
     for trigger in kinds(partitioned) {
-        let name = identifier(&format!("{stem}{}", trigger.suffix));
-        statement::run(
-            &format!("ALTER TRIGGER {name} ON {source} DEPENDS ON EXTENSION ai"),
-            &[],
-        );
+        trigger_goes_with_extension(source, &format!("{stem}{}", trigger.suffix));
     }
 }
 
@@ -284,16 +279,17 @@ pub fn watched(vectorizer_id: i32) -> Option<Watched> {
 /// Puts the trigger on a source that fires for what logical replication applies, and for nothing else.
 pub fn create_for_replicas(watched: &Watched) {
     let function = &watched.function;
-    let name = identifier(&format!("{}{FOR_REPLICAS}", watched.stem));
+    let plain = format!("{}{FOR_REPLICAS}", watched.stem);
+    let name = identifier(&plain);
     let kind = "AFTER INSERT OR UPDATE OR DELETE";
     handover::altering(watched.source, |source| {
         for sql in [
             format!("CREATE TRIGGER {name} {kind} ON {source} FOR EACH ROW EXECUTE FUNCTION {function}()"),
             format!("ALTER TABLE {source} ENABLE REPLICA TRIGGER {name}"),
-            format!("ALTER TRIGGER {name} ON {source} DEPENDS ON EXTENSION ai"),
         ] {
             statement::run(&sql, &[]);
         }
+        trigger_goes_with_extension(source, &plain);
     });
     // Also where the names were given back meanwhile.
     let sql = "SELECT 1 FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid JOIN pg_class c ON c.oid = t.tgrelid \
@@ -384,15 +380,70 @@ impl Known {
             }
             let trigger = &PLAIN[0];
             create_one(trigger, self.id, source, &self.trigger, &self.function);
-            let name = identifier(&format!("{}{}", self.trigger, trigger.suffix));
-            statement::run(
-                &format!("ALTER TRIGGER {name} ON {source} DEPENDS ON EXTENSION ai"),
-                &[],
-            );
+            let name = format!("{}{}", self.trigger, trigger.suffix);
+            trigger_goes_with_extension(source, &name);
+            let name = identifier(&name);
             if old.iter().any(|(_, is_disabled)| *is_disabled) {
                 statement::run(&format!("ALTER TABLE {source} DISABLE TRIGGER {name}"), &[]);
             }
         });
+    }
+
+    /// Makes the function anew, and follows partitions. Of one that `is_altered` itself it is told what does not fit.
+    fn make_anew(&self, is_altered: bool, was_altered: bool, is_replaced: bool, rewritten: &[Oid]) {
+        if is_altered {
+            acting_as_extension(|| {
+                self.must_fit();
+                catalog::warn_if_filtered(self.id);
+            });
+        }
+        let Some(key) = PrimaryKey::current(self.source, &self.source_pk) else {
+            // Whoever drops a column of the key must still be able to write to the table.
+            let body = include_str!("../../sql/query/trigger/idle_trigger_body.sql");
+            acting_as_extension(|| _ = make_anew(self, body));
+            return;
+        };
+        let made = || objects::create_missing_intake(self.id, self.source, &self.queue_schema, &key);
+        let intake = self.intake.clone().unwrap_or_else(made);
+        let function = TriggerFunction {
+            id: self.id,
+            function: &self.function,
+            source: self.source,
+            source_name: &self.source_name,
+            queue: &self.queue,
+            failed: &self.failed,
+            intake: &intake,
+            target: self.target.as_deref(),
+            key: &key,
+            partitioned: self.partitioned,
+            deferrable: self.deferrable,
+            embedding_columns: &catalog::embedding_columns(self.source),
+        };
+        acting_as_extension(|| {
+            let is_another = make_anew(self, &function.body());
+            self.replace_old_triggers();
+            // Whatever stood in the way may be mended; not where something else was altered, which may be another's.
+            if is_another || was_altered {
+                catalog::mended(self.id);
+                shared_memory::mended_at_commit(self.id);
+            }
+        });
+        let has_other_texts = is_replaced || altered::has_other_texts(self.id, rewritten);
+        if !self.partitioned && !has_other_texts {
+            return;
+        }
+        // Nothing is done as the owner of the source on what is another's, nor as one that has come unseen;
+        // the worker says so.
+        if !self.is_of_one_owner || schedule::stranger(self.id).is_some() {
+            return;
+        }
+        let partitions = self.partitions(&key, &intake);
+        if self.partitioned {
+            partitions.follow(true);
+        }
+        if has_other_texts {
+            partitions.enqueue_all();
+        }
     }
 
     fn partitions<'a>(&'a self, key: &'a PrimaryKey, intake: &'a str) -> Partitions<'a> {
@@ -423,61 +474,36 @@ fn make_all_anew(source: Option<Oid>, vectorizer_id: Option<i32>, rewritten: &[O
     let was_altered = source.is_some() || vectorizer_id.is_some();
     let altered = vectorizer_id.map(|id| [id]);
     let replaced = acting_as_extension(|| follow_names(altered.as_ref().map(<[i32; 1]>::as_slice), vectorizer_id));
+    let mut wait = FOR_ALL;
     for vectorizer in Known::read(source, vectorizer_id) {
-        if vectorizer_id.is_some() {
-            acting_as_extension(|| {
-                vectorizer.must_fit();
-                catalog::warn_if_filtered(vectorizer.id);
-            });
-        }
-        let Some(key) = PrimaryKey::current(vectorizer.source, &vectorizer.source_pk) else {
-            // Whoever drops a column of the key must still be able to write to the table.
-            let body = include_str!("../../sql/query/trigger/idle_trigger_body.sql");
-            acting_as_extension(|| _ = make_anew(&vectorizer, body));
-            continue;
-        };
-        let made = || objects::create_missing_intake(vectorizer.id, vectorizer.source, &vectorizer.queue_schema, &key);
-        let intake = vectorizer.intake.clone().unwrap_or_else(made);
-        let function = TriggerFunction {
-            id: vectorizer.id,
-            function: &vectorizer.function,
-            source: vectorizer.source,
-            source_name: &vectorizer.source_name,
-            queue: &vectorizer.queue,
-            failed: &vectorizer.failed,
-            intake: &intake,
-            target: vectorizer.target.as_deref(),
-            key: &key,
-            partitioned: vectorizer.partitioned,
-            deferrable: vectorizer.deferrable,
-            embedding_columns: &catalog::embedding_columns(vectorizer.source),
-        };
-        acting_as_extension(|| {
-            let is_another = make_anew(&vectorizer, &function.body());
-            vectorizer.replace_old_triggers();
-            // Whatever stood in the way may be mended; not where something else was altered, which may be another's.
-            if is_another || was_altered {
-                catalog::mended(vectorizer.id);
-                shared_memory::mended_at_commit(vectorizer.id);
-            }
-        });
-        let has_other_texts = replaced.contains(&vectorizer.id) || altered::has_other_texts(vectorizer.id, rewritten);
-        if !vectorizer.partitioned && !has_other_texts {
-            continue;
-        }
-        // Nothing is done as the owner of the source on what is another's, nor as one that has come unseen;
-        // the worker says so.
-        if !vectorizer.is_of_one_owner || schedule::stranger(vectorizer.id).is_some() {
-            continue;
-        }
-        let partitions = vectorizer.partitions(&key, &intake);
-        if vectorizer.partitioned {
-            partitions.follow(true);
-        }
-        if has_other_texts {
-            partitions.enqueue_all();
+        let is_replaced = replaced.contains(&vectorizer.id);
+        let make = || vectorizer.make_anew(vectorizer_id.is_some(), was_altered, is_replaced, rewritten);
+        if was_altered {
+            make();
+        } else if let Err(aborted) = transaction::attempt(wait, make) {
+            leave_for_later(vectorizer.id, &aborted);
+            wait = AFTER_A_LOCK;
         }
     }
+}
+
+/// How long a statement that concerns all vectorizers waits for the lock of one, and how long after it has waited in vain.
+const FOR_ALL: Duration = Duration::from_millis(200);
+const AFTER_A_LOCK: Duration = Duration::from_millis(5);
+
+/// What concerned all is done for all but this one, and fails for nobody: the worker does it.
+fn leave_for_later(vectorizer_id: i32, aborted: &Aborted) {
+    shared_memory::left_at_commit(vectorizer_id);
+    if is_lock_conflict(aborted) {
+        notice!("vectorizer {vectorizer_id} is locked by another transaction: its triggers follow later");
+        return;
+    }
+    // What an owner's code has raised is its own.
+    let message = format!("the triggers of vectorizer {vectorizer_id} cannot follow what was altered");
+    ErrorReport::new(PgSqlErrorCode::ERRCODE_WARNING, message, "ai")
+        .set_detail(format!("SQLSTATE {}", sqlstate(aborted.code)))
+        .set_hint("The worker tries it again. Where it does not succeed, drop the vectorizer, and make it anew.")
+        .report(PgLogLevel::WARNING);
 }
 
 /// Does for a vectorizer that has a new owner what was not done while it stood still: partitions may have
@@ -548,6 +574,11 @@ pub(super) fn refresh_triggers() {
     let _script = OutsideScript::leave();
     make_all_anew(None, None, &[]);
     shared_memory::catalogue_changed_at_commit();
+}
+
+/// For the worker: what a statement that concerned all has left for later.
+pub fn follow_left(vectorizer_id: i32) {
+    follow_alteration(vectorizer_id, &[]);
 }
 
 /// For a vectorizer of which a table, a view, a trigger or a function was altered.

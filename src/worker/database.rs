@@ -11,6 +11,7 @@ mod failures;
 mod flights;
 mod indexes;
 mod intake;
+mod left;
 mod news;
 mod notes;
 mod overruns;
@@ -46,6 +47,7 @@ use self::duty::Duty;
 use self::flights::Flights;
 use self::indexes::IndexKeeper;
 use self::intake::IntakeMover;
+use self::left::Follower;
 use self::news::{Listener, watch_prepared};
 use self::notes::NoteWriter;
 use self::reading::Reader;
@@ -140,6 +142,8 @@ pub struct Worker {
     last_busy: Instant,
     /// Documents that a process died with.
     suspects: Suspects<Oid>,
+    /// Those whose triggers are to follow what was altered while they were locked, and not before when.
+    left: HashMap<i32, Instant>,
     /// What could not be written down yet.
     notes: Notes<Arc<Vectorizer>>,
     /// Documents, by their leases and places, that were in our hands when code of their owner was
@@ -158,6 +162,7 @@ struct Duties {
     news: Listener,
     steps: Stepper,
     reading: Reader,
+    left: Follower,
     rescue: Rescuer,
     renewal: Renewer,
     claims: Claimer,
@@ -169,8 +174,8 @@ struct Duties {
 
 impl Duties {
     /// Those that are to be done when a queue, an intake, an index or a note is due.
-    fn of_queues(&self) -> [&dyn Duty; 4] {
-        [&self.claims, &self.intake, &self.notes, &self.indexes]
+    fn of_queues(&self) -> [&dyn Duty; 5] {
+        [&self.claims, &self.intake, &self.notes, &self.indexes, &self.left]
     }
 }
 
@@ -213,6 +218,7 @@ impl Rounds {
             lag: None,
             last_busy: now,
             suspects: Suspects::new(now),
+            left: HashMap::new(),
             notes: Notes::default(),
             abandoned: HashMap::new(),
             slow: Slow::default(),
@@ -227,6 +233,7 @@ impl Rounds {
                 died_with: held,
                 overrun,
             },
+            left: Follower,
             rescue: Rescuer {
                 killed: killed.map(holder),
             },
@@ -278,6 +285,7 @@ impl Rounds {
         worker.stop_overruns();
         worker.give_back();
         duties.reading.run(worker);
+        duties.left.run(worker);
         duties.rescue.run(worker);
         // While there is something to write, Postgres' WAL writer writes to the disk beside us.
         if !more && let Some(lag) = worker.lag.take() {
@@ -345,7 +353,9 @@ impl Rounds {
         if !worker.flights.is_empty() {
             return false;
         }
-        let must_be_remembered = worker.stations.iter().any(Station::must_be_remembered);
+        // Of those that cannot be worked on, nobody knows when that ends.
+        let is_left = worker.left.keys().any(|id| worker.station(*id).is_some());
+        let must_be_remembered = is_left || worker.stations.iter().any(Station::must_be_remembered);
         let serves_some = !worker.stations.is_empty();
         self.outlook()
             .is_idle(must_be_remembered, serves_some, self.patience(), Instant::now())

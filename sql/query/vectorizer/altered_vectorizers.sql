@@ -1,5 +1,7 @@
 -- The vectorizers that it concerns when objects were made or altered, of the classes $1, with the OIDs $2; and whether it may
 -- concern all. Who alters tables of their own should not have the others tried again.
+-- Also the index of a queue in the schema of the extension that got a name which is none of its table's: a constraint is renamed, and
+-- its index with it, without the right to create in the schema.
 WITH command AS MATERIALIZED (
     SELECT d.classid, d.objid FROM unnest($1::oid[], $2::oid[]) AS d (classid, objid)
 )
@@ -51,4 +53,11 @@ SELECT ARRAY(
     -- pg_restore --data-only --disable-triggers has put rows into the catalogue.
     WHERE d.classid = 'pg_namespace'::regclass
        OR d.classid = 'pg_class'::regclass AND d.objid = 'ai._vectorizer'::regclass
+), (
+    SELECT min(i.relname::text) FROM command d
+    JOIN pg_constraint k ON k.oid = d.objid
+    JOIN pg_class t ON t.oid = k.conrelid AND t.relnamespace = 'ai'::regnamespace
+    JOIN pg_class i ON i.oid = k.conindid AND i.relnamespace = t.relnamespace AND NOT starts_with(i.relname, t.relname || '_')
+    JOIN ai._vectorizer v ON t.oid IN (v.queue, v.queue_failed, v.intake)
+    WHERE d.classid = 'pg_constraint'::regclass
 )

@@ -75,6 +75,7 @@ impl Worker {
     /// Ends the pauses whose reasons are mended. The session that has mended one has ended it, too,
     /// but for one that was noted while it did so: we may have looked before, and written after.
     pub(super) fn hear(&mut self, news: &News) {
+        self.hear_of_left(news);
         if news.mended.is_all() {
             self.notes.forget_all();
         }

@@ -113,6 +113,7 @@ impl Worker {
         self.stations.retain(|station| there.contains(&station.vectorizer.id));
         self.flights.retain_of(|id| there.contains(&id));
         self.notes.retain(&there);
+        self.left.retain(|id, _| there.contains(id));
         self.rereads.all(ids, change);
     }
 }
