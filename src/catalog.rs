@@ -166,9 +166,6 @@ pub struct Unusable {
 /// No run is waited for longer than this, in seconds: ten years.
 const LONGEST_WAIT: f64 = 315_360_000.0;
 
-/// In place of the class of a failure: some texts were too long for the model, and nothing is wrong with the rest.
-const CUT: &str = "cut";
-
 /// The version of the extension in this database; `None` where it is not installed.
 pub fn extension_version() -> Option<String> {
     statement::row(
@@ -630,7 +627,7 @@ pub fn note_cut(vectorizer: &Vectorizer, key: &str, chunks: &[usize]) {
     let mut details = json!({
         "error_reason": format!("{number} chunks are longer than {model} takes{takes}: their vectors are those of their beginnings"),
         "step": Step::Embedding,
-        "class": CUT,
+        "class": Class::CUT,
         "is_retryable": false,
         "provider": vectorizer.config.embedding.provider(),
         "hint": "Make chunks smaller (chunk_size), or choose a model that takes more.",
@@ -647,7 +644,7 @@ pub fn note_cut(vectorizer: &Vectorizer, key: &str, chunks: &[usize]) {
             "text was cut".into(),
             JsonB(details).into(),
             Step::Embedding.to_string().into(),
-            CUT.into(),
+            Class::CUT.into(),
             key.into(),
         ],
     );

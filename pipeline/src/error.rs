@@ -1,7 +1,8 @@
 //! What can go wrong between a URI and a vector, and what follows from it.
 //!
-//! Each stage has an error type of its own (`load::Error`, `parse::Error`, …); [`Failure`] is the form in which all of
-//! them leave the pipeline: the step, the class that decides what happens to the item, and texts for people.
+//! Each stage has an error type of its own (`load::Error`, `parse::Error`, …); [`Failure`] is the
+//! form in which all of them leave the pipeline: the step, the class that decides what happens to
+//! the item, and texts for people.
 
 mod cause;
 
@@ -46,20 +47,23 @@ impl fmt::Display for Step {
     }
 }
 
-/// What a failure means for the item that met it. The class, and nothing else, decides what happens next
-/// (see [`crate::retry::after_failure`]).
+/// What a failure means for the item that met it. The class, and nothing else, decides what happens
+/// next (see [`crate::retry::after_failure`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
-    /// May pass by itself (time-out, 5xx, lost connection): tried again with capped exponential back-off.
+    /// May pass by itself (time-out, 5xx, lost connection): tried again with capped exponential
+    /// back-off.
     Transient,
     /// The other side asked for patience (429): waited for, no attempt is counted.
     Throttled {
         /// How long the other side wants to be left alone, where it said so.
         retry_after: Option<Duration>,
     },
-    /// Concerns every item alike (no key, unknown model, wrong dimensions): the vectorizer pauses until it is mended.
+    /// Concerns every item alike (no key, unknown model, wrong dimensions): the vectorizer pauses
+    /// until it is mended.
     Configuration,
-    /// This item will never succeed as it is (no such key, unsupported format): straight to the failed queue.
+    /// This item will never succeed as it is (no such key, unsupported format): straight to the
+    /// failed queue.
     Permanent,
     /// Not understood: a few tries, then the failed queue.
     Unknown,
@@ -69,7 +73,8 @@ impl Class {
     /// The words that views and error rows use for the classes.
     pub const WORDS: [&'static str; 5] = ["transient", "throttled", "configuration", "permanent", "unknown"];
 
-    /// In place of such a word: some texts were too long for the model, and nothing is wrong with the rest.
+    /// In place of such a word: some texts were too long for the model, and nothing is wrong with
+    /// the rest.
     pub const CUT: &'static str = "cut";
 
     /// The class with this word; `None` for what is none.
@@ -119,8 +124,8 @@ impl<'de> Deserialize<'de> for Class {
 
 /// A failed item, as the pipeline hands it to the queue.
 ///
-/// `reason` says what happened with which value, lower case, no full stop; `hint` what to do next. Neither ever holds a
-/// secret or text of the document.
+/// `reason` says what happened with which value, lower case, no full stop; `hint` what to do next.
+/// Neither ever holds a secret or text of the document.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
     /// Where it happened.

@@ -21,8 +21,8 @@ use crate::panics;
 use crate::parse::{self, Hints, Parsed, Parser};
 use crate::texts::{self, Texts};
 
-/// Memory for a document, in its sizes: the bytes, the text, the chunks with what they have in common, and
-/// the stored ones that they are compared with.
+/// Memory for a document, in its sizes: the bytes, the text, the chunks with what they have in
+/// common, and the stored ones that they are compared with.
 pub const COST: u64 = 4;
 
 /// Bytes of a URI. No server takes one that is longer.
@@ -87,8 +87,8 @@ pub struct Wanted<'w> {
 
 /// Where documents come from.
 pub trait Load: Send + Sync {
-    /// The document, and memory for [`COST`] times its size; `None` when it is the known one. Of `downloads`, one place is
-    /// taken while it is on its way.
+    /// The document, and memory for [`COST`] times its size; `None` when it is the known one. Of
+    /// `downloads`, one place is taken while it is on its way.
     fn load<'l>(
         &'l self,
         wanted: Wanted<'l>,
@@ -110,7 +110,8 @@ impl Load for Loader {
 
 /// What makes texts of bytes.
 pub trait Parse: Send + Sync {
-    /// The text of a document, and memory for [`COST`] times its size, in place of the reservation for its bytes.
+    /// The text of a document, and memory for [`COST`] times its size, in place of the reservation
+    /// for its bytes.
     fn parse<'p>(
         &'p self,
         bytes: Bytes,
@@ -151,9 +152,10 @@ pub struct Preparation<I> {
 }
 
 impl<I: Instructions> Preparation<I> {
-    /// Loads, parses, cuts and formats a document, as far as it must: one that is still what is remembered of it goes no
-    /// further than what shows that. `columns` are those that the template names, as JSON; `reservation` is that of a document that there was memory
-    /// for before it was read.
+    /// Loads, parses, cuts and formats a document, as far as it must: one that is still what is
+    /// remembered of it goes no further than what shows that. `columns` are those that the template
+    /// names, as JSON; `reservation` is that of a document that there was memory for before it was
+    /// read.
     ///
     /// # Errors
     ///
@@ -231,8 +233,8 @@ impl<I: Instructions> Preparation<I> {
         Ok((source, content))
     }
 
-    /// The texts of a document, each chunk in the template, and memory for them. Where they take more than
-    /// was reserved for the document, it waits for more, and is cut anew.
+    /// The texts of a document, each chunk in the template, and memory for them. Where they take
+    /// more than was reserved for the document, it waits for more, and is cut anew.
     async fn texts(
         &self,
         Parsed { mut text, marks }: Parsed,
@@ -260,8 +262,8 @@ impl<I: Instructions> Preparation<I> {
         }
     }
 
-    /// What is long is digested here, and not by the main thread, which compares it with what is stored and
-    /// looks for it among what was put aside.
+    /// What is long is digested here, and not by the main thread, which compares it with what is
+    /// stored and looks for it among what was put aside.
     async fn digest(&self, texts: Texts) -> Result<Texts, Failure> {
         let length = (0..texts.len()).map(|index| texts.length(index)).sum();
         if length < LONG {
@@ -275,8 +277,8 @@ impl<I: Instructions> Preparation<I> {
         Ok(texts.with(digests))
     }
 
-    /// What the column holds, or what it points at, and memory for what is made of it; `None` when that is
-    /// what `known` is the tag of.
+    /// What the column holds, or what it points at, and memory for what is made of it; `None` when
+    /// that is what `known` is the tag of.
     async fn load(
         &self,
         document: Content,
@@ -377,7 +379,8 @@ impl Content {
         }
     }
 
-    /// Bytes that it is taken to have when memory is reserved for it: as few may become a longer text.
+    /// Bytes that it is taken to have when memory is reserved for it: as few may become a longer
+    /// text.
     fn room(&self) -> u64 {
         let size = self.as_bytes().len() as u64;
         match self {
@@ -395,7 +398,8 @@ impl Content {
     }
 }
 
-/// Does what takes as long as so many bytes do; where that is long, beside the threads that serve the network.
+/// Does what takes as long as so many bytes do; where that is long, beside the threads that serve
+/// the network.
 ///
 /// # Errors
 ///

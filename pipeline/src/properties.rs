@@ -1,7 +1,9 @@
-//! Properties that hold for whatever comes from outside, tried with random cases until the time is over: two seconds for
-//! each with a fixed seed in `cargo test`, as long as one likes with `make fuzz MINUTES=`.
+//! Properties that hold for whatever comes from outside, tried with random cases until the time is
+//! over: two seconds for each with a fixed seed in `cargo test`, as long as one likes with `make
+//! fuzz MINUTES=`.
 //!
-//! `PROPERTY_SECONDS` is the time of each, `SEED` the seed. A case that fails says by which seed it is the first one.
+//! `PROPERTY_SECONDS` is the time of each, `SEED` the seed. A case that fails says by which seed it
+//! is the first one.
 
 mod config;
 mod detect;

@@ -2,8 +2,9 @@
 
 use std::time::{Duration, SystemTime};
 
-/// `retry-after-ms`, or `Retry-After` in seconds or as a date (RFC 9110, 10.2.3), which is compared with the server's own clock
-/// where the answer shows it, and else with `now`. `header` is asked for headers by their names in lower case.
+/// `retry-after-ms`, or `Retry-After` in seconds or as a date (RFC 9110, 10.2.3), which is compared
+/// with the server's own clock where the answer shows it, and else with `now`. `header` is asked
+/// for headers by their names in lower case.
 ///
 /// `None` where nothing is said, or nonsense; zero for a date that has passed.
 ///

@@ -12,9 +12,10 @@ use crate::plan::Digest;
 
 /// The texts of a document: its chunks, each in the template of its vectorizer.
 ///
-/// Chunks are kept as places in the document, and put into the template when they are asked for: a document
-/// of 200 MB takes 200 MB, however many chunks overlap and whatever the template adds to each. The place of a chunk, and
-/// what the format of the document says of places, stay until the chunk is written.
+/// Chunks are kept as places in the document, and put into the template when they are asked for: a
+/// document of 200 MB takes 200 MB, however many chunks overlap and whatever the template adds to
+/// each. The place of a chunk, and what the format of the document says of places, stay until the
+/// chunk is written.
 ///
 /// ```
 /// use litemap::LiteMap;
@@ -44,8 +45,8 @@ pub struct Texts {
     digests: Vec<Digest>,
 }
 
-/// Bytes of texts that a document may be turned into. A template that names all that it may, each once,
-/// exceeds none of one text.
+/// Bytes of texts that a document may be turned into. A template that names all that it may, each
+/// once, exceeds none of one text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Of what the template adds to each chunk: columns as long as a document, and the template.
@@ -56,7 +57,8 @@ pub struct Limits {
     pub all: u64,
 }
 
-/// Bytes of a text from which on it is worth while to look whether the same chunk has been there before.
+/// Bytes of a text from which on it is worth while to look whether the same chunk has been there
+/// before.
 const LONG_TEXT: usize = 1024;
 
 /// All texts of a document together may be so many times as long as a document may be.
@@ -74,8 +76,8 @@ impl Limits {
     }
 }
 
-/// Bytes that texts take up while they wait to be embedded and written: the document, what stands beside it,
-/// and what the template adds to each.
+/// Bytes that texts take up while they wait to be embedded and written: the document, what stands
+/// beside it, and what the template adds to each.
 pub fn room(document: &str, marks: &Marks, chunks: &[Chunk], frame: &Frame) -> u64 {
     let own = chunks.iter().map(Chunk::room).sum::<usize>() + document.len() + marks.room() + frame.room();
     (own as u64).saturating_add(CHUNK_BYTES.saturating_mul(chunks.len() as u64))
@@ -94,8 +96,8 @@ impl Texts {
         }
     }
 
-    /// The digests of all texts: to make them takes long where those are long. What many equal chunks and a
-    /// long template make is digested once.
+    /// The digests of all texts: to make them takes long where those are long. What many equal
+    /// chunks and a long template make is digested once.
     pub fn digests(&self) -> Vec<Digest> {
         let beginning = self.frame.beginning();
         let digest = |index| self.frame.digest_around(&beginning, self.chunk(index));
@@ -119,7 +121,8 @@ impl Texts {
         known.unwrap_or_else(|| self.frame.digest_around(&self.frame.beginning(), self.chunk(index)))
     }
 
-    /// Checks that what the template makes of the chunks is not too long. Nothing of it is made for that.
+    /// Checks that what the template makes of the chunks is not too long. Nothing of it is made for
+    /// that.
     ///
     /// # Errors
     ///
@@ -155,7 +158,8 @@ impl Texts {
         self.chunks.is_empty()
     }
 
-    /// One of them, by its number from 0, which is below [`Texts::len`]. A copy where the template adds something.
+    /// One of them, by its number from 0, which is below [`Texts::len`]. A copy where the template
+    /// adds something.
     pub fn get(&self, index: usize) -> Cow<'_, str> {
         self.frame.around(self.chunk(index))
     }

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use crate::chunk::Halt;
+use crate::error::Cause;
 use crate::panics;
 use crate::turns::Places;
 
@@ -29,7 +30,7 @@ pub(crate) const CROWDED: &str =
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Undone {
     /// The system has no room for another thread now.
-    NotStarted(String),
+    NotStarted(Cause),
     /// It panicked.
     Panicked,
     /// There was no memory for it.
@@ -41,7 +42,7 @@ pub enum Undone {
 impl fmt::Display for Undone {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Undone::NotStarted(reason) => write!(f, "cannot start a thread: {reason}"),
+            Undone::NotStarted(cause) => write!(f, "cannot start a thread: {cause}"),
             Undone::Panicked => f.write_str("the work on the text panicked"),
             Undone::OutOfMemory => f.write_str("out of memory"),
             Undone::Crowded => f.write_str(CROWDED),
@@ -112,7 +113,7 @@ impl<K: Copy + Eq + Hash + Ord + Send + 'static> Threads<K> {
                 let _ = sender.send((done, again));
             });
             if let Err(error) = started {
-                return Err(Undone::NotStarted(error.to_string()));
+                return Err(Undone::NotStarted(Cause::new(error)));
             }
             match receiver.await {
                 Ok((Some(done), _)) => return done,

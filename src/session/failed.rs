@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use ai_pipeline::embed::{self, Gates};
+use ai_pipeline::error::Class;
 use pgrx::datum::{DatumWithOid, TimestampWithTimeZone};
 use pgrx::iter::TableIterator;
 use pgrx::pg_sys::{self, Oid};
@@ -30,8 +31,6 @@ const GREATEST: usize = 64 << 20;
 /// many digits.
 const LONGEST_TEXT: usize = 8 * 1024;
 const LONGEST_VALUE: usize = 8 * 1024;
-/// What `ai.vectorizer_errors` and the failed queues call the classes of failures.
-const CLASSES: [&str; 5] = ["transient", "throttled", "configuration", "permanent", "unknown"];
 
 type FailedDocuments = TableIterator<
     'static,
@@ -351,13 +350,13 @@ fn end_pause_of_provider(vectorizer_id: i32) {
 }
 
 fn check_class(class: Option<&str>) {
-    let Some(class) = class.filter(|class| !CLASSES.contains(class)) else {
+    let Some(class) = class.filter(|class| !Class::WORDS.contains(class)) else {
         return;
     };
     raise(
         PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
         format!("there is no class of failures \"{class}\""),
-        Some(&format!("The classes are {}.", CLASSES.join(", "))),
+        Some(&format!("The classes are {}.", Class::WORDS.join(", "))),
     )
 }
 

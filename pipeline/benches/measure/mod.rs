@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 /// How long each is measured.
 const TIME: Duration = Duration::from_millis(500);
 
-/// Does `work` again and again, and prints what the fastest and the middle one took for each of `units`.
+/// Does `work` again and again, and prints what the fastest and the middle one took for each of
+/// `units`.
 pub fn measure<T>(name: &str, (units, unit): (usize, &str), mut work: impl FnMut() -> T) {
     let (mut took, until) = (Vec::new(), Instant::now() + TIME);
     while took.len() < 3 || Instant::now() < until {

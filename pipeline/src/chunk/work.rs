@@ -1,4 +1,5 @@
-//! What cutting one text may cost. Time, steps, memory and what the chunks come to are counted before they are spent.
+//! What cutting one text may cost. Time, steps, memory and what the chunks come to are counted
+//! before they are spent.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -7,16 +8,17 @@ use serde::{Deserialize, Serialize};
 
 use super::Error;
 
-/// Bytes that a chunk takes up beside its text until it is written: its place and what it says of its own (32), its
-/// number (8), its digest (32), the key of its vector in a list and in a set (16 and up to 40), and some for the
-/// allocation of what it says of its own.
+/// Bytes that a chunk takes up beside its text until it is written: its place and what it says of
+/// its own (32), its number (8), its digest (32), the key of its vector in a list and in a set (16
+/// and up to 40), and some for the allocation of what it says of its own.
 pub const CHUNK_BYTES: u64 = 144;
 /// Steps between two questions whether to go on: a fraction of a millisecond.
 const STRIDE: u64 = 64 * 1024;
 /// Steps that any text may take, and those for each of its bytes. Prose takes some tens for a byte.
 const STEPS: u64 = 100_000_000;
 const STEPS_PER_BYTE: u64 = 4_000;
-/// Time that any text may take, and that for each of its mebibytes. Prose takes some milliseconds for one.
+/// Time that any text may take, and that for each of its mebibytes. Prose takes some milliseconds
+/// for one.
 const TIME: Duration = Duration::from_secs(2);
 const TIME_PER_MEBIBYTE: Duration = Duration::from_secs(10);
 
@@ -25,8 +27,8 @@ const TIME_PER_MEBIBYTE: Duration = Duration::from_secs(10);
 pub struct Bounds {
     /// A step is to look at a byte, or to make a piece.
     pub steps: u64,
-    /// Bytes of what is kept beside the text: [`CHUNK_BYTES`] for each chunk, and the chunks that the text
-    /// does not hold.
+    /// Bytes of what is kept beside the text: [`CHUNK_BYTES`] for each chunk, and the chunks that
+    /// the text does not hold.
     pub room: u64,
     /// Bytes of all chunks together, wherever they are kept.
     pub texts: u64,

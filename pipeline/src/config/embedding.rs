@@ -269,17 +269,7 @@ impl Embedding {
             .ok()
             .filter(|dimensions| *dimensions > 0);
         let dimensions = dimensions.ok_or_else(|| invalid("dimensions must be positive"))?;
-        let plain = |api: Api, model: &str| Resolved {
-            api,
-            model: model.to_owned(),
-            dimensions,
-            asked_dimensions: None,
-            user: None,
-            input_type: None,
-            api_version: None,
-            options: None,
-            keep_alive: None,
-        };
+        let plain = |api: Api, model: &str| plain(api, model, dimensions);
         let resolved = match self {
             Embedding::Openai { model, user, .. } => Resolved {
                 asked_dimensions: (model != ADA).then_some(dimensions),
@@ -322,25 +312,7 @@ impl Embedding {
             }
             Embedding::Litellm {
                 model, extra_options, ..
-            } => {
-                let (provider, name) = split(model)?;
-                let api = provider.api;
-                let options = ExtraOptions::read(model, api, extra_options.as_ref())?;
-                let asked = same_dimensions("dimensions in extra_options", options.dimensions, dimensions)?;
-                let takes_dimensions = match api {
-                    Api::Openai | Api::Azure => name.contains("text-embedding-3"),
-                    Api::Cohere => name.starts_with("embed-v4"),
-                    _ => false,
-                };
-                Resolved {
-                    asked_dimensions: asked.or(takes_dimensions.then_some(dimensions)),
-                    user: options.user,
-                    input_type: options.input_type,
-                    api_version: options.api_version,
-                    options: options.options,
-                    ..plain(api, name)
-                }
-            }
+            } => of_litellm(model, extra_options.as_ref(), dimensions)?,
         };
         if resolved.model.is_empty() {
             return Err(invalid("the model has no name"));
@@ -350,6 +322,41 @@ impl Embedding {
         }
         Ok(resolved)
     }
+}
+
+/// A model of which only its name and its length are known.
+fn plain(api: Api, model: &str, dimensions: usize) -> Resolved {
+    Resolved {
+        api,
+        model: model.to_owned(),
+        dimensions,
+        asked_dimensions: None,
+        user: None,
+        input_type: None,
+        api_version: None,
+        options: None,
+        keep_alive: None,
+    }
+}
+
+fn of_litellm(model: &str, extra_options: Option<&Value>, dimensions: usize) -> Result<Resolved, Invalid> {
+    let (provider, name) = split(model)?;
+    let api = provider.api;
+    let options = ExtraOptions::read(model, api, extra_options)?;
+    let asked = same_dimensions("dimensions in extra_options", options.dimensions, dimensions)?;
+    let takes_dimensions = match api {
+        Api::Openai | Api::Azure => name.contains("text-embedding-3"),
+        Api::Cohere => name.starts_with("embed-v4"),
+        _ => false,
+    };
+    Ok(Resolved {
+        asked_dimensions: asked.or(takes_dimensions.then_some(dimensions)),
+        user: options.user,
+        input_type: options.input_type,
+        api_version: options.api_version,
+        options: options.options,
+        ..plain(api, name, dimensions)
+    })
 }
 
 fn same_dimensions(name: &str, asked: Option<i32>, dimensions: usize) -> Result<Option<usize>, Invalid> {

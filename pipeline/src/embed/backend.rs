@@ -1,7 +1,9 @@
-//! What turns texts into vectors, below the batcher: a server that is asked over HTTP, or whatever else can.
+//! What turns texts into vectors, below the batcher: a server that is asked over HTTP, or whatever
+//! else can.
 //!
-//! The batcher knows of a backend what one request may hold, and what an answer means. Which text goes into which request, when it
-//! is sent, what is tried again and whose fault a refusal is, are the batcher's.
+//! The batcher knows of a backend what one request may hold, and what an answer means. Which text
+//! goes into which request, when it is sent, what is tried again and whose fault a refusal is, are
+//! the batcher's.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,8 +14,9 @@ use super::quota::Quota;
 use super::{Error, Refusal};
 use crate::panics::Panicked;
 
-/// What came of a request: the vectors of its texts, in their order, each of the configured length, and what is left of the
-/// provider's limits. The numbers may still be infinite or NaN: that concerns one text, not the request.
+/// What came of a request: the vectors of its texts, in their order, each of the configured length,
+/// and what is left of the provider's limits. The numbers may still be infinite or NaN: that
+/// concerns one text, not the request.
 pub(super) type Outcome = Result<(Vec<Vec<f32>>, Quota), Trouble>;
 
 /// What turns texts into vectors, for one model.
@@ -24,10 +27,12 @@ pub(super) trait Backend: Send + Sync {
     /// Length of a vector.
     fn dimensions(&self) -> usize;
 
-    /// The vectors of the texts of a request. One request, and no more: the caller has been let in for one.
+    /// The vectors of the texts of a request. One request, and no more: the caller has been let in
+    /// for one.
     fn embed<'a>(&'a self, request: Request<'a>) -> BoxFuture<'a, Outcome>;
 
-    /// Whether a text that is too long for the model is refused, and cut when [`Request::cut`] asks for it.
+    /// Whether a text that is too long for the model is refused, and cut when [`Request::cut`] asks
+    /// for it.
     fn can_cut(&self) -> bool {
         false
     }
@@ -48,8 +53,8 @@ pub(super) trait Backend: Send + Sync {
     /// A text was accepted without this, and refused with it.
     fn learn(&self, _without: Without) {}
 
-    /// What else to leave out of a request that met a refusal, where so much was left out; for a word of ours more than for
-    /// texts.
+    /// What else to leave out of a request that met a refusal, where so much was left out; for a
+    /// word of ours more than for texts.
     fn others(&self, _trouble: &Trouble, _without: Without, _is_word: bool) -> Vec<Without> {
         Vec::new()
     }
@@ -104,13 +109,13 @@ pub(super) enum Trouble {
         refusal: Arc<Refusal>,
         retry_after: Duration,
     },
-    /// The connection was lost before anything was answered, so that nothing was paid for: a second try
-    /// usually ends well.
+    /// The connection was lost before anything was answered, so that nothing was paid for: a second
+    /// try usually ends well.
     Lost(Error),
     /// One or more of the inputs are not acceptable, or a parameter is not.
     Rejected(Arc<Refusal>),
-    /// The key, the model or the address is refused, or to a filter in front of the provider an input. With
-    /// what to do about the first.
+    /// The key, the model or the address is refused, or to a filter in front of the provider an
+    /// input. With what to do about the first.
     Refused { refusal: Arc<Refusal>, hint: String },
     /// The inputs are too many or too long together.
     TooLarge(Arc<Refusal>),

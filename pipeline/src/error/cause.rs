@@ -4,10 +4,11 @@ use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 
-/// An error of another library. It stays the source of the error that it is the cause of, and has a text of one line.
+/// An error of another library. It stays the source of the error that it is the cause of, and has a
+/// text of one line.
 ///
-/// Two are equal that say the same. What [`fmt::Debug`] shows is no more than that: requests and answers may hold
-/// secrets.
+/// Two are equal that say the same. What [`fmt::Debug`] shows is no more than that: requests and
+/// answers may hold secrets.
 #[derive(Clone)]
 pub struct Cause {
     error: Arc<dyn Error + Send + Sync>,

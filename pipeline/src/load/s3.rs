@@ -28,8 +28,8 @@ impl Loader {
         Loader(Session::configured(base, external_id, server, timeouts()))
     }
 
-    /// One object of at most `limit` bytes, if it is not the one that `known` is the tag of. Messages call it
-    /// `location`.
+    /// One object of at most `limit` bytes, if it is not the one that `known` is the tag of.
+    /// Messages call it `location`.
     pub(super) async fn load(
         &self,
         object: Object<'_>,

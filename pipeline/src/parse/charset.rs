@@ -1,23 +1,24 @@
 //! Charsets that nothing announces, beside those that bytes are usually guessed to be in.
 //!
-//! UTF-16 and UTF-32 without a byte order mark, and ISO-2022-JP, are recognised so that they can be decoded;
-//! EBCDIC, UTF-7, HZ-GB-2312, ISO-2022-KR and ISO-2022-CN so that they can be named. What is text in another
-//! charset must never pass for one of them, so each has to show more than that its bytes are possible: one
-//! script, and what texts in that script have.
+//! UTF-16 and UTF-32 without a byte order mark, and ISO-2022-JP, are recognised so that they can be
+//! decoded; EBCDIC, UTF-7, HZ-GB-2312, ISO-2022-KR and ISO-2022-CN so that they can be named. What
+//! is text in another charset must never pass for one of them, so each has to show more than that
+//! its bytes are possible: one script, and what texts in that script have.
 
 use encoding_rs::{Encoding, GBK, ISO_2022_JP, UTF_8, UTF_16BE, UTF_16LE};
 
 /// A text shows what it is within so many bytes.
 const SAMPLE: usize = 64 * 1024;
 
-/// The byte order marks of UTF-32, which the Encoding Standard does not know. The first begins with that of UTF-16LE.
+/// The byte order marks of UTF-32, which the Encoding Standard does not know. The first begins with
+/// that of UTF-16LE.
 const UTF_32_MARKS: [(Charset, &[u8]); 2] = [
     (Charset::Utf32Little, b"\xFF\xFE\x00\x00"),
     (Charset::Utf32Big, b"\x00\x00\xFE\xFF"),
 ];
 
-/// What is as frequent in Chinese and Japanese texts as `the` is in English ones: four of ten characters of a
-/// Chinese text. Pairs of bytes that are other text seldom look like one of them.
+/// What is as frequent in Chinese and Japanese texts as `the` is in English ones: four of ten
+/// characters of a Chinese text. Pairs of bytes that are other text seldom look like one of them.
 const COMMON_HAN: &str = "的一是不了在人有我他这个们中来上大为和国地到以说时要就出会可也你对生能而子那得于着下自之年过发后作里用道行所然\
     家种事成方多经么去法学如都同现当没动面起看定天分还进好小部其些主样理心本前开但因只从想实日军者意无力它与长把机十民第公此已工使情明性知\
     全三又关点正业外将两高间由问很最重并物手应向头文体美相见被利什二等产或新己制身果加西斯月话合回特代内信表化老给世位次度门任常先海通教儿原\
@@ -90,7 +91,8 @@ pub fn find(bytes: &[u8]) -> Option<Found> {
     (!is_utf8 && is_ebcdic(sample)).then_some(Found::Unreadable("EBCDIC"))
 }
 
-/// Whether bytes may be in a charset that changes its meaning by escape sequences: no terminal has those.
+/// Whether bytes may be in a charset that changes its meaning by escape sequences: no terminal has
+/// those.
 pub fn has_escapes(bytes: &[u8]) -> bool {
     if !bytes.contains(&0x1B) {
         return false;
@@ -126,8 +128,8 @@ fn escaped(sample: &[u8]) -> Option<Found> {
     (census.ascii < census.total && census.bad * 50 <= census.total).then_some(Found::Readable(Charset::Iso2022Jp))
 }
 
-/// A word or two in UTF-16 whose bytes are all those of ASCII: "`O}Y" is 你好. Only where each pair of bytes is
-/// one of the most frequent ideographs, and the bytes would be no word in ASCII.
+/// A word or two in UTF-16 whose bytes are all those of ASCII: "`O}Y" is 你好. Only where each pair
+/// of bytes is one of the most frequent ideographs, and the bytes would be no word in ASCII.
 pub fn wide_word(bytes: &[u8]) -> Option<Charset> {
     let is_word = (4..=GREATEST_WORD).contains(&bytes.len())
         && bytes.len().is_multiple_of(2)
@@ -289,7 +291,8 @@ impl Census {
         self.is_clean() && is_one && (number + self.scripts[LATIN] + self.ascii) * 2 >= self.total
     }
 
-    /// Whether these are the characters of a text in UTF-16. Its bytes may be valid UTF-8, and may have zeros.
+    /// Whether these are the characters of a text in UTF-16. Its bytes may be valid UTF-8, and may
+    /// have zeros.
     fn is_utf16(&self, zeros: bool, is_utf8: bool) -> bool {
         if !self.is_clean() {
             return false;
@@ -308,7 +311,8 @@ impl Census {
             EAST => self.east_common >= 3 && self.east_common * 4 >= self.east,
             // Half of what a double-byte charset can write is Hangul, too; but there are no zeros.
             HANGUL => zeros && self.ascii * 40 >= self.total && (number + self.ascii) * 10 >= self.total * 9,
-            // These blocks have the numbers of tabs and line breaks: cells of a table with one digit each.
+            // These blocks have the numbers of tabs and line breaks: cells of a table with one
+            // digit each.
             INDIC..FIRST_OTHER => self.ascii * 40 >= self.total && zeros && number >= 4,
             _ => self.low * 4 >= self.total * 3 && (number + self.ascii) * 2 >= self.total,
         }
@@ -357,7 +361,8 @@ fn script(character: char) -> Option<usize> {
     }
 }
 
-/// English, or a language with its letters, in any code page of EBCDIC: these agree in letters, digits and spaces.
+/// English, or a language with its letters, in any code page of EBCDIC: these agree in letters,
+/// digits and spaces.
 fn is_ebcdic(sample: &[u8]) -> bool {
     let mut counts = [0_usize; 256];
     for byte in sample {

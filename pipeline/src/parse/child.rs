@@ -5,12 +5,15 @@
 //!           [--answer FORM] [--memory-bytes N] [--cpu-seconds N]
 //! ```
 //!
-//! To cut is to cut a text into chunks (`chunk::child`), of which the answer says whether it could be done.
+//! To cut is to cut a text into chunks (`chunk::child`), of which the answer says whether it could
+//! be done.
 //!
-//! The document is read from standard input, its text written to standard output in UTF-8. Standard output is a pipe or
-//! a terminal: writing to files is forbidden before the first byte is read. For the parent, which asks for that by `--answer`,
-//! a line with lengths goes before the text, and the marks of the text come behind it (`process::answer`). Exit codes are those of any child (`process::child`); a document that has no text for us is refused:
-//! `{"class", "reason", "hint"}`.
+//! The document is read from standard input, its text written to standard output in UTF-8. Standard
+//! output is a pipe or a terminal: writing to files is forbidden before the first byte is read. For
+//! the parent, which asks for that by `--answer`, a line with lengths goes before the text, and the
+//! marks of the text come behind it (`process::answer`). Exit codes are those of any child
+//! (`process::child`); a document that has no text for us is refused: `{"class", "reason",
+//! "hint"}`.
 
 use std::process::ExitCode;
 
@@ -132,8 +135,9 @@ fn report(error: Error) -> Report {
     }
 }
 
-/// What a child says about a document that it refuses; `None` for what is no report. The child may have been taken over by
-/// the document, which must not stop others: it is that document's fault, or not understood.
+/// What a child says about a document that it refuses; `None` for what is no report. The child may
+/// have been taken over by the document, which must not stop others: it is that document's fault,
+/// or not understood.
 pub(super) fn refusal(report: &[u8]) -> Option<Error> {
     let Report { class, reason, hint } = serde_json::from_slice(report).ok()?;
     let class = match class {

@@ -7,19 +7,20 @@ use super::{Error, Format, text};
 /// How far from its beginning a PDF may have its header (ISO 32000-1, annex H, note 13).
 const PDF_HEADER_WITHIN: usize = 1024;
 
-/// How far markup that says what it is may be from the beginning, after comments and an XML declaration.
+/// How far markup that says what it is may be from the beginning, after comments and an XML
+/// declaration.
 const MARKUP_WITHIN: usize = 1024;
 
 /// How much of a text in UTF-16 or UTF-32 is decoded to see what it is.
 const HEAD: usize = 64 * 1024;
 
-/// The format of a document from its bytes, its name (a path or URL; only the extension counts) and the media type that
-/// came with it.
+/// The format of a document from its bytes, its name (a path or URL; only the extension counts) and
+/// the media type that came with it.
 ///
-/// The bytes have the last word: a PDF is one whatever it is called, and text is recognised by its bytes
-/// alone. Name and type tell Markdown from text, and betray a PDF that is none. Bytes that are valid UTF-8
-/// without control characters are compared with a few signatures, and looked through for lines of base64:
-/// nothing is parsed, so this is safe to run on them in any process.
+/// The bytes have the last word: a PDF is one whatever it is called, and text is recognised by its
+/// bytes alone. Name and type tell Markdown from text, and betray a PDF that is none. Bytes that
+/// are valid UTF-8 without control characters are compared with a few signatures, and looked
+/// through for lines of base64: nothing is parsed, so this is safe to run on them in any process.
 ///
 /// # Errors
 ///
@@ -114,7 +115,8 @@ fn refusal(letters: Letters) -> Error {
     }
 }
 
-/// The extension of a name, path or URL in lower case, without query and fragment; none where it is no plain word.
+/// The extension of a name, path or URL in lower case, without query and fragment; none where it is
+/// no plain word.
 pub(super) fn extension(name: &str) -> Option<String> {
     let path = name.split(['?', '#']).next().unwrap_or_default();
     let file = path.rsplit('/').next().unwrap_or_default();
@@ -130,7 +132,8 @@ pub(super) fn essence(media_type: &str) -> Option<String> {
     ((1..=128).contains(&essence.len()) && essence.bytes().all(plain)).then(|| essence.to_ascii_lowercase())
 }
 
-/// Some PDFs have rubbish in front of their header. A clean text that merely speaks of the header is not one of them.
+/// Some PDFs have rubbish in front of their header. A clean text that merely speaks of the header
+/// is not one of them.
 fn has_pdf_header(bytes: &[u8], clean: bool) -> bool {
     let within = &bytes[..bytes.len().min(PDF_HEADER_WITHIN)];
     start(within).starts_with(b"%PDF-") || !clean && within.windows(5).any(|window| window == b"%PDF-")

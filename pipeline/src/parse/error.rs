@@ -105,8 +105,8 @@ pub enum Error {
         /// Signal, exit code or broken answer.
         how: String,
     },
-    /// The child was killed from outside: the system, which is out of memory for whatever reason, or an
-    /// administrator.
+    /// The child was killed from outside: the system, which is out of memory for whatever reason,
+    /// or an administrator.
     #[error("the parser was killed from outside (SIGKILL)")]
     Killed,
     /// There is no such program, or it may not be run.

@@ -1,13 +1,15 @@
-//! What is written for programs, in letters: mail with its MIME parts, and files that were made letters to
-//! travel by mail.
+//! What is written for programs, in letters: mail with its MIME parts, and files that were made
+//! letters to travel by mail.
 //!
-//! Until mail is parsed it is better refused than cut into thousands of chunks of base64. Both are recognised
-//! by what their readers go by, so that a text that speaks of mail, or holds a key, stays a text.
+//! Until mail is parsed it is better refused than cut into thousands of chunks of base64. Both are
+//! recognised by what their readers go by, so that a text that speaks of mail, or holds a key,
+//! stays a text.
 
 use std::borrow::Cow;
 
-/// The headers of a message, its first parts, and the beginnings of further messages are looked for within so
-/// many bytes. Headers are long where each server on the way, or each filter, has added some.
+/// The headers of a message, its first parts, and the beginnings of further messages are looked for
+/// within so many bytes. Headers are long where each server on the way, or each filter, has added
+/// some.
 const HEAD: usize = 4 * 1024 * 1024;
 /// A header block has no more lines than this.
 const MOST_LINES: usize = 50_000;
@@ -19,8 +21,8 @@ const PLACES: usize = 64;
 const PLACE: usize = 64 * 1024;
 const WHOLE: usize = PLACES * PLACE;
 
-/// Lines of base64 are that long at least: those of MIME have 76 characters, those of PEM 64, and others
-/// anything at all.
+/// Lines of base64 are that long at least: those of MIME have 76 characters, those of PEM 64, and
+/// others anything at all.
 const LINE: usize = 50;
 /// That many lines of one length are no list of keys or hashes.
 const LINES: usize = 4;
@@ -92,7 +94,8 @@ fn of_head(head: &[u8]) -> Option<Letters> {
     }
 }
 
-/// Messages one after the other, each after a line that says who sent it. Git writes patches so, as a text to be read.
+/// Messages one after the other, each after a line that says who sent it. Git writes patches so, as
+/// a text to be read.
 fn of_mailbox(head: &[u8]) -> Option<Letters> {
     let first = head.split(|byte| *byte == b'\n').next()?;
     let is_patch = first.len() > 40 && first[..40].iter().all(u8::is_ascii_hexdigit);
@@ -115,7 +118,8 @@ fn of_mailbox(head: &[u8]) -> Option<Letters> {
     None
 }
 
-/// Whether parts come one after the other, each after a line that no text has and with headers of its own.
+/// Whether parts come one after the other, each after a line that no text has and with headers of
+/// its own.
 fn has_parts(head: &[u8]) -> bool {
     let Some(end) = head.iter().position(|byte| *byte == b'\n') else {
         return false;
@@ -364,9 +368,9 @@ impl<'w> Run<'w> {
     }
 }
 
-/// Bytes in base64 have letters of both cases and digits. A quarter are capitals at least, whatever the bytes
-/// are, and in names of classes and files hardly a sixth; the two signs are rare, and the separators of paths
-/// are not.
+/// Bytes in base64 have letters of both cases and digits. A quarter are capitals at least, whatever
+/// the bytes are, and in names of classes and files hardly a sixth; the two signs are rare, and the
+/// separators of paths are not.
 fn is_random(word: &[u8]) -> bool {
     let count = |is: fn(&u8) -> bool| word.iter().filter(|byte| is(byte)).count();
     let signs = count(|byte| is_sign(*byte));
@@ -381,7 +385,8 @@ fn is_random(word: &[u8]) -> bool {
         && (plain == 0 || of_addresses == 0)
 }
 
-/// Whether two words are equal up to a sign and beyond: directories of paths, and prefixes of keys and hashes.
+/// Whether two words are equal up to a sign and beyond: directories of paths, and prefixes of keys
+/// and hashes.
 fn begins_alike(one: &[u8], other: &[u8]) -> bool {
     let mut alike = std::iter::zip(one, other).take_while(|(one, other)| one == other);
     one != other && alike.any(|(byte, _)| is_sign(*byte))

@@ -100,8 +100,9 @@ impl Marks {
         out
     }
 
-    /// What a child wrote beside a text; `None` for what are no marks of it. Each is at the beginning of a character, or
-    /// at the end of the text, and none before the last: the child may have been taken over by its document.
+    /// What a child wrote beside a text; `None` for what are no marks of it. Each is at the
+    /// beginning of a character, or at the end of the text, and none before the last: the child may
+    /// have been taken over by its document.
     pub(super) fn read(bytes: &[u8], text: &str) -> Option<Marks> {
         let (marks, rest) = bytes.as_chunks::<MARK_BYTES>();
         if !rest.is_empty() {

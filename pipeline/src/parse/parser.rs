@@ -1,4 +1,5 @@
-//! The parent's side: documents are parsed, or texts cut at regular expressions of a user, by child processes.
+//! The parent's side: documents are parsed, or texts cut at regular expressions of a user, by child
+//! processes.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -15,17 +16,18 @@ use crate::process::{Order, Output, Supervisor};
 /// What one document may cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Wall-clock time from the start of the child to its end; waiting for a free place is not counted.
+    /// Wall-clock time from the start of the child to its end; waiting for a free place is not
+    /// counted.
     pub timeout: Duration,
-    /// Address space of the child, in bytes: the document, what the parser makes of it, the text, some 10 MB
-    /// of program.
+    /// Address space of the child, in bytes: the document, what the parser makes of it, the text,
+    /// some 10 MB of program.
     pub memory_bytes: u64,
     /// Greatest length of the text, in bytes, with what is said of its places.
     pub text_bytes: u64,
 }
 
-/// Has documents parsed by child processes, a limited number at a time. Clones share the limit, by turns
-/// between those that [`Parser::on_behalf_of`] names.
+/// Has documents parsed by child processes, a limited number at a time. Clones share the limit, by
+/// turns between those that [`Parser::on_behalf_of`] names.
 #[derive(Clone, Debug)]
 pub struct Parser {
     children: Supervisor<i32>,
@@ -34,7 +36,8 @@ pub struct Parser {
 }
 
 impl Parser {
-    /// `program` is the path of `ai-parser`; `concurrency` (at least one) how many children run at a time.
+    /// `program` is the path of `ai-parser`; `concurrency` (at least one) how many children run at
+    /// a time.
     pub fn new(program: PathBuf, limits: Limits, concurrency: usize) -> Parser {
         Parser {
             children: Supervisor::new(program, limits.memory_bytes, concurrency),
@@ -43,7 +46,8 @@ impl Parser {
         }
     }
 
-    /// The confinements that the system has refused to a child, for people, as soon as one has said so.
+    /// The confinements that the system has refused to a child, for people, as soon as one has said
+    /// so.
     pub fn unconfined(&self) -> Option<&str> {
         self.children.unconfined()
     }
@@ -53,15 +57,15 @@ impl Parser {
         Parser { owner, ..self.clone() }
     }
 
-    /// The text of a document, and the marks in it. Its name (of which the extension counts) and media type help where the bytes do not say
-    /// what it is; see [`detect`](super::detect()).
+    /// The text of a document, and the marks in it. Its name (of which the extension counts) and
+    /// media type help where the bytes do not say what it is; see [`detect`](super::detect()).
     ///
-    /// Bytes that are clean UTF-8 text are taken as they are in this process, as there is nothing to parse; all others
-    /// go to a child. The child sees none of the environment, and of the document's name only the extension. When the
-    /// future is dropped, the child is killed.
+    /// Bytes that are clean UTF-8 text are taken as they are in this process, as there is nothing
+    /// to parse; all others go to a child. The child sees none of the environment, and of the
+    /// document's name only the extension. When the future is dropped, the child is killed.
     ///
-    /// Needs a tokio runtime with I/O and time. On a kernel with pidfd (5.10) no signal handler is installed; on older
-    /// ones tokio installs one for SIGCHLD.
+    /// Needs a tokio runtime with I/O and time. On a kernel with pidfd (5.10) no signal handler is
+    /// installed; on older ones tokio installs one for SIGCHLD.
     ///
     /// # Errors
     ///
@@ -79,10 +83,12 @@ impl Parser {
         }
     }
 
-    /// The same within a budget, of which `reservation` is for `cost` times the size of the document or more.
-    /// A document that turns out to have more text than that has room for is parsed again when there is room.
+    /// The same within a budget, of which `reservation` is for `cost` times the size of the
+    /// document or more. A document that turns out to have more text than that has room for is
+    /// parsed again when there is room.
     ///
-    /// The reservation that comes back is for what the text is turned into, and is to be kept with that.
+    /// The reservation that comes back is for what the text is turned into, and is to be kept with
+    /// that.
     ///
     /// # Errors
     ///
@@ -107,8 +113,9 @@ impl Parser {
                 Measured::Longer { bytes: again, length } => {
                     bytes = again;
                     room = length;
-                    // Two that keep what they have and wait for more could wait for each other. The bytes stay: of a
-                    // document with more text than bytes they are the smaller part.
+                    // Two that keep what they have and wait for more could wait for each other. The
+                    // bytes stay: of a document with more text than bytes they are the smaller
+                    // part.
                     drop(reservation);
                     reservation = budget.reserve(cost.saturating_mul(length)).await;
                 }
@@ -116,8 +123,8 @@ impl Parser {
         }
     }
 
-    /// [`Parser::parse`] where there is room for a text of so many bytes only: of a longer one no more is
-    /// kept than that.
+    /// [`Parser::parse`] where there is room for a text of so many bytes only: of a longer one no
+    /// more is kept than that.
     ///
     /// # Errors
     ///
@@ -161,11 +168,13 @@ impl Parser {
         })
     }
 
-    /// Cuts a text, whatever its separators cost: in no more than `timeout`, and the memory that a document may have.
+    /// Cuts a text, whatever its separators cost: in no more than `timeout`, and the memory that a
+    /// document may have.
     ///
     /// # Errors
     ///
-    /// What the child says of the text and its configuration, and why there is no child, or no answer from it.
+    /// What the child says of the text and its configuration, and why there is no child, or no
+    /// answer from it.
     pub async fn cut(
         &self,
         text: String,
@@ -249,7 +258,8 @@ impl From<Error> for Refusal {
     }
 }
 
-/// Whether clean bytes are text by what they say of themselves: on such bytes detection compares a few signatures only.
+/// Whether clean bytes are text by what they say of themselves: on such bytes detection compares a
+/// few signatures only.
 fn needs_no_child(bytes: &[u8], arguments: &Arguments) -> Result<bool, Error> {
     if arguments.as_text {
         return Ok(true);

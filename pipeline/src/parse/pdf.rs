@@ -9,12 +9,14 @@ use lopdf::{DecompressError, Document, LoadOptions};
 
 use super::Error;
 
-/// Greatest size of one inflated stream. The contents of a page have kilobytes, seldom megabytes; a bomb has gigabytes.
+/// Greatest size of one inflated stream. The contents of a page have kilobytes, seldom megabytes; a
+/// bomb has gigabytes.
 const STREAM_BYTES: usize = 64 * 1024 * 1024;
 
 /// The text of all pages in order, a blank line between them.
 ///
-/// A page that cannot be read is left out where others give text: part of a document is found more often than nothing.
+/// A page that cannot be read is left out where others give text: part of a document is found more
+/// often than nothing.
 pub fn text(bytes: &[u8]) -> Result<String, Error> {
     let options = LoadOptions {
         max_decompressed_size: Some(STREAM_BYTES),
@@ -28,7 +30,8 @@ pub fn text(bytes: &[u8]) -> Result<String, Error> {
     let mut text = String::new();
     let mut first_error = None;
     for page in pages.values() {
-        // The document is only read, so a page that panics leaves nothing half done for the next one.
+        // The document is only read, so a page that panics leaves nothing half done for the next
+        // one.
         let page_text = match catch_unwind(AssertUnwindSafe(|| page::text(&document, *page))) {
             Ok(Ok(text)) => text,
             Ok(Err(error)) => {

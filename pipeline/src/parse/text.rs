@@ -8,9 +8,11 @@ use file_format::FileFormat;
 use super::Error;
 use super::charset::{self, Charset, Found};
 
-/// Valid UTF-8 without control characters, the line and page breaks, tabs and escapes of honest text aside.
+/// Valid UTF-8 without control characters, the line and page breaks, tabs and escapes of honest
+/// text aside.
 ///
-/// Such bytes are text already: nothing is parsed, so no process of its own is needed to keep the server safe.
+/// Such bytes are text already: nothing is parsed, so no process of its own is needed to keep the
+/// server safe.
 pub fn is_clean(bytes: &[u8]) -> bool {
     !bytes.iter().any(|byte| is_control(*byte))
         && !charset::has_escapes(bytes)
@@ -20,11 +22,11 @@ pub fn is_clean(bytes: &[u8]) -> bool {
 
 /// Whether the bytes are something else than text in some charset.
 ///
-/// A byte order mark speaks for text, and so do charsets that are recognised without one. Otherwise control
-/// characters speak against it: they may be every third byte of valid UTF-8, which binary data is not by
-/// chance, but only every 64th of other bytes. Where there are any, a known signature of a binary format
-/// settles it (a tar archive of text files is valid UTF-8). Without any, signatures are not asked: a Russian
-/// text in windows-1251 may well begin as a bitmap does.
+/// A byte order mark speaks for text, and so do charsets that are recognised without one. Otherwise
+/// control characters speak against it: they may be every third byte of valid UTF-8, which binary
+/// data is not by chance, but only every 64th of other bytes. Where there are any, a known
+/// signature of a binary format settles it (a tar archive of text files is valid UTF-8). Without
+/// any, signatures are not asked: a Russian text in windows-1251 may well begin as a bitmap does.
 pub fn is_binary(bytes: &[u8]) -> bool {
     match mark(bytes) {
         Some(_) => false,
@@ -52,7 +54,8 @@ fn mark(bytes: &[u8]) -> Option<(Charset, usize)> {
     })
 }
 
-/// The charset that is recognised without a mark. Of bytes that are binary by their signature there is none.
+/// The charset that is recognised without a mark. Of bytes that are binary by their signature there
+/// is none.
 pub fn unmarked(bytes: &[u8]) -> Option<Found> {
     if mark(bytes).is_some() {
         return None;
@@ -72,8 +75,9 @@ pub fn name_of_binary(bytes: &[u8]) -> String {
     }
 }
 
-/// The text in whichever charset it is: by its byte order mark; UTF-8 where it is valid, or was but for a few bytes;
-/// else what is likeliest from the bytes. What cannot be decoded becomes U+FFFD; U+0000 and the mark are removed.
+/// The text in whichever charset it is: by its byte order mark; UTF-8 where it is valid, or was but
+/// for a few bytes; else what is likeliest from the bytes. What cannot be decoded becomes U+FFFD;
+/// U+0000 and the mark are removed.
 ///
 /// # Errors
 ///
@@ -97,8 +101,8 @@ pub fn decode(bytes: &[u8]) -> Result<String, Error> {
     Ok(text)
 }
 
-/// The text of bytes that are clean (see [`is_clean`]): as by [`decode`], but the bytes become the text,
-/// where nobody else holds them, instead of being copied.
+/// The text of bytes that are clean (see [`is_clean`]): as by [`decode`], but the bytes become the
+/// text, where nobody else holds them, instead of being copied.
 ///
 /// # Errors
 ///
@@ -126,8 +130,9 @@ fn has_signature(format: FileFormat) -> bool {
     ) && !format.media_type().starts_with("text/")
 }
 
-/// One bad byte must not turn a whole UTF-8 document into another charset's rubbish. Letters of the old charsets form a
-/// valid sequence of UTF-8 only by accident, so four of those to one that is broken do not happen there.
+/// One bad byte must not turn a whole UTF-8 document into another charset's rubbish. Letters of the
+/// old charsets form a valid sequence of UTF-8 only by accident, so four of those to one that is
+/// broken do not happen there.
 fn is_mostly_utf8(bytes: &[u8]) -> bool {
     let (mut good, mut broken) = (0_usize, 0_usize);
     for chunk in bytes.utf8_chunks() {

@@ -1,4 +1,5 @@
-//! Documents that are prepared without a network, a server or a process: where they come from and what parses them is scripted.
+//! Documents that are prepared without a network, a server or a process: where they come from and
+//! what parses them is scripted.
 
 use std::path::PathBuf;
 use std::sync::Mutex;

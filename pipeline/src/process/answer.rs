@@ -1,17 +1,20 @@
-//! What a child writes to its standard output, as its parent reads it: a line with two lengths, a body, and what lies beside it.
+//! What a child writes to its standard output, as its parent reads it: a line with two lengths, a
+//! body, and what lies beside it.
 //!
 //! ```text
 //! answer 12 9
 //! twelve bytesand nine
 //! ```
 //!
-//! Parent and child are of one build. The parent says on the command line which form it reads ([`FORM`]), and a child of
-//! another build refuses that before it works: after an upgrade the new program may meet a server that still runs the old library.
+//! Parent and child are of one build. The parent says on the command line which form it reads
+//! ([`FORM`]), and a child of another build refuses that before it works: after an upgrade the new
+//! program may meet a server that still runs the old library.
 
 use bytes::BufMut;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
 
-/// The form of answers: the version of the build, and a number that is raised when the form changes between two of them.
+/// The form of answers: the version of the build, and a number that is raised when the form changes
+/// between two of them.
 pub(crate) const FORM: &str = concat!(env!("CARGO_PKG_VERSION"), "-1");
 
 /// Bytes of the first line at most: a word and two numbers.
@@ -53,10 +56,11 @@ pub(super) enum Unread {
     Broken(&'static str),
 }
 
-/// An answer, or its length where that is more than `room` bytes. What has more than `most` is not read.
+/// An answer, or its length where that is more than `room` bytes. What has more than `most` is not
+/// read.
 ///
-/// The child may have been taken over by what it was given: of no length that it names is anything believed but that there may
-/// be so much to read.
+/// The child may have been taken over by what it was given: of no length that it names is anything
+/// believed but that there may be so much to read.
 pub(super) async fn read(stream: impl AsyncRead + Unpin, room: u64, most: u64) -> Result<Output, Unread> {
     let broken = |_| Unread::Broken("its pipe broke");
     let mut stream = BufReader::new(stream);

@@ -1,8 +1,9 @@
 //! The child's side: the frame of a program that obeys one order.
 //!
-//! It reads its arguments, takes from itself what it does not need ([`confine`](super::confine)), reads the order from its standard input, and
-//! writes the answer to its standard output: with a line before it where the parent asks for that by `--answer`
-//! ([`super::answer`]), and else as it is, for people. Exit codes:
+//! It reads its arguments, takes from itself what it does not need ([`confine`](super::confine)),
+//! reads the order from its standard input, and writes the answer to its standard output: with a
+//! line before it where the parent asks for that by `--answer` ([`super::answer`]), and else as it
+//! is, for people. Exit codes:
 //!
 //! | code | meaning |
 //! |---|---|
@@ -32,7 +33,8 @@ pub(super) const TOO_LARGE: u8 = 3;
 /// The exit code of a child that is asked for an answer in a form that it does not know.
 pub(super) const OTHER_BUILD: u8 = 4;
 
-/// What stands behind the name of the program in a line on standard error that says of what the child is not confined.
+/// What stands behind the name of the program in a line on standard error that says of what the
+/// child is not confined.
 pub(super) const UNCONFINED: &str = " is not confined: ";
 
 /// What a child says about an order that it refuses.

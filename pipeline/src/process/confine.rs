@@ -1,14 +1,14 @@
 //! What a child process takes from itself before it reads the first byte of its order.
 //!
-//! In order: blocked signals (the parent blocks all in its threads, and a child inherits that), open files (a
-//! Postgres 15 opens its data files without close-on-exec), a fair place before the server in the queue of
-//! the kernel's out-of-memory killer, then by resource limits memory, CPU time, core dumps, writing of files,
-//! new descriptors of any kind and new processes, then new privileges, and at last all system calls but those
-//! that compute and write an answer.
+//! In order: blocked signals (the parent blocks all in its threads, and a child inherits that),
+//! open files (a Postgres 15 opens its data files without close-on-exec), a fair place before the
+//! server in the queue of the kernel's out-of-memory killer, then by resource limits memory, CPU
+//! time, core dumps, writing of files, new descriptors of any kind and new processes, then new
+//! privileges, and at last all system calls but those that compute and write an answer.
 //!
-//! The limits are certain. Where the kernel does not let us be its first victim, or has no seccomp, that is
-//! left out, and said: see [`super::Supervisor::unconfined`]. What stays possible without seccomp is to signal
-//! and to trace processes of the same user.
+//! The limits are certain. Where the kernel does not let us be its first victim, or has no seccomp,
+//! that is left out, and said: see [`super::Supervisor::unconfined`]. What stays possible without
+//! seccomp is to signal and to trace processes of the same user.
 
 use nix::libc;
 use nix::sys::prctl::set_no_new_privs;
@@ -25,15 +25,16 @@ use seccompiler::{
 pub struct Limits {
     /// Address space, program and stack included.
     pub memory_bytes: Option<u64>,
-    /// CPU time, after which SIGXCPU comes, and SIGKILL a second later. A bound for a child whose parent is gone.
+    /// CPU time, after which SIGXCPU comes, and SIGKILL a second later. A bound for a child whose
+    /// parent is gone.
     pub cpu_seconds: Option<u64>,
 }
 
 /// Descriptors that are looked for where nothing lists them: it takes some milliseconds.
 const GREATEST_FILES: u64 = 1 << 16;
 
-/// System calls that stay: memory, standard streams, the end. All others fail with EPERM. `tgkill`, of which `abort` is
-/// made, is allowed for the process itself.
+/// System calls that stay: memory, standard streams, the end. All others fail with EPERM. `tgkill`,
+/// of which `abort` is made, is allowed for the process itself.
 const SYSTEM_CALLS: [libc::c_long; 26] = [
     libc::SYS_brk,
     libc::SYS_clock_gettime,
@@ -63,8 +64,8 @@ const SYSTEM_CALLS: [libc::c_long; 26] = [
     libc::SYS_writev,
 ];
 
-/// Confines the calling process, for good. What comes back are the confinements that the system has refused,
-/// for people.
+/// Confines the calling process, for good. What comes back are the confinements that the system has
+/// refused, for people.
 ///
 /// # Errors
 ///
@@ -73,7 +74,8 @@ pub fn confine(limits: &Limits) -> Result<Vec<String>, String> {
     let mut missing = Vec::new();
     SigSet::empty().thread_set_mask().map_err(|error| error.to_string())?;
     close_inherited_files();
-    // More than the server's own, whichever that is; a kernel that refuses leaves the document's limits in place.
+    // More than the server's own, whichever that is; a kernel that refuses leaves the document's
+    // limits in place.
     if let Err(error) = std::fs::write("/proc/self/oom_score_adj", "1000") {
         missing.push(format!(
             "it is not the first to go when memory runs out (oom_score_adj: {error})"

@@ -23,7 +23,8 @@ pub(crate) enum Mishap {
     Panicked(Panicked),
     /// It ended in a way that says nothing about its order: signal, exit code or broken answer.
     Crashed { how: String },
-    /// It was killed from outside: by the system, which is out of memory for whatever reason, or by an administrator.
+    /// It was killed from outside: by the system, which is out of memory for whatever reason, or by
+    /// an administrator.
     Killed,
     /// The program is of another build than this library.
     OtherBuild { program: PathBuf },

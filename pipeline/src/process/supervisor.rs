@@ -24,8 +24,8 @@ use crate::turns::{Again, Place, Places};
 /// Of what a child writes to standard error, this much is kept: a report has a few hundred bytes.
 const REPORT_BYTES: usize = 4096;
 
-/// Starts children of one program, a limited number at a time, and sees each to its end. Clones share the limit, by turns between
-/// the keys that orders are given for.
+/// Starts children of one program, a limited number at a time, and sees each to its end. Clones
+/// share the limit, by turns between the keys that orders are given for.
 #[derive(Clone, Debug)]
 pub(crate) struct Supervisor<K>(Arc<Inner<K>>);
 
@@ -61,8 +61,8 @@ enum Ended {
 }
 
 impl<K: Copy + Eq + Hash + Ord + Send + 'static> Supervisor<K> {
-    /// `program` is a path; each child may have so many bytes of address space; `concurrency` (at least one) is how many
-    /// run at a time.
+    /// `program` is a path; each child may have so many bytes of address space; `concurrency` (at
+    /// least one) is how many run at a time.
     pub fn new(program: PathBuf, memory_bytes: u64, concurrency: usize) -> Supervisor<K> {
         Supervisor(Arc::new(Inner {
             program,
@@ -72,16 +72,17 @@ impl<K: Copy + Eq + Hash + Ord + Send + 'static> Supervisor<K> {
         }))
     }
 
-    /// The confinements that the system has refused to a child, for people, as soon as one has said so.
+    /// The confinements that the system has refused to a child, for people, as soon as one has said
+    /// so.
     pub fn unconfined(&self) -> Option<&str> {
         self.0.unconfined.get().map(String::as_str)
     }
 
-    /// Has a child obey, when there is a place for one. A child whose place is called back is ended, and another one does
-    /// its work anew. When the future is dropped, the child is killed.
+    /// Has a child obey, when there is a place for one. A child whose place is called back is
+    /// ended, and another one does its work anew. When the future is dropped, the child is killed.
     ///
-    /// Needs a tokio runtime with I/O and time. On a kernel with pidfd (5.10) no signal handler is installed; on older
-    /// ones tokio installs one for SIGCHLD.
+    /// Needs a tokio runtime with I/O and time. On a kernel with pidfd (5.10) no signal handler is
+    /// installed; on older ones tokio installs one for SIGCHLD.
     ///
     /// # Errors
     ///
@@ -94,8 +95,8 @@ impl<K: Copy + Eq + Hash + Ord + Send + 'static> Supervisor<K> {
             let child = self.0.start(&order)?;
             let (answer, answered) = oneshot::channel();
             tokio::spawn(watch(Arc::clone(&self.0), child, Arc::clone(&order), place, answer));
-            // Nothing is sent where the runtime ends, which ends this future too, and where not even a panic
-            // could be told.
+            // Nothing is sent where the runtime ends, which ends this future too, and where not
+            // even a panic could be told.
             match answered.await {
                 Ok(Ended::With(outcome)) => return outcome,
                 Ok(Ended::Recalled(recalled)) if recalled.is_in_vain() => return Err(Mishap::Crowded),
@@ -106,9 +107,9 @@ impl<K: Copy + Eq + Hash + Ord + Send + 'static> Supervisor<K> {
     }
 }
 
-/// Sees a child to its end, whatever becomes of the future that wanted its answer: a `Child` that is dropped
-/// alive would be buried by tokio's handler for SIGCHLD, which must not be installed in a process of
-/// Postgres. The place is given back when the child is gone.
+/// Sees a child to its end, whatever becomes of the future that wanted its answer: a `Child` that
+/// is dropped alive would be buried by tokio's handler for SIGCHLD, which must not be installed in
+/// a process of Postgres. The place is given back when the child is gone.
 async fn watch<K: Copy + Eq + Hash + Ord + Send + 'static>(
     inner: Arc<Inner<K>>,
     mut child: Child,
@@ -145,7 +146,8 @@ struct Left {
     report: Vec<u8>,
 }
 
-/// Writes the order and reads the answer at the same time, as either side of a full pipe waits for the other.
+/// Writes the order and reads the answer at the same time, as either side of a full pipe waits for
+/// the other.
 async fn talk(child: &mut Child, order: &Order) -> Result<Left, Mishap> {
     let (mut stdin, stdout, stderr) = match (child.stdin.take(), child.stdout.take(), child.stderr.take()) {
         (Some(stdin), Some(stdout), Some(stderr)) => (stdin, stdout, stderr),
@@ -239,9 +241,11 @@ impl<K> Inner<K> {
                 how: format!("exit code {code}"),
             },
             (None, Some(libc::SIGXCPU)) => Mishap::Late { limit },
-            // None of its own limits ends it so: memory runs out in an allocation that fails, time in SIGXCPU.
+            // None of its own limits ends it so: memory runs out in an allocation that fails, time
+            // in SIGXCPU.
             (None, Some(libc::SIGKILL)) => Mishap::Killed,
-            // Rust's last words when an allocation fails; a stack overflow ends in the same signal with others.
+            // Rust's last words when an allocation fails; a stack overflow ends in the same signal
+            // with others.
             (None, Some(libc::SIGABRT)) if report.starts_with(b"memory allocation of ") => out_of_memory(),
             (None, signal) => Mishap::Crashed {
                 how: format!("signal {}", signal.unwrap_or_default()),
@@ -273,7 +277,8 @@ mod tests {
     /// No child of these tests takes so long unless something is wrong.
     const DEADLINE: Duration = Duration::from_secs(60);
 
-    /// A kind of child that has nothing to do with documents: a script, whose further arguments are the common words.
+    /// A kind of child that has nothing to do with documents: a script, whose further arguments are
+    /// the common words.
     fn script(text: &str, input: &str) -> Order {
         Order {
             words: vec!["-c".to_owned(), text.to_owned()],
@@ -357,7 +362,8 @@ mod tests {
         assert!(std::error::Error::source(&cause).is_some_and(|source| source.is::<io::Error>()));
     }
 
-    /// Each has as many orders as it likes; one place is shared by turns, and what is called back begins anew.
+    /// Each has as many orders as it likes; one place is shared by turns, and what is called back
+    /// begins anew.
     #[tokio::test]
     async fn a_child_that_makes_room_is_begun_anew() {
         let folder = tempfile::tempdir().unwrap();

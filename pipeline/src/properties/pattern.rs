@@ -1,4 +1,5 @@
-//! Regular expressions of users: any is refused or can be cut at, and the chunks are where they say.
+//! Regular expressions of users: any is refused or can be cut at, and the chunks are where they
+//! say.
 
 use super::{Dice, hold};
 use crate::chunk::{Bounds, Error, Splitter, Work, never};
@@ -94,7 +95,8 @@ fn chunks_are_where_they_say() {
                 "{chunking:?} on {text:?}: {chunks:?}"
             );
             let said = chunk.text(&text);
-            // What cannot be cut any further is left as it is, also where it is blank: LangChain does so.
+            // What cannot be cut any further is left as it is, also where it is blank: LangChain
+            // does so.
             let is_blank = matches!(chunking, Chunking::CharacterTextSplitter { .. }) && said.trim().is_empty();
             assert!(!said.is_empty() && !is_blank, "{chunking:?} on {text:?}: {said:?}");
             last = place;

@@ -18,7 +18,8 @@ fn row() -> LiteMap<String, String> {
     owned.into_iter().collect()
 }
 
-/// Python's rules, character by character: `None` for a `$` that begins nothing, or a name that there is not.
+/// Python's rules, character by character: `None` for a `$` that begins nothing, or a name that
+/// there is not.
 fn substituted(template: &str, row: &LiteMap<String, String>) -> Option<String> {
     let is_name = |c: char| c == '_' || c.is_ascii_alphanumeric();
     let mut out = String::new();

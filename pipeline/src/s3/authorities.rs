@@ -1,5 +1,5 @@
-//! `AWS_CA_BUNDLE`: whom to trust where S3 or STS are not those of the public internet. The SDK for Rust
-//! leaves that to its user.
+//! `AWS_CA_BUNDLE`: whom to trust where S3 or STS are not those of the public internet. The SDK for
+//! Rust leaves that to its user.
 
 use aws_sdk_s3::config::SharedHttpClient;
 use aws_smithy_http_client::Builder;
@@ -9,13 +9,13 @@ use super::Error;
 use crate::authorities;
 use crate::error::causes;
 
-/// A client that trusts the authorities of the bundle and nobody else, as other SDKs of AWS do; `None` where
-/// none is named.
+/// A client that trusts the authorities of the bundle and nobody else, as other SDKs of AWS do;
+/// `None` where none is named.
 ///
 /// # Errors
 ///
-/// [`Error::Authorities`], or [`Error::Environment`] where those of the system are named by a variable that
-/// leads nowhere.
+/// [`Error::Authorities`], or [`Error::Environment`] where those of the system are named by a
+/// variable that leads nowhere.
 pub(super) fn client() -> Result<Option<SharedHttpClient>, Box<Error>> {
     let path = std::env::var("AWS_CA_BUNDLE").unwrap_or_default();
     let path = path.trim();

@@ -18,7 +18,8 @@ use crate::secret::masked;
 /// Codes by which S3 and STS say that a token ran out.
 pub(super) const EXPIRED: [&str; 3] = ["ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"];
 
-/// Longest message of AWS that is passed on, in characters. Behind a reason, STS adds kilobytes of encoded policies.
+/// Longest message of AWS that is passed on, in characters. Behind a reason, STS adds kilobytes of
+/// encoded policies.
 const GREATEST_MESSAGE: usize = 300;
 
 /// Codes by which AWS asks for patience.
@@ -218,7 +219,8 @@ impl Error {
     /// What follows from it.
     pub fn class(&self) -> Class {
         match self {
-            // A bucket that a row names is in a region where this account is not enabled: no fault of the credentials.
+            // A bucket that a row names is in a region where this account is not enabled: no fault
+            // of the credentials.
             Error::Refused {
                 code,
                 elsewhere: Some(_),
@@ -246,7 +248,8 @@ impl Error {
             | Error::Unfit { .. }
             | Error::Environment { .. }
             | Error::Authorities { .. } => Class::Configuration,
-            // Either the settings or the bucket's name may be at fault, and one row must not stop all others.
+            // Either the settings or the bucket's name may be at fault, and one row must not stop
+            // all others.
             Error::Unsendable { .. } => Class::Unknown,
         }
     }
@@ -450,8 +453,8 @@ pub(super) fn of_role(arn: &str, refusal: SdkError<AssumeRoleError>, caller: Cal
     }
 }
 
-/// A source of credentials that is there and failed. Where STS refused a web identity or the role of a profile, trying
-/// again is of no use.
+/// A source of credentials that is there and failed. Where STS refused a web identity or the role
+/// of a profile, trying again is of no use.
 pub(super) fn of_provider(failure: CredentialsError) -> Error {
     let mut refused = matches!(failure, CredentialsError::InvalidConfiguration(_));
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&failure);
@@ -477,7 +480,8 @@ struct Answer {
 }
 
 impl Answer {
-    /// Without `secrets`, which servers that are not AWS may repeat. `None` when there was no answer at all.
+    /// Without `secrets`, which servers that are not AWS may repeat. `None` when there was no
+    /// answer at all.
     fn of<E>(refusal: &SdkError<E, HttpResponse>, secrets: &[&str]) -> Option<Answer>
     where
         E: ProvideErrorMetadata,
@@ -505,7 +509,8 @@ pub(super) fn is_expired<E: ProvideErrorMetadata>(refusal: &SdkError<E, HttpResp
 
 /// The region where the bucket is, when the answer says that it is not the one asked.
 ///
-/// S3 names it in the header `x-amz-bucket-region` of a redirect, or in the body of a signature's refusal.
+/// S3 names it in the header `x-amz-bucket-region` of a redirect, or in the body of a signature's
+/// refusal.
 pub(super) fn other_region<E>(refusal: &SdkError<E, HttpResponse>, asked: &Region) -> Option<Region>
 where
     E: ProvideErrorMetadata,

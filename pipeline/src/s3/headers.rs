@@ -1,11 +1,12 @@
-//! Headers of S3 that are none by its own rules: metadata of users in Latin-1, which the SDK refuses with the
-//! whole object.
+//! Headers of S3 that are none by its own rules: metadata of users in Latin-1, which the SDK
+//! refuses with the whole object.
 
 use aws_sdk_s3::config::interceptors::BeforeDeserializationInterceptorContextMut;
 use aws_sdk_s3::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_s3::error::BoxError;
 
-/// Takes headers out of an answer that are not UTF-8. Nothing reads one of those: sizes, dates and tags are ASCII.
+/// Takes headers out of an answer that are not UTF-8. Nothing reads one of those: sizes, dates and
+/// tags are ASCII.
 #[derive(Debug)]
 pub(super) struct Legible;
 

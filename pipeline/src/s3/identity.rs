@@ -1,7 +1,8 @@
 //! Who asks: the credentials of the server's environment, or of a role assumed with them.
 //!
-//! Kept here and not in the SDK's cache, for three things that it does not do: one look-up serves all who wait for it
-//! even when it fails, "there are none" is an answer, and a token that S3 calls expired can be thrown away.
+//! Kept here and not in the SDK's cache, for three things that it does not do: one look-up serves
+//! all who wait for it even when it fails, "there are none" is an answer, and a token that S3 calls
+//! expired can be thrown away.
 
 use std::fmt;
 use std::sync::Arc;
@@ -34,12 +35,13 @@ const SESSION_NAME: &str = "pg-ai";
 const REFRESH_BEFORE_EXPIRY: Duration = Duration::from_secs(5 * 60);
 /// Long-term keys are read again this often: somebody may have changed the file.
 const LONG_TERM: Duration = Duration::from_secs(15 * 60);
-/// "No credentials" is believed this long. Finding out costs two seconds where there is no metadata service.
+/// "No credentials" is believed this long. Finding out costs two seconds where there is no metadata
+/// service.
 const NONE_FOUND: Duration = Duration::from_secs(60);
 /// A refusal is believed this long: hundreds of documents may wait for the same role.
 const REFUSED: Duration = Duration::from_secs(10);
-/// Time for the instance metadata service to take a connection, and to answer: it is on the same host. Where there is
-/// none, packets often vanish, and a user without credentials waits for this.
+/// Time for the instance metadata service to take a connection, and to answer: it is on the same
+/// host. Where there is none, packets often vanish, and a user without credentials waits for this.
 const METADATA_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What a request is signed with.
@@ -143,8 +145,8 @@ impl Identity {
         }
     }
 
-    /// The credentials to use now. The lock is held while they are looked up, so that all who come meanwhile share the
-    /// one answer.
+    /// The credentials to use now. The lock is held while they are looked up, so that all who come
+    /// meanwhile share the one answer.
     pub(super) async fn credential(&self) -> Result<Credential, Error> {
         let mut kept = self.kept.lock().await;
         if let Some(kept) = &*kept
@@ -215,7 +217,8 @@ impl Identity {
                 policy,
             } => {
                 let limits = (external_id.as_ref(), policy.as_deref());
-                // Boxed because the type of this future contains that of the other identity's, which is the same.
+                // Boxed because the type of this future contains that of the other identity's,
+                // which is the same.
                 let own = Box::pin(by.credential()).await?;
                 match assume(sts, by, &own, arn, limits).await {
                     Err(Error::Role { code, .. }) if error::EXPIRED.contains(&code.as_str()) => {
@@ -270,8 +273,8 @@ async fn assume(
     fit(credentials, "the credentials of the role").map_err(|error| *error)
 }
 
-/// Credentials without white space around them, which a file with a line break at its end leaves there. The
-/// SDK panics where key id or token cannot be in the header of a request.
+/// Credentials without white space around them, which a file with a line break at its end leaves
+/// there. The SDK panics where key id or token cannot be in the header of a request.
 fn fit(credentials: Credentials, whose: &str) -> Result<Credential, Box<Error>> {
     let token = credentials.session_token().map(str::trim);
     let (id, secret) = (
@@ -315,7 +318,8 @@ fn lifetime(answer: &Result<Credential, Error>) -> Duration {
             None => LONG_TERM,
             Some(expiry) => {
                 let left = expiry.duration_since(SystemTime::now()).unwrap_or_default();
-                // Half the time for those that come with little of it, or each request would ask for new ones.
+                // Half the time for those that come with little of it, or each request would ask
+                // for new ones.
                 left.saturating_sub(REFRESH_BEFORE_EXPIRY).max(left / 2)
             }
         },
@@ -373,7 +377,8 @@ pub(super) async fn ambient() -> Result<SdkConfig, Error> {
     Ok(loader.load().await)
 }
 
-/// The default chain, made anew each time it is asked: one that was made keeps the shared files as it first read them.
+/// The default chain, made anew each time it is asked: one that was made keeps the shared files as
+/// it first read them.
 #[derive(Debug)]
 struct Ambient {
     metadata: imds::Client,

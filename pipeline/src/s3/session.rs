@@ -1,5 +1,5 @@
-//! A session: credentials for each role, the regions of buckets, and clients for both. Endpoints, and what a role may do at
-//! most, are those of the foreign server.
+//! A session: credentials for each role, the regions of buckets, and clients for both. Endpoints,
+//! and what a role may do at most, are those of the foreign server.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -21,11 +21,12 @@ use super::{DEFAULT_REGION, headers};
 use crate::secret::Secret;
 use crate::server::{Source, session_policy};
 
-/// Buckets whose region is remembered; a table that names more of them costs one more request each, not memory.
+/// Buckets whose region is remembered; a table that names more of them costs one more request each,
+/// not memory.
 const GREATEST_REGIONS: usize = 10_000;
 
-/// Asks S3. Keeps credentials per role, a client per role and region, and the regions of buckets that
-/// turned out to be elsewhere.
+/// Asks S3. Keeps credentials per role, a client per role and region, and the regions of buckets
+/// that turned out to be elsewhere.
 pub(crate) struct Session {
     base: OnceCell<SdkConfig>,
     /// What the foreign server says.
@@ -96,8 +97,8 @@ impl Session {
         self.server.requester_pays
     }
 
-    /// Makes a request about a bucket, as a role or as the server itself; once more where the bucket is in another
-    /// region, and once more where a token ran out.
+    /// Makes a request about a bucket, as a role or as the server itself; once more where the
+    /// bucket is in another region, and once more where a token ran out.
     ///
     /// # Errors
     ///
@@ -173,7 +174,8 @@ impl Session {
             .clone()
     }
 
-    /// Where to ask for objects of the bucket, and whether that is not where the configuration says.
+    /// Where to ask for objects of the bucket, and whether that is not where the configuration
+    /// says.
     fn region(&self, base: &SdkConfig, bucket: &str) -> (Region, bool) {
         let regions = self.regions.lock().unwrap_or_else(PoisonError::into_inner);
         match regions.get(bucket) {
@@ -201,7 +203,8 @@ impl Session {
     fn make_client(&self, base: &SdkConfig, identity: &Arc<Identity>, key: ClientKey) -> Client {
         let server = &self.server;
         let mut base = base.to_builder();
-        // Taken away here and given back below: without one, the request of a public object goes out unsigned.
+        // Taken away here and given back below: without one, the request of a public object goes
+        // out unsigned.
         base.set_credentials_provider(None);
         let base = base.build();
         let config = Builder::from(&base)

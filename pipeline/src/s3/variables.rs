@@ -1,6 +1,6 @@
-//! What the SDK of AWS reads by itself: variables of the environment, and the files that they name. What it
-//! cannot read it takes for absent. So a request would go out unsigned, to another region or past a proxy,
-//! and documents would be given up for it.
+//! What the SDK of AWS reads by itself: variables of the environment, and the files that they name.
+//! What it cannot read it takes for absent. So a request would go out unsigned, to another region
+//! or past a proxy, and documents would be given up for it.
 
 use std::ffi::{OsStr, OsString};
 use std::io::ErrorKind;
@@ -22,7 +22,8 @@ const FILES: [(&str, &str); 2] = [
     ("AWS_CONFIG_FILE", ".aws/config"),
 ];
 
-/// Checks what is read for any request: all variables of AWS but [`SECRETS`], proxies, and where the home directory is.
+/// Checks what is read for any request: all variables of AWS but [`SECRETS`], proxies, and where
+/// the home directory is.
 ///
 /// # Errors
 ///
@@ -77,7 +78,8 @@ fn fault(name: &str, value: &OsStr) -> Option<&'static str> {
     (SECRETS.contains(&name) && !can_be_sent).then_some("holds characters that cannot be sent")
 }
 
-/// Why no credentials were found, where they are meant to be there: half of them, or a file that cannot be read.
+/// Why no credentials were found, where they are meant to be there: half of them, or a file that
+/// cannot be read.
 ///
 /// # Errors
 ///

@@ -26,7 +26,8 @@ impl Batcher {
         let Some(document) = self.documents.get_mut(&input.document) else {
             return;
         };
-        // Without an early end, which would have each number looked at by itself: nearly all vectors are finite.
+        // Without an early end, which would have each number looked at by itself: nearly all
+        // vectors are finite.
         if !vector.iter().fold(true, |finite, number| finite & number.is_finite()) {
             let of = document.vectors.len();
             let reason = format!(
@@ -87,8 +88,8 @@ impl Batcher {
         }
     }
 
-    /// Gives back the documents that do not wait for the end of a pause. Those that have inputs in flight are
-    /// decided on when these are answered: their vectors would be paid for in vain.
+    /// Gives back the documents that do not wait for the end of a pause. Those that have inputs in
+    /// flight are decided on when these are answered: their vectors would be paid for in vain.
     pub(super) fn give_back(&mut self, now: Instant, throttle: Throttle) {
         let answered = self.answered;
         let tired = |(number, document): (&u64, &Document)| {

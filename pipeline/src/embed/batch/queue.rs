@@ -5,7 +5,8 @@ use std::time::Instant;
 use super::{Batcher, Input, LINGER, Size, WORD};
 
 impl Batcher {
-    /// Where the inputs of a document belong in the queue: behind all others, or before those that can wait.
+    /// Where the inputs of a document belong in the queue: behind all others, or before those that
+    /// can wait.
     pub(super) fn place_in_queue(&self, can_wait: bool) -> usize {
         if can_wait {
             self.queue.len()
@@ -19,7 +20,8 @@ impl Batcher {
         self.queue.partition_point(|input| !input.can_wait)
     }
 
-    /// Drops what nobody wants any more and is the next to be sent: the next request holds something then.
+    /// Drops what nobody wants any more and is the next to be sent: the next request holds
+    /// something then.
     pub(super) fn skip_unwanted(&mut self) {
         while let Some(mut batch) = self.ready.pop_front() {
             batch.inputs.retain(|input| self.is_wanted(input));
@@ -37,7 +39,8 @@ impl Batcher {
         }
     }
 
-    /// Tokens of the next request. What is charged is never corrected, so that it is no use to guess.
+    /// Tokens of the next request. What is charged is never corrected, so that it is no use to
+    /// guess.
     pub(super) fn next_tokens(&self) -> usize {
         if !self.words.is_empty() {
             return Size::of(WORD).tokens;
@@ -56,7 +59,8 @@ impl Batcher {
         size.tokens
     }
 
-    /// Until when the queue waits for more inputs; `None` when a request can be filled, or none is in flight.
+    /// Until when the queue waits for more inputs; `None` when a request can be filled, or none is
+    /// in flight.
     pub(super) fn company_due(&self) -> Option<Instant> {
         if self.requests.is_empty() || self.queued.reaches(self.most.get()) {
             return None;

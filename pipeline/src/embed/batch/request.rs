@@ -26,9 +26,11 @@ pub(super) struct Batch {
     pub inputs: Vec<Input>,
     /// Of the search for bad inputs that the batch is a part of.
     pub search: Option<Arc<Search>>,
-    /// The provider shall cut it to what the model takes. Only for a single input, so that it is known which was cut.
+    /// The provider shall cut it to what the model takes. Only for a single input, so that it is
+    /// known which was cut.
     pub cut: bool,
-    /// The request that was first sent with these inputs, or with these among others that it was refused with.
+    /// The request that was first sent with these inputs, or with these among others that it was
+    /// refused with.
     pub since: Option<Number>,
     /// It is tried without something.
     pub trial: Option<Trial>,

@@ -1,4 +1,5 @@
-//! The search for the inputs of a request that a provider does not accept: it is cut in half, again and again.
+//! The search for the inputs of a request that a provider does not accept: it is cut in half, again
+//! and again.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -6,10 +7,10 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use super::{Batch, Batcher, Error, Input, Refusal};
 
-/// So many documents of a request rejected and none accepted: the fault is not theirs. Stops a provider that
-/// refuses everything from being asked about each of thousands of inputs. The documents are a sample spread
-/// over the request, so if half of them were bad this would be wrong once in 256 times, and cost the others a
-/// second try.
+/// So many documents of a request rejected and none accepted: the fault is not theirs. Stops a
+/// provider that refuses everything from being asked about each of thousands of inputs. The
+/// documents are a sample spread over the request, so if half of them were bad this would be wrong
+/// once in 256 times, and cost the others a second try.
 const HOPELESS: u32 = 8;
 
 /// What became of the parts of a rejected request.
@@ -28,8 +29,8 @@ impl Search {
 }
 
 impl Batcher {
-    /// A request was too large: later ones are smaller. Unless one input makes up most of it: then that one
-    /// is to blame, and is found as a rejected one is.
+    /// A request was too large: later ones are smaller. Unless one input makes up most of it: then
+    /// that one is to blame, and is found as a rejected one is.
     pub(super) fn shrink(&mut self, batch: Batch, refusal: &Refusal) {
         let size = batch.size();
         if batch.inputs.iter().any(|input| input.size.bytes > size.bytes / 2) {
@@ -43,8 +44,8 @@ impl Batcher {
     /// Goes on looking for the bad inputs of a rejected request, or gives up.
     pub(super) fn search(&mut self, mut batch: Batch, refusal: Arc<Refusal>) {
         let search = batch.search.get_or_insert_with(|| {
-            // Spreads documents that came together, as bad ones often do, but keeps the inputs of each together: they
-            // are all done with when the first is rejected.
+            // Spreads documents that came together, as bad ones often do, but keeps the inputs of
+            // each together: they are all done with when the first is rejected.
             let spread = |input: &Input| (input.document.wrapping_mul(0x9e37_79b9_7f4a_7c15), input.index);
             batch.inputs.sort_unstable_by_key(spread);
             Arc::default()

@@ -1,4 +1,5 @@
-//! What is known of a server and a key: pauses of models and of all, budgets, and who has requests there.
+//! What is known of a server and a key: pauses of models and of all, budgets, and who has requests
+//! there.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
