@@ -77,7 +77,7 @@ impl Layout {
             };
         }
         // As many rows as fit on a page with a text of the usual size each; one, where none does.
-        let rows = ((PAGE / (others + vector + TEXT + POINTER)).max(1)).min(PAGE / LEAST_TARGET);
+        let rows = (PAGE / (others + vector + TEXT + POINTER)).clamp(1, PAGE / LEAST_TARGET);
         Layout {
             storage: Storage::Plain,
             toast_tuple_target: row(rows).max(LEAST_TARGET),
@@ -153,7 +153,7 @@ mod tests {
         for dimensions in 1..=16_000 {
             let target = of(dimensions).1;
             assert!(
-                (2_032..=8_160).contains(&target) && target % 8 == 0,
+                (2_032..=8_160).contains(&target) && target.is_multiple_of(8),
                 "{dimensions} dimensions: {target}"
             );
         }
