@@ -14,15 +14,6 @@ use crate::suspicion::Suspicion;
 /// For how long others fly before suspects have their turn.
 const OTHERS: Duration = Duration::from_secs(5);
 
-/// A document in flight, as far as suspects are concerned.
-#[derive(Clone, Copy, Debug)]
-pub struct Flying<K> {
-    /// Whose it is.
-    pub owner: K,
-    /// A process died with it.
-    pub is_suspect: bool,
-}
-
 /// Whose suspects there are, and when they flew.
 #[derive(Debug)]
 pub struct Suspects<K> {
@@ -102,21 +93,15 @@ impl<K: Copy + Eq + Hash + Into<u32>> Suspects<K> {
     /// Whose suspects have their turn. Where there is always something else to do, it waits for
     /// them from time to time.
     ///
-    /// `flights` are the documents in flight, and `owners` those of the vectorizers with suspects
-    /// that are due.
+    /// `flying` are the owners of suspects in flight, and `owners` those of the vectorizers with
+    /// suspects that are due. `some_fly`: documents are in flight, of whatever kind.
     pub fn turn(
         &mut self,
-        flights: impl Iterator<Item = Flying<K>>,
+        flying: HashSet<K>,
+        some_fly: bool,
         owners: impl Iterator<Item = K>,
         now: Instant,
     ) -> Precedence<K> {
-        let (mut flying, mut some_fly) = (HashSet::new(), false);
-        for flight in flights {
-            some_fly = true;
-            if flight.is_suspect {
-                flying.insert(flight.owner);
-            }
-        }
         self.flew.extend(flying.iter().map(|owner| (*owner, now)));
         let flew = |owner: &K| self.flew.get(owner).copied().unwrap_or(self.began);
         let due: HashSet<K> = owners
@@ -183,16 +168,12 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
-    fn flights(owners: &str) -> impl Iterator<Item = Flying<char>> {
-        owners.chars().map(|owner| Flying {
-            owner: owner.to_ascii_lowercase(),
-            is_suspect: owner.is_ascii_uppercase(),
-        })
-    }
-
     /// A round: who is in flight, in capitals the suspects, and who has suspects that are due.
     fn turn(suspects: &mut Suspects<char>, flying: &str, due: &str, now: Instant) -> Precedence<char> {
-        suspects.turn(flights(flying), due.chars(), now)
+        let some_fly = !flying.is_empty();
+        let flying = flying.chars().filter(char::is_ascii_uppercase);
+        let flying = flying.map(|owner| owner.to_ascii_lowercase()).collect();
+        suspects.turn(flying, some_fly, due.chars(), now)
     }
 
     #[test]

@@ -5,7 +5,6 @@ use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
 use std::sync::Arc;
 
-use ai_pipeline::worker::suspects::Flying;
 use litemap::LiteMap;
 use pgrx::pg_sys::Oid;
 
@@ -162,12 +161,11 @@ impl Flights {
         held.into_iter().collect()
     }
 
-    /// As far as those are concerned that a process died with.
-    pub(super) fn flying(&self) -> impl Iterator<Item = Flying<Oid>> {
-        self.values().map(|flight| Flying {
-            owner: flight.vectorizer.owner,
-            is_suspect: flight.suspect,
-        })
+    /// The owners of those that a process died with.
+    pub(super) fn owners_of_suspects(&self) -> HashSet<Oid> {
+        let all = (self.counted.suspects > 0).then(|| self.values());
+        let suspects = all.into_iter().flatten().filter(|flight| flight.suspect);
+        suspects.map(|flight| flight.vectorizer.owner).collect()
     }
 
     /// Bytes of their keys.

@@ -14,7 +14,8 @@ impl Worker {
         let stations = self.stations.iter();
         let due = stations.filter(|station| self.suspects.has(station.vectorizer.id) && self.is_due(station, now));
         let owners: Vec<Oid> = due.map(|station| station.vectorizer.owner).collect();
-        self.suspects.turn(self.flights.flying(), owners.into_iter(), now)
+        let (flying, some_fly) = (self.flights.owners_of_suspects(), !self.flights.is_empty());
+        self.suspects.turn(flying, some_fly, owners.into_iter(), now)
     }
 
     /// What of a vectorizer is taken in this round.
