@@ -245,8 +245,8 @@ fn a_cursor_that_is_exchanged_beneath_a_verification_ends_it() {
     ] {
         let call = format!(
             "SET SESSION AUTHORIZATION mallory;
-             SELECT (v).*, e FROM (SELECT ai._verify_vectorizer(1, false) AS v, m.exchange({}) AS e) s",
-            format!("'{}'", query.replace('\'', "''"))
+             SELECT (v).*, e FROM (SELECT ai._verify_vectorizer(1, false) AS v, m.exchange('{}') AS e) s",
+            query.replace('\'', "''")
         );
         let (code, message) = scene.cluster.refusal(&call);
         scene.cluster.execute("RESET SESSION AUTHORIZATION");

@@ -16,7 +16,7 @@ const MOST: usize = PLACES - PLACES / 4;
 fn scene(model: &str) -> Scene {
     let scene = Scene::start_with(|options| {
         options
-            .setting("ai.max_documents_in_flight", &PLACES.to_string())
+            .setting("ai.max_documents_in_flight", PLACES.to_string())
             .setting("ai.request_timeout", "1h")
     });
     scene.cluster.execute(LAIR);

@@ -284,8 +284,8 @@ pub fn attempt<T>(wait: Duration, work: impl FnOnce() -> T) -> Result<T, Aborted
         unsafe { pg_sys::ReleaseCurrentSubTransaction() };
         Ok(value)
     }))
-    .catch_rust_panic(Err)
-    .catch_others(Err)
+    .catch_rust_panic(|cause| Err(Box::new(cause)))
+    .catch_others(|cause| Err(Box::new(cause)))
     .execute();
     // SAFETY: as above. A subtransaction that has failed is still there to be ended.
     unsafe {
@@ -298,7 +298,7 @@ pub fn attempt<T>(wait: Duration, work: impl FnOnce() -> T) -> Result<T, Aborted
     }
     done.map_err(|cause| {
         let failed = aborted(&cause);
-        let is_of_the_whole = matches!(cause, CaughtError::RustPanic { .. })
+        let is_of_the_whole = matches!(*cause, CaughtError::RustPanic { .. })
             || matches!(
                 failed.code,
                 PgSqlErrorCode::ERRCODE_QUERY_CANCELED

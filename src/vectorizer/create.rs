@@ -329,7 +329,8 @@ fn insert_named(name: String, derived: Option<String>, insert: impl Fn(&str)) {
             return;
         };
         let is_open = is_lock_conflict(&aborted);
-        if !is_open && !(aborted.code == PgSqlErrorCode::ERRCODE_UNIQUE_VIOLATION && is_taken(&name)) {
+        let is_taken_now = aborted.code == PgSqlErrorCode::ERRCODE_UNIQUE_VIOLATION && is_taken(&name);
+        if !is_open && !is_taken_now {
             raise(aborted.code, aborted.message, aborted.hint.as_deref());
         }
         match &derived {

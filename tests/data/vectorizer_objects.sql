@@ -1,6 +1,8 @@
--- All that the vectorizers of this database consist of, a line for each property, without OIDs.
+-- All that the vectorizers of this database consist of, a line for each property, without OIDs. But for the layout of
+-- destinations: a table that was there keeps its own.
 WITH relation AS (
-    SELECT DISTINCT c.oid, c.oid::regclass::text AS name, c.relkind, c.relpersistence, c.reloptions
+    SELECT DISTINCT c.oid, c.oid::regclass::text AS name, c.relkind, c.relpersistence, c.oid = v.target AS is_destination,
+           ARRAY(SELECT o FROM unnest(c.reloptions) o WHERE NOT (c.oid = v.target AND starts_with(o, 'toast_tuple_target'))) AS reloptions
     FROM ai._vectorizer v
     JOIN pg_class c ON c.oid IN (v.source, v.target, v.view, v.queue, v.queue_failed)
                     OR c.oid IN (SELECT p.relid FROM pg_partition_tree(v.source) p)
@@ -12,7 +14,7 @@ WITH relation AS (
     GROUP BY r.name
     UNION ALL
     SELECT r.name, 'column ' || a.attnum,
-           format('%s %s %s %s %s', a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attstorage,
+           format('%s %s %s %s %s', a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull, CASE WHEN NOT (r.is_destination AND a.attname = 'embedding') THEN a.attstorage END,
                   pg_get_expr(d.adbin, d.adrelid))
     FROM relation r
     JOIN pg_attribute a ON a.attrelid = r.oid AND a.attnum > 0
