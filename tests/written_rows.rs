@@ -192,6 +192,30 @@ fn a_row_that_changes_with_each_vector_is_an_error() {
     }
 }
 
+/// A row that others change, batch after batch, is not at fault itself.
+#[test]
+fn a_row_that_many_others_change_is_no_error() {
+    let scene = start(", parent int", "$chunk");
+    create_trigger(
+        &scene,
+        "AFTER UPDATE",
+        "IF NEW.parent IS NOT NULL THEN
+             UPDATE doc SET body = 'changed at ' || clock_timestamp() WHERE id = NEW.parent;
+         END IF; RETURN NULL;",
+    );
+    scene.cluster.execute(
+        "INSERT INTO doc SELECT i, 'row ' || i, NULL, CASE WHEN i > 1 THEN 1 END FROM generate_series(1, 1000) i",
+    );
+    scene
+        .cluster
+        .wait_for("all are stored", "SELECT count(vector) FROM doc", "1000");
+    assert_in_step(&scene);
+    assert_eq!(
+        paid(&scene).iter().filter(|text| text.starts_with("row ")).count(),
+        1000
+    );
+}
+
 /// The changes of one vectorizer's writes are news to the other, and the other way round: that ends, too, and is named.
 #[test]
 fn two_vectors_of_a_row_that_changes_with_each_of_them_are_errors() {
