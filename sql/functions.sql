@@ -97,10 +97,6 @@ LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 COMMENT ON FUNCTION ai._refresh_vectorizer(int4) IS 'Makes the trigger function of an altered vectorizer anew, and tries it again.';
 REVOKE EXECUTE ON FUNCTION ai._refresh_vectorizer(int4) FROM PUBLIC;
 
-CREATE FUNCTION ai._is_writing(source regclass) RETURNS bool
-LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'is_writing_wrapper';
-COMMENT ON FUNCTION ai._is_writing(regclass) IS 'Whether the update of a source that fires a trigger is that of the worker, which writes a vector.';
-
 -- For the triggers on source tables, which run as the owners of those: nobody else is told.
 CREATE VIEW ai._noted_vectorizer WITH (security_barrier) AS
 SELECT v.id,

@@ -604,6 +604,13 @@ pub fn failures(id: i32, step: Step, key: &str) -> u32 {
     failures.map_or(0, |failures| u32::try_from(failures).unwrap_or(u32::MAX))
 }
 
+/// Whether the error row of a step of a document gives a reason that begins so.
+pub fn has_failed_for(id: i32, step: Step, key: &str, reason: &str) -> bool {
+    let sql = include_str!("../sql/query/pause/has_failed_for.sql");
+    let arguments = [id.into(), step.to_string().into(), key.into(), reason.into()];
+    statement::row(sql, &arguments, |row| row.must(1)) == Some(true)
+}
+
 /// A document (or the vectorizer) is well again: what was written down about it goes. Returns the chunks that
 /// were noted as cut: those that keep their vectors have to be noted again.
 pub fn forgive(id: i32, key: Option<&str>) -> Vec<i64> {

@@ -587,10 +587,6 @@ pub unsafe extern "C-unwind" fn append_change(call: pg_sys::FunctionCallInfo) ->
                 None,
             ),
         };
-        // The worker writes vectors into columns of the source: no news.
-        if old.is_some() && destination::is_writing((*(*fired).tg_relation).rd_id) {
-            return nothing;
-        }
         while let Some(route) = route(fired) {
             let mut same_key = true;
             if let Some(old) = old {
@@ -601,6 +597,7 @@ pub unsafe extern "C-unwind" fn append_change(call: pg_sys::FunctionCallInfo) ->
                 if route.compared.iter().all(same) {
                     break;
                 }
+                destination::hear_of_change();
                 same_key = route.key.iter().all(|(column, _)| same(column));
             }
             let taken = if route.is_plain && same_key {

@@ -7,6 +7,7 @@ pub mod key;
 pub mod latch;
 pub mod panics;
 pub mod parameters;
+pub mod rewritten;
 pub mod scan;
 pub mod statement;
 pub mod swallowed;

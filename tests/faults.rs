@@ -47,6 +47,7 @@ fn state_waiting_is_tried_again() {
         (Behaviour::Cut, "transient"),
         (Behaviour::TooFew, "transient"),
         (Behaviour::NotFinite, "unknown"),
+        (Behaviour::ZeroVector, "unknown"),
         (Behaviour::HalfJson, "transient"),
     ];
     for (id, (fault, class)) in (1..).zip(faults) {
@@ -58,7 +59,7 @@ fn state_waiting_is_tried_again() {
         notes.cluster.wait_until_settled();
         assert_eq!(errors(&notes.cluster), NONE);
     }
-    assert_eq!(embedded(&notes.cluster).len(), 6);
+    assert_eq!(embedded(&notes.cluster).len(), 7);
     assert_eq!(failed(&notes.cluster), NONE);
 }
 

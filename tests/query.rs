@@ -474,6 +474,7 @@ fn an_error_says_what_kind_it_is_and_never_the_key() {
         (Behaviour::TooFew, "08000"),
         (Behaviour::Rubbish, "08000"),
         (Behaviour::NotFinite, "38000"),
+        (Behaviour::ZeroVector, "38000"),
     ] {
         stage.provider.behave(behaviour.clone());
         // A session of its own: a provider that asked for patience is left alone.

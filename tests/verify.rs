@@ -179,3 +179,46 @@ fn a_look_sees_one_moment() {
     assert_eq!(cluster.column("FETCH ALL FROM look"), NONE);
     cluster.execute("COMMIT");
 }
+
+/// What was written while its triggers were disabled nobody has noted, and the one who enables them is told. Other statements
+/// on the table, and those that make the triggers, say nothing.
+#[test]
+fn enabled_triggers_tell_what_was_missed() {
+    let scene = Scene::start();
+    let cluster = &scene.cluster;
+    let script = cluster.data().join("enable.sql");
+    let said = |sql: &str| {
+        std::fs::write(&script, format!("{sql};")).expect("the folder of the cluster can be written to");
+        cluster.psql("postgres", &script).1
+    };
+    let made = "BEGIN; CREATE TABLE doc (id int PRIMARY KEY, body text);
+        SELECT ai.create_vectorizer('doc', name => 'doc', loading => ai.loading_column('body'),
+            embedding => ai.embedding_openai('text-embedding-3-small', 8));
+        ALTER TABLE doc ADD more int; COMMIT";
+    assert_eq!(said(made), "");
+    for way in ["USER", "ALL"] {
+        assert_eq!(said(&format!("ALTER TABLE doc DISABLE TRIGGER {way}")), "");
+        assert_eq!(
+            said("INSERT INTO doc SELECT coalesce(max(id), 0) + 1, 'text' FROM doc"),
+            ""
+        );
+        let notice = said(&format!("ALTER TABLE doc ENABLE TRIGGER {way}"));
+        assert_eq!(
+            notice.matches("triggers of vectorizer doc were enabled").count(),
+            1,
+            "{notice}"
+        );
+        assert!(
+            notice.contains("ai.verify_vectorizer('doc', repair => true)"),
+            "{notice}"
+        );
+        let expected = cluster.value("SELECT max(id) FROM doc");
+        assert_eq!(
+            found(cluster, "'doc', repair => true"),
+            [format!("{expected}:all:missing")]
+        );
+        cluster.wait_for("it is embedded", "SELECT count(*) FROM doc_embedding_store", &expected);
+        assert_eq!(said("ALTER TABLE doc ALTER more SET DEFAULT 1"), "");
+        assert_eq!(said(&format!("ALTER TABLE doc ENABLE TRIGGER {way}")), "");
+    }
+}

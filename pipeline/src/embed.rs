@@ -251,9 +251,9 @@ pub enum Error {
     /// Status 200 with something that is no list of as many vectors as there were inputs: a gateway's page, say.
     #[error("the answer of the embedding server makes no sense: {0}")]
     Answer(String),
-    /// A vector with a number that is infinite or NaN. It may be due to its text.
+    /// A vector with a number that is infinite or NaN, or of zeros only. It may be due to its text.
     #[error("the answer of the embedding server makes no sense: {0}")]
-    NotFinite(String),
+    Vector(String),
     /// Vectors of another length than the configured one.
     #[error("the model returned {actual} dimensions, expected {expected}")]
     Dimensions {
@@ -289,7 +289,7 @@ impl Error {
                 retry_after: until.duration_since(SystemTime::now()).ok(),
             },
             Error::Rejected { alone: true, .. } | Error::Empty { .. } => Class::Permanent,
-            Error::NotFinite(_) | Error::Forbidden(_) => Class::Unknown,
+            Error::Vector(_) | Error::Forbidden(_) => Class::Unknown,
             Error::Panicked(panicked) => panicked.class(),
             Error::Rejected { alone: false, .. }
             | Error::Answer(_)

@@ -25,6 +25,7 @@ async fn answers_that_make_no_sense_are_refused() {
             ),
             (Behaviour::TooFew, Class::Transient, "1 vectors for 2 texts".to_owned()),
             (Behaviour::NotFinite, Class::Unknown, "not finite".to_owned()),
+            (Behaviour::ZeroVector, Class::Unknown, "1 of 2 is zero".to_owned()),
             (Behaviour::Rubbish, Class::Transient, "not JSON".to_owned()),
             (
                 Behaviour::HalfJson,

@@ -73,6 +73,7 @@ pub enum DestinationStatements {
         set_embeddings: String,
         /// It says of each row whether its vector reached it.
         tells: bool,
+        origins: String,
     },
 }
 
@@ -129,6 +130,13 @@ impl Statements {
             Destination::Table { .. } => String::new(),
             Destination::Column { embedding_column } => identifier(embedding_column),
         };
+        // What a document is embedded from, in a row that goes by that name.
+        let origin = |alias: &str| {
+            let columns = std::iter::once(document).chain(template_columns.keys().map(String::as_str));
+            let columns: Vec<String> = columns.map(|name| format!("{alias}.{}", identifier(name))).collect();
+            format!("md5(ROW({})::text)", columns.join(", "))
+        };
+        let (origin, other_origin) = (origin("s"), origin("o"));
         let document = format!("s.{}", identifier(document));
         let (text, raw) = if bytes {
             ("NULL::text".to_owned(), format!("{document}::bytea"))
@@ -195,6 +203,8 @@ impl Statements {
             ("queue_pk", &key.list("q.", In::Queue)),
             ("primary_key", &object(&key.labelled(item))),
             ("row", &row),
+            ("origin", &origin),
+            ("other_origin", &other_origin),
             ("document_text", &text),
             ("document_bytes", &raw),
             ("document_size", &document_size),
@@ -267,10 +277,12 @@ impl Statements {
                 Destination::Column { .. } if has_rules => DestinationStatements::Column {
                     set_embeddings: of!("destination/set_embeddings_by_rule"),
                     tells: false,
+                    origins: of!("destination/origins"),
                 },
                 Destination::Column { .. } => DestinationStatements::Column {
                     set_embeddings: of!("destination/set_embeddings"),
                     tells: true,
+                    origins: of!("destination/origins"),
                 },
             },
         }

@@ -5,8 +5,8 @@ use ai_pipeline::error::{Class, Failure, Step};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
-use crate::postgres::swallowed;
 use crate::postgres::transaction::Aborted;
+use crate::postgres::{rewritten, swallowed};
 
 /// Raises an ERROR with a code, a message and, where there is something to do about it, a hint.
 pub fn raise(code: PgSqlErrorCode, message: impl Into<String>, hint: Option<&str>) -> ! {
@@ -70,8 +70,8 @@ pub fn from_database(aborted: &Aborted, step: Step) -> Failure {
     let is_too_long = aborted.code == PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED
         && !aborted.raised
         && aborted.message.starts_with("index row ");
-    let is_swallowed = swallowed::is(aborted);
-    let reason = if is_too_long || is_swallowed {
+    let is_ours = swallowed::is(aborted) || rewritten::is(aborted);
+    let reason = if is_too_long || is_ours {
         format!("{} (SQLSTATE {code})", aborted.message)
     } else if quotes || aborted.raised {
         format!("the database refused the row (SQLSTATE {code})")
@@ -79,7 +79,7 @@ pub fn from_database(aborted: &Aborted, step: Step) -> Failure {
         format!("{} (SQLSTATE {code})", aborted.message)
     };
     let hint = match class {
-        _ if is_swallowed => aborted.hint.clone(),
+        _ if is_ours => aborted.hint.clone(),
         Class::Configuration if step == Step::Indexing => {
             Some("The owner of the source table must own the destination, and needs CREATE on its schema.".to_owned())
         }

@@ -8,6 +8,7 @@ use pgrx::prelude::*;
 
 use crate::postgres::statement;
 use crate::shared_memory;
+use crate::store::destination;
 
 /// Wakes the worker of this database when the transaction commits, for all queues.
 #[pg_extern(sql = false)]
@@ -25,6 +26,7 @@ thread_local! {
 /// the catalogue knows it by that intake. Its triggers run as its owner.
 #[pg_extern(sql = false)]
 fn wake_worker_for(vectorizer_id: i32, intake: Oid) -> bool {
+    destination::hear_of_change();
     // SAFETY: a look at the role of the session.
     let named = (vectorizer_id, intake, unsafe { pg_sys::GetUserId() });
     if KNOWN.with_borrow(|known| known.contains(&named)) {

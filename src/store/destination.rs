@@ -7,8 +7,6 @@ use std::collections::HashMap;
 use ai_pipeline::plan::{Digest, Plan};
 use ai_pipeline::texts::Texts;
 use pgrx::datum::DatumWithOid;
-use pgrx::pg_sys::Oid;
-use pgrx::prelude::*;
 
 use crate::catalog::{DestinationStatements, Vectorizer};
 use crate::postgres::swallowed::must_be_written;
@@ -116,13 +114,16 @@ pub fn clear(vectorizer: &Vectorizer, numbers: Vec<i64>) {
     }
 }
 
-/// Turns the stored chunks of documents into the new ones.
-pub fn replace(vectorizer: &Vectorizer, replacements: &[Replacement]) {
+/// Turns the stored chunks of documents into the new ones. Returns the places in the queue of those whose rows code of
+/// the user has changed meanwhile, so that their vectors are no longer those of their rows.
+pub fn replace(vectorizer: &Vectorizer, replacements: &[Replacement]) -> Vec<i64> {
     match &vectorizer.statements.destination {
-        _ if replacements.is_empty() => (),
-        DestinationStatements::Column { set_embeddings, tells } => {
-            set(vectorizer, (set_embeddings, *tells), replacements);
-        }
+        _ if replacements.is_empty() => Vec::new(),
+        DestinationStatements::Column {
+            set_embeddings,
+            tells,
+            origins,
+        } => set(vectorizer, (set_embeddings, *tells, origins), replacements),
         DestinationStatements::Table {
             remove_chunks,
             move_chunks,
@@ -159,6 +160,7 @@ pub fn replace(vectorizer: &Vectorizer, replacements: &[Replacement]) {
                 must_be_written(table, (all - unmoved.min(all), all));
             }
             insert(vectorizer, (insert_chunks, &checks.written_chunks), replacements);
+            Vec::new()
         }
     }
 }
@@ -213,50 +215,74 @@ fn count(sql: &str, arguments: &[DatumWithOid]) -> usize {
     counted.map_or(0, |counted| usize::try_from(counted).unwrap_or_default())
 }
 
-fn set(vectorizer: &Vectorizer, (sql, tells): (&str, bool), replacements: &[Replacement]) {
+/// Writes vectors into their rows. Returns the places in the queue of documents that are embedded from something else
+/// since, as code of the user has changed their rows on that occasion.
+fn set(vectorizer: &Vectorizer, (sql, tells, origin): (&str, bool, &str), replacements: &[Replacement]) -> Vec<i64> {
+    let is_empty = |replacement: &&Replacement| replacement.vectors.is_empty();
+    let empty: Vec<i64> = replacements
+        .iter()
+        .filter(is_empty)
+        .map(|replacement| replacement.number)
+        .collect();
+    // A row without a text and without a vector is as it should be. To write it all the same would have triggers change
+    // it, and so on without an end: nothing is remembered of it.
+    let stored = if empty.is_empty() {
+        HashMap::new()
+    } else {
+        count_chunks(vectorizer, empty)
+    };
+    let is_done = |replacement: &&Replacement| {
+        is_empty(replacement) && stored.get(&replacement.number).is_some_and(|stored| *stored == 0)
+    };
+    let replacements: Vec<&Replacement> = replacements
+        .iter()
+        .filter(|replacement| !is_done(replacement))
+        .collect();
+    if replacements.is_empty() {
+        return Vec::new();
+    }
     let numbers: Vec<i64> = replacements.iter().map(|replacement| replacement.number).collect();
     let vectors = replacements
         .iter()
         .map(|replacement| replacement.vectors.first().map(Vec::as_slice));
     let vectors = vector::array(vectorizer.vector_type, &vectors.collect::<Vec<_>>());
-    let _writing = Writing::begin(vectorizer.source);
-    let arguments = [numbers.into(), vectors];
-    let written = if tells {
-        let reached = statement::rows(sql, &arguments, |row| row.must::<bool>(1));
-        reached.into_iter().filter(|reached| *reached).count()
+    let heard = CHANGES.get();
+    let arguments = [numbers.clone().into(), vectors];
+    let (written, before) = if tells {
+        let rows = statement::rows(sql, &arguments, |row| {
+            (row.must::<bool>("reached"), (row.must("item"), row.must("origin")))
+        });
+        let written = rows.iter().filter(|(reached, _)| *reached).count();
+        (written, rows.into_iter().map(|(_, origin)| origin).collect())
     } else {
-        statement::run(sql, &arguments)
+        let before = origins(origin, numbers.clone());
+        (statement::run(sql, &arguments), before)
     };
     must_be_written(&vectorizer.tables.destination, (written, replacements.len()));
+    // Nothing but vectors has changed, as nearly always.
+    if CHANGES.get() == heard {
+        return Vec::new();
+    }
+    let mut after = origins(origin, numbers);
+    after.retain(|number, origin| before.get(number).is_some_and(|before| before != origin));
+    after.into_keys().collect()
 }
 
 thread_local! {
-    /// See [`Writing`].
-    static WRITING_TO: Cell<Oid> = const { Cell::new(Oid::INVALID) };
+    /// How often this process has heard of a change of a source.
+    static CHANGES: Cell<u64> = const { Cell::new(0) };
 }
 
-/// While vectors are written into a column of the source: its triggers ask. Not a setting, which anybody
-/// could set to have changes of his own overlooked. Triggers of a user may write to other tables meanwhile,
-/// which is news there.
-struct Writing;
-
-impl Writing {
-    fn begin(source: Oid) -> Writing {
-        WRITING_TO.set(source);
-        Writing
-    }
+/// A trigger of a source has fired in this process, for a change of more than vectors of ours. While vectors are written
+/// into a column it is the doing of a user's code: that change is news like any other.
+pub fn hear_of_change() {
+    CHANGES.set(CHANGES.get().wrapping_add(1));
 }
 
-impl Drop for Writing {
-    fn drop(&mut self) {
-        WRITING_TO.set(Oid::INVALID);
-    }
-}
-
-/// Whether the update of a source that fires a trigger is the worker's.
-#[pg_extern(sql = false)]
-pub fn is_writing(source: Oid) -> bool {
-    WRITING_TO.get() == source
+/// Fingerprints of what documents that are in the queue are embedded from, by their places there.
+fn origins(sql: &str, numbers: Vec<i64>) -> HashMap<i64, String> {
+    let origins = statement::rows(sql, &[numbers.into()], |row| (row.must(1), row.must(2)));
+    origins.into_iter().collect()
 }
 
 fn seq(seq: usize) -> i32 {

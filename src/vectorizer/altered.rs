@@ -5,6 +5,7 @@
 use std::cell::RefCell;
 use std::collections::HashSet;
 
+use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 
@@ -62,6 +63,31 @@ pub fn must_stay_alone(source: Oid) {
             Some("It has a vectorizer. Drop that with ai.drop_vectorizer first."),
         );
     }
+}
+
+/// Says so where triggers of a vectorizer fire again that did not: nobody has noted what was written meanwhile.
+pub fn tell_of_enabled_triggers(id: i32) {
+    let sql = include_str!("../../sql/query/trigger/enabled_triggers.sql");
+    let written = statement::rows(sql, &[id.into()], |row| (row.must(1), row.must(2)));
+    if !written
+        .into_iter()
+        .any(|(last, first)| is_of_now(last) && !is_of_now(first))
+    {
+        return;
+    }
+    let name = "SELECT v.name::text FROM ai._vectorizer v WHERE v.id = $1";
+    let name = statement::row(name, &[id.into()], |row| row.must::<String>(1)).unwrap_or_default();
+    ErrorReport::new(
+        PgSqlErrorCode::ERRCODE_SUCCESSFUL_COMPLETION,
+        format!(
+            "triggers of vectorizer {name} were enabled: what was written while they were disabled is not embedded"
+        ),
+        "ai",
+    )
+    .set_hint(format!(
+        "SELECT * FROM ai.verify_vectorizer('{name}', repair => true) has it embedded."
+    ))
+    .report(PgLogLevel::NOTICE);
 }
 
 thread_local! {

@@ -48,6 +48,7 @@ fn objects_altered(classes: Vec<Oid>, altered: Vec<Oid>) {
         acting_as_extension(|| hand_over(&altered));
         for id in concerned {
             triggers::follow_alteration(id, &rewritten);
+            acting_as_extension(|| altered::tell_of_enabled_triggers(id));
         }
         if everywhere {
             triggers::refresh_triggers();

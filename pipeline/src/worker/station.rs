@@ -386,12 +386,12 @@ impl<V> Station<V> {
         self.take_in_at = Some(self.locks.met(now).max(now + BLOCKED));
     }
 
-    /// Documents of it were written: it works. `was_cut`: texts of them were, which is written
-    /// down.
-    pub fn written(&mut self, was_cut: bool) {
+    /// Documents of it were written: it works. `is_noted`: something about them is written down, as
+    /// that texts of them were cut.
+    pub fn written(&mut self, is_noted: bool) {
         self.resume();
         self.locks.written();
-        self.has_notes |= was_cut;
+        self.has_notes |= is_noted;
     }
 
     /// Whether more may be taken when some are done, as far as is known.

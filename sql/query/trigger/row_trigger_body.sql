@@ -18,7 +18,7 @@ BEGIN
         RETURN NULL;
     END IF;
     IF TG_OP = 'UPDATE' THEN
-        IF ai._is_writing({source_literal}::regclass) OR record_image_eq({old_row}, {new_row}) THEN
+        IF record_image_eq({old_row}, {new_row}) THEN
             RETURN NULL;
         END IF;
     END IF;

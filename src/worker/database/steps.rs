@@ -18,8 +18,8 @@ use super::duty::Duty;
 use super::stations::Station;
 use super::{BUSY, SLICE, Worker};
 use crate::catalog::{self, DestinationStatements, Vectorizer};
-use crate::postgres::error;
 use crate::postgres::transaction::{self, Lag, accounts, limit};
+use crate::postgres::{error, rewritten};
 use crate::runtime::reservation::Reservations;
 use crate::settings;
 use crate::store::destination::{self, Replacement};
@@ -400,7 +400,7 @@ impl Worker {
             transaction::may_lag();
             write(vectorizer, &batch, has_notes)
         });
-        let (holds, again) = match written {
+        let (holds, again, is_noted) = match written {
             Ok(written) => {
                 self.lag = Lag::of_last_commit();
                 self.slow
@@ -416,7 +416,7 @@ impl Worker {
         if holds.contains(&Hold::Ours)
             && let Some(station) = self.station_mut(vectorizer.id)
         {
-            station.written(batch.iter().any(|(_, flight)| flight.was_cut()));
+            station.written(is_noted || batch.iter().any(|(_, flight)| flight.was_cut()));
             self.notes.forget(vectorizer.id);
         }
         for ((number, mut flight), hold) in std::iter::zip(batch, holds) {
@@ -433,11 +433,11 @@ impl Worker {
 }
 
 /// The transaction that writes documents, all of which wait for the same step: what became of each,
-/// and whether one goes another round, as it has changed meanwhile.
-fn write(vectorizer: &Vectorizer, batch: &Batch, has_notes: bool) -> (Vec<Hold>, bool) {
+/// whether one goes another round, as it has changed meanwhile, and whether one has got an error row.
+fn write(vectorizer: &Vectorizer, batch: &Batch, has_notes: bool) -> (Vec<Hold>, bool, bool) {
     let items: Vec<&Item> = batch.iter().map(|(_, flight)| &flight.item).collect();
     let unchanged = |(_, flight): &(u64, Flight)| matches!(flight.stage, Stage::Finishing { .. });
-    let (holds, again) = vectorizer.act(|| {
+    let (holds, again, changed) = vectorizer.act(|| {
         let holds = if batch.iter().all(unchanged) {
             queue::hold_items(vectorizer, &items)
         } else {
@@ -461,13 +461,13 @@ fn write(vectorizer: &Vectorizer, batch: &Batch, has_notes: bool) -> (Vec<Hold>,
             }),
             _ => None,
         });
-        destination::replace(vectorizer, &replacements.collect::<Vec<_>>());
+        let mut changed = destination::replace(vectorizer, &replacements.collect::<Vec<_>>());
         destination::clear(vectorizer, queue::numbers(&of(&items, &holds, &[Hold::Gone])));
         for ((_, flight), _) in std::iter::zip(batch, &holds).filter(|(_, hold)| **hold == Hold::Ours) {
             if let Stage::Writing { draft, .. } = &flight.stage
                 && draft.stashed.is_some()
             {
-                insert_stashed(vectorizer, &flight.item, draft);
+                changed.extend(insert_stashed(vectorizer, &flight.item, draft));
             }
         }
         let done = of(&items, &holds, &[Hold::Ours, Hold::Gone]);
@@ -476,8 +476,15 @@ fn write(vectorizer: &Vectorizer, batch: &Batch, has_notes: bool) -> (Vec<Hold>,
         } else {
             queue::finish(vectorizer, &done)
         };
-        (holds, again)
+        (holds, again, changed)
     });
+    let changed = batch.iter().filter(|(_, flight)| changed.contains(&flight.item.number));
+    let changed: Vec<&str> = changed.map(|(_, flight)| flight.item.key.as_str()).collect();
+    // Once is news. Among others it may be the doing of these: such a batch is parted.
+    let before = |key: &&str| catalog::has_failed_for(vectorizer.id, pipeline::Step::Writing, key, rewritten::REASON);
+    if changed.iter().any(before) {
+        rewritten::refuse(&vectorizer.tables.destination);
+    }
     note(vectorizer, batch, &holds, &again);
     let large = |flight: &Flight| matches!(&flight.stage, Stage::Writing { draft, .. } if draft.stashed.is_some());
     let emptied = std::iter::zip(batch, &holds).filter(|((_, flight), hold)| large(flight) && **hold != Hold::Busy);
@@ -508,7 +515,14 @@ fn write(vectorizer: &Vectorizer, batch: &Batch, has_notes: bool) -> (Vec<Hold>,
     if has_notes && holds.contains(&Hold::Ours) {
         catalog::resume(vectorizer.id);
     }
-    (holds, !again.is_empty())
+    if !changed.is_empty() {
+        // It goes when the document is written and stays what it was.
+        let failure = rewritten::failure(&vectorizer.tables.destination);
+        for key in &changed {
+            catalog::record_error(vectorizer.id, Some(&vectorizer.config), Some(key), &failure);
+        }
+    }
+    (holds, !again.is_empty(), !changed.is_empty())
 }
 
 /// Writes down what is to be remembered of documents that have just been written, in the same
@@ -547,19 +561,20 @@ fn note(vectorizer: &Vectorizer, batch: &Batch, holds: &[Hold], again: &HashSet<
 
 /// Inserts the new chunks of a large document, whose vectors are in the stash, portion by portion.
 /// Where none of it runs code of the owner, each portion has the time of a turn for itself: an
-/// index takes what it takes.
-fn insert_stashed(vectorizer: &Vectorizer, item: &Item, draft: &Draft) {
+/// index takes what it takes. Returns what [`destination::replace`] does.
+fn insert_stashed(vectorizer: &Vectorizer, item: &Item, draft: &Draft) -> Vec<i64> {
     let is_of_postgres = !destination::runs_owners_code(vectorizer);
     let portions = draft.plan.embed.chunks(portion(vectorizer));
-    portions.for_each(|indexes| {
+    let insert = |indexes: &[usize]| {
         if is_of_postgres {
             limit::anew();
         }
-        transaction::in_its_own_memory(|| insert_portion(vectorizer, item, draft, indexes));
-    });
+        transaction::in_its_own_memory(|| insert_portion(vectorizer, item, draft, indexes))
+    };
+    portions.flat_map(insert).collect()
 }
 
-fn insert_portion(vectorizer: &Vectorizer, item: &Item, draft: &Draft, indexes: &[usize]) {
+fn insert_portion(vectorizer: &Vectorizer, item: &Item, draft: &Draft, indexes: &[usize]) -> Vec<i64> {
     let keys = draft.keys_of(indexes, &vectorizer.config.embedding);
     let vectors = stash::take(vectorizer, item.number, &keys);
     assert_eq!(
@@ -578,7 +593,7 @@ fn insert_portion(vectorizer: &Vectorizer, item: &Item, draft: &Draft, indexes: 
         texts: &draft.texts,
         vectors: &vectors,
     };
-    destination::replace(vectorizer, &[portion]);
+    destination::replace(vectorizer, &[portion])
 }
 
 /// Vectors of a document that are in memory at a time. What has more is embedded portion by

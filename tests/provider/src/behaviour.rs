@@ -34,6 +34,8 @@ pub enum Behaviour {
     WrongSize,
     /// The first vector of the answer holds NaN (base64) or a number too large for a float.
     NotFinite,
+    /// The first vector of the answer is zero, as a model that has failed may have it.
+    ZeroVector,
     /// 200 with a page of HTML.
     Rubbish,
     /// 200 with the first half of a right answer, complete as far as HTTP knows.
@@ -128,6 +130,7 @@ impl Order {
             "too_few" => Behaviour::TooFew,
             "wrong_size" => Behaviour::WrongSize,
             "not_finite" => Behaviour::NotFinite,
+            "zero_vector" => Behaviour::ZeroVector,
             "rubbish" => Behaviour::Rubbish,
             "half_json" => Behaviour::HalfJson,
             "shuffled" => Behaviour::Shuffled,

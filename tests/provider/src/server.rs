@@ -192,7 +192,7 @@ async fn embeddings(
             in_flight.served(texts.len() as u64, tokens as u64);
             if matches!(
                 behaviour,
-                Behaviour::TooFew | Behaviour::WrongSize | Behaviour::NotFinite
+                Behaviour::TooFew | Behaviour::WrongSize | Behaviour::NotFinite | Behaviour::ZeroVector
             ) {
                 in_flight.spoilt();
             }
@@ -329,6 +329,7 @@ fn twist(behaviour: &Behaviour, api: Api, mut vectors: Vec<Vec<f32>>) -> Vec<(us
                 *number = f32::NAN;
             }
         }
+        Behaviour::ZeroVector => vectors.iter_mut().take(1).for_each(|vector| vector.fill(0.0)),
         _ => {}
     }
     let mut numbered: Vec<_> = vectors.into_iter().enumerate().collect();

@@ -27,14 +27,21 @@ impl Batcher {
             return;
         };
         // Without an early end, which would have each number looked at by itself: nearly all
-        // vectors are finite.
-        if !vector.iter().fold(true, |finite, number| finite & number.is_finite()) {
+        // vectors are good.
+        let looked_at = vector.iter().fold((true, true), |(is_finite, is_zero), number| {
+            (is_finite & number.is_finite(), is_zero & (*number == 0.0))
+        });
+        let fault = match looked_at {
+            (false, _) => Some("holds a number that is not finite"),
+            // It has no direction, so that no search by cosine ever finds it: a model has failed
+            // in silence.
+            (_, true) if !vector.is_empty() && !input.text().is_empty() => Some("is zero"),
+            _ => None,
+        };
+        if let Some(fault) = fault {
             let of = document.vectors.len();
-            let reason = format!(
-                "the vector of text {} of {of} holds a number that is not finite",
-                input.index + 1
-            );
-            document.failed.get_or_insert(Error::NotFinite(reason));
+            let reason = format!("the vector of text {} of {of} {fault}", input.index + 1);
+            document.failed.get_or_insert(Error::Vector(reason));
             return;
         }
         document.vectors[input.index] = Some(vector);
