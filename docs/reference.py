@@ -50,6 +50,7 @@ CODES = {
     "RAISE_EXCEPTION": ("P0001", "An argument or a configuration makes no sense, by a check of pgai."),
     "ACTIVE_SQL_TRANSACTION": ("25001", "`ai.wait_for_vectorizer` is called in the transaction that has written what is waited for: commit first."),
     "LOCK_NOT_AVAILABLE": ("55P03", "The name that was chosen for a vectorizer is being taken, or given back, by a transaction that is still open."),
+    "INVALID_CURSOR_STATE": ("24000", "Code that ran meanwhile has closed or exchanged a cursor of `ai.verify_vectorizer`."),
     "SEQUENCE_GENERATOR_LIMIT_EXCEEDED": ("2200H", "No id of a vectorizer is free near the last one."),
     "INVALID_NAME": ("42602", "A column that a template uses was renamed to what a template cannot name."),
     "CHECK_VIOLATION": ("23514", "The name of a vectorizer has letters that names of vectorizers do not have."),
