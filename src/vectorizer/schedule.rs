@@ -41,10 +41,18 @@ pub(super) fn stranger(vectorizer_id: i32) -> Option<String> {
     statement::row(sql, &[vectorizer_id.into()], |row| row.get(1)).flatten()
 }
 
-/// Raises where the source of a vectorizer got another owner unseen: nothing is done as that one.
+/// Raises where the source of a vectorizer got another owner unseen, or code of others would run as its owner: nothing
+/// is done as that one.
 pub fn must_be_served(vectorizer_id: i32) {
     if let Some(stranger) = stranger(vectorizer_id) {
         raise_stranger(Some(vectorizer_id), &vectorizer_id.to_string(), &stranger);
+    }
+    if let Some(found) = catalog::code_of_others(vectorizer_id) {
+        raise(
+            PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+            format!("vectorizer {vectorizer_id} cannot work: {}", found.reason),
+            Some(&found.hint),
+        );
     }
 }
 
