@@ -434,9 +434,7 @@ impl Known {
         }
         // Nothing is done as the owner of the source on what is another's, nor with code of others, nor as one that
         // has come unseen; the worker says so.
-        if !self.is_of_one_owner
-            || schedule::stranger(self.id).is_some()
-            || catalog::code_of_others(self.id).is_some()
+        if !self.is_of_one_owner || schedule::stranger(self.id).is_some() || catalog::code_of_others(self.id).is_some()
         {
             return;
         }
