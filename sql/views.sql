@@ -89,6 +89,10 @@ CROSS JOIN (SELECT (SELECT p.reason FROM ai._worker_processes() p WHERE p.proces
 CROSS JOIN LATERAL (
     SELECT ai._obstacle(v.id, l.reason, v.disabled, v.config #>> '{scheduling,implementation}', w.is_watched, s.reason,
                         s.retry_at, k.name, r.next_run, st.pending_items)
+           -- Nothing else tells it of one that is stopped.
+           || CASE WHEN v.disabled AND v.stranger IS NOT NULL
+                   THEN pg_catalog.format('; its source belongs to %s now, and the vectorizer works for another role: look at what is on its tables before it is started', v.stranger)
+                   ELSE '' END COLLATE pg_catalog."default"
 ) AS o (reason);
 COMMENT ON VIEW ai.worker_status IS
     'The processes of the extension and the vectorizers of this database: what each does, since when, and why nothing happens where nothing happens.';

@@ -3,6 +3,7 @@
 pub mod extension;
 mod index;
 mod names;
+mod others;
 mod policies;
 mod schedule;
 mod schema;
@@ -26,6 +27,7 @@ use serde_json::{Value, json};
 
 pub use index::{VectorIndex, name as index_name};
 pub use names::{embedding_columns, follow_names};
+pub use others::{Found as CodeOfOthers, acting_for};
 pub use policies::{filtered, warn_if_filtered};
 pub use schedule::{check_schedule, finish_run};
 pub use shape::check as check_shape;
@@ -107,10 +109,14 @@ impl Vectorizer {
     /// Runs `work` as its owner, in a transaction of the worker, for as long as code of an owner may run.
     pub fn act<T>(&self, work: impl FnOnce() -> T) -> T {
         self.must_be_of_one_owner();
-        let done = limit::within(self.id, self.owner, || transaction::acting_as(self.owner, work));
+        others::must_be_none(self.id);
+        let done = others::acting_for(self.id, || {
+            limit::within(self.id, self.owner, || transaction::acting_as(self.owner, work))
+        });
         // What was locked meanwhile stays as it is from then on. Where something changed hands before that,
         // nothing is done.
         self.must_be_of_one_owner();
+        others::must_be_none(self.id);
         done
     }
 
@@ -257,6 +263,7 @@ pub fn runs(ids: Option<Vec<i32>>) -> Vec<(i32, Duration)> {
 pub fn vectorizers(ids: &[i32]) -> Vec<Result<Vectorizer, Unusable>> {
     // Rows that were restored without their triggers, or a database that was copied.
     follow_names(Some(ids), None);
+    let of_others = others::look(ids);
     statement::rows(
         include_str!("../sql/query/vectorizer/vectorizers.sql"),
         &[ids.to_vec().into()],
@@ -265,7 +272,7 @@ pub fn vectorizers(ids: &[i32]) -> Vec<Result<Vectorizer, Unusable>> {
             // What was asked for by name is done, also for one that is stopped.
             let asked = row.get::<f64>("runs_in").is_some_and(|seconds| seconds <= 0.0);
             let stopped = row.must::<bool>("disabled") && !asked;
-            let read = read_served(row, id, false).transpose()?;
+            let read = read_served(row, id, of_others.get(&id), false).transpose()?;
             if stopped && read.is_err() {
                 return None;
             }
@@ -307,8 +314,15 @@ impl Unusable {
 
 /// One vectorizer, whether there is work for it or not; `None` when there is none of this number.
 pub fn vectorizer(id: i32) -> Option<Result<Vectorizer, Unusable>> {
+    let of_others = code_of_others(id);
     let sql = include_str!("../sql/query/vectorizer/vectorizers.sql");
-    statement::row(sql, &[vec![id].into()], |row| read_served(row, id, true).transpose()).flatten()
+    let read = |row: &statement::Row| read_served(row, id, of_others.as_ref(), true).transpose();
+    statement::row(sql, &[vec![id].into()], read).flatten()
+}
+
+/// Code of others that would run as the owner of a vectorizer; `None`: there is none.
+pub fn code_of_others(id: i32) -> Option<CodeOfOthers> {
+    others::look(&[id]).remove(&id)
 }
 
 /// Why a vectorizer cannot be worked on.
@@ -326,6 +340,15 @@ impl<T: Into<String>> From<T> for Obstacle {
     }
 }
 
+impl From<&CodeOfOthers> for Obstacle {
+    fn from(found: &CodeOfOthers) -> Obstacle {
+        Obstacle {
+            reason: found.reason.clone(),
+            hint: Some(found.hint.clone()),
+        }
+    }
+}
+
 impl Obstacle {
     fn of(self, id: i32) -> Unusable {
         match self.hint {
@@ -335,10 +358,18 @@ impl Obstacle {
     }
 }
 
-/// [`read`], but of none whose source got another owner unseen: nothing is done as that one.
-fn read_served(row: &statement::Row, id: i32, any: bool) -> Result<Option<Vectorizer>, Unusable> {
+/// [`read`], but of none whose source got another owner unseen, nor with code of others: nothing is done as that one.
+fn read_served(
+    row: &statement::Row,
+    id: i32,
+    of_others: Option<&CodeOfOthers>,
+    any: bool,
+) -> Result<Option<Vectorizer>, Unusable> {
     let served = match row.get::<String>("stranger") {
-        None => read(row, any),
+        None => read(row, any).and_then(|read| match (&read, of_others) {
+            (Some(_), Some(found)) => Err(found.into()),
+            _ => Ok(read),
+        }),
         Some(stranger) => {
             let works_for = row.get::<String>("works_for").unwrap_or_default();
             let (reason, hint) = of_stranger(Some(id), &stranger, Some(&works_for));

@@ -598,6 +598,8 @@ fn statements_that_an_owner_prepares_in_the_worker_go_with_him() {
          GRANT EXECUTE ON FUNCTION m.prepare() TO PUBLIC;
          CREATE TRIGGER trap BEFORE INSERT ON m.doc_embedding_store FOR EACH ROW EXECUTE FUNCTION m.prepare()",
     );
+    // One of mallory's would stop the vectorizer of ann.
+    scene.cluster.execute("ALTER FUNCTION m.prepare() OWNER TO postgres");
     by(
         &scene,
         "ann",
@@ -653,6 +655,8 @@ fn the_session_of_owners_code_is_the_owners() {
          CREATE TRIGGER trap BEFORE INSERT ON m.doc_embedding_store FOR EACH ROW EXECUTE FUNCTION m.ask();
          INSERT INTO m.doc VALUES (1, 'one')",
     );
+    // One of mallory's would stop the vectorizer of ann.
+    scene.cluster.execute("ALTER FUNCTION m.ask() OWNER TO postgres");
     by(
         &scene,
         "ann",

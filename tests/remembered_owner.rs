@@ -90,6 +90,35 @@ fn reassigned_tables_are_not_worked_on_until_their_owner_says_so() {
     assert_only_mallory(&scene, "its new owner has looked");
 }
 
+/// Nobody was told that it changed hands, and to start it says nothing about its tables.
+#[test]
+fn a_vectorizer_that_was_disabled_when_it_changed_hands_is_accepted_by_a_second_call() {
+    let scene = trapped();
+    let database = &scene.cluster;
+    database.execute("SELECT ai.disable_vectorizer_schedule('doc')");
+    by(&scene, "mallory", "INSERT INTO m.doc VALUES (3, 'three')");
+    database.execute("REASSIGN OWNED BY mallory TO postgres");
+    let reason = database.value(REASON);
+    assert!(
+        reason.starts_with("the vectorizer is disabled; its source belongs to postgres now"),
+        "{reason}"
+    );
+    let script = database.data().join("enable.sql");
+    std::fs::write(&script, "SELECT ai.enable_vectorizer_schedule('doc');").expect("a folder that can be written to");
+    let (_, said) = database.psql("postgres", &script);
+    assert!(
+        said.contains("WARNING:  vectorizer 1 stands still until ai.enable_vectorizer_schedule is called once more"),
+        "{said}"
+    );
+    wait_for_standstill(database, "postgres");
+    all_doors_are_shut(database, "postgres");
+    assert_only_mallory(&scene, "it was started");
+    assert_eq!(database.value(CHUNKS), "one,two");
+    look_and_accept(database);
+    database.wait_for("it works for its new owner", CHUNKS, "one,two,three");
+    assert_only_mallory(&scene, "its new owner has looked");
+}
+
 /// Tools that replicate DDL work like this, and event triggers are silent.
 #[test]
 fn a_session_without_event_triggers_hands_nothing_over() {

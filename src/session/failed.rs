@@ -309,7 +309,7 @@ fn retry_vectorizer(vectorizer_id: Option<i32>, primary_key: Option<String>, cla
         let sql = include_str!("../../sql/query/failed/failing.sql");
         acting_as_extension(|| statement::row(sql, &arguments, |row| row.must::<JsonB>(1)))
     });
-    let sent = restricted_to(queues.owner, || {
+    let send_all = || {
         let waiting = queues.fill(include_str!("../../sql/query/queue/retry_waiting.sql"), &key);
         let failed = queues.fill(include_str!("../../sql/query/failed/retry_failed.sql"), &key);
         let send = |sql: &str, arguments: &[DatumWithOid], table: &str| {
@@ -321,7 +321,8 @@ fn retry_vectorizer(vectorizer_id: Option<i32>, primary_key: Option<String>, cla
         };
         send(&waiting, &[one.into(), failing.into(), throttled.into()], &queues.queue)
             + send(&failed, &[one.into(), class.as_deref().into()], &queues.intake)
-    });
+    };
+    let sent = catalog::acting_for(vectorizer_id, || restricted_to(queues.owner, send_all));
     // Whoever asks for another try has mended what stopped all of them.
     acting_as_extension(|| catalog::mended(vectorizer_id));
     end_pause_of_provider(vectorizer_id);

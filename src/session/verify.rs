@@ -299,7 +299,9 @@ impl Verification {
     fn repair(&mut self) {
         let wrong = std::mem::take(&mut self.wrong);
         for keys in wrong.chunks(KEYS) {
-            restricted_to(self.vectorizer.owner, || queue::enqueue(&self.vectorizer, keys));
+            catalog::acting_for(self.vectorizer.id, || {
+                restricted_to(self.vectorizer.owner, || queue::enqueue(&self.vectorizer, keys));
+            });
             // What is remembered of them may be as wrong as they are. After they are in the queue: see
             // forget_documents.sql.
             acting_as_extension(|| memory::forget_documents(self.vectorizer.id, keys));

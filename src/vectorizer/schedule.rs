@@ -1,5 +1,6 @@
 //! When a vectorizer works: at once, at intervals, when asked, or not at all.
 
+use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use serde_json::Value;
 
@@ -16,13 +17,30 @@ fn set_disabled(vectorizer_id: i32, disabled: bool) {
     if !disabled {
         must_not_be_held(vectorizer_id);
     }
-    acting_as_extension(|| {
+    let altered = acting_as_extension(|| {
         let sql = include_str!("../../sql/query/vectorizer/set_disabled.sql");
-        statement::run(sql, &[vectorizer_id.into(), disabled.into()]);
+        statement::run(sql, &[vectorizer_id.into(), disabled.into()])
     });
-    if !disabled && stranger(vectorizer_id).is_some() {
+    let Some(stranger) = (!disabled).then(|| stranger(vectorizer_id)).flatten() else {
+        return;
+    };
+    // Nobody was told that one that was disabled has changed hands: who starts it has not looked for that.
+    if altered > 0 {
+        warn_of_stranger(vectorizer_id, &stranger);
+    } else {
         accept(vectorizer_id);
     }
+}
+
+/// Says that a vectorizer was started, and stands still until it is accepted.
+fn warn_of_stranger(vectorizer_id: i32, stranger: &str) {
+    let (reason, hint) = catalog::of_stranger(Some(vectorizer_id), stranger, None);
+    let message = format!(
+        "vectorizer {vectorizer_id} stands still until ai.enable_vectorizer_schedule is called once more: {reason}"
+    );
+    ErrorReport::new(PgSqlErrorCode::ERRCODE_WARNING, message, "ai")
+        .set_hint(hint)
+        .report(PgLogLevel::WARNING);
 }
 
 /// The owner of the source has looked at what is on the tables of a vectorizer that worked for another role.
@@ -41,10 +59,18 @@ pub(super) fn stranger(vectorizer_id: i32) -> Option<String> {
     statement::row(sql, &[vectorizer_id.into()], |row| row.get(1)).flatten()
 }
 
-/// Raises where the source of a vectorizer got another owner unseen: nothing is done as that one.
+/// Raises where the source of a vectorizer got another owner unseen, or code of others would run as its owner: nothing
+/// is done as that one.
 pub fn must_be_served(vectorizer_id: i32) {
     if let Some(stranger) = stranger(vectorizer_id) {
         raise_stranger(Some(vectorizer_id), &vectorizer_id.to_string(), &stranger);
+    }
+    if let Some(found) = catalog::code_of_others(vectorizer_id) {
+        raise(
+            PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+            format!("vectorizer {vectorizer_id} cannot work: {}", found.reason),
+            Some(&found.hint),
+        );
     }
 }
 

@@ -432,9 +432,10 @@ impl Known {
         if !self.partitioned && !has_other_texts {
             return;
         }
-        // Nothing is done as the owner of the source on what is another's, nor as one that has come unseen;
-        // the worker says so.
-        if !self.is_of_one_owner || schedule::stranger(self.id).is_some() {
+        // Nothing is done as the owner of the source on what is another's, nor with code of others, nor as one that
+        // has come unseen; the worker says so.
+        if !self.is_of_one_owner || schedule::stranger(self.id).is_some() || catalog::code_of_others(self.id).is_some()
+        {
             return;
         }
         let partitions = self.partitions(&key, &intake);
@@ -529,7 +530,7 @@ fn prune(vectorizer_id: i32) {
         return;
     }
     for vectorizer in Known::read(None, Some(vectorizer_id)) {
-        if !vectorizer.is_of_one_owner {
+        if !vectorizer.is_of_one_owner || catalog::code_of_others(vectorizer.id).is_some() {
             continue;
         }
         if let Some(key) = PrimaryKey::current(vectorizer.source, &vectorizer.source_pk) {
