@@ -23,7 +23,7 @@ WITH RECURSIVE actions AS MATERIALIZED (
     JOIN vectorizer v ON v.id = r.id
     JOIN pg_class c ON c.oid = r.relation
     -- What is another's is told, and not gone through.
-    JOIN pg_roles o ON o.oid = c.relowner AND (o.oid = v.owner OR o.rolsuper)
+    JOIN pg_authid o ON o.oid = c.relowner AND (o.oid = v.owner OR o.rolsuper)
     CROSS JOIN LATERAL (
         SELECT i.inhrelid, CASE r.way WHEN 'table' THEN 'part' ELSE r.way END FROM pg_inherits i WHERE i.inhparent = r.relation
         UNION ALL
@@ -47,7 +47,7 @@ SELECT v.id,
             CROSS JOIN LATERAL (
                 SELECT format(CASE r.way WHEN 'follower' THEN 'the table %I.%I of %I, whose foreign key has an action'
                                          ELSE 'the part %I.%I of %I' END, n.nspname, c.relname, o.rolname) AS what
-                FROM pg_roles o
+                FROM pg_authid o
                 WHERE o.oid = c.relowner AND o.oid <> v.owner AND NOT o.rolsuper
                   -- Those are told of otherwise.
                   AND r.relation NOT IN (v.source, v.queue, v.failed, v.intake, coalesce(v.target, v.source))
@@ -74,7 +74,7 @@ SELECT v.id,
                     WHERE g.tgqual IS NOT NULL AND d.classid = 'pg_trigger'::regclass AND d.objid = g.oid
                       AND d.refclassid = 'pg_type'::regclass
                 ) AS u
-                JOIN pg_roles o ON o.oid = u.owner AND o.oid <> v.owner AND NOT o.rolsuper
+                JOIN pg_authid o ON o.oid = u.owner AND o.oid <> v.owner AND NOT o.rolsuper
                 JOIN pg_namespace s ON s.oid = u.schema
                 WHERE g.tgrelid = r.relation AND g.tgenabled <> 'D'
                   -- The worker only updates a source, and that only where the vectors are in it; unless rules say otherwise.
@@ -83,7 +83,7 @@ SELECT v.id,
                   AND NOT EXISTS (
                       SELECT FROM pg_depend d
                       JOIN pg_extension e ON e.oid = d.refobjid
-                      JOIN pg_roles x ON x.oid = e.extowner AND (x.rolsuper OR x.oid = v.owner)
+                      JOIN pg_authid x ON x.oid = e.extowner AND (x.rolsuper OR x.oid = v.owner)
                       WHERE d.classid = u.class AND d.objid = u.oid AND d.deptype = 'e' AND d.refclassid = 'pg_extension'::regclass)
             ) AS f
             WHERE r.id = v.id
