@@ -401,8 +401,7 @@ fn checks_that_pgai_lacks_have_the_codes_that_are_listed() {
              CREATE TABLE clash (id int PRIMARY KEY, body text, chunk_seq int);
              CREATE TABLE parent (id int PRIMARY KEY, body text) PARTITION BY RANGE (id);
              CREATE TABLE part PARTITION OF parent DEFAULT;
-             CREATE TABLE grown (id int PRIMARY KEY, body text); CREATE TABLE child () INHERITS (grown);
-             CREATE TABLE ai._vectorizer_q_failed_90 ()",
+             CREATE TABLE grown (id int PRIMARY KEY, body text); CREATE TABLE child () INHERITS (grown)",
         );
     }
     let create = |source: &str, arguments: &str| {
@@ -427,7 +426,6 @@ fn checks_that_pgai_lacks_have_the_codes_that_are_listed() {
         create("'grown'", ""),
         "CREATE TEMP TABLE t (id int PRIMARY KEY, body text); ".to_owned() + &create("'t'", ""),
         create("'clash'", ""),
-        "ALTER SEQUENCE ai.vectorizer_id_seq RESTART 90; ".to_owned() + &doc(""),
         create(
             "'doc'",
             &format!(

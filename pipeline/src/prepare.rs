@@ -141,6 +141,8 @@ pub struct Preparation<I> {
     pub loader: Option<Arc<dyn Load>>,
     /// Documents that are downloaded at the same time.
     pub downloads: Arc<Semaphore>,
+    /// Those of them that one owner may have.
+    pub downloads_of_owner: Arc<Semaphore>,
     /// For what is no text.
     pub parser: Arc<dyn Parse>,
     /// For texts, and for other work on them.
@@ -295,6 +297,8 @@ impl<I: Instructions> Preparation<I> {
                     role_arn: aws_role_arn.as_deref(),
                     known,
                 };
+                // Before anything else that others wait for. The semaphore is never closed.
+                let _place = self.downloads_of_owner.acquire().await.ok();
                 let loaded = loader.load(wanted, &self.documents, &self.downloads).await?;
                 return Ok(loaded.map(|(document, reservation)| (Source::from(document), reservation)));
             }

@@ -1,6 +1,6 @@
 //! What the tasks work with: loader, parser and embedders, made of the settings and the server's environment.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -22,6 +22,7 @@ use ai_pipeline::texts::{self, Texts};
 use ai_pipeline::threads::Threads;
 use ai_pipeline::verify::{self, Difference, Stored};
 use litemap::LiteMap;
+use pgrx::pg_sys::Oid;
 use serde_json::Value;
 use tokio::sync::Semaphore;
 
@@ -74,6 +75,8 @@ pub struct Services {
     /// One loader for all vectorizers with the same servers.
     loaders: Vec<(load::Servers, Option<Secret>, Loader)>,
     downloads: Arc<Semaphore>,
+    /// Those of them that an owner may have: downloads that hang must leave places to others.
+    downloads_of_owners: HashMap<Oid, Arc<Semaphore>>,
     parser: Parser,
     threads: Threads<i32>,
     /// For columns that templates name, and URIs.
@@ -109,6 +112,7 @@ impl Services {
         Services {
             loaders: Vec::new(),
             downloads: Arc::new(Semaphore::new(DOWNLOADS)),
+            downloads_of_owners: HashMap::new(),
             parser,
             threads: Threads::new(TEXT_THREADS),
             columns: Budget::new(settings.max_memory_bytes / 8),
@@ -352,12 +356,25 @@ impl Services {
             instructions: Arc::clone(vectorizer),
             loader: loader.map(|loader| Arc::new(loader) as _),
             downloads: Arc::clone(&self.downloads),
+            downloads_of_owner: self.downloads_of(vectorizer.owner),
             parser: Arc::new(cutter.parser.clone()),
             cutter,
             documents: self.budgets(vectorizer.id).1,
             limits: texts::Limits::new(self.settings.max_document_bytes),
         };
         Box::pin(preparation.run(document, columns, remembered, reservation))
+    }
+}
+
+impl Services {
+    /// The places for downloads of an owner.
+    fn downloads_of(&mut self, owner: Oid) -> Arc<Semaphore> {
+        if self.downloads_of_owners.len() >= GREATEST_SERVICES {
+            self.downloads_of_owners
+                .retain(|_, places| Arc::strong_count(places) > 1);
+        }
+        let places = self.downloads_of_owners.entry(owner);
+        Arc::clone(places.or_insert_with(|| Arc::new(Semaphore::new(DOWNLOADS - DOWNLOADS / 4))))
     }
 }
 

@@ -177,6 +177,7 @@ impl Scene {
             instructions: Arc::clone(&self.vectorizer),
             loader: is_uri.then(|| Arc::clone(&self.shelf) as _),
             downloads: Arc::new(Semaphore::new(1)),
+            downloads_of_owner: Arc::new(Semaphore::new(1)),
             parser: Arc::clone(&self.reader) as _,
             cutter: Cutter {
                 parser: Parser::new(PathBuf::from("/nowhere"), limits, 1),

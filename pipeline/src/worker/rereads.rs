@@ -13,6 +13,8 @@ const READ: usize = 32;
 pub struct Rereads {
     /// How often the vectorizers have changed, as far as is known.
     generation: u64,
+    /// Those that are to be read before others, in the order in which they were found to be.
+    ahead: VecDeque<i32>,
     /// Those that are to be read, in this order, a few in a round.
     unread: VecDeque<i32>,
     /// Those of them that have changed themselves.
@@ -39,16 +41,19 @@ impl Rereads {
         if change == Change::Own {
             self.changed.extend(&ids);
         }
+        self.ahead.retain(|id| is_there.contains(id));
         self.unread.retain(|id| is_there.contains(id));
-        let waiting: HashSet<i32> = self.unread.iter().copied().collect();
+        let waiting: HashSet<i32> = self.ahead.iter().chain(&self.unread).copied().collect();
         self.unread.extend(ids.into_iter().filter(|id| !waiting.contains(id)));
     }
 
     /// These are read before all others, as far as they are to be read: something waits for them.
     pub fn first(&mut self, ids: &[i32]) {
-        let (first, others): (VecDeque<i32>, VecDeque<i32>) = self.unread.drain(..).partition(|id| ids.contains(id));
-        self.unread = first;
-        self.unread.extend(others);
+        let all: Vec<i32> = self.ahead.drain(..).collect();
+        let (first, behind): (Vec<i32>, Vec<i32>) = all.into_iter().partition(|id| ids.contains(id));
+        let (also, others): (Vec<i32>, Vec<i32>) = self.unread.drain(..).partition(|id| ids.contains(id));
+        self.ahead = first.into_iter().chain(also).chain(behind).collect();
+        self.unread = others.into();
     }
 
     /// This one could not be read now, and is to be read after those that are.
@@ -59,14 +64,20 @@ impl Rereads {
         }
     }
 
-    /// These have changed themselves. They and those that were found to be stale are read first,
-    /// each once.
+    /// These have changed themselves. They and those that were found to be stale are read before
+    /// those that have not, each once, and after those of them that wait already: whoever changes
+    /// many of them again and again keeps none of another's waiting.
     pub fn changed(&mut self, ids: &[i32]) {
-        let mut first = std::mem::take(&mut self.stale);
-        first.extend(ids);
-        self.unread.retain(|id| !first.contains(id));
-        first.iter().for_each(|id| self.unread.push_front(*id));
-        self.changed.extend(first);
+        let mut found: Vec<i32> = std::mem::take(&mut self.stale).into_iter().collect();
+        found.sort_unstable();
+        found.extend(ids);
+        self.unread.retain(|id| !found.contains(id));
+        for id in found {
+            if !self.ahead.contains(&id) {
+                self.ahead.push_back(id);
+            }
+            self.changed.insert(id);
+        }
     }
 
     /// This one is to be read, after those that are.
@@ -98,17 +109,20 @@ impl Rereads {
 
     /// Whether this one is to be read.
     pub fn has(&self, id: i32) -> bool {
-        self.unread.contains(&id)
+        self.ahead.contains(&id) || self.unread.contains(&id)
     }
 
     /// Whether none is to be read.
     pub fn is_empty(&self) -> bool {
-        self.unread.is_empty()
+        self.ahead.is_empty() && self.unread.is_empty()
     }
 
-    /// Those that are read next, and why.
+    /// Those that are read next, and why. A quarter are of those that wait in order, however many
+    /// come before them.
     pub fn take_some(&mut self) -> Vec<(i32, Change)> {
-        let some: Vec<i32> = self.unread.drain(..self.unread.len().min(READ)).collect();
+        let ahead = READ - self.unread.len().min(READ / 4);
+        let mut some: Vec<i32> = self.ahead.drain(..self.ahead.len().min(ahead)).collect();
+        some.extend(self.unread.drain(..self.unread.len().min(READ - some.len())));
         let mut why = |id| {
             if self.changed.remove(&id) {
                 Change::Own
@@ -143,6 +157,22 @@ mod tests {
         rereads.all((1..=100).collect(), Change::Others);
         rereads.first(&[99, 70, 1_000]);
         assert_eq!(next(&mut rereads)[..4], [70, 99, 1, 2]);
+    }
+
+    #[test]
+    fn many_changes_of_one_owner_keep_none_of_another_waiting() {
+        let mut rereads = Rereads::default();
+        let many: Vec<i32> = (1..=64).collect();
+        rereads.all(vec![100, 101], Change::Others);
+        rereads.changed(&many);
+        rereads.changed(&[200]);
+        let mut read = HashSet::new();
+        for _ in 0..3 {
+            read.extend(next(&mut rereads));
+            // The others change again, in each round.
+            rereads.changed(&many);
+        }
+        assert!([100, 101, 200].iter().all(|id| read.contains(id)), "{read:?}");
     }
 
     #[test]
