@@ -1,4 +1,5 @@
-//! Compiles the one call of std that is not stable yet: to be asked when an allocation fails (src/postgres/allocation.rs).
+//! Compiles the one call of std that is not stable yet: to be asked when an allocation fails
+//! (src/postgres/allocation.rs).
 //!
 //! Stable Rust aborts there, and a process of Postgres that aborts takes the whole server with it.
 //! `RUSTC_BOOTSTRAP` opens the feature for this one file of a pinned compiler. In `.cargo/config.toml` it

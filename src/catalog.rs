@@ -143,8 +143,8 @@ fn is_of(relation: Oid, owner: Oid) -> bool {
 }
 
 impl Vectorizer {
-    /// Whether it is what another was, which was read before: whatever the worker has learnt about that holds of it. What
-    /// happens to it (pauses, refusals, runs) is no part of that.
+    /// Whether it is what another was, which was read before: whatever the worker has learnt about that holds
+    /// of it. What happens to it (pauses, refusals, runs) is no part of that.
     pub fn is_as(&self, before: &Vectorizer) -> bool {
         let what = (self.owner, self.source, self.vector_type, self.has_policies);
         what == (before.owner, before.source, before.vector_type, before.has_policies)

@@ -1,6 +1,7 @@
 //! Embeddings that stay true, inside Postgres: the shell around `ai_pipeline`.
 //!
-//! The rooms, from the ground up. A room imports from those before it and from none behind it, which `make test` checks:
+//! The rooms, from the ground up. A room imports from those before it and from none behind it, which `make
+//! test` checks:
 //!
 //! | room | what is in it |
 //! |---|---|

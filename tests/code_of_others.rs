@@ -1,5 +1,5 @@
-//! Code of other roles than the owner on the tables of a vectorizer: it does not run as the owner, whoever was allowed to put
-//! it there, and the vectorizer says what stands in its way.
+//! Code of other roles than the owner on the tables of a vectorizer: it does not run as the owner, whoever
+//! was allowed to put it there, and the vectorizer says what stands in its way.
 
 mod support;
 

@@ -2,7 +2,8 @@
 //! server, no statement takes long, and the vectorizer of a neighbour in the same database goes on as if nothing
 //! were.
 //!
-//! A hundred in `make test`; `make fuzz` makes ten thousand after the properties of the pipeline (CONFIGURATIONS, and SEED for other ones).
+//! A hundred in `make test`; `make fuzz` makes ten thousand after the properties of the pipeline
+//! (CONFIGURATIONS, and SEED for other ones).
 
 mod support;
 

@@ -1,8 +1,8 @@
 //! Whatever happens meanwhile, in the end the destination is what the source says, and little was paid for twice.
 //!
-//! After each storm all is mended, the worker gets the time that it needs, and `ai.verify_vectorizer` must find nothing. The
-//! seed of a storm is in its output; `CONVERGENCE_SEED=7 cargo test --test convergence` runs that one alone. Longer ones at
-//! full load are in `soak.rs`.
+//! After each storm all is mended, the worker gets the time that it needs, and `ai.verify_vectorizer` must
+//! find nothing. The seed of a storm is in its output; `CONVERGENCE_SEED=7 cargo test --test convergence`
+//! runs that one alone. Longer ones at full load are in `soak.rs`.
 
 mod support;
 
@@ -26,7 +26,8 @@ fn weather(seed: u64) {
     storm.check_price_of_quiet();
 }
 
-/// Whatever may pass by itself does: retries come when their back-offs are over, and the worker when a change is committed.
+/// Whatever may pass by itself does: retries come when their back-offs are over, and the worker when a change
+/// is committed.
 fn passing_weather(seed: u64) {
     let mut storm = Storm::new(Weather::Passing, seed, 3, IN_FLIGHT);
     storm.rage(50);
@@ -35,8 +36,8 @@ fn passing_weather(seed: u64) {
     storm.settle_by_itself();
     storm.check();
     storm.check_price();
-    // One change at a time, so that no other makes up for a call that nobody heard: of a worker that is there, that is about
-    // to leave, and that has left.
+    // One change at a time, so that no other makes up for a call that nobody heard: of a worker that is
+    // there, that is about to leave, and that has left.
     for _ in 0..15 {
         std::thread::sleep(Duration::from_millis(storm.dice.roll(250)));
         storm.change();

@@ -198,7 +198,7 @@ fn refused_calls_use_up_no_ids() {
     }
 }
 
-/// Whoever reads a vectorizer looks below the domains of its columns, as far as anybody nests them.
+/// The worker looks below the domains of a column, however deep an owner nests them.
 #[test]
 fn domains_over_domains_hold_nobody_up() {
     let scene = Scene::start();

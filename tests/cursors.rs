@@ -9,8 +9,8 @@ use support::lair::{by, lair, vectorize};
 /// How many rows the administrator has that mallory may not read.
 const SECRETS: &str = "30";
 
-/// Mallory tries all that can be done to a cursor by its name, and takes what she gets. `m.rob` gives nothing away of what
-/// was refused; `m.fail` lets it through.
+/// Mallory tries all that can be done to a cursor by its name, and takes what she gets. `m.rob` gives nothing
+/// away of what was refused; `m.fail` lets it through.
 const ROBBER: &str = "
     CREATE TABLE m.loot (t text);
     CREATE TABLE m.tried (t text);
@@ -62,8 +62,8 @@ const ROBBER: &str = "
     END $$;
     CREATE FUNCTION m.fail() RETURNS bool LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN PERFORM m.move(); RETURN true; END $$";
 
-/// The administrator goes through a table that nobody else may read, with a cursor of each kind open, and calls `call` at
-/// the first row: how many rows were seen by each.
+/// The administrator goes through a table that nobody else may read, with a cursor of each kind open, and
+/// calls `call` at the first row: how many rows were seen by each.
 fn inventory(scene: &Scene, call: &str) -> Vec<String> {
     scene.cluster.execute(
         "DROP TABLE IF EXISTS admin_inventory, seen;

@@ -6,7 +6,8 @@ mod support;
 use support::lair::{assert_only_mallory, by, lair};
 use support::{DEADLINE, Scene, wait_until};
 
-/// A table of mallory with a vectorizer and with documents that wait: what is on it, and how its vectorizer is to name that.
+/// A table of mallory with a vectorizer and with documents that wait: what is on it, and how its vectorizer
+/// is to name that.
 struct Gift {
     burden: &'static str,
     named: &'static str,

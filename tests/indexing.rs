@@ -433,7 +433,7 @@ fn a_build_makes_way_for_who_wants_the_table_for_himself() {
     let told = "SELECT failure_class, details->>'error_reason' FROM ai.vectorizer_errors";
     let look = || scene.cluster.rows(told);
     let rows = wait_until("the reason is told", DEADLINE, look, |rows| !rows.is_empty());
-    let reason = "the build made way for somebody who wanted the table for himself, or was cancelled";
+    let reason = "the build made way for a session that wanted the table alone, or was cancelled";
     assert_eq!(rows, [["transient", reason]]);
     reader.batch_execute("ROLLBACK").expect("the transaction ends");
     scene.cluster.reload();

@@ -104,9 +104,9 @@ fn view_and_store_have_pgais_columns() {
     );
 }
 
-/// The way takes some 50 ms. A second is what the README promises and twenty times that; the fastest of three counts,
-/// because a machine that is busy with other tests may well hold up one of them. A worker that was not woken but found the row
-/// by its slow poll (a minute) misses all three.
+/// The way takes some 50 ms. A second is what the README promises and twenty times that; the fastest of three
+/// counts, because a machine that is busy with other tests may well hold up one of them. A worker that was
+/// not woken but found the row by its slow poll (a minute) misses all three.
 #[test]
 fn an_inserted_row_is_embedded_within_a_second() {
     let scene = Scene::start_with(|options| options.setting("ai.idle_timeout", "1h"));

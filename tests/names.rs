@@ -137,8 +137,8 @@ fn a_tablespace_of_others_is_not_filled() {
     assert_eq!(scene.cluster.column(there), [""; 0]);
 }
 
-/// A table's indexes may be called anything without a right to create, where they belong to constraints: in the schema of the
-/// extension that would be planting.
+/// A table's indexes may be called anything without a right to create, where they belong to constraints: in
+/// the schema of the extension that would be planting.
 #[test]
 fn what_lies_in_the_schema_of_the_extension_keeps_its_names() {
     let scene = lair();

@@ -1,5 +1,5 @@
-//! Rows that come by logical replication fire no statement triggers, and a streaming standby does nothing but follow until
-//! it is promoted.
+//! Rows that come by logical replication fire no statement triggers, and a streaming standby does nothing but
+//! follow until it is promoted.
 
 mod support;
 

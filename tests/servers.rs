@@ -66,7 +66,8 @@ fn a_server_binds_an_address_to_a_key() {
     assert_eq!(keys(&own), [OWN_KEY]);
     assert_eq!(scene.provider.counts().requests, 0, "nobody else was asked");
 
-    // Of a server that says where, but not with which key, none is sent: those of the environment were made for another.
+    // Of a server that says where, but not with which key, none is sent: those of the environment were made
+    // for another.
     scene.cluster.execute("ALTER SERVER own OPTIONS (DROP api_key)");
     add(&scene, 2);
     wait_for_embedded(&scene, 2);

@@ -106,7 +106,8 @@ impl Storm {
             }
             self.sql("DELETE FROM object; DELETE FROM note; DELETE FROM tag");
             self.objects.clear();
-            // A server that has crashed does not know any more what autovacuum should look at, and crashes in each round.
+            // A server that has crashed does not know any more what autovacuum should look at, and crashes in
+            // each round.
             let queues = "SELECT string_agg(concat_ws(', ', queue::text, intake::text), ', ') FROM ai._vectorizer";
             let queues = self.scene.cluster.value(queues);
             self.sql(&format!(
@@ -132,7 +133,8 @@ impl Storm {
         });
     }
 
-    /// One worker from the beginning to the end, whatever provider and S3 do to it: it ends each round as it ended the third.
+    /// One worker from the beginning to the end, whatever provider and S3 do to it: it ends each round as it
+    /// ended the third.
     fn soak_of_one_worker(&mut self, rounds: Rounds) {
         let (seed, mut first): (u64, Vec<Process>) = (self.seed, Vec::new());
         let (growth, mut tables) = (rounds.growth, 0);
@@ -165,16 +167,16 @@ struct Rounds {
     /// Rows that are there at the beginning of a round, in each of two tables.
     rows: u64,
     events: u64,
-    /// Private memory that a worker may gain after the first rounds, in kB: what its allocators keep after a greater burst, and
-    /// Postgres of more relations and plans.
+    /// Private memory that a worker may gain after the first rounds, in kB: what its allocators keep after a
+    /// greater burst, and Postgres of more relations and plans.
     growth: u64,
 }
 
 /// Parts of a soak have the machine for themselves.
 static SOAKS: Mutex<()> = Mutex::new(());
 
-/// How many minutes `make soak` should take. Otherwise a few small rounds show that it works when it is wanted, unless one
-/// storm is.
+/// How many minutes `make soak` should take. Otherwise a few small rounds show that it works when it is
+/// wanted, unless one storm is.
 fn minutes() -> Option<u64> {
     match std::env::var("SOAK_MINUTES") {
         Ok(minutes) => Some(minutes.parse().expect("SOAK_MINUTES is a number")),

@@ -180,8 +180,8 @@ fn a_look_sees_one_moment() {
     cluster.execute("COMMIT");
 }
 
-/// What was written while its triggers were disabled nobody has noted, and the one who enables them is told. Other statements
-/// on the table, and those that make the triggers, say nothing.
+/// What was written while its triggers were disabled nobody has noted, and the one who enables them is told.
+/// Other statements on the table, and those that make the triggers, say nothing.
 #[test]
 fn enabled_triggers_tell_what_was_missed() {
     let scene = Scene::start();

@@ -137,7 +137,8 @@ fn a_change_of_what_is_not_embedded_costs_nothing() {
     assert_eq!(paid(&scene), ["one"]);
 }
 
-/// What changes each time is an error that says so, and is not paid for without an end; other documents are none the worse.
+/// What changes each time is an error that says so, and is not paid for without an end; other documents are
+/// none the worse.
 #[test]
 fn a_row_that_changes_with_each_vector_is_an_error() {
     for (when, body) in [

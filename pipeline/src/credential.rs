@@ -82,8 +82,8 @@ pub struct Unreadable {
 /// The kernel keeps the path below the directory (`RESOLVE_BENEATH` of openat2(2)); what is checked is what was opened.
 ///
 /// # Errors
-/// [`Unreadable`] where there is no directory, the file is elsewhere, not a regular file, larger than 64 KiB, empty, not
-/// text, of another user, or open to others.
+/// [`Unreadable`] where there is no directory, the file is elsewhere, not a regular file, larger than 64 KiB,
+/// empty, not text, of another user, or open to others.
 pub fn read_file(path: &Path, directory: Option<&Path>, user: u32) -> Result<Secret, Unreadable> {
     let wrong = |what: &str, hint: Option<&str>| Unreadable {
         path: path.to_owned(),

@@ -1,9 +1,9 @@
 //! How the rows of a table of chunks lie on Postgres' pages.
 //!
-//! By default Postgres keeps a row below a quarter of a page: of a longer one it compresses values, and moves those that
-//! stay too long to the TOAST table, each as a row with an entry in an index. With pgai's storage of vectors (`MAIN`) that
-//! is the text of each chunk, after an attempt to compress a vector that cannot be compressed. Here a chunk lies beside its
-//! vector where both fit on a page.
+//! By default Postgres keeps a row below a quarter of a page: of a longer one it compresses values, and moves
+//! those that stay too long to the TOAST table, each as a row with an entry in an index. With pgai's storage
+//! of vectors (`MAIN`) that is the text of each chunk, after an attempt to compress a vector that cannot be
+//! compressed. Here a chunk lies beside its vector where both fit on a page.
 
 use crate::vector_type::VectorType;
 
@@ -54,8 +54,9 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// Of a table of chunks with vectors of so many dimensions. `key` has the width of each column of the primary key in
-    /// bytes, `None` for those whose values have lengths of their own, as `pg_type.typlen` tells.
+    /// Of a table of chunks with vectors of so many dimensions. `key` has the width of each column of the
+    /// primary key in bytes, `None` for those whose values have lengths of their own, as `pg_type.typlen`
+    /// tells.
     ///
     /// ```
     /// use ai_pipeline::layout::{Layout, Storage};

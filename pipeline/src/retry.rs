@@ -10,9 +10,9 @@ pub const FIRST_DELAY: Duration = Duration::from_secs(2);
 pub const GREATEST_DELAY: Duration = Duration::from_secs(15 * 60);
 /// Tries of an item whose failure nobody understands.
 pub const UNKNOWN_ATTEMPTS: u32 = 3;
-/// Tries after the first of an item that the provider fails for no reason of the item's, at least: an outage of an hour, or
-/// a gateway that says nothing sensible for as long, is over before it is given up (the waits add up to one or two hours).
-/// What the user allows is meant for loading.
+/// Tries after the first of an item that the provider fails for no reason of the item's, at least: an outage
+/// of an hour, or a gateway that says nothing sensible for as long, is over before it is given up (the waits
+/// add up to one or two hours). What the user allows is meant for loading.
 pub const EMBEDDING_RETRIES: u32 = 16;
 /// Tries of an item that takes its process down with it.
 pub const CRASH_ATTEMPTS: u32 = 3;

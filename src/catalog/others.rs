@@ -147,7 +147,8 @@ unsafe extern "C-unwind" fn at_start(query: *mut pg_sys::QueryDesc, flags: c_int
         let _acting = Acting(Some(id));
         must_be_none(id);
     }
-    // SAFETY: called as Postgres calls it; an ERROR of the hook before goes through the guard, and the binding has its own.
+    // SAFETY: called as Postgres calls it; an ERROR of the hook before goes through the guard, and the
+    // binding has its own.
     unsafe {
         match HOOK_BEFORE {
             Some(before) => pg_sys::ffi::pg_guard_ffi_boundary(|| before(query, flags)),

@@ -49,8 +49,9 @@ pub struct Shape<'a> {
 }
 
 impl Shape<'_> {
-    /// Whether each column is there and of the very type that it was made with. By Postgres' caches: it is asked of each
-    /// vectorizer that is read, and a statement takes milliseconds to be planned. One that is not may do as well.
+    /// Whether each column is there and of the very type that it was made with. By Postgres' caches: it is
+    /// asked of each vectorizer that is read, and a statement takes milliseconds to be planned. One that is
+    /// not may do as well.
     pub fn is_as_made(&self) -> bool {
         let tables = [(self.queue, &QUEUE[..]), (self.failed, &FAILED[..])];
         let of_chunks = self.target.map(|target| (target, &DESTINATION[..]));

@@ -7,9 +7,9 @@ use std::ffi::CStr;
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 
-/// The owner of a source where that is another role than the one that its vectorizer works for: the role of a number
-/// in `owner_place`, where that is of this cluster and there is such a role, and the role of the name `owner` otherwise.
-/// `None` where it is not another, or not known.
+/// The owner of a source where that is another role than the one that its vectorizer works for: the role of a
+/// number in `owner_place`, where that is of this cluster and there is such a role, and the role of the name
+/// `owner` otherwise. `None` where it is not another, or not known.
 #[pg_extern(sql = false)]
 fn stranger(source: Option<Oid>, owner: Option<&str>, owner_place: Option<&str>) -> Option<String> {
     let now = owner_of(source?)?;

@@ -1,4 +1,5 @@
-//! Waiting in a process of Postgres: nothing is polled, and whoever wants the process to end or to answer is heard at once.
+//! Waiting in a process of Postgres: nothing is polled, and whoever wants the process to end or to answer is
+//! heard at once.
 
 use std::time::Duration;
 

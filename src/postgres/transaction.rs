@@ -264,7 +264,8 @@ unsafe fn execute(sql: &std::ffi::CStr) {
 /// the transaction goes on. It waits for no lock for longer than `wait`.
 ///
 /// # Errors
-/// What has ended it. What is meant for the whole (a cancellation, the end of the server, a lack of memory) ends the whole.
+/// What has ended it. What is meant for the whole (a cancellation, the end of the server, a lack of memory)
+/// ends the whole.
 pub fn attempt<T>(wait: Duration, work: impl FnOnce() -> T) -> Result<T, Aborted> {
     // SAFETY: on the main thread, in a transaction: the steps of a block with EXCEPTION in PL/pgSQL.
     let (memory, resources) = unsafe { (pg_sys::CurrentMemoryContext, pg_sys::CurrentResourceOwner) };

@@ -51,8 +51,8 @@ fn size(numbers: &[f32]) -> usize {
     HEADER + size_of_val(numbers)
 }
 
-/// Writes a value: `struct Vector` of pgvector's src/vector.h, which is what its tables hold on disk and so stays. A varlena
-/// header, int16 dimensions, an int16 that is 0, and the numbers.
+/// Writes a value: `struct Vector` of pgvector's src/vector.h, which is what its tables hold on disk and so
+/// stays. A varlena header, int16 dimensions, an int16 that is 0, and the numbers.
 ///
 /// # Safety
 /// `place` is aligned as an integer, and has room for `bytes`, the [`size`] of the vector.
@@ -69,19 +69,19 @@ unsafe fn write(numbers: &[f32], bytes: usize, place: *mut u8) {
 
 /// Vectors as one argument of a statement: an array of the type `vector`, whose oid is `kind` in this database.
 ///
-/// Written in place: Postgres' own way (`construct_md_array`) is to copy values that were made before, and the worker spends
-/// most of its time on moving these.
+/// Written in place: Postgres' own way (`construct_md_array`) is to copy values that were made before, and
+/// the worker spends most of its time on moving these.
 pub fn array(kind: pg_sys::Oid, vectors: &[Option<&[f32]>]) -> DatumWithOid<'static> {
     let sizes: Vec<usize> = vectors.iter().map(|numbers| numbers.map_or(0, size)).collect();
     let nulls = vectors.iter().any(Option::is_none);
-    // `ArrayType` of Postgres' utils/array.h, one length and one lower bound; where there are NULLs a bit for each value,
-    // set for those that are not, up to where the first may begin.
+    // `ArrayType` of Postgres' utils/array.h, one length and one lower bound; where there are NULLs a bit for
+    // each value, set for those that are not, up to where the first may begin.
     let head = size_of::<pg_sys::ArrayType>() + 2 * size_of::<i32>();
     let bitmap = if nulls { vectors.len().div_ceil(8) } else { 0 };
     let data = (head + bitmap).next_multiple_of(pg_sys::MAXIMUM_ALIGNOF as usize);
     let bytes = data + sizes.iter().sum::<usize>();
-    // SAFETY: memory of the size that is written to: a header as Postgres reads it, then the values. A vector is aligned as an
-    // integer and as long as several of them, so each begins where the one before ends.
+    // SAFETY: memory of the size that is written to: a header as Postgres reads it, then the values. A vector
+    // is aligned as an integer and as long as several of them, so each begins where the one before ends.
     unsafe {
         let place = pg_sys::palloc(bytes).cast::<u8>();
         place.write_bytes(0, data);

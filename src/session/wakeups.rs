@@ -17,7 +17,7 @@ fn wake_worker() {
 }
 
 thread_local! {
-    /// Vectorizers that this session has found in the catalogue, by their intakes, and as whom. Where one
+    /// Vectorizers that were found in the catalogue, by their intakes, and as whom. Where one
     /// goes, so do its triggers.
     static KNOWN: RefCell<HashSet<(i32, Oid, Oid)>> = RefCell::default();
 }

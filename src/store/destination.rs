@@ -273,8 +273,8 @@ thread_local! {
     static CHANGES: Cell<u64> = const { Cell::new(0) };
 }
 
-/// A trigger of a source has fired in this process, for a change of more than vectors of ours. While vectors are written
-/// into a column it is the doing of a user's code: that change is news like any other.
+/// A trigger of a source has fired in this process, for a change of more than vectors of ours. While vectors
+/// are written into a column it is the doing of a user's code: that change is news like any other.
 pub fn hear_of_change() {
     CHANGES.set(CHANGES.get().wrapping_add(1));
 }

@@ -34,7 +34,8 @@ pub fn memories(vectorizer: &Vectorizer, items: &[Item]) -> HashMap<i64, Remembe
     remembered.collect()
 }
 
-/// What was remembered of documents at the moment that a cursor shows, by the places of their primary keys among `keys`.
+/// What was remembered of documents at the moment that a cursor shows, by the places of their primary keys
+/// among `keys`.
 pub fn memories_beside(cursor: &Cursor, id: i32, keys: &[&str]) -> HashMap<usize, Memory> {
     let found = acting_as_extension(|| cursor.rows(MEMORIES, &[id.into(), keys.to_vec().into()], memory));
     found.into_iter().flatten().collect()

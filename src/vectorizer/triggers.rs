@@ -488,7 +488,8 @@ fn make_all_anew(source: Option<Oid>, vectorizer_id: Option<i32>, rewritten: &[O
     }
 }
 
-/// How long a statement that concerns all vectorizers waits for the lock of one, and how long after it has waited in vain.
+/// How long a statement that concerns all vectorizers waits for the lock of one, and how long after it has
+/// waited in vain.
 const FOR_ALL: Duration = Duration::from_millis(200);
 const AFTER_A_LOCK: Duration = Duration::from_millis(5);
 

@@ -116,8 +116,7 @@ fn work(database: Oid, id: i32) -> Result<(), Aborted> {
 fn failure(aborted: &Aborted) -> Failure {
     let mut failure = error::from_database(aborted, Step::Indexing);
     if aborted.code == PgSqlErrorCode::ERRCODE_QUERY_CANCELED {
-        failure.reason =
-            "the build made way for somebody who wanted the table for himself, or was cancelled".to_owned();
+        failure.reason = "the build made way for a session that wanted the table alone, or was cancelled".to_owned();
     }
     failure
 }

@@ -1,5 +1,5 @@
-//! Mallory, who wants more than she was given: her schema `m`, ann's schema `a`, and `m.strike`, which notes as whom it runs
-//! and tries to make her a superuser.
+//! Mallory, who wants more than she was given: her schema `m`, ann's schema `a`, and `m.strike`, which notes
+//! as whom it runs and tries to make her a superuser.
 
 use super::Scene;
 

@@ -1,9 +1,9 @@
 //! `object-store`: GetObject, HeadObject and PutObject of S3, by path, from memory.
 //!
-//! A bench must not measure its own servers. moto answers some 200 requests per second, and s3s-fs, which is fast, knows
-//! no conditional GET, so that an unchanged object would cost a download that S3 does not charge. This one answers
-//! `If-None-Match` with 304 and `Range` with 206, waits as long as it is told before each answer, and counts.
-//! Signatures are not checked: that is what the tests with moto are for.
+//! A bench must not measure its own servers. moto answers some 200 requests per second, and s3s-fs, which is
+//! fast, knows no conditional GET, so that an unchanged object would cost a download that S3 does not charge.
+//! This one answers `If-None-Match` with 304 and `Range` with 206, waits as long as it is told before each
+//! answer, and counts. Signatures are not checked: that is what the tests with moto are for.
 //!
 //! Prints `listening on http://127.0.0.1:PORT` as its first line and serves until its standard input ends.
 //! `POST /latency` with a number of milliseconds and `GET /counts` control it.

@@ -238,9 +238,10 @@ impl Embedding {
 
     /// Checks all that can be known when a vectorizer is made.
     ///
-    /// Of `extra_options` of LiteLLM these are understood: `api_base` (or `base_url`), `dimensions`, `encoding_format`
-    /// (which changes nothing: the smallest that the provider has is taken), `api_version` of Azure, `user` of OpenAI and
-    /// Azure, `input_type` of Cohere, Voyage and servers like OpenAI's, `options` and `wait_for_model` of Hugging Face.
+    /// Of `extra_options` of LiteLLM these are understood: `api_base` (or `base_url`), `dimensions`,
+    /// `encoding_format` (which changes nothing: the smallest that the provider has is taken), `api_version`
+    /// of Azure, `user` of OpenAI and Azure, `input_type` of Cohere, Voyage and servers like OpenAI's,
+    /// `options` and `wait_for_model` of Hugging Face.
     ///
     /// ```
     /// use ai_pipeline::config::Embedding;
@@ -252,8 +253,9 @@ impl Embedding {
     /// ```
     ///
     /// # Errors
-    /// [`Invalid`] for lengths that are not positive or contradict each other, a provider that is not supported, an option
-    /// that is not understood or holds a credential, an address that is not one, and an output type other than float.
+    /// [`Invalid`] for lengths that are not positive or contradict each other, a provider that is not
+    /// supported, an option that is not understood or holds a credential, an address that is not one, and an
+    /// output type other than float.
     pub fn check(&self) -> Result<(), Invalid> {
         self.resolve()?;
         // OLLAMA_HOST's short forms are allowed here, too.

@@ -41,8 +41,8 @@ impl Huggingface {
 }
 
 impl Protocol for Huggingface {
-    /// An address that ends with `/models` has many, as the router's. Any other is the endpoint of one model, as LiteLLM
-    /// has it: an Inference Endpoint, or TEI, which answers at its root and at `/embed`.
+    /// An address that ends with `/models` has many, as the router's. Any other is the endpoint of one model,
+    /// as LiteLLM has it: an Inference Endpoint, or TEI, which answers at its root and at `/embed`.
     fn path(&self, base_url: &str) -> Vec<String> {
         if !base_url.trim_end_matches('/').ends_with("/models") {
             return Vec::new();

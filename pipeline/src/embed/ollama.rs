@@ -104,8 +104,8 @@ impl Protocol for Ollama {
         if says(refusal, &["does not support embeddings"]) {
             return Some(Fault::All(None));
         }
-        // Some versions answer both with 500, although no other server would do better: the text is too long, or the model
-        // makes a vector of it that is no vector.
+        // Some versions answer both with 500, although no other server would do better: the text is too long,
+        // or the model makes a vector of it that is no vector.
         let too_long = says(refusal, &["exceed", "context length"]);
         (too_long || says(refusal, &["unsupported value: nan"])).then_some(Fault::Inputs)
     }

@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 pub(super) const GREATEST_PAUSE: Duration = Duration::from_secs(20);
 /// A document that was throttled again and again for this long is given back, too.
 const GREATEST_STAY: Duration = Duration::from_secs(60);
-/// A document that has vectors already stays longer, because they would be paid for again: until the provider has answered
-/// nobody for this long. Not for ever, as others wait for the memory that the vectors take up.
+/// A document that has vectors already stays longer, because they would be paid for again: until the provider
+/// has answered nobody for this long. Not for ever, as others wait for the memory that the vectors take up.
 const GREATEST_PAID_STAY: Duration = Duration::from_secs(15 * 60);
 
-/// Whether a document that came at `since` waits for the end of a pause. `answered` is when the provider last answered a
-/// request with vectors, for a document that has some.
+/// Whether a document that came at `since` waits for the end of a pause. `answered` is when the provider last
+/// answered a request with vectors, for a document that has some.
 pub(super) fn waits(now: Instant, until: Instant, since: Instant, answered: Option<Instant>) -> bool {
     match answered {
         Some(answered) => until.saturating_duration_since(answered) <= GREATEST_PAID_STAY,

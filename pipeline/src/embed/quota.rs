@@ -112,8 +112,8 @@ impl Budget {
         (self.left + refilled).min(self.capacity)
     }
 
-    /// When `need` can be spent; `now` or earlier means at once. More than the whole budget is never there: then when it
-    /// is full.
+    /// When `need` can be spent; `now` or earlier means at once. More than the whole budget is never there:
+    /// then when it is full.
     pub fn due(&self, now: Instant, need: f64) -> Instant {
         let missing = need.min(self.capacity) - self.left(now);
         if missing <= 0.0 {

@@ -6,14 +6,15 @@ use super::tokens;
 
 /// Bytes that JSON adds to each input.
 const INPUT_BYTES: usize = 3;
-/// No server is so slow that fewer tokens, about one chunk, make a difference. Keeps an outage that only small requests met
-/// from making all requests after it tiny.
+/// No server is so slow that fewer tokens, about one chunk, make a difference. Keeps an outage that only
+/// small requests met from making all requests after it tiny.
 const LEAST_TOKENS: usize = 512;
-/// A request may have so much more after each success, while it has less than it may for having been too slow: twice as much
-/// after a dozen, so that a time-out, which costs all documents of its request a try, stays a rare one.
+/// A request may have so much more after each success, while it has less than it may for having been too
+/// slow: twice as much after a dozen, so that a time-out, which costs all documents of its request a try,
+/// stays a rare one.
 const GROWTH: usize = 16;
-/// After so many answers in a row, requests of twice the size that was accepted are tried. One that is refused costs nothing
-/// but its way.
+/// After so many answers in a row, requests of twice the size that was accepted are tried. One that is
+/// refused costs nothing but its way.
 const TRIAL: usize = 256;
 
 /// Of one input, of a request, or of the queue.
@@ -26,8 +27,8 @@ pub(super) struct Size {
 
 impl Size {
     pub fn of(text: &str) -> Size {
-        // Control characters become \u0000, quotes and backslashes two bytes. Counted in two goes over the text, which compilers make
-        // wide instructions of.
+        // Control characters become \u0000, quotes and backslashes two bytes. Counted in two goes over the
+        // text, which compilers make wide instructions of.
         let control = text.bytes().filter(|byte| *byte < 0x20).count();
         let quoted = text.bytes().filter(|byte| matches!(byte, b'"' | b'\\')).count();
         Size {
@@ -84,8 +85,8 @@ impl Size {
     }
 }
 
-/// The most of a request: a pure state machine over what became of others. What it learns it forgets again bit by bit, as
-/// servers are replaced, and recover.
+/// The most of a request: a pure state machine over what became of others. What it learns it forgets again
+/// bit by bit, as servers are replaced, and recover.
 #[derive(Debug)]
 pub(super) struct Most {
     /// What the API and the settings allow.
@@ -139,8 +140,8 @@ impl Most {
         }
     }
 
-    /// A request was refused as too large, perhaps only for the number of its inputs. Later ones have half its size, or what
-    /// was accepted before larger ones were tried.
+    /// A request was refused as too large, perhaps only for the number of its inputs. Later ones have half
+    /// its size, or what was accepted before larger ones were tried.
     pub fn refused(&mut self, size: Size, only_inputs: bool) {
         self.successes = 0;
         if size.min(self.proven) == size {
@@ -157,8 +158,8 @@ impl Most {
         self.accepted = self.proven;
     }
 
-    /// A request that was sent at `sent` was not answered in time, or refused for a minute whenever it was sent: later ones
-    /// have half the tokens that it had, or the largest that was in flight with it.
+    /// A request that was sent at `sent` was not answered in time, or refused for a minute whenever it was
+    /// sent: later ones have half the tokens that it had, or the largest that was in flight with it.
     pub fn too_slow(&mut self, now: Instant, sent: Instant, tokens: usize) {
         if self.reacted.is_none_or(|reacted| sent >= reacted) {
             self.reacted = Some(now);
@@ -168,7 +169,8 @@ impl Most {
 
     /// The provider shows a budget of so many tokens.
     pub fn show_budget(&mut self, tokens: f64) {
-        // A request of more than the whole budget would never be let in, and one of all of it only when nothing else is.
+        // A request of more than the whole budget would never be let in, and one of all of it only when
+        // nothing else is.
         self.budget = ((tokens / 2.0) as usize).max(1);
     }
 }

@@ -1,4 +1,5 @@
-//! The length of inputs in tokens: estimated for the size of a request, exact where a text may be too long for the model.
+//! The length of inputs in tokens: estimated for the size of a request, exact where a text may be too long
+//! for the model.
 
 /// OpenAI's limit for one input of its embedding models.
 const GREATEST_TOKENS: usize = 8191;
@@ -16,8 +17,8 @@ pub(super) fn greatest(model: &str) -> Option<usize> {
     .then_some(GREATEST_TOKENS)
 }
 
-/// The text that tokens of a model stand for; of tokens that came of a text, the provider makes the same again. `Err` says
-/// what is in the way.
+/// The text that tokens of a model stand for; of tokens that came of a text, the provider makes the same
+/// again. `Err` says what is in the way.
 pub(super) fn text(model: &str, tokens: &[i32]) -> Result<String, String> {
     if greatest(model).is_none() {
         return Err(format!("the tokens of the model {model:?} are not known here"));

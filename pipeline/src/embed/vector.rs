@@ -36,8 +36,9 @@ impl<'de> Visitor<'de> for VectorVisitor {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Vector, A::Error> {
         let mut vector = Vec::with_capacity(sequence.size_hint().unwrap_or(1536));
-        // As f64: a number that is too large for a float becomes infinite, which concerns its vector, where a parser of
-        // floats would give up the whole answer. Servers in Rust, as TEI, write `null` for what is not finite: so does serde.
+        // As f64: a number that is too large for a float becomes infinite, which concerns its vector, where a
+        // parser of floats would give up the whole answer. Servers in Rust, as TEI, write `null` for what is
+        // not finite: so does serde.
         while let Some(number) = sequence.next_element::<Option<f64>>()? {
             vector.push(number.map_or(f32::NAN, |number| number as f32));
         }

@@ -66,8 +66,8 @@ pub(super) struct FileState {
     pub(super) changed: i128,
 }
 
-/// File systems keep time by the tick of the kernel, some by the second or two: a file that changed within the same tick
-/// after it was read would look unchanged.
+/// File systems keep time by the tick of the kernel, some by the second or two: a file that changed within
+/// the same tick after it was read would look unchanged.
 const FILE_TICK: i128 = 2_000_000_000;
 
 impl FileState {

@@ -117,11 +117,11 @@ impl fmt::Display for AllowedUrl {
 /// AWS takes a session policy of no more characters.
 const GREATEST_POLICY: usize = 2048;
 
-/// What a role may do for us at most, whatever it may do by itself: read what is allowed. `None` where all is allowed, or
-/// the policy would be too long for AWS.
+/// What a role may do for us at most, whatever it may do by itself: read what is allowed. `None` where all is
+/// allowed, or the policy would be too long for AWS.
 ///
-/// To list is part of it, because S3 says "access denied" instead of "no such key" without it; so is to decrypt, because
-/// the key of an encrypted object is not known beforehand.
+/// To list is part of it, because S3 says "access denied" instead of "no such key" without it; so is to
+/// decrypt, because the key of an encrypted object is not known beforehand.
 pub fn session_policy(role: &str, allowed: Option<&[AllowedUrl]>) -> Option<String> {
     let partition = role.split(':').nth(1).unwrap_or("aws");
     let (mut objects, mut buckets) = (Vec::new(), Vec::new());

@@ -34,7 +34,7 @@ impl Rereads {
 
     /// These are all that there are, and all are to be read, for a change of this kind. What is to
     /// be read for a change of its own still is. Those that are to be read already come first, in
-    /// their order: whoever has all read again and again keeps nobody from being read once.
+    /// their order: a session that has all read again and again keeps none from being read once.
     pub fn all(&mut self, ids: Vec<i32>, change: Change) {
         let is_there: HashSet<i32> = ids.iter().copied().collect();
         self.changed.retain(|id| is_there.contains(id));
@@ -65,8 +65,8 @@ impl Rereads {
     }
 
     /// These have changed themselves. They and those that were found to be stale are read before
-    /// those that have not, each once, and after those of them that wait already: whoever changes
-    /// many of them again and again keeps none of another's waiting.
+    /// those that have not, each once, and after those of them that wait already: an owner who
+    /// changes many of them again and again keeps none of another's waiting.
     pub fn changed(&mut self, ids: &[i32]) {
         let mut found: Vec<i32> = std::mem::take(&mut self.stale).into_iter().collect();
         found.sort_unstable();

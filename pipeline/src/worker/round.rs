@@ -59,11 +59,11 @@ pub struct Outlook {
     pub next_due: Option<Instant>,
     /// When the main thread can go on with a document in flight.
     pub next_step: Option<Instant>,
-    /// When all queues are looked at, whether somebody wakes the worker or not.
+    /// When all queues are looked at, whether a session wakes the worker or not.
     pub poll_at: Instant,
-    /// When it is looked whether somebody wants the database for himself.
+    /// When it is looked whether a session wants the database alone.
     pub make_way_at: Instant,
-    /// When it is looked whether the indexer is in somebody's way, while there is one.
+    /// When it is looked whether the indexer is in the way of a session, while there is one.
     pub indexer_at: Option<Instant>,
     /// When it last had something to do.
     pub last_busy: Instant,

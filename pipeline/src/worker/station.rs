@@ -163,7 +163,7 @@ impl<V> Station<V> {
         }
     }
 
-    /// Somebody may have filled its queue or its intake, or it is time to look whether that is so.
+    /// A session may have filled its queue or its intake, or it is time to look whether that is so.
     pub fn woken(&mut self, now: Instant) {
         self.take_in_at = Some(now);
         if !self.at_times {
@@ -179,7 +179,7 @@ impl<V> Station<V> {
         }
     }
 
-    /// When its documents may be taken, if there are any; `None` where somebody has to fill its
+    /// When its documents may be taken, if there are any; `None` where a session has to fill its
     /// queue first.
     pub fn due_at(&self) -> Option<Instant> {
         let waits = [self.paused_until, self.locks.until()];
@@ -192,7 +192,7 @@ impl<V> Station<V> {
         self.due_at().is_some_and(|at| at <= now)
     }
 
-    /// When its intake is to be emptied by itself: whoever looks at its queue does it anyway.
+    /// When its intake is to be emptied by itself: a look at its queue does it anyway.
     pub fn takes_in_at(&self) -> Option<Instant> {
         let at = self.take_in_at.filter(|_| self.at_times || self.is_paused())?;
         let at = at.max(self.intake_not_before);
@@ -286,7 +286,7 @@ impl<V> Station<V> {
         self.is_dry = false;
     }
 
-    /// Documents were taken, and the next are due after so long, or whenever somebody fills the
+    /// Documents were taken, and the next are due after so long, or whenever a session fills the
     /// queue. `more`: as many as were asked for, so that others may be due now.
     pub fn claimed(&mut self, due: Option<Duration>, more: bool, now: Instant) {
         let wait = due.map(|wait| if more { wait } else { wait.max(BREATH) });

@@ -79,7 +79,7 @@ SELECT v.id,
                 WHERE g.tgrelid = r.relation AND g.tgenabled <> 'D'
                   -- The worker only updates a source, and that only where the vectors are in it; unless rules say otherwise.
                   AND (r.way <> 'source' OR v.target IS NULL AND (g.tgtype & 16 <> 0 OR c.relhasrules))
-                  -- Whoever owns an extension may add functions to it.
+                  -- The owner of an extension may add functions to it.
                   AND NOT EXISTS (
                       SELECT FROM pg_depend d
                       JOIN pg_extension e ON e.oid = d.refobjid

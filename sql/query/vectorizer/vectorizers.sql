@@ -85,7 +85,7 @@ LEFT JOIN LATERAL (
     FROM pg_extension e
     JOIN pg_depend d ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid AND d.classid = 'pg_type'::regclass
     JOIN pg_type t ON t.oid = d.objid AND t.typname = 'vector'
-    -- Whoever owns the extension may add types to it.
+    -- The owner of the extension may add types to it.
     JOIN pg_roles r ON r.oid = t.typowner AND r.rolsuper AND t.typtype = 'b'
     JOIN pg_namespace n ON n.oid = t.typnamespace
     WHERE e.extname = 'vector'

@@ -1,9 +1,9 @@
 //! Functions of Postgres that change what outlives their call in the session, or use what the session has open, with
 //! any role's privileges. Code of an owner calls none of them in the session of another role.
 //!
-//! They are refused, and not undone: Postgres has no way to ask which advisory locks a session holds how often, nor from
-//! where its random numbers go on. What has no function of its own is not among them (`nextval`, after which `lastval`
-//! answers).
+//! They are refused, and not undone: Postgres has no way to ask which advisory locks a session holds how
+//! often, nor from where its random numbers go on. What has no function of its own is not among them
+//! (`nextval`, after which `lastval` answers).
 
 use std::cell::Cell;
 use std::ffi::{CStr, c_int, c_void};
@@ -13,8 +13,8 @@ use pgrx::prelude::*;
 
 use crate::postgres::error::raise;
 
-/// The locks of a session, its random numbers, and the large objects that it has opened. Connections that it has opened by
-/// dblink are looked for by the names of their functions.
+/// The locks of a session, its random numbers, and the large objects that it has opened. Connections that it
+/// has opened by dblink are looked for by the names of their functions.
 const LASTING: [u32; 23] = [
     pg_sys::F_SETSEED,
     pg_sys::F_PG_ADVISORY_LOCK_INT8,

@@ -1,8 +1,8 @@
 //! Portals of a session, which are its cursors and the loops of PL/pgSQL over queries, while code of others runs in it.
 //!
-//! Postgres finds them by their names, which everybody may list or guess, and asks for no privilege: what the query of a
-//! portal may read was looked at when it began. So code of an owner could read what only the caller may, or move and close
-//! what the caller goes on with.
+//! Postgres finds them by their names, which everybody may list or guess, and asks for no privilege: what the
+//! query of a portal may read was looked at when it began. So code of an owner could read what only the
+//! caller may, or move and close what the caller goes on with.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -97,8 +97,8 @@ thread_local! {
     static SEALED: RefCell<Vec<(pg_sys::Portal, PortalStatus::Type)>> = const { RefCell::new(Vec::new()) };
 }
 
-/// While it lives, the portals that were there before, and ours, can be neither found in `pg_cursors` nor read, moved and
-/// closed: Postgres refuses that for portals that run, and takes these for such.
+/// While it lives, the portals that were there before, and ours, can be neither found in `pg_cursors` nor
+/// read, moved and closed: Postgres refuses that for portals that run, and takes these for such.
 pub struct Seal {
     /// Where its portals begin among those that are sealed.
     start: usize,
@@ -127,8 +127,8 @@ impl Seal {
 }
 
 impl Drop for Seal {
-    /// Also by unwinding, which comes before the end of the (sub)transaction that an ERROR ends: that takes portals that run
-    /// for what has failed.
+    /// Also by unwinding, which comes before the end of the (sub)transaction that an ERROR ends: that takes
+    /// portals that run for what has failed.
     fn drop(&mut self) {
         SEALS.set(SEALS.get() - 1);
         // One by one: there may be no memory for a list of them.

@@ -19,7 +19,7 @@ use crate::worker::indexer;
 
 /// Looks after the indexes that may be due, and has one built.
 pub(super) struct IndexKeeper {
-    /// When to look whether the indexer is in somebody's way, while there is one.
+    /// When to look whether the indexer is in the way of a session, while there is one.
     indexer_look_at: Option<Instant>,
     build: Option<Build>,
     /// When the index of an owner was last begun.
@@ -35,7 +35,7 @@ impl IndexKeeper {
         }
     }
 
-    /// When to look whether the indexer is in somebody's way, while there is one.
+    /// When to look whether the indexer is in the way of a session, while there is one.
     pub(super) fn indexer_look_at(&self) -> Option<Instant> {
         self.indexer_look_at
     }
@@ -64,7 +64,7 @@ impl Duty for IndexKeeper {
 }
 
 impl IndexKeeper {
-    /// Has a build make way for whoever wants the table for himself.
+    /// Has a build make way for a session that wants the table alone.
     fn watch_indexer(&mut self, worker: &Worker, now: Instant) {
         self.indexer_look_at = match indexer::look(worker.database) {
             Indexer::Absent => None,

@@ -13,15 +13,15 @@ use crate::postgres::transaction::{self, accounts};
 use crate::shared_memory::{self, lives};
 use crate::worker;
 
-/// How often to look whether somebody wants the database for himself. Postgres gives others five
+/// How often to look whether a session wants the database alone. Postgres gives others five
 /// seconds to leave.
 const MAKE_WAY: Duration = Duration::from_secs(1);
-/// How long to stay away then, unless somebody commits work.
+/// How long to stay away then, unless a session commits work.
 const AWAY: Duration = Duration::from_secs(5);
 /// For how long a worker that makes room for another database waits for its documents.
 const LANDING: Duration = Duration::from_secs(10);
 
-/// Leaves the database to whoever wants to drop, copy or rename it. What is in flight is taken up
+/// Leaves the database to a session that wants to drop, copy or rename it. What is in flight is taken up
 /// again afterwards.
 pub(super) struct WayMaker {
     looks: Cadence,
@@ -44,7 +44,7 @@ impl Duty for WayMaker {
         if !self.looks.begin(Instant::now()) || !database_is_claimed(worker.database) {
             return false;
         }
-        log!("ai: leaves the database, which somebody wants for himself; back in {AWAY:?}");
+        log!("ai: leaves the database, which a session wants alone; back in {AWAY:?}");
         shared_memory::stop_indexer(None);
         let away = i64::try_from(AWAY.as_micros()).unwrap_or(i64::MAX / 2);
         shared_memory::leave(worker.database, shared_memory::now() + away);
@@ -95,7 +95,7 @@ impl Worker {
     }
 }
 
-/// Whether somebody else keeps everybody from connecting to the database, as CREATE DATABASE ...
+/// Whether another session keeps all from connecting to the database, as CREATE DATABASE ...
 /// TEMPLATE, DROP DATABASE and ALTER DATABASE do before they count who is there.
 fn database_is_claimed(database: Oid) -> bool {
     let tag = pg_sys::LOCKTAG {

@@ -164,8 +164,8 @@ impl Vocabulary {
     }
 }
 
-/// A vector as it stands in an answer, by its dimensions and whether it is base64. Every number of it differs from zero, as
-/// those of a model do, so that it is as long in JSON.
+/// A vector as it stands in an answer, by its dimensions and whether it is base64. Every number of it differs
+/// from zero, as those of a model do, so that it is as long in JSON.
 #[derive(Default)]
 pub struct SameVector {
     written: Mutex<HashMap<(usize, bool), Arc<str>>>,

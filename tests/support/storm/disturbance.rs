@@ -237,8 +237,8 @@ impl Storm {
         seen[0].parse().expect("it is a number")
     }
 
-    /// Inputs that are paid for again, at most, when the worker ends now. A crash of the server also takes what is not on the
-    /// disk yet: of the last moment, as the WAL writer sees to it.
+    /// Inputs that are paid for again, at most, when the worker ends now. A crash of the server also takes
+    /// what is not on the disk yet: of the last moment, as the WAL writer sees to it.
     fn at_stake(&self, crash: bool) -> u64 {
         let recent = self.paid.front().map_or(0, |(_, inputs)| self.inputs() - inputs);
         self.in_flight() + if crash { recent } else { 0 }

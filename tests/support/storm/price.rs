@@ -61,8 +61,8 @@ impl Storm {
         }
     }
 
-    /// After a storm: what was in flight at each loss may have been paid for twice, what the provider spoilt was, and nothing
-    /// else. The storms of a soak are looked at together.
+    /// After a storm: what was in flight at each loss may have been paid for twice, what the provider spoilt
+    /// was, and nothing else. The storms of a soak are looked at together.
     pub fn check_price(&mut self) {
         let (all, before) = (self.price(), std::mem::take(&mut self.priced));
         self.priced = all;
