@@ -148,6 +148,7 @@ struct Scene {
     shelf: Arc<Shelf>,
     reader: Arc<Reader>,
     documents: Budget,
+    downloads_of_owner: Arc<Semaphore>,
     limits: texts::Limits,
 }
 
@@ -162,6 +163,7 @@ impl Scene {
             }),
             reader: Arc::default(),
             documents: Budget::new(64 * MEGABYTE),
+            downloads_of_owner: Arc::new(Semaphore::new(1)),
             limits: texts::Limits::new(MEGABYTE),
         }
     }
@@ -177,7 +179,7 @@ impl Scene {
             instructions: Arc::clone(&self.vectorizer),
             loader: is_uri.then(|| Arc::clone(&self.shelf) as _),
             downloads: Arc::new(Semaphore::new(1)),
-            downloads_of_owner: Arc::new(Semaphore::new(1)),
+            downloads_of_owner: Arc::clone(&self.downloads_of_owner),
             parser: Arc::clone(&self.reader) as _,
             cutter: Cutter {
                 parser: Parser::new(PathBuf::from("/nowhere"), limits, 1),
@@ -272,6 +274,23 @@ async fn bytes_in_a_column_are_parsed() {
     assert_eq!(
         scene.reader.given.lock().unwrap()[..],
         [("leaves and".to_owned(), None)]
+    );
+}
+
+#[tokio::test]
+async fn a_download_waits_for_a_place_of_its_owner_before_anything_that_others_wait_for() {
+    let scene = Scene::new(Vectorizer::new(&json!({})), "leaves and", "v1");
+    let place = scene.downloads_of_owner.acquire().await.unwrap();
+    let mut prepared = Box::pin(scene.prepare(uri(), None));
+    assert!(futures_util::poll!(&mut prepared).is_pending());
+    assert!(scene.asked().is_empty(), "the loader is not asked");
+    drop(place);
+    assert!(matches!(prepared.await, Ok(Prepared::Texts { .. })));
+    assert_eq!(scene.asked().len(), 1);
+    assert_eq!(
+        scene.downloads_of_owner.available_permits(),
+        1,
+        "the place is free again"
     );
 }
 
