@@ -119,6 +119,69 @@ fn a_failed_allocation_in_the_worker_is_a_failure_of_its_document() {
     assert_unharmed(&scene.cluster);
 }
 
+/// A server under `ulimit -v`, and all that a configuration multiplies: what there is no memory for fails by itself.
+#[test]
+fn a_server_with_little_address_space_stays_up() {
+    let scene = Scene::start();
+    scene.cluster.execute(
+        "CREATE TABLE note (id int PRIMARY KEY, body text);
+         CREATE TABLE greedy (id int PRIMARY KEY, body text)",
+    );
+    let postmaster = scene.cluster.postmaster();
+    let mut session = scene.cluster.connect().expect("there is room for a session");
+    let set = format!("COPY (SELECT WHERE false) TO PROGRAM 'prlimit --pid {postmaster} --as=3584000000:'");
+    session.batch_execute(&set).expect("util-linux is everywhere");
+    drop(session);
+    scene.cluster.execute(&format!(
+        "SELECT ai.create_vectorizer('note'::regclass, loading => ai.loading_column('body'), embedding => {EMBEDDING})"
+    ));
+    let chunkings = [
+        ("template", "ai.chunking_none()", "repeat('$chunk', 1000)"),
+        (
+            "overlap",
+            "ai.chunking_character_text_splitter(20000, 19999, '\\s', true)",
+            "'$chunk'",
+        ),
+        ("small", "ai.chunking_character_text_splitter(1, 0, '')", "'$chunk'"),
+        (
+            "spaced",
+            "ai.chunking_recursive_character_text_splitter(50000, 49999, ARRAY['\\s'], true)",
+            "'$chunk'",
+        ),
+    ];
+    for (name, chunking, template) in chunkings {
+        scene.cluster.execute(&format!(
+            "SELECT ai.create_vectorizer('greedy'::regclass, name => '{name}', loading => ai.loading_column('body'),
+                 destination => ai.destination_table('{name}'), chunking => {chunking},
+                 formatting => ai.formatting_python_template({template}), embedding => {EMBEDDING})"
+        ));
+    }
+    scene
+        .cluster
+        .execute("INSERT INTO greedy SELECT i, repeat('a ', 5000000) FROM generate_series(1, 2) i");
+    for round in 0..9 {
+        let text = format!("repeat('a ', {})", 200_000 << (round % 4));
+        let statement = match round % 3 {
+            0 => format!("SELECT count(*) FROM ai.chunk_text({text}, 50000, 49999, '\\s', true)"),
+            1 => format!("SELECT count(*) FROM ai.chunk_text_recursively({text}, 20000, 19999, ARRAY['\\s'], true)"),
+            _ => format!("SELECT count(*) FROM ai.chunk_text({text}, 1, 0, '')"),
+        };
+        if let Err(error) = scene.cluster.try_rows(&statement) {
+            let said = error.as_db_error().unwrap_or_else(|| panic!("{statement}: {error}"));
+            assert!(
+                said.code().code().starts_with("53") || said.code().code() == "54000",
+                "{said:?}"
+            );
+        }
+        add(&scene.cluster, round, "beside it");
+        let small = format!("SELECT count(*) FROM note_embedding_store WHERE id = {round}");
+        scene.cluster.wait_for("the neighbour's is embedded", &small, "1");
+    }
+    let tried = "SELECT count(DISTINCT name) FROM ai.vectorizer_errors WHERE name <> 'public_note_embedding_store'";
+    scene.cluster.wait_for("what cannot be made is named", tried, "4");
+    assert_unharmed(&scene.cluster);
+}
+
 /// `RUST_BACKTRACE` is for the log: pgrx would send what it has std print.
 #[test]
 fn a_backtrace_goes_to_no_client() {

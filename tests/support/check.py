@@ -14,6 +14,7 @@ import sys
 import time
 from pathlib import Path
 
+import binaries
 from cluster import ROOT, Failure, bin_folder, clean_environment, cluster, reachable
 
 sys.path[:0] = [str(ROOT / "docs"), str(ROOT / "bench")]
@@ -102,16 +103,24 @@ def compiling(_bindir, _folder):
     return cargo("test", "--locked", "--workspace", *FEATURES, "--no-run")
 
 
+def tested(bindir, *packages):
+    """Whether the tests of these packages pass, and the examples in the documentation of the pipeline."""
+    command = ["cargo", "test", "--locked", *packages]
+    tests = binaries.built(command, ROOT, {"PGRX_PG_CONFIG_PATH": SYSTEM_PG_CONFIG})
+    return tests is not None and binaries.all_pass(tests, test_settings(bindir))
+
+
 def tests(bindir, _folder):
-    return cargo("test", "--locked", "--workspace", *FEATURES, "--no-fail-fast", **test_settings(bindir))
+    passed = tested(bindir, "--workspace", *FEATURES)
+    return cargo("test", "--locked", "--workspace", *FEATURES, "--doc") and passed
 
 
 def pipeline(bindir, _folder):
-    return cargo("test", "--locked", "-p", "ai-pipeline", "-p", "provider", "--no-fail-fast", **test_settings(bindir))
+    return tested(bindir, "-p", "ai-pipeline", "-p", "provider")
 
 
 def integration(bindir, _folder):
-    return cargo("test", "--locked", "-p", "ai", *FEATURES, "--no-fail-fast", **test_settings(bindir))
+    return tested(bindir, "-p", "ai", *FEATURES)
 
 
 def soak(bindir, _folder):
