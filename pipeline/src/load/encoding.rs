@@ -6,7 +6,7 @@ use bytes::Bytes;
 use flate2::bufread::GzDecoder;
 use flate2::read::{DeflateDecoder, ZlibDecoder};
 
-use super::Error;
+use super::error::Error;
 
 /// More is done on a thread that may take its time.
 const AT_ONCE: usize = 64 * 1024;

@@ -5,7 +5,7 @@ use aws_sdk_s3::config::SharedHttpClient;
 use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode};
 
-use super::Error;
+use super::error::Error;
 use crate::authorities;
 use crate::error::causes;
 
