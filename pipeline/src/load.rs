@@ -219,50 +219,10 @@ impl Loader {
         room: u64,
     ) -> Result<Loaded, Error> {
         let uri = Uri::parse(uri)?;
-        let Inner { settings, s3, http } = &*self.0;
+        let Inner { settings, .. } = &*self.0;
         let most = settings.max_document_bytes;
         let limit = room.min(most);
-        let loading = async {
-            match &uri {
-                Uri::S3 {
-                    bucket,
-                    key,
-                    version_id,
-                } => {
-                    let Servers { s3: gate, .. } = &settings.servers;
-                    gate.check(&uri.to_string(), |allowed| allowed.has_object(bucket, key))?;
-                    let object = Object {
-                        bucket,
-                        key,
-                        version_id: version_id.as_deref(),
-                    };
-                    s3.load(object, role_arn, known, limit, &uri.to_string()).await
-                }
-                Uri::Http(url) => {
-                    let gate = &settings.servers.http;
-                    if gate.source()?.allowed_urls.is_none() && !settings.http_enabled {
-                        return Err(HttpError::Closed.into());
-                    }
-                    // Also where a redirect leads.
-                    let check = |url: &url::Url| {
-                        let location = uri::without_query(url);
-                        gate.check(&location, |allowed| allowed.has_address(url)).map(drop)
-                    };
-                    http.load(url, &check, known, limit).await
-                }
-                Uri::File(path) => match &settings.servers.file.source()?.allowed_urls {
-                    None => file::load(path, &settings.file_directories, known, limit).await,
-                    Some(allowed) => {
-                        let directory = |url: &AllowedUrl| match url {
-                            AllowedUrl::File(path) => Some(path.clone()),
-                            AllowedUrl::S3 { .. } | AllowedUrl::Http(_) => None,
-                        };
-                        let directories: Vec<PathBuf> = allowed.iter().filter_map(directory).collect();
-                        file::load(path, &directories, known, limit).await
-                    }
-                },
-            }
-        };
+        let loading = self.fetch(&uri, role_arn, known, limit);
         let loaded = tokio::time::timeout(settings.timeout, loading)
             .await
             .map_err(|_| Error::TimedOut {
@@ -283,5 +243,49 @@ impl Loader {
             document.name = uri.name();
         }
         Ok(loaded)
+    }
+
+    /// One look at a place that may be read.
+    async fn fetch(&self, uri: &Uri, role_arn: Option<&str>, known: Option<&Tag>, limit: u64) -> Result<Loaded, Error> {
+        let Inner { settings, s3, http } = &*self.0;
+        match uri {
+            Uri::S3 {
+                bucket,
+                key,
+                version_id,
+            } => {
+                let Servers { s3: gate, .. } = &settings.servers;
+                gate.check(&uri.to_string(), |allowed| allowed.has_object(bucket, key))?;
+                let object = Object {
+                    bucket,
+                    key,
+                    version_id: version_id.as_deref(),
+                };
+                s3.load(object, role_arn, known, limit, &uri.to_string()).await
+            }
+            Uri::Http(url) => {
+                let gate = &settings.servers.http;
+                if gate.source()?.allowed_urls.is_none() && !settings.http_enabled {
+                    return Err(HttpError::Closed.into());
+                }
+                // Also where a redirect leads.
+                let check = |url: &url::Url| {
+                    let location = uri::without_query(url);
+                    gate.check(&location, |allowed| allowed.has_address(url)).map(drop)
+                };
+                http.load(url, &check, known, limit).await
+            }
+            Uri::File(path) => match &settings.servers.file.source()?.allowed_urls {
+                None => file::load(path, &settings.file_directories, known, limit).await,
+                Some(allowed) => {
+                    let directory = |url: &AllowedUrl| match url {
+                        AllowedUrl::File(path) => Some(path.clone()),
+                        AllowedUrl::S3 { .. } | AllowedUrl::Http(_) => None,
+                    };
+                    let directories: Vec<PathBuf> = allowed.iter().filter_map(directory).collect();
+                    file::load(path, &directories, known, limit).await
+                }
+            },
+        }
     }
 }

@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::{Chunking, Embedding, Formatting, Indexing, Loading, Parsing, Processing, Scheduling};
+use crate::error::Cause;
 use crate::server::is_role;
 use crate::vector_type::VectorType;
 
@@ -20,6 +21,9 @@ pub struct Unfit {
     pub text: String,
     /// pgai refuses it in these words, too.
     pub is_pgais: bool,
+    /// What the reader of JSON said.
+    #[source]
+    cause: Option<Cause>,
 }
 
 /// A section of the configuration, which is read from a document.
@@ -96,6 +100,7 @@ impl Rule {
         Some(Unfit {
             text: self.text.replace("{}", &shown),
             is_pgais: self.is_pgais,
+            cause: None,
         })
     }
 }
@@ -106,7 +111,10 @@ impl Rule {
 /// There is none, it is no object, or it is one of another section.
 pub fn of_kind<T: Section>(document: Option<&Value>) -> Result<&Value, Unfit> {
     let kind = T::KIND;
-    let refuse = |text: String| Err(Unfit { text, is_pgais: true });
+    let refuse = |text: String| {
+        let (is_pgais, cause) = (true, None);
+        Err(Unfit { text, is_pgais, cause })
+    };
     match document {
         Some(document) if !document.is_object() => refuse(format!("{kind} config is not a jsonb object")),
         Some(document) if document["config_type"] == kind => Ok(document),
@@ -127,6 +135,7 @@ pub fn read<T: Section>(document: Option<&Value>) -> Result<T, Unfit> {
     section.map_err(|error| Unfit {
         text: format!("{}: {error}", T::UNREADABLE),
         is_pgais: false,
+        cause: Some(Cause::new(error)),
     })
 }
 
@@ -539,6 +548,10 @@ mod tests {
 
     #[test]
     fn what_the_rules_let_pass_is_read_or_refused_with_the_reason() {
+        let unreadable = json!({"config_type": "chunking", "implementation": "text_splitter", "capacity": "x"});
+        let unfit = read::<Chunking>(Some(&unreadable)).unwrap_err();
+        let cause = std::error::Error::source(&unfit).and_then(std::error::Error::source);
+        assert!(cause.is_some_and(|cause| cause.is::<serde_json::Error>()));
         let (text, is_pgais) = refused::<Chunking>(json!({"implementation": "text_splitter", "capacity": "x"}));
         assert!(text.starts_with("invalid chunking config: ") && !is_pgais, "{text}");
         let (text, _) = refused::<Embedding>(json!({"implementation": "openai", "dimensions": 1}));

@@ -22,7 +22,7 @@ use super::body::{CONNECT_TIMEOUT, STALL_TIMEOUT, collect};
 use super::document::{Document, Loaded};
 use super::tag::Tag;
 use super::{encoding, error as loading};
-use crate::error::{Cause, causes};
+use crate::error::Cause;
 use crate::uri::without_query;
 use crate::{authorities, retry_after};
 
@@ -96,7 +96,9 @@ impl Loader {
         }
         if let Some((name, fault)) = authorities::fault(|name| std::env::var_os(name)) {
             let reason = format!("{name} in the environment of the server {fault}");
-            return Err(Error::Client { reason });
+            return Err(Error::Client {
+                cause: Cause::said(&reason),
+            });
         }
         let client = reqwest::Client::builder()
             .user_agent(USER_AGENT)
@@ -107,7 +109,9 @@ impl Loader {
             .connect_timeout(CONNECT_TIMEOUT)
             .read_timeout(STALL_TIMEOUT)
             .build()
-            .map_err(|error| Error::Client { reason: causes(&error) })?;
+            .map_err(|error| Error::Client {
+                cause: Cause::new(error),
+            })?;
         Ok(self.client.get_or_init(|| client))
     }
 

@@ -171,12 +171,13 @@ pub enum Error {
         fault: String,
     },
     /// The certificates of the authorities that are to be trusted are not there.
-    #[error("the certificates of AWS_CA_BUNDLE ({path}) cannot be used: {reason}")]
+    #[error("the certificates of AWS_CA_BUNDLE ({path}) cannot be used: {cause}")]
     Authorities {
         /// The file.
         path: String,
         /// What is wrong with it.
-        reason: String,
+        #[source]
+        cause: Cause,
     },
     /// A role cannot be assumed by nobody.
     #[error("role {role} cannot be assumed: no AWS credentials were found")]

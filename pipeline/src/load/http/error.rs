@@ -55,10 +55,11 @@ pub enum Error {
         cause: Cause,
     },
     /// TLS cannot be set up on this machine.
-    #[error("the http client cannot be set up: {reason}")]
+    #[error("the http client cannot be set up: {cause}")]
     Client {
         /// What the library said.
-        reason: String,
+        #[source]
+        cause: Cause,
     },
 }
 
