@@ -9,8 +9,9 @@ use pgrx::prelude::*;
 
 use super::Worker;
 use crate::catalog::Vectorizer;
+use crate::postgres::aborted::Aborted;
 use crate::postgres::panics;
-use crate::postgres::transaction::{self, Aborted};
+use crate::postgres::transaction;
 use crate::runtime::bridge::Task;
 use crate::runtime::reservation::Reservations;
 use crate::store::queue::Item;
