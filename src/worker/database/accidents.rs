@@ -7,7 +7,7 @@ use ai_pipeline::error::{self as pipeline, Class, Failure};
 use ai_pipeline::panics::Panicked;
 use pgrx::prelude::*;
 
-use super::Worker;
+use super::state::Worker;
 use crate::catalog::Vectorizer;
 use crate::postgres::aborted::Aborted;
 use crate::postgres::panics;

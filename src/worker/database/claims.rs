@@ -14,8 +14,10 @@ use pgrx::prelude::*;
 
 use super::duty::Duty;
 use super::failures::LONG;
-use super::stations::{Station, by_turns, took_in};
-use super::{SLICE, Worker, overruns};
+use super::overruns;
+use super::state::Station;
+use super::state::{SLICE, Worker};
+use super::stations::{by_turns, took_in};
 use crate::access::server;
 use crate::catalog::{self, Vectorizer};
 use crate::postgres::aborted::Aborted;

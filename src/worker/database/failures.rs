@@ -10,8 +10,8 @@ use ai_pipeline::worker::batches::BATCH;
 use ai_pipeline::worker::locks::{PATIENCE, UNLOCKED};
 use pgrx::prelude::*;
 
-use super::steps::Batch;
-use super::{BUSY, Worker};
+use super::flights::Batch;
+use super::state::{BUSY, Worker};
 use crate::catalog::{self, Vectorizer};
 use crate::postgres::aborted::Aborted;
 use crate::postgres::transaction::accounts;

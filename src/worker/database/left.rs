@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use pgrx::prelude::*;
 
-use super::Worker;
 use super::duty::Duty;
+use super::state::Worker;
 use crate::postgres::error::is_lock_conflict;
 use crate::postgres::transaction;
 use crate::shared_memory::News;

@@ -13,7 +13,7 @@ use ai_pipeline::worker::activity::Work;
 use ai_pipeline::worker::singly::{self, Singly};
 use serde_json::Value;
 
-use super::Worker;
+use super::state::Worker;
 use crate::catalog::Vectorizer;
 use crate::postgres::aborted::Aborted;
 use crate::postgres::transaction::accounts;

@@ -8,8 +8,8 @@ use ai_pipeline::error::Step;
 use ai_pipeline::worker::intake::Search;
 use pgrx::prelude::*;
 
-use super::Worker;
 use super::reads::is_of_a_row;
+use super::state::Worker;
 use crate::catalog::{self, Vectorizer};
 use crate::postgres::aborted::Aborted;
 use crate::postgres::{failure, swallowed};

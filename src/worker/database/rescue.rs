@@ -10,8 +10,8 @@ use ai_pipeline::worker::order;
 use pgrx::prelude::*;
 
 use super::duty::Duty;
-use super::stations::Station;
-use super::{SLICE, Worker};
+use super::state::Station;
+use super::state::{SLICE, Worker};
 use crate::catalog::{self, Vectorizer};
 use crate::postgres::aborted::Aborted;
 use crate::postgres::transaction::accounts;

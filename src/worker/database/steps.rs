@@ -15,8 +15,9 @@ use pgrx::pg_sys::Oid;
 
 use super::accidents::Trace;
 use super::duty::Duty;
-use super::stations::Station;
-use super::{BUSY, SLICE, Worker};
+use super::flights::Batch;
+use super::state::Station;
+use super::state::{BUSY, SLICE, Worker};
 use crate::catalog::{self, DestinationStatements, Vectorizer};
 use crate::postgres::transaction::{self, Lag, accounts, limit};
 use crate::postgres::{error, rewritten};
@@ -31,9 +32,6 @@ use crate::worker::flight::{Draft, Event, Flight, Outcome, Paid, Stage, Step, Un
 /// Vectors of one document that are in memory at a time, in bytes, and texts that they are made of
 /// as many: some requests' worth.
 const PORTION: usize = 4 << 20;
-
-/// Documents of one vectorizer that wait for the same step, under the numbers of their flights.
-pub(super) type Batch = Vec<(u64, Flight)>;
 
 /// Does the main thread's steps of documents that wait for one: those of a vectorizer that wait for
 /// the same, many in a transaction.
