@@ -1,5 +1,6 @@
 //! The extension's own tables: which vectorizers there are, what ails them, and what failed.
 
+mod destination;
 pub mod extension;
 mod index;
 mod names;
@@ -25,8 +26,9 @@ use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 use serde_json::{Value, json};
 
+pub use destination::{column_writer, embedding_column, embedding_columns};
 pub use index::{VectorIndex, name as index_name};
-pub use names::{embedding_columns, follow_names};
+pub use names::follow_names;
 pub use others::{Found as CodeOfOthers, acting_for};
 pub use policies::{filtered, warn_if_filtered};
 pub use schedule::{check_schedule, finish_run};
@@ -38,11 +40,12 @@ use self::shape::Shape;
 use self::statements::Names;
 use self::stranger::owner_of;
 use crate::access::server::{self, Servers};
+use crate::postgres::aborted::Aborted;
 use crate::postgres::error::raise;
 use crate::postgres::json::JsonB;
 use crate::postgres::key::PrimaryKey;
 use crate::postgres::statement;
-use crate::postgres::transaction::{self, Aborted, accounts, limit};
+use crate::postgres::transaction::{self, accounts, limit};
 
 /// A vectorizer as the worker sees it: what to do, as whom, and the statements to do it with.
 #[derive(Debug)]
@@ -398,8 +401,10 @@ pub fn of_stranger(id: Option<i32>, stranger: &str, works_for: Option<&str>) -> 
 pub fn burden_of_source(id: i32) -> Option<String> {
     const NAMED: usize = 8;
     let sql = include_str!("../sql/query/owner/burden_of_source.sql");
-    let mut there: Vec<String> =
-        transaction::acting_as_extension(|| statement::rows(sql, &[id.into()], |row| row.must(1)));
+    let mut there: Vec<String> = transaction::acting_as_extension(|| {
+        let embedding_column = destination::embedding_column(id);
+        statement::rows(sql, &[id.into(), embedding_column.into()], |row| row.must(1))
+    });
     if there.len() > NAMED {
         there.truncate(NAMED);
         there.push("more".to_owned());

@@ -1,6 +1,7 @@
 //! The settings `ai.*`, and one plain value that holds them all.
 
 use std::ffi::CString;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -132,149 +133,154 @@ fn library_directory() -> PathBuf {
     PathBuf::from(path.to_string_lossy().into_owned())
 }
 
+/// What the number of a setting is of.
+const NUMBER: GucFlags = GucFlags::empty();
+const MILLISECONDS: GucFlags = GucFlags::UNIT_MS;
+const SECONDS: GucFlags = GucFlags::UNIT_S;
+const KILOBYTES: GucFlags = GucFlags::UNIT_KB;
+const MEGABYTES: GucFlags = GucFlags::UNIT_MB;
+
 /// Makes the settings known. Those of the worker are for superusers, who may set them for the server or one database.
 pub fn init() {
-    use GucContext::{Sighup, Suset, Userset};
-    let plain = GucFlags::empty();
-    let (ms, s, kb, mb) = (
-        GucFlags::UNIT_MS,
-        GucFlags::UNIT_S,
-        GucFlags::UNIT_KB,
-        GucFlags::UNIT_MB,
-    );
+    of_workers();
+    of_work();
+    of_documents();
+    of_parsers();
+    of_sessions();
+}
 
+/// How many workers there are, and for how long.
+fn of_workers() {
     integer(
         c"ai.max_workers",
         c"Worker processes in all databases together. With 0 none is started, for as long as a dump is restored, say.",
         &MAX_WORKERS,
-        0,
-        64,
-        Sighup,
-        plain,
+        0..=64,
+        GucContext::Sighup,
+        NUMBER,
     );
     integer(
         c"ai.naptime",
         c"How often a database with vectorizers is looked at although nothing woke the worker.",
         &NAPTIME,
-        1,
-        86_400,
-        Sighup,
-        s,
+        1..=86_400,
+        GucContext::Sighup,
+        SECONDS,
     );
     integer(
         c"ai.idle_timeout",
         c"How long a worker with nothing to do stays.",
         &IDLE_TIMEOUT,
-        0,
-        3_600_000,
-        Suset,
-        ms,
+        0..=3_600_000,
+        GucContext::Suset,
+        MILLISECONDS,
     );
     integer(
         c"ai.lease_duration",
         c"How long a document stays with a worker that shows no sign of life.",
         &LEASE_DURATION,
-        2,
-        86_400,
-        Suset,
-        s,
+        2..=86_400,
+        GucContext::Suset,
+        SECONDS,
     );
     integer(
         c"ai.owner_timeout",
         c"How long code of an owner (triggers, policies, functions) may keep a worker, before its vectorizer is paused.",
         &OWNER_TIMEOUT,
-        100,
-        3_600_000,
-        Suset,
-        ms,
+        100..=3_600_000,
+        GucContext::Suset,
+        MILLISECONDS,
     );
+}
+
+/// How much a worker does at a time, and how patient it is with others.
+fn of_work() {
     integer(
         c"ai.max_documents_in_flight",
         c"Documents that a worker works on at the same time.",
         &MAX_DOCUMENTS_IN_FLIGHT,
-        1,
-        10_000,
-        Suset,
-        plain,
+        1..=10_000,
+        GucContext::Suset,
+        NUMBER,
     );
     integer(
         c"ai.max_requests_in_flight",
         c"Requests to an embedding provider at the same time.",
         &MAX_REQUESTS_IN_FLIGHT,
-        1,
-        1_000,
-        Suset,
-        plain,
+        1..=1_000,
+        GucContext::Suset,
+        NUMBER,
     );
     integer(
         c"ai.request_timeout",
         c"How long an embedding provider may take to answer a request.",
         &REQUEST_TIMEOUT,
-        1,
-        3_600_000,
-        Suset,
-        ms,
+        1..=3_600_000,
+        GucContext::Suset,
+        MILLISECONDS,
     );
     integer(
         c"ai.loading_timeout",
         c"How long the download of a document may take.",
         &LOADING_TIMEOUT,
-        1,
-        3_600_000,
-        Suset,
-        ms,
+        1..=3_600_000,
+        GucContext::Suset,
+        MILLISECONDS,
     );
     integer(
         c"ai.max_document_size",
         c"The largest document that is read, and the longest text that is made of one.",
         &MAX_DOCUMENT_SIZE,
-        1,
-        1_048_576,
-        Suset,
-        kb,
+        1..=1_048_576,
+        GucContext::Suset,
+        KILOBYTES,
     );
     integer(
         c"ai.max_memory",
         c"Memory of a worker for documents and vectors on their way. A document that needs more alone is worked on alone, but for small ones.",
         &MAX_MEMORY,
-        16,
-        1_048_576,
-        Suset,
-        mb,
+        16..=1_048_576,
+        GucContext::Suset,
+        MEGABYTES,
     );
+}
+
+/// What the parser may take, and which program it is.
+fn of_parsers() {
     integer(
         c"ai.parser_timeout",
         c"How long the parser may take for a document, and cutting its text after that.",
         &PARSER_TIMEOUT,
-        1,
-        3_600_000,
-        Suset,
-        ms,
+        1..=3_600_000,
+        GucContext::Suset,
+        MILLISECONDS,
     );
     integer(
         c"ai.parser_memory",
         c"Memory that the parser may use for a document, or cutting a text at regular expressions.",
         &PARSER_MEMORY,
-        16,
-        1_048_576,
-        Suset,
-        mb,
+        16..=1_048_576,
+        GucContext::Suset,
+        MEGABYTES,
     );
     integer(
         c"ai.parser_processes",
         c"Parser processes of a worker at the same time, and of all sessions together. Texts are cut at regular expressions in such, too.",
         &PARSER_PROCESSES,
-        1,
-        64,
-        Suset,
-        plain,
+        1..=64,
+        GucContext::Suset,
+        NUMBER,
     );
     string(
         c"ai.parser_path",
         c"The program that parses documents; empty for ai-parser in Postgres' library directory.",
         &PARSER_PATH,
-        Suset,
+        GucContext::Suset,
     );
+}
+
+/// Where documents and credentials may come from.
+fn of_documents() {
     flag(
         c"ai.allow_http",
         c"Whether documents may be loaded from http:// and https:// addresses.",
@@ -289,45 +295,49 @@ pub fn init() {
         c"ai.file_directories",
         c"Directories below which file:// documents may be read, separated by commas; none when empty.",
         &FILE_DIRECTORIES,
-        Suset,
+        GucContext::Suset,
     );
     string(
         c"ai.secret_directory",
         c"The directory below which foreign servers may name files with credentials (file:/path); none when empty.",
         &SECRET_DIRECTORY,
-        Sighup,
+        GucContext::Sighup,
     );
+}
+
+/// What functions of a session stand for, or ask, where they are not told.
+fn of_sessions() {
     string(
         c"ai.indexing_default",
         c"What ai.indexing_default() stands for: empty or indexing_none, indexing_hnsw, indexing_diskann.",
         &INDEXING_DEFAULT,
-        Userset,
+        GucContext::Userset,
     );
     string(
         c"ai.scheduling_default",
         c"What ai.scheduling_default() stands for: empty for the background worker at once, scheduling_timescaledb or scheduling_none.",
         &SCHEDULING_DEFAULT,
-        Userset,
+        GucContext::Userset,
     );
     // For superusers: the keys of the server are sent there.
     string(
         c"ai.openai_base_url",
         c"Where ai.openai_embed() asks when its client_config does not say it; empty for the environment's OPENAI_BASE_URL, or OpenAI.",
         &OPENAI_BASE_URL,
-        Suset,
+        GucContext::Suset,
     );
     string(
         c"ai.ollama_host",
         c"Where ai.ollama_embed() asks when its host does not say it; empty for the environment's OLLAMA_HOST, or this machine.",
         &OLLAMA_HOST,
-        Suset,
+        GucContext::Suset,
     );
     // For superusers: the owner of a database could have it grant the tables of others.
     string(
         c"ai.grant_to_default",
         c"Roles that ai.grant_to() adds, separated by commas.",
         &GRANT_TO_DEFAULT,
-        Suset,
+        GucContext::Suset,
     );
 }
 
@@ -335,12 +345,11 @@ fn integer(
     name: &'static std::ffi::CStr,
     what: &'static std::ffi::CStr,
     setting: &'static GucSetting<i32>,
-    least: i32,
-    most: i32,
+    range: RangeInclusive<i32>,
     context: GucContext,
     unit: GucFlags,
 ) {
-    GucRegistry::define_int_guc(name, what, c"", setting, least, most, context, unit);
+    GucRegistry::define_int_guc(name, what, c"", setting, *range.start(), *range.end(), context, unit);
 }
 
 fn flag(name: &'static std::ffi::CStr, what: &'static std::ffi::CStr, setting: &'static GucSetting<bool>) {

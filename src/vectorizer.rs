@@ -15,18 +15,29 @@ mod altered;
 mod create;
 mod drop;
 mod dropped;
+mod given;
 mod handover;
 mod indexing;
 mod names;
+mod number;
 mod objects;
 mod partitions;
+mod pgai;
+mod privileges;
+pub mod refresh;
+mod relation;
 mod replication;
+mod request;
+mod restore;
 mod schedule;
-pub mod triggers;
+mod sections;
+mod source;
+mod standing;
+mod triggers;
 pub mod validate;
+mod vectorizer_name;
 
-pub use drop::missing;
-pub use schedule::{must_be_served, must_not_be_held, must_own, raise_held, raise_stranger};
+pub use standing::{missing, must_be_served, must_not_be_held, must_own, raise_held, raise_stranger};
 
 /// The variables that vectorizers read their keys from, where the environment of the server lacks them. Many
 /// vectorizers have the same embedding and owner: each is looked at once.

@@ -1,9 +1,10 @@
 //! What a vectorizer was told to do: one type for the SQL builders that make it and the worker that reads it.
 //!
 //! The JSON is pgai's: each section carries `config_type` and `implementation`. [`section`] writes it;
-//! reading is serde's, which ignores keys it does not know.
+//! reading is serde's, which ignores keys it does not know, behind the checks of [`document`].
 
 mod api;
+pub mod document;
 mod embedding;
 mod litellm;
 

@@ -4,9 +4,10 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, openat, openat2};
+use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, Stat, fstat, openat, openat2};
 use zeroize::Zeroize;
 
+use crate::error::Cause;
 use crate::secret::Secret;
 
 /// A credential is shorter: the longest are tokens with certificates in them.
@@ -74,6 +75,9 @@ pub struct Unreadable {
     pub what: String,
     /// What to change.
     pub hint: Option<String>,
+    /// What the system said.
+    #[source]
+    pub cause: Option<Cause>,
 }
 
 /// The credential in a file below `directory`, without the line break at its end. `user` is the number of the operating
@@ -89,6 +93,11 @@ pub fn read_file(path: &Path, directory: Option<&Path>, user: u32) -> Result<Sec
         path: path.to_owned(),
         what: what.to_owned(),
         hint: hint.map(str::to_owned),
+        cause: None,
+    };
+    let failed = |what: &str, cause: Cause| Unreadable {
+        cause: Some(cause.clone()),
+        ..wrong(&format!("{what}: {cause}"), None)
     };
     let directory = directory.filter(|directory| directory.is_absolute()).ok_or_else(|| {
         let hint = "set ai.secret_directory to the absolute path of the directory that holds credentials";
@@ -106,46 +115,51 @@ pub fn read_file(path: &Path, directory: Option<&Path>, user: u32) -> Result<Sec
     }
     let root_flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let root = openat(CWD, directory, root_flags, Mode::empty())
-        .map_err(|errno| wrong(&format!("cannot be read: ai.secret_directory: {errno}"), None))?;
+        .map_err(|errno| failed("cannot be read: ai.secret_directory", Cause::new(errno)))?;
     // O_NONBLOCK: opening a FIFO must not wait for a writer.
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
     let opened = openat2(&root, below, flags, Mode::empty(), resolve).map_err(|errno| match errno {
         rustix::io::Errno::XDEV => outside(),
-        other => wrong(&format!("cannot be opened: {other}"), None),
+        other => failed("cannot be opened", Cause::new(other)),
     })?;
-    let stat = fstat(&opened).map_err(|errno| wrong(&format!("cannot be read: {errno}"), None))?;
+    let stat = fstat(&opened).map_err(|errno| failed("cannot be read", Cause::new(errno)))?;
+    must_be_kept(&stat, user).map_err(|(what, hint)| wrong(what, hint))?;
+    match read_text(File::from(opened)) {
+        Ok(Ok(secret)) => Ok(secret),
+        Ok(Err(what)) => Err(wrong(what, None)),
+        Err(error) => Err(failed("cannot be read", Cause::new(error))),
+    }
+}
+
+/// What is wrong with a file that others could read or write, and what would mend it.
+fn must_be_kept(stat: &Stat, user: u32) -> Result<(), (&'static str, Option<&'static str>)> {
     if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-        return Err(wrong("is not a regular file", None));
+        return Err(("is not a regular file", None));
     }
     if stat.st_uid != user && stat.st_uid != 0 {
-        return Err(wrong(
-            "belongs to another user",
-            Some("it must belong to root or to the user that runs Postgres"),
-        ));
+        let hint = "it must belong to root or to the user that runs Postgres";
+        return Err(("belongs to another user", Some(hint)));
     }
     if stat.st_mode & TOO_OPEN != 0 {
-        return Err(wrong(
-            "is open to others",
-            Some("its mode should be 0600, 0400 or 0640"),
-        ));
+        return Err(("is open to others", Some("its mode should be 0600, 0400 or 0640")));
     }
+    Ok(())
+}
+
+/// The credential in a file, or what is wrong with it. What was read leaves nothing in memory but the credential.
+fn read_text(file: File) -> std::io::Result<Result<Secret, &'static str>> {
     let mut bytes = Vec::new();
     // One byte more than allowed: the file may grow while it is read.
-    let read = File::from(opened).take(GREATEST_BYTES + 1).read_to_end(&mut bytes);
-    let text = match read {
-        Err(error) => Err(wrong(&format!("cannot be read: {error}"), None)),
-        Ok(_) if bytes.len() as u64 > GREATEST_BYTES => Err(wrong("is larger than 64 KiB", None)),
-        Ok(_) => match std::str::from_utf8(&bytes) {
-            Ok(text) => Ok(text.trim_end_matches(['\n', '\r']).to_owned()),
-            Err(_) => Err(wrong("is not text", None)),
-        },
+    let read = file.take(GREATEST_BYTES + 1).read_to_end(&mut bytes);
+    let secret = match std::str::from_utf8(&bytes).map(|text| text.trim_end_matches(['\n', '\r'])) {
+        _ if bytes.len() as u64 > GREATEST_BYTES => Err("is larger than 64 KiB"),
+        Err(_) => Err("is not text"),
+        Ok("") => Err("is empty"),
+        Ok(text) => Ok(Secret::new(text.to_owned())),
     };
     bytes.zeroize();
-    match text? {
-        empty if empty.is_empty() => Err(wrong("is empty", None)),
-        text => Ok(Secret::new(text)),
-    }
+    read.map(|_| secret)
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@
 
 use std::ops::RangeInclusive;
 
+/// As in the table above. The sign stays 0, so that later leases of a life are greater.
 const WORKER_BITS: u32 = 7;
 const EPOCH_BITS: u32 = 24;
 const NUMBER_BITS: u32 = 32;

@@ -77,6 +77,9 @@ pub fn retries(step: Step, allowed: u32) -> u32 {
     }
 }
 
+/// After so many refusals in a row, the wait until the next try does not grow any more: a minute.
+pub const MOST_REFUSALS: u32 = 6;
+
 /// Capped exponential back-off with jitter over its upper half.
 pub fn backoff(attempts: u32, jitter: f64) -> Duration {
     let doublings = attempts.saturating_sub(1).min(20);

@@ -5,12 +5,10 @@ mod authorities;
 mod error;
 mod headers;
 mod identity;
+mod refused;
 mod session;
 mod variables;
 
 pub use self::error::{Caller, Error};
-pub(crate) use self::error::{Object, of_object};
-pub(crate) use self::session::{Refused, Session};
-
-/// The region of a request when nothing names one: S3's own default.
-const DEFAULT_REGION: &str = "us-east-1";
+pub(crate) use self::refused::{Object, of_object};
+pub(crate) use self::session::Session;

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 
-use crate::plan::{self, Digest};
+use crate::plan::{self, Digest, Plan};
 use crate::texts::Texts;
 
 /// A chunk as it is stored.
@@ -123,7 +123,6 @@ pub fn differences(expected: &(impl Expected + ?Sized), stored: &[Stored], dimen
     }
     let texts: Vec<Option<Digest>> = stored.iter().map(Stored::digest).collect();
     let plan = plan::compare(&texts, (0..length).map(|seq| Some(Digest::of(&expected.text(seq)))));
-    let number = |seq: usize| i32::try_from(seq).unwrap_or(i32::MAX);
     let mut found = Vec::new();
     let mut add = |seq: i32, problem: Problem, detail: String| {
         found.push(Difference {
@@ -141,7 +140,26 @@ pub fn differences(expected: &(impl Expected + ?Sized), stored: &[Stored], dimen
         }
         add_vector(chunk, dimensions, &mut add);
     }
-    // Under the number of a chunk that should be there is one that should not: its text is wrong.
+    add_strays(expected, stored, &plan, dimensions, &mut add);
+    found.sort_by_key(|difference| difference.seq);
+    found
+}
+
+/// The number of a chunk, as it is stored.
+fn number(seq: usize) -> i32 {
+    i32::try_from(seq).unwrap_or(i32::MAX)
+}
+
+/// Under the number of a chunk that should be there may be one that should not: its text is wrong. What is left of
+/// either is missing, or too much.
+fn add_strays(
+    expected: &(impl Expected + ?Sized),
+    stored: &[Stored],
+    plan: &Plan,
+    dimensions: usize,
+    add: &mut impl FnMut(i32, Problem, String),
+) {
+    let length = expected.number();
     let mut strays: HashMap<i32, Vec<&Stored>> = HashMap::new();
     for &index in plan.remove.iter().rev() {
         strays.entry(stored[index].seq).or_default().push(&stored[index]);
@@ -157,7 +175,7 @@ pub fn differences(expected: &(impl Expected + ?Sized), stored: &[Stored], dimen
                         |text| compare_texts(&expected.text(seq), text),
                     ),
                 );
-                add_vector(chunk, dimensions, &mut add);
+                add_vector(chunk, dimensions, add);
             }
             None => add(number(seq), Problem::Missing, "it is not stored".to_owned()),
         }
@@ -172,8 +190,6 @@ pub fn differences(expected: &(impl Expected + ?Sized), stored: &[Stored], dimen
             }
         }
     }
-    found.sort_by_key(|difference| difference.seq);
-    found
 }
 
 fn add_vector(chunk: &Stored, dimensions: usize, add: &mut impl FnMut(i32, Problem, String)) {

@@ -25,24 +25,9 @@ pub fn of(
     api_key: Option<Secret>,
     settings: &Settings,
 ) -> Result<embed::Settings, Failure> {
-    let variable = embedding.base_url_variable();
-    let of_config = embedding.base_url().map(str::to_owned);
-    let (is_of_config, is_of_server) = (of_config.is_some(), of_config.is_none() && server.has_own_address());
-    let of_environment = |name: Option<&str>| environment::text(name.unwrap_or_default(), Step::Embedding);
-    let of_config = of_config.or_else(|| server.base_url.clone());
-    let base_url = match of_config {
-        Some(base_url) => Some(base_url),
-        None => of_environment(variable)?,
-    };
-    let base_url = base_url.or_else(|| embedding.default_base_url().map(str::to_owned));
-    // A configuration that names no provider that we know is told so by the embedder.
-    let base_url = match (base_url, variable) {
-        (None, Some(variable)) => {
-            let otherwise = "Name it as base_url of a foreign server, or set";
-            return Err(missing("address", variable, otherwise));
-        }
-        (base_url, _) => base_url.unwrap_or_default(),
-    };
+    let is_of_config = embedding.base_url().is_some();
+    let is_of_server = !is_of_config && server.has_own_address();
+    let base_url = address(embedding, server)?;
     if base_url
         .trim_start()
         .get(..6)
@@ -80,6 +65,34 @@ pub fn of(
         headers: embed::Headers::default(),
         gates: embed::Gates::default(),
     })
+}
+
+fn of_environment(name: Option<&str>) -> Result<Option<String>, Failure> {
+    environment::text(name.unwrap_or_default(), Step::Embedding)
+}
+
+/// The address of a provider.
+fn address(embedding: &Embedding, server: &server::Provider) -> Result<String, Failure> {
+    let variable = embedding.base_url_variable();
+    let of_config = embedding
+        .base_url()
+        .map(str::to_owned)
+        .or_else(|| server.base_url.clone());
+    let base_url = match of_config {
+        Some(base_url) => Some(base_url),
+        None => of_environment(variable)?,
+    };
+    // A configuration that names no provider that we know is told so by the embedder.
+    match (
+        base_url.or_else(|| embedding.default_base_url().map(str::to_owned)),
+        variable,
+    ) {
+        (None, Some(variable)) => {
+            let otherwise = "Name it as base_url of a foreign server, or set";
+            Err(missing("address", variable, otherwise))
+        }
+        (base_url, _) => Ok(base_url.unwrap_or_default()),
+    }
 }
 
 /// The variable that a configuration cannot do without, where the environment of the server lacks it.

@@ -9,6 +9,7 @@ use ai_pipeline::load;
 use ai_pipeline::server::{self, Invalid, Object, Wrapper};
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
+use serde::de::DeserializeOwned;
 
 use crate::access::endpoint;
 use crate::postgres::error::raise;
@@ -387,10 +388,73 @@ fn changed(servers: Vec<String>) {
     if servers.is_empty() {
         return;
     }
-    let sql = include_str!("../../sql/query/server/users_of_servers.sql");
-    let users = || statement::rows(sql, &[servers.into()], |row| row.must::<i32>(1));
-    let users = acting_as_extension(|| statement::on_latest(users));
-    users.into_iter().for_each(shared_memory::servers_changed_at_commit);
+    let found = acting_as_extension(|| {
+        statement::on_latest(|| {
+            let there = "SELECT s.srvname::text FROM pg_foreign_server s";
+            (users(), statement::rows(there, &[], |row| row.must::<String>(1)))
+        })
+    });
+    let (users, there) = found;
+    let concerned = users.into_iter().filter(|user| user.may_use(&servers, &there));
+    concerned.for_each(|user| shared_memory::servers_changed_at_commit(user.id));
+}
+
+/// A vectorizer, what it asks, and where its documents are. `None` is what cannot be read, in a row that was changed by
+/// hand.
+struct ServerUser {
+    id: i32,
+    name: String,
+    embedding: Option<Embedding>,
+    loading: Option<Loading>,
+}
+
+fn users() -> Vec<ServerUser> {
+    fn read<T: DeserializeOwned>(section: Option<String>) -> Option<T> {
+        serde_json::from_str(&section?).ok()
+    }
+    statement::rows(include_str!("../../sql/query/server/users.sql"), &[], |row| {
+        ServerUser {
+            id: row.must("id"),
+            name: row.must("name"),
+            embedding: read(row.get("embedding")),
+            loading: read(row.get("loading")),
+        }
+    })
+}
+
+impl ServerUser {
+    /// The foreign servers that it names.
+    fn named(&self) -> impl Iterator<Item = &str> {
+        let loading = match &self.loading {
+            Some(Loading::Uri { server, .. }) => server.as_deref(),
+            Some(Loading::Column { .. }) | None => None,
+        };
+        let embedding = self.embedding.as_ref().and_then(Embedding::server);
+        embedding.into_iter().chain(loading)
+    }
+
+    /// Whether it uses one of these servers, by name or as the default of what it asks; or one that is not there, which
+    /// may have been called so until now.
+    fn may_use(&self, servers: &[String], there: &[String]) -> bool {
+        let is_one = |name: &str| servers.iter().any(|server| server == name);
+        let by_default = self.embedding.as_ref().is_none_or(|embedding| {
+            // The model may name no provider that is known.
+            let kind = embedding.server_type();
+            let is_its = |server: &String| {
+                server
+                    .strip_prefix("ai_")
+                    .is_some_and(|of| kind.is_none_or(|kind| kind == of))
+            };
+            embedding.server().is_none() && servers.iter().any(is_its)
+        });
+        let of_documents = ["ai_s3", "ai_http", "ai_file"].into_iter().any(is_one);
+        let is_uri = matches!(&self.loading, None | Some(Loading::Uri { server: None, .. }));
+        by_default
+            || is_uri && of_documents
+            || self
+                .named()
+                .any(|name| is_one(name) || !there.iter().any(|there| there == name))
+    }
 }
 
 /// Whether dropping a user mapping of this server, which writes options, too, is not for the caller. Seen as
@@ -410,7 +474,8 @@ fn keeps_mappings(server: &str) -> bool {
 /// A vectorizer that uses this server, of any owner: also one that is newer than the transaction's view of the data.
 #[pg_extern(sql = false)]
 fn user_of_server(server: &str) -> Option<String> {
-    let sql = include_str!("../../sql/query/server/user_of_server.sql");
-    let find = || statement::row(sql, &[server.into()], |row| row.must(1));
-    statement::on_latest(find)
+    let mut users = statement::on_latest(users).into_iter();
+    users
+        .find(|user| user.named().any(|name| name == server))
+        .map(|user| user.name)
 }

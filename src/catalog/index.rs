@@ -40,59 +40,13 @@ impl VectorIndex {
         (queue, intake): (&str, &str),
         vector_schema: &str,
     ) -> Option<VectorIndex> {
-        let (method, opclass, min_rows, when_empty, options) = match &config.indexing {
-            Indexing::None | Indexing::Default => return None,
-            Indexing::Hnsw {
-                min_rows,
-                opclass,
-                m,
-                ef_construction,
-                create_when_queue_empty,
-            } => {
-                let opclass = identifier(
-                    opclass
-                        .as_deref()
-                        .unwrap_or(VectorType::Vector.default_operator_class()),
-                );
-                let options = [
-                    ("m", m.map(|m| m.to_string())),
-                    ("ef_construction", ef_construction.map(|ef| ef.to_string())),
-                ];
-                let opclass = format!(" {vector_schema}.{opclass}");
-                ("hnsw", opclass, min_rows, create_when_queue_empty, options.to_vec())
-            }
-            Indexing::Diskann {
-                min_rows,
-                storage_layout,
-                num_neighbors,
-                search_list_size,
-                max_alpha,
-                num_dimensions,
-                num_bits_per_dimension,
-                create_when_queue_empty,
-            } => {
-                let number = |value: &Option<i32>| value.map(|value| value.to_string());
-                let options = [
-                    ("storage_layout", storage_layout.clone()),
-                    ("num_neighbors", number(num_neighbors)),
-                    ("search_list_size", number(search_list_size)),
-                    ("max_alpha", max_alpha.map(|alpha| alpha.to_string())),
-                    ("num_dimensions", number(num_dimensions)),
-                    ("num_bits_per_dimension", number(num_bits_per_dimension)),
-                ];
-                let options = options.to_vec();
-                ("diskann", String::new(), min_rows, create_when_queue_empty, options)
-            }
-        };
-        let options: Vec<String> = options
-            .into_iter()
-            .filter_map(|(key, value)| Some(format!("{key} = {}", statement::literal(&value?))))
-            .collect();
-        let options = if options.is_empty() {
-            String::new()
-        } else {
-            format!(" WITH ({})", options.join(", "))
-        };
+        let Wanted {
+            method,
+            operator_class,
+            options,
+            min_rows,
+            when_empty,
+        } = Wanted::of(&config.indexing, vector_schema)?;
         let column = match &config.destination {
             Destination::Table { .. } => "embedding",
             Destination::Column { embedding_column } => embedding_column,
@@ -106,7 +60,7 @@ impl VectorIndex {
             ("index", &name),
             ("method", method),
             ("column", &identifier(column)),
-            ("opclass", &opclass),
+            ("opclass", &operator_class),
             ("options", &options),
         ];
         Some(VectorIndex {
@@ -121,6 +75,77 @@ impl VectorIndex {
             column: column.to_owned(),
             name,
         })
+    }
+}
+
+/// What a configuration says about an index, as SQL has it.
+struct Wanted {
+    method: &'static str,
+    operator_class: String,
+    options: String,
+    min_rows: Option<i64>,
+    when_empty: Option<bool>,
+}
+
+impl Wanted {
+    fn of(indexing: &Indexing, vector_schema: &str) -> Option<Wanted> {
+        let number = |value: &Option<i32>| value.map(|value| value.to_string());
+        Some(match indexing {
+            Indexing::None | Indexing::Default => return None,
+            Indexing::Hnsw {
+                min_rows,
+                opclass,
+                m,
+                ef_construction,
+                create_when_queue_empty,
+            } => {
+                let chosen = opclass.as_deref();
+                let chosen = identifier(chosen.unwrap_or(VectorType::Vector.default_operator_class()));
+                Wanted {
+                    method: "hnsw",
+                    operator_class: format!(" {vector_schema}.{chosen}"),
+                    options: with(&[("m", number(m)), ("ef_construction", number(ef_construction))]),
+                    min_rows: *min_rows,
+                    when_empty: *create_when_queue_empty,
+                }
+            }
+            Indexing::Diskann {
+                min_rows,
+                storage_layout,
+                num_neighbors,
+                search_list_size,
+                max_alpha,
+                num_dimensions,
+                num_bits_per_dimension,
+                create_when_queue_empty,
+            } => Wanted {
+                method: "diskann",
+                operator_class: String::new(),
+                options: with(&[
+                    ("storage_layout", storage_layout.clone()),
+                    ("num_neighbors", number(num_neighbors)),
+                    ("search_list_size", number(search_list_size)),
+                    ("max_alpha", max_alpha.map(|alpha| alpha.to_string())),
+                    ("num_dimensions", number(num_dimensions)),
+                    ("num_bits_per_dimension", number(num_bits_per_dimension)),
+                ]),
+                min_rows: *min_rows,
+                when_empty: *create_when_queue_empty,
+            },
+        })
+    }
+}
+
+/// The storage parameters of an index, those that were given.
+fn with(options: &[(&str, Option<String>)]) -> String {
+    let given = options
+        .iter()
+        .filter_map(|(key, value)| Some(format!("{key} = {}", statement::literal(value.as_ref()?))));
+    let given: Vec<String> = given.collect();
+    if given.is_empty() {
+        String::new()
+    } else {
+        format!(" WITH ({})", given.join(", "))
     }
 }
 

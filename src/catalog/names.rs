@@ -207,9 +207,3 @@ impl Names {
         Ok(is_replaced)
     }
 }
-
-/// The columns of a source that hold vectors of ours.
-pub fn embedding_columns(source: Oid) -> Vec<String> {
-    let sql = include_str!("../../sql/query/vectorizer/embedding_columns.sql");
-    statement::rows(sql, &[source.into()], |row| row.must(1))
-}

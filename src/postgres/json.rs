@@ -11,7 +11,7 @@ use pgrx::prelude::*;
 use pgrx::{direct_function_call, pg_sys};
 use serde_json::Value;
 
-use crate::postgres::error::raise;
+use crate::postgres::error::raise_detailed;
 
 /// A jsonb as a value of Rust. Postgres takes numbers and a depth that Rust's JSON does not, which is an
 /// error here with a SQLSTATE of its own; pgrx's type of this name panics.
@@ -39,9 +39,10 @@ impl FromDatum for JsonB {
         // SAFETY: by the caller.
         let Written(written) = unsafe { Written::from_polymorphic_datum(datum, is_null, kind) }?;
         let value = serde_json::from_str(&written).unwrap_or_else(|error| {
-            raise(
+            raise_detailed(
                 PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
-                format!("jsonb cannot be read: {error}"),
+                "jsonb cannot be read",
+                format!("{error}."),
                 Some("Numbers are read up to 1e308, and arrays and objects within each other up to 127 levels."),
             )
         });

@@ -6,8 +6,8 @@ use ai_pipeline::error::{Class, Failure, Step};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
+use crate::postgres::aborted::Aborted;
 use crate::postgres::statement;
-use crate::postgres::transaction::Aborted;
 
 /// As in [`crate::postgres::swallowed`].
 const CODE: PgSqlErrorCode = PgSqlErrorCode::ERRCODE_TRIGGERED_ACTION_EXCEPTION;

@@ -22,6 +22,7 @@ use crate::postgres::key::{In, PrimaryKey};
 /// How long one transaction waits for tables that others have locked, all in all: the worker locks an intake
 /// for a moment.
 const PATIENCE: Duration = Duration::from_millis(200);
+/// Between two tries: short beside the moment for which the worker locks an intake.
 const STEP: Duration = Duration::from_millis(5);
 /// How long one statement looks at the tables of one vectorizer, and of all of an owner, where it shows others as well.
 const LONGEST: Duration = Duration::from_secs(1);

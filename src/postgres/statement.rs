@@ -10,7 +10,7 @@ use pgrx::datum::DatumWithOid;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 
-use crate::postgres::transaction::portals;
+use crate::postgres::portals;
 
 /// How long plans are kept. Planning takes longer than most statements of the worker; but what is altered
 /// meanwhile should have its effect soon.

@@ -4,7 +4,7 @@ pub mod accounts;
 mod connections;
 mod lasting;
 pub mod limit;
-pub mod portals;
+mod seals;
 
 use std::cell::Cell;
 use std::ffi::CStr;
@@ -16,30 +16,7 @@ use pgrx::pg_sys;
 use pgrx::pg_sys::panic::CaughtError;
 use pgrx::prelude::*;
 
-/// A Postgres ERROR (or a panic) that ended a transaction, as values that outlive it.
-#[derive(Clone, Debug)]
-pub struct Aborted {
-    pub code: PgSqlErrorCode,
-    pub message: String,
-    pub hint: Option<String>,
-    /// The message is of somebody's PL/pgSQL (RAISE): its code says nothing of what is in it.
-    pub raised: bool,
-    /// Nothing is wrong with what was to be done: its owner has taken too much of the process, and comes later.
-    pub put_off: bool,
-}
-
-impl Aborted {
-    /// Nothing was begun.
-    pub fn put_off() -> Aborted {
-        Aborted {
-            code: PgSqlErrorCode::ERRCODE_QUERY_CANCELED,
-            message: "its owner has taken too much of the worker's time".to_owned(),
-            hint: None,
-            raised: false,
-            put_off: true,
-        }
-    }
-}
+use crate::postgres::aborted::Aborted;
 
 /// Once for each process.
 pub fn init() {
@@ -429,9 +406,9 @@ fn leave_nothing_behind() {
 /// What `role` wrote (operators, row security, triggers) may run, but can leave nothing behind that would run
 /// after the way back: no deferred trigger, no cursor, no temporary table, nor what [`lasting`] lists. Where it only
 /// reads: a write that fires a deferred trigger fails, but for [`acting_as`], which sees to it that there is none. The
-/// cursors of the session are out of its reach: see [`portals`].
+/// cursors of the session are out of its reach: see [`seals`].
 pub fn restricted_to<T>(role: pg_sys::Oid, work: impl FnOnce() -> T) -> T {
-    let sealed = portals::Seal::put();
+    let sealed = seals::Seal::put();
     let refused = lasting::Refused::begin();
     let switched = Identity::switch(role);
     // SAFETY: as in Identity::switch, which has the state to go back to.

@@ -11,14 +11,15 @@ use ai_pipeline::embed::Headers;
 use ai_pipeline::secret::Secret;
 use pgrx::iter::TableIterator;
 use pgrx::pg_sys;
-use pgrx::pg_sys::Oid;
+use pgrx::pg_sys::{FunctionCallInfo, Oid};
 use pgrx::prelude::*;
 use serde_json::{Value, json};
 
 use self::session::Provider;
 use crate::access::endpoint::{OPENAI_KEY, VOYAGE_KEY};
 use crate::access::server;
-use crate::postgres::error::{invalid, raise};
+use crate::postgres::arguments::CallArguments;
+use crate::postgres::error::{invalid, raise, raise_detailed};
 use crate::postgres::json::JsonB;
 use crate::postgres::statement;
 use crate::postgres::transaction::acting_as_extension;
@@ -35,57 +36,109 @@ const GREATEST_TOKENS: usize = 100_000;
 /// Where any length will do: the most that a `vector` has.
 const ANY: i32 = vector::GREATEST_DIMENSIONS as i32;
 
-#[pg_extern(sql = false)]
-#[allow(clippy::too_many_arguments)]
-fn openai_embed(
+/// A call of a function that asks OpenAI. What it embeds is a text, tokens, or texts.
+struct OpenaiCall<T> {
     model: Option<String>,
-    input_text: Option<String>,
+    input: Option<T>,
     api_key: Option<String>,
     api_key_name: Option<String>,
     dimensions: Option<i32>,
-    openai_user: Option<String>,
+    user: Option<String>,
     extra_headers: Option<JsonB>,
     extra_query: Option<JsonB>,
     extra_body: Option<JsonB>,
     verbose: Option<bool>,
     client_config: Option<JsonB>,
-) -> Option<Vector> {
-    refuse_extras(&extra_query, &extra_body);
-    let client = Client::new(client_config, extra_headers);
-    let provider = openai(model, api_key, api_key_name, dimensions, openai_user, client);
-    one(&provider, caller(), input_text?, verbose)
+}
+
+impl<T: FromDatum> OpenaiCall<T> {
+    /// # Safety
+    /// The call is of a function that sql/embed.sql declares so, with a `T` for what is embedded.
+    unsafe fn read(call: FunctionCallInfo) -> OpenaiCall<T> {
+        // SAFETY: by the caller.
+        let mut arguments = unsafe { CallArguments::of(call) };
+        OpenaiCall {
+            model: arguments.take(),
+            input: arguments.take(),
+            api_key: arguments.take(),
+            api_key_name: arguments.take(),
+            dimensions: arguments.take(),
+            user: arguments.take(),
+            extra_headers: arguments.take(),
+            extra_query: arguments.take(),
+            extra_body: arguments.take(),
+            verbose: arguments.take(),
+            client_config: arguments.take(),
+        }
+    }
+
+    fn refuse_extras(&self) {
+        for (name, given) in [("extra_query", &self.extra_query), ("extra_body", &self.extra_body)] {
+            if given.is_some() {
+                unsupported(name, "dimensions, openai_user, extra_headers and client_config are.");
+            }
+        }
+    }
+
+    /// Whom it asks, and what it embeds.
+    fn provider(self) -> (Provider, Option<T>) {
+        let client = Client::new(self.client_config, self.extra_headers);
+        let model = required("model", self.model);
+        // It has one length, and the pipeline insists on it.
+        let ada = || (model == "text-embedding-ada-002").then_some(1536);
+        let dimensions = self.dimensions.or_else(ada);
+        may_choose(client.base_url.as_ref().map(|_| "base_url"));
+        // They may say what the key of the server is used for: whose bill, which project. A key of one's own is
+        // one's own affair.
+        may_choose(Some("extra_headers").filter(|_| self.api_key.is_none() && !client.headers.is_empty()));
+        // Only an administrator has set it: the caller need not be one.
+        let base_url = client.base_url.or_else(settings::openai_base_url);
+        let (api_key, api_key_name) = key(self.api_key, self.api_key_name, OPENAI_KEY);
+        let provider = Provider {
+            embedding: Embedding::Openai {
+                server: None,
+                model,
+                dimensions: dimensions.unwrap_or(ANY),
+                user: self.user,
+                api_key_name,
+                base_url,
+            },
+            api_key,
+            any_dimensions: dimensions.is_none(),
+            headers: client.headers,
+        };
+        (provider, self.input)
+    }
 }
 
 #[pg_extern(sql = false)]
-#[allow(clippy::too_many_arguments)]
-fn openai_embed_tokens(
-    model: Option<String>,
-    input_tokens: Option<Vec<Option<i32>>>,
-    api_key: Option<String>,
-    api_key_name: Option<String>,
-    dimensions: Option<i32>,
-    openai_user: Option<String>,
-    extra_headers: Option<JsonB>,
-    extra_query: Option<JsonB>,
-    extra_body: Option<JsonB>,
-    verbose: Option<bool>,
-    client_config: Option<JsonB>,
-) -> Option<Vector> {
-    refuse_extras(&extra_query, &extra_body);
-    let name = required("model", model.clone());
-    let client = Client::new(client_config, extra_headers);
-    let provider = openai(model, api_key, api_key_name, dimensions, openai_user, client);
-    let tokens: Option<Vec<i32>> = input_tokens?.into_iter().collect();
+fn openai_embed(call: FunctionCallInfo) -> Option<Vector> {
+    // SAFETY: the call of this function, which embeds a text.
+    let call = unsafe { OpenaiCall::<String>::read(call) };
+    call.refuse_extras();
+    let verbose = call.verbose;
+    let (provider, text) = call.provider();
+    one(&provider, caller(), text?, verbose)
+}
+
+#[pg_extern(sql = false)]
+fn openai_embed_tokens(call: FunctionCallInfo) -> Option<Vector> {
+    // SAFETY: the call of this function, which embeds an array of tokens.
+    let call = unsafe { OpenaiCall::<Vec<Option<i32>>>::read(call) };
+    call.refuse_extras();
+    let (name, verbose) = (required("model", call.model.clone()), call.verbose);
+    let (provider, tokens) = call.provider();
+    let tokens: Option<Vec<i32>> = tokens?.into_iter().collect();
     let Some(tokens) = tokens else {
         let message = "input_tokens must not hold NULL";
         raise(PgSqlErrorCode::ERRCODE_NULL_VALUE_NOT_ALLOWED, message, None)
     };
     if tokens.len() > GREATEST_TOKENS {
-        let (number, hint) = (tokens.len(), "Models take some thousand tokens at a time.");
-        raise(
+        raise_detailed(
             PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
-            format!("input_tokens has {number} members, more than {GREATEST_TOKENS}"),
-            Some(hint),
+            "input_tokens has too many members",
+            format!("There are {}, and {GREATEST_TOKENS} at most are taken.", tokens.len()),
+            Some("Models take some thousand tokens at a time."),
         )
     }
     let text = ai_pipeline::embed::text_of_tokens(&name, &tokens).unwrap_or_else(|reason| invalid(reason));
@@ -93,57 +146,13 @@ fn openai_embed_tokens(
 }
 
 #[pg_extern(sql = false)]
-#[allow(clippy::too_many_arguments)]
-fn openai_embed_array(
-    model: Option<String>,
-    input_texts: Option<Vec<Option<String>>>,
-    api_key: Option<String>,
-    api_key_name: Option<String>,
-    dimensions: Option<i32>,
-    openai_user: Option<String>,
-    extra_headers: Option<JsonB>,
-    extra_query: Option<JsonB>,
-    extra_body: Option<JsonB>,
-    verbose: Option<bool>,
-    client_config: Option<JsonB>,
-) -> Vectors {
-    refuse_extras(&extra_query, &extra_body);
-    let client = Client::new(client_config, extra_headers);
-    let provider = openai(model, api_key, api_key_name, dimensions, openai_user, client);
-    many(&provider, caller(), input_texts, verbose)
-}
-
-fn openai(
-    model: Option<String>,
-    api_key: Option<String>,
-    api_key_name: Option<String>,
-    dimensions: Option<i32>,
-    user: Option<String>,
-    client: Client,
-) -> Provider {
-    let model = required("model", model);
-    // It has one length, and the pipeline insists on it.
-    let dimensions = dimensions.or_else(|| (model == "text-embedding-ada-002").then_some(1536));
-    may_choose(client.base_url.as_ref().map(|_| "base_url"));
-    // They may say what the key of the server is used for: whose bill, which project. A key of one's own is
-    // one's own affair.
-    may_choose(Some("extra_headers").filter(|_| api_key.is_none() && !client.headers.is_empty()));
-    // Only an administrator has set it: the caller need not be one.
-    let base_url = client.base_url.or_else(settings::openai_base_url);
-    let (api_key, api_key_name) = key(api_key, api_key_name, OPENAI_KEY);
-    Provider {
-        embedding: Embedding::Openai {
-            server: None,
-            model,
-            dimensions: dimensions.unwrap_or(ANY),
-            user,
-            api_key_name,
-            base_url,
-        },
-        api_key,
-        any_dimensions: dimensions.is_none(),
-        headers: client.headers,
-    }
+fn openai_embed_array(call: FunctionCallInfo) -> Vectors {
+    // SAFETY: the call of this function, which embeds an array of texts.
+    let call = unsafe { OpenaiCall::<Vec<Option<String>>>::read(call) };
+    call.refuse_extras();
+    let verbose = call.verbose;
+    let (provider, texts) = call.provider();
+    many(&provider, caller(), texts, verbose)
 }
 
 /// What of the settings of pgai's client there is here.
@@ -209,14 +218,6 @@ impl Client {
     }
 }
 
-fn refuse_extras(query: &Option<JsonB>, body: &Option<JsonB>) {
-    for (name, given) in [("extra_query", query), ("extra_body", body)] {
-        if given.is_some() {
-            unsupported(name, "dimensions, openai_user, extra_headers and client_config are.");
-        }
-    }
-}
-
 #[pg_extern(sql = false)]
 fn ollama_embed(
     model: Option<String>,
@@ -243,116 +244,86 @@ fn ollama_embed(
     one(&provider, caller(), input_text?, verbose)
 }
 
-/// For a database of version 0.1.0 that was not updated yet.
-#[pg_extern(sql = false)]
-fn voyageai_embed(
+/// A call of a function that asks Voyage AI. What it embeds is a text, or texts.
+struct VoyageaiCall<T> {
     model: Option<String>,
-    input_text: Option<String>,
-    input_type: Option<String>,
-    api_key: Option<String>,
-    api_key_name: Option<String>,
-    verbose: Option<bool>,
-) -> Option<Vector> {
-    voyageai_embed_of_length(
-        model,
-        input_text,
-        input_type,
-        api_key,
-        api_key_name,
-        verbose,
-        None,
-        None,
-    )
-}
-
-/// For a database of version 0.1.0 that was not updated yet.
-#[pg_extern(sql = false)]
-fn voyageai_embed_array(
-    model: Option<String>,
-    input_texts: Option<Vec<Option<String>>>,
-    input_type: Option<String>,
-    api_key: Option<String>,
-    api_key_name: Option<String>,
-    verbose: Option<bool>,
-) -> Vectors {
-    voyageai_embed_array_of_length(
-        model,
-        input_texts,
-        input_type,
-        api_key,
-        api_key_name,
-        verbose,
-        None,
-        None,
-    )
-}
-
-#[pg_extern(sql = false)]
-#[allow(clippy::too_many_arguments)]
-fn voyageai_embed_of_length(
-    model: Option<String>,
-    input_text: Option<String>,
+    input: Option<T>,
     input_type: Option<String>,
     api_key: Option<String>,
     api_key_name: Option<String>,
     verbose: Option<bool>,
     output_dimension: Option<i32>,
     output_dtype: Option<String>,
-) -> Option<Vector> {
-    let provider = voyageai(
-        model,
-        input_type,
-        api_key,
-        api_key_name,
-        (output_dimension, output_dtype),
-    );
-    one(&provider, caller(), input_text?, verbose)
 }
 
-#[pg_extern(sql = false)]
-#[allow(clippy::too_many_arguments)]
-fn voyageai_embed_array_of_length(
-    model: Option<String>,
-    input_texts: Option<Vec<Option<String>>>,
-    input_type: Option<String>,
-    api_key: Option<String>,
-    api_key_name: Option<String>,
-    verbose: Option<bool>,
-    output_dimension: Option<i32>,
-    output_dtype: Option<String>,
-) -> Vectors {
-    let provider = voyageai(
-        model,
-        input_type,
-        api_key,
-        api_key_name,
-        (output_dimension, output_dtype),
-    );
-    many(&provider, caller(), input_texts, verbose)
-}
-
-fn voyageai(
-    model: Option<String>,
-    input_type: Option<String>,
-    api_key: Option<String>,
-    api_key_name: Option<String>,
-    (output_dimension, output_dtype): (Option<i32>, Option<String>),
-) -> Provider {
-    let (api_key, api_key_name) = key(api_key, api_key_name, VOYAGE_KEY);
-    Provider {
-        embedding: Embedding::Voyageai {
-            server: None,
-            model: required("model", model),
-            dimensions: output_dimension.unwrap_or(ANY),
-            input_type,
-            api_key_name,
-            output_dimension,
-            output_dtype,
-        },
-        api_key,
-        any_dimensions: output_dimension.is_none(),
-        headers: Headers::default(),
+impl<T: FromDatum> VoyageaiCall<T> {
+    /// # Safety
+    /// The call is of a function that sql/embed.sql declares so, with a `T` for what is embedded, or that version 0.1.0
+    /// declares without the last two arguments.
+    unsafe fn read(call: FunctionCallInfo) -> VoyageaiCall<T> {
+        // SAFETY: by the caller.
+        let mut arguments = unsafe { CallArguments::of(call) };
+        VoyageaiCall {
+            model: arguments.take(),
+            input: arguments.take(),
+            input_type: arguments.take(),
+            api_key: arguments.take(),
+            api_key_name: arguments.take(),
+            verbose: arguments.take(),
+            output_dimension: arguments.is_left().then(|| arguments.take()).flatten(),
+            output_dtype: arguments.is_left().then(|| arguments.take()).flatten(),
+        }
     }
+
+    /// Whom it asks, and what it embeds.
+    fn provider(self) -> (Provider, Option<T>) {
+        let (api_key, api_key_name) = key(self.api_key, self.api_key_name, VOYAGE_KEY);
+        let provider = Provider {
+            embedding: Embedding::Voyageai {
+                server: None,
+                model: required("model", self.model),
+                dimensions: self.output_dimension.unwrap_or(ANY),
+                input_type: self.input_type,
+                api_key_name,
+                output_dimension: self.output_dimension,
+                output_dtype: self.output_dtype,
+            },
+            api_key,
+            any_dimensions: self.output_dimension.is_none(),
+            headers: Headers::default(),
+        };
+        (provider, self.input)
+    }
+}
+
+/// For a database of version 0.1.0 that was not updated yet.
+#[pg_extern(sql = false)]
+fn voyageai_embed(call: FunctionCallInfo) -> Option<Vector> {
+    voyageai_embed_of_length(call)
+}
+
+/// For a database of version 0.1.0 that was not updated yet.
+#[pg_extern(sql = false)]
+fn voyageai_embed_array(call: FunctionCallInfo) -> Vectors {
+    voyageai_embed_array_of_length(call)
+}
+
+#[pg_extern(sql = false)]
+fn voyageai_embed_of_length(call: FunctionCallInfo) -> Option<Vector> {
+    // SAFETY: the call of this function, or of the one before it; both embed a text.
+    let call = unsafe { VoyageaiCall::<String>::read(call) };
+    let verbose = call.verbose;
+    let (provider, text) = call.provider();
+    one(&provider, caller(), text?, verbose)
+}
+
+#[pg_extern(sql = false)]
+fn voyageai_embed_array_of_length(call: FunctionCallInfo) -> Vectors {
+    // SAFETY: the call of this function, or of the one before it; both embed an array of texts.
+    let call = unsafe { VoyageaiCall::<Vec<Option<String>>>::read(call) };
+    let verbose = call.verbose;
+    let (provider, texts) = call.provider();
+    many(&provider, caller(), texts, verbose)
 }
 
 #[pg_extern(sql = false)]
@@ -361,8 +332,8 @@ fn vectorizer_embed_by_config(
     input_text: Option<String>,
     input_type: Option<String>,
 ) -> Option<Vector> {
-    let config = validate::embedding(&Some(embedding_config?.0));
-    let provider = for_queries(config, input_type);
+    let embedding = validate::embedding(Some(embedding_config?.0));
+    let provider = for_queries(embedding, input_type);
     server::check_choice(&provider.embedding, is_superuser());
     one(&provider, caller(), input_text?, None)
 }
@@ -375,8 +346,8 @@ fn vectorizer_embed(
 ) -> Option<Vector> {
     let sql = include_str!("../../sql/query/vectorizer/embedding_by_id.sql");
     let id = vectorizer_id?;
-    let (config, owner) = stored(sql, id.into(), &id.to_string());
-    one(&for_queries(config, input_type), owner, input_text?, None)
+    let (embedding, owner) = stored(sql, id.into(), &id.to_string());
+    one(&for_queries(embedding, input_type), owner, input_text?, None)
 }
 
 #[pg_extern(sql = false)]
@@ -387,13 +358,13 @@ fn vectorizer_embed_by_name(
 ) -> Option<Vector> {
     let sql = include_str!("../../sql/query/vectorizer/embedding_by_name.sql");
     let name = name?;
-    let (config, owner) = stored(sql, name.as_str().into(), &format!("\"{name}\""));
-    one(&for_queries(config, input_type), owner, input_text?, None)
+    let (embedding, owner) = stored(sql, name.as_str().into(), &format!("\"{name}\""));
+    one(&for_queries(embedding, input_type), owner, input_text?, None)
 }
 
 /// The embedding of a vectorizer and its owner, for those who may read what it wrote: they can search, which
 /// takes a vector of the query. Its owner is the one who has to have USAGE on its server.
-fn stored(sql: &str, which: pgrx::datum::DatumWithOid, called: &str) -> (Value, Oid) {
+fn stored(sql: &str, which: pgrx::datum::DatumWithOid, called: &str) -> (Embedding, Oid) {
     let role = caller();
     let found = acting_as_extension(|| {
         // Of one that the caller neither sees nor may read, it is not told that it exists.
@@ -412,7 +383,10 @@ fn stored(sql: &str, which: pgrx::datum::DatumWithOid, called: &str) -> (Value, 
         Some((_, true, _, (Some(held), _))) => raise_held(&held),
         // Its server was chosen by another, and would be asked in the name of the owner.
         Some((_, true, _, (None, Some(stranger)))) => raise_stranger(None, called, &stranger),
-        Some((config, true, owner, (None, None))) => (config, owner),
+        Some((config, true, owner, (None, None))) => match serde_json::from_value(config) {
+            Ok(embedding) => (embedding, owner),
+            Err(error) => invalid(format!("the configuration cannot be read: {error}")),
+        },
         Some((_, false, _, _)) => raise(
             PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
             format!("permission denied for vectorizer {called}"),
@@ -423,11 +397,7 @@ fn stored(sql: &str, which: pgrx::datum::DatumWithOid, called: &str) -> (Value, 
 
 /// The provider of a configuration, asked for the vector of a query. Documents and queries are embedded alike by most
 /// models; those of others are told which it is, in the words of their provider.
-fn for_queries(config: Value, input_type: Option<String>) -> Provider {
-    let mut embedding = match serde_json::from_value(config) {
-        Ok(embedding) => embedding,
-        Err(error) => invalid(format!("the configuration cannot be read: {error}")),
-    };
+fn for_queries(mut embedding: Embedding, input_type: Option<String>) -> Provider {
     let kind = input_type.unwrap_or_else(|| "query".to_owned());
     match &mut embedding {
         Embedding::Openai { .. } | Embedding::Ollama { .. } => (),

@@ -9,7 +9,8 @@ use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 
-use super::create::read_source;
+use super::source::read_source;
+use crate::catalog;
 use crate::postgres::error::raise;
 use crate::postgres::json::JsonB;
 use crate::postgres::statement;
@@ -114,7 +115,13 @@ pub fn has_other_texts(id: i32, rewritten: &[Oid]) -> bool {
         return false;
     }
     let sql = include_str!("../../sql/query/source/has_other_texts.sql");
-    let altered =
-        acting_as_extension(|| statement::rows(sql, &[id.into(), rewritten.to_vec().into()], |row| row.must::<i64>(1)));
+    let altered = acting_as_extension(|| {
+        let arguments = [
+            id.into(),
+            rewritten.to_vec().into(),
+            catalog::embedding_column(id).into(),
+        ];
+        statement::rows(sql, &arguments, |row| row.must::<i64>(1))
+    });
     altered.into_iter().any(is_of_now)
 }

@@ -1,9 +1,12 @@
 //! `ai.drop_vectorizer`.
 
-use pgrx::pg_sys::Oid;
+use ai_pipeline::config::Destination;
+use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 
-use super::triggers;
+use super::refresh;
+use super::source::column_type;
+use super::standing::missing;
 use crate::catalog;
 use crate::postgres::error::raise;
 use crate::postgres::statement::{self, identifier};
@@ -36,25 +39,87 @@ struct Remains {
     odd: Vec<String>,
 }
 
+impl Remains {
+    fn of(vectorizer_id: i32) -> Remains {
+        let sql = include_str!("../../sql/query/vectorizer/dropped_vectorizer.sql");
+        let remains = statement::row(sql, &[vectorizer_id.into()], |row| Remains {
+            source: row.get("source_name"),
+            source_oid: row.get("source"),
+            tables: vec![row.get("queue_name"), row.get("failed_name"), row.get("intake_name")],
+            target: row.get("target_name"),
+            view: row.get("view_name"),
+            function: row.get("function"),
+            triggers: row.must("triggers"),
+            allowed: row.must("may_drop"),
+            name: row.must("name"),
+            column: column(row.get("source"), row.get("destination")),
+            odd: row.must("odd"),
+        });
+        remains.unwrap_or_else(|| missing(&vectorizer_id.to_string()))
+    }
+
+    /// What the vectorizer works with.
+    fn drop_own(&self) {
+        // Parts of a table may be another's.
+        acting_as_extension(|| {
+            for trigger in &self.triggers {
+                statement::run(&format!("DROP TRIGGER {trigger}"), &[]);
+            }
+        });
+        if let Some(function) = &self.function {
+            statement::run(&format!("DROP FUNCTION {function}"), &[]);
+        }
+        for table in self.tables.iter().flatten() {
+            statement::run(&format!("DROP TABLE {table}"), &[]);
+        }
+        for relation in &self.odd {
+            notice!("{relation} is not a table of the vectorizer, or none any more: it stays");
+        }
+    }
+
+    /// An index that was not built to its end. One that was stays, as the vectors do.
+    fn drop_index(&self, vectorizer_id: i32, is_being_built: bool) {
+        let Some(destination) = self.target.as_ref().or(self.source.as_ref()) else {
+            return;
+        };
+        if is_being_built {
+            // Held until the build is undone as far as it will be.
+            let lock = format!("LOCK TABLE {destination} IN SHARE UPDATE EXCLUSIVE MODE");
+            statement::run(&lock, &[]);
+        }
+        let sql = include_str!("../../sql/query/index/unfinished_index.sql");
+        let arguments = [destination.as_str().into(), catalog::index_name(vectorizer_id).into()];
+        if let Some(name) = statement::row(sql, &arguments, |row| row.must::<String>(1)) {
+            statement::run(&format!("DROP INDEX {name}"), &[]);
+        }
+    }
+
+    fn drop_destination(&self) {
+        if let Some(view) = &self.view {
+            statement::run(&format!("DROP VIEW {view}"), &[]);
+        }
+        if let Some(target) = &self.target {
+            statement::run(&format!("DROP TABLE {target}"), &[]);
+        }
+        if let (Some(source), Some(column)) = (&self.source, &self.column) {
+            statement::run(&format!("ALTER TABLE {source} DROP COLUMN {}", identifier(column)), &[]);
+        }
+    }
+}
+
+/// The column of the source that the vectors are in, where it is there: none of a table of Postgres, which a row that was
+/// changed by hand may name.
+fn column(source: Option<Oid>, destination: Option<String>) -> Option<String> {
+    let Ok(Destination::Column { embedding_column }) = serde_json::from_str(&destination?) else {
+        return None;
+    };
+    let source = source.filter(|source| source.to_u32() >= pg_sys::FirstNormalObjectId)?;
+    column_type(source, &embedding_column).map(|_| embedding_column)
+}
+
 #[pg_extern(sql = false)]
 pub(super) fn drop_vectorizer(vectorizer_id: i32, drop_all: bool) {
-    let sql = include_str!("../../sql/query/vectorizer/dropped_vectorizer.sql");
-    let remains = statement::row(sql, &[vectorizer_id.into()], |row| Remains {
-        source: row.get("source_name"),
-        source_oid: row.get("source"),
-        tables: vec![row.get("queue_name"), row.get("failed_name"), row.get("intake_name")],
-        target: row.get("target_name"),
-        view: row.get("view_name"),
-        function: row.get("function"),
-        triggers: row.must("triggers"),
-        allowed: row.must("may_drop"),
-        name: row.must("name"),
-        column: row.get("column"),
-        odd: row.must("odd"),
-    });
-    let Some(remains) = remains else {
-        missing(&vectorizer_id.to_string())
-    };
+    let remains = Remains::of(vectorizer_id);
     if !remains.allowed {
         raise(
             PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
@@ -67,57 +132,15 @@ pub(super) fn drop_vectorizer(vectorizer_id: i32, drop_all: bool) {
         statement::run("DELETE FROM ai._vectorizer WHERE id = $1", &[vectorizer_id.into()]);
     });
     // A build locks the destination, and may wait for us.
-    let unfinished = shared_memory::stop_indexer(Some(vectorizer_id));
-    // Parts of a table may be another's.
-    acting_as_extension(|| {
-        for trigger in &remains.triggers {
-            statement::run(&format!("DROP TRIGGER {trigger}"), &[]);
-        }
-    });
-    if let Some(function) = &remains.function {
-        statement::run(&format!("DROP FUNCTION {function}"), &[]);
-    }
-    for table in remains.tables.iter().flatten() {
-        statement::run(&format!("DROP TABLE {table}"), &[]);
-    }
-    for relation in &remains.odd {
-        notice!("{relation} is not a table of the vectorizer, or none any more: it stays");
-    }
-    if let Some(destination) = remains.target.as_ref().or(remains.source.as_ref()) {
-        if unfinished {
-            // Held until the build is undone as far as it will be.
-            let lock = format!("LOCK TABLE {destination} IN SHARE UPDATE EXCLUSIVE MODE");
-            statement::run(&lock, &[]);
-        }
-        let sql = include_str!("../../sql/query/index/unfinished_index.sql");
-        let arguments = [destination.as_str().into(), catalog::index_name(vectorizer_id).into()];
-        if let Some(name) = statement::row(sql, &arguments, |row| row.must::<String>(1)) {
-            statement::run(&format!("DROP INDEX {name}"), &[]);
-        }
-    }
+    let is_being_built = shared_memory::stop_indexer(Some(vectorizer_id));
+    remains.drop_own();
+    remains.drop_index(vectorizer_id, is_being_built);
     if drop_all {
-        if let Some(view) = &remains.view {
-            statement::run(&format!("DROP VIEW {view}"), &[]);
-        }
-        if let Some(target) = &remains.target {
-            statement::run(&format!("DROP TABLE {target}"), &[]);
-        }
-        if let (Some(source), Some(column)) = (&remains.source, &remains.column) {
-            statement::run(&format!("ALTER TABLE {source} DROP COLUMN {}", identifier(column)), &[]);
-        }
+        remains.drop_destination();
     }
     if let (Some(_), Some(source)) = (&remains.column, remains.source_oid) {
         // The other vectorizers of this table learn that its vectors are now like any other value.
-        triggers::refresh(source);
+        refresh::refresh(source);
     }
     shared_memory::vectorizer_changed_at_commit(vectorizer_id);
-}
-
-/// Raises the ERROR of a vectorizer that is not there. `which` is its number, or its name in quotes.
-pub fn missing(which: &str) -> ! {
-    raise(
-        PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
-        format!("vectorizer {which} does not exist"),
-        None,
-    )
 }

@@ -4,7 +4,7 @@ use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 
-use super::triggers;
+use super::refresh;
 use crate::postgres::statement;
 use crate::postgres::transaction::acting_as_extension;
 use crate::shared_memory;
@@ -54,7 +54,7 @@ fn relations_dropped(relations: Vec<Oid>) {
 fn follow_losses() {
     let sql = include_str!("../../sql/query/vectorizer/lost_partitions.sql");
     let pruned: Vec<i32> = acting_as_extension(|| statement::rows(sql, &[], |row| row.must(1)));
-    pruned.into_iter().for_each(triggers::prune_vectorizer);
+    pruned.into_iter().for_each(refresh::prune_vectorizer);
     let sql = include_str!("../../sql/query/vectorizer/lost_triggers.sql");
     let lost: Vec<String> = acting_as_extension(|| statement::rows(sql, &[], |row| row.must(1)));
     for name in lost {

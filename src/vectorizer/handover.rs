@@ -5,13 +5,15 @@
 //! part is locked first, by its OID; then it is looked at; then it is given away, by the name that it has
 //! under the lock; and at last that name is seen to have led to it.
 
+use pgrx::pg_sys::Oid;
 use pgrx::pg_sys::panic::ErrorReport;
-use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 
-use super::{altered, objects, triggers};
+use super::privileges::revoke;
+use super::relation::{lock, was_replaced};
+use super::{altered, objects, refresh, triggers};
 use crate::catalog;
-use crate::postgres::error::raise;
+use crate::postgres::error::{raise, raise_detailed};
 use crate::postgres::key::PrimaryKey;
 use crate::postgres::statement;
 use crate::postgres::transaction::acting_as_extension;
@@ -47,11 +49,11 @@ fn objects_altered(classes: Vec<Oid>, altered: Vec<Oid>) {
         // First: what is made anew is made for the owner of the source.
         acting_as_extension(|| hand_over(&altered));
         for id in concerned {
-            triggers::follow_alteration(id, &rewritten);
+            refresh::follow_alteration(id, &rewritten);
             acting_as_extension(|| altered::tell_of_enabled_triggers(id));
         }
         if everywhere {
-            triggers::refresh_triggers();
+            refresh::refresh_triggers();
         }
         acting_as_extension(|| follow_persistence(&altered));
     });
@@ -70,56 +72,6 @@ fn hand_over(sources: &[Oid]) {
             None => (),
         }
     }
-}
-
-/// Waits for a relation, and has nobody alter it until the transaction ends. By its OID: a name may lead
-/// elsewhere by then.
-fn lock(relation: Oid) {
-    lock_for(relation, pg_sys::AccessExclusiveLock);
-}
-
-fn lock_for(relation: Oid, mode: u32) {
-    // SAFETY: on the main thread, in a transaction, which gives the lock back. A relation that is gone can be
-    // locked, too.
-    unsafe { pg_sys::LockRelationOid(relation, mode as pg_sys::LOCKMODE) };
-}
-
-/// Runs statements that alter a relation, with the name that it has once nobody else can alter it. A
-/// statement waits with the name that it was given, and with more rights than who it is run for: whoever owns
-/// the schemas could have it wait for another's table.
-///
-/// # Errors
-/// Raised where the name leads elsewhere when it is done, which undoes it.
-pub fn altering<T>(relation: Oid, work: impl FnOnce(&str) -> T) -> T {
-    lock_for(relation, pg_sys::ShareRowExclusiveLock);
-    let named = "SELECT c.oid::regclass::text FROM pg_class c WHERE c.oid = $1";
-    let name = statement::on_latest(|| statement::row(named, &[relation.into()], |row| row.must::<String>(1)));
-    let Some(name) = name else {
-        was_replaced(&format!("the table with the OID {}", relation.to_u32()))
-    };
-    let done = work(&name);
-    let found = statement::row("SELECT to_regclass($1)::oid", &[name.as_str().into()], |row| {
-        row.get::<Oid>(1)
-    });
-    if found.flatten() != Some(relation) {
-        was_replaced(&name);
-    }
-    done
-}
-
-/// Has nobody else write to a relation until the transaction ends.
-pub fn lock_out_writers(relation: Oid) {
-    lock_for(relation, pg_sys::ShareRowExclusiveLock);
-}
-
-/// Raises the ERROR of a name that does not lead to what it was the name of.
-pub fn was_replaced(what: &str) -> ! {
-    let message = format!("{what} was replaced at the same time");
-    raise(
-        PgSqlErrorCode::ERRCODE_T_R_SERIALIZATION_FAILURE,
-        message,
-        Some("Try it again."),
-    )
 }
 
 /// A vectorizer whose source has another owner than something else of it.
@@ -355,45 +307,13 @@ impl Handover {
             "What is on it would run as {}. Take that away, or drop the vectorizer with ai.drop_vectorizer first.",
             self.heir_name
         );
-        ErrorReport::new(PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, message, "ai")
-            .set_detail(format!("Of {name}: {burden}."))
-            .set_hint(hint)
-            .report(PgLogLevel::ERROR);
-        unreachable!("an ERROR does not return")
-    }
-}
-
-/// Takes privileges on a relation, or a function, from all but its owner.
-fn revoke(privileges: &str, object: Oid, name: &str) {
-    let sql = include_str!("../../sql/query/owner/grantees.sql");
-    let class = if privileges.ends_with("FUNCTION") {
-        pg_sys::ProcedureRelationId
-    } else {
-        pg_sys::RelationRelationId
-    };
-    let grantees: Vec<String> = statement::rows(sql, &[object.into(), class.into()], |row| row.must(1));
-    if !grantees.is_empty() {
-        let grantees = grantees.join(", ");
-        statement::run(&format!("REVOKE {privileges} {name} FROM {grantees} CASCADE"), &[]);
-    }
-}
-
-/// Takes what the default privileges of the role that made a table, or a function, have given to others.
-pub fn keep_alone(kind: &str, name: &str) {
-    if kind == "FUNCTION" {
-        let function = statement::row("SELECT to_regprocedure($1)::oid", &[name.into()], |row| {
-            row.get::<Oid>(1)
-        });
-        revoke("ALL ON FUNCTION", function.flatten().unwrap_or(Oid::INVALID), name);
-        return;
-    }
-    let relation = statement::row("SELECT to_regclass($1)::oid", &[name.into()], |row| row.get::<Oid>(1));
-    let relation = relation.flatten().unwrap_or(Oid::INVALID);
-    revoke("ALL ON", relation, name);
-    let sql = include_str!("../../sql/query/owner/identity_sequences.sql");
-    let sequences = statement::rows(sql, &[relation.into()], |row| (row.must(1), row.must::<String>(2)));
-    for (sequence, name) in sequences {
-        revoke("ALL ON SEQUENCE", sequence, &name);
+        let detail = format!("Of {name}: {burden}.");
+        raise_detailed(
+            PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+            message,
+            detail,
+            Some(&hint),
+        )
     }
 }
 

@@ -3,11 +3,9 @@
 use std::ffi::CString;
 
 use ai_pipeline::config::Destination;
+use ai_pipeline::config::document::DestinationChoice;
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
-use serde_json::Value;
-
-use crate::postgres::error::{exception, invalid};
 
 /// Names of Postgres end after this many bytes.
 const NAME_BYTES: usize = 63;
@@ -39,36 +37,32 @@ pub const TARGET_COLUMNS: [&str; 4] = ["embedding_uuid", "chunk_seq", "chunk", "
 
 /// Table and view, from what `ai.destination_table` was given, by pgai's rules, but `view_schema` counts; or
 /// the column.
-pub fn destination(config: &Value, source_schema: &str, source_table: &str) -> Destination {
-    match config.get("implementation").and_then(Value::as_str) {
-        Some("table") => (),
-        Some("column") => {
-            let column = config.get("embedding_column").and_then(Value::as_str);
-            return Destination::Column {
-                embedding_column: column
-                    .unwrap_or_else(|| invalid("invalid destination config, missing embedding_column"))
-                    .to_owned(),
-            };
-        }
-        _ => exception("invalid implementation for destination config"),
-    }
-    let given = |key: &str| config.get(key).and_then(Value::as_str).map(str::to_owned);
-    let base = given("destination");
+pub fn destination(choice: DestinationChoice, source_schema: &str, source_table: &str) -> Destination {
+    let (base, target_schema, target_table, view_schema, view_name) = match choice {
+        DestinationChoice::Column { embedding_column } => return Destination::Column { embedding_column },
+        DestinationChoice::Table {
+            destination,
+            target_schema,
+            target_table,
+            view_schema,
+            view_name,
+        } => (destination, target_schema, target_table, view_schema, view_name),
+    };
     // Of a name that fills a name of Postgres nothing is left that would tell what is derived from it apart.
-    let view = given("view_name").or(base.clone());
+    let view = view_name.or(base.clone());
     let view = view.unwrap_or_else(|| match cut(format!("{source_table}_embedding")) {
         same if same == source_table => with_suffix(source_table, "_embedding"),
         view => view,
     });
     let stem = base.unwrap_or_else(|| format!("{source_table}_embedding"));
-    let target_table = given("target_table").unwrap_or_else(|| match cut(format!("{stem}_store")) {
+    let target_table = target_table.unwrap_or_else(|| match cut(format!("{stem}_store")) {
         same if same == view || same == source_table => with_suffix(&stem, "_store"),
         table => table,
     });
     Destination::Table {
-        target_schema: given("target_schema").unwrap_or_else(|| source_schema.to_owned()),
+        target_schema: target_schema.unwrap_or_else(|| source_schema.to_owned()),
         target_table,
-        view_schema: given("view_schema").unwrap_or_else(|| source_schema.to_owned()),
+        view_schema: view_schema.unwrap_or_else(|| source_schema.to_owned()),
         view_name: view,
     }
 }

@@ -5,11 +5,11 @@ use ai_pipeline::vector_type::VectorType;
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 
-use super::handover;
 use super::names::TARGET_COLUMNS;
+use super::number::intake_name;
 use super::partitions::Partitions;
+use super::source::{Column, Source, column_type, key_types, read_source};
 use super::triggers::{self, TriggerFunction};
-use super::validate::Column;
 use crate::catalog;
 use crate::catalog::extension::{function_goes_with_extension, table_goes_with_extension};
 use crate::postgres::error::raise;
@@ -19,48 +19,6 @@ use crate::postgres::transaction::acting_as_extension;
 
 /// What vectors are kept as.
 const VECTORS: VectorType = VectorType::Vector;
-
-/// The source table, as far as it matters here.
-pub struct Source {
-    pub oid: Oid,
-    pub schema: String,
-    pub table: String,
-    pub owner: Oid,
-    pub partitioned: bool,
-    /// The primary key may be checked late.
-    pub deferrable: bool,
-    /// Emptied by a crash, which fires no trigger.
-    pub unlogged: bool,
-    /// Why it cannot be a source, if it cannot.
-    pub unsupported: Option<String>,
-    /// Quoted, with its schema.
-    pub name: String,
-    pub caller_is_owner: bool,
-    pub caller_is_superuser: bool,
-}
-
-impl Source {
-    /// Gives something to the owner of the table.
-    fn give(&self, kind: &str, name: &str) {
-        let owner = statement::row("SELECT $1::regrole::text", &[self.owner.into()], |row| {
-            row.must::<String>(1)
-        })
-        .expect("a role that owns a table exists");
-        statement::run(&format!("ALTER {kind} {name} OWNER TO {owner}"), &[]);
-    }
-
-    /// The same, for what nobody has to do with but the owner, and whom that grants it: not those whom the
-    /// default privileges of the role name that has made it.
-    fn give_alone(&self, kind: &str, name: &str) {
-        self.give(kind, name);
-        handover::keep_alone(kind, name);
-    }
-
-    /// Queue and destination share the fate of the source: after a crash all of them are empty, or none.
-    fn persistence(&self) -> &'static str {
-        if self.unlogged { "UNLOGGED " } else { "" }
-    }
-}
 
 /// What a vectorizer is made of: quoted names with schemas.
 pub struct Objects {
@@ -155,6 +113,27 @@ impl Objects {
             // Only the owner comes by here.
             unsafe { pg_sys::LockRelationOid(source.oid, pg_sys::ShareRowExclusiveLock as pg_sys::LOCKMODE) };
         }
+        if self.in_extension {
+            acting_as_extension(|| self.create_tables(source, key));
+        } else {
+            self.create_tables(source, key);
+        }
+        if source.partitioned {
+            self.partitions(source, key).follow(false);
+        }
+        triggers::create(self.id, &source.name, &self.trigger, &self.function, source.partitioned);
+        // They call functions of the extension: where it goes, writes to the source must not fail.
+        acting_as_extension(|| {
+            function_goes_with_extension(&self.function);
+            triggers::depend_on_extension(&source.name, &self.trigger, source.partitioned);
+        });
+        table_depends_on_extension(&self.queue);
+        table_depends_on_extension(&self.failed);
+        table_depends_on_extension(&self.intake);
+    }
+
+    /// The tables that are the vectorizer's own, and the function of the triggers.
+    fn create_tables(&self, source: &Source, key: &PrimaryKey) {
         let types = key_types(source);
         let values = [
             ("unlogged", source.persistence()),
@@ -164,9 +143,26 @@ impl Objects {
             ("pk", &key.list("", In::Queue)),
             ("pk_definitions", &key.definitions(In::Queue, &types)),
         ];
-        let make = |template: &str| {
+        for template in [
+            include_str!("../../sql/query/queue/create_queue.sql"),
+            include_str!("../../sql/query/queue/create_queue_index.sql"),
+            include_str!("../../sql/query/queue/create_retry_index.sql"),
+            include_str!("../../sql/query/failed/create_failed.sql"),
+            include_str!("../../sql/query/intake/create_intake.sql"),
+            include_str!("../../sql/query/intake/name_all_of_intake.sql"),
+        ] {
             statement::run(&fill(template, &values), &[]);
-        };
+        }
+        self.create_function(source, key);
+        let revoke = format!("REVOKE EXECUTE ON FUNCTION {}() FROM PUBLIC", self.function);
+        statement::run(&revoke, &[]);
+        source.give_alone("TABLE", &self.queue);
+        source.give_alone("TABLE", &self.failed);
+        source.give_alone("TABLE", &self.intake);
+        source.give_alone("FUNCTION", &format!("{}()", self.function));
+    }
+
+    fn create_function(&self, source: &Source, key: &PrimaryKey) {
         let mut embedding_columns = catalog::embedding_columns(source.oid);
         if let DestinationObjects::Column { column } = &self.destination {
             embedding_columns.push(column.clone());
@@ -185,51 +181,23 @@ impl Objects {
             deferrable: source.deferrable,
             embedding_columns: &embedding_columns,
         };
-        let of_the_queue = || {
-            make(include_str!("../../sql/query/queue/create_queue.sql"));
-            make(include_str!("../../sql/query/queue/create_queue_index.sql"));
-            make(include_str!("../../sql/query/queue/create_retry_index.sql"));
-            make(include_str!("../../sql/query/failed/create_failed.sql"));
-            make(include_str!("../../sql/query/intake/create_intake.sql"));
-            make(include_str!("../../sql/query/intake/name_all_of_intake.sql"));
-            function.create();
-            let revoke = format!("REVOKE EXECUTE ON FUNCTION {}() FROM PUBLIC", self.function);
-            statement::run(&revoke, &[]);
-            source.give_alone("TABLE", &self.queue);
-            source.give_alone("TABLE", &self.failed);
-            source.give_alone("TABLE", &self.intake);
-            source.give_alone("FUNCTION", &format!("{}()", self.function));
-        };
-        if self.in_extension {
-            acting_as_extension(of_the_queue)
-        } else {
-            of_the_queue()
+        function.create();
+    }
+
+    fn partitions<'a>(&'a self, source: &'a Source, key: &'a PrimaryKey) -> Partitions<'a> {
+        Partitions {
+            id: self.id,
+            source: source.oid,
+            source_name: &source.name,
+            owner: source.owner,
+            queue: &self.queue,
+            failed: &self.failed,
+            intake: &self.intake,
+            target: self.target(),
+            function: &self.function,
+            trigger: &self.trigger,
+            key,
         }
-        if source.partitioned {
-            let partitions = Partitions {
-                id: self.id,
-                source: source.oid,
-                source_name: &source.name,
-                owner: source.owner,
-                queue: &self.queue,
-                failed: &self.failed,
-                intake: &self.intake,
-                target: self.target(),
-                function: &self.function,
-                trigger: &self.trigger,
-                key,
-            };
-            partitions.follow(false);
-        }
-        triggers::create(self.id, &source.name, &self.trigger, &self.function, source.partitioned);
-        // They call functions of the extension: where it goes, writes to the source must not fail.
-        acting_as_extension(|| {
-            function_goes_with_extension(&self.function);
-            triggers::depend_on_extension(&source.name, &self.trigger, source.partitioned);
-        });
-        table_depends_on_extension(&self.queue);
-        table_depends_on_extension(&self.failed);
-        table_depends_on_extension(&self.intake);
     }
 
     /// Puts the rows that are there into the queue, behind all that change from now on.
@@ -291,11 +259,6 @@ impl Objects {
     }
 }
 
-/// How the intake of a vectorizer is called.
-pub fn intake_name(id: i32) -> String {
-    format!("_vectorizer_intake_{id}")
-}
-
 /// Makes the intake of a vectorizer of version 0.1.0, which had none; its name, quoted and with its schema.
 ///
 /// Beside the queue; where the name is taken, in the schema of the extension, where only that may create: the
@@ -309,7 +272,7 @@ pub fn create_missing_intake(id: i32, source: Oid, schema: &str, key: &PrimaryKe
     } else {
         beside
     };
-    let source = super::create::read_source(source).expect("a vectorizer whose functions are made anew has a source");
+    let source = read_source(source).expect("a vectorizer whose functions are made anew has a source");
     let values = [
         ("unlogged", source.persistence()),
         ("intake", intake.as_str()),
@@ -343,17 +306,6 @@ fn vector_type(dimensions: i64) -> String {
         )
     });
     format!("{schema}.{name}({dimensions})")
-}
-
-/// The columns of the source with the types that columns like them are declared with.
-fn key_types(source: &Source) -> Vec<(String, String)> {
-    let sql = include_str!("../../sql/query/source/key_types.sql");
-    statement::rows(sql, &[source.oid.into()], |row| (row.must(1), row.must(2)))
-}
-
-fn column_type(table: Oid, column: &str) -> Option<String> {
-    let sql = include_str!("../../sql/query/source/column_type.sql");
-    statement::row(sql, &[table.into(), column.into()], |row| row.must(1))
 }
 
 /// The error of an adopted destination that is not what the configuration says.

@@ -3,7 +3,7 @@
 
 use pgrx::pg_sys::Oid;
 
-use super::handover;
+use super::relation::{altering, lock_out_writers};
 use crate::catalog::extension::trigger_goes_with_extension;
 use crate::postgres::key::{In, PrimaryKey};
 use crate::postgres::statement::{self, fill, identifier};
@@ -50,28 +50,51 @@ impl Partitions<'_> {
             // when all have been told.
             let queue = "SELECT queue::oid FROM ai._seen_vectorizer WHERE id = $1";
             let queue = statement::row(queue, &[self.id.into()], |row| row.must::<Oid>(1));
-            queue.into_iter().for_each(handover::lock_out_writers);
+            queue.into_iter().for_each(lock_out_writers);
         }
         let mut joined = Vec::new();
         for (partition, rows) in new {
-            acting_as_extension(|| {
-                let function = self.function;
-                handover::altering(partition, |partition| {
-                    statement::run(
-                        &format!(
-                            "CREATE TRIGGER {trigger} AFTER TRUNCATE ON {partition} FOR EACH STATEMENT EXECUTE FUNCTION {function}()"
-                        ),
-                        &[],
-                    );
-                    trigger_goes_with_extension(partition, &plain);
-                });
-            });
+            self.join(partition, &plain);
             if let Some(rows) = rows.filter(|_| enqueue) {
                 acting_as(self.owner, || seeing_all(|| self.enqueue(&rows)));
             }
             joined.push(partition);
         }
         // While they are still known for parts of ours: the event trigger has to see that.
+        self.leave();
+        // Also of those that have left: they are new when they come back.
+        if enqueue {
+            let know = include_str!("../../sql/query/partition/know_partitions.sql");
+            acting_as_extension(|| statement::run(know, &[self.id.into()]));
+        }
+        // Last: the event trigger comes by here again, and has to know them.
+        for partition in joined.iter().filter(|_| follows_replication) {
+            acting_as_extension(|| {
+                altering(*partition, |partition| {
+                    statement::run(&format!("ALTER TABLE {partition} ENABLE ALWAYS TRIGGER {trigger}"), &[]);
+                });
+            });
+        }
+    }
+
+    /// A new part gets its trigger.
+    fn join(&self, partition: Oid, trigger: &str) {
+        let (name, function) = (identifier(trigger), self.function);
+        acting_as_extension(|| {
+            altering(partition, |partition| {
+                statement::run(
+                    &format!(
+                        "CREATE TRIGGER {name} AFTER TRUNCATE ON {partition} FOR EACH STATEMENT EXECUTE FUNCTION {function}()"
+                    ),
+                    &[],
+                );
+                trigger_goes_with_extension(partition, trigger);
+            });
+        });
+    }
+
+    /// Parts that have left lose theirs.
+    fn leave(&self) {
         let arguments = [self.source.into(), self.function.into(), self.id.into()];
         let left = statement::rows(
             include_str!("../../sql/query/partition/left_partitions.sql"),
@@ -81,21 +104,8 @@ impl Partitions<'_> {
         for (table, trigger) in left {
             let trigger = identifier(&trigger);
             acting_as_extension(|| {
-                handover::altering(table, |table| {
+                altering(table, |table| {
                     statement::run(&format!("DROP TRIGGER {trigger} ON {table}"), &[]);
-                });
-            });
-        }
-        // Also of those that have left: they are new when they come back.
-        if enqueue {
-            let know = include_str!("../../sql/query/partition/know_partitions.sql");
-            acting_as_extension(|| statement::run(know, &[self.id.into()]));
-        }
-        // Last: the event trigger comes by here again, and has to know them.
-        for partition in joined.iter().filter(|_| follows_replication) {
-            acting_as_extension(|| {
-                handover::altering(*partition, |partition| {
-                    statement::run(&format!("ALTER TABLE {partition} ENABLE ALWAYS TRIGGER {trigger}"), &[]);
                 });
             });
         }

@@ -8,7 +8,9 @@
 use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
 
-use super::{handover, must_own, triggers};
+use super::refresh;
+use super::relation::{altering, lock_out_writers};
+use super::{must_own, triggers};
 use crate::catalog;
 use crate::postgres::statement::{self, identifier};
 use crate::postgres::transaction::acting_as_extension;
@@ -17,13 +19,13 @@ use crate::postgres::transaction::acting_as_extension;
 fn follow_replication(vectorizer_id: i32, follow: bool) {
     catalog::must_fit();
     must_own(vectorizer_id);
-    let Some(watched) = triggers::watched(vectorizer_id) else {
+    let Some(watched) = refresh::watched(vectorizer_id) else {
         return;
     };
     // Once nobody else can alter the source: it may have been given away, or have another name, while this waited.
-    handover::lock_out_writers(watched.source);
+    lock_out_writers(watched.source);
     statement::on_latest(|| must_own(vectorizer_id));
-    let Some(watched) = statement::on_latest(|| triggers::watched(vectorizer_id)) else {
+    let Some(watched) = statement::on_latest(|| refresh::watched(vectorizer_id)) else {
         return;
     };
     // The columns of its key may be gone; then it is of no use, and in nobody's way.
@@ -33,7 +35,7 @@ fn follow_replication(vectorizer_id: i32, follow: bool) {
                 triggers::create_for_replicas(&watched);
             } else {
                 let trigger = identifier(&format!("{}{}", watched.stem, triggers::FOR_REPLICAS));
-                handover::altering(watched.source, |source| {
+                altering(watched.source, |source| {
                     statement::run(&format!("DROP TRIGGER {trigger} ON {source}"), &[]);
                 });
             }
@@ -45,11 +47,11 @@ fn follow_replication(vectorizer_id: i32, follow: bool) {
         });
         for (table, trigger) in found {
             let trigger = identifier(&trigger);
-            handover::altering(table, |table| {
+            altering(table, |table| {
                 statement::run(&format!("ALTER TABLE {table} {enable} TRIGGER {trigger}"), &[]);
             });
         }
     });
     // The event trigger has done it, unless event triggers are off.
-    triggers::refresh(watched.source);
+    refresh::refresh(watched.source);
 }

@@ -1,15 +1,17 @@
 //! When a vectorizer works: at once, at intervals, when asked, or not at all.
 
+use ai_pipeline::config::{Embedding, Indexing, Scheduling};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::{indexing, missing, triggers, validate};
-use crate::postgres::error::raise;
+use super::standing::{missing, must_be_served, must_not_be_held, must_own, stranger};
+use super::{indexing, refresh, validate};
 use crate::postgres::json::JsonB;
 use crate::postgres::statement;
 use crate::postgres::transaction::acting_as_extension;
-use crate::{catalog, settings, shared_memory};
+use crate::{catalog, shared_memory};
 
 #[pg_extern(sql = false)]
 fn set_disabled(vectorizer_id: i32, disabled: bool) {
@@ -50,38 +52,7 @@ fn accept(vectorizer_id: i32) {
         catalog::mended(vectorizer_id);
     });
     shared_memory::mended_at_commit(vectorizer_id);
-    triggers::catch_up(vectorizer_id);
-}
-
-/// Who owns the source of a vectorizer, where that is another role than the one that it works for.
-pub(super) fn stranger(vectorizer_id: i32) -> Option<String> {
-    let sql = include_str!("../../sql/query/vectorizer/stranger.sql");
-    statement::row(sql, &[vectorizer_id.into()], |row| row.get(1)).flatten()
-}
-
-/// Raises where the source of a vectorizer got another owner unseen, or code of others would run as its owner: nothing
-/// is done as that one.
-pub fn must_be_served(vectorizer_id: i32) {
-    if let Some(stranger) = stranger(vectorizer_id) {
-        raise_stranger(Some(vectorizer_id), &vectorizer_id.to_string(), &stranger);
-    }
-    if let Some(found) = catalog::code_of_others(vectorizer_id) {
-        raise(
-            PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
-            format!("vectorizer {vectorizer_id} cannot work: {}", found.reason),
-            Some(&found.hint),
-        );
-    }
-}
-
-/// Raises the ERROR of a vectorizer whose source got another owner unseen.
-pub fn raise_stranger(id: Option<i32>, called: &str, stranger: &str) -> ! {
-    let (reason, hint) = catalog::of_stranger(id, stranger, None);
-    raise(
-        PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
-        format!("vectorizer {called} cannot work: {reason}"),
-        Some(&hint),
-    )
+    refresh::catch_up(vectorizer_id);
 }
 
 #[pg_extern(sql = false)]
@@ -102,49 +73,34 @@ fn set_scheduling(vectorizer_id: Option<i32>, scheduling: Option<JsonB>, indexin
     let vectorizer_id = vectorizer_id.unwrap_or_else(|| missing("NULL"));
     must_own(vectorizer_id);
     must_not_be_held(vectorizer_id);
-    let (scheduling, indexing) = (scheduling.map(|json| json.0), indexing.map(|json| json.0));
-    let read = |text: Option<String>| text.and_then(|text| serde_json::from_str::<Value>(&text).ok());
-    let (dimensions, partitioned, source, its_scheduling, its_indexing) = statement::row(
-        include_str!("../../sql/query/index/indexable.sql"),
-        &[vectorizer_id.into()],
-        |row| {
-            let (scheduling, indexing) = (read(row.get("scheduling")), read(row.get("indexing")));
-            (
-                row.must::<i64>("dimensions"),
-                row.must::<bool>("is_of_parts"),
-                row.must::<String>("source_name"),
-                scheduling,
-                indexing,
-            )
-        },
-    )
-    .unwrap_or_else(|| missing(&vectorizer_id.to_string()));
+    let its = Scheduled::of(vectorizer_id);
     // What is not given stays.
-    let indexing = indexing
-        .map(|indexing| indexing::validate(&Some(indexing), settings::indexing_default().as_deref(), dimensions));
-    let scheduling =
-        scheduling.map(|scheduling| validate::scheduling(&Some(scheduling), settings::scheduling_default().as_deref()));
+    let dimensions = its
+        .embedding
+        .as_ref()
+        .map_or(0, |embedding| embedding.dimensions().into());
+    let indexing = indexing.map(|JsonB(document)| indexing::validate(Some(document), dimensions));
+    let scheduling = scheduling.map(|JsonB(document)| validate::scheduling(Some(document)));
     let mut given = serde_json::Map::new();
-    for (key, section) in [("scheduling", &scheduling), ("indexing", &indexing)] {
-        if let Some(section) = section {
-            given.insert(key.to_owned(), section.clone());
-        }
+    if let Some(section) = &scheduling {
+        given.insert("scheduling".to_owned(), section.document.clone());
+    }
+    if let Some(section) = &indexing {
+        given.insert("indexing".to_owned(), section.document.clone());
     }
     let given = Value::Object(given);
     validate::size(&given);
-    let indexing = indexing.or(its_indexing).unwrap_or_default();
-    indexing::needs_scheduling(
-        &indexing,
-        scheduling.as_ref().or(its_scheduling.as_ref()).unwrap_or(&Value::Null),
-    );
-    if partitioned {
-        indexing::refuse_partitioned(&indexing, &source);
+    let indexing = indexing.map(|section| section.value).or(its.indexing);
+    let planned = scheduling.as_ref().map(|section| &section.value);
+    indexing::needs_scheduling(indexing.as_ref(), planned.or(its.scheduling.as_ref()));
+    if its.is_of_parts {
+        indexing::refuse_partitioned(indexing.as_ref(), &its.source_name);
     }
     let config = acting_as_extension(|| {
         let sql = include_str!("../../sql/query/vectorizer/set_scheduling.sql");
         let config: Option<JsonB> =
             statement::row(sql, &[vectorizer_id.into(), JsonB(given).into()], |row| row.must(1));
-        if let Some(scheduling) = &scheduling {
+        if let Some(scheduling) = planned {
             plan_first_run(vectorizer_id, scheduling);
             // It may have been paused for the one that it had.
             statement::run(
@@ -157,53 +113,39 @@ fn set_scheduling(vectorizer_id: Option<i32>, scheduling: Option<JsonB>, indexin
     pgrx::JsonB(config.expect("a vectorizer that has an owner has a configuration").0)
 }
 
+/// What a vectorizer has, of which the schedule or the index changes. What cannot be read, in a row that was changed by
+/// hand, is `None`.
+struct Scheduled {
+    embedding: Option<Embedding>,
+    scheduling: Option<Scheduling>,
+    indexing: Option<Indexing>,
+    /// The vectors are in a column of a partitioned table.
+    is_of_parts: bool,
+    source_name: String,
+}
+
+impl Scheduled {
+    fn of(vectorizer_id: i32) -> Scheduled {
+        fn read<T: DeserializeOwned>(document: Option<String>) -> Option<T> {
+            serde_json::from_str(&document?).ok()
+        }
+        let sql = include_str!("../../sql/query/index/indexable.sql");
+        let found = statement::row(sql, &[vectorizer_id.into()], |row| Scheduled {
+            embedding: read(row.get("embedding")),
+            scheduling: read(row.get("scheduling")),
+            indexing: read(row.get("indexing")),
+            is_of_parts: row.must("is_of_parts"),
+            source_name: row.must("source_name"),
+        });
+        found.unwrap_or_else(|| missing(&vectorizer_id.to_string()))
+    }
+}
+
 /// Notes the first run of a vectorizer that works at intervals. To be called as the extension.
-pub fn plan_first_run(vectorizer_id: i32, scheduling: &Value) {
+pub fn plan_first_run(vectorizer_id: i32, scheduling: &Scheduling) {
     statement::run("DELETE FROM ai._vectorizer_run WHERE id = $1", &[vectorizer_id.into()]);
-    if scheduling["implementation"] == "timescaledb" {
+    if let Scheduling::Timescaledb { initial_start, .. } = scheduling {
         let sql = include_str!("../../sql/query/schedule/plan_first_run.sql");
-        statement::run(
-            sql,
-            &[vectorizer_id.into(), scheduling["initial_start"].as_str().into()],
-        );
-    }
-}
-
-/// An adopted vectorizer may choose what is for superusers to choose: where which key of the server is sent.
-/// One of them has to have looked at it, and starts it.
-///
-/// # Errors
-/// Raised where none has.
-pub fn must_not_be_held(vectorizer_id: i32) {
-    // SAFETY: a look at the role of the session.
-    if unsafe { pgrx::pg_sys::superuser() } {
-        return;
-    }
-    let sql = "SELECT v.config ->> 'held' FROM ai._seen_vectorizer v WHERE v.id = $1";
-    if let Some(what) = statement::row(sql, &[vectorizer_id.into()], |row| row.get::<String>(1)).flatten() {
-        raise_held(&what);
-    }
-}
-
-/// Raises the ERROR of a vectorizer that no superuser has looked at.
-pub fn raise_held(what: &str) -> ! {
-    raise(
-        PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
-        format!("permission denied to start a vectorizer that was adopted with {what}"),
-        Some("A superuser starts it with ai.enable_vectorizer_schedule."),
-    )
-}
-
-/// Raises when the caller is not the owner of a vectorizer.
-pub fn must_own(vectorizer_id: i32) {
-    let owns = include_str!("../../sql/query/vectorizer/owns_vectorizer.sql");
-    match statement::row(owns, &[vectorizer_id.into()], |row| row.must::<bool>(1)) {
-        Some(true) => (),
-        Some(false) => raise(
-            PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
-            format!("must be owner of the source table of vectorizer {vectorizer_id}"),
-            None,
-        ),
-        None => missing(&vectorizer_id.to_string()),
+        statement::run(sql, &[vectorizer_id.into(), initial_start.as_deref().into()]);
     }
 }

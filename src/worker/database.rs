@@ -7,6 +7,7 @@
 mod accidents;
 mod claims;
 mod duty;
+mod extension;
 mod failures;
 mod flights;
 mod indexes;
@@ -21,6 +22,7 @@ mod refusals;
 mod renewal;
 mod report;
 mod rescue;
+mod state;
 mod stations;
 mod steps;
 mod suspects;
@@ -28,7 +30,6 @@ mod swallows;
 mod way;
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ai_pipeline::lease::{Holder, Leases};
@@ -44,6 +45,7 @@ use pgrx::prelude::*;
 
 use self::claims::Claimer;
 use self::duty::Duty;
+use self::extension::extension_fits;
 use self::flights::Flights;
 use self::indexes::IndexKeeper;
 use self::intake::IntakeMover;
@@ -54,12 +56,11 @@ use self::reading::Reader;
 use self::renewal::Renewer;
 use self::report::Reporter;
 use self::rescue::Rescuer;
-use self::stations::Station;
+use self::state::{Station, Worker};
 use self::steps::Stepper;
 use self::way::{Watchman, WayMaker};
 use super::flight::Event;
-use crate::catalog::{self, Vectorizer};
-use crate::postgres::transaction::{self, Lag, accounts, limit};
+use crate::postgres::transaction::{self, accounts, limit};
 use crate::postgres::{error, statement};
 use crate::runtime::bridge::{self, Bridge};
 use crate::runtime::services::Services;
@@ -69,14 +70,8 @@ use crate::shared_memory::{self, lives};
 /// Threads that serve the network. Two keep a busy provider and a busy S3 from waiting for each
 /// other's TLS.
 const THREADS: usize = 2;
-/// A user's lock was in the way of a write: how long until the next try.
-const BUSY: Duration = Duration::from_millis(200);
 /// The number of the worker of a database: there is one.
 const WORKER: u8 = 0;
-/// How long the transactions of others may keep the main thread from a round's next duty: what is
-/// left comes in the next round, those first whose owners have taken least of its time.
-const SLICE: Duration = Duration::from_millis(100);
-
 /// How long the main thread waits when it has met a shortage of memory.
 const OUT_OF_MEMORY: Duration = Duration::from_millis(200);
 
@@ -116,43 +111,6 @@ pub extern "C-unwind" fn ai_worker_main(argument: pg_sys::Datum) {
 #[pg_guard]
 unsafe extern "C-unwind" fn leave_slot(_code: i32, argument: pg_sys::Datum) {
     shared_memory::worker_left(Oid::from(argument.value() as u32), limit::is_ending());
-}
-
-/// What all duties of the worker of a database have to do with.
-pub struct Worker {
-    database: Oid,
-    bridge: Bridge<Event>,
-    services: Services,
-    settings: Settings,
-    stations: Vec<Station>,
-    /// The station whose turn it is.
-    turn: usize,
-    /// Vectorizers that are to be read (anew).
-    rereads: Rereads,
-    /// Vectorizers whose queues have not been looked through yet for what an earlier worker has
-    /// left: none of their documents is taken before.
-    unrescued: VecDeque<i32>,
-    /// What it takes documents under.
-    leases: Leases,
-    flights: Flights,
-    /// The last commit that may not be on the disk yet. What it wrote was in flight when documents
-    /// were last claimed, which waits for the disk: a crash of the server costs no more than what
-    /// may be in flight.
-    lag: Option<Lag>,
-    last_busy: Instant,
-    /// Documents that a process died with.
-    suspects: Suspects<Oid>,
-    /// Those whose triggers are to follow what was altered while they were locked, and not before when.
-    left: HashMap<i32, Instant>,
-    /// What could not be written down yet.
-    notes: Notes<Arc<Vectorizer>>,
-    /// Documents, by their leases and places, that were in our hands when code of their owner was
-    /// cut short, or that could not be given back: for the transaction that takes some again.
-    abandoned: HashMap<i32, Vec<(i64, i64)>>,
-    /// Vectorizers whose code was cut short.
-    slow: Slow,
-    /// Since when another database waits for our place.
-    makes_room: Option<Instant>,
 }
 
 /// The duties of a worker, in the order of a round.
@@ -404,28 +362,4 @@ fn open_bridge(database: Oid, settings: &Settings) -> Bridge<Event> {
             super::end(1);
         }
     }
-}
-
-/// Whether the database has the extension, in the version of this library and in an encoding that
-/// it knows. Says why when it stands still.
-fn extension_fits(database: Oid) -> bool {
-    let looked = transaction::run(|| (catalog::extension_version().is_some(), catalog::conflict()));
-    let next_due = match looked {
-        Err(aborted) => {
-            log!("ai: cannot look for the extension: {}", aborted.message);
-            return false;
-        }
-        Ok((true, None)) => return true,
-        Ok((_, Some(conflict))) => {
-            log!("ai: {conflict}");
-            shared_memory::now() + i64::try_from(settings::naptime().as_micros()).unwrap_or(i64::MAX / 2)
-        }
-        Ok((false, None)) => 0,
-    };
-    // Woken since: it may just have been installed.
-    if !shared_memory::leave(database, next_due) {
-        shared_memory::take_wake(database);
-        return extension_fits(database);
-    }
-    false
 }

@@ -10,8 +10,9 @@ use pgrx::prelude::*;
 
 use crate::catalog::VectorIndex;
 use crate::catalog::{self, Vectorizer};
-use crate::postgres::error;
-use crate::postgres::transaction::{self, Aborted};
+use crate::postgres::aborted::Aborted;
+use crate::postgres::failure;
+use crate::postgres::transaction;
 use crate::shared_memory::{self, Indexer};
 use crate::store::index::{self, Verdict};
 
@@ -114,7 +115,7 @@ fn work(database: Oid, id: i32) -> Result<(), Aborted> {
 }
 
 fn failure(aborted: &Aborted) -> Failure {
-    let mut failure = error::from_database(aborted, Step::Indexing);
+    let mut failure = failure::from_database(aborted, Step::Indexing);
     if aborted.code == PgSqlErrorCode::ERRCODE_QUERY_CANCELED {
         failure.reason = "the build made way for a session that wanted the table alone, or was cancelled".to_owned();
     }

@@ -6,10 +6,12 @@ use serde_json::Value;
 use super::api::{ADA, Api, Invalid, OPENAI, OPENAI_BASE, VOYAGE, VOYAGE_BASE, invalid};
 use super::litellm::{ExtraOptions, split};
 
+/// Where Ollama listens, and the variable that tells its own client of another address.
 const OLLAMA: &str = "http://localhost:11434";
 const OLLAMA_BASE: &str = "OLLAMA_HOST";
 /// The variable of Azure's API version, which is LiteLLM's.
 const AZURE_VERSION: &str = "AZURE_API_VERSION";
+/// Its vectors have this length, and no request can change it.
 const ADA_DIMENSIONS: i32 = 1536;
 
 /// Who turns text into vectors.

@@ -72,11 +72,30 @@ fn target(resolved: &config::Resolved, settings: &Settings) -> Result<(Box<dyn P
     Ok((protocol, url, server))
 }
 
+/// The header that carries a key, which is from `place`.
+fn authorization(header: KeyHeader, key: &Secret, place: Option<&str>) -> Result<(HeaderName, HeaderValue), Error> {
+    let (name, text) = match header {
+        KeyHeader::Bearer => (AUTHORIZATION, format!("Bearer {}", key.expose())),
+        KeyHeader::ApiKey => (HeaderName::from_static("api-key"), key.expose().to_owned()),
+    };
+    let text = Zeroizing::new(text);
+    let unfit = || Error::Settings {
+        reason: "the API key holds characters that cannot be sent, perhaps a line break".to_owned(),
+        hint: place.map(|place| format!("check the key in {place}")),
+    };
+    // HTTP lets bytes above ASCII through, which servers take for anything.
+    if !text.is_ascii() {
+        return Err(unfit());
+    }
+    let mut value = HeaderValue::from_str(&text).map_err(|_| unfit())?;
+    value.set_sensitive(true);
+    Ok((name, value))
+}
+
 impl Client {
     /// Checks everything that can be checked without a request. With `any_length` the provider is not asked
     /// for a length.
     pub fn new(config: &config::Embedding, settings: &Settings, any_length: bool) -> Result<Client, Error> {
-        let wrong = |reason: String, hint: Option<String>| Error::Settings { reason, hint };
         let mut resolved = config.resolve()?;
         if any_length {
             resolved.asked_dimensions = None;
@@ -89,27 +108,8 @@ impl Client {
             }
         }
         let key_place = settings.api_key_place.clone().or_else(|| config.api_key_name());
-        let authorization = settings.api_key.as_ref().map(|key| -> Result<_, Error> {
-            let (name, text) = match protocol.key_header() {
-                KeyHeader::Bearer => (AUTHORIZATION, format!("Bearer {}", key.expose())),
-                KeyHeader::ApiKey => (HeaderName::from_static("api-key"), key.expose().to_owned()),
-            };
-            let text = Zeroizing::new(text);
-            let unfit = || {
-                let reason = "the API key holds characters that cannot be sent, perhaps a line break".to_owned();
-                wrong(
-                    reason,
-                    key_place.as_ref().map(|place| format!("check the key in {place}")),
-                )
-            };
-            // HTTP lets bytes above ASCII through, which servers take for anything.
-            if !text.is_ascii() {
-                return Err(unfit());
-            }
-            let mut value = HeaderValue::from_str(&text).map_err(|_| unfit())?;
-            value.set_sensitive(true);
-            Ok((name, value))
-        });
+        let key = settings.api_key.as_ref();
+        let authorization = key.map(|key| authorization(protocol.key_header(), key, key_place.as_deref()));
         let authorization = authorization.transpose()?;
         let mut http = reqwest::Client::builder()
             .timeout(settings.timeout)
@@ -121,7 +121,10 @@ impl Client {
             // Certificates are not needed, and to read those of the system takes some milliseconds.
             http = http.no_proxy().tls_certs_only([]);
         }
-        let http = http.build().map_err(|error| wrong(beneath(&error), None))?;
+        let http = http.build().map_err(|error| Error::Settings {
+            reason: beneath(&error),
+            hint: None,
+        })?;
         Ok(Client {
             protocol,
             http,
@@ -275,54 +278,69 @@ impl Client {
 
     fn refused(&self, status: StatusCode, headers: &HeaderMap, body: &[u8], texts: &[&str]) -> Trouble {
         let refusal = Arc::new(Refusal::new(status.as_u16(), body, self.exposed_key(), texts));
-        let refused = |refusal: Arc<Refusal>, hint: String| Trouble::Failed(Error::Refused { refusal, hint });
+        let known = self.of_account(status, headers, &refusal);
+        known
+            .or_else(|| self.of_protocol(status, &refusal))
+            .unwrap_or_else(|| self.by_status(status, headers, refusal))
+    }
+
+    /// What says something of the key or the account, or asks for patience.
+    fn of_account(&self, status: StatusCode, headers: &HeaderMap, refusal: &Arc<Refusal>) -> Option<Trouble> {
+        let refused = |hint: String| {
+            let refusal = Arc::clone(refusal);
+            Some(Trouble::Failed(Error::Refused { refusal, hint }))
+        };
         match status.as_u16() {
-            401 => return refused(refusal, self.key_hint()),
-            403 => {
-                let hint = self.key_hint();
-                return Trouble::Refused { refusal, hint };
-            }
-            402 => return refused(refusal, self.account_hint()),
+            401 => refused(self.key_hint()),
+            403 => Some(Trouble::Refused {
+                refusal: Arc::clone(refusal),
+                hint: self.key_hint(),
+            }),
+            402 => refused(self.account_hint()),
             429 if refusal.is("insufficient_quota") || refusal.is("billing_hard_limit_reached") => {
-                return refused(refusal, self.account_hint());
+                refused(self.account_hint())
             }
-            429 => {
-                return Trouble::Throttled {
-                    refusal,
-                    retry_after: told(headers),
-                    quota: Quota::new(headers),
-                };
-            }
-            _ => {}
+            429 => Some(Trouble::Throttled {
+                refusal: Arc::clone(refusal),
+                retry_after: told(headers),
+                quota: Quota::new(headers),
+            }),
+            _ => None,
         }
-        match self.protocol.fault(&refusal) {
-            Some(Fault::TooLarge) => return Trouble::TooLarge(refusal),
-            Some(Fault::Inputs) => return Trouble::Rejected(refusal),
-            Some(Fault::All(Some(hint))) => return refused(refusal, hint),
-            Some(Fault::All(None)) if matches!(status.as_u16(), 400 | 422) => {
-                let hint = format!(
-                    "check whether the model {:?} can make vectors of {} dimensions",
-                    self.model, self.dimensions
-                );
-                return refused(refusal, hint);
-            }
-            Some(Fault::All(None)) if matches!(status.as_u16(), 404 | 405) => {
-                return refused(refusal, self.model_hint());
-            }
-            Some(Fault::All(None)) | None => {}
+    }
+
+    /// What the protocol knows by its own codes.
+    fn of_protocol(&self, status: StatusCode, refusal: &Arc<Refusal>) -> Option<Trouble> {
+        let refused = |hint: String| {
+            let refusal = Arc::clone(refusal);
+            Some(Trouble::Failed(Error::Refused { refusal, hint }))
+        };
+        match self.protocol.fault(refusal)? {
+            Fault::TooLarge => Some(Trouble::TooLarge(Arc::clone(refusal))),
+            Fault::Inputs => Some(Trouble::Rejected(Arc::clone(refusal))),
+            Fault::All(Some(hint)) => refused(hint),
+            Fault::All(None) if matches!(status.as_u16(), 400 | 422) => refused(format!(
+                "check whether the model {:?} can make vectors of {} dimensions",
+                self.model, self.dimensions
+            )),
+            Fault::All(None) if matches!(status.as_u16(), 404 | 405) => refused(self.model_hint()),
+            Fault::All(None) => None,
         }
+    }
+
+    fn by_status(&self, status: StatusCode, headers: &HeaderMap, refusal: Arc<Refusal>) -> Trouble {
         match status.as_u16() {
             404 | 405 => Trouble::Refused {
                 refusal,
                 hint: self.model_hint(),
             },
-            300..=399 => refused(
+            300..=399 => Trouble::Failed(Error::Refused {
                 refusal,
-                format!(
+                hint: format!(
                     "{} redirects, which is not followed: set base_url to the final address",
                     self.server
                 ),
-            ),
+            }),
             413 => Trouble::TooLarge(refusal),
             400 | 422 => Trouble::Rejected(refusal),
             503 => match told(headers) {

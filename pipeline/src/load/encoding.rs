@@ -6,7 +6,7 @@ use bytes::Bytes;
 use flate2::bufread::GzDecoder;
 use flate2::read::{DeflateDecoder, ZlibDecoder};
 
-use super::Error;
+use super::error::Error;
 
 /// More is done on a thread that may take its time.
 const AT_ONCE: usize = 64 * 1024;
@@ -47,33 +47,10 @@ pub(super) async fn undo(bytes: Bytes, encodings: Option<&str>, limit: u64, loca
         });
     }
     for encoding in encodings.iter().rev() {
-        let how = match *encoding {
-            // A server may say so of bytes that it has stored as they are.
-            "gzip" | "x-gzip" if bytes.starts_with(&[0x1F, 0x8B]) => Compression::Gzip,
-            // Both are called so: with a header, as the standard has it, and without.
-            "deflate" if has_zlib_header(&bytes) => Compression::Zlib,
-            "deflate" if !bytes.is_empty() => Compression::Deflate,
-            other if OTHERS.contains(&other) => {
-                return Err(Error::Encoding {
-                    location: location.to_owned(),
-                    encoding: format!("{other:?}"),
-                });
-            }
-            // `identity`, `aws-chunked`, which the SDK has undone, and what is no encoding.
-            _ => continue,
+        let Some(how) = compression(encoding, &bytes, location)? else {
+            continue;
         };
-        let decoded = if bytes.len() <= AT_ONCE && limit <= AT_ONCE as u64 * 16 {
-            how.inflate(&bytes, limit)
-        } else {
-            let encoded = bytes.clone();
-            match tokio::task::spawn_blocking(move || how.inflate(&encoded, limit)).await {
-                Ok(inflated) => inflated,
-                // Memory ran out, for whoever looks after this task to see.
-                Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-                // It ends early only where the runtime does, and this task with it.
-                Err(_) => Inflated::Damaged,
-            }
-        };
+        let decoded = inflate(how, &bytes, limit).await;
         bytes = match decoded {
             Inflated::Whole(decoded) => decoded,
             // Without a header nothing tells that it is compressed at all.
@@ -94,6 +71,40 @@ pub(super) async fn undo(bytes: Bytes, encodings: Option<&str>, limit: u64, loca
         };
     }
     Ok(bytes)
+}
+
+/// How bytes are to be decompressed that are said to be encoded so, where they are to be.
+fn compression(encoding: &str, bytes: &[u8], location: &str) -> Result<Option<Compression>, Error> {
+    Ok(match encoding {
+        // A server may say so of bytes that it has stored as they are.
+        "gzip" | "x-gzip" if bytes.starts_with(&[0x1F, 0x8B]) => Some(Compression::Gzip),
+        // Both are called so: with a header, as the standard has it, and without.
+        "deflate" if has_zlib_header(bytes) => Some(Compression::Zlib),
+        "deflate" if !bytes.is_empty() => Some(Compression::Deflate),
+        other if OTHERS.contains(&other) => {
+            return Err(Error::Encoding {
+                location: location.to_owned(),
+                encoding: format!("{other:?}"),
+            });
+        }
+        // `identity`, `aws-chunked`, which the SDK has undone, and what is no encoding.
+        _ => None,
+    })
+}
+
+/// Decompresses here what takes a moment, and the rest on tokio's blocking pool.
+async fn inflate(how: Compression, bytes: &Bytes, limit: u64) -> Inflated {
+    if bytes.len() <= AT_ONCE && limit <= AT_ONCE as u64 * 16 {
+        return how.inflate(bytes, limit);
+    }
+    let encoded = bytes.clone();
+    match tokio::task::spawn_blocking(move || how.inflate(&encoded, limit)).await {
+        Ok(inflated) => inflated,
+        // Memory ran out, for whoever looks after this task to see.
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        // It ends early only where the runtime does, and this task with it.
+        Err(_) => Inflated::Damaged,
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

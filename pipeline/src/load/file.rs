@@ -1,5 +1,7 @@
 //! Files of the server, below directories that an administrator named.
 
+pub(super) mod error;
+
 use std::fs::{File, Metadata};
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
@@ -9,10 +11,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, openat, openat2};
 use rustix::io::Errno;
 
-use super::tag::FileState;
-use super::{Document, Loaded, Tag};
-use crate::error::{Cause, Class};
-use crate::panics::{self, Panicked};
+pub use self::error::Error;
+use super::document::{Document, Loaded};
+use super::error as loading;
+use super::tag::{FileState, Tag};
+use crate::error::Cause;
+use crate::panics;
 
 /// Reads a file, if it is not the one that `known` is the tag of. Blocking calls run on tokio's blocking pool.
 pub(super) async fn load(
@@ -20,19 +24,19 @@ pub(super) async fn load(
     directories: &[PathBuf],
     known: Option<&Tag>,
     limit: u64,
-) -> Result<Loaded, super::Error> {
+) -> Result<Loaded, loading::Error> {
     let (path, directories, known) = (path.to_owned(), directories.to_owned(), known.cloned());
     let read = panics::blocking(move || read(&path, &directories, known.as_ref(), limit)).await;
     read.map_err(Error::Interrupted)?
 }
 
-fn read(path: &Path, directories: &[PathBuf], known: Option<&Tag>, limit: u64) -> Result<Loaded, super::Error> {
+fn read(path: &Path, directories: &[PathBuf], known: Option<&Tag>, limit: u64) -> Result<Loaded, loading::Error> {
     let mut file = open(path, directories)?;
     let io = |error: std::io::Error| Error::Io {
         path: path.to_owned(),
         cause: Cause::new(error),
     };
-    let too_large = |size| super::Error::TooLarge {
+    let too_large = |size| loading::Error::TooLarge {
         location: path.display().to_string(),
         size,
         limit,
@@ -123,88 +127,4 @@ fn open(path: &Path, directories: &[PathBuf]) -> Result<File, Error> {
         return Err(Error::NotRegular { path: path.to_owned() });
     }
     Ok(File::from(opened))
-}
-
-/// Why a file was not read.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Error {
-    /// No directory is open.
-    #[error("reading files of the server is not allowed")]
-    Closed,
-    /// Not below an open directory, or only through `..` or a symbolic link that leaves it.
-    #[error("file {} is not below a directory that may be read", path.display())]
-    Outside {
-        /// As the row says.
-        path: PathBuf,
-    },
-    /// An open directory that cannot be opened.
-    #[error("directory {} cannot be opened: {cause}", directory.display())]
-    Directory {
-        /// As the setting says.
-        directory: PathBuf,
-        /// What the system said.
-        #[source]
-        cause: Cause,
-    },
-    /// No such file.
-    #[error("file {} does not exist", path.display())]
-    Missing {
-        /// As the row says.
-        path: PathBuf,
-    },
-    /// The operating system says no.
-    #[error("file {} cannot be read: permission denied", path.display())]
-    Denied {
-        /// As the row says.
-        path: PathBuf,
-    },
-    /// A directory, pipe, socket or device.
-    #[error("{} is not a regular file", path.display())]
-    NotRegular {
-        /// As the row says.
-        path: PathBuf,
-    },
-    /// Anything else the system said.
-    #[error("file {} cannot be read: {cause}", path.display())]
-    Io {
-        /// As the row says.
-        path: PathBuf,
-        /// What the system said.
-        #[source]
-        cause: Cause,
-    },
-    /// Reading it broke off.
-    #[error("reading a file was interrupted: {0}")]
-    Interrupted(Panicked),
-}
-
-impl Error {
-    /// What follows from it.
-    pub fn class(&self) -> Class {
-        match self {
-            Error::Closed | Error::Outside { .. } | Error::Missing { .. } => Class::Permanent,
-            Error::Denied { .. } | Error::NotRegular { .. } => Class::Permanent,
-            Error::Directory { .. } => Class::Configuration,
-            Error::Io { .. } => Class::Unknown,
-            Error::Interrupted(panicked) => panicked.class(),
-        }
-    }
-
-    /// What to check or change.
-    pub fn hint(&self) -> Option<String> {
-        match self {
-            Error::Closed => Some("a superuser can open a directory with the setting ai.file_directories".to_owned()),
-            Error::Outside { .. } => Some(
-                "ai.file_directories lists the directories; `..` and symbolic links are followed only inside them, and \
-                 links must be relative"
-                    .to_owned(),
-            ),
-            Error::Directory { .. } => Some("correct the setting ai.file_directories".to_owned()),
-            Error::Denied { .. } => {
-                Some("the operating system user of the Postgres server needs to be able to read it".to_owned())
-            }
-            Error::Interrupted(panicked) => panicked.hint(),
-            Error::Missing { .. } | Error::NotRegular { .. } | Error::Io { .. } => None,
-        }
-    }
 }

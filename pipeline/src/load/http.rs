@@ -4,24 +4,28 @@
 //! each hop of a redirect. No proxy is used, not even one from the environment: it would resolve the name itself.
 
 mod address;
+pub(super) mod error;
 
 use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use reqwest::StatusCode;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, IF_NONE_MATCH, LOCATION};
 use url::{Host, Url};
 
-use super::{CONNECT_TIMEOUT, Document, Loaded, STALL_TIMEOUT, Tag, collect, encoding};
-use crate::error::{Cause, Class, causes};
+pub use self::error::Error;
+use self::error::GREATEST_REDIRECTS;
+use super::body::{CONNECT_TIMEOUT, STALL_TIMEOUT, collect};
+use super::document::{Document, Loaded};
+use super::tag::Tag;
+use super::{encoding, error as loading};
+use crate::error::Cause;
 use crate::uri::without_query;
 use crate::{authorities, retry_after};
 
-/// Hops after the first request.
-const GREATEST_REDIRECTS: usize = 5;
 /// Some web servers refuse clients that do not name themselves.
 const USER_AGENT: &str = concat!("pg-ai/", env!("CARGO_PKG_VERSION"));
 
@@ -54,10 +58,10 @@ impl Loader {
     pub(super) async fn load(
         &self,
         url: &Url,
-        allowed: &(dyn Fn(&Url) -> Result<(), super::Error> + Sync),
+        allowed: &(dyn Fn(&Url) -> Result<(), loading::Error> + Sync),
         known: Option<&Tag>,
         limit: u64,
-    ) -> Result<Loaded, super::Error> {
+    ) -> Result<Loaded, loading::Error> {
         let client = self.client()?;
         let mut url = url.clone();
         for hop in 0..=GREATEST_REDIRECTS {
@@ -92,7 +96,9 @@ impl Loader {
         }
         if let Some((name, fault)) = authorities::fault(|name| std::env::var_os(name)) {
             let reason = format!("{name} in the environment of the server {fault}");
-            return Err(Error::Client { reason });
+            return Err(Error::Client {
+                cause: Cause::said(&reason),
+            });
         }
         let client = reqwest::Client::builder()
             .user_agent(USER_AGENT)
@@ -103,7 +109,9 @@ impl Loader {
             .connect_timeout(CONNECT_TIMEOUT)
             .read_timeout(STALL_TIMEOUT)
             .build()
-            .map_err(|error| Error::Client { reason: causes(&error) })?;
+            .map_err(|error| Error::Client {
+                cause: Cause::new(error),
+            })?;
         Ok(self.client.get_or_init(|| client))
     }
 
@@ -144,7 +152,7 @@ impl Resolve for Resolver {
     }
 }
 
-async fn document(response: reqwest::Response, url: &Url, limit: u64) -> Result<Document, super::Error> {
+async fn document(response: reqwest::Response, url: &Url, limit: u64) -> Result<Document, loading::Error> {
     let text = |name: HeaderName| header(response.headers(), name).map(str::to_owned);
     let media_type = text(CONTENT_TYPE);
     let tag = header(response.headers(), ETAG).and_then(|etag| Tag::of_entity(etag, None));
@@ -215,106 +223,13 @@ fn header(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
     headers.get(name)?.to_str().ok()
 }
 
-/// Why a document on the web was not read. URLs are shown without their query.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Error {
-    /// The setting is off.
-    #[error("reading documents over http is not allowed")]
-    Closed,
-    /// The host, or all its addresses, are not on the public internet.
-    #[error("host {host} is not on the public internet")]
-    Private {
-        /// Name or address.
-        host: String,
-    },
-    /// The server answered something else than a document.
-    #[error("{url} was answered with {status} {text}")]
-    Status {
-        /// What was asked for.
-        url: String,
-        /// The HTTP status.
-        status: u16,
-        /// Its usual text.
-        text: &'static str,
-        /// How long to wait, where the server says so.
-        retry_after: Option<Duration>,
-    },
-    /// More than five redirects.
-    #[error("more than {GREATEST_REDIRECTS} redirects, the last one to {url}")]
-    Redirects {
-        /// The last target.
-        url: String,
-    },
-    /// A redirect to nowhere, to another scheme or with credentials.
-    #[error("{url} was answered with {status}, a redirect that cannot be followed")]
-    Redirect {
-        /// What was asked for.
-        url: String,
-        /// The HTTP status.
-        status: u16,
-    },
-    /// No connection, or none that lasted.
-    #[error("host {host} cannot be reached: {cause}")]
-    Unreachable {
-        /// Name or address.
-        host: String,
-        /// What the connection said.
-        #[source]
-        cause: Cause,
-    },
-    /// TLS cannot be set up on this machine.
-    #[error("the http client cannot be set up: {reason}")]
-    Client {
-        /// What the library said.
-        reason: String,
-    },
-}
-
-impl Error {
-    /// What follows from it.
-    pub fn class(&self) -> Class {
-        match self {
-            Error::Status {
-                status: 429,
-                retry_after,
-                ..
-            } => Class::Throttled {
-                retry_after: *retry_after,
-            },
-            // 408 and 425 ask for the same request again.
-            Error::Status {
-                status: 408 | 425 | 500..,
-                ..
-            }
-            | Error::Unreachable { .. } => Class::Transient,
-            Error::Status { .. } | Error::Redirects { .. } | Error::Redirect { .. } => Class::Permanent,
-            Error::Closed | Error::Private { .. } => Class::Permanent,
-            Error::Client { .. } => Class::Configuration,
-        }
-    }
-
-    /// What to check or change.
-    pub fn hint(&self) -> Option<String> {
-        match self {
-            Error::Closed => Some("a superuser can allow it with the setting ai.allow_http".to_owned()),
-            Error::Private { .. } => Some(
-                "a superuser can allow private, loopback and link-local addresses with the setting \
-                 ai.allow_private_addresses"
-                    .to_owned(),
-            ),
-            Error::Status { status: 401 | 403, .. } => Some("only documents that need no login can be read".to_owned()),
-            Error::Client { .. } => Some("check the certificates of the operating system".to_owned()),
-            Error::Status { .. } | Error::Redirects { .. } | Error::Redirect { .. } | Error::Unreachable { .. } => None,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
 
     use super::*;
+    use crate::error::Class;
 
     /// Answers each connection with the same redirect.
     async fn redirecting(to: &'static str) -> Url {
@@ -336,7 +251,7 @@ mod tests {
         address == IpAddr::from([127, 0, 0, 1])
     }
 
-    async fn error(to: &'static str) -> super::super::Error {
+    async fn error(to: &'static str) -> loading::Error {
         let url = redirecting(to).await;
         Loader::permitting(only_the_test_server)
             .load(&url, &|_| Ok(()), None, 100)
@@ -354,7 +269,7 @@ mod tests {
         ] {
             let error = error(to).await;
             assert!(
-                matches!(error, super::super::Error::Http(Error::Private { .. })),
+                matches!(error, loading::Error::Http(Error::Private { .. })),
                 "{to}: {error}"
             );
         }

@@ -7,7 +7,10 @@ use aws_sdk_s3::operation::get_object::{GetObjectError, GetObjectOutput};
 use aws_sdk_s3::primitives::{DateTime, DateTimeFormat};
 use aws_sdk_s3::types::RequestPayer;
 
-use super::{CONNECT_TIMEOUT, Document, Loaded, STALL_TIMEOUT, Tag, collect, encoding};
+use super::body::{CONNECT_TIMEOUT, STALL_TIMEOUT, collect};
+use super::document::{Document, Loaded};
+use super::tag::Tag;
+use super::{encoding, error};
 use crate::s3::{Error, Object, Session, of_object};
 use crate::secret::Secret;
 use crate::server::Source;
@@ -37,7 +40,7 @@ impl Loader {
         known: Option<&Tag>,
         limit: u64,
         location: &str,
-    ) -> Result<Loaded, super::Error> {
+    ) -> Result<Loaded, error::Error> {
         let Some(output) = self.get(object, role, known).await? else {
             return Ok(Loaded::Unchanged);
         };

@@ -5,9 +5,9 @@ use aws_sdk_s3::config::SharedHttpClient;
 use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode};
 
-use super::Error;
+use super::error::Error;
 use crate::authorities;
-use crate::error::causes;
+use crate::error::Cause;
 
 /// A client that trusts the authorities of the bundle and nobody else, as other SDKs of AWS do;
 /// `None` where none is named.
@@ -26,21 +26,21 @@ pub(super) fn client() -> Result<Option<SharedHttpClient>, Box<Error>> {
         }
         return Ok(None);
     }
-    let unusable = |reason: String| Error::Authorities {
+    let unusable = |cause: Cause| Error::Authorities {
         path: path.to_owned(),
-        reason,
+        cause,
     };
-    let bundle = std::fs::read(path).map_err(|error| unusable(error.to_string()))?;
+    let bundle = std::fs::read(path).map_err(|error| unusable(Cause::new(error)))?;
     // The client below panics at its first request where it cannot read them.
-    let certificates = reqwest::Certificate::from_pem_bundle(&bundle).map_err(|error| unusable(causes(&error)))?;
+    let certificates = reqwest::Certificate::from_pem_bundle(&bundle).map_err(|error| unusable(Cause::new(error)))?;
     if certificates.is_empty() {
-        return Err(unusable("it holds no certificate".to_owned()).into());
+        return Err(unusable(Cause::said("it holds no certificate")).into());
     }
     let checked = reqwest::Client::builder().tls_certs_only(certificates).build();
-    checked.map_err(|error| unusable(causes(&error)))?;
+    checked.map_err(|error| unusable(Cause::new(error)))?;
     let trusted = TrustStore::empty().with_pem_certificate(bundle);
     let context = TlsContext::builder().with_trust_store(trusted).build();
-    let context = context.map_err(|error| unusable(causes(&error)))?;
+    let context = context.map_err(|error| unusable(Cause::new(error)))?;
     let builder = Builder::new().tls_provider(Provider::Rustls(CryptoMode::AwsLc));
     Ok(Some(builder.tls_context(context).build_https()))
 }

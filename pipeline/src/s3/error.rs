@@ -10,7 +10,6 @@ use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sts::operation::assume_role::AssumeRoleError;
 use aws_sdk_sts::operation::assume_role_with_web_identity::AssumeRoleWithWebIdentityError;
 
-use super::Refused;
 use crate::error::{Cause, Class};
 use crate::retry_after;
 use crate::secret::masked;
@@ -172,12 +171,13 @@ pub enum Error {
         fault: String,
     },
     /// The certificates of the authorities that are to be trusted are not there.
-    #[error("the certificates of AWS_CA_BUNDLE ({path}) cannot be used: {reason}")]
+    #[error("the certificates of AWS_CA_BUNDLE ({path}) cannot be used: {cause}")]
     Authorities {
         /// The file.
         path: String,
         /// What is wrong with it.
-        reason: String,
+        #[source]
+        cause: Cause,
     },
     /// A role cannot be assumed by nobody.
     #[error("role {role} cannot be assumed: no AWS credentials were found")]
@@ -376,59 +376,6 @@ fn check_credentials(caller: &Caller) -> String {
     }
 }
 
-/// One object, as a row names it.
-#[derive(Clone, Copy)]
-pub(crate) struct Object<'a> {
-    pub bucket: &'a str,
-    pub key: &'a str,
-    pub version_id: Option<&'a str>,
-}
-
-/// S3's answer in our words.
-pub(crate) fn of_object<E>(object: Object<'_>, refused: Refused<E>) -> Error
-where
-    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
-{
-    let answer = Answer::of(&refused.refusal, &refused.secrets());
-    let Refused {
-        refusal,
-        elsewhere,
-        caller,
-        ..
-    } = refused;
-    let (bucket, key) = (object.bucket.to_owned(), object.key.to_owned());
-    match &refusal {
-        SdkError::ConstructionFailure(_) => Error::Unsendable {
-            bucket,
-            key,
-            cause: Cause::new(refusal),
-        },
-        _ => match answer {
-            Some(Answer {
-                code,
-                message,
-                status,
-                retry_after,
-            }) => Error::Refused {
-                version: object.version_id.map(str::to_owned),
-                bucket,
-                key,
-                code,
-                message,
-                status,
-                retry_after,
-                elsewhere,
-                caller,
-            },
-            None => Error::Unreachable {
-                bucket,
-                key,
-                cause: Cause::new(refusal),
-            },
-        },
-    }
-}
-
 /// STS's answer in our words, without `secrets`.
 pub(super) fn of_role(arn: &str, refusal: SdkError<AssumeRoleError>, caller: Caller, secrets: &[&str]) -> Error {
     let role = arn.to_owned();
@@ -472,17 +419,17 @@ pub(super) fn of_provider(failure: CredentialsError) -> Error {
 }
 
 /// What an AWS service says with an error.
-struct Answer {
-    code: String,
-    message: String,
-    status: u16,
-    retry_after: Option<Duration>,
+pub(super) struct Answer {
+    pub code: String,
+    pub message: String,
+    pub status: u16,
+    pub retry_after: Option<Duration>,
 }
 
 impl Answer {
     /// Without `secrets`, which servers that are not AWS may repeat. `None` when there was no
     /// answer at all.
-    fn of<E>(refusal: &SdkError<E, HttpResponse>, secrets: &[&str]) -> Option<Answer>
+    pub fn of<E>(refusal: &SdkError<E, HttpResponse>, secrets: &[&str]) -> Option<Answer>
     where
         E: ProvideErrorMetadata,
     {

@@ -25,9 +25,12 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::error::{self, Caller, Error};
-use super::{DEFAULT_REGION, authorities, variables};
+use super::{authorities, variables};
 use crate::error::Cause;
 use crate::secret::Secret;
+
+/// The region of a request when nothing names one: S3's own default.
+pub(super) const DEFAULT_REGION: &str = "us-east-1";
 
 /// The name under which CloudTrail shows what was done with an assumed role.
 const SESSION_NAME: &str = "pg-ai";

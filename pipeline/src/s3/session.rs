@@ -15,9 +15,10 @@ use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_types::service_config::ServiceConfigKey;
 use tokio::sync::OnceCell;
 
-use super::error::{self, Caller, Error};
-use super::identity::{self, Credential, Identity, Provider};
-use super::{DEFAULT_REGION, headers};
+use super::error::{self, Error};
+use super::headers;
+use super::identity::{self, Credential, DEFAULT_REGION, Identity, Provider};
+use super::refused::Refused;
 use crate::secret::Secret;
 use crate::server::{Source, session_policy};
 
@@ -45,24 +46,6 @@ struct ClientKey {
     role: Option<String>,
     region: Region,
     anonymous: bool,
-}
-
-/// What S3 has said no to, and to whom.
-pub(crate) struct Refused<E> {
-    /// Its answer, or why there is none.
-    pub refusal: SdkError<E, HttpResponse>,
-    /// The region of the bucket, where it is not the one of the configuration.
-    pub elsewhere: Option<String>,
-    /// Who asked.
-    pub caller: Caller,
-    credential: Credential,
-}
-
-impl<E> Refused<E> {
-    /// What no message may show.
-    pub fn secrets(&self) -> Vec<&str> {
-        self.credential.secrets()
-    }
 }
 
 impl Session {

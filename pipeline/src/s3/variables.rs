@@ -6,7 +6,7 @@ use std::ffi::{OsStr, OsString};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use super::Error;
+use super::error::Error;
 
 /// Parts of credentials, which are in the header of a request. Only who signs one reads them.
 const SECRETS: [&str; 5] = [

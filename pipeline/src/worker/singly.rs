@@ -1,6 +1,6 @@
 //! Who is to blame where documents that were taken can only be read one by one.
 
-use super::station::MOST_REFUSALS;
+use crate::retry::MOST_REFUSALS;
 
 /// Of documents that are read one by one, none of the first so many can be: then it is nothing that
 /// one of them has.

@@ -6,11 +6,9 @@ use super::index::Watch;
 use super::intake::{self, Refused};
 use super::locks::{Locks, PATIENCE};
 use super::swallows::Swallows;
-use crate::retry;
+use crate::retry::{self, MOST_REFUSALS};
 use crate::schedule::Schedule;
 
-/// After so many refusals in a row, the wait until the next try does not grow any more: a minute.
-pub const MOST_REFUSALS: u32 = 6;
 /// How long until the next try to put those into the queue that a user's transaction was in the way
 /// of.
 pub const BLOCKED: Duration = Duration::from_secs(1);

@@ -4,9 +4,7 @@ use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
 use std::time::{Duration, Instant};
 
-use crate::retry;
-
-use super::station::MOST_REFUSALS;
+use crate::retry::{self, MOST_REFUSALS};
 
 /// What the queue of a vectorizer swallows at present.
 #[derive(Clone, Debug, Default)]

@@ -1,6 +1,6 @@
--- What the checks of a schedule and of an index need to know of a vectorizer that there is: the length of its vectors, whether
--- they are in a column of a partitioned table, and which schedule and index it has.
-SELECT CASE WHEN v.config #>> '{embedding,dimensions}' ~ '^[0-9]{1,9}$' THEN (v.config #>> '{embedding,dimensions}')::int8 ELSE 0 END AS dimensions,
+-- What the checks of a schedule and of an index need to know of a vectorizer that there is: its embedding, whether the vectors
+-- are in a column of a partitioned table, and which schedule and index it has.
+SELECT v.config ->> 'embedding' AS embedding,
        v.target IS NULL AND coalesce(s.relkind = 'p', false) AS is_of_parts,
        coalesce(s.oid::regclass::text, '') AS source_name,
        v.config ->> 'scheduling' AS scheduling,

@@ -115,7 +115,7 @@ SELECT * FROM (
     -- What they wrote there fires in other tables, as the worker writes to this column.
     SELECT format('the foreign key %I of the vectors', k.conname)
     FROM ai._vectorizer v
-    JOIN pg_attribute a ON a.attrelid = v.source AND a.attname = v.config #>> '{destination,embedding_column}' AND NOT a.attisdropped
+    JOIN pg_attribute a ON a.attrelid = v.source AND a.attname = $2 AND NOT a.attisdropped
     JOIN pg_constraint k ON k.contype = 'f'
         AND (k.conrelid = v.source AND a.attnum = ANY (k.conkey) OR k.confrelid = v.source AND a.attnum = ANY (k.confkey))
     WHERE v.id = $1

@@ -1,10 +1,10 @@
 -- Of the vectorizer $1: the transactions that have last altered the columns that its documents are made of, or what they are
--- generated from, where its source, or a partition of it, is among the tables $2.
+-- generated from, where its source, or a partition of it, is among the tables $2. Its vectors are in the column $3, or in a table.
 SELECT t.transaction
 FROM ai._vectorizer v
 CROSS JOIN LATERAL jsonb_each_text(CASE WHEN jsonb_typeof(v.columns) = 'object' THEN v.columns ELSE '{}' END) AS c
 JOIN pg_attribute a ON a.attrelid = v.source AND a.attnum::text = c.value AND NOT a.attisdropped
-    AND a.attname IS DISTINCT FROM v.config #>> '{destination,embedding_column}'
+    AND a.attname IS DISTINCT FROM $3
 CROSS JOIN LATERAL (
     SELECT a.xmin::text::int8
     UNION ALL

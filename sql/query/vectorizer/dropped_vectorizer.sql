@@ -18,9 +18,7 @@ SELECT (SELECT c.oid::regclass::text FROM pg_class c WHERE c.oid = v.source) AS 
                  FROM pg_class c WHERE c.oid IN (v.source, v.queue) ORDER BY c.oid = v.source DESC LIMIT 1), false)
            OR (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) AS may_drop,
        v.name::text AS name,
-       (SELECT a.attname::text FROM pg_attribute a
-        WHERE a.attrelid = v.source AND a.attrelid >= 16384 AND NOT a.attisdropped
-          AND a.attname = v.config #>> '{destination,embedding_column}') AS column,
+       v.config ->> 'destination' AS destination,
        v.source::oid AS source,
        (SELECT c.oid::regclass::text FROM part c WHERE c.oid = v.intake AND c.is_of_it) AS intake_name,
        ARRAY(SELECT c.oid::regclass::text FROM part c WHERE c.oid IN (v.queue, v.queue_failed, v.intake) AND NOT c.is_of_it ORDER BY 1) AS odd

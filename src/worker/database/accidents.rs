@@ -7,10 +7,11 @@ use ai_pipeline::error::{self as pipeline, Class, Failure};
 use ai_pipeline::panics::Panicked;
 use pgrx::prelude::*;
 
-use super::Worker;
+use super::state::Worker;
 use crate::catalog::Vectorizer;
+use crate::postgres::aborted::Aborted;
 use crate::postgres::panics;
-use crate::postgres::transaction::{self, Aborted};
+use crate::postgres::transaction;
 use crate::runtime::bridge::Task;
 use crate::runtime::reservation::Reservations;
 use crate::store::queue::Item;

@@ -14,12 +14,15 @@ use pgrx::prelude::*;
 
 use super::duty::Duty;
 use super::failures::LONG;
-use super::stations::{Station, by_turns, took_in};
-use super::{SLICE, Worker, overruns};
+use super::overruns;
+use super::state::Station;
+use super::state::{SLICE, Worker};
+use super::stations::{by_turns, took_in};
 use crate::access::server;
 use crate::catalog::{self, Vectorizer};
-use crate::postgres::error;
-use crate::postgres::transaction::{self, Aborted, accounts};
+use crate::postgres::aborted::Aborted;
+use crate::postgres::transaction::{self, accounts};
+use crate::postgres::{error, failure};
 use crate::store::queue::{self, Suspicion, TakenIn};
 
 /// Suspects of one death that fly together. It takes three deaths to be found guilty, and from the
@@ -362,7 +365,7 @@ impl Worker {
         if error::is_lock_conflict(aborted) {
             return self.stations[index].was_locked(takes_in, Instant::now());
         }
-        let failure = error::from_database(aborted, Step::Loading);
+        let failure = failure::from_database(aborted, Step::Loading);
         match failure.class {
             Class::Configuration if self.may_be_stale(vectorizer.id, &failure) => return,
             Class::Configuration => return self.pause_vectorizer(vectorizer, &failure),

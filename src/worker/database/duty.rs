@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use super::Worker;
+use super::state::Worker;
 
 /// One of the things that a worker does in each round.
 pub(super) trait Duty {

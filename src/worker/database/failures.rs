@@ -10,11 +10,12 @@ use ai_pipeline::worker::batches::BATCH;
 use ai_pipeline::worker::locks::{PATIENCE, UNLOCKED};
 use pgrx::prelude::*;
 
-use super::steps::Batch;
-use super::{BUSY, Worker};
+use super::flights::Batch;
+use super::state::{BUSY, Worker};
 use crate::catalog::{self, Vectorizer};
-use crate::postgres::transaction::{Aborted, accounts};
-use crate::postgres::{error, swallowed};
+use crate::postgres::aborted::Aborted;
+use crate::postgres::transaction::accounts;
+use crate::postgres::{error, failure, swallowed};
 use crate::store::queue::{self, Hold, Item};
 use crate::store::stash;
 use crate::worker::flight::{Flight, Paid, Stage};
@@ -58,7 +59,7 @@ impl Worker {
                 Some(Stage::Reading { .. }) => pipeline::Step::Loading,
                 _ => pipeline::Step::Writing,
             };
-            let failure = error::from_database(aborted, step);
+            let failure = failure::from_database(aborted, step);
             let stale = self.may_be_stale(vectorizer.id, &failure);
             (!stale).then_some(failure)
         };
@@ -157,7 +158,7 @@ impl Worker {
             Err(aborted) if error::is_lock_conflict(&aborted) => {
                 return self.refused(vectorizer, &aborted, vec![(number, flight)]);
             }
-            Err(aborted) if self.may_be_stale(vectorizer.id, &error::from_database(&aborted, failure.step)) => {
+            Err(aborted) if self.may_be_stale(vectorizer.id, &failure::from_database(&aborted, failure.step)) => {
                 flight.not_before = Instant::now() + BUSY;
                 self.flights.put(number, flight);
                 return;
@@ -253,7 +254,7 @@ fn note_failure(
 /// long, and says so. Where it cannot even be put off, its lease runs out.
 fn keep_swallowed(flight: &Flight, failure: &pipeline::Failure, aborted: &Aborted) {
     let (vectorizer, item) = (&flight.vectorizer, &flight.item);
-    let swallowed = error::from_database(aborted, failure.step);
+    let swallowed = failure::from_database(aborted, failure.step);
     let failure = pipeline::Failure {
         reason: format!("{}; it stays in the queue: {}", failure.reason, swallowed.reason),
         hint: swallowed.hint,

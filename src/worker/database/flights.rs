@@ -8,10 +8,12 @@ use std::sync::Arc;
 use litemap::LiteMap;
 use pgrx::pg_sys::Oid;
 
-use super::steps::Batch;
 use crate::catalog::Vectorizer;
 use crate::shared_memory::lives;
 use crate::worker::flight::Flight;
+
+/// Documents of one vectorizer that wait for the same step, under the numbers of their flights.
+pub(super) type Batch = Vec<(u64, Flight)>;
 
 /// The documents in flight by their numbers, which is the order in which they were taken.
 ///

@@ -8,8 +8,8 @@ use ai_pipeline::worker::index::{Build, LOOK, MAKE_WAY};
 use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
 
-use super::Worker;
 use super::duty::Duty;
+use super::state::Worker;
 use crate::postgres::statement;
 use crate::postgres::transaction::{self, accounts};
 use crate::settings;

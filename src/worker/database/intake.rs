@@ -7,8 +7,9 @@ use ai_pipeline::worker::station::BLOCKED;
 use pgrx::prelude::*;
 
 use super::duty::Duty;
-use super::stations::{Station, by_turns, took_in};
-use super::{SLICE, Worker};
+use super::state::Station;
+use super::state::{SLICE, Worker};
+use super::stations::{by_turns, took_in};
 use crate::postgres::error;
 use crate::postgres::transaction::accounts;
 use crate::store::queue;

@@ -4,12 +4,12 @@ use std::time::{Duration, Instant};
 
 use pgrx::prelude::*;
 
-use super::Worker;
 use super::duty::Duty;
+use super::state::Worker;
 use crate::postgres::error::is_lock_conflict;
 use crate::postgres::transaction;
 use crate::shared_memory::News;
-use crate::vectorizer::triggers;
+use crate::vectorizer::refresh;
 
 /// How long after it was tried in vain it is tried again.
 const AGAIN: Duration = Duration::from_secs(2);
@@ -53,7 +53,7 @@ impl Worker {
             self.left.insert(id, now + AGAIN);
             return;
         };
-        match transaction::run_for(owner, || triggers::follow_left(id)) {
+        match transaction::run_for(owner, || refresh::follow_left(id)) {
             Ok(()) => _ = self.left.remove(&id),
             Err(aborted) if is_lock_conflict(&aborted) => _ = self.left.insert(id, now + AGAIN),
             Err(aborted) => {

@@ -7,8 +7,9 @@ use ai_pipeline::worker::station::Change;
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 
-use super::Worker;
 use super::duty::Duty;
+use super::extension::extension_fits;
+use super::state::Worker;
 use crate::catalog;
 use crate::postgres::{statement, transaction};
 use crate::settings;
@@ -39,7 +40,7 @@ impl Duty for Listener {
         if news.makes_room {
             worker.makes_room.get_or_insert_with(Instant::now);
         }
-        if (news.reread || !news.changed.is_none()) && !super::extension_fits(worker.database) {
+        if (news.reread || !news.changed.is_none()) && !extension_fits(worker.database) {
             end(0);
         }
         worker.hear(&news);

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
 
-use super::Worker;
 use super::duty::Duty;
-use super::stations::Station;
+use super::state::Station;
+use super::state::Worker;
 use crate::catalog;
 use crate::postgres::{error, transaction};
 use crate::shared_memory;

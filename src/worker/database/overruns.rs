@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ai_pipeline::error::{Class, Failure, Step};
 use pgrx::prelude::*;
 
-use super::Worker;
+use super::state::Worker;
 use crate::catalog::Vectorizer;
 use crate::postgres::transaction::accounts;
 use crate::postgres::transaction::limit::{self, Cut};

@@ -10,7 +10,8 @@ use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
 
 use super::duty::Duty;
-use super::{Worker, stations};
+use super::state::Worker;
+use super::stations;
 use crate::catalog::{self, Unusable, Vectorizer};
 use crate::postgres::transaction::{self, accounts};
 use crate::worker::end;

@@ -13,10 +13,11 @@ use ai_pipeline::worker::activity::Work;
 use ai_pipeline::worker::singly::{self, Singly};
 use serde_json::Value;
 
-use super::Worker;
+use super::state::Worker;
 use crate::catalog::Vectorizer;
-use crate::postgres::error;
-use crate::postgres::transaction::{Aborted, accounts};
+use crate::postgres::aborted::Aborted;
+use crate::postgres::transaction::accounts;
+use crate::postgres::{error, failure};
 use crate::runtime::reservation::Reservations;
 use crate::runtime::services::{Services, Window};
 use crate::store::memory;
@@ -129,7 +130,7 @@ impl Worker {
 
     /// A document whose row cannot be read has failed.
     fn settle_unread(&mut self, vectorizer: &Arc<Vectorizer>, item: Item, aborted: &Aborted, suspect: bool) {
-        let failure = error::from_database(aborted, Step::Loading);
+        let failure = failure::from_database(aborted, Step::Loading);
         self.fly(
             vectorizer,
             item,
@@ -267,13 +268,13 @@ impl Worker {
 
 /// Whether a read was refused for what is in a row.
 pub(super) fn is_of_a_row(aborted: &Aborted) -> bool {
-    let class = error::from_database(aborted, Step::Loading).class;
+    let class = failure::from_database(aborted, Step::Loading).class;
     !error::is_lock_conflict(aborted) && matches!(class, Class::Permanent | Class::Unknown)
 }
 
 /// Whether a read was refused for something that may pass by itself (no memory, a time-out): as a
 /// rule, no matter of a row.
 fn may_pass(aborted: &Aborted) -> bool {
-    let class = error::from_database(aborted, Step::Loading).class;
+    let class = failure::from_database(aborted, Step::Loading).class;
     !error::is_lock_conflict(aborted) && class == Class::Transient
 }

@@ -8,11 +8,11 @@ use ai_pipeline::error::Step;
 use ai_pipeline::worker::intake::Search;
 use pgrx::prelude::*;
 
-use super::Worker;
 use super::reads::is_of_a_row;
+use super::state::Worker;
 use crate::catalog::{self, Vectorizer};
-use crate::postgres::transaction::Aborted;
-use crate::postgres::{error, swallowed};
+use crate::postgres::aborted::Aborted;
+use crate::postgres::{failure, swallowed};
 use crate::store::queue;
 
 impl Worker {
@@ -51,7 +51,7 @@ impl Worker {
         let Ok(Some((place, key))) = vectorizer.transaction(|| vectorizer.act(first)) else {
             return false;
         };
-        let failure = error::from_database(aborted, Step::Loading);
+        let failure = failure::from_database(aborted, Step::Loading);
         let note = || {
             catalog::record_error(vectorizer.id, Some(&vectorizer.config), Some(&key), &failure);
         };

@@ -6,8 +6,8 @@ use std::time::Instant;
 use ai_pipeline::worker::renewals::Renewals;
 use pgrx::prelude::*;
 
-use super::Worker;
 use super::duty::Duty;
+use super::state::Worker;
 use crate::postgres::transaction::accounts;
 use crate::store::queue;
 

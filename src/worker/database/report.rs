@@ -5,8 +5,8 @@ use std::time::Instant;
 use ai_pipeline::worker::activity;
 use pgrx::prelude::*;
 
-use super::Worker;
 use super::duty::Duty;
+use super::state::Worker;
 use crate::shared_memory;
 
 /// Says what is going on.

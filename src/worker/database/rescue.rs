@@ -10,11 +10,12 @@ use ai_pipeline::worker::order;
 use pgrx::prelude::*;
 
 use super::duty::Duty;
-use super::stations::Station;
-use super::{SLICE, Worker};
-use crate::catalog;
+use super::state::Station;
+use super::state::{SLICE, Worker};
+use crate::catalog::{self, Vectorizer};
+use crate::postgres::aborted::Aborted;
 use crate::postgres::transaction::accounts;
-use crate::postgres::{error, swallowed};
+use crate::postgres::{error, failure, swallowed};
 use crate::store::{queue, stash};
 
 /// Documents of a worker that is gone that are given back, or moved aside, by one statement.
@@ -51,53 +52,67 @@ impl Duty for Rescuer {
                 worker.unrescued.push_back(id);
                 continue;
             }
-            let (holder, killed, held) = (worker.leases.holder(), self.killed, worker.flights.leases_of(id));
-            let rescued = vectorizer.transaction(|| {
-                let (more, quarantined, suspects) = vectorizer.act(|| {
-                    let rescued = queue::rescue(&vectorizer, holder, killed, &held, RESCUED);
-                    let failure = quarantine_failure();
-                    let quarantined = queue::quarantine(&vectorizer, retry::CRASH_ATTEMPTS, &failure, RESCUED);
-                    let more = rescued == RESCUED || quarantined.len() == RESCUED;
-                    (more, quarantined, !more && queue::has_suspects(&vectorizer))
-                });
-                catalog::record_quarantined(vectorizer.id, &quarantined, &quarantine_failure());
-                if !more {
-                    stash::sweep(&vectorizer);
-                }
-                (more, suspects)
-            });
-            match rescued {
+            match self.rescue(worker, &vectorizer) {
                 Ok((true, _)) => worker.unrescued.push_back(id),
                 Ok((false, true)) => {
                     worker.suspects.found(id);
                 }
                 Ok((false, false)) => (),
-                Err(aborted) if error::is_lock_conflict(&aborted) => {
-                    if let Some(station) = worker.station_mut(id) {
-                        station.locks.met(Instant::now());
-                    }
-                    worker.unrescued.push_back(id);
-                }
-                // They must not fly again, and cannot be moved aside.
-                Err(aborted) if swallowed::is(&aborted) => {
-                    let failure = Failure {
-                        class: Class::Configuration,
-                        ..error::from_database(&aborted, Step::Loading)
-                    };
-                    worker.pause_vectorizer(&vectorizer, &failure);
-                }
-                // What is left runs out with its leases.
-                Err(aborted) => log!(
-                    "ai: cannot give back the documents of vectorizer {}: {}",
-                    vectorizer.name,
-                    aborted.message
-                ),
+                Err(aborted) => leave(worker, &vectorizer, &aborted),
             }
             if began.elapsed() >= SLICE {
                 break;
             }
         }
         !worker.unrescued.is_empty()
+    }
+}
+
+impl Rescuer {
+    /// Some of what an earlier worker has left of a vectorizer: whether there is more, and whether it has suspects.
+    fn rescue(&self, worker: &Worker, vectorizer: &Vectorizer) -> Result<(bool, bool), Aborted> {
+        let (holder, killed, held) = (
+            worker.leases.holder(),
+            self.killed,
+            worker.flights.leases_of(vectorizer.id),
+        );
+        vectorizer.transaction(|| {
+            let (more, quarantined, suspects) = vectorizer.act(|| {
+                let rescued = queue::rescue(vectorizer, holder, killed, &held, RESCUED);
+                let failure = quarantine_failure();
+                let quarantined = queue::quarantine(vectorizer, retry::CRASH_ATTEMPTS, &failure, RESCUED);
+                let more = rescued == RESCUED || quarantined.len() == RESCUED;
+                (more, quarantined, !more && queue::has_suspects(vectorizer))
+            });
+            catalog::record_quarantined(vectorizer.id, &quarantined, &quarantine_failure());
+            if !more {
+                stash::sweep(vectorizer);
+            }
+            (more, suspects)
+        })
+    }
+}
+
+/// What could not be rescued waits for a lock, stands still, or runs out with its leases.
+fn leave(worker: &mut Worker, vectorizer: &Arc<Vectorizer>, aborted: &Aborted) {
+    if error::is_lock_conflict(aborted) {
+        if let Some(station) = worker.station_mut(vectorizer.id) {
+            station.locks.met(Instant::now());
+        }
+        worker.unrescued.push_back(vectorizer.id);
+    } else if swallowed::is(aborted) {
+        // They must not fly again, and cannot be moved aside.
+        let failure = Failure {
+            class: Class::Configuration,
+            ..failure::from_database(aborted, Step::Loading)
+        };
+        worker.pause_vectorizer(vectorizer, &failure);
+    } else {
+        log!(
+            "ai: cannot give back the documents of vectorizer {}: {}",
+            vectorizer.name,
+            aborted.message
+        );
     }
 }
 

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use ai_pipeline::error::{Class, Failure};
 use ai_pipeline::worker::order::{self, Due};
-use ai_pipeline::worker::station::{self, Facts, Sweep};
+use ai_pipeline::worker::station::{Facts, Sweep};
 use pgrx::prelude::*;
 
-use super::Worker;
+use super::state::{Station, Worker};
 use crate::catalog::{self, Vectorizer};
 use crate::postgres::error;
 use crate::postgres::transaction::accounts;
@@ -22,9 +22,6 @@ use crate::{settings, shared_memory};
 const UNNOTED_PAUSE: Duration = Duration::from_secs(30);
 /// How long until the next try to take back what is written down.
 const LOCKED_NOTE: Duration = Duration::from_secs(1);
-
-/// A vectorizer and what is known of it.
-pub(super) type Station = station::Station<Arc<Vectorizer>>;
 
 /// One that has just been read.
 pub(super) fn of_new(vectorizer: Vectorizer) -> Station {

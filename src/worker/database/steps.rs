@@ -15,8 +15,9 @@ use pgrx::pg_sys::Oid;
 
 use super::accidents::Trace;
 use super::duty::Duty;
-use super::stations::Station;
-use super::{BUSY, SLICE, Worker};
+use super::flights::Batch;
+use super::state::Station;
+use super::state::{BUSY, SLICE, Worker};
 use crate::catalog::{self, DestinationStatements, Vectorizer};
 use crate::postgres::transaction::{self, Lag, accounts, limit};
 use crate::postgres::{error, rewritten};
@@ -31,9 +32,6 @@ use crate::worker::flight::{Draft, Event, Flight, Outcome, Paid, Stage, Step, Un
 /// Vectors of one document that are in memory at a time, in bytes, and texts that they are made of
 /// as many: some requests' worth.
 const PORTION: usize = 4 << 20;
-
-/// Documents of one vectorizer that wait for the same step, under the numbers of their flights.
-pub(super) type Batch = Vec<(u64, Flight)>;
 
 /// Does the main thread's steps of documents that wait for one: those of a vectorizer that wait for
 /// the same, many in a transaction.
@@ -115,20 +113,7 @@ impl Worker {
             (Outcome::Reserved(Ok(memory)), Stage::Queueing { remembered, .. }) => {
                 Stage::Reading { remembered, memory }
             }
-            (Outcome::Prepared(Ok(prepared)), Stage::Preparing { .. }) => match prepared {
-                Prepared::Unchanged { note } => Stage::Finishing { note },
-                Prepared::Texts {
-                    texts,
-                    note,
-                    reservation,
-                } => {
-                    flight.memory.document = reservation;
-                    if let Some(columns) = &mut flight.memory.columns {
-                        columns.shrink(texts.frame_length() as u64);
-                    }
-                    Stage::Comparing { texts, note }
-                }
-            },
+            (Outcome::Prepared(Ok(prepared)), Stage::Preparing { .. }) => prepared_stage(prepared, &mut flight.memory),
             (Outcome::Embedded(Ok(embedded)), Stage::Embedding { mut draft, wanted, .. }) => {
                 let (Embedded { vectors, cut }, reservation) = embedded;
                 flight.memory.vectors = Some(reservation);
@@ -432,52 +417,28 @@ impl Worker {
     }
 }
 
+/// Where a document goes on that was prepared.
+fn prepared_stage(prepared: Prepared, memory: &mut Reservations) -> Stage {
+    match prepared {
+        Prepared::Unchanged { note } => Stage::Finishing { note },
+        Prepared::Texts {
+            texts,
+            note,
+            reservation,
+        } => {
+            memory.document = reservation;
+            if let Some(columns) = &mut memory.columns {
+                columns.shrink(texts.frame_length() as u64);
+            }
+            Stage::Comparing { texts, note }
+        }
+    }
+}
+
 /// The transaction that writes documents, all of which wait for the same step: what became of each,
 /// whether one goes another round, as it has changed meanwhile, and whether one has got an error row.
 fn write(vectorizer: &Vectorizer, batch: &Batch, has_notes: bool) -> (Vec<Hold>, bool, bool) {
-    let items: Vec<&Item> = batch.iter().map(|(_, flight)| &flight.item).collect();
-    let unchanged = |(_, flight): &(u64, Flight)| matches!(flight.stage, Stage::Finishing { .. });
-    let (holds, again, changed) = vectorizer.act(|| {
-        let holds = if batch.iter().all(unchanged) {
-            queue::hold_items(vectorizer, &items)
-        } else {
-            queue::hold(vectorizer, &items)
-        };
-        let ours = std::iter::zip(batch, &holds).filter(|(_, hold)| **hold == Hold::Ours);
-        let replacements = ours.filter_map(|((_, flight), _)| match &flight.stage {
-            // A column is written once, with its vector from the stash.
-            Stage::Writing { draft, .. }
-                if draft.stashed.is_some()
-                    && matches!(vectorizer.statements.destination, DestinationStatements::Column { .. }) =>
-            {
-                None
-            }
-            Stage::Writing { draft, vectors } => Some(Replacement {
-                number: flight.item.number,
-                plan: &draft.plan,
-                stored: &draft.stored,
-                texts: &draft.texts,
-                vectors,
-            }),
-            _ => None,
-        });
-        let mut changed = destination::replace(vectorizer, &replacements.collect::<Vec<_>>());
-        destination::clear(vectorizer, queue::numbers(&of(&items, &holds, &[Hold::Gone])));
-        for ((_, flight), _) in std::iter::zip(batch, &holds).filter(|(_, hold)| **hold == Hold::Ours) {
-            if let Stage::Writing { draft, .. } = &flight.stage
-                && draft.stashed.is_some()
-            {
-                changed.extend(insert_stashed(vectorizer, &flight.item, draft));
-            }
-        }
-        let done = of(&items, &holds, &[Hold::Ours, Hold::Gone]);
-        let again = if done.is_empty() {
-            HashSet::new()
-        } else {
-            queue::finish(vectorizer, &done)
-        };
-        (holds, again, changed)
-    });
+    let (holds, again, changed) = vectorizer.act(|| write_destination(vectorizer, batch));
     let changed = batch.iter().filter(|(_, flight)| changed.contains(&flight.item.number));
     let changed: Vec<&str> = changed.map(|(_, flight)| flight.item.key.as_str()).collect();
     // Once is news. Among others it may be the doing of these: such a batch is parted.
@@ -492,7 +453,66 @@ fn write(vectorizer: &Vectorizer, batch: &Batch, has_notes: bool) -> (Vec<Hold>,
     if !emptied.is_empty() {
         stash::forget(vectorizer, emptied);
     }
-    for ((_, flight), hold) in std::iter::zip(batch, &holds) {
+    note_cuts(vectorizer, batch, &holds, has_notes);
+    if !changed.is_empty() {
+        // It goes when the document is written and stays what it was.
+        let failure = rewritten::failure(&vectorizer.tables.destination);
+        for key in &changed {
+            catalog::record_error(vectorizer.id, Some(&vectorizer.config), Some(key), &failure);
+        }
+    }
+    (holds, !again.is_empty(), !changed.is_empty())
+}
+
+/// The part of it that is done as the owner: what became of each document, the places of those that go another round,
+/// and of those that changed when they were written.
+fn write_destination(vectorizer: &Vectorizer, batch: &Batch) -> (Vec<Hold>, HashSet<i64>, Vec<i64>) {
+    let items: Vec<&Item> = batch.iter().map(|(_, flight)| &flight.item).collect();
+    let unchanged = |(_, flight): &(u64, Flight)| matches!(flight.stage, Stage::Finishing { .. });
+    let holds = if batch.iter().all(unchanged) {
+        queue::hold_items(vectorizer, &items)
+    } else {
+        queue::hold(vectorizer, &items)
+    };
+    let ours = std::iter::zip(batch, &holds).filter(|(_, hold)| **hold == Hold::Ours);
+    let replacements = ours.filter_map(|((_, flight), _)| match &flight.stage {
+        // A column is written once, with its vector from the stash.
+        Stage::Writing { draft, .. }
+            if draft.stashed.is_some()
+                && matches!(vectorizer.statements.destination, DestinationStatements::Column { .. }) =>
+        {
+            None
+        }
+        Stage::Writing { draft, vectors } => Some(Replacement {
+            number: flight.item.number,
+            plan: &draft.plan,
+            stored: &draft.stored,
+            texts: &draft.texts,
+            vectors,
+        }),
+        _ => None,
+    });
+    let mut changed = destination::replace(vectorizer, &replacements.collect::<Vec<_>>());
+    destination::clear(vectorizer, queue::numbers(&of(&items, &holds, &[Hold::Gone])));
+    for ((_, flight), _) in std::iter::zip(batch, &holds).filter(|(_, hold)| **hold == Hold::Ours) {
+        if let Stage::Writing { draft, .. } = &flight.stage
+            && draft.stashed.is_some()
+        {
+            changed.extend(insert_stashed(vectorizer, &flight.item, draft));
+        }
+    }
+    let done = of(&items, &holds, &[Hold::Ours, Hold::Gone]);
+    let again = if done.is_empty() {
+        HashSet::new()
+    } else {
+        queue::finish(vectorizer, &done)
+    };
+    (holds, again, changed)
+}
+
+/// Error rows of documents that were written go, and what was cut of them is written down anew.
+fn note_cuts(vectorizer: &Vectorizer, batch: &Batch, holds: &[Hold], has_notes: bool) {
+    for ((_, flight), hold) in std::iter::zip(batch, holds) {
         let key = flight.item.key.as_str();
         let was_cut = if has_notes && matches!(hold, Hold::Ours | Hold::Gone) {
             catalog::forgive(vectorizer.id, Some(key))
@@ -515,14 +535,6 @@ fn write(vectorizer: &Vectorizer, batch: &Batch, has_notes: bool) -> (Vec<Hold>,
     if has_notes && holds.contains(&Hold::Ours) {
         catalog::resume(vectorizer.id);
     }
-    if !changed.is_empty() {
-        // It goes when the document is written and stays what it was.
-        let failure = rewritten::failure(&vectorizer.tables.destination);
-        for key in &changed {
-            catalog::record_error(vectorizer.id, Some(&vectorizer.config), Some(key), &failure);
-        }
-    }
-    (holds, !again.is_empty(), !changed.is_empty())
 }
 
 /// Writes down what is to be remembered of documents that have just been written, in the same

@@ -5,7 +5,7 @@ use std::time::Instant;
 use ai_pipeline::worker::suspects::{Precedence, Take};
 use pgrx::pg_sys::Oid;
 
-use super::Worker;
+use super::state::Worker;
 use crate::catalog::Vectorizer;
 
 impl Worker {

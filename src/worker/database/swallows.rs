@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use ai_pipeline::error::Step;
 use pgrx::prelude::*;
 
-use super::Worker;
+use super::state::Worker;
 use crate::catalog::{self, Vectorizer};
 use crate::postgres::{error, swallowed};
 

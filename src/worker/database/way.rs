@@ -7,8 +7,8 @@ use ai_pipeline::worker::round::{Cadence, REPORT};
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 
-use super::Worker;
 use super::duty::Duty;
+use super::state::Worker;
 use crate::postgres::transaction::{self, accounts};
 use crate::shared_memory::{self, lives};
 use crate::worker;

@@ -267,17 +267,7 @@ impl Batcher {
         let mut trouble = match outcome {
             Ok((_, quota)) => {
                 self.learn(quota);
-                self.gate.succeeded();
-                if let Some(trial) = word.trial {
-                    self.backend.learn(trial.without);
-                    self.send_again(number);
-                }
-                self.verdicts.accept(number);
-                if let About::Length(without) = word.about {
-                    let sound = self.take_trials(without);
-                    self.ready.extend(sound);
-                }
-                return self.settle();
+                return self.accepted(word, number);
             }
             Err(trouble) => trouble,
         };
@@ -302,14 +292,7 @@ impl Batcher {
             self.slow_down(&Size::of(WORD), sent, error);
         }
         if let About::Length(without) = word.about {
-            for mut batch in self.take_trials(without) {
-                if let Some(trial) = batch.trial.take()
-                    && let Some((batch, first)) = self.next_trial(batch, trial)
-                {
-                    self.take_over_again(batch, sent, first);
-                }
-            }
-            return;
+            return self.try_another_way(without, sent);
         }
         let trial = match word.trial.take() {
             Some(trial) if is_refused(&trouble) => Some(trial),
@@ -331,6 +314,32 @@ impl Batcher {
             }
         }
         self.judge_by(trouble, number, sent);
+    }
+
+    /// The server takes the word: what was refused meanwhile is at fault itself.
+    fn accepted(&mut self, word: Word, number: Number) {
+        self.gate.succeeded();
+        if let Some(trial) = word.trial {
+            self.backend.learn(trial.without);
+            self.send_again(number);
+        }
+        self.verdicts.accept(number);
+        if let About::Length(without) = word.about {
+            let sound = self.take_trials(without);
+            self.ready.extend(sound);
+        }
+        self.settle();
+    }
+
+    /// Requests without what the word was refused for are sent without something else.
+    fn try_another_way(&mut self, without: Without, sent: Instant) {
+        for mut batch in self.take_trials(without) {
+            if let Some(trial) = batch.trial.take()
+                && let Some((batch, first)) = self.next_trial(batch, trial)
+            {
+                self.take_over_again(batch, sent, first);
+            }
+        }
     }
 
     /// The word was refused as they were, and accepted in another form: so may they be.

@@ -49,7 +49,7 @@ pub fn write_repr(out: &mut String, text: &str) -> Option<()> {
     let mut open: Vec<Open> = Vec::new();
     let mut copies = text.len().saturating_mul(COPIES);
     let mut rest = text;
-    'values: loop {
+    loop {
         rest = rest.trim_start_matches(is_blank);
         let first = rest.as_bytes().first()?;
         (open.len() < DEEPEST || !matches!(first, b'[' | b'{')).then_some(())?;
@@ -85,36 +85,52 @@ pub fn write_repr(out: &mut String, text: &str) -> Option<()> {
             }
             _ => scalar(out, rest)?,
         };
-        // What follows a value closes what it is in, or goes on with it.
-        loop {
-            rest = rest.trim_start_matches(is_blank);
-            let Some(last) = open.last_mut() else {
-                return rest.is_empty().then_some(());
-            };
-            let (mark, after) = (*rest.as_bytes().first()?, &rest[1..]);
-            rest = after;
-            if let Open::Dict { members, .. } = last {
-                members.last_mut()?.end = out.len();
-            }
-            match (mark, last) {
-                (b',', Open::List) => {
-                    out.push_str(", ");
-                    continue 'values;
-                }
-                (b',', Open::Dict { members, .. }) => {
-                    out.push_str(", ");
-                    rest = key(out, rest.trim_start_matches(is_blank), members)?;
-                    continue 'values;
-                }
-                (b']', Open::List) => out.push(']'),
-                (b'}', Open::Dict { begin, members }) => {
-                    copies = copies.checked_sub(without_repeated(out, *begin, members))?;
-                    out.push('}');
-                }
-                _ => return None,
-            }
-            open.pop();
+        match close(out, rest, &mut open, &mut copies)? {
+            After::Member(text) => rest = text,
+            After::All(text) => return text.is_empty().then_some(()),
         }
+    }
+}
+
+/// What follows a value.
+enum After<'t> {
+    /// Another value of what it is in.
+    Member(&'t str),
+    /// Nothing that it could be in.
+    All(&'t str),
+}
+
+/// What follows a value closes what it is in, or goes on with it.
+fn close<'t>(out: &mut String, text: &'t str, open: &mut Vec<Open>, copies: &mut usize) -> Option<After<'t>> {
+    let mut rest = text;
+    loop {
+        rest = rest.trim_start_matches(is_blank);
+        let Some(last) = open.last_mut() else {
+            return Some(After::All(rest));
+        };
+        let (mark, after) = (*rest.as_bytes().first()?, &rest[1..]);
+        rest = after;
+        if let Open::Dict { members, .. } = last {
+            members.last_mut()?.end = out.len();
+        }
+        match (mark, last) {
+            (b',', Open::List) => {
+                out.push_str(", ");
+                return Some(After::Member(rest));
+            }
+            (b',', Open::Dict { members, .. }) => {
+                out.push_str(", ");
+                let rest = key(out, rest.trim_start_matches(is_blank), members)?;
+                return Some(After::Member(rest));
+            }
+            (b']', Open::List) => out.push(']'),
+            (b'}', Open::Dict { begin, members }) => {
+                *copies = copies.checked_sub(without_repeated(out, *begin, members))?;
+                out.push('}');
+            }
+            _ => return None,
+        }
+        open.pop();
     }
 }
 
