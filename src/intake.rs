@@ -148,7 +148,8 @@ unsafe fn bytes<'a>(address: *mut u8, length: usize) -> &'a [u8] {
     unsafe { std::slice::from_raw_parts(address, length) }
 }
 
-/// The way from a trigger of a source to an intake. Kept until one of its tables or the catalogue changes.
+/// The way from a trigger of a source to an intake. Kept until one of its tables changes, or the row of a vectorizer of
+/// that source, which counts as a change of the source.
 struct Route {
     vectorizer: i32,
     intake: Oid,
@@ -176,9 +177,7 @@ impl Route {
         let (id, owner) = unsafe { ((*source).rd_id, (*(*source).rd_rel).relowner) };
         let find = || {
             // Whatever changes from here on is heard of.
-            let catalogue = "SELECT 'ai._vectorizer'::pg_catalog.regclass::pg_catalog.oid";
-            let catalogue = statement::row(catalogue, &[], |row| row.must::<Oid>(1))?;
-            WATCHED.with_borrow_mut(|watched| watched.extend([catalogue, id]));
+            WATCHED.with_borrow_mut(|watched| watched.insert(id));
             let sql = include_str!("../sql/query/intake/route.sql");
             let known = statement::row(sql, &[vectorizer.into(), id.into()], |row| {
                 (
@@ -487,12 +486,20 @@ unsafe extern "C-unwind" fn table_changed(_argument: Datum, table: Oid) {
     }
 }
 
-/// The catalogue of vectorizers was written to: all sessions forget their routes when that commits, and this one now.
-pub fn catalogue_changed() {
-    let catalogue = "SELECT 'ai._vectorizer'::pg_catalog.regclass::pg_catalog.oid";
-    if let Some(catalogue) = statement::row(catalogue, &[], |row| row.must::<Oid>(1)) {
-        // SAFETY: a table that exists.
-        unsafe { pg_sys::CacheInvalidateRelcacheByRelid(catalogue) };
+/// A row of the catalogue was written, of a vectorizer with this source: all sessions that write to the source forget
+/// their routes when that commits, and this one now. The others have nothing to ask for.
+pub fn vectorizer_changed(source: Oid) {
+    // SAFETY: on the main thread, in a transaction, of a table that exists. The row of one that is gone led nowhere.
+    unsafe {
+        if pg_sys::SearchSysCacheExists(
+            pg_sys::SysCacheIdentifier::RELOID as i32,
+            source.into(),
+            0.into(),
+            0.into(),
+            0.into(),
+        ) {
+            pg_sys::CacheInvalidateRelcacheByRelid(source);
+        }
     }
 }
 

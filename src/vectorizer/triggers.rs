@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use pgrx::datum::{Datum, UnboxDatum};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
@@ -618,6 +619,39 @@ impl Drop for OutsideScript {
     }
 }
 
+/// A value of the type regclass.
+struct Relation(Oid);
+
+impl FromDatum for Relation {
+    unsafe fn from_polymorphic_datum(value: pg_sys::Datum, is_null: bool, type_: Oid) -> Option<Relation> {
+        // SAFETY: by the caller. The two types are stored alike.
+        unsafe { Oid::from_polymorphic_datum(value, is_null, type_) }.map(Relation)
+    }
+}
+
+impl IntoDatum for Relation {
+    fn into_datum(self) -> Option<pg_sys::Datum> {
+        self.0.into_datum()
+    }
+
+    fn type_oid() -> Oid {
+        pg_sys::REGCLASSOID
+    }
+}
+
+// SAFETY: stored as a number of an object is.
+unsafe impl UnboxDatum for Relation {
+    type As<'src> = Relation;
+
+    unsafe fn unbox<'src>(value: Datum<'src>) -> Relation
+    where
+        Self: 'src,
+    {
+        // SAFETY: by the caller.
+        Relation(unsafe { Oid::unbox(value) })
+    }
+}
+
 /// For the trigger on the catalogue, of a row that was written.
 #[pg_trigger(sql = false)]
 fn catalogue_changed<'a>(
@@ -628,7 +662,9 @@ fn catalogue_changed<'a>(
             Ok(Some(id)) => shared_memory::vectorizer_changed_at_commit(id),
             _ => shared_memory::catalogue_changed_at_commit(),
         }
+        if let Ok(Some(Relation(source))) = row.get_by_name::<Relation>("source") {
+            intake::vectorizer_changed(source);
+        }
     }
-    intake::catalogue_changed();
     Ok(None::<PgHeapTuple<'a, AllocatedByPostgres>>)
 }
