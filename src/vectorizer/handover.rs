@@ -9,7 +9,7 @@ use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 
-use super::{altered, objects, triggers};
+use super::{altered, dropped, objects, triggers};
 use crate::catalog;
 use crate::postgres::error::raise;
 use crate::postgres::key::PrimaryKey;
@@ -40,6 +40,8 @@ fn objects_altered(classes: Vec<Oid>, altered: Vec<Oid>) {
                 ),
             );
         }
+        let names = include_str!("../../sql/query/vectorizer/altered_names.sql");
+        acting_as_extension(|| dropped::tell_of_code_of_others(statement::rows(names, &arguments, |row| row.must(1))));
         // Most of what a database is told concerns no vectorizer, and should not wait for what follows.
         if concerned.is_empty() && !everywhere {
             return;
