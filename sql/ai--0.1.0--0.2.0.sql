@@ -709,6 +709,12 @@ AS 'MODULE_PATHNAME', 'wake_worker_for_wrapper';
 COMMENT ON FUNCTION ai._wake_worker(int4, regclass) IS
     'Wakes the background worker for this vectorizer when the transaction commits; false when the catalogue does not know it by this intake. Called by the triggers on source tables.';
 
+-- Without a SET clause, which would cost more than all it does: it runs for each row, and calls nothing by name.
+CREATE FUNCTION ai._may_write(vectorizer_id int4, event text, intake regclass, queue regclass, failed regclass, target regclass)
+RETURNS bool LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'may_write_wrapper';
+COMMENT ON FUNCTION ai._may_write(int4, text, regclass, regclass, regclass, regclass) IS
+    'Whether the caller may write to these tables of a vectorizer without running code of others; false: only to the intake. Called by the triggers on source tables.';
+
 -- What logical replication brings.
 
 CREATE FUNCTION ai._follow_replication(vectorizer_id int4, follow bool) RETURNS void

@@ -66,6 +66,12 @@ CREATE FUNCTION ai._append_change() RETURNS trigger LANGUAGE c AS 'MODULE_PATHNA
 COMMENT ON FUNCTION ai._append_change() IS
     'The trigger by row on the source of the vectorizer that is its argument: writes down the primary key of a row that is new or has changed.';
 
+-- Without a SET clause, which would cost more than all it does: it runs for each row, and calls nothing by name.
+CREATE FUNCTION ai._may_write(vectorizer_id int4, event text, intake regclass, queue regclass, failed regclass, target regclass)
+RETURNS bool LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'may_write_wrapper';
+COMMENT ON FUNCTION ai._may_write(int4, text, regclass, regclass, regclass, regclass) IS
+    'Whether the caller may write to these tables of a vectorizer without running code of others; false: only to the intake. Called by the triggers on source tables.';
+
 CREATE FUNCTION ai._refresh_triggers() RETURNS void
 LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'refresh_triggers_wrapper';

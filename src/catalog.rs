@@ -1,5 +1,6 @@
 //! The extension's own tables: which vectorizers there are, what ails them, and what failed.
 
+mod clearance;
 mod destination;
 pub mod extension;
 mod index;
@@ -26,6 +27,7 @@ use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 use serde_json::{Value, json};
 
+pub use clearance::tell_of_stranger;
 pub use destination::{column_writer, embedding_column, embedding_columns};
 pub use index::{VectorIndex, name as index_name};
 pub use names::follow_names;
@@ -326,6 +328,12 @@ pub fn vectorizer(id: i32) -> Option<Result<Vectorizer, Unusable>> {
 /// Code of others that would run as the owner of a vectorizer; `None`: there is none.
 pub fn code_of_others(id: i32) -> Option<CodeOfOthers> {
     others::look(&[id]).remove(&id)
+}
+
+/// Of these vectorizers those on whose tables is no code of others.
+pub fn without_code_of_others(ids: &[i32]) -> Vec<i32> {
+    let found = others::look(ids);
+    ids.iter().copied().filter(|id| !found.contains_key(id)).collect()
 }
 
 /// Why a vectorizer cannot be worked on.

@@ -148,7 +148,8 @@ unsafe fn bytes<'a>(address: *mut u8, length: usize) -> &'a [u8] {
     unsafe { std::slice::from_raw_parts(address, length) }
 }
 
-/// The way from a trigger of a source to an intake. Kept until one of its tables or the catalogue changes.
+/// The way from a trigger of a source to an intake. Kept until one of its tables changes, or the row of a vectorizer of
+/// that source, which counts as a change of the source.
 struct Route {
     vectorizer: i32,
     intake: Oid,
@@ -162,7 +163,8 @@ struct Route {
     by_row: String,
     /// Rows can be appended past the executor.
     is_plain: bool,
-    /// The source got another owner unseen: nothing may run as that one, which appending does not.
+    /// The source got another owner unseen: nothing may run as that one. Appending runs nothing, and the function of the
+    /// vectorizer asks.
     is_strange: bool,
 }
 
@@ -176,9 +178,7 @@ impl Route {
         let (id, owner) = unsafe { ((*source).rd_id, (*(*source).rd_rel).relowner) };
         let find = || {
             // Whatever changes from here on is heard of.
-            let catalogue = "SELECT 'ai._vectorizer'::pg_catalog.regclass::pg_catalog.oid";
-            let catalogue = statement::row(catalogue, &[], |row| row.must::<Oid>(1))?;
-            WATCHED.with_borrow_mut(|watched| watched.extend([catalogue, id]));
+            WATCHED.with_borrow_mut(|watched| watched.insert(id));
             let sql = include_str!("../sql/query/intake/route.sql");
             let known = statement::row(sql, &[vectorizer.into(), id.into()], |row| {
                 (
@@ -487,12 +487,20 @@ unsafe extern "C-unwind" fn table_changed(_argument: Datum, table: Oid) {
     }
 }
 
-/// The catalogue of vectorizers was written to: all sessions forget their routes when that commits, and this one now.
-pub fn catalogue_changed() {
-    let catalogue = "SELECT 'ai._vectorizer'::pg_catalog.regclass::pg_catalog.oid";
-    if let Some(catalogue) = statement::row(catalogue, &[], |row| row.must::<Oid>(1)) {
-        // SAFETY: a table that exists.
-        unsafe { pg_sys::CacheInvalidateRelcacheByRelid(catalogue) };
+/// A row of the catalogue was written, of a vectorizer with this source: all sessions that write to the source forget
+/// their routes when that commits, and this one now. The others have nothing to ask for.
+pub fn vectorizer_changed(source: Oid) {
+    // SAFETY: on the main thread, in a transaction, of a table that exists. The row of one that is gone led nowhere.
+    unsafe {
+        if pg_sys::SearchSysCacheExists(
+            pg_sys::SysCacheIdentifier::RELOID as i32,
+            source.into(),
+            0.into(),
+            0.into(),
+            0.into(),
+        ) {
+            pg_sys::CacheInvalidateRelcacheByRelid(source);
+        }
     }
 }
 
@@ -605,10 +613,8 @@ pub unsafe extern "C-unwind" fn append_change(call: pg_sys::FunctionCallInfo) ->
             } else {
                 Taken::Not
             };
-            if taken == Taken::Not && route.is_strange {
-                warn_of_stranger(&route, (*(*fired).tg_trigger).tgoid);
-            } else if taken == Taken::Not {
-                call_function(&route, fired);
+            if taken == Taken::Not && !call_function(&route, fired) && route.is_strange {
+                catalog::tell_of_stranger(route.vectorizer);
             }
             if taken != Taken::Astray {
                 break;
@@ -657,26 +663,12 @@ unsafe fn route(fired: *mut pg_sys::TriggerData) -> Option<Rc<Route>> {
     Some(found)
 }
 
-/// Says, once in a transaction, that a change was not written down: what is on the tables, by another role,
-/// would have run as the owner of the source.
-fn warn_of_stranger(route: &Route, trigger: Oid) {
-    if ASTRAY.with_borrow_mut(|astray| astray.insert(trigger)) {
-        let message = format!(
-            "vectorizer {} works for another role than the owner of its source now: a change is not written down",
-            route.vectorizer
-        );
-        let hint = "Look at its tables, call ai.enable_vectorizer_schedule, and then ai.verify_vectorizer with repair => true.";
-        ErrorReport::new(PgSqlErrorCode::ERRCODE_WARNING, message, "ai")
-            .set_hint(hint)
-            .report(PgLogLevel::WARNING);
-    }
-}
-
-/// Has the vectorizer's own function do it, which its other triggers call: as if it had been called by this one.
+/// Has the vectorizer's own function do it, which its other triggers call: as if it had been called by this one. False
+/// where there is none.
 ///
 /// # Safety
 /// `fired` is that of a trigger that has fired.
-unsafe fn call_function(route: &Route, fired: *mut pg_sys::TriggerData) {
+unsafe fn call_function(route: &Route, fired: *mut pg_sys::TriggerData) -> bool {
     // SAFETY: the triggers of an open relation; Postgres would call the function the same way.
     unsafe {
         let all = &*(*(*fired).tg_relation).trigdesc;
@@ -689,7 +681,7 @@ unsafe fn call_function(route: &Route, fired: *mut pg_sys::TriggerData) {
             .find(named)
             .filter(|trigger| is_of_a_vectorizer(trigger.tgfoid, owner))
         else {
-            return;
+            return false;
         };
         // It may write to the source, and so come by here again.
         pg_sys::check_stack_depth();
@@ -703,6 +695,7 @@ unsafe fn call_function(route: &Route, fired: *mut pg_sys::TriggerData) {
         let address = function.fn_addr.expect("a function that was looked up has an address");
         pg_sys::ffi::pg_guard_ffi_boundary(|| address(&mut call));
     }
+    true
 }
 
 /// Whether a function may be that of a vectorizer: a trigger is found by its name, and its owner may have put

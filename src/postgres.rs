@@ -11,6 +11,7 @@ pub mod latch;
 pub mod panics;
 pub mod parameters;
 pub mod portals;
+pub mod regclass;
 pub mod rewritten;
 pub mod scan;
 pub mod statement;

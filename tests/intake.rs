@@ -478,3 +478,61 @@ fn keys_and_values_of_every_kind_are_compared_and_appended() {
     );
     assert_eq!(changed("ALTER TABLE kind ADD x int; UPDATE kind SET x = 1"), "2 of 2");
 }
+
+/// A crowd of owners who make, alter and drop vectorizers costs those who write to other tables nothing.
+#[test]
+fn a_change_of_one_vectorizer_has_the_writers_of_others_ask_for_nothing() {
+    let notes = Notes::start();
+    notes
+        .cluster
+        .execute("CREATE TABLE other (id int PRIMARY KEY, body text)");
+    let made = "SELECT ai.create_vectorizer('other', name => 'other', loading => ai.loading_column('body'),
+        embedding => ai.embedding_openai('text-embedding-3-small', 8))";
+    // The worker empties no intake that is written to, which would be a change of it.
+    let mut busy = notes.cluster.connect().unwrap();
+    write(
+        &mut busy,
+        "BEGIN; LOCK TABLE ai._vectorizer_intake_1 IN ROW EXCLUSIVE MODE",
+    );
+    let mut writer = notes.cluster.connect().unwrap();
+    let mut next = 0;
+    // How often the catalogue of vectorizers is read by a transaction that writes to the notes.
+    let mut asked = || {
+        next += 1;
+        let scans = "SELECT pg_stat_get_xact_numscans('ai._vectorizer'::regclass)";
+        let sql = format!("BEGIN; {scans}; INSERT INTO note VALUES ({next}, 'a'); {scans}; COMMIT");
+        let answers = writer.simple_query(&sql).unwrap();
+        let numbers = answers.iter().filter_map(|answer| match answer {
+            postgres::SimpleQueryMessage::Row(row) => row.get(0).and_then(|scans| scans.parse::<u32>().ok()),
+            _ => None,
+        });
+        let numbers: Vec<u32> = numbers.collect();
+        numbers[1] - numbers[0]
+    };
+    assert!(asked() > 0, "the first one asks");
+    assert_eq!(asked(), 0, "it knows");
+    for change in [
+        made,
+        "SELECT ai.set_scheduling(2, ai.scheduling_none())",
+        "SELECT ai.disable_vectorizer_schedule('other')",
+        "SELECT ai.enable_vectorizer_schedule('other')",
+        "ALTER TABLE other RENAME TO another",
+        "ALTER TABLE another ADD COLUMN more text",
+        "SELECT ai.drop_vectorizer('other', drop_all => true)",
+        "VACUUM ANALYZE ai._vectorizer",
+    ] {
+        notes.cluster.execute(change);
+        assert_eq!(asked(), 0, "after {change}");
+    }
+    // What concerns the table itself is heard of.
+    for change in [
+        "SELECT ai.set_scheduling(1, ai.scheduling_none())",
+        "ALTER TABLE note ADD COLUMN more text",
+        "SELECT ai.create_vectorizer('note', loading => ai.loading_column('body'), destination => ai.destination_column('v'),
+            chunking => ai.chunking_none(), embedding => ai.embedding_openai('text-embedding-3-small', 8))",
+    ] {
+        notes.cluster.execute(change);
+        assert!(asked() > 0, "after {change}");
+        assert_eq!(asked(), 0, "it knows");
+    }
+}

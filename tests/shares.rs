@@ -100,3 +100,52 @@ fn documents_that_wait_for_a_provider_leave_places_for_others() {
     }
     ann_is_served_beside(&scene);
 }
+
+/// Documents that are too large for what is kept for small ones.
+#[test]
+fn large_documents_that_wait_for_a_provider_leave_memory_for_others() {
+    let scene = Scene::start_with(|options| {
+        options
+            .setting("ai.max_memory", "64MB")
+            .setting("ai.request_timeout", "1h")
+    });
+    scene.cluster.execute(LAIR);
+    vectorize(&scene, "ann", "a", "honest");
+    by(
+        &scene,
+        "mallory",
+        "CREATE TABLE m.large (id int PRIMARY KEY, body text);
+         SELECT ai.create_vectorizer('m.large', name => 'large', loading => ai.loading_column('body'),
+             embedding => ai.embedding_openai('hangs', 4))",
+    );
+    let hangs = Behaviour::Slow(Duration::from_secs(3_600));
+    scene
+        .provider
+        .behave(Behaviour::OfModel("hangs".to_owned(), Box::new(hangs)));
+    let lines = |id: &str, number: u32| {
+        format!("string_agg('line ' || l || ' of ' || {id}, E'\\n\\n') FROM generate_series(1, {number}) l")
+    };
+    by(
+        &scene,
+        "mallory",
+        &format!(
+            "INSERT INTO m.large SELECT n, (SELECT {}) FROM generate_series(1, 60) n",
+            lines("n", 70_000)
+        ),
+    );
+    let hers = || (in_flight(&scene), scene.provider.counts().in_flight);
+    wait_until(
+        "mallory has what she may have",
+        DEADLINE,
+        hers,
+        |(documents, requests)| *documents >= 40 && *requests > 0,
+    );
+    by(
+        &scene,
+        "ann",
+        &format!("INSERT INTO a.honest SELECT 1, {}", lines("1", 50_000)),
+    );
+    let honest = "SELECT count(*) > 100 FROM a.honest_embedding_store";
+    scene.cluster.wait_for("ann's document", honest, "t");
+    assert!(in_flight(&scene) >= 40, "mallory's documents are still in the air");
+}

@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | regular expressions of a user | any | a process of its own, which is ended when it takes too long |
 //! | units of meaning (`chunking_text_splitter`) | not short | the same: the crate does not look whether to go on |
+//! | units of meaning | short | a thread |
 //! | others | short, and done in few steps | at hand |
 //! | others | all that are not | a thread, which looks now and then whether to go on |
 
@@ -21,8 +22,8 @@ pub const LONG: usize = 256 * 1024;
 /// Steps that are done at hand: some milliseconds. Prose of less than [`LONG`] takes no more.
 const STEPS: u64 = 4 << 20;
 
-/// Bytes of a text that is cut at units of meaning at hand: the crate's own passes over Markdown may be
-/// quadratic, which is milliseconds up to here.
+/// Bytes of a text that is cut at units of meaning in a thread, or by the session that asks: the crate's own passes over
+/// Markdown may be quadratic, which is milliseconds up to here. The network does not wait for them.
 const SHORT: usize = 8 * 1024;
 
 /// A chunking configuration whose sizes are checked. Clones share it.
@@ -79,10 +80,13 @@ impl Cutter {
     /// What the text takes above its bounds, and what is wrong with regular expressions.
     pub async fn cut(&self, text: String, cutting: &Cutting, bounds: Bounds) -> Result<(String, Vec<Chunk>), Refusal> {
         let limit = time_for(text.len(), self.timeout);
-        if let Some(chunks) = cutting.at_hand(&text, bounds)? {
+        if let How::Here(splitter) = &cutting.0
+            && let Some(chunks) = cut_at_hand(&text, splitter, bounds)?
+        {
             return Ok((text, chunks));
         }
         let splitter = match &cutting.0 {
+            How::Either(splitter, _) if text.len() <= SHORT => splitter,
             How::Apart(chunking) | How::Either(_, chunking) => {
                 let parser = self.parser.on_behalf_of(self.owner);
                 return parser.cut(text, chunking, bounds, limit).await;
@@ -113,7 +117,7 @@ impl Cutter {
 }
 
 impl Cutting {
-    /// The chunks of a text, where they are had in a moment.
+    /// The chunks of a text, where they are had in a moment: by a caller whom nobody else waits for.
     ///
     /// # Errors
     ///
@@ -171,5 +175,53 @@ mod tests {
         let at_hand = |length| cutting.at_hand(&"*a **".repeat(length / 5), Bounds::NONE).unwrap();
         assert!(at_hand(SHORT - 5).is_some());
         assert_eq!(at_hand(SHORT + 5).map(|chunks| chunks.len()), None);
+    }
+
+    #[tokio::test]
+    async fn the_network_waits_for_no_text_that_is_cut_at_units_of_meaning() {
+        let limits = crate::parse::Limits {
+            timeout: Duration::ZERO,
+            memory_bytes: 0,
+            text_bytes: 0,
+        };
+        let cutter = Cutter {
+            parser: Parser::new("/nowhere".into(), limits, 1),
+            threads: Threads::new(1),
+            owner: 1,
+            timeout: Duration::from_secs(60),
+        };
+        let (end, ended) = std::sync::mpsc::channel::<()>();
+        let ended = std::sync::Mutex::new(ended);
+        let threads = cutter.threads.clone();
+        let busy = tokio::spawn(async move {
+            threads
+                .run(1, Duration::from_secs(60), move |_| {
+                    ended.lock().unwrap().recv().is_err()
+                })
+                .await
+        });
+        tokio::task::yield_now().await;
+        let meaning = |format| Chunking::TextSplitter {
+            capacity: 512,
+            overlap: 0,
+            unit: crate::config::Unit::Chars,
+            format,
+        };
+        let [markdown, plain] = [crate::config::TextFormat::Markdown, crate::config::TextFormat::Text]
+            .map(|format| Cutting::new(&meaning(format)).unwrap());
+        let short = "# Tea\n\nGreen.";
+        let [mut first, mut second] =
+            [&markdown, &plain].map(|cutting| Box::pin(cutter.cut(short.to_owned(), cutting, Bounds::NONE)));
+        for waits in [&mut first, &mut second] {
+            let at_once = tokio::time::timeout(Duration::ZERO, waits).await;
+            assert!(at_once.is_err(), "it waits for the thread");
+        }
+        let others = Cutting::new(&Chunking::None).unwrap();
+        let at_once = tokio::time::timeout(Duration::ZERO, cutter.cut(short.to_owned(), &others, Bounds::NONE)).await;
+        assert!(at_once.is_ok_and(|cut| cut.is_ok()), "what has steps is cut at hand");
+        end.send(()).unwrap();
+        assert_eq!(busy.await.unwrap(), Ok(false));
+        assert_eq!(first.await.unwrap().1.len(), 1);
+        assert_eq!(second.await.unwrap().1.len(), 1);
     }
 }

@@ -17,6 +17,9 @@ use crate::postgres::error::raise;
 use crate::postgres::statement;
 use crate::postgres::transaction::acting_as_extension;
 
+const PROCEDURES: c_int = pg_sys::SysCacheIdentifier::PROCOID as c_int;
+const ROLES: c_int = pg_sys::SysCacheIdentifier::AUTHOID as c_int;
+
 /// Tables share places: one that is told of a change of another is looked at once more, nothing else.
 const PLACES: usize = 4096;
 
@@ -24,29 +27,46 @@ const PLACES: usize = 4096;
 static NOW: AtomicU64 = AtomicU64::new(1);
 /// The last change of tables, by their numbers.
 static CHANGED: [AtomicU64; PLACES] = [const { AtomicU64::new(0) }; PLACES];
-/// The last change that may concern all.
-static ALL_CHANGED: AtomicU64 = AtomicU64::new(0);
+/// The last change that may concern all tables.
+static TABLES_CHANGED: AtomicU64 = AtomicU64::new(0);
+/// The last change of a role.
+static ROLES_CHANGED: AtomicU64 = AtomicU64::new(0);
+/// The last change of a function.
+static FUNCTIONS_CHANGED: AtomicU64 = AtomicU64::new(0);
 
 thread_local! {
     static IS_REGISTERED: Cell<bool> = const { Cell::new(false) };
     static IS_WATCHING: Cell<bool> = const { Cell::new(false) };
-    /// The vectorizers on whose tables there was nothing of others.
+    /// What was found on the tables of vectorizers.
     static LOOKED: RefCell<HashMap<i32, Looked>> = RefCell::default();
     /// The vectorizer whose statements are running.
     static ACTING_FOR: Cell<Option<i32>> = const { Cell::new(None) };
 }
 
-/// A look at the tables of a vectorizer that found nothing.
+/// A look at the tables of a vectorizer.
 struct Looked {
     at: u64,
     reached: Vec<Oid>,
+    found: Option<Found>,
 }
 
 impl Looked {
     fn is_outdated(&self) -> bool {
-        let is_later = |change: &AtomicU64| change.load(Ordering::Relaxed) > self.at;
-        is_later(&ALL_CHANGED) || self.reached.iter().any(|relation| is_later(place(*relation)))
+        FUNCTIONS_CHANGED.load(Ordering::Relaxed) > self.at
+            || self.reached.iter().any(|relation| has_changed(*relation, self.at))
     }
+}
+
+/// How many changes were told so far.
+pub(super) fn now() -> u64 {
+    register();
+    NOW.load(Ordering::Relaxed)
+}
+
+/// Whether a table, or its owner, may have changed since then.
+pub(super) fn has_changed(relation: Oid, since: u64) -> bool {
+    let is_later = |change: &AtomicU64| change.load(Ordering::Relaxed) > since;
+    is_later(&ROLES_CHANGED) || is_later(&TABLES_CHANGED) || is_later(place(relation))
 }
 
 fn place(relation: Oid) -> &'static AtomicU64 {
@@ -54,9 +74,12 @@ fn place(relation: Oid) -> &'static AtomicU64 {
 }
 
 /// Why nothing is done for a vectorizer, and what to do.
+#[derive(Clone)]
 pub struct Found {
     pub reason: String,
     pub hint: String,
+    /// Some of it would run when a key is written to the intake.
+    pub(super) when_inserted: bool,
 }
 
 /// Of these vectorizers those on whose tables is code of others.
@@ -74,31 +97,33 @@ pub fn look(ids: &[i32]) -> HashMap<i32, Found> {
                     relations,
                     row.get::<String>("found"),
                     row.must::<String>("owner_name"),
+                    row.must::<bool>("when_inserted"),
                 )
             })
         })
     });
-    let mut found = HashMap::new();
-    for (id, reached, what, owner) in rows {
-        let Some(what) = what else {
-            LOOKED.with_borrow_mut(|looked| looked.insert(id, Looked { at, reached }));
-            continue;
-        };
-        LOOKED.with_borrow_mut(|looked| looked.remove(&id));
-        let reason = format!("code of others would run as {owner}: there is {what}");
-        let hint = format!(
-            "Look at it, and who may put such things there (TRIGGER, REFERENCES). Drop it, or give it to {owner}; then call \
-             ai.retry_vectorizer."
-        );
-        found.insert(id, Found { reason, hint });
+    let mut all_found = HashMap::new();
+    for (id, reached, what, owner, when_inserted) in rows {
+        let found = what.map(|what| Found {
+            reason: format!("code of others would run as {owner}: there is {what}"),
+            hint: format!(
+                "Look at it, and who may put such things there (TRIGGER, REFERENCES). Drop it, or give it to {owner}; then call \
+                 ai.retry_vectorizer."
+            ),
+            when_inserted,
+        });
+        if let Some(found) = &found {
+            all_found.insert(id, found.clone());
+        }
+        LOOKED.with_borrow_mut(|looked| looked.insert(id, Looked { at, reached, found }));
     }
-    found
+    all_found
 }
 
 /// Refuses to act as the owner of a vectorizer where code of others would run so.
 pub fn must_be_none(id: i32) {
-    let is_known = LOOKED.with_borrow(|looked| looked.get(&id).is_some_and(|looked| !looked.is_outdated()));
-    if is_known {
+    let is_clear = |looked: &Looked| looked.found.is_none() && !looked.is_outdated();
+    if LOOKED.with_borrow(|looked| looked.get(&id).is_some_and(is_clear)) {
         return;
     }
     if let Some(found) = look(&[id]).remove(&id) {
@@ -107,6 +132,56 @@ pub fn must_be_none(id: i32) {
             found.reason,
             Some(&found.hint),
         );
+    }
+}
+
+/// What is on the tables of a vectorizer, as it was found last where nothing was altered since. Where that is nothing,
+/// what its statements reach is locked, so that it stays so: the tables are the owner's, as whom the session acts.
+pub(super) fn found_and_locked(id: i32) -> Option<Found> {
+    loop {
+        let is_known = LOOKED.with_borrow(|looked| looked.get(&id).is_some_and(|looked| !looked.is_outdated()));
+        if !is_known {
+            look(&[id]);
+        }
+        // One that the catalogue does not know reaches nothing.
+        let known = LOOKED.with_borrow(|looked| {
+            looked
+                .get(&id)
+                .map(|looked| (looked.reached.clone(), looked.found.clone()))
+        });
+        let (reached, found) = known?;
+        if found.is_some() {
+            return found;
+        }
+        for relation in reached {
+            lock(relation, pg_sys::RowExclusiveLock);
+        }
+        if LOOKED.with_borrow(|looked| looked.get(&id).is_none_or(|looked| !looked.is_outdated())) {
+            return None;
+        }
+    }
+}
+
+/// Locks a table to the end of the transaction. What was altered before is known from then on.
+pub(super) fn lock(relation: Oid, mode: u32) {
+    // SAFETY: on the main thread, in a transaction. A table that is gone can be locked, too.
+    unsafe { pg_sys::LockRelationOid(relation, mode as pg_sys::LOCKMODE) };
+}
+
+/// Whether nobody can have put anything on a table of the owner but the owner: it has no trigger, also none of a foreign
+/// key, and no parts. A look at what Postgres has in its caches.
+pub(super) fn is_untouched(table: Oid) -> bool {
+    // SAFETY: on the main thread, in a transaction that has the table locked; it is closed after the look.
+    unsafe {
+        let relation = pg_sys::RelationIdGetRelation(table);
+        if relation.is_null() {
+            return true;
+        }
+        let about = &*(*relation).rd_rel;
+        let is_untouched =
+            about.relkind as u8 == pg_sys::RELKIND_RELATION && !(about.relhastriggers || about.relhassubclass);
+        pg_sys::RelationClose(relation);
+        is_untouched
     }
 }
 
@@ -165,8 +240,8 @@ fn register() {
     unsafe {
         pg_sys::CacheRegisterRelcacheCallback(Some(table_changed), pg_sys::Datum::from(0usize));
         // A function may be given away, and a role lose its rights.
-        for cache in [pg_sys::SysCacheIdentifier::PROCOID, pg_sys::SysCacheIdentifier::AUTHOID] {
-            pg_sys::CacheRegisterSyscacheCallback(cache as c_int, Some(all_changed), pg_sys::Datum::from(0usize));
+        for cache in [PROCEDURES, ROLES] {
+            pg_sys::CacheRegisterSyscacheCallback(cache, Some(entry_changed), pg_sys::Datum::from(0usize));
         }
     }
 }
@@ -174,14 +249,22 @@ fn register() {
 #[pg_guard]
 unsafe extern "C-unwind" fn table_changed(_argument: pg_sys::Datum, relation: Oid) {
     let changed = if relation == Oid::INVALID {
-        &ALL_CHANGED
+        &TABLES_CHANGED
     } else {
         place(relation)
     };
-    changed.store(NOW.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
+    note(changed);
 }
 
 #[pg_guard]
-unsafe extern "C-unwind" fn all_changed(_argument: pg_sys::Datum, _cache: c_int, _hash: u32) {
-    ALL_CHANGED.store(NOW.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
+unsafe extern "C-unwind" fn entry_changed(_argument: pg_sys::Datum, cache: c_int, _hash: u32) {
+    note(if cache == ROLES {
+        &ROLES_CHANGED
+    } else {
+        &FUNCTIONS_CHANGED
+    });
+}
+
+fn note(changed: &AtomicU64) {
+    changed.store(NOW.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
 }

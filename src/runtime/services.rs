@@ -70,6 +70,13 @@ struct Place {
     owner: Option<Fingerprint>,
 }
 
+/// The budgets of memory, as they are for an owner.
+struct Budgets {
+    columns: Budget,
+    documents: Budget,
+    vectors: Budget,
+}
+
 /// Shared by all tasks of a worker, so that connections, credentials and limits are.
 pub struct Services {
     /// One loader for all vectorizers with the same servers.
@@ -83,6 +90,8 @@ pub struct Services {
     columns: Budget,
     /// For documents and what is made of them. Another budget, because who waits for it holds some of the first.
     documents: Budget,
+    /// The parts of these budgets that are for owners, where there are several.
+    shares: HashMap<Oid, Budgets>,
     /// Vectorizers with so many documents on their way to their texts that they leave what is kept of memory to others.
     crowds: HashSet<i32>,
     /// For texts on their way to a provider, and vectors. Who waits for it holds some of both.
@@ -117,6 +126,7 @@ impl Services {
             threads: Threads::new(TEXT_THREADS),
             columns: Budget::new(settings.max_memory_bytes / 8),
             documents: Budget::new(settings.max_memory_bytes / 8 * 5),
+            shares: HashMap::new(),
             crowds: HashSet::new(),
             vectors: Budget::new(settings.max_memory_bytes / 4),
             embedders: Vec::new(),
@@ -204,9 +214,10 @@ impl Services {
         embedders.filter_map(Embedder::limited_for).max()
     }
 
-    /// The budget of vectors and the texts that they are made of.
-    pub fn vectors(&self) -> Budget {
-        self.vectors.clone()
+    /// The budget of vectors and the texts that they are made of, as it is for an owner.
+    pub fn vectors(&self, owner: Oid) -> Budget {
+        let vectors = self.share(owner).map_or(&self.vectors, |share| &share.vectors);
+        vectors.clone()
     }
 
     /// Whether there is memory for another document.
@@ -216,20 +227,43 @@ impl Services {
 
     /// How many documents of a vectorizer are on their way to their texts, where there are others. Those of
     /// one whose texts take long must not have, or wait for, all the memory there is.
-    pub fn crowd(&mut self, vectorizer: i32, documents: usize) {
+    pub fn crowd(&mut self, vectorizer: &Vectorizer, documents: usize) {
         if documents < CROWD {
-            self.crowds.remove(&vectorizer);
+            self.crowds.remove(&vectorizer.id);
         } else {
-            self.crowds.insert(vectorizer);
+            self.crowds.insert(vectorizer.id);
         }
+        if self.shares.len() >= GREATEST_SERVICES {
+            let is_in_use = |share: &Budgets| {
+                [&share.columns, &share.documents, &share.vectors]
+                    .into_iter()
+                    .any(Budget::is_in_use)
+            };
+            self.shares.retain(|_, share| is_in_use(share));
+        }
+        let share = self.shares.entry(vectorizer.owner);
+        share.or_insert_with(|| Budgets {
+            columns: self.columns.of_owner(),
+            documents: self.documents.of_owner(),
+            vectors: self.vectors.of_owner(),
+        });
+    }
+
+    /// The share of an owner; `None` where there is no other.
+    fn share(&self, owner: Oid) -> Option<&Budgets> {
+        self.shares.get(&owner).filter(|_| accounts::is_shared())
     }
 
     /// The budgets of columns and of documents, as they are for a vectorizer.
-    fn budgets(&self, vectorizer: i32) -> (Budget, Budget) {
-        if self.crowds.contains(&vectorizer) {
-            (self.columns.without_kept(), self.documents.without_kept())
+    fn budgets(&self, vectorizer: &Vectorizer) -> (Budget, Budget) {
+        let (columns, documents) = match self.share(vectorizer.owner) {
+            Some(share) => (&share.columns, &share.documents),
+            None => (&self.columns, &self.documents),
+        };
+        if self.crowds.contains(&vectorizer.id) {
+            (columns.without_kept(), documents.without_kept())
         } else {
-            (self.columns.clone(), self.documents.clone())
+            (columns.clone(), documents.clone())
         }
     }
 
@@ -237,7 +271,7 @@ impl Services {
     /// columns of so many.
     pub fn reserve(
         &self,
-        vectorizer: i32,
+        vectorizer: &Vectorizer,
         document: u64,
         columns: u64,
     ) -> impl Future<Output = Reservations> + Send + use<> {
@@ -264,7 +298,7 @@ impl Services {
         let is_uri = matches!(vectorizer.config.loading, Loading::Uri { .. });
         let has_columns = is_uri || !vectorizer.template_columns.is_empty();
         let free = |budget: &Budget| budget.reserve_now(WINDOW * COST);
-        let (columns, documents) = self.budgets(vectorizer.id);
+        let (columns, documents) = self.budgets(vectorizer);
         Window {
             documents: (!is_uri).then(|| free(&documents)).flatten(),
             columns: has_columns.then(|| free(&columns)).flatten(),
@@ -359,7 +393,7 @@ impl Services {
             downloads_of_owner: self.downloads_of(vectorizer.owner),
             parser: Arc::new(cutter.parser.clone()),
             cutter,
-            documents: self.budgets(vectorizer.id).1,
+            documents: self.budgets(vectorizer).1,
             limits: texts::Limits::new(self.settings.max_document_bytes),
         };
         Box::pin(preparation.run(document, columns, remembered, reservation))

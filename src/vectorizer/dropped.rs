@@ -5,6 +5,7 @@ use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 
 use super::refresh;
+use crate::catalog;
 use crate::postgres::statement;
 use crate::postgres::transaction::acting_as_extension;
 use crate::shared_memory;
@@ -47,7 +48,26 @@ fn relations_dropped(relations: Vec<Oid>) {
             statement::run(include_str!("../../sql/query/vectorizer/forget_views.sql"), &[]);
         });
         follow_losses();
+        let names = include_str!("../../sql/query/vectorizer/dropped_names.sql");
+        acting_as_extension(|| tell_of_code_of_others(statement::rows(names, &[], |row| row.must(1))));
     });
+}
+
+/// The objects with these names were altered, or dropped: vectorizers that were paused for code of others there go on,
+/// where it is gone.
+pub(super) fn tell_of_code_of_others(names: Vec<String>) {
+    if names.is_empty() {
+        return;
+    }
+    let paused = include_str!("../../sql/query/vectorizer/paused_for_others.sql");
+    let paused: Vec<i32> = statement::rows(paused, &[names.into()], |row| row.must(1));
+    if paused.is_empty() {
+        return;
+    }
+    for id in catalog::without_code_of_others(&paused) {
+        catalog::mended(id);
+        shared_memory::mended_at_commit(id);
+    }
 }
 
 /// What else the statement has dropped: partitions, triggers and columns that vectorizers need.

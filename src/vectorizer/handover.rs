@@ -11,7 +11,7 @@ use pgrx::prelude::*;
 
 use super::privileges::revoke;
 use super::relation::{lock, was_replaced};
-use super::{altered, objects, refresh, triggers};
+use super::{altered, dropped, objects, refresh, triggers};
 use crate::catalog;
 use crate::postgres::error::{raise, raise_detailed};
 use crate::postgres::key::PrimaryKey;
@@ -42,6 +42,8 @@ fn objects_altered(classes: Vec<Oid>, altered: Vec<Oid>) {
                 ),
             );
         }
+        let names = include_str!("../../sql/query/vectorizer/altered_names.sql");
+        acting_as_extension(|| dropped::tell_of_code_of_others(statement::rows(names, &arguments, |row| row.must(1))));
         // Most of what a database is told concerns no vectorizer, and should not wait for what follows.
         if concerned.is_empty() && !everywhere {
             return;

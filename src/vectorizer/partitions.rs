@@ -56,7 +56,7 @@ impl Partitions<'_> {
         for (partition, rows) in new {
             self.join(partition, &plain);
             if let Some(rows) = rows.filter(|_| enqueue) {
-                acting_as(self.owner, || seeing_all(|| self.enqueue(&rows)));
+                self.act(|| seeing_all(|| self.enqueue(&rows)));
             }
             joined.push(partition);
         }
@@ -120,8 +120,14 @@ impl Partitions<'_> {
             return;
         }
         let rows = format!("{} s", self.source_name);
-        acting_as(self.owner, || seeing_all(|| self.enqueue(&rows)));
+        self.act(|| seeing_all(|| self.enqueue(&rows)));
         shared_memory::wake_at_commit();
+    }
+
+    /// Runs statements as the owner, of which none begins where code of others would run: it was looked for before, and may
+    /// have come while a lock was waited for.
+    fn act<T>(&self, work: impl FnOnce() -> T) -> T {
+        catalog::acting_for(self.id, || acting_as(self.owner, work))
     }
 
     /// Queues the rows of `rows`, an item of a FROM clause.
@@ -171,7 +177,7 @@ impl Partitions<'_> {
             }
             gone
         };
-        let gone = acting_as(self.owner, || seeing_all(prune_all));
+        let gone = self.act(|| seeing_all(prune_all));
         acting_as_extension(|| memory::forget_documents(self.id, &gone));
     }
 }

@@ -18,6 +18,7 @@ use crate::postgres::aborted::Aborted;
 use crate::postgres::error::{is_lock_conflict, raise, sqlstate};
 use crate::postgres::json::{JsonB, Written};
 use crate::postgres::key::PrimaryKey;
+use crate::postgres::regclass::RegClass;
 use crate::postgres::statement;
 use crate::postgres::transaction::{self, acting_as_extension};
 use crate::store::memory;
@@ -373,7 +374,9 @@ fn catalogue_changed<'a>(
             Ok(Some(id)) => shared_memory::vectorizer_changed_at_commit(id),
             _ => shared_memory::catalogue_changed_at_commit(),
         }
+        if let Ok(Some(RegClass(source))) = row.get_by_name::<RegClass>("source") {
+            intake::vectorizer_changed(source);
+        }
     }
-    intake::catalogue_changed();
     Ok(None::<PgHeapTuple<'a, AllocatedByPostgres>>)
 }

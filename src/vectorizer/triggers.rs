@@ -82,6 +82,12 @@ impl TriggerFunction<'_> {
                 ("queue", self.queue),
                 ("intake", self.intake),
                 ("intake_literal", &statement::literal(self.intake)),
+                ("queue_literal", &statement::literal(self.queue)),
+                ("failed_literal", &statement::literal(self.failed)),
+                (
+                    "target_literal",
+                    &self.target.map_or("NULL".to_owned(), statement::literal),
+                ),
                 ("source_literal", &statement::literal(self.source_name)),
                 ("failed", self.failed),
                 ("pk", &key.list("", In::Queue)),

@@ -6,12 +6,14 @@ DECLARE
     queued bool;
     embedded bool;
     is_swallowed bool := false;
+    may_write bool;
 BEGIN
     IF TG_OP = 'TRUNCATE' THEN
         IF TG_RELID <> {source_literal}::regclass THEN
             PERFORM ai._prune_vectorizer({id});
             RETURN NULL;
         END IF;
+        PERFORM ai._may_write({id}, TG_OP, {intake_literal}::regclass, {queue_literal}::regclass, {failed_literal}::regclass, {target_literal}::regclass);
         TRUNCATE {emptied};
         PERFORM ai._forget_errors({id}, NULL);
         PERFORM ai._forget_documents({id}, NULL);
@@ -22,12 +24,18 @@ BEGIN
             RETURN NULL;
         END IF;
     END IF;
+    may_write := ai._may_write({id}, TG_OP, {intake_literal}::regclass, {queue_literal}::regclass, {failed_literal}::regclass, {target_literal}::regclass);
+    IF may_write IS NULL THEN
+        RETURN NULL;
+    END IF;
     IF TG_OP = 'DELETE' OR (TG_OP = 'UPDATE' AND NOT ({new_is_old})) THEN
-        {remove_deleted}
-        embedded := {deleted_was_embedded};
-        IF current_setting('transaction_isolation') <> 'read committed' OR {filtered} THEN
-            -- Others may have written what this transaction does not see, or a policy may hide it: the worker clears away
-            -- what it leaves.
+        IF may_write THEN
+            {remove_deleted}
+            embedded := {deleted_was_embedded};
+        END IF;
+        IF NOT may_write OR current_setting('transaction_isolation') <> 'read committed' OR {filtered} THEN
+            -- Others may have written what this transaction does not see, a policy may hide it, or code of others is on it: the
+            -- worker clears away what it leaves.
             INSERT INTO {intake} ({pk}) VALUES ({old_pk});
             is_swallowed := NOT FOUND;
             changed := true;

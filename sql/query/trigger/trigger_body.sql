@@ -1,6 +1,7 @@
 -- Runs in the statement of whoever writes to the source, as the owner of the vectorizer. Rows that are new or have changed come
 -- by here only where ai._append_change does not append their keys by itself. What is removed from the queue is locked after
--- the source rows (which the statement has locked already): the worker takes them in the same order.
+-- the source rows (which the statement has locked already): the worker takes them in the same order. Where code of others is on
+-- the tables, the keys are left in the intake: the worker clears away what they stand for, when that code is gone.
 -- A column of the source may be called found, or old.
 #variable_conflict use_column
 DECLARE
@@ -9,15 +10,23 @@ DECLARE
     -- Others may have written what this transaction does not see, or a policy may hide it: the worker clears away what it
     -- leaves.
     is_blind bool;
+    -- The lock on the tables is kept: nothing is put on them meanwhile.
+    may_write bool;
     written bigint;
 BEGIN
     IF TG_LEVEL = 'ROW' THEN
         {by_row};
     END IF;
+    may_write := ai._may_write({id}, TG_OP, {intake_literal}::regclass, {queue_literal}::regclass, {failed_literal}::regclass, {target_literal}::regclass);
+    IF may_write IS NULL THEN
+        RETURN NULL;
+    END IF;
     IF TG_OP = 'DELETE' THEN
-        is_blind := current_setting('transaction_isolation') <> 'read committed' OR {filtered};
-        {remove_deleted}
-        embedded := {deleted_was_embedded};
+        is_blind := NOT may_write OR current_setting('transaction_isolation') <> 'read committed' OR {filtered};
+        IF may_write THEN
+            {remove_deleted}
+            embedded := {deleted_was_embedded};
+        END IF;
         IF is_blind THEN
             INSERT INTO {intake} ({pk}) SELECT {old_pk} FROM old_rows o;
             GET DIAGNOSTICS written = ROW_COUNT;

@@ -1,7 +1,8 @@
 -- What the statements of the vectorizers $1 reach: their tables, the parts of these, and the tables that follow them by foreign
 -- keys with actions, however far. And what of others would run there in the name of the owner, in words (NULL: nothing). Whoever
 -- holds TRIGGER or REFERENCES may put something there; Postgres does not keep who it was, but whose the code is. Superusers and
--- the owner are trusted; roles that the owner is a member of are not.
+-- the owner are trusted; roles that the owner is a member of are not. when_inserted: some of it would run when a key is written
+-- to the intake.
 WITH RECURSIVE actions AS MATERIALIZED (
     SELECT ARRAY['"RI_FKey_cascade_del"'::regproc, '"RI_FKey_cascade_upd"'::regproc, '"RI_FKey_setnull_del"'::regproc,
                  '"RI_FKey_setnull_upd"'::regproc, '"RI_FKey_setdefault_del"'::regproc, '"RI_FKey_setdefault_upd"'::regproc]::oid[]
@@ -11,14 +12,14 @@ WITH RECURSIVE actions AS MATERIALIZED (
            v.intake::oid AS intake, v.target::oid AS target, v.config #>> '{destination,embedding_column}' AS embedding
     FROM ai._vectorizer v JOIN pg_class s ON s.oid = v.source
     WHERE v.id = ANY ($1::int4[])
-), reached (id, relation, way) AS (
-    SELECT v.id, p.relation, p.way
+), reached (id, relation, way, of_intake) AS (
+    SELECT v.id, p.relation, p.way, p.relation = v.intake
     FROM vectorizer v
     CROSS JOIN LATERAL (VALUES (v.source, 'source'), (v.queue, 'table'), (v.failed, 'table'), (v.intake, 'table'),
                                (v.target, 'table')) AS p (relation, way)
     WHERE p.relation IS NOT NULL
     UNION
-    SELECT r.id, n.relation, n.way
+    SELECT r.id, n.relation, n.way, r.of_intake
     FROM reached r
     JOIN vectorizer v ON v.id = r.id
     JOIN pg_class c ON c.oid = r.relation
@@ -39,20 +40,25 @@ WITH RECURSIVE actions AS MATERIALIZED (
 SELECT v.id,
        ARRAY(SELECT DISTINCT r.relation FROM reached r WHERE r.id = v.id) AS relations,
        quote_ident(pg_get_userbyid(v.owner)) AS owner_name,
-       (SELECT string_agg(f.what, ', ') FROM (
-            SELECT DISTINCT f.what
+       f.found, coalesce(f.when_inserted, false) AS when_inserted
+FROM vectorizer v
+CROSS JOIN LATERAL (
+       SELECT string_agg(f.what, ', ') AS found, bool_or(f.when_inserted) AS when_inserted FROM (
+            SELECT f.what, bool_or(f.when_inserted) AS when_inserted
             FROM reached r
             JOIN pg_class c ON c.oid = r.relation
             JOIN pg_namespace n ON n.oid = c.relnamespace
             CROSS JOIN LATERAL (
                 SELECT format(CASE r.way WHEN 'follower' THEN 'the table %I.%I of %I, whose foreign key has an action'
-                                         ELSE 'the part %I.%I of %I' END, n.nspname, c.relname, o.rolname) AS what
+                                         ELSE 'the part %I.%I of %I' END, n.nspname, c.relname, o.rolname) AS what,
+                       r.of_intake AND r.way <> 'follower' AS when_inserted
                 FROM pg_authid o
                 WHERE o.oid = c.relowner AND o.oid <> v.owner AND NOT o.rolsuper
                   -- Those are told of otherwise.
                   AND r.relation NOT IN (v.source, v.queue, v.failed, v.intake, coalesce(v.target, v.source))
                 UNION ALL
-                SELECT format('the trigger %I on %I.%I, with %I.%I of %I', g.tgname, n.nspname, c.relname, s.nspname, u.name, o.rolname)
+                SELECT format('the trigger %I on %I.%I, with %I.%I of %I', g.tgname, n.nspname, c.relname, s.nspname, u.name, o.rolname),
+                       r.of_intake AND g.tgtype & 4 <> 0
                 FROM pg_trigger g
                 CROSS JOIN LATERAL (
                     SELECT 'pg_proc'::regclass AS class, p.oid, p.pronamespace AS schema, p.proname AS name, p.proowner AS owner
@@ -87,6 +93,7 @@ SELECT v.id,
                       WHERE d.classid = u.class AND d.objid = u.oid AND d.deptype = 'e' AND d.refclassid = 'pg_extension'::regclass)
             ) AS f
             WHERE r.id = v.id
-            ORDER BY 1 LIMIT 8
-       ) AS f) AS found
-FROM vectorizer v
+            GROUP BY f.what
+            ORDER BY 2 DESC, 1 LIMIT 8
+       ) AS f
+) AS f

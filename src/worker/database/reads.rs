@@ -43,7 +43,7 @@ impl Worker {
         suspect: bool,
         refusals: u32,
     ) -> Result<(), (Aborted, Vec<i64>)> {
-        self.tell_crowd(vectorizer.id, self.crowd_of(vectorizer));
+        self.tell_crowd(vectorizer, self.crowd_of(vectorizer));
         let read = |services: &Services, numbers: &[i64]| {
             let window = services.window(vectorizer);
             let read = vectorizer.same_turn(|| {
@@ -143,7 +143,7 @@ impl Worker {
     fn begin_all(&mut self, vectorizer: &Arc<Vectorizer>, (items, mut remembered, mut window): Read, suspect: bool) {
         let before = self.crowd_of(vectorizer);
         for (place, item) in items.into_iter().enumerate() {
-            self.tell_crowd(vectorizer.id, before + place);
+            self.tell_crowd(vectorizer, before + place);
             let remembered = remembered.remove(&item.number);
             let (size, columns) = (item.size.unwrap_or_default(), item.columns_size);
             let memory = match item.document {
@@ -170,7 +170,7 @@ impl Worker {
         }
     }
 
-    fn tell_crowd(&mut self, vectorizer: i32, preparing: usize) {
+    fn tell_crowd(&mut self, vectorizer: &Vectorizer, preparing: usize) {
         let is_alone = self.stations.len() < 2;
         self.services.crowd(vectorizer, if is_alone { 0 } else { preparing });
     }
@@ -191,7 +191,7 @@ impl Worker {
         let stage = match (too_long, document, item.size) {
             (Some(failure), ..) => Stage::failed(failure),
             (None, None, Some(size)) => {
-                self.queue_for_memory(number, vectorizer.id, (size, item.columns_size), remembered)
+                self.queue_for_memory(number, vectorizer, (size, item.columns_size), remembered)
             }
             (None, document, _) => {
                 let document = document.map(|document| (document, columns));
@@ -229,7 +229,7 @@ impl Worker {
     fn queue_for_memory(
         &self,
         number: u64,
-        vectorizer: i32,
+        vectorizer: &Vectorizer,
         (size, columns): (u64, u64),
         remembered: Option<Remembered>,
     ) -> Stage {

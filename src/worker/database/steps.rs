@@ -316,7 +316,7 @@ impl Worker {
         }
         let embedder = self.bridge.within(|| self.services.embedder(vectorizer));
         let (memory, of_vectors) = (
-            self.services.vectors(),
+            self.services.vectors(vectorizer.owner),
             (wanted.len() * vector_bytes(vectorizer)) as u64,
         );
         // Each of them, and the request that it is in.
