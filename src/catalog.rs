@@ -43,7 +43,7 @@ use self::shape::Shape;
 use self::statements::Names;
 use self::stranger::stranger;
 use self::triggers::{Triggers, triggers_called};
-use crate::access::server::{self, Servers};
+use crate::access::server::{self, Seen, Servers};
 use crate::postgres::error::raise;
 use crate::postgres::json::JsonB;
 use crate::postgres::key::PrimaryKey;
@@ -64,6 +64,8 @@ pub struct Vectorizer {
     pub config: Config,
     /// As they were when it was read.
     pub servers: Servers,
+    /// Whether they are so still.
+    pub servers_seen: Seen,
     pub cutting: Cutting,
     pub basis: Basis,
     pub template: Template,
@@ -525,7 +527,12 @@ fn read(
         })
         .collect::<Result<_, _>>()?;
 
-    let servers = server::of(&config.embedding, &config.loading, owner);
+    let servers_seen = Seen::now();
+    let servers = if any {
+        server::of(&config.embedding, &config.loading, owner)
+    } else {
+        server::of_latest(&config.embedding, &config.loading, owner)
+    };
     let cutting = Cutting::new(&config.chunking).map_err(|error| error.to_string())?;
     let names = Names {
         source: called(source).ok_or("its source table does not exist any more")?,
@@ -580,6 +587,7 @@ fn read(
         has_policies: relations.iter().any(has_policies),
         relations,
         servers,
+        servers_seen,
         cutting,
         basis: Basis::new(&config),
         template,

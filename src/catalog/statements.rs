@@ -154,8 +154,15 @@ impl Statements {
         } else {
             "k.item <= (SELECT p.last FROM portion p)"
         };
+        // A sum over those before costs as much to begin as all the rest of a claim.
+        let bytes_before = if bytes_of_item == "0" {
+            "0"
+        } else {
+            "sum(c.bytes) OVER (ORDER BY c.rank, c.item ROWS UNBOUNDED PRECEDING) - c.bytes"
+        };
         let values = [
             ("bytes_of_item", bytes_of_item.as_str()),
+            ("bytes_before", bytes_before),
             ("bytes_of_key", &bytes_of_key),
             ("key_in_portion", key_in_portion),
             ("embedding_type", embedding_type),
