@@ -1,6 +1,7 @@
 //! The extension's own tables: which vectorizers there are, what ails them, and what failed.
 
 mod clearance;
+mod definition;
 mod destination;
 pub mod extension;
 mod index;
@@ -13,7 +14,9 @@ mod shape;
 mod size;
 mod statements;
 mod stranger;
+mod triggers;
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use ai_pipeline::config::{Config, Destination, Formatting, Loading, Scheduling};
@@ -28,6 +31,7 @@ use pgrx::prelude::*;
 use serde_json::{Value, json};
 
 pub use clearance::tell_of_stranger;
+pub use definition::definition;
 pub use destination::{column_writer, embedding_column, embedding_columns};
 pub use index::{VectorIndex, name as index_name};
 pub use names::follow_names;
@@ -37,17 +41,21 @@ pub use schedule::{check_schedule, finish_run};
 pub use shape::check as check_shape;
 pub use statements::{DestinationStatements, Statements, Tables};
 
+use self::definition::Definition;
 use self::index::DestinationNames;
 use self::shape::Shape;
 use self::statements::Names;
-use self::stranger::owner_of;
-use crate::access::server::{self, Servers};
+use self::stranger::stranger;
+use self::triggers::{Triggers, triggers_called};
+use crate::access::server::{self, Seen, Servers};
 use crate::postgres::aborted::Aborted;
 use crate::postgres::error::raise;
 use crate::postgres::json::JsonB;
 use crate::postgres::key::PrimaryKey;
-use crate::postgres::statement;
+use crate::postgres::relation::{Relation, name_of, owner_of, role_name};
+use crate::postgres::statement::{self, identifier, qualified};
 use crate::postgres::transaction::{self, accounts, limit};
+use crate::postgres::types::{Column, pgvector_type};
 
 /// A vectorizer as the worker sees it: what to do, as whom, and the statements to do it with.
 #[derive(Debug)]
@@ -61,6 +69,8 @@ pub struct Vectorizer {
     pub config: Config,
     /// As they were when it was read.
     pub servers: Servers,
+    /// Whether they are so still.
+    pub servers_seen: Seen,
     pub cutting: Cutting,
     pub basis: Basis,
     pub template: Template,
@@ -267,26 +277,54 @@ pub fn runs(ids: Option<Vec<i32>>) -> Vec<(i32, Duration)> {
 /// An ERROR of Postgres, where one of them is such that their statement fails: they have to be read one by one then.
 pub fn vectorizers(ids: &[i32]) -> Vec<Result<Vectorizer, Unusable>> {
     // Rows that were restored without their triggers, or a database that was copied.
-    follow_names(Some(ids), None);
-    let of_others = others::look(ids);
-    statement::rows(
-        include_str!("../sql/query/vectorizer/vectorizers.sql"),
-        &[ids.to_vec().into()],
-        |row| {
-            let id: i32 = row.must("id");
-            // What was asked for by name is done, also for one that is stopped.
-            let asked = row.get::<f64>("runs_in").is_some_and(|seconds| seconds <= 0.0);
-            let stopped = row.must::<bool>("disabled") && !asked;
-            let read = read_served(row, id, of_others.get(&id), false).transpose()?;
-            if stopped && read.is_err() {
-                return None;
-            }
-            Some(read)
-        },
-    )
-    .into_iter()
-    .flatten()
-    .collect()
+    let mut definitions = definition::definitions(Some(ids));
+    let triggers = triggers_called(&definitions);
+    if names::follow_names_of(&definitions, &triggers, None).has_written {
+        definitions = definition::definitions(Some(ids));
+    }
+    let of_others = others::look_at(&definitions);
+    let mut conditions = conditions(ids);
+    let served = definitions.iter().filter_map(|definition| {
+        let condition = conditions.remove(&definition.id).unwrap_or_default();
+        // What was asked for by name is done, also for one that is stopped.
+        let asked = condition.runs_in.is_some_and(|seconds| seconds <= 0.0);
+        let stopped = definition.disabled && !asked;
+        let of_others = of_others.get(&definition.id);
+        let read = read_served(definition, &condition, of_others, Some(&triggers)).transpose()?;
+        if stopped && read.is_err() {
+            return None;
+        }
+        Some(read)
+    });
+    served.collect()
+}
+
+/// What is written down about a vectorizer beside its definition.
+#[derive(Default)]
+struct Condition {
+    paused: bool,
+    /// How long until it is tried again, in seconds.
+    retry_in: Option<f64>,
+    has_notes: bool,
+    refusals: u32,
+    /// How long until its next run, in seconds.
+    runs_in: Option<f64>,
+}
+
+/// What is written down about these vectorizers.
+fn conditions(ids: &[i32]) -> HashMap<i32, Condition> {
+    let sql = include_str!("../sql/query/vectorizer/conditions.sql");
+    let conditions = statement::rows(sql, &[ids.to_vec().into()], |row| {
+        let condition = Condition {
+            paused: row.get("paused") == Some(true),
+            retry_in: row.get("retry_in"),
+            has_notes: row.must("has_notes"),
+            refusals: row.must::<i32>("refusals").unsigned_abs(),
+            runs_in: row.get("runs_in"),
+        };
+        (row.must("id"), condition)
+    });
+    conditions.into_iter().collect()
 }
 
 impl Unusable {
@@ -320,9 +358,9 @@ impl Unusable {
 /// One vectorizer, whether there is work for it or not; `None` when there is none of this number.
 pub fn vectorizer(id: i32) -> Option<Result<Vectorizer, Unusable>> {
     let of_others = code_of_others(id);
-    let sql = include_str!("../sql/query/vectorizer/vectorizers.sql");
-    let read = |row: &statement::Row| read_served(row, id, of_others.as_ref(), true).transpose();
-    statement::row(sql, &[vec![id].into()], read).flatten()
+    let definition = definition(id)?;
+    let condition = conditions(&[id]).remove(&id).unwrap_or_default();
+    read_served(&definition, &condition, of_others.as_ref(), None).transpose()
 }
 
 /// Code of others that would run as the owner of a vectorizer; `None`: there is none.
@@ -371,19 +409,21 @@ impl Obstacle {
 
 /// [`read`], but of none whose source got another owner unseen, nor with code of others: nothing is done as that one.
 fn read_served(
-    row: &statement::Row,
-    id: i32,
+    definition: &Definition,
+    condition: &Condition,
     of_others: Option<&CodeOfOthers>,
-    any: bool,
+    triggers: Option<&Triggers>,
 ) -> Result<Option<Vectorizer>, Unusable> {
-    let served = match row.get::<String>("stranger") {
-        None => read(row, any).and_then(|read| match (&read, of_others) {
+    let id = definition.id;
+    let owner = definition.owner.as_deref();
+    let served = match stranger(Some(definition.source), owner, Some(&definition.owner_place)) {
+        None => read(definition, condition, triggers).and_then(|read| match (&read, of_others) {
             (Some(_), Some(found)) => Err(found.into()),
             _ => Ok(read),
         }),
         Some(stranger) => {
-            let works_for = row.get::<String>("works_for").unwrap_or_default();
-            let (reason, hint) = of_stranger(Some(id), &stranger, Some(&works_for));
+            let works_for = owner.unwrap_or_default();
+            let (reason, hint) = of_stranger(Some(id), &stranger, Some(works_for));
             return Err(Unusable::with_hint(id, reason, &hint));
         }
     };
@@ -420,37 +460,42 @@ pub fn burden_of_source(id: i32) -> Option<String> {
     (!there.is_empty()).then(|| there.join(", "))
 }
 
-/// `None` for one that the worker has to leave alone, unless `any` is asked for.
-fn read(row: &statement::Row, any: bool) -> Result<Option<Vectorizer>, Obstacle> {
-    let config: String = row.get("config").ok_or("its configuration is too large")?;
+/// `None` for one that the worker has to leave alone: where `triggers` are given, by which it works.
+fn read(
+    definition: &Definition,
+    condition: &Condition,
+    triggers: Option<&Triggers>,
+) -> Result<Option<Vectorizer>, Obstacle> {
+    let (any, source) = (triggers.is_none(), definition.source);
+    let config = definition.config.as_deref().ok_or("its configuration is too large")?;
     let config: Value =
-        serde_json::from_str(&config).map_err(|error| format!("its configuration cannot be read: {error}"))?;
+        serde_json::from_str(config).map_err(|error| format!("its configuration cannot be read: {error}"))?;
     // It was adopted, and chooses what is for superusers to choose: one of them has to start it.
     if config["held"].is_string() && !any {
         return Ok(None);
     }
     let config: Config =
         serde_json::from_value(config).map_err(|error| format!("its configuration cannot be read: {error}"))?;
-    let runs_in: Option<f64> = row.get("runs_in");
+    let runs_in = condition.runs_in;
     if runs_in.is_some_and(|seconds| !seconds.is_finite()) {
         return Err("its next run is planned for a time that never comes: call ai.set_scheduling".into());
     }
     let runs_in = runs_in.map(|seconds| Duration::from_secs_f64(seconds.clamp(0.0, LONGEST_WAIT)));
     let is_asked = runs_in.is_some_and(|wait| wait.is_zero());
     let schedule = match (&config.scheduling, runs_in) {
-        (_, Some(wait)) if row.must::<bool>("disabled") && is_asked => Schedule::In(wait),
-        _ if row.must::<bool>("disabled") && !any => Schedule::Never,
+        (_, Some(wait)) if definition.disabled && is_asked => Schedule::In(wait),
+        _ if definition.disabled && !any => Schedule::Never,
         (Scheduling::Default, _) => Schedule::AtOnce,
         (Scheduling::None | Scheduling::Timescaledb { .. }, Some(wait)) => Schedule::In(wait),
         (Scheduling::None | Scheduling::Timescaledb { .. }, None) if !any => Schedule::Never,
         (Scheduling::None | Scheduling::Timescaledb { .. }, None) => Schedule::AtOnce,
     };
-    let owner: Oid = row.get("relowner").ok_or("its source table does not exist any more")?;
-    if row.get::<bool>("is_watched") != Some(true) && !any {
+    let owner = owner_of(source).ok_or("its source table does not exist any more")?;
+    if triggers.is_some_and(|triggers| !triggers.watch(definition)) {
         return Ok(None);
     }
-    if let Some(of_others) = row.get::<String>("of_others") {
-        let owner: String = row.must("owner_name");
+    if let Some(of_others) = tables_of_others(definition, owner) {
+        let owner = identifier(&role_name(owner).unwrap_or_default());
         return Err(Obstacle {
             reason: format!("its source belongs to {owner}, but {of_others}"),
             hint: Some(format!(
@@ -459,67 +504,79 @@ fn read(row: &statement::Row, any: bool) -> Result<Option<Vectorizer>, Obstacle>
             )),
         });
     }
-    let source_pk: Value = serde_json::from_str(&row.must::<String>("source_pk")).unwrap_or_default();
-    let key = PrimaryKey::current(row.must("source"), &source_pk);
+    let source_pk = &definition.source_pk;
+    let key = PrimaryKey::current(source, source_pk);
     let key = key.ok_or("its source table has lost the primary key that it had")?;
-    let columns: LiteMap<String, String> = row
-        .get::<JsonB>("columns")
-        .and_then(|json| serde_json::from_value(json.0).ok())
-        .unwrap_or_default();
-    let vector_schema: String = row.get("vector_schema").ok_or_else(|| match &config.destination {
-        Destination::Table { .. } => match row.get::<String>("target_name") {
-            Some(target) => format!("its destination table {target} has no column embedding any more"),
-            None => "its destination table does not exist any more".to_owned(),
-        },
-        Destination::Column { embedding_column } => format!("its source has no column {embedding_column} any more"),
-    })?;
+    let called = |table: Oid| name_of(table).map(|(schema, name)| qualified(&schema, &name));
+    let target_name = definition.target.and_then(called);
+    let destination = definition.target.unwrap_or(source);
+    let (embedding, lost) = match &config.destination {
+        Destination::Table { .. } => (
+            "embedding",
+            match &target_name {
+                Some(target) => format!("its destination table {target} has no column embedding any more"),
+                None => "its destination table does not exist any more".to_owned(),
+            },
+        ),
+        Destination::Column { embedding_column } => (
+            embedding_column.as_str(),
+            format!("its source has no column {embedding_column} any more"),
+        ),
+    };
+    let embedding = Column::of(destination, embedding).and_then(|column| Some((column, pgvector_type()?)));
+    let (embedding, (vector_schema, vector_type)) = embedding.ok_or(lost)?;
     let document = config.loading.column_name().to_owned();
-    if !columns.contains_key(&document) {
-        return Err(format!("its source has no column {document} any more").into());
-    }
+    let document_column =
+        Column::of(source, &document).ok_or_else(|| format!("its source has no column {document} any more"))?;
 
     let Formatting::PythonTemplate { template } = &config.formatting;
     let template = Template::parse(template).map_err(|error| error.to_string())?;
     let template_columns: LiteMap<String, String> = template
         .columns()
         .map(|name| {
-            let known = columns
-                .get(name)
-                .ok_or_else(|| format!("its template names {name}, which its source lacks"))?;
-            Ok::<_, String>((name.to_owned(), known.clone()))
+            let column =
+                Column::of(source, name).ok_or_else(|| format!("its template names {name}, which its source lacks"))?;
+            Ok::<_, String>((name.to_owned(), column.base_type()))
         })
         .collect::<Result<_, _>>()?;
 
-    let servers = server::of(&config.embedding, &config.loading, owner);
+    let servers_seen = Seen::now();
+    let servers = if any {
+        server::of(&config.embedding, &config.loading, owner)
+    } else {
+        server::of_latest(&config.embedding, &config.loading, owner)
+    };
     let cutting = Cutting::new(&config.chunking).map_err(|error| error.to_string())?;
     let names = Names {
-        source: row.must("source_name"),
-        queue: row.get("queue_name").ok_or("its queue does not exist any more")?,
-        failed: row
-            .get("failed_name")
-            .ok_or("its failed queue does not exist any more")?,
-        intake: row.get("intake_name").ok_or("its intake does not exist any more")?,
-        target: row.get("target_name"),
+        source: called(source).ok_or("its source table does not exist any more")?,
+        queue: called(definition.queue).ok_or("its queue does not exist any more")?,
+        failed: called(definition.failed).ok_or("its failed queue does not exist any more")?,
+        intake: definition
+            .intake
+            .and_then(called)
+            .ok_or("its intake does not exist any more")?,
+        target: target_name,
         vector_schema,
     };
     let shape = Shape {
-        source: row.must("source"),
-        source_pk: &source_pk,
-        queue: row.must("queue"),
-        failed: row.must("failed"),
-        intake: row.must("intake"),
-        target: row.get("target"),
+        source,
+        source_pk,
+        queue: definition.queue,
+        failed: definition.failed,
+        intake: definition.intake.unwrap_or_default(),
+        target: definition.target,
     };
     if !shape.is_as_made() {
-        shape::check(row.must("id"))?;
+        shape::check(definition.id)?;
     }
+    let schema = name_of(destination).map(|(schema, _)| identifier(&schema));
     let destination = DestinationNames {
-        oid: row.must("destination"),
+        oid: destination,
         name: names.target.as_deref().unwrap_or(&names.source),
-        schema: &row.must::<String>("destination_schema"),
+        schema: &schema.unwrap_or_default(),
     };
     let index = VectorIndex::new(
-        row.must("id"),
+        definition.id,
         &config,
         &destination,
         (&names.queue, &names.intake),
@@ -529,22 +586,21 @@ fn read(row: &statement::Row, any: bool) -> Result<Option<Vectorizer>, Obstacle>
         &names,
         &key,
         &config,
-        (&document, row.must("holds_bytes")),
+        (&document, document_column.holds_bytes()),
         &template_columns,
-        (
-            &row.get::<String>("embedding_type").unwrap_or_default(),
-            row.must("has_rules"),
-        ),
+        (&embedding.full_type(), updates_instead(source)),
     );
-    let paused: Option<bool> = row.get("paused");
-    let retry_in: Option<f64> = row.get("retry_in");
+    let relations = definition.relations();
+    let has_policies = |table: &Oid| Relation::of(*table).is_some_and(|table| table.has_policies);
     Ok(Some(Vectorizer {
-        id: row.must("id"),
-        name: row.must("name"),
-        source: row.must("source"),
+        id: definition.id,
+        name: definition.name.clone(),
+        source,
         owner,
-        relations: row.must("relations"),
+        has_policies: relations.iter().any(has_policies),
+        relations,
         servers,
+        servers_seen,
         cutting,
         basis: Basis::new(&config),
         template,
@@ -557,15 +613,41 @@ fn read(row: &statement::Row, any: bool) -> Result<Option<Vectorizer>, Obstacle>
             failed: names.failed,
             intake: names.intake,
         },
-        vector_type: row.must("vector_type"),
+        vector_type,
         index,
-        paused: (paused == Some(true))
-            .then(|| Duration::from_secs_f64(retry_in.unwrap_or_default().clamp(0.0, 3600.0))),
-        has_notes: row.must("has_notes"),
-        refusals: row.must::<i32>("refusals").unsigned_abs(),
-        has_policies: row.must("has_policies"),
+        paused: condition
+            .paused
+            .then(|| Duration::from_secs_f64(condition.retry_in.unwrap_or_default().clamp(0.0, 3600.0))),
+        has_notes: condition.has_notes,
+        refusals: condition.refusals,
         schedule,
     }))
+}
+
+/// Whether rules do something else in place of updates of a table.
+fn updates_instead(table: Oid) -> bool {
+    let sql = include_str!("../sql/query/source/updates_instead.sql");
+    Relation::of(table).is_some_and(|table| table.has_rules)
+        && statement::row(sql, &[table.into()], |row| row.must(1)) == Some(true)
+}
+
+/// The tables of a vectorizer that belong to another role than its source, in words; `None`: all are its owner's. Others
+/// could have their code run by what is done on them in the name of that one.
+fn tables_of_others(definition: &Definition, owner: Oid) -> Option<String> {
+    let mut others: Vec<(String, String, String)> = Vec::new();
+    for table in definition.relations() {
+        let Some(other) = owner_of(table).filter(|other| *other != owner) else {
+            continue;
+        };
+        let role = role_name(other).unwrap_or_else(|| format!("unknown (OID={})", other.to_u32()));
+        others.extend(name_of(table).map(|(schema, name)| (schema, name, role)));
+    }
+    others.sort_unstable();
+    others.dedup();
+    let told = others
+        .iter()
+        .map(|(schema, name, role)| format!("{} belongs to {}", qualified(schema, name), identifier(role)));
+    (!others.is_empty()).then(|| told.collect::<Vec<_>>().join(", "))
 }
 
 /// Writes down that a document (or, without one, the vectorizer) failed. pgai's messages and details, with more keys.

@@ -2,6 +2,8 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::ffi::c_int;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use ai_pipeline::config::{Embedding, Loading};
 use ai_pipeline::error::{Class, Failure, Step};
@@ -70,6 +72,58 @@ struct Found {
     may_use: bool,
     /// What would help where it may not.
     grant: String,
+}
+
+/// How often this process was told that a server, a user mapping or a role has changed, or who is a member of which.
+static CHANGES: AtomicU64 = AtomicU64::new(0);
+
+/// Up to which change servers are known.
+#[derive(Debug)]
+pub struct Seen(AtomicU64);
+
+impl Seen {
+    /// Of servers that are read by [`of_latest`] after this.
+    pub fn now() -> Seen {
+        static IS_REGISTERED: AtomicBool = AtomicBool::new(false);
+        if !IS_REGISTERED.swap(true, Ordering::Relaxed) {
+            use pg_sys::SysCacheIdentifier as Cache;
+            let caches = [
+                Cache::FOREIGNSERVEROID,
+                Cache::FOREIGNDATAWRAPPEROID,
+                Cache::USERMAPPINGOID,
+                Cache::AUTHOID,
+                Cache::AUTHMEMROLEMEM,
+            ];
+            for cache in caches {
+                // SAFETY: on the main thread; the callback lives as long as the library, which is never unloaded.
+                unsafe {
+                    pg_sys::CacheRegisterSyscacheCallback(cache as c_int, Some(at_change), pg_sys::Datum::from(0usize))
+                };
+            }
+        }
+        Seen(AtomicU64::new(CHANGES.load(Ordering::Relaxed)))
+    }
+
+    /// Whether nothing has changed since, as far as the running transaction was told when it began: of all that was
+    /// committed before.
+    pub fn is_latest(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == CHANGES.load(Ordering::Relaxed)
+    }
+
+    /// What was read later is as it was before.
+    pub fn renew(&self, later: Seen) {
+        self.0.store(later.0.into_inner(), Ordering::Relaxed);
+    }
+}
+
+#[pg_guard]
+unsafe extern "C-unwind" fn at_change(_argument: pg_sys::Datum, _cache: c_int, _hash: u32) {
+    CHANGES.fetch_add(1, Ordering::Relaxed);
+}
+
+/// [`of`], as they are committed now, whatever the running transaction sees: what it was told of is among it.
+pub fn of_latest(embedding: &Embedding, loading: &Loading, role: Oid) -> Servers {
+    statement::on_latest(|| of(embedding, loading, role))
 }
 
 /// The servers of a configuration, for the role that it works as.

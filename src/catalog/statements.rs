@@ -252,8 +252,16 @@ fn of_key(key: &PrimaryKey) -> Filled {
     } else {
         "k.item <= (SELECT p.last FROM portion p)"
     };
+    let bytes_of_item = key.bytes(item);
+    // A sum over those before costs as much to begin as all the rest of a claim.
+    let bytes_before = if bytes_of_item == "0" {
+        "0"
+    } else {
+        "sum(c.bytes) OVER (ORDER BY c.rank, c.item ROWS UNBOUNDED PRECEDING) - c.bytes"
+    };
     vec![
-        ("bytes_of_item", key.bytes(item)),
+        ("bytes_of_item", bytes_of_item),
+        ("bytes_before", bytes_before.to_owned()),
         ("bytes_of_key", bytes_of_key),
         ("key_in_portion", key_in_portion.to_owned()),
         ("other_is_item", key.same(("o", In::Source), item)),

@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 
-use pgrx::pg_sys::Oid;
+use pgrx::pg_sys::{self, Oid};
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::postgres::json::JsonB;
 use crate::postgres::statement::{self, identifier};
+use crate::postgres::types::{self, Equality};
 
 /// The tables that hold a primary key. Each may know its columns by other names: a queue has columns of its own, and a
 /// source may be altered.
@@ -126,18 +127,21 @@ impl PrimaryKey {
 
     fn with_equality(mut self, source: Oid) -> PrimaryKey {
         let sql = include_str!("../../sql/query/source/equality.sql");
-        let operators = statement::rows(sql, &[source.into()], |row| {
-            let length = match (row.must::<bool>("is_short"), row.must::<bool>("is_counted")) {
-                (true, _) => Length::Short,
-                (_, true) => Length::Counted,
+        let classes = statement::rows(sql, &[source.into()], |row| {
+            (row.must("number"), row.get::<Oid>("opclass"))
+        });
+        let operators = classes.into_iter().filter_map(|(number, class)| {
+            let name = types::Column::name_of(source, number)?;
+            let column = types::Column::of(source, &name)?;
+            let equality = Equality::of(column, class?)?;
+            let length = match column.kind {
+                _ if column.length > 0 => Length::Short,
+                pg_sys::TEXTOID | pg_sys::VARCHAROID | pg_sys::BYTEAOID => Length::Counted,
                 _ => Length::OfText,
             };
-            (
-                row.must("name"),
-                (row.must("operator"), row.get("operand"), row.must("is_json"), length),
-            )
+            Some((name, (equality.operator, equality.cast, column.holds_json(), length)))
         });
-        let mut operators: HashMap<String, (String, Option<String>, bool, Length)> = operators.into_iter().collect();
+        let mut operators: HashMap<String, (String, Option<String>, bool, Length)> = operators.collect();
         for column in &mut self.0 {
             // Before pg_restore has made the key: what follows from it must not change with that.
             let plain = || ("OPERATOR(pg_catalog.=)".to_owned(), None, false, Length::OfText);

@@ -1,11 +1,7 @@
 //! The names of what a vectorizer is made of.
 
-use std::ffi::CString;
-
 use ai_pipeline::config::Destination;
 use ai_pipeline::config::document::DestinationChoice;
-use pgrx::pg_sys::{self, Oid};
-use pgrx::prelude::*;
 
 /// Names of Postgres end after this many bytes.
 const NAME_BYTES: usize = 63;
@@ -124,60 +120,4 @@ pub fn cut(mut name: String) -> String {
     }
     name.truncate(end);
     name
-}
-
-/// Takes the first name off `text` as SQL writes it, quoted or not; `None` where there is none.
-fn first_name(text: &str) -> Option<(String, &str)> {
-    let Some(mut rest) = text.strip_prefix('"') else {
-        let end = text
-            .find(|character: char| !(character.is_alphanumeric() || matches!(character, '_' | '$')))
-            .unwrap_or(text.len());
-        return (end > 0).then(|| (text[..end].to_ascii_lowercase(), &text[end..]));
-    };
-    let mut name = String::new();
-    loop {
-        let end = rest.find('"')?;
-        name.push_str(&rest[..end]);
-        rest = &rest[end + 1..];
-        match rest.strip_prefix('"') {
-            Some(behind) => {
-                name.push('"');
-                rest = behind;
-            }
-            None => return (!name.is_empty()).then_some((name, rest)),
-        }
-    }
-}
-
-/// The schema and the name in `schema.name`; `None` where it is something else.
-fn parted(text: &str) -> Option<(String, String)> {
-    let (schema, rest) = first_name(text)?;
-    let (name, rest) = first_name(rest.strip_prefix('.')?)?;
-    let fits = |name: &str| name.len() <= NAME_BYTES && !name.contains('\0');
-    (rest.is_empty() && fits(&schema) && fits(&name)).then_some((schema, name))
-}
-
-/// The function without arguments of this name, with its schema. Raises nothing, whatever the text is: it may
-/// be that of a row that was changed by hand, and statements about all vectorizers ask.
-#[pg_extern(sql = false)]
-fn trigger_function(name: &str) -> Option<Oid> {
-    let (schema, name) = parted(name)?;
-    let (schema, name) = (CString::new(schema).ok()?, CString::new(name).ok()?);
-    // SAFETY: on the main thread, in a transaction; names and the empty vector of arguments live until the
-    // caches have answered.
-    let found = unsafe {
-        let schema = pg_sys::get_namespace_oid(schema.as_ptr(), true);
-        if schema == Oid::INVALID {
-            return None;
-        }
-        pg_sys::GetSysCacheOid(
-            pg_sys::SysCacheIdentifier::PROCNAMEARGSNSP as i32,
-            pg_sys::Anum_pg_proc_oid as i16,
-            pg_sys::Datum::from(name.as_ptr()),
-            pg_sys::Datum::from(pg_sys::buildoidvector(std::ptr::null(), 0)),
-            schema.into(),
-            pg_sys::Datum::null(),
-        )
-    };
-    (found != Oid::INVALID).then_some(found)
 }

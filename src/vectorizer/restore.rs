@@ -12,6 +12,7 @@ use super::standing::missing;
 use crate::postgres::error::raise;
 use crate::postgres::json::JsonB;
 use crate::postgres::key::{In, PrimaryKey};
+use crate::postgres::relation::name_of;
 use crate::postgres::statement::{self, fill, identifier, qualified};
 use crate::postgres::transaction::{acting_as, acting_as_extension, restricted_to};
 use crate::store::queue;
@@ -21,21 +22,16 @@ use crate::{catalog, intake};
 #[pg_extern(sql = false)]
 fn return_vectorizer(vectorizer_id: i32) {
     must_be_superuser();
-    let sql = include_str!("../../sql/query/adoption/adopted_vectorizer.sql");
-    let ours = statement::row(sql, &[vectorizer_id.into()], |row| {
-        (
-            row.must::<Oid>("source"),
-            row.must::<String>("queue"),
-            row.must::<bool>("disabled"),
-            row.must::<JsonB>("source_pk").0,
-            row.must::<String>("queue_schema"),
-        )
-    });
-    let Some((source, queue, is_disabled, source_pk, queue_schema)) = ours else {
+    let Some(ours) = catalog::definition(vectorizer_id) else {
         // Whatever its row says by now.
         move_queues(vectorizer_id, "ai", PGAI);
         return;
     };
+    let (source, is_disabled, source_pk) = (ours.source, ours.disabled, ours.source_pk);
+    let Some((queue_schema, queue)) = name_of(ours.queue) else {
+        missing(&vectorizer_id.to_string())
+    };
+    let queue = qualified(&queue_schema, &queue);
     let row = Row::of(vectorizer_id);
     // Nobody writes to the source from here on, so that nothing is missed between our triggers and pgai's.
     // SAFETY: on the main thread, in a transaction, which gives the lock back.

@@ -25,7 +25,7 @@ WITH waiting AS MATERIALIZED (
     FOR UPDATE SKIP LOCKED
 ), candidate AS MATERIALIZED (
     SELECT k.item
-    FROM (SELECT c.item, c.rank, sum(c.bytes) OVER (ORDER BY c.rank, c.item ROWS UNBOUNDED PRECEDING) - c.bytes AS before
+    FROM (SELECT c.item, c.rank, {bytes_before} AS before
           FROM (SELECT * FROM waiting UNION ALL SELECT * FROM due) AS c) AS k
     WHERE k.before < $6
     ORDER BY k.rank, k.item

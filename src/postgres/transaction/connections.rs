@@ -1,16 +1,45 @@
 //! Connections to other servers that code of an owner has opened by dblink. They belong to the process, and
 //! not to the transaction: the next owner's code would find them under their names, and may not use them.
 
+use std::cell::Cell;
+use std::ffi::{c_int, c_void};
+
 use pgrx::prelude::*;
 use pgrx::{IntoDatum, pg_sys};
 
 use super::run;
 use crate::postgres::statement;
 
-/// The library of dblink is in this process, as code of an owner has called it.
+thread_local! {
+    /// How many libraries had been loaded when that of dblink was last looked for, and whether it was there.
+    static LOOKED: Cell<Option<(u64, bool)>> = const { Cell::new(None) };
+}
+
+/// The library of dblink is in this process, as code of an owner has called it. Asked after each transaction: it is
+/// looked for where one was loaded since, as the name of what is not there is looked up in all libraries.
 fn is_loaded() -> bool {
+    let loads = loads();
+    if let Some((_, found)) = LOOKED.get().filter(|(before, _)| *before == loads) {
+        return found;
+    }
     // SAFETY: a look-up by name in what is loaded; Postgres loads libraries for all to see.
-    unsafe { !libc::dlsym(libc::RTLD_DEFAULT, c"dblink_get_connections".as_ptr()).is_null() }
+    let found = unsafe { !libc::dlsym(libc::RTLD_DEFAULT, c"dblink_get_connections".as_ptr()).is_null() };
+    LOOKED.set(Some((loads, found)));
+    found
+}
+
+/// How many libraries this process has loaded since it began.
+fn loads() -> u64 {
+    unsafe extern "C" fn first(library: *mut libc::dl_phdr_info, _size: usize, loads: *mut c_void) -> c_int {
+        // SAFETY: what the linker knows of a library, and the number below.
+        unsafe { *loads.cast::<u64>() = (*library).dlpi_adds };
+        // The first tells.
+        1
+    }
+    let mut loads = 0_u64;
+    // SAFETY: the number outlives the call.
+    unsafe { libc::dl_iterate_phdr(Some(first), (&raw mut loads).cast()) };
+    loads
 }
 
 /// Ends all of them; between two transactions.

@@ -199,9 +199,21 @@ impl Worker {
     fn is_ready(&mut self, index: usize, vectorizer: &Arc<Vectorizer>) -> bool {
         // Privileges and options of its foreign servers may be others than when it was read.
         let (config, owner) = (&vectorizer.config, vectorizer.owner);
-        match vectorizer.note(|| server::of(&config.embedding, &config.loading, owner)) {
-            Ok(servers) if servers == vectorizer.servers => (),
-            Ok(_) => {
+        let changed = vectorizer.note(|| {
+            if vectorizer.servers_seen.is_latest() {
+                return false;
+            }
+            let seen = server::Seen::now();
+            let servers = server::of_latest(&config.embedding, &config.loading, owner);
+            let is_as_before = servers == vectorizer.servers;
+            if is_as_before {
+                vectorizer.servers_seen.renew(seen);
+            }
+            !is_as_before
+        });
+        match changed {
+            Ok(false) => (),
+            Ok(true) => {
                 self.rereads.found_stale(vectorizer.id);
                 return false;
             }

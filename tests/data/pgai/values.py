@@ -111,7 +111,7 @@ VALUES = [
     ("vector[]", '{"[1,2]"}', '{"[0.125,-2.5]",NULL}'),
 ]
 
-# As sql/query/vectorizer/vectorizers.sql names them.
+# As src/postgres/types.rs names them.
 BASES = """
 SELECT (WITH RECURSIVE base AS (
             SELECT a.atttypid AS oid
