@@ -147,7 +147,8 @@ fn must_be_kept(stat: &Stat, user: u32) -> Result<(), (&'static str, Option<&'st
     Ok(())
 }
 
-/// The credential in a file, or what is wrong with it. What was read leaves nothing in memory but the credential.
+/// The credential in a file, or what is wrong with it. What was read leaves nothing in memory but
+/// the credential.
 fn read_text(file: File) -> std::io::Result<Result<Secret, &'static str>> {
     let mut bytes = Vec::new();
     // One byte more than allowed: the file may grow while it is read.

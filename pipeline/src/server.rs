@@ -43,7 +43,8 @@ pub struct Invalid {
 /// Options as they are written, name and value.
 pub type Written = [(String, String)];
 
-/// The types of foreign servers, and below the options that each wrapper takes: those that docs/servers.md lists.
+/// The types of foreign servers, and below the options that each wrapper takes: those that
+/// docs/servers.md lists.
 const PROVIDER_TYPES: [&str; 7] = [
     "openai",
     "ollama",

@@ -150,8 +150,8 @@ fn number(seq: usize) -> i32 {
     i32::try_from(seq).unwrap_or(i32::MAX)
 }
 
-/// Under the number of a chunk that should be there may be one that should not: its text is wrong. What is left of
-/// either is missing, or too much.
+/// Under the number of a chunk that should be there may be one that should not: its text is wrong.
+/// What is left of either is missing, or too much.
 fn add_strays(
     expected: &(impl Expected + ?Sized),
     stored: &[Stored],

@@ -453,8 +453,8 @@ fn changed(servers: Vec<String>) {
     concerned.for_each(|user| shared_memory::servers_changed_at_commit(user.id));
 }
 
-/// A vectorizer, what it asks, and where its documents are. `None` is what cannot be read, in a row that was changed by
-/// hand.
+/// A vectorizer, what it asks, and where its documents are. `None` is what cannot be read, in a row
+/// that was changed by hand.
 struct ServerUser {
     id: i32,
     name: String,
@@ -487,8 +487,8 @@ impl ServerUser {
         embedding.into_iter().chain(loading)
     }
 
-    /// Whether it uses one of these servers, by name or as the default of what it asks; or one that is not there, which
-    /// may have been called so until now.
+    /// Whether it uses one of these servers, by name or as the default of what it asks; or one that
+    /// is not there, which may have been called so until now.
     fn may_use(&self, servers: &[String], there: &[String]) -> bool {
         let is_one = |name: &str| servers.iter().any(|server| server == name);
         let by_default = self.embedding.as_ref().is_none_or(|embedding| {

@@ -14,8 +14,8 @@ use pgrx::prelude::*;
 
 use super::of_stranger;
 use super::others::{self, Found};
-use super::stranger::owner_of;
 use crate::postgres::error::raise;
+use crate::postgres::relation::owner_of;
 use crate::postgres::statement;
 use crate::postgres::transaction::acting_as_extension;
 

@@ -98,7 +98,16 @@ pub fn look_at(vectorizers: &[Definition]) -> HashMap<i32, Found> {
     for vectorizer in vectorizers {
         match reached_by_plain(vectorizer) {
             Some(reached) => {
-                LOOKED.with_borrow_mut(|looked| looked.insert(vectorizer.id, Looked { at, reached }));
+                LOOKED.with_borrow_mut(|looked| {
+                    looked.insert(
+                        vectorizer.id,
+                        Looked {
+                            at,
+                            reached,
+                            found: None,
+                        },
+                    )
+                });
             }
             None => ids.push(vectorizer.id),
         }
@@ -221,18 +230,8 @@ pub(super) fn lock(relation: Oid, mode: u32) {
 /// Whether nobody can have put anything on a table of the owner but the owner: it has no trigger, also none of a foreign
 /// key, and no parts. A look at what Postgres has in its caches.
 pub(super) fn is_untouched(table: Oid) -> bool {
-    // SAFETY: on the main thread, in a transaction that has the table locked; it is closed after the look.
-    unsafe {
-        let relation = pg_sys::RelationIdGetRelation(table);
-        if relation.is_null() {
-            return true;
-        }
-        let about = &*(*relation).rd_rel;
-        let is_untouched =
-            about.relkind as u8 == pg_sys::RELKIND_RELATION && !(about.relhastriggers || about.relhassubclass);
-        pg_sys::RelationClose(relation);
-        is_untouched
-    }
+    Relation::of(table)
+        .is_none_or(|table| table.kind == pg_sys::RELKIND_RELATION && !(table.has_triggers || table.has_parts))
 }
 
 /// Runs statements as the owner of a vectorizer, of which none begins where code of others would run.

@@ -1,5 +1,5 @@
-//! The arguments of a call from SQL, one after the other: for functions that have more of them than a function of Rust
-//! should have.
+//! The arguments of a call from SQL, one after the other: for functions that have more of them than
+//! a function of Rust should have.
 
 use pgrx::pg_sys;
 use pgrx::prelude::*;
@@ -12,13 +12,14 @@ pub struct CallArguments {
 
 impl CallArguments {
     /// # Safety
-    /// `call` is the call that is running, of a function that SQL declares with arguments of the types as which they are
-    /// taken, in the order in which they are taken.
+    /// `call` is the call that is running, of a function that SQL declares with arguments of the
+    /// types as which they are taken, in the order in which they are taken.
     pub unsafe fn of(call: pg_sys::FunctionCallInfo) -> CallArguments {
         CallArguments { call, next: 0 }
     }
 
-    /// Whether there is one more: functions that got more arguments are called by what declares them with fewer.
+    /// Whether there is one more: functions that got more arguments are called by what declares
+    /// them with fewer.
     pub fn is_left(&self) -> bool {
         // SAFETY: the call is running, by the caller of `of`.
         let number = unsafe { (*self.call).nargs };

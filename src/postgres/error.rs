@@ -1,5 +1,5 @@
-//! What goes wrong, in Postgres' terms: one match from the pipeline's classes to SQLSTATEs. The way back is in
-//! `postgres/failure.rs`.
+//! What goes wrong, in Postgres' terms: one match from the pipeline's classes to SQLSTATEs. The way
+//! back is in `postgres/failure.rs`.
 
 use ai_pipeline::error::{Class, Failure};
 use pgrx::pg_sys::panic::ErrorReport;
@@ -12,8 +12,8 @@ pub fn raise(code: PgSqlErrorCode, message: impl Into<String>, hint: Option<&str
     end(ErrorReport::new(code, message.into(), "ai"), hint)
 }
 
-/// The same with a DETAIL: the values, where the message says what happened. Objects have their names in the message, as
-/// Postgres does it.
+/// The same with a DETAIL: the values, where the message says what happened. Objects have their
+/// names in the message, as Postgres does it.
 pub fn raise_detailed(
     code: PgSqlErrorCode,
     message: impl Into<String>,

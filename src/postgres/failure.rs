@@ -1,4 +1,5 @@
-//! What ended a transaction as the failure of a document: one match from SQLSTATEs to the pipeline's classes.
+//! What ended a transaction as the failure of a document: one match from SQLSTATEs to the
+//! pipeline's classes.
 
 use ai_pipeline::error::{Class, Failure, Step};
 use pgrx::prelude::*;

@@ -258,8 +258,8 @@ struct VoyageaiCall<T> {
 
 impl<T: FromDatum> VoyageaiCall<T> {
     /// # Safety
-    /// The call is of a function that sql/embed.sql declares so, with a `T` for what is embedded, or that version 0.1.0
-    /// declares without the last two arguments.
+    /// The call is of a function that sql/embed.sql declares so, with a `T` for what is embedded,
+    /// or that version 0.1.0 declares without the last two arguments.
     unsafe fn read(call: FunctionCallInfo) -> VoyageaiCall<T> {
         // SAFETY: by the caller.
         let mut arguments = unsafe { CallArguments::of(call) };

@@ -1,11 +1,12 @@
-//! Vectorizers that pgai made go on here, with the embeddings that are there: the work of `docs/adopt-pgai.sql`. The way
-//! back is in `vectorizer/restore.rs`.
+//! Vectorizers that pgai made go on here, with the embeddings that are there: the work of
+//! `docs/adopt-pgai.sql`. The way back is in `vectorizer/restore.rs`.
 //!
-//! A superuser runs these scripts on tables, rows and functions that others wrote. So what a row of pgai's
-//! catalogue names counts only where it belongs to the owner of the source table: owners are compared, never
-//! memberships, which a superuser has of every role. What is named is locked before it is looked at. Each
-//! statement on it runs as its owner, who can leave nothing behind in the session. No text of pgai's
-//! functions is run: they are moved, and triggers are taken from them and put back.
+//! A superuser runs these scripts on tables, rows and functions that others wrote. So what a row of
+//! pgai's catalogue names counts only where it belongs to the owner of the source table: owners are
+//! compared, never memberships, which a superuser has of every role. What is named is locked before
+//! it is looked at. Each statement on it runs as its owner, who can leave nothing behind in the
+//! session. No text of pgai's functions is run: they are moved, and triggers are taken from them
+//! and put back.
 
 use ai_pipeline::config::document::DestinationChoice;
 use ai_pipeline::config::{Embedding, Scheduling};

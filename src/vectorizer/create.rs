@@ -22,7 +22,8 @@ use crate::shared_memory;
 
 #[pg_extern(sql = false)]
 fn create_vectorizer(call: pg_sys::FunctionCallInfo) -> i32 {
-    // SAFETY: the call of this function, whose arguments are read as sql/functions.sql declares them.
+    // SAFETY: the call of this function, whose arguments are read as sql/functions.sql declares
+    // them.
     let arguments = unsafe { CallArguments::of(call) };
     create(CreationRequest::read(arguments))
 }
@@ -72,7 +73,8 @@ impl CreationPlan {
         }
     }
 
-    /// What the servers let its owner do is not asked: it worked until now, and the worker says what is missing.
+    /// What the servers let its owner do is not asked: it worked until now, and the worker says
+    /// what is missing.
     fn adopting(id: i32, checked: CheckedRequest) -> CreationPlan {
         checked.must_last();
         checked.must_fit();

@@ -107,8 +107,8 @@ impl Remains {
     }
 }
 
-/// The column of the source that the vectors are in, where it is there: none of a table of Postgres, which a row that was
-/// changed by hand may name.
+/// The column of the source that the vectors are in, where it is there: none of a table of
+/// Postgres, which a row that was changed by hand may name.
 fn column(source: Option<Oid>, destination: Option<String>) -> Option<String> {
     let Ok(Destination::Column { embedding_column }) = serde_json::from_str(&destination?) else {
         return None;

@@ -318,8 +318,8 @@ pub fn move_queues(id: i32, from: &str, to: &str) {
     }
 }
 
-/// What pgai has made for a vectorizer beside its destination: the function of its triggers, the queue, and the queue of
-/// what failed.
+/// What pgai has made for a vectorizer beside its destination: the function of its triggers, the
+/// queue, and the queue of what failed.
 pub struct PgaiParts {
     pub function: Object,
     pub queue: Object,

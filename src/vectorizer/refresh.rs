@@ -1,5 +1,5 @@
-//! The triggers of a source follow what was altered: their functions are made anew, and so is what else names the tables
-//! and columns of a vectorizer.
+//! The triggers of a source follow what was altered: their functions are made anew, and so is what
+//! else names the tables and columns of a vectorizer.
 
 use std::time::Duration;
 

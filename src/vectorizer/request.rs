@@ -1,4 +1,5 @@
-//! What `ai.create_vectorizer` is asked for, and its checks: pgai's, in its order, before anything is made.
+//! What `ai.create_vectorizer` is asked for, and its checks: pgai's, in its order, before anything
+//! is made.
 
 use ai_pipeline::config::Destination;
 use ai_pipeline::config::document::{self, DestinationChoice};
@@ -63,7 +64,8 @@ impl CreationRequest {
         }
     }
 
-    /// What is checked before anything else: that there is a source, of the caller, and what is embedded of it.
+    /// What is checked before anything else: that there is a source, of the caller, and what is
+    /// embedded of it.
     fn source(&self) -> (Source, i64) {
         if self.documents.embedding.is_none() {
             exception("embedding configuration is required");
@@ -86,8 +88,8 @@ impl CreationRequest {
         (source, dimensions)
     }
 
-    /// Whether it would find its own vectorizer, and be content with it. Before its documents are checked: what is no
-    /// destination has no name.
+    /// Whether it would find its own vectorizer, and be content with it. Before its documents are
+    /// checked: what is no destination has no name.
     fn runs_twice(&self, source: &Source) -> bool {
         let named = self.name.clone().map(Named::Given).or_else(|| {
             let choice: DestinationChoice = document::read(self.documents.destination.as_ref()).ok()?;

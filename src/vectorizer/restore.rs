@@ -1,6 +1,6 @@
 //! The way back to pgai, with what waits: the work of `docs/return-to-pgai.sql`.
 
-use pgrx::pg_sys::{self, Oid};
+use pgrx::pg_sys;
 use pgrx::prelude::*;
 
 use super::drop;
@@ -10,7 +10,6 @@ use super::pgai::{
 };
 use super::standing::missing;
 use crate::postgres::error::raise;
-use crate::postgres::json::JsonB;
 use crate::postgres::key::{In, PrimaryKey};
 use crate::postgres::relation::name_of;
 use crate::postgres::statement::{self, fill, identifier, qualified};

@@ -113,8 +113,8 @@ fn set_scheduling(vectorizer_id: Option<i32>, scheduling: Option<JsonB>, indexin
     pgrx::JsonB(config.expect("a vectorizer that has an owner has a configuration").0)
 }
 
-/// What a vectorizer has, of which the schedule or the index changes. What cannot be read, in a row that was changed by
-/// hand, is `None`.
+/// What a vectorizer has, of which the schedule or the index changes. What cannot be read, in a row
+/// that was changed by hand, is `None`.
 struct Scheduled {
     embedding: Option<Embedding>,
     scheduling: Option<Scheduling>,

@@ -1,4 +1,5 @@
-//! The sections of a configuration together: checked in pgai's order, and put together for the catalogue.
+//! The sections of a configuration together: checked in pgai's order, and put together for the
+//! catalogue.
 
 use ai_pipeline::config::document::{DestinationChoice, Unfit};
 use ai_pipeline::config::{

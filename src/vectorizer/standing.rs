@@ -1,4 +1,5 @@
-//! Who may have a vectorizer work, and whether it may: its owner, unless what it would do is not that one's own choice.
+//! Who may have a vectorizer work, and whether it may: its owner, unless what it would do is not
+//! that one's own choice.
 
 use pgrx::prelude::*;
 

@@ -256,7 +256,8 @@ pub fn create_for_replicas(watched: &Watched) {
     }
 }
 
-/// Puts the trigger by row where version 0.1.0 had two by statement, which are called so, and off where one was off.
+/// Puts the trigger by row where version 0.1.0 had two by statement, which are called so, and off
+/// where one was off.
 pub fn replace_old(id: i32, source: Oid, stem: &str, function: &str, old: &[(String, bool)]) {
     // That they are lost need not be told.
     statement::run("SET LOCAL client_min_messages = warning", &[]);

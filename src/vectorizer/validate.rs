@@ -1,6 +1,6 @@
-//! Checks of the configuration: its documents are read as types, by the rules of `ai_pipeline::config::document`, and the
-//! types are checked here, against the source and against each other; pgai's checks in its order and with its texts, and
-//! what it left unchecked.
+//! Checks of the configuration: its documents are read as types, by the rules of
+//! `ai_pipeline::config::document`, and the types are checked here, against the source and against
+//! each other; pgai's checks in its order and with its texts, and what it left unchecked.
 
 use ai_pipeline::config::document::{self, DestinationChoice, Section, Unfit};
 use ai_pipeline::config::{Chunking, Embedding, Formatting, Loading, Parsing, Scheduling, section};

@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 import binaries
+from circles import circles
 from cluster import ROOT, Failure, bin_folder, clean_environment, cluster, reachable
 
 sys.path[:0] = [str(ROOT / "docs"), str(ROOT / "bench")]
@@ -63,8 +64,8 @@ def wall(_bindir, _folder):
 
 
 def rooms(_bindir, _folder):
-    """A file of src/ imports from its own room and from those that src/lib.rs lists before it; and each file and function
-    that the documentation names as code is there."""
+    """A file of src/ imports from its own room and from those that src/lib.rs lists before it; no modules import in a circle;
+    and each file and function that the documentation names as code is there."""
     order = re.findall(r"^//! \| `(\w+)` \|", (ROOT / "src" / "lib.rs").read_text(), re.MULTILINE)
     there = {path.stem for path in (ROOT / "src").glob("*.rs")} - {"lib"}
     found = [f"src/lib.rs does not list the room {name}" for name in sorted(there - set(order))]
@@ -77,8 +78,10 @@ def rooms(_bindir, _folder):
         imported = {name for group in re.findall(r"\bcrate::(\w+|\{[^;]*\})", text) for name in re.findall(r"\w+", group)}
         up = [name for name in order[order.index(room) + 1:] if name in imported]
         found += [f"{path.relative_to(ROOT)} imports {name}, which is above {room}" for name in up]
+    for crate in (ROOT / "src", ROOT / "pipeline" / "src"):
+        found += [f"{crate.relative_to(ROOT)} has a circle of imports: {', '.join(names)}" for names in circles(crate)]
     found += unknown_code()
-    print("\n".join(found) or f"{len(order)} rooms: nothing imports from a room above its own")
+    print("\n".join(found) or f"{len(order)} rooms: nothing imports from a room above its own, and no modules in a circle")
     return bool(order) and not found
 
 
@@ -298,7 +301,7 @@ def build(_bindir, _folder):
 CHECKS = {
     "format": ("cargo fmt", formatting),
     "wall": ("the pipeline knows no Postgres", wall),
-    "rooms": ("nothing in src/ imports from above, and the docs name code that there is", rooms),
+    "rooms": ("nothing in src/ imports from above, nor in a circle, and the docs name code that there is", rooms),
     "edges": ("the docs name tests that there are", edges),
     "frozen": ("what was released is as it was", frozen),
     "pgspot": ("the scripts of the extension cannot be bent by what others have made", pgspot),

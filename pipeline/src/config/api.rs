@@ -1,6 +1,7 @@
 //! The APIs that are spoken, and what is wrong with a configuration that none of them takes.
 
-/// Where a provider is found that nobody has given another address, and the variable of its own SDK that does.
+/// Where a provider is found that nobody has given another address, and the variable of its own SDK
+/// that does.
 pub(super) const OPENAI: &str = "https://api.openai.com/v1";
 pub(super) const OPENAI_BASE: &str = "OPENAI_BASE_URL";
 pub(super) const VOYAGE: &str = "https://api.voyageai.com/v1";

@@ -1,8 +1,9 @@
-//! The border of the configuration: how a document of JSON is read as the type of its section, and in which words one is
-//! refused. Behind it there are types, and no document is asked for its `implementation` again.
+//! The border of the configuration: how a document of JSON is read as the type of its section, and
+//! in which words one is refused. Behind it there are types, and no document is asked for its
+//! `implementation` again.
 //!
-//! The words are pgai's where pgai has such a check, and stand in the order of pgai's checks: programs that were written
-//! for pgai look for them.
+//! The words are pgai's where pgai has such a check, and stand in the order of pgai's checks:
+//! programs that were written for pgai look for them.
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -139,7 +140,8 @@ pub fn read<T: Section>(document: Option<&Value>) -> Result<T, Unfit> {
     })
 }
 
-/// Where the vectors are to go, as far as it was said; names that were not are derived from those that are there.
+/// Where the vectors are to go, as far as it was said; names that were not are derived from those
+/// that are there.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(tag = "implementation", rename_all = "snake_case")]
 pub enum DestinationChoice {

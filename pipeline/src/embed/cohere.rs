@@ -8,7 +8,8 @@ use super::protocol::{Fault, Numbered, Protocol, in_order, json, path, says};
 use super::vector::Vector;
 use crate::config::Resolved;
 
-/// What Cohere's reference of `/embed` says: "Maximum number of texts per call is 96." It names no limit of tokens.
+/// What Cohere's reference of `/embed` says: "Maximum number of texts per call is 96." It names no
+/// limit of tokens.
 const LIMITS: Limits = Limits {
     inputs: 96,
     tokens: Limits::ANY_TOKENS,

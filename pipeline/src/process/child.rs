@@ -27,7 +27,8 @@ use crate::error::Class;
 
 /// The exit code of an order that is refused.
 pub(super) const REFUSED: u8 = 1;
-/// That of a process that cannot read its arguments or its order, set its limits, or write its answer.
+/// That of a process that cannot read its arguments or its order, set its limits, or write its
+/// answer.
 const UNUSABLE: u8 = 2;
 /// The exit code of an order that does not fit into memory.
 pub(super) const TOO_LARGE: u8 = 3;

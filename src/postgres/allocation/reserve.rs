@@ -6,8 +6,8 @@ use std::hint::spin_loop;
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// What an ERROR needs on its way to the log and the client, many times over. It is a part of the library's data: nobody
-/// pays for pages that are never written.
+/// What an ERROR needs on its way to the log and the client, many times over. It is a part of the
+/// library's data: nobody pays for pages that are never written.
 const SIZE: usize = 1 << 20;
 /// Most of what is asked for then is shorter.
 const GRAIN: usize = 256;

@@ -69,7 +69,8 @@ impl Duty for Rescuer {
 }
 
 impl Rescuer {
-    /// Some of what an earlier worker has left of a vectorizer: whether there is more, and whether it has suspects.
+    /// Some of what an earlier worker has left of a vectorizer: whether there is more, and whether
+    /// it has suspects.
     fn rescue(&self, worker: &Worker, vectorizer: &Vectorizer) -> Result<(bool, bool), Aborted> {
         let (holder, killed, held) = (
             worker.leases.holder(),

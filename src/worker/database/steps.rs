@@ -464,8 +464,8 @@ fn write(vectorizer: &Vectorizer, batch: &Batch, has_notes: bool) -> (Vec<Hold>,
     (holds, !again.is_empty(), !changed.is_empty())
 }
 
-/// The part of it that is done as the owner: what became of each document, the places of those that go another round,
-/// and of those that changed when they were written.
+/// The part of it that is done as the owner: what became of each document, the places of those that
+/// go another round, and of those that changed when they were written.
 fn write_destination(vectorizer: &Vectorizer, batch: &Batch) -> (Vec<Hold>, HashSet<i64>, Vec<i64>) {
     let items: Vec<&Item> = batch.iter().map(|(_, flight)| &flight.item).collect();
     let unchanged = |(_, flight): &(u64, Flight)| matches!(flight.stage, Stage::Finishing { .. });
