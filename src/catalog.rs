@@ -35,7 +35,7 @@ pub use definition::definition;
 pub use destination::{column_writer, embedding_column, embedding_columns};
 pub use index::{VectorIndex, name as index_name};
 pub use names::follow_names;
-pub use others::{Found as CodeOfOthers, acting_for};
+pub use others::{CodeOfOthers, acting_for};
 pub use policies::{filtered, warn_if_filtered};
 pub use schedule::{check_schedule, finish_run};
 pub use shape::check as check_shape;
@@ -44,10 +44,10 @@ pub use statements::{DestinationStatements, Statements, Tables};
 use self::definition::Definition;
 use self::index::DestinationNames;
 use self::shape::Shape;
-use self::statements::Names;
+use self::statements::TableNames;
 use self::stranger::stranger;
 use self::triggers::{Triggers, triggers_called};
-use crate::access::server::{self, Seen, Servers};
+use crate::access::server::{self, Seen, VectorizerServers};
 use crate::postgres::aborted::Aborted;
 use crate::postgres::error::raise;
 use crate::postgres::json::JsonB;
@@ -68,7 +68,7 @@ pub struct Vectorizer {
     relations: Vec<Oid>,
     pub config: Config,
     /// As they were when it was read.
-    pub servers: Servers,
+    pub servers: VectorizerServers,
     /// Whether they are so still.
     pub servers_seen: Seen,
     pub cutting: Cutting,
@@ -547,7 +547,7 @@ fn read(
         server::of_latest(&config.embedding, &config.loading, owner)
     };
     let cutting = Cutting::new(&config.chunking).map_err(|error| error.to_string())?;
-    let names = Names {
+    let names = TableNames {
         source: called(source).ok_or("its source table does not exist any more")?,
         queue: called(definition.queue).ok_or("its queue does not exist any more")?,
         failed: called(definition.failed).ok_or("its failed queue does not exist any more")?,

@@ -43,7 +43,7 @@ const IN_C: [u32; 2] = [12, 13];
 
 /// A column of a key, or one that is compared.
 #[derive(Clone, Copy, Debug)]
-struct Column {
+struct WatchedColumn {
     /// From 1.
     number: i16,
     by_value: bool,
@@ -53,9 +53,9 @@ struct Column {
     modifier: i32,
 }
 
-impl Column {
-    fn of(attribute: &pg_sys::FormData_pg_attribute) -> Column {
-        Column {
+impl WatchedColumn {
+    fn of(attribute: &pg_sys::FormData_pg_attribute) -> WatchedColumn {
+        WatchedColumn {
             number: attribute.attnum,
             by_value: attribute.attbyval,
             length: attribute.attlen,
@@ -154,9 +154,9 @@ struct Route {
     vectorizer: i32,
     intake: Oid,
     /// The columns of the key in the source, each with the number that it has in the intake.
-    key: Vec<(Column, i16)>,
+    key: Vec<(WatchedColumn, i16)>,
     /// The columns of the source whose changes are news.
-    compared: Vec<Column>,
+    compared: Vec<WatchedColumn>,
     /// Attributes of a row of the source that have to be taken apart for the key.
     taken_apart: i16,
     /// Of the trigger that calls the vectorizer's own function.
@@ -210,7 +210,7 @@ impl Route {
         let pair = |(here, there): (String, String)| {
             let here = live().find(|attribute| attribute.name() == here)?;
             let there = appended.iter().find(|attribute| attribute.name() == there)?;
-            Some((Column::of(here), there.attnum))
+            Some((WatchedColumn::of(here), there.attnum))
         };
         // Whoever has dropped a column of the key must still be able to write to the table.
         let names = key.map(|key| key.names(In::Source).into_iter().zip(key.names(In::Queue)));
@@ -220,7 +220,7 @@ impl Route {
             intake,
             compared: live()
                 .filter(|attribute| !vectors.iter().any(|vector| vector == attribute.name()))
-                .map(Column::of)
+                .map(WatchedColumn::of)
                 .collect(),
             taken_apart: key.iter().flatten().map(|(column, _)| column.number).max().unwrap_or(0),
             is_plain: key.is_some(),
@@ -506,7 +506,7 @@ pub fn vectorizer_changed(source: Oid) {
 
 /// What became of a row.
 #[derive(Clone, Copy, PartialEq)]
-enum Taken {
+enum Noted {
     /// Its key was put aside.
     Aside,
     /// It has no key that could be: the executor will say why.
@@ -519,13 +519,13 @@ enum Taken {
 ///
 /// # Safety
 /// The slot holds a row of the source.
-unsafe fn put_aside(route: &Rc<Route>, slot: *mut pg_sys::TupleTableSlot) -> Taken {
+unsafe fn put_aside(route: &Rc<Route>, slot: *mut pg_sys::TupleTableSlot) -> Noted {
     // What may raise comes first: a subtransaction that fails must not take along what is its parent's.
     let mut key = KEY.take();
     key.clear();
     // SAFETY: by the caller.
     if !unsafe { route.put_aside(slot, &mut key) } {
-        return Taken::Not;
+        return Noted::Not;
     }
     // SAFETY: a look at the state of this process.
     let subtransaction = unsafe { pg_sys::GetCurrentSubTransactionId() };
@@ -537,7 +537,7 @@ unsafe fn put_aside(route: &Rc<Route>, slot: *mut pg_sys::TupleTableSlot) -> Tak
         unsafe { pg_sys::LockRelationOid(route.intake, pg_sys::RowExclusiveLock as i32) };
         // Whoever had it locked before us may have altered it.
         if IS_STALE.get() {
-            return Taken::Astray;
+            return Noted::Astray;
         }
     }
     let full = PUT_ASIDE.with_borrow_mut(|all| {
@@ -558,7 +558,7 @@ unsafe fn put_aside(route: &Rc<Route>, slot: *mut pg_sys::TupleTableSlot) -> Tak
     if let Some(full) = full {
         full.append();
     }
-    Taken::Aside
+    Noted::Aside
 }
 
 #[doc(hidden)]
@@ -601,7 +601,7 @@ pub unsafe extern "C-unwind" fn append_change(call: pg_sys::FunctionCallInfo) ->
                 let all = (*(*new).tts_tupleDescriptor).natts as i16;
                 take_apart(old, all);
                 take_apart(new, all);
-                let same = |column: &Column| column.is_same(column.value(old), column.value(new));
+                let same = |column: &WatchedColumn| column.is_same(column.value(old), column.value(new));
                 if route.compared.iter().all(same) {
                     break;
                 }
@@ -611,12 +611,12 @@ pub unsafe extern "C-unwind" fn append_change(call: pg_sys::FunctionCallInfo) ->
             let taken = if route.is_plain && same_key {
                 put_aside(&route, new)
             } else {
-                Taken::Not
+                Noted::Not
             };
-            if taken == Taken::Not && !call_function(&route, fired) && route.is_strange {
+            if taken == Noted::Not && !call_function(&route, fired) && route.is_strange {
                 catalog::tell_of_stranger(route.vectorizer);
             }
-            if taken != Taken::Astray {
+            if taken != Noted::Astray {
                 break;
             }
         }

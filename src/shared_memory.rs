@@ -9,7 +9,7 @@ use std::cell::Cell;
 use std::ffi::c_void;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use ai_pipeline::launch::Wanted;
+use ai_pipeline::launch::WantedWork;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 use pgrx::{PGRXSharedMemory, PgLwLock, pg_shmem_init};
@@ -23,7 +23,7 @@ const TEXT: usize = 160;
 const PREPARED: usize = 1024;
 
 // SAFETY: no other lock of the server is named like the extension.
-static STATE: PgLwLock<State> = unsafe { PgLwLock::new(c"ai") };
+static STATE: PgLwLock<SharedState> = unsafe { PgLwLock::new(c"ai") };
 
 /// A short text of fixed size.
 #[derive(Clone, Copy)]
@@ -89,21 +89,21 @@ impl Process {
 pub struct Slot {
     pub database: pg_sys::Oid,
     /// For which vectorizers work may be waiting.
-    pub woken: Wanted,
+    pub woken: WantedWork,
     /// The vectorizers that have changed themselves, and are to be read again.
-    pub changed: Wanted,
+    pub changed: WantedWork,
     /// All are to be read again, as their number may be another, or what they stand on.
     reread: bool,
     /// Those that somebody has asked a run of.
-    pub asked: Wanted,
+    pub asked: WantedWork,
     /// Counts the changes of vectorizers.
     pub generation: u64,
     /// Whose pauses have had their reasons mended since the worker last looked. For all: more than can be kept apart.
-    mended: Wanted,
+    mended: WantedWork,
     /// Whose foreign servers, or privileges on them, have changed since.
-    servers_changed: Wanted,
+    servers_changed: WantedWork,
     /// Whose trigger functions a statement that concerned all could not follow, as something of theirs was locked.
-    left: Wanted,
+    left: WantedWork,
     /// A start was asked of the postmaster.
     pub starting: bool,
     pub worker: Process,
@@ -134,14 +134,14 @@ pub struct Slot {
 impl Slot {
     const FREE: Slot = Slot {
         database: pg_sys::InvalidOid,
-        woken: Wanted::NONE,
-        changed: Wanted::NONE,
+        woken: WantedWork::NONE,
+        changed: WantedWork::NONE,
         reread: false,
-        asked: Wanted::NONE,
+        asked: WantedWork::NONE,
         generation: 0,
-        mended: Wanted::NONE,
-        servers_changed: Wanted::NONE,
-        left: Wanted::NONE,
+        mended: WantedWork::NONE,
+        servers_changed: WantedWork::NONE,
+        left: WantedWork::NONE,
         starting: false,
         worker: Process::NONE,
         makes_room: false,
@@ -171,13 +171,13 @@ impl Slot {
 
 /// A transaction that was prepared, and has something to tell the worker of its database when it is committed.
 #[derive(Clone, Copy, PartialEq)]
-pub struct Prepared {
+pub struct PreparedTransaction {
     database: pg_sys::Oid,
     transaction: pg_sys::TransactionId,
 }
 
-impl Prepared {
-    const NONE: Prepared = Prepared {
+impl PreparedTransaction {
+    const NONE: PreparedTransaction = PreparedTransaction {
         database: pg_sys::InvalidOid,
         transaction: pg_sys::InvalidTransactionId,
     };
@@ -189,26 +189,26 @@ impl Prepared {
     }
 }
 
-struct State {
+struct SharedState {
     launcher: Process,
     slots: [Slot; SLOTS],
-    prepared: [Prepared; PREPARED],
+    prepared: [PreparedTransaction; PREPARED],
 }
 
-impl Default for State {
+impl Default for SharedState {
     fn default() -> Self {
-        State {
+        SharedState {
             launcher: Process::NONE,
             slots: [Slot::FREE; SLOTS],
-            prepared: [Prepared::NONE; PREPARED],
+            prepared: [PreparedTransaction::NONE; PREPARED],
         }
     }
 }
 
 // SAFETY: plain values; the one address in it is of memory that every process maps at the same place.
-unsafe impl PGRXSharedMemory for State {}
+unsafe impl PGRXSharedMemory for SharedState {}
 
-impl State {
+impl SharedState {
     fn slot(&mut self, database: pg_sys::Oid) -> Option<&mut Slot> {
         let known = self.slots.iter().position(|slot| slot.database == database);
         let index = known
@@ -232,33 +232,33 @@ thread_local! {
 #[derive(Clone, Copy)]
 struct Wish {
     /// For these there may be work: those of the other two, too.
-    work: Wanted,
+    work: WantedWork,
     /// These have changed themselves.
-    changed: Wanted,
+    changed: WantedWork,
     /// All are to be read again.
     reread: bool,
     /// Of these a run was asked.
-    asked: Wanted,
+    asked: WantedWork,
     /// What may have stood in their way is mended.
-    mended: Wanted,
-    servers: Wanted,
-    left: Wanted,
+    mended: WantedWork,
+    servers: WantedWork,
+    left: WantedWork,
 }
 
 impl Wish {
     const NOTHING: Wish = Wish {
-        work: Wanted::NONE,
-        changed: Wanted::NONE,
+        work: WantedWork::NONE,
+        changed: WantedWork::NONE,
         reread: false,
-        asked: Wanted::NONE,
-        mended: Wanted::NONE,
-        servers: Wanted::NONE,
-        left: Wanted::NONE,
+        asked: WantedWork::NONE,
+        mended: WantedWork::NONE,
+        servers: WantedWork::NONE,
+        left: WantedWork::NONE,
     };
     const EVERYTHING: Wish = Wish {
-        work: Wanted::ALL,
+        work: WantedWork::ALL,
         reread: true,
-        asked: Wanted::ALL,
+        asked: WantedWork::ALL,
         ..Wish::NOTHING
     };
 }
@@ -288,7 +288,7 @@ pub fn is_available() -> bool {
 
 /// Wakes the worker of this database when (and only if) the transaction commits, for all queues.
 pub fn wake_at_commit() {
-    wish(|wish| wish.work = Wanted::ALL);
+    wish(|wish| wish.work = WantedWork::ALL);
 }
 
 /// Like [`wake_at_commit`], for the queue of one vectorizer.
@@ -454,11 +454,15 @@ pub fn watch_prepared(database: pg_sys::Oid, transactions: &[pg_sys::Transaction
     let launcher = {
         let mut state = STATE.exclusive();
         for &transaction in transactions {
-            let prepared = Prepared { database, transaction };
+            let prepared = PreparedTransaction { database, transaction };
             if state.prepared.contains(&prepared) {
                 continue;
             }
-            match state.prepared.iter().position(|place| *place == Prepared::NONE) {
+            match state
+                .prepared
+                .iter()
+                .position(|place| *place == PreparedTransaction::NONE)
+            {
                 Some(place) => state.prepared[place] = prepared,
                 None => {
                     if let Some(slot) = state.slot(database) {
@@ -473,19 +477,24 @@ pub fn watch_prepared(database: pg_sys::Oid, transactions: &[pg_sys::Transaction
 }
 
 /// The prepared transactions that are watched.
-pub fn prepared() -> Vec<Prepared> {
+pub fn prepared() -> Vec<PreparedTransaction> {
     let mut prepared = Vec::with_capacity(PREPARED);
     let state = STATE.share();
-    prepared.extend(state.prepared.iter().filter(|place| **place != Prepared::NONE));
+    prepared.extend(
+        state
+            .prepared
+            .iter()
+            .filter(|place| **place != PreparedTransaction::NONE),
+    );
     prepared
 }
 
 /// A prepared transaction is over: the worker of its database reads everything anew.
-pub fn prepared_is_over(over: Prepared) {
+pub fn prepared_is_over(over: PreparedTransaction) {
     {
         let mut state = STATE.exclusive();
         if let Some(place) = state.prepared.iter_mut().find(|place| **place == over) {
-            *place = Prepared::NONE;
+            *place = PreparedTransaction::NONE;
         }
     }
     wake(over.database, Wish::EVERYTHING);
@@ -594,21 +603,21 @@ pub fn worker_reports(database: pg_sys::Oid, activity: &str, in_flight: usize, r
 /// What a worker is woken with.
 pub struct News {
     /// For which vectorizers there may be work.
-    pub work: Wanted,
+    pub work: WantedWork,
     /// Which have changed themselves.
-    pub changed: Wanted,
+    pub changed: WantedWork,
     /// All are to be read again, whether they have changed or not.
     pub reread: bool,
     /// Of which a run was asked.
-    pub asked: Wanted,
+    pub asked: WantedWork,
     /// Of the vectorizers.
     pub generation: u64,
     /// Those whose pauses have had their reasons mended.
-    pub mended: Wanted,
+    pub mended: WantedWork,
     /// Those whose servers, or privileges on them, have changed.
-    pub servers_changed: Wanted,
+    pub servers_changed: WantedWork,
     /// Those that a statement that concerned all has left for later.
-    pub left: Wanted,
+    pub left: WantedWork,
     /// Another database waits for the place of this worker.
     pub makes_room: bool,
 }
@@ -616,25 +625,25 @@ pub struct News {
 /// Takes the wake-up call.
 pub fn take_wake(database: pg_sys::Oid) -> News {
     let take = |slot: &mut Slot| News {
-        work: std::mem::replace(&mut slot.woken, Wanted::NONE),
-        changed: std::mem::replace(&mut slot.changed, Wanted::NONE),
+        work: std::mem::replace(&mut slot.woken, WantedWork::NONE),
+        changed: std::mem::replace(&mut slot.changed, WantedWork::NONE),
         reread: std::mem::take(&mut slot.reread),
-        asked: std::mem::replace(&mut slot.asked, Wanted::NONE),
+        asked: std::mem::replace(&mut slot.asked, WantedWork::NONE),
         generation: slot.generation,
-        mended: std::mem::replace(&mut slot.mended, Wanted::NONE),
-        servers_changed: std::mem::replace(&mut slot.servers_changed, Wanted::NONE),
-        left: std::mem::replace(&mut slot.left, Wanted::NONE),
+        mended: std::mem::replace(&mut slot.mended, WantedWork::NONE),
+        servers_changed: std::mem::replace(&mut slot.servers_changed, WantedWork::NONE),
+        left: std::mem::replace(&mut slot.left, WantedWork::NONE),
         makes_room: slot.makes_room,
     };
     change(database, take).unwrap_or(News {
-        work: Wanted::NONE,
-        changed: Wanted::NONE,
+        work: WantedWork::NONE,
+        changed: WantedWork::NONE,
         reread: false,
-        asked: Wanted::NONE,
+        asked: WantedWork::NONE,
         generation: 0,
-        mended: Wanted::NONE,
-        servers_changed: Wanted::NONE,
-        left: Wanted::NONE,
+        mended: WantedWork::NONE,
+        servers_changed: WantedWork::NONE,
+        left: WantedWork::NONE,
         makes_room: false,
     })
 }
@@ -671,7 +680,7 @@ pub fn leave(database: pg_sys::Oid, next_due: i64) -> bool {
 pub fn leave_for_others(database: pg_sys::Oid) {
     change(database, |slot| {
         slot.left_orderly = true;
-        slot.woken = Wanted::ALL;
+        slot.woken = WantedWork::ALL;
         slot.worker.latch = 0;
     });
 }
@@ -692,7 +701,7 @@ pub fn worker_left(database: pg_sys::Oid, is_cut: bool) {
             // Sent away in the middle: what it was started for has not been done. The launcher notes it, too,
             // but it may be another one than the one that started us.
             if !slot.left_orderly {
-                slot.woken = Wanted::ALL;
+                slot.woken = WantedWork::ALL;
             }
             slot.left_orderly |= is_cut;
         }
@@ -708,7 +717,7 @@ pub fn worker_is_stuck(database: pg_sys::Oid, pid: i32) -> bool {
         if is_there {
             slot.worker = Process::NONE;
             slot.last_exit = now();
-            (slot.woken, slot.changed) = (Wanted::ALL, Wanted::ALL);
+            (slot.woken, slot.changed) = (WantedWork::ALL, WantedWork::ALL);
             slot.left_orderly = true;
         }
         is_there

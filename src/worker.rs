@@ -12,8 +12,8 @@ use crate::postgres::transaction::{self, limit};
 use crate::shared_memory::{self, lives};
 
 mod database;
-mod flight;
 mod indexer;
+mod job;
 mod launcher;
 mod status;
 

@@ -3,7 +3,7 @@
 mod measure;
 mod prose;
 
-use ai_pipeline::chunk::{Bounds, Splitter, Work, never};
+use ai_pipeline::chunk::{Bounds, CutWork, Splitter, never};
 use ai_pipeline::config::{Chunking, TextFormat, Unit};
 use measure::measure;
 use prose::prose;
@@ -45,7 +45,7 @@ fn main() {
         let splitter = Splitter::new(&chunking).expect("it can work");
         measure(name, (text.len(), "byte"), || {
             splitter
-                .cut(&text, &Work::new(Bounds::NONE, &never))
+                .cut(&text, &CutWork::new(Bounds::NONE, &never))
                 .expect("it is cut")
         });
     }

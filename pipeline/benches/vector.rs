@@ -7,7 +7,7 @@ mod vector;
 
 use base64_simd::STANDARD as BASE64;
 use measure::measure;
-use vector::Vector;
+use vector::WireVector;
 
 const DIMENSIONS: usize = 1536;
 const VECTORS: usize = 100;
@@ -31,8 +31,8 @@ fn main() {
     let base64 = serde_json::to_vec(&base64).expect("texts are JSON");
     for (name, answer) in [("base64", base64), ("numbers", numbers)] {
         measure(name, (VECTORS * DIMENSIONS, "number"), || {
-            let read: Vec<Vector> = serde_json::from_slice(&answer).expect("it is an answer");
-            read.into_iter().map(|Vector(vector)| vector.len()).sum::<usize>()
+            let read: Vec<WireVector> = serde_json::from_slice(&answer).expect("it is an answer");
+            read.into_iter().map(|WireVector(vector)| vector.len()).sum::<usize>()
         });
     }
 }

@@ -17,9 +17,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::Chunking;
 use crate::error::{Class, Failure, Step};
-use langchain::{Character, Chunks, Limits, Recursive};
+use langchain::{Character, ChunkSize, Chunks, Recursive};
 use semantic::Semantic;
-pub use work::{Bounds, CHUNK_BYTES, Halt, Work, never, time_for};
+pub use work::{Bounds, CHUNK_BYTES, CutWork, Halt, never, time_for};
 
 /// Most separators of a configuration, and bytes of all of them: each is looked for in what is left of the text.
 /// Ten times as many as the longest lists for programming languages have.
@@ -107,7 +107,7 @@ pub enum Error {
     /// The process that cut the text asked for more memory than it may have.
     #[error("cutting the text needed more than {} MB of memory with these separators, chunk_size and chunk_overlap", limit / (1024 * 1024))]
     Memory {
-        /// [`crate::parse::Limits::memory_bytes`].
+        /// [`crate::parse::ParserLimits::memory_bytes`].
         limit: u64,
     },
     /// The chunks together are longer than they may be.
@@ -208,13 +208,13 @@ impl From<Halt> for Error {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Failure {
-        Refusal::from(error).into()
+        CutRefusal::from(error).into()
     }
 }
 
 /// An [`Error`] as another process can say it, or why that one could not say anything.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Refusal {
+pub struct CutRefusal {
     class: Class,
     /// What happened.
     pub reason: String,
@@ -224,10 +224,10 @@ pub struct Refusal {
     pub is_limit: bool,
 }
 
-impl Refusal {
+impl CutRefusal {
     /// Of a process that could not do it.
-    pub(crate) fn new(class: Class, reason: String, hint: Option<String>, is_limit: bool) -> Refusal {
-        Refusal {
+    pub(crate) fn new(class: Class, reason: String, hint: Option<String>, is_limit: bool) -> CutRefusal {
+        CutRefusal {
             class,
             reason,
             hint,
@@ -245,14 +245,14 @@ impl Refusal {
     }
 }
 
-impl From<Error> for Refusal {
-    fn from(error: Error) -> Refusal {
-        Refusal::new(error.class(), error.to_string(), error.hint(), error.is_limit())
+impl From<Error> for CutRefusal {
+    fn from(error: Error) -> CutRefusal {
+        CutRefusal::new(error.class(), error.to_string(), error.hint(), error.is_limit())
     }
 }
 
-impl From<Refusal> for Failure {
-    fn from(refusal: Refusal) -> Failure {
+impl From<CutRefusal> for Failure {
+    fn from(refusal: CutRefusal) -> Failure {
         Failure {
             step: Step::Chunking,
             class: refusal.class(),
@@ -376,12 +376,12 @@ pub(crate) fn check_sizes(chunking: &Chunking) -> Result<(), Error> {
             ..
         } => ((*chunk_size, *chunk_overlap), separators.as_slice()),
         Chunking::TextSplitter { capacity, overlap, .. } => {
-            Limits::new(["capacity", "overlap"], *capacity, *overlap)?;
+            ChunkSize::new(["capacity", "overlap"], *capacity, *overlap)?;
             return Ok(());
         }
         Chunking::None => return Ok(()),
     };
-    Limits::new(["chunk_size", "chunk_overlap"], sizes.0, sizes.1)?;
+    ChunkSize::new(["chunk_size", "chunk_overlap"], sizes.0, sizes.1)?;
     let number = separators.len();
     let bytes: usize = separators.iter().map(String::len).sum();
     let (most, most_bytes) = (GREATEST_SEPARATORS, GREATEST_SEPARATORS_BYTES);
@@ -424,7 +424,7 @@ impl Splitter {
                 separator,
                 is_separator_regex,
             } => {
-                let limits = Limits::new(["chunk_size", "chunk_overlap"], *chunk_size, *chunk_overlap)?;
+                let limits = ChunkSize::new(["chunk_size", "chunk_overlap"], *chunk_size, *chunk_overlap)?;
                 Method::Character(Character::new(limits, separator, *is_separator_regex)?)
             }
             Chunking::RecursiveCharacterTextSplitter {
@@ -433,7 +433,7 @@ impl Splitter {
                 separators,
                 is_separator_regex,
             } => {
-                let limits = Limits::new(["chunk_size", "chunk_overlap"], *chunk_size, *chunk_overlap)?;
+                let limits = ChunkSize::new(["chunk_size", "chunk_overlap"], *chunk_size, *chunk_overlap)?;
                 Method::Recursive(Recursive::new(limits, separators, *is_separator_regex)?)
             }
             Chunking::TextSplitter {
@@ -442,7 +442,7 @@ impl Splitter {
                 unit,
                 format,
             } => {
-                let limits = Limits::new(["capacity", "overlap"], *capacity, *overlap)?;
+                let limits = ChunkSize::new(["capacity", "overlap"], *capacity, *overlap)?;
                 let semantic = Semantic::new(limits, *unit, *format).ok_or(Error::OverlapEqualsSize {
                     size: *capacity,
                     overlap: *overlap,
@@ -477,7 +477,7 @@ impl Splitter {
     /// # Ok::<(), ai_pipeline::chunk::Error>(())
     /// ```
     pub fn split<'t>(&self, text: &'t str) -> Result<Vec<Cow<'t, str>>, Error> {
-        let chunks = self.cut(text, &Work::new(Bounds::NONE, &never))?;
+        let chunks = self.cut(text, &CutWork::new(Bounds::NONE, &never))?;
         let text_of = |chunk: Chunk| match chunk.own {
             Some(own) => Cow::Owned(own.into_string()),
             None => Cow::Borrowed(&text[chunk.place]),
@@ -490,7 +490,7 @@ impl Splitter {
     /// # Errors
     ///
     /// [`Error::Backtracking`], and what `work` does not allow.
-    pub fn cut(&self, text: &str, work: &Work) -> Result<Vec<Chunk>, Error> {
+    pub fn cut(&self, text: &str, work: &CutWork) -> Result<Vec<Chunk>, Error> {
         let list = Vec::new();
         let mut chunks = Chunks { text, list, work };
         match &self.0 {
@@ -652,7 +652,7 @@ mod tests {
             Chunking::None,
         ] {
             let chunks = Splitter::new(&chunking).unwrap();
-            let chunks = chunks.cut(text, &Work::new(Bounds::NONE, &never)).unwrap();
+            let chunks = chunks.cut(text, &CutWork::new(Bounds::NONE, &never)).unwrap();
             assert!(!chunks.is_empty());
             let mut last = 0..0;
             for chunk in chunks {
@@ -677,7 +677,7 @@ mod tests {
             }
         }
         let glued = Splitter::new(&character(9, 0, r"\d", true)).unwrap();
-        let cut = glued.cut("a1b 2 c", &Work::new(Bounds::NONE, &never)).unwrap();
+        let cut = glued.cut("a1b 2 c", &CutWork::new(Bounds::NONE, &never)).unwrap();
         let own = Some(r"a\db \d c".into());
         assert_eq!(cut, [Chunk { place: 0..7, own }]);
     }

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub(crate) use api::Api;
-pub use api::Invalid;
+pub use api::InvalidConfig;
 pub use embedding::Embedding;
 pub(crate) use embedding::Resolved;
 

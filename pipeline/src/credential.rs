@@ -200,16 +200,16 @@ mod tests {
         }
     }
 
-    struct Place {
+    struct TestFile {
         directory: tempfile::TempDir,
         user: u32,
     }
 
-    impl Place {
-        fn new() -> Place {
+    impl TestFile {
+        fn new() -> TestFile {
             let directory = tempfile::tempdir().unwrap();
             let user = fstat(File::open(directory.path()).unwrap()).unwrap().st_uid;
-            Place { directory, user }
+            TestFile { directory, user }
         }
 
         fn path(&self, name: &str) -> PathBuf {
@@ -232,7 +232,7 @@ mod tests {
 
     #[test]
     fn a_file_is_read_without_its_last_line_break_and_again_when_it_changes() {
-        let place = Place::new();
+        let place = TestFile::new();
         let path = place.write("key", b"canary\n", 0o600);
         assert_eq!(place.read(&path).as_deref(), Ok("canary"));
         // As Kubernetes rotates: a relative link to another directory.
@@ -245,7 +245,7 @@ mod tests {
 
     #[test]
     fn files_that_others_could_read_or_have_written_are_refused() {
-        let place = Place::new();
+        let place = TestFile::new();
         for (mode, fits) in [
             (0o600, true),
             (0o400, true),
@@ -268,8 +268,8 @@ mod tests {
 
     #[test]
     fn only_small_texts_in_regular_files_below_the_directory_are_credentials() {
-        let place = Place::new();
-        let elsewhere = Place::new();
+        let place = TestFile::new();
+        let elsewhere = TestFile::new();
         let outside = elsewhere.write("key", b"canary", 0o600);
         symlink(&outside, place.path("link")).unwrap();
         std::fs::create_dir(place.path("folder")).unwrap();

@@ -11,7 +11,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::chunk::{self, Bounds, Chunk, Error, Refusal, Splitter, Work, never, time_for};
+use crate::chunk::{self, Bounds, Chunk, CutRefusal, CutWork, Error, Splitter, never, time_for};
 use crate::config::Chunking;
 use crate::error::Class;
 use crate::parse::Parser;
@@ -78,7 +78,12 @@ impl Cutter {
     /// # Errors
     ///
     /// What the text takes above its bounds, and what is wrong with regular expressions.
-    pub async fn cut(&self, text: String, cutting: &Cutting, bounds: Bounds) -> Result<(String, Vec<Chunk>), Refusal> {
+    pub async fn cut(
+        &self,
+        text: String,
+        cutting: &Cutting,
+        bounds: Bounds,
+    ) -> Result<(String, Vec<Chunk>), CutRefusal> {
         let limit = time_for(text.len(), self.timeout);
         if let How::Here(splitter) = &cutting.0
             && let Some(chunks) = cut_at_hand(&text, splitter, bounds)?
@@ -95,7 +100,7 @@ impl Cutter {
         };
         let (splitter, text) = (Arc::clone(splitter), Arc::new(text));
         let mine = Arc::clone(&text);
-        let work = move |asked: crate::threads::Asked| splitter.cut(&mine, &Work::new(bounds, asked));
+        let work = move |asked: crate::threads::Asked| splitter.cut(&mine, &CutWork::new(bounds, asked));
         let chunks = self.threads.run(self.owner, limit, work).await.map_err(undone)??;
         let text = Arc::try_unwrap(text).unwrap_or_else(|shared| (*shared).clone());
         Ok((text, chunks))
@@ -106,7 +111,7 @@ impl Cutter {
     /// # Errors
     ///
     /// What is wrong with it.
-    pub async fn check(&self, chunking: &Chunking) -> Result<(), Refusal> {
+    pub async fn check(&self, chunking: &Chunking) -> Result<(), CutRefusal> {
         let cutting = Cutting::new(chunking)?;
         chunk::check_overlap(chunking)?;
         if let How::Apart(_) = cutting.0 {
@@ -122,7 +127,7 @@ impl Cutting {
     /// # Errors
     ///
     /// Those of [`Cutter::cut`].
-    pub fn at_hand(&self, text: &str, bounds: Bounds) -> Result<Option<Vec<Chunk>>, Refusal> {
+    pub fn at_hand(&self, text: &str, bounds: Bounds) -> Result<Option<Vec<Chunk>>, CutRefusal> {
         match &self.0 {
             How::Here(splitter) => Ok(cut_at_hand(text, splitter, bounds)?),
             How::Either(splitter, _) if text.len() <= SHORT => Ok(cut_at_hand(text, splitter, bounds)?),
@@ -141,13 +146,13 @@ fn cut_at_hand(text: &str, splitter: &Splitter, bounds: Bounds) -> Result<Option
         return Ok(None);
     }
     let few = bounds.steps.min(STEPS);
-    match splitter.cut(text, &Work::new(Bounds { steps: few, ..bounds }, &never)) {
+    match splitter.cut(text, &CutWork::new(Bounds { steps: few, ..bounds }, &never)) {
         Err(Error::Steps { .. }) if few < bounds.steps => Ok(None),
         done => done.map(Some),
     }
 }
 
-fn undone(undone: Undone) -> Refusal {
+fn undone(undone: Undone) -> CutRefusal {
     let (class, hint) = match undone {
         Undone::NotStarted(_) | Undone::OutOfMemory | Undone::Crowded => (Class::Transient, None),
         Undone::Panicked => (
@@ -155,7 +160,7 @@ fn undone(undone: Undone) -> Refusal {
             Some("The server log has the place; please report it.".to_owned()),
         ),
     };
-    Refusal::new(class, undone.to_string(), hint, false)
+    CutRefusal::new(class, undone.to_string(), hint, false)
 }
 
 #[cfg(test)]
@@ -179,7 +184,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_network_waits_for_no_text_that_is_cut_at_units_of_meaning() {
-        let limits = crate::parse::Limits {
+        let limits = crate::parse::ParserLimits {
             timeout: Duration::ZERO,
             memory_bytes: 0,
             text_bytes: 0,

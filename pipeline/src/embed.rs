@@ -42,12 +42,12 @@ use crate::secret::Secret;
 pub(crate) use address::check as check_address;
 pub use gate::Gates;
 pub use headers::{Headers, RefusedHeader};
-pub use ledger::{Kind, Ledger, Place};
+pub use ledger::{Ledger, LedgerKind, LedgerPlace};
 pub use refusal::Refusal;
 
 /// Where requests go and how many of them.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct EmbedSettings {
     /// Base address of the API, as `https://api.openai.com/v1`; what is missing of the endpoint's path is
     /// appended. `http` or `https`; for Ollama also `host` and `host:port`. See
     /// [`config::Embedding::base_url`] for where it comes from.
@@ -171,13 +171,13 @@ pub fn text_of_tokens(model: &str, tokens: &[i32]) -> Result<String, String> {
 ///
 /// # Errors
 /// [`Error::Settings`] where the configuration leads to no server.
-pub fn end_pause(config: &config::Embedding, settings: &Settings) -> Result<(), Error> {
+pub fn end_pause(config: &config::Embedding, settings: &EmbedSettings) -> Result<(), Error> {
     let address = client::address(config, settings)?;
     gate_of(&address, &config.resolve()?.model, settings).end_pause();
     Ok(())
 }
 
-fn gate_of(address: &str, model: &str, settings: &Settings) -> gate::Gate {
+fn gate_of(address: &str, model: &str, settings: &EmbedSettings) -> gate::Gate {
     let (key, most) = (settings.api_key.as_ref(), settings.max_requests_in_flight);
     let asker = gate::Asker {
         model,
@@ -245,7 +245,7 @@ pub enum Error {
     TimedOut {
         /// Host and port.
         server: String,
-        /// [`Settings::timeout`].
+        /// [`EmbedSettings::timeout`].
         after: Duration,
     },
     /// Status 200 with something that is no list of as many vectors as there were inputs: a gateway's page, say.
@@ -321,8 +321,8 @@ impl Error {
     }
 }
 
-impl From<config::Invalid> for Error {
-    fn from(config::Invalid { reason, hint }: config::Invalid) -> Error {
+impl From<config::InvalidConfig> for Error {
+    fn from(config::InvalidConfig { reason, hint }: config::InvalidConfig) -> Error {
         Error::Settings { reason, hint }
     }
 }
@@ -341,7 +341,7 @@ impl From<Error> for Failure {
 /// Handle of one provider's batching task; clones share it. The task ends with the last of them.
 #[derive(Clone)]
 pub struct Embedder {
-    work: mpsc::UnboundedSender<batch::Work>,
+    work: mpsc::UnboundedSender<batch::EmbedJob>,
     /// Of its server.
     gate: gate::Gate,
     /// Inputs of this model have more tokens cut off at the end.
@@ -353,7 +353,7 @@ impl Embedder {
     ///
     /// # Errors
     /// [`Error::Settings`] when the address, the key or the dimensions cannot work, or outside of a runtime.
-    pub fn new(config: &config::Embedding, settings: Settings) -> Result<Embedder, Error> {
+    pub fn new(config: &config::Embedding, settings: EmbedSettings) -> Result<Embedder, Error> {
         Embedder::start(config, settings, false)
     }
 
@@ -362,11 +362,11 @@ impl Embedder {
     ///
     /// # Errors
     /// As [`Embedder::new`].
-    pub fn of_any_length(config: &config::Embedding, settings: Settings) -> Result<Embedder, Error> {
+    pub fn of_any_length(config: &config::Embedding, settings: EmbedSettings) -> Result<Embedder, Error> {
         Embedder::start(config, settings, true)
     }
 
-    fn start(config: &config::Embedding, settings: Settings, any_length: bool) -> Result<Embedder, Error> {
+    fn start(config: &config::Embedding, settings: EmbedSettings, any_length: bool) -> Result<Embedder, Error> {
         let client = client::Client::new(config, &settings, any_length)?;
         let model = config.resolve()?.model;
         let address = client.url().origin().ascii_serialization();
@@ -430,7 +430,7 @@ impl Embedder {
         let cut = texts.iter_mut().enumerate().filter_map(was_cut).collect();
         let (reply, vectors) = oneshot::channel();
         self.work
-            .send(batch::Work {
+            .send(batch::EmbedJob {
                 texts,
                 cut,
                 can_wait,

@@ -10,7 +10,7 @@ pub use python::{python_growth, python_text};
 use litemap::LiteMap;
 
 use crate::error::{Class, Failure, Step};
-use crate::plan::{Beginning, Digest};
+use crate::plan::{Digest, PrefixDigest};
 
 /// Bytes of a template. Each document keeps what is between its placeholders, once for all of its chunks.
 pub(crate) const GREATEST_LENGTH: usize = 64 << 10;
@@ -118,10 +118,10 @@ impl From<Error> for Failure {
 /// # Ok::<(), ai_pipeline::format::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Template(Vec<Part>);
+pub struct Template(Vec<TemplatePart>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Part {
+enum TemplatePart {
     Text(String),
     Name(String),
 }
@@ -150,14 +150,14 @@ impl Template {
                 push_text(&mut parts, "$");
                 after
             } else if let Some((name, after)) = identifier(after).or(braced) {
-                parts.push(Part::Name(name.to_owned()));
+                parts.push(TemplatePart::Name(name.to_owned()));
                 after
             } else {
                 return Err(invalid(&template[..template.len() - after.len()]));
             };
         }
         push_text(&mut parts, rest);
-        let is_chunk = |part: &&Part| matches!(part, Part::Name(name) if name == CHUNK);
+        let is_chunk = |part: &&TemplatePart| matches!(part, TemplatePart::Name(name) if name == CHUNK);
         let number = parts.iter().filter(is_chunk).count();
         if number > GREATEST_PLACES {
             let most = GREATEST_PLACES;
@@ -170,8 +170,8 @@ impl Template {
     pub fn columns(&self) -> impl Iterator<Item = &str> {
         let mut seen = HashSet::new();
         self.0.iter().filter_map(move |part| match part {
-            Part::Name(name) if name != CHUNK && seen.insert(name.as_str()) => Some(name.as_str()),
-            Part::Name(_) | Part::Text(_) => None,
+            TemplatePart::Name(name) if name != CHUNK && seen.insert(name.as_str()) => Some(name.as_str()),
+            TemplatePart::Name(_) | TemplatePart::Text(_) => None,
         })
     }
 
@@ -181,18 +181,18 @@ impl Template {
         let mut written = String::new();
         for (index, part) in self.0.iter().enumerate() {
             let name = match part {
-                Part::Text(text) => {
+                TemplatePart::Text(text) => {
                     written.push_str(&text.replace('$', "$$"));
                     continue;
                 }
-                Part::Name(name) => name,
+                TemplatePart::Name(name) => name,
             };
             let name = match renamed.get(name).filter(|_| name != CHUNK) {
                 Some(new) if new == CHUNK || identifier(new).is_none_or(|(_, after)| !after.is_empty()) => return None,
                 Some(new) => new,
                 None => name,
             };
-            let runs_on = matches!(self.0.get(index + 1), Some(Part::Text(text))
+            let runs_on = matches!(self.0.get(index + 1), Some(TemplatePart::Text(text))
                 if text.starts_with(|next: char| next == '_' || next.is_ascii_alphanumeric()));
             written.push_str(&if runs_on {
                 format!("${{{name}}}")
@@ -220,8 +220,8 @@ impl Template {
     /// [`Error::Row`] where it has.
     pub fn check(&self, row: &LiteMap<String, String>, most: u64) -> Result<(), Error> {
         let lengths = self.0.iter().map(|part| match part {
-            Part::Text(text) => text.len(),
-            Part::Name(name) => row.get(name).filter(|_| name != CHUNK).map_or(0, String::len),
+            TemplatePart::Text(text) => text.len(),
+            TemplatePart::Name(name) => row.get(name).filter(|_| name != CHUNK).map_or(0, String::len),
         });
         let bytes = lengths.fold(0_u64, |sum, length| sum.saturating_add(length as u64));
         if bytes > most {
@@ -239,12 +239,12 @@ impl Template {
         let mut texts = vec![String::new()];
         for part in &self.0 {
             let text = match part {
-                Part::Text(text) => text,
-                Part::Name(name) if name == CHUNK => {
+                TemplatePart::Text(text) => text,
+                TemplatePart::Name(name) if name == CHUNK => {
                     texts.push(String::new());
                     continue;
                 }
-                Part::Name(name) => row.get(name).ok_or_else(|| Error::Unknown { name: name.clone() })?,
+                TemplatePart::Name(name) => row.get(name).ok_or_else(|| Error::Unknown { name: name.clone() })?,
             };
             if let Some(last) = texts.last_mut() {
                 last.push_str(text);
@@ -277,14 +277,14 @@ impl Frame {
     }
 
     /// The digest of that text, which is not made for it. What stands before all chunks is digested `before`: once.
-    pub fn digest_around(&self, before: &Beginning, chunk: &str) -> Digest {
+    pub fn digest_around(&self, before: &PrefixDigest, chunk: &str) -> Digest {
         let rest = self.0.iter().skip(1);
         before.and(rest.flat_map(|text| [chunk, text.as_str()]))
     }
 
     /// The digest of what stands before each chunk.
-    pub fn beginning(&self) -> Beginning {
-        Beginning::of(self.0.first().map_or("", String::as_str))
+    pub fn beginning(&self) -> PrefixDigest {
+        PrefixDigest::of(self.0.first().map_or("", String::as_str))
     }
 
     /// The bytes of that text, which is not made for it.
@@ -304,11 +304,11 @@ impl Frame {
     }
 }
 
-fn push_text(parts: &mut Vec<Part>, text: &str) {
+fn push_text(parts: &mut Vec<TemplatePart>, text: &str) {
     match parts.last_mut() {
-        Some(Part::Text(last)) => last.push_str(text),
+        Some(TemplatePart::Text(last)) => last.push_str(text),
         _ if text.is_empty() => {}
-        _ => parts.push(Part::Text(text.to_owned())),
+        _ => parts.push(TemplatePart::Text(text.to_owned())),
     }
 }
 

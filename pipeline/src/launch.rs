@@ -24,35 +24,35 @@ pub struct Database {
     pub not_before: i64,
 }
 
-/// Vectorizers whose names are kept apart in a [`Wanted`]: 32, as many as may be fed at the same moment in a
+/// Vectorizers whose names are kept apart in a [`WantedWork`]: 32, as many as may be fed at the same moment in a
 /// database where it matters. Beyond that, looking at all of them is no waste.
 const APART: usize = 32;
 
 /// For which vectorizers there may be work: none, a few, or all of a database. Of fixed size, for shared memory.
 ///
 /// ```
-/// use ai_pipeline::launch::Wanted;
-/// let mut wanted = Wanted::NONE;
+/// use ai_pipeline::launch::WantedWork;
+/// let mut wanted = WantedWork::NONE;
 /// wanted.add(7);
 /// assert!(wanted.has(7) && !wanted.has(8) && !wanted.is_none());
-/// wanted.join(Wanted::ALL);
+/// wanted.join(WantedWork::ALL);
 /// assert!(wanted.has(8) && wanted.is_all());
 /// ```
 #[derive(Clone, Copy, Debug)]
-pub struct Wanted {
+pub struct WantedWork {
     ids: [i32; APART],
     /// More than there is room for: all.
     count: usize,
 }
 
-impl Wanted {
+impl WantedWork {
     /// For none.
-    pub const NONE: Wanted = Wanted {
+    pub const NONE: WantedWork = WantedWork {
         ids: [0; APART],
         count: 0,
     };
     /// For all.
-    pub const ALL: Wanted = Wanted {
+    pub const ALL: WantedWork = WantedWork {
         ids: [0; APART],
         count: APART + 1,
     };
@@ -67,14 +67,14 @@ impl Wanted {
                 *place = vectorizer;
                 self.count += 1;
             }
-            None => *self = Wanted::ALL,
+            None => *self = WantedWork::ALL,
         }
     }
 
     /// For those of another, too.
-    pub fn join(&mut self, other: Wanted) {
+    pub fn join(&mut self, other: WantedWork) {
         if other.is_all() {
-            *self = Wanted::ALL;
+            *self = WantedWork::ALL;
         } else {
             other.ids[..other.count].iter().for_each(|&id| self.add(id));
         }
@@ -103,7 +103,7 @@ impl Wanted {
 
 /// What the launcher does about a database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum LaunchDecision {
     /// Start a worker now.
     Start,
     /// Look again at this time.
@@ -115,26 +115,26 @@ pub enum Verdict {
 /// Decides about one database.
 ///
 /// ```
-/// use ai_pipeline::launch::{decide, Database, Verdict};
+/// use ai_pipeline::launch::{decide, Database, LaunchDecision};
 /// let idle = Database::default();
-/// assert_eq!(decide(idle, 100), Verdict::Sleep);
-/// assert_eq!(decide(Database { woken: true, ..idle }, 100), Verdict::Start);
-/// assert_eq!(decide(Database { woken: true, not_before: 150, ..idle }, 100), Verdict::Wait(150));
-/// assert_eq!(decide(Database { woken: true, running: true, ..idle }, 100), Verdict::Sleep);
-/// assert_eq!(decide(Database { next_due: Some(120), ..idle }, 100), Verdict::Wait(120));
+/// assert_eq!(decide(idle, 100), LaunchDecision::Sleep);
+/// assert_eq!(decide(Database { woken: true, ..idle }, 100), LaunchDecision::Start);
+/// assert_eq!(decide(Database { woken: true, not_before: 150, ..idle }, 100), LaunchDecision::Wait(150));
+/// assert_eq!(decide(Database { woken: true, running: true, ..idle }, 100), LaunchDecision::Sleep);
+/// assert_eq!(decide(Database { next_due: Some(120), ..idle }, 100), LaunchDecision::Wait(120));
 /// ```
-pub fn decide(database: Database, now: i64) -> Verdict {
+pub fn decide(database: Database, now: i64) -> LaunchDecision {
     if database.running {
-        return Verdict::Sleep;
+        return LaunchDecision::Sleep;
     }
     let due = match (database.woken, database.next_due) {
         (true, _) => now,
         (false, Some(due)) => due,
-        (false, None) => return Verdict::Sleep,
+        (false, None) => return LaunchDecision::Sleep,
     };
     match due.max(database.not_before) {
-        start if start <= now => Verdict::Start,
-        start => Verdict::Wait(start),
+        start if start <= now => LaunchDecision::Start,
+        start => LaunchDecision::Wait(start),
     }
 }
 
@@ -164,13 +164,13 @@ mod tests {
 
     #[test]
     fn more_than_can_be_kept_apart_are_all() {
-        let mut wanted = Wanted::NONE;
+        let mut wanted = WantedWork::NONE;
         for id in 1..=32 {
             wanted.add(id);
             wanted.add(1);
             assert!(wanted.has(id) && !wanted.has(id + 1) && !wanted.is_all());
         }
-        let mut other = Wanted::NONE;
+        let mut other = WantedWork::NONE;
         other.join(wanted);
         assert!(other.has(32) && !other.has(33));
         wanted.add(33);
@@ -178,8 +178,8 @@ mod tests {
         wanted.add(34);
         other.join(wanted);
         assert!(wanted.is_all() && other.is_all());
-        assert!(!Wanted::NONE.has(0));
-        let mut few = Wanted::NONE;
+        assert!(!WantedWork::NONE.has(0));
+        let mut few = WantedWork::NONE;
         few.add(3);
         few.add(1);
         assert_eq!(few.apart(), [3, 1]);
@@ -193,8 +193,8 @@ mod tests {
             not_before: 30,
             ..Database::default()
         };
-        assert_eq!(decide(database, 20), Verdict::Wait(30));
-        assert_eq!(decide(database, 30), Verdict::Start);
+        assert_eq!(decide(database, 20), LaunchDecision::Wait(30));
+        assert_eq!(decide(database, 30), LaunchDecision::Start);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! A URI to the bytes behind it.
 //!
 //! One document at a time, whole, in memory, below a cap; no retries, because the queue does those. What is open to be
-//! read is the administrator's choice ([`Settings`]): S3 always, the web and the server's files only on request.
+//! read is the administrator's choice ([`LoadSettings`]): S3 always, the web and the server's files only on request.
 
 mod body;
 mod document;
@@ -25,10 +25,10 @@ pub use self::file::Error as FileError;
 pub use self::http::Error as HttpError;
 pub use self::tag::Tag;
 use crate::budget::{Budget, Reservation};
-use crate::s3::Object;
+use crate::s3::S3Object;
 pub use crate::s3::{Caller, Error as S3Error};
 use crate::secret::Secret;
-use crate::server::{AllowedUrl, Source};
+use crate::server::{AllowedUrl, DocumentOptions};
 use crate::uri::{self, Uri};
 
 /// Room that a document gets at first, in bytes: most are smaller, and four hundred of these fit the usual budget.
@@ -40,7 +40,7 @@ const GROWTH: u64 = 4;
 
 /// What may be loaded, and how much patience it gets.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct LoadSettings {
     /// Greatest size of a document, in bytes.
     pub max_document_bytes: u64,
     /// Time for one document, from the first credential to the last byte.
@@ -54,25 +54,25 @@ pub struct Settings {
     /// Sent with each request to assume a role.
     pub external_id: Option<Secret>,
     /// What foreign servers say beyond that.
-    pub servers: Servers,
+    pub servers: DocumentServers,
 }
 
 /// What foreign servers say about the places of documents.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Servers {
+pub struct DocumentServers {
     /// Of `s3://`.
-    pub s3: Gate,
+    pub s3: Permission,
     /// Of `http://` and `https://`.
-    pub http: Gate,
+    pub http: Permission,
     /// Of files.
-    pub file: Gate,
+    pub file: Permission,
 }
 
 /// What a foreign server says about the documents of one scheme.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Gate {
+pub enum Permission {
     /// They may be loaded, as it says.
-    Open(Source),
+    Open(DocumentOptions),
     /// They may not.
     Closed {
         /// Why, for people.
@@ -82,17 +82,17 @@ pub enum Gate {
     },
 }
 
-impl Default for Gate {
-    fn default() -> Gate {
-        Gate::Open(Source::default())
+impl Default for Permission {
+    fn default() -> Permission {
+        Permission::Open(DocumentOptions::default())
     }
 }
 
-impl Gate {
-    fn source(&self) -> Result<&Source, Error> {
+impl Permission {
+    fn source(&self) -> Result<&DocumentOptions, Error> {
         match self {
-            Gate::Open(source) => Ok(source),
-            Gate::Closed { reason, hint } => Err(Error::Forbidden {
+            Permission::Open(source) => Ok(source),
+            Permission::Closed { reason, hint } => Err(Error::Forbidden {
                 reason: reason.clone(),
                 hint: hint.clone(),
             }),
@@ -100,7 +100,7 @@ impl Gate {
     }
 
     /// Refuses a place that is not allowed.
-    fn check(&self, location: &str, is_at: impl Fn(&AllowedUrl) -> bool) -> Result<&Source, Error> {
+    fn check(&self, location: &str, is_at: impl Fn(&AllowedUrl) -> bool) -> Result<&DocumentOptions, Error> {
         let source = self.source()?;
         match &source.allowed_urls {
             Some(allowed) if !allowed.iter().any(is_at) => Err(Error::NotAllowed {
@@ -113,32 +113,32 @@ impl Gate {
 
 /// Loads documents. Clones share connections and credentials.
 #[derive(Clone)]
-pub struct Loader(Arc<Inner>);
+pub struct Loader(Arc<LoaderState>);
 
-struct Inner {
-    settings: Settings,
-    s3: s3::Loader,
-    http: http::Loader,
+struct LoaderState {
+    settings: LoadSettings,
+    s3: s3::S3Loader,
+    http: http::WebLoader,
 }
 
 impl Loader {
     /// A loader that finds AWS credentials, region and endpoint as the SDK does: environment, shared files, web
     /// identity, container, instance metadata. Nothing is looked up before the first `s3://` document.
-    pub fn new(settings: Settings) -> Loader {
-        let s3 = s3::Loader::ambient(settings.external_id.clone(), settings.servers.s3.source().ok());
+    pub fn new(settings: LoadSettings) -> Loader {
+        let s3 = s3::S3Loader::ambient(settings.external_id.clone(), settings.servers.s3.source().ok());
         Loader::assemble(settings, s3)
     }
 
     /// A loader for this AWS configuration; one without a credentials provider sends unsigned requests.
-    pub fn with_aws(settings: Settings, aws: SdkConfig) -> Loader {
-        let s3 = s3::Loader::configured(aws, settings.external_id.clone(), settings.servers.s3.source().ok());
+    pub fn with_aws(settings: LoadSettings, aws: SdkConfig) -> Loader {
+        let s3 = s3::S3Loader::configured(aws, settings.external_id.clone(), settings.servers.s3.source().ok());
         Loader::assemble(settings, s3)
     }
 
-    fn assemble(settings: Settings, s3: s3::Loader) -> Loader {
+    fn assemble(settings: LoadSettings, s3: s3::S3Loader) -> Loader {
         let says_private = settings.servers.http.source().is_ok_and(|source| source.allow_private);
-        let http = http::Loader::new(settings.allow_private || says_private);
-        Loader(Arc::new(Inner { settings, s3, http }))
+        let http = http::WebLoader::new(settings.allow_private || says_private);
+        Loader(Arc::new(LoaderState { settings, s3, http }))
     }
 
     /// Fetches one document. Must run in a tokio runtime with I/O and time.
@@ -147,7 +147,7 @@ impl Loader {
     ///
     /// # Errors
     ///
-    /// [`Error`], after at most [`Settings::timeout`].
+    /// [`Error`], after at most [`LoadSettings::timeout`].
     pub async fn load(&self, uri: &str, role_arn: Option<&str>) -> Result<Document, Error> {
         match self.load_if_changed(uri, role_arn, None, u64::MAX).await? {
             Loaded::Document(document) => Ok(document),
@@ -219,7 +219,7 @@ impl Loader {
         room: u64,
     ) -> Result<Loaded, Error> {
         let uri = Uri::parse(uri)?;
-        let Inner { settings, .. } = &*self.0;
+        let LoaderState { settings, .. } = &*self.0;
         let most = settings.max_document_bytes;
         let limit = room.min(most);
         let loading = self.fetch(&uri, role_arn, known, limit);
@@ -247,16 +247,16 @@ impl Loader {
 
     /// One look at a place that may be read.
     async fn fetch(&self, uri: &Uri, role_arn: Option<&str>, known: Option<&Tag>, limit: u64) -> Result<Loaded, Error> {
-        let Inner { settings, s3, http } = &*self.0;
+        let LoaderState { settings, s3, http } = &*self.0;
         match uri {
             Uri::S3 {
                 bucket,
                 key,
                 version_id,
             } => {
-                let Servers { s3: gate, .. } = &settings.servers;
+                let DocumentServers { s3: gate, .. } = &settings.servers;
                 gate.check(&uri.to_string(), |allowed| allowed.has_object(bucket, key))?;
-                let object = Object {
+                let object = S3Object {
                     bucket,
                     key,
                     version_id: version_id.as_deref(),

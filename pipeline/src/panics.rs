@@ -25,18 +25,18 @@ const GREATEST_PLACE: usize = 160;
 
 /// A place in the program. Without an address, as a thread that ends must have nothing to clean up.
 #[derive(Clone, Copy)]
-pub struct Place {
+pub struct CodePlace {
     text: [u8; GREATEST_PLACE],
     length: usize,
 }
 
-const NOWHERE: Place = Place {
+const NOWHERE: CodePlace = CodePlace {
     text: [0; GREATEST_PLACE],
     length: 0,
 };
 
 thread_local! {
-    static LAST: Cell<Place> = const { Cell::new(NOWHERE) };
+    static LAST: Cell<CodePlace> = const { Cell::new(NOWHERE) };
 }
 
 tokio::task_local! {
@@ -134,7 +134,7 @@ pub fn note(info: &PanicHookInfo<'_>) {
 }
 
 /// Where this thread has panicked last.
-pub fn last_place() -> Place {
+pub fn last_place() -> CodePlace {
     LAST.get()
 }
 
@@ -148,7 +148,7 @@ fn of_crate(file: &str) -> &str {
     file
 }
 
-impl Place {
+impl CodePlace {
     fn as_str(&self) -> &str {
         std::str::from_utf8(&self.text[..self.length]).unwrap_or_default()
     }
@@ -160,7 +160,7 @@ impl Place {
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for CodePlace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let place = self.as_str();
         f.write_str(if place.is_empty() { "a place unknown" } else { place })

@@ -19,7 +19,7 @@ mod text;
 pub use detect::detect;
 pub use error::Error;
 pub use parsed::{Mark, MarkKind, Marks, Parsed};
-pub use parser::{Hints, Limits, Measured, Parser};
+pub use parser::{Hints, Measured, Parser, ParserLimits};
 
 /// A format of documents that can be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

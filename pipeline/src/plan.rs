@@ -35,19 +35,19 @@ impl Digest {
 
 /// The digest of the beginning of texts.
 #[derive(Clone, Debug)]
-pub struct Beginning(Sha256);
+pub struct PrefixDigest(Sha256);
 
-impl Beginning {
+impl PrefixDigest {
     /// Of what they begin with.
-    pub fn of(text: &str) -> Beginning {
-        Beginning(Sha256::new_with_prefix(text))
+    pub fn of(text: &str) -> PrefixDigest {
+        PrefixDigest(Sha256::new_with_prefix(text))
     }
 
     /// Of the text that has these parts behind it.
     ///
     /// ```
-    /// use ai_pipeline::plan::{Beginning, Digest};
-    /// assert_eq!(Beginning::of("tea").and(["po", "ts"].into_iter()), Digest::of("teapots"));
+    /// use ai_pipeline::plan::{PrefixDigest, Digest};
+    /// assert_eq!(PrefixDigest::of("tea").and(["po", "ts"].into_iter()), Digest::of("teapots"));
     /// ```
     pub fn and<'t>(&self, parts: impl Iterator<Item = &'t str>) -> Digest {
         let mut all = self.0.clone();

@@ -76,7 +76,7 @@ pub trait Instructions: Send + Sync + 'static {
 
 /// A document that is to be loaded.
 #[derive(Clone, Copy, Debug)]
-pub struct Wanted<'w> {
+pub struct WantedDocument<'w> {
     /// As the row says.
     pub uri: &'w str,
     /// The IAM role assumed for `s3://` documents.
@@ -91,7 +91,7 @@ pub trait Load: Send + Sync {
     /// `downloads`, one place is taken while it is on its way.
     fn load<'l>(
         &'l self,
-        wanted: Wanted<'l>,
+        wanted: WantedDocument<'l>,
         documents: &'l Budget,
         downloads: &'l Semaphore,
     ) -> BoxFuture<'l, Result<Option<(load::Document, Reservation)>, load::Error>>;
@@ -100,7 +100,7 @@ pub trait Load: Send + Sync {
 impl Load for Loader {
     fn load<'l>(
         &'l self,
-        Wanted { uri, role_arn, known }: Wanted<'l>,
+        WantedDocument { uri, role_arn, known }: WantedDocument<'l>,
         documents: &'l Budget,
         downloads: &'l Semaphore,
     ) -> BoxFuture<'l, Result<Option<(load::Document, Reservation)>, load::Error>> {
@@ -150,7 +150,7 @@ pub struct Preparation<I> {
     /// Memory for documents and what is made of them.
     pub documents: Budget,
     /// How long texts may be.
-    pub limits: texts::Limits,
+    pub limits: texts::TextLimits,
 }
 
 impl<I: Instructions> Preparation<I> {
@@ -224,8 +224,8 @@ impl<I: Instructions> Preparation<I> {
         apart_if_long(&self.cutter, length, of_columns).await
     }
 
-    async fn fingerprint(&self, source: Source) -> Result<(Source, Fingerprint), Failure> {
-        let hash = |source: &Source| Fingerprint::of(source.media_type.as_deref(), source.content.as_bytes());
+    async fn fingerprint(&self, source: LoadedDocument) -> Result<(LoadedDocument, Fingerprint), Failure> {
+        let hash = |source: &LoadedDocument| Fingerprint::of(source.media_type.as_deref(), source.content.as_bytes());
         let length = source.content.as_bytes().len();
         let source = Arc::new(source);
         let mine = Arc::clone(&source);
@@ -286,13 +286,13 @@ impl<I: Instructions> Preparation<I> {
         document: Content,
         known: Option<&Tag>,
         reservation: Option<Reservation>,
-    ) -> Result<Option<(Source, Reservation)>, Failure> {
+    ) -> Result<Option<(LoadedDocument, Reservation)>, Failure> {
         let content = match (&self.instructions.config().loading, &self.loader, document) {
             (Loading::Uri { aws_role_arn, .. }, Some(loader), Content::Text(uri)) => {
                 if uri.len() > GREATEST_URI {
                     return Err(too_long(uri.len()));
                 }
-                let wanted = Wanted {
+                let wanted = WantedDocument {
                     uri: &uri,
                     role_arn: aws_role_arn.as_deref(),
                     known,
@@ -300,7 +300,7 @@ impl<I: Instructions> Preparation<I> {
                 // Before anything else that others wait for. The semaphore is never closed.
                 let _place = self.downloads_of_owner.acquire().await.ok();
                 let loaded = loader.load(wanted, &self.documents, &self.downloads).await?;
-                return Ok(loaded.map(|(document, reservation)| (Source::from(document), reservation)));
+                return Ok(loaded.map(|(document, reservation)| (LoadedDocument::from(document), reservation)));
             }
             (Loading::Uri { .. }, Some(_), Content::Bytes(_)) => return Err(not_a_uri()),
             (_, None, content) | (Loading::Column { .. }, _, content) => content,
@@ -309,7 +309,7 @@ impl<I: Instructions> Preparation<I> {
             Some(reservation) => reservation,
             None => self.documents.reserve(COST * content.room()).await,
         };
-        let source = Source {
+        let source = LoadedDocument {
             content,
             name: None,
             media_type: None,
@@ -319,7 +319,7 @@ impl<I: Instructions> Preparation<I> {
     }
 
     /// The text of a document with its marks, and memory for what is made of it.
-    async fn parse(&self, source: Source, reservation: Reservation) -> Result<(Parsed, Reservation), Failure> {
+    async fn parse(&self, source: LoadedDocument, reservation: Reservation) -> Result<(Parsed, Reservation), Failure> {
         let bytes = match source.content {
             Content::Text(text) => return Ok((text.into(), reservation)),
             Content::Bytes(bytes) => bytes,
@@ -352,16 +352,16 @@ fn not_a_uri() -> Failure {
 }
 
 /// A document as it came.
-struct Source {
+struct LoadedDocument {
     content: Content,
     name: Option<String>,
     media_type: Option<String>,
     tag: Option<Tag>,
 }
 
-impl From<load::Document> for Source {
-    fn from(document: load::Document) -> Source {
-        Source {
+impl From<load::Document> for LoadedDocument {
+    fn from(document: load::Document) -> LoadedDocument {
+        LoadedDocument {
             content: Content::Bytes(document.bytes),
             name: document.name,
             media_type: document.media_type,

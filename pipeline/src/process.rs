@@ -13,6 +13,6 @@ mod confine;
 mod mishap;
 mod supervisor;
 
-pub(crate) use answer::{Answer, Output};
+pub(crate) use answer::{ChildAnswer, Output};
 pub(crate) use mishap::Mishap;
-pub(crate) use supervisor::{Order, Supervisor};
+pub(crate) use supervisor::{ChildRequest, Supervisor};

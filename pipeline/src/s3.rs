@@ -1,5 +1,5 @@
 //! S3 and whatever speaks its protocol: who asks, where, and what an answer means. What is asked
-//! for is for whoever has a [`Session`]: documents are loaded ([`crate::load`]).
+//! for is for whoever has a [`S3Session`]: documents are loaded ([`crate::load`]).
 
 mod authorities;
 mod error;
@@ -10,5 +10,5 @@ mod session;
 mod variables;
 
 pub use self::error::{Caller, Error};
-pub(crate) use self::refused::{Object, of_object};
-pub(crate) use self::session::Session;
+pub(crate) use self::refused::{S3Object, of_object};
+pub(crate) use self::session::S3Session;

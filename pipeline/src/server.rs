@@ -19,7 +19,7 @@ pub enum Wrapper {
 
 /// What options are of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Object {
+pub enum OptionTarget {
     /// `CREATE SERVER`.
     Server,
     /// `CREATE USER MAPPING`.
@@ -31,7 +31,7 @@ pub enum Object {
 /// Why options are refused. Values are shown only where they cannot be a credential.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
-pub struct Invalid {
+pub struct InvalidOption {
     /// The name is at fault, not the value.
     pub name: bool,
     /// What is wrong.
@@ -41,7 +41,7 @@ pub struct Invalid {
 }
 
 /// Options as they are written, name and value.
-pub type Written = [(String, String)];
+pub type OptionPairs = [(String, String)];
 
 /// The types of foreign servers, and below the options that each wrapper takes: those that
 /// docs/servers.md lists.
@@ -87,40 +87,40 @@ impl Wrapper {
         }
     }
 
-    fn options(self, object: Object) -> Vec<&'static str> {
+    fn options(self, object: OptionTarget) -> Vec<&'static str> {
         match (self, object) {
-            (Wrapper::Provider, Object::Server) => PROVIDER.to_vec(),
-            (Wrapper::Provider, Object::UserMapping) => vec!["api_key"],
-            (Wrapper::Source, Object::Server) => {
+            (Wrapper::Provider, OptionTarget::Server) => PROVIDER.to_vec(),
+            (Wrapper::Provider, OptionTarget::UserMapping) => vec!["api_key"],
+            (Wrapper::Source, OptionTarget::Server) => {
                 let mut all = [&S3[..], &HTTP, &FILE].concat();
                 all.sort_unstable();
                 all.dedup();
                 all
             }
-            (Wrapper::Source, Object::UserMapping) | (_, Object::Other) => Vec::new(),
+            (Wrapper::Source, OptionTarget::UserMapping) | (_, OptionTarget::Other) => Vec::new(),
         }
     }
 
     /// Checks names and values of the options of one object, whatever its type: `CREATE SERVER` does not tell it.
     ///
     /// # Errors
-    /// [`Invalid`], the first that is found.
-    pub fn check(self, object: Object, options: &Written) -> Result<(), Invalid> {
+    /// [`InvalidOption`], the first that is found.
+    pub fn check(self, object: OptionTarget, options: &OptionPairs) -> Result<(), InvalidOption> {
         must_be_known(&self.options(object), options, self.name())?;
         match self {
-            Wrapper::Provider => Provider::read(options).map(drop),
-            Wrapper::Source => Source::read(options).map(drop),
+            Wrapper::Provider => ProviderOptions::read(options).map(drop),
+            Wrapper::Source => DocumentOptions::read(options).map(drop),
         }
     }
 
     /// Checks what only the type of a server decides: which options it takes, and which URLs it can allow.
     ///
     /// # Errors
-    /// [`Invalid`]; also where there is no type, or an unknown one.
-    pub fn check_type(self, kind: Option<&str>, options: &Written) -> Result<(), Invalid> {
+    /// [`InvalidOption`]; also where there is no type, or an unknown one.
+    pub fn check_type(self, kind: Option<&str>, options: &OptionPairs) -> Result<(), InvalidOption> {
         let known = || format!("types of {} are {}", self.name(), self.types().join(", "));
         let Some(kind) = kind.and_then(|kind| self.types().iter().find(|known| **known == kind)) else {
-            return Err(Invalid {
+            return Err(InvalidOption {
                 name: false,
                 reason: kind.map_or_else(
                     || format!("a server of {} needs a type", self.name()),
@@ -139,7 +139,7 @@ impl Wrapper {
         if self == Wrapper::Provider {
             return Ok(());
         }
-        let source = Source::read(options)?;
+        let source = DocumentOptions::read(options)?;
         match source.allowed_urls.iter().flatten().find(|url| url.kind() != *kind) {
             Some(other) => Err(value(
                 "allowed_urls",
@@ -150,11 +150,11 @@ impl Wrapper {
     }
 }
 
-fn must_be_known(known: &[&str], options: &Written, place: &str) -> Result<(), Invalid> {
+fn must_be_known(known: &[&str], options: &OptionPairs, place: &str) -> Result<(), InvalidOption> {
     let Some((unknown, _)) = options.iter().find(|(name, _)| !known.contains(&name.as_str())) else {
         return Ok(());
     };
-    Err(Invalid {
+    Err(InvalidOption {
         name: true,
         reason: format!("invalid option \"{unknown}\""),
         hint: Some(if known.is_empty() {
@@ -165,8 +165,8 @@ fn must_be_known(known: &[&str], options: &Written, place: &str) -> Result<(), I
     })
 }
 
-fn value(name: &str, what: &str) -> Invalid {
-    Invalid {
+fn value(name: &str, what: &str) -> InvalidOption {
+    InvalidOption {
         name: false,
         reason: format!("invalid value of option \"{name}\": {what}"),
         hint: None,
@@ -175,7 +175,7 @@ fn value(name: &str, what: &str) -> Invalid {
 
 /// A provider's server.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Provider {
+pub struct ProviderOptions {
     /// In place of the address in the environment of the server, and of the provider's own.
     pub base_url: Option<String>,
     /// In place of the key in the environment of the server.
@@ -184,21 +184,21 @@ pub struct Provider {
     pub allowance: embed::Allowance,
 }
 
-impl Provider {
+impl ProviderOptions {
     /// Reads options; unknown ones are ignored.
     ///
     /// # Errors
-    /// [`Invalid`] for a value that makes no sense.
-    pub fn read(options: &Written) -> Result<Provider, Invalid> {
+    /// [`InvalidOption`] for a value that makes no sense.
+    pub fn read(options: &OptionPairs) -> Result<ProviderOptions, InvalidOption> {
         let base_url = text(options, "base_url");
         if let Some(base_url) = &base_url {
-            embed::check_address(base_url).map_err(|error| Invalid {
+            embed::check_address(base_url).map_err(|error| InvalidOption {
                 name: false,
                 reason: error.reason,
                 hint: error.hint,
             })?;
         }
-        Ok(Provider {
+        Ok(ProviderOptions {
             base_url,
             api_key: text(options, "api_key")
                 .map(|text| reference("api_key", &text))
@@ -236,7 +236,7 @@ impl std::fmt::Debug for ExternalId {
 
 /// A place of documents.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Source {
+pub struct DocumentOptions {
     /// Of S3: another address than that of AWS.
     pub endpoint: Option<String>,
     /// Of S3: where buckets are unless they say otherwise.
@@ -259,12 +259,12 @@ pub struct Source {
     pub allow_private: bool,
 }
 
-impl Source {
+impl DocumentOptions {
     /// Reads options; unknown ones are ignored.
     ///
     /// # Errors
-    /// [`Invalid`] for a value that makes no sense.
-    pub fn read(options: &Written) -> Result<Source, Invalid> {
+    /// [`InvalidOption`] for a value that makes no sense.
+    pub fn read(options: &OptionPairs) -> Result<DocumentOptions, InvalidOption> {
         let role = |name: &str, role: String| match is_role(&role) {
             true => Ok(role),
             false => Err(value(
@@ -274,7 +274,7 @@ impl Source {
         };
         let endpoint = text(options, "endpoint");
         if let Some(endpoint) = &endpoint {
-            embed::check_address(endpoint).map_err(|error| Invalid {
+            embed::check_address(endpoint).map_err(|error| InvalidOption {
                 name: false,
                 reason: error.reason.replace("base_url", "endpoint"),
                 hint: Some("an address like https://s3.example.com".to_owned()),
@@ -296,7 +296,7 @@ impl Source {
                 .map(|text| AllowedUrl::parse(text).map_err(|what| value("allowed_urls", &what)));
             urls.collect::<Result<Vec<_>, _>>()
         });
-        Ok(Source {
+        Ok(DocumentOptions {
             endpoint,
             region: text(options, "region"),
             path_style: boolean(options, "path_style")?,
@@ -337,20 +337,20 @@ pub fn is_role(arn: &str) -> bool {
     matches!(parts[..], ["arn", partition, "iam", _, _, name] if partition.starts_with("aws") && name.starts_with("role/"))
 }
 
-fn text(options: &Written, name: &str) -> Option<String> {
+fn text(options: &OptionPairs, name: &str) -> Option<String> {
     let (_, value) = options.iter().find(|(known, _)| known == name)?;
     Some(value.clone()).filter(|value| !value.is_empty())
 }
 
 /// Of things that are separated by commas. One that is empty allows nothing.
-fn list(options: &Written, name: &str) -> Option<Vec<String>> {
+fn list(options: &OptionPairs, name: &str) -> Option<Vec<String>> {
     let (_, value) = options.iter().find(|(known, _)| known == name)?;
     let parts = value.split(',').map(str::trim).filter(|part| !part.is_empty());
     Some(parts.map(str::to_owned).collect())
 }
 
-fn reference(name: &str, text: &str) -> Result<Reference, Invalid> {
-    Reference::parse(text).map_err(|error| Invalid {
+fn reference(name: &str, text: &str) -> Result<Reference, InvalidOption> {
+    Reference::parse(text).map_err(|error| InvalidOption {
         name: false,
         reason: format!("invalid value of option \"{name}\": {error}"),
         hint: Some(
@@ -361,7 +361,7 @@ fn reference(name: &str, text: &str) -> Result<Reference, Invalid> {
     })
 }
 
-fn number(options: &Written, name: &str) -> Result<Option<u32>, Invalid> {
+fn number(options: &OptionPairs, name: &str) -> Result<Option<u32>, InvalidOption> {
     let number = |text: String| match text.parse() {
         Ok(number) if number > 0 => Ok(number),
         _ => Err(value(name, &format!("\"{text}\" is no positive integer"))),
@@ -369,7 +369,7 @@ fn number(options: &Written, name: &str) -> Result<Option<u32>, Invalid> {
     text(options, name).map(number).transpose()
 }
 
-fn boolean(options: &Written, name: &str) -> Result<Option<bool>, Invalid> {
+fn boolean(options: &OptionPairs, name: &str) -> Result<Option<bool>, InvalidOption> {
     let boolean = |text: String| match text.to_ascii_lowercase().as_str() {
         "true" | "on" | "yes" | "1" => Ok(true),
         "false" | "off" | "no" | "0" => Ok(false),
@@ -387,8 +387,8 @@ mod tests {
         options.iter().map(own).collect()
     }
 
-    fn server(wrapper: Wrapper, options: &[(&str, &str)]) -> Result<(), Invalid> {
-        wrapper.check(Object::Server, &written(options))
+    fn server(wrapper: Wrapper, options: &[(&str, &str)]) -> Result<(), InvalidOption> {
+        wrapper.check(OptionTarget::Server, &written(options))
     }
 
     #[test]
@@ -400,9 +400,9 @@ mod tests {
         );
         assert!(error.hint.unwrap().contains("base_url, api_key, requests_per_minute"));
         assert!(server(Wrapper::Source, &[("api_key", "env:KEY")]).unwrap_err().name);
-        let mapping = Wrapper::Provider.check(Object::UserMapping, &written(&[("base_url", "http://x")]));
+        let mapping = Wrapper::Provider.check(OptionTarget::UserMapping, &written(&[("base_url", "http://x")]));
         assert!(mapping.unwrap_err().name);
-        let mapping = Wrapper::Source.check(Object::UserMapping, &written(&[("role_arn", "x")]));
+        let mapping = Wrapper::Source.check(OptionTarget::UserMapping, &written(&[("role_arn", "x")]));
         assert!(
             mapping
                 .unwrap_err()
@@ -477,7 +477,7 @@ mod tests {
     #[test]
     fn a_role_is_allowed_by_name_or_beginning() {
         let allows = |roles: &str, role: &str| {
-            Source::read(&written(&[("allowed_roles", roles)]))
+            DocumentOptions::read(&written(&[("allowed_roles", roles)]))
                 .unwrap()
                 .allows_role(role)
         };
@@ -492,7 +492,7 @@ mod tests {
 
     #[test]
     fn an_external_id_does_not_print() {
-        let source = Source::read(&written(&[("external_id", "canary")])).unwrap();
+        let source = DocumentOptions::read(&written(&[("external_id", "canary")])).unwrap();
         assert!(!format!("{source:?}").contains("canary"));
     }
 }

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::time::{Duration, Instant};
 
-/// For how long nothing else is begun while suspects fly, or while they wait for the others to land. A
+/// For how long nothing else is begun while suspects run, or while they wait for the others to end. A
 /// document that ends its process does so soon, as a rule.
 pub const ALONE: Duration = Duration::from_secs(3);
 /// The same for all suspects of an owner together, for each death.
@@ -56,7 +56,7 @@ impl<K: Copy + Eq + Hash> Suspicion<K> {
         self.left.get(&owner).is_some_and(|left| !left.is_zero())
     }
 
-    /// Suspects of this owner are about to fly, or have begun to: nothing else begins.
+    /// Suspects of this owner are about to run, or have begun to: nothing else begins.
     pub fn begin(&mut self, owner: K, now: Instant) {
         self.end(now);
         if self.is_grave(owner) {
@@ -107,7 +107,7 @@ mod tests {
         suspicion.died('m');
         let (mut now, mut waited) = (began, Duration::ZERO);
         let step = Duration::from_millis(100);
-        // For an hour: one hangs after the other, and each waits for others to land before.
+        // For an hour: one hangs after the other, and each waits for others to end before.
         while now < began + Duration::from_secs(3600) {
             for _ in 0..2 {
                 suspicion.begin('m', now);
@@ -127,12 +127,12 @@ mod tests {
     }
 
     #[test]
-    fn short_flights_cost_what_they_take() {
+    fn short_jobs_cost_what_they_take() {
         let (mut suspicion, mut now) = (Suspicion::default(), Instant::now());
         suspicion.died('a');
-        for flight in 0..500 {
+        for job in 0..500 {
             suspicion.begin('a', now);
-            assert!(suspicion.is_alone(now), "flight {flight}");
+            assert!(suspicion.is_alone(now), "job {job}");
             now += Duration::from_millis(100);
             suspicion.end(now);
             now += Duration::from_secs(5);

@@ -19,7 +19,7 @@ use crate::plan::Digest;
 ///
 /// ```
 /// use litemap::LiteMap;
-/// use ai_pipeline::chunk::{Bounds, Splitter, Work, never};
+/// use ai_pipeline::chunk::{Bounds, Splitter, CutWork, never};
 /// use ai_pipeline::{config::Chunking, format::Template, texts::Texts};
 /// let splitter = Splitter::new(&Chunking::RecursiveCharacterTextSplitter {
 ///     chunk_size: 8,
@@ -29,7 +29,7 @@ use crate::plan::Digest;
 /// })?;
 /// let frame = Template::parse("Tea: $chunk")?.frame(&LiteMap::new())?;
 /// let document = "leaves and water".to_owned();
-/// let chunks = splitter.cut(&document, &Work::new(Bounds::NONE, &never))?;
+/// let chunks = splitter.cut(&document, &CutWork::new(Bounds::NONE, &never))?;
 /// let texts = Texts::new(document.into(), chunks, frame);
 /// assert_eq!(texts.iter().collect::<Vec<_>>(), ["Tea: leaves", "Tea: and", "Tea: water"]);
 /// assert_eq!(texts.place(2), 11..16);
@@ -48,7 +48,7 @@ pub struct Texts {
 /// Bytes of texts that a document may be turned into. A template that names all that it may, each
 /// once, exceeds none of one text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub struct TextLimits {
     /// Of what the template adds to each chunk: columns as long as a document, and the template.
     pub frame: u64,
     /// Of one of them.
@@ -64,11 +64,11 @@ const LONG_TEXT: usize = 1024;
 /// All texts of a document together may be so many times as long as a document may be.
 const ALL: u64 = 16;
 
-impl Limits {
+impl TextLimits {
     /// Where a document may have so many bytes.
-    pub fn new(document: u64) -> Limits {
+    pub fn new(document: u64) -> TextLimits {
         let frame = document.saturating_add(GREATEST_LENGTH as u64);
-        Limits {
+        TextLimits {
             frame,
             one: frame.saturating_add(document),
             all: document.saturating_mul(ALL),
@@ -127,7 +127,7 @@ impl Texts {
     /// # Errors
     ///
     /// It is.
-    pub fn check(&self, limits: Limits) -> Result<(), Failure> {
+    pub fn check(&self, limits: TextLimits) -> Result<(), Failure> {
         let mut all = 0_u64;
         for index in 0..self.len() {
             let length = self.length(index) as u64;
@@ -212,14 +212,14 @@ mod tests {
     use litemap::LiteMap;
 
     use super::*;
-    use crate::chunk::{Bounds, Splitter, Work, never};
+    use crate::chunk::{Bounds, CutWork, Splitter, never};
     use crate::config::Chunking;
     use crate::format::Template;
     use crate::parse::Mark;
 
     fn texts(document: &str, chunking: &Chunking, template: &str) -> Texts {
         let frame = Template::parse(template).unwrap().frame(&LiteMap::new()).unwrap();
-        let work = Work::new(Bounds::NONE, &never);
+        let work = CutWork::new(Bounds::NONE, &never);
         let chunks = Splitter::new(chunking).unwrap().cut(document, &work).unwrap();
         Texts::new(document.to_owned().into(), chunks, frame)
     }
@@ -346,7 +346,7 @@ mod tests {
         let texts = texts(&chunk, &Chunking::None, &"$chunk".repeat(1000));
         assert!(
             texts
-                .check(Limits {
+                .check(TextLimits {
                     frame: 0,
                     one: 1000 << 20,
                     all: 1000 << 20
@@ -354,7 +354,7 @@ mod tests {
                 .is_ok()
         );
         let error = texts
-            .check(Limits {
+            .check(TextLimits {
                 frame: 0,
                 one: (1000 << 20) - 1,
                 all: u64::MAX,
@@ -363,7 +363,7 @@ mod tests {
         assert_eq!((error.step, error.class), (Step::Formatting, Class::Permanent));
         assert!(
             texts
-                .check(Limits {
+                .check(TextLimits {
                     frame: 0,
                     one: u64::MAX,
                     all: (1000 << 20) - 1

@@ -45,15 +45,15 @@ const NOTHING: f64 = 0.001;
 #[derive(Debug)]
 pub struct Turns<K> {
     places: usize,
-    running: LiteMap<u64, Run<K>>,
+    running: LiteMap<u64, RunningPlace<K>>,
     /// By their age, with the slices that they have had.
     waiting: LiteMap<u64, (K, u32)>,
-    accounts: HashMap<K, Account>,
+    accounts: HashMap<K, PlaceTime>,
     next: u64,
 }
 
 #[derive(Debug)]
-struct Run<K> {
+struct RunningPlace<K> {
     key: K,
     since: Instant,
     recalled: bool,
@@ -68,12 +68,12 @@ fn slice(slices: u32) -> Duration {
 
 /// Seconds that somebody has had places for, as they counted at a moment.
 #[derive(Clone, Copy, Debug)]
-struct Account {
+struct PlaceTime {
     spent: f64,
     at: Instant,
 }
 
-impl Account {
+impl PlaceTime {
     fn now(&self, now: Instant) -> f64 {
         let age = now.saturating_duration_since(self.at).as_secs_f64();
         self.spent * 0.5_f64.powf(age / HALF_LIFE.as_secs_f64())
@@ -125,7 +125,7 @@ impl<K: Copy + Eq + Hash + Ord> Turns<K> {
         };
         let had = self.accounts.get(&run.key).map_or(0.0, |account| account.now(now));
         let spent = had + now.saturating_duration_since(run.since).as_secs_f64();
-        self.accounts.insert(run.key, Account { spent, at: now });
+        self.accounts.insert(run.key, PlaceTime { spent, at: now });
         self.accounts.retain(|_, account| account.now(now) > NOTHING);
     }
 
@@ -151,7 +151,7 @@ impl<K: Copy + Eq + Hash + Ord> Turns<K> {
         self.waiting.remove(&ticket);
         self.running.insert(
             ticket,
-            Run {
+            RunningPlace {
                 key,
                 since: now,
                 recalled: false,
@@ -243,7 +243,7 @@ impl<K: Copy + Eq + Hash + Ord> Turns<K> {
 
 /// Places that tasks wait for. Clones share them.
 #[derive(Debug)]
-pub struct Places<K>(Arc<Mutex<State<K>>>);
+pub struct Places<K>(Arc<Mutex<PlacesState<K>>>);
 
 impl<K> Clone for Places<K> {
     fn clone(&self) -> Places<K> {
@@ -252,7 +252,7 @@ impl<K> Clone for Places<K> {
 }
 
 #[derive(Debug)]
-struct State<K> {
+struct PlacesState<K> {
     turns: Turns<K>,
     waiting: HashMap<u64, oneshot::Sender<()>>,
     running: HashMap<u64, Arc<Recalled>>,
@@ -293,7 +293,7 @@ struct Ticket<K: Copy + Eq + Hash + Ord> {
 impl<K: Copy + Eq + Hash + Ord> Places<K> {
     /// So many, at least one.
     pub fn new(places: usize) -> Places<K> {
-        Places(Arc::new(Mutex::new(State {
+        Places(Arc::new(Mutex::new(PlacesState {
             turns: Turns::new(places),
             waiting: HashMap::new(),
             running: HashMap::new(),
@@ -329,13 +329,13 @@ impl<K: Copy + Eq + Hash + Ord> Places<K> {
         Place { ticket, recalled }
     }
 
-    fn state(&self) -> MutexGuard<'_, State<K>> {
+    fn state(&self) -> MutexGuard<'_, PlacesState<K>> {
         // Nothing in here leaves it half done.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl<K: Copy + Eq + Hash + Ord> State<K> {
+impl<K: Copy + Eq + Hash + Ord> PlacesState<K> {
     fn give(&mut self, now: Instant) {
         while let Some(ticket) = self.turns.next(now) {
             self.running.insert(ticket, Arc::default());

@@ -8,7 +8,7 @@
 //! | `swallows` | when to note again what a queue swallows |
 //! | `share` | how many documents of a vectorizer are taken |
 //! | `order` | whose turn it is |
-//! | `suspects` | when documents fly that a process died with, and what waits for them |
+//! | `suspects` | when documents run that a process died with, and what waits for them |
 //! | `singly` | who is to blame where documents are read one by one |
 //! | `batches` | which documents share a transaction |
 //! | `slow` | how many documents may be in flight whose code was cut short |

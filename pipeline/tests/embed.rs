@@ -2,7 +2,7 @@
 
 mod support;
 
-use ai_pipeline::embed::{Embedded, Embedder, Error, Settings};
+use ai_pipeline::embed::{EmbedSettings, Embedded, Embedder, Error};
 use ai_pipeline::error::Class;
 use ai_pipeline::secret::Secret;
 use provider::{Behaviour, Provider};
@@ -70,7 +70,7 @@ async fn a_model_may_be_left_its_own_length() {
 #[tokio::test]
 async fn settings_that_cannot_work_are_refused_before_any_request() {
     let provider = Provider::start();
-    let refused = |change: &dyn Fn(&mut Settings)| {
+    let refused = |change: &dyn Fn(&mut EmbedSettings)| {
         let mut settings = settings(&provider);
         change(&mut settings);
         let error = Embedder::new(&model("m", DIMENSIONS), settings).err().unwrap();

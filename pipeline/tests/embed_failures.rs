@@ -4,7 +4,7 @@ mod support;
 
 use std::time::Duration;
 
-use ai_pipeline::embed::{Embedder, Error, Settings};
+use ai_pipeline::embed::{EmbedSettings, Embedder, Error};
 use ai_pipeline::error::{Class, Failure, Step};
 use futures_util::future::join_all;
 use provider::{Behaviour, Provider};
@@ -107,7 +107,7 @@ async fn each_failure_has_its_class_and_shows_no_key() {
         provider.reset();
         provider.behave(behaviour.clone());
         let timeout = Duration::from_millis(if behaviour == Behaviour::Hang { 200 } else { 20_000 });
-        let settings = Settings {
+        let settings = EmbedSettings {
             timeout,
             ..settings(&provider)
         };
@@ -171,7 +171,7 @@ async fn nobody_listening_is_transient_and_a_missing_key_has_a_hint() {
     assert_eq!(error.class(), Class::Transient, "{error}");
 
     let provider = Provider::start();
-    let settings = Settings {
+    let settings = EmbedSettings {
         api_key: None,
         ..settings(&provider)
     };

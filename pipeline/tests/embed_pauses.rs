@@ -4,7 +4,7 @@ mod support;
 
 use std::time::{Duration, Instant, SystemTime};
 
-use ai_pipeline::embed::{Embedder, Settings};
+use ai_pipeline::embed::{EmbedSettings, Embedder};
 use ai_pipeline::error::Class;
 use ai_pipeline::fingerprint::Fingerprint;
 use futures_util::future::join_all;
@@ -158,7 +158,7 @@ async fn what_one_model_meets_stops_no_other() {
         provider.behave(Behaviour::OfModel("bad".to_owned(), Box::new(behaviour)));
         let first = settings(&provider);
         let of = |name: &str, owner: Option<u8>| {
-            let settings = Settings {
+            let settings = EmbedSettings {
                 owner: owner.map(|number| Fingerprint::of(None, &[number])),
                 gates: first.gates.clone(),
                 ..settings(&provider)

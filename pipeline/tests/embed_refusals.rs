@@ -2,7 +2,7 @@
 
 mod support;
 
-use ai_pipeline::embed::{Allowance, Embedder, Error, Settings};
+use ai_pipeline::embed::{Allowance, EmbedSettings, Embedder, Error};
 use ai_pipeline::error::Class;
 use futures_util::future::join_all;
 use provider::{Behaviour, Provider};
@@ -34,7 +34,7 @@ fn poison(status: u16) -> Behaviour {
 
 /// One request at a time, so that their order is known.
 fn alone(provider: &Provider) -> Embedder {
-    let settings = Settings {
+    let settings = EmbedSettings {
         max_requests_in_flight: 1,
         ..settings(provider)
     };
@@ -181,7 +181,7 @@ async fn the_parts_of_a_document_show_which_of_them_is_at_fault() {
         for bad in [0, 1, 2047, 2048, 2500, 4999] {
             provider.reset();
             provider.behave(Behaviour::RejectInput("poison".to_owned()));
-            let settings = Settings {
+            let settings = EmbedSettings {
                 max_requests_in_flight: most,
                 ..settings(&provider)
             };
@@ -242,7 +242,7 @@ async fn words_and_second_tries_are_in_the_budget() {
     ] {
         provider.reset();
         provider.behave(behaviour.clone());
-        let settings = Settings {
+        let settings = EmbedSettings {
             // One at once, and the next after 1.1 seconds.
             allowance: Allowance {
                 requests_per_minute: Some(60),

@@ -4,7 +4,7 @@ mod support;
 
 use std::time::Duration;
 
-use ai_pipeline::embed::{Embedder, Settings};
+use ai_pipeline::embed::{EmbedSettings, Embedder};
 use futures_util::future::join_all;
 use provider::{Behaviour, Provider};
 use support::embedder::{DIMENSIONS, answer, embedder, expected, model, settings};
@@ -34,7 +34,7 @@ async fn many_small_documents_share_few_requests() {
 #[tokio::test]
 async fn documents_that_can_wait_go_behind_those_that_came_later() {
     let provider = Provider::start();
-    let settings = Settings {
+    let settings = EmbedSettings {
         max_requests_in_flight: 1,
         ..settings(&provider)
     };
@@ -78,7 +78,7 @@ async fn documents_that_can_wait_go_behind_others_also_when_they_are_sent_again(
             retry_after: Some(Duration::from_millis(500)),
         },
     );
-    let settings = Settings {
+    let settings = EmbedSettings {
         max_requests_in_flight: 1,
         ..settings(&provider)
     };
@@ -118,7 +118,7 @@ async fn an_idle_embedder_does_not_wait_for_company() {
 async fn requests_keep_within_the_limits_of_tokens_and_of_requests_in_flight() {
     let provider = Provider::start();
     provider.behave(Behaviour::Slow(Duration::from_millis(50)));
-    let settings = Settings {
+    let settings = EmbedSettings {
         max_requests_in_flight: 2,
         ..settings(&provider)
     };
@@ -203,7 +203,7 @@ async fn a_server_without_base64_is_learnt() {
 #[tokio::test]
 async fn a_caller_that_gives_up_is_not_paid_for() {
     let provider = Provider::start();
-    let settings = Settings {
+    let settings = EmbedSettings {
         max_requests_in_flight: 1,
         ..settings(&provider)
     };

@@ -7,25 +7,25 @@ use std::time::Duration;
 
 use ai_pipeline::budget::Budget;
 use ai_pipeline::error::Class;
-use ai_pipeline::load::{Error, FileError, HttpError, Loaded, Loader, Settings, Tag};
+use ai_pipeline::load::{Error, FileError, HttpError, LoadSettings, Loaded, Loader, Tag};
 use load_server::{Reply, Server, answer};
 use tokio::sync::Semaphore;
 
-fn settings() -> Settings {
-    Settings {
+fn settings() -> LoadSettings {
+    LoadSettings {
         max_document_bytes: 1000,
         timeout: Duration::from_secs(60),
         http_enabled: false,
         allow_private: false,
         file_directories: vec![],
         external_id: None,
-        servers: ai_pipeline::load::Servers::default(),
+        servers: ai_pipeline::load::DocumentServers::default(),
     }
 }
 
 /// The test servers listen on this machine, so private addresses are open.
 fn web() -> Loader {
-    Loader::new(Settings {
+    Loader::new(LoadSettings {
         http_enabled: true,
         allow_private: true,
         ..settings()
@@ -33,7 +33,7 @@ fn web() -> Loader {
 }
 
 fn files(directory: &Path) -> Loader {
-    Loader::new(Settings {
+    Loader::new(LoadSettings {
         file_directories: vec![directory.to_owned()],
         ..settings()
     })
@@ -90,7 +90,7 @@ async fn a_web_page_arrives_with_its_type_and_tag() {
 async fn addresses_of_the_machine_are_refused_by_number_and_by_name() {
     let server = Server::start(|_| answer("200 OK", "", "hello")).await;
     let port = server.url.rsplit(':').next().unwrap();
-    let loader = Loader::new(Settings {
+    let loader = Loader::new(LoadSettings {
         http_enabled: true,
         ..settings()
     });
@@ -183,7 +183,7 @@ async fn the_cap_and_the_time_hold_on_the_web() {
     }
     let server = Server::start(|_| Reply::Stall(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf".to_vec())).await;
     let timeout = Duration::from_millis(500);
-    let loader = Loader::new(Settings {
+    let loader = Loader::new(LoadSettings {
         http_enabled: true,
         allow_private: true,
         timeout,
@@ -413,7 +413,7 @@ async fn a_file_that_has_not_changed_is_not_read_again() {
 #[tokio::test]
 async fn memory_is_reserved_before_a_document_is_downloaded() {
     let folder = tempfile::tempdir().unwrap();
-    let settings = Settings {
+    let settings = LoadSettings {
         file_directories: vec![folder.path().to_owned()],
         max_document_bytes: 1_000_000,
         ..settings()
@@ -461,7 +461,7 @@ async fn wait_for<T>(what: &str, state: impl Fn() -> Option<T>) -> T {
 async fn pages_of_unknown_size_are_downloaded_side_by_side() {
     let page = format!("HTTP/1.1 200 OK\r\n\r\n{}", "x".repeat(200_000)).into_bytes();
     let server = Server::start(move |_| Reply::Stall(page.clone())).await;
-    let loader = Loader::new(Settings {
+    let loader = Loader::new(LoadSettings {
         http_enabled: true,
         allow_private: true,
         max_document_bytes: 64 << 20,
@@ -492,7 +492,7 @@ async fn a_page_that_grows_from_request_to_request_is_soon_given_room() {
         answer("200 OK", "", &"x".repeat(128 * 1024 + 1 + before))
     })
     .await;
-    let loader = Loader::new(Settings {
+    let loader = Loader::new(LoadSettings {
         http_enabled: true,
         allow_private: true,
         max_document_bytes: 128 * 1024 + 20,
@@ -511,7 +511,7 @@ async fn a_page_that_grows_from_request_to_request_is_soon_given_room() {
 #[tokio::test]
 async fn a_document_that_waits_for_memory_leaves_its_place_to_others() {
     let folder = tempfile::tempdir().unwrap();
-    let loader = Loader::new(Settings {
+    let loader = Loader::new(LoadSettings {
         file_directories: vec![folder.path().to_owned()],
         max_document_bytes: 64 << 20,
         ..settings()

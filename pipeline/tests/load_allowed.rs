@@ -6,23 +6,23 @@ mod load_server;
 use std::time::Duration;
 
 use ai_pipeline::error::Class;
-use ai_pipeline::load::{Error, Gate, HttpError, Loader, Servers, Settings};
+use ai_pipeline::load::{DocumentServers, Error, HttpError, LoadSettings, Loader, Permission};
 use ai_pipeline::server;
 use load_server::{Server, answer};
 
-fn source(options: &[(&str, &str)]) -> Gate {
+fn source(options: &[(&str, &str)]) -> Permission {
     let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
     let options: Vec<(String, String)> = options.iter().map(own).collect();
-    Gate::Open(server::Source::read(&options).unwrap())
+    Permission::Open(server::DocumentOptions::read(&options).unwrap())
 }
 
 /// As settings are by default: the web and files are closed.
-fn loader(servers: Servers) -> Loader {
+fn loader(servers: DocumentServers) -> Loader {
     Loader::new(settings(servers))
 }
 
-fn settings(servers: Servers) -> Settings {
-    Settings {
+fn settings(servers: DocumentServers) -> LoadSettings {
+    LoadSettings {
         max_document_bytes: 1000,
         timeout: Duration::from_secs(60),
         http_enabled: false,
@@ -34,9 +34,9 @@ fn settings(servers: Servers) -> Settings {
 }
 
 fn web(options: &[(&str, &str)]) -> Loader {
-    loader(Servers {
+    loader(DocumentServers {
         http: source(options),
-        ..Servers::default()
+        ..DocumentServers::default()
     })
 }
 
@@ -121,9 +121,9 @@ const INNER: [&str; 24] = [
 
 #[tokio::test]
 async fn nothing_inside_is_reached_in_any_notation() {
-    let open = Loader::new(Settings {
+    let open = Loader::new(LoadSettings {
         http_enabled: true,
-        ..settings(Servers::default())
+        ..settings(DocumentServers::default())
     });
     for host in INNER {
         for scheme in ["http", "https"] {
@@ -169,11 +169,11 @@ async fn a_server_opens_its_directories_and_no_others() {
         std::fs::write(directory.path().join("a.txt"), "hello").unwrap();
     }
     let files = |allowed: &str| {
-        Loader::new(Settings {
+        Loader::new(LoadSettings {
             file_directories: vec![closed.path().to_owned()],
-            ..settings(Servers {
+            ..settings(DocumentServers {
                 file: source(&[("allowed_urls", allowed)]),
-                ..Servers::default()
+                ..DocumentServers::default()
             })
         })
     };
@@ -196,11 +196,11 @@ async fn a_server_opens_its_directories_and_no_others() {
 
 #[tokio::test]
 async fn a_closed_scheme_says_why() {
-    let closed = Gate::Closed {
+    let closed = Permission::Closed {
         reason: "permission denied for foreign server ai_s3".to_owned(),
         hint: Some("GRANT".to_owned()),
     };
-    let loader = loader(Servers {
+    let loader = loader(DocumentServers {
         s3: closed.clone(),
         http: closed.clone(),
         file: closed,

@@ -4,7 +4,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use ai_pipeline::error::Class;
-use ai_pipeline::load::{Error, Loaded, Loader, Settings};
+use ai_pipeline::load::{Error, LoadSettings, Loaded, Loader};
 use ai_pipeline::secret::Secret;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
@@ -94,15 +94,15 @@ impl Moto {
     }
 }
 
-fn settings() -> Settings {
-    Settings {
+fn settings() -> LoadSettings {
+    LoadSettings {
         max_document_bytes: 1000,
         timeout: Duration::from_secs(60),
         http_enabled: false,
         allow_private: false,
         file_directories: vec![],
         external_id: Some(Secret::new("tenant-7".to_owned())),
-        servers: ai_pipeline::load::Servers::default(),
+        servers: ai_pipeline::load::DocumentServers::default(),
     }
 }
 

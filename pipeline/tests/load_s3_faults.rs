@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use ai_pipeline::error::{Class, Failure, Step};
-use ai_pipeline::load::{Document, Error, Loaded, Loader, Settings, Tag};
+use ai_pipeline::load::{Document, Error, LoadSettings, Loaded, Loader, Tag};
 use ai_pipeline::secret::Secret;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
@@ -17,8 +17,8 @@ use load_server::{Reply, Request, Server, answer};
 const ROLE: &str = "arn:aws:iam::123456789012:role/reader";
 const SECRET: &str = "wJalrXUtnFEMI/K7MDENG";
 
-fn settings() -> Settings {
-    Settings {
+fn settings() -> LoadSettings {
+    LoadSettings {
         max_document_bytes: 1000,
         // Long enough for a busy machine; tests that wait for its end set their own.
         timeout: Duration::from_secs(60),
@@ -26,7 +26,7 @@ fn settings() -> Settings {
         allow_private: false,
         file_directories: vec![],
         external_id: Some(Secret::new("tenant-7".to_owned())),
-        servers: ai_pipeline::load::Servers::default(),
+        servers: ai_pipeline::load::DocumentServers::default(),
     }
 }
 
@@ -415,7 +415,7 @@ async fn refusals_have_the_class_that_fits() {
 async fn a_body_that_stalls_ends_with_the_time_of_the_document() {
     let head = "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf";
     let server = Server::start(|_| Reply::Stall(head.into())).await;
-    let patience = Settings {
+    let patience = LoadSettings {
         timeout: Duration::from_millis(700),
         ..settings()
     };
@@ -663,12 +663,12 @@ async fn the_requester_pays_where_the_server_says_so() {
     assert_eq!(class, Class::Permanent);
     assert!(text.contains("request_payer 'requester'"), "{text}");
     let option = ("request_payer".to_owned(), "requester".to_owned());
-    let source = ai_pipeline::server::Source::read(&[option]).unwrap();
-    let servers = ai_pipeline::load::Servers {
-        s3: ai_pipeline::load::Gate::Open(source),
+    let source = ai_pipeline::server::DocumentOptions::read(&[option]).unwrap();
+    let servers = ai_pipeline::load::DocumentServers {
+        s3: ai_pipeline::load::Permission::Open(source),
         ..Default::default()
     };
-    let paying = Loader::with_aws(Settings { servers, ..settings() }, aws(&server.url));
+    let paying = Loader::with_aws(LoadSettings { servers, ..settings() }, aws(&server.url));
     assert_eq!(load(&paying, None).await.unwrap().bytes, "hello");
 }
 
@@ -710,7 +710,7 @@ async fn the_encoding_of_an_object_is_undone() {
         .load_if_changed("s3://bucket/folder/a b.txt", None, None, 16)
         .await;
     assert!(matches!(small.unwrap(), Loaded::Larger { .. }));
-    let tiny = Settings {
+    let tiny = LoadSettings {
         max_document_bytes: 16,
         ..settings()
     };

@@ -5,17 +5,17 @@ use std::time::Duration;
 
 use ai_pipeline::config::Parsing;
 use ai_pipeline::error::{Class, Failure, Step};
-use ai_pipeline::parse::{Error, Format, Limits, Parsed, Parser, detect, parse};
+use ai_pipeline::parse::{Error, Format, Parsed, Parser, ParserLimits, detect, parse};
 use bytes::Bytes;
 
 /// Far above what any of these documents needs on a slow machine: no test here waits for it.
-const AMPLE: Limits = Limits {
+const AMPLE: ParserLimits = ParserLimits {
     timeout: Duration::from_secs(120),
     memory_bytes: 1024 * 1024 * 1024,
     text_bytes: 16 * 1024 * 1024,
 };
 
-fn parser(limits: Limits) -> Parser {
+fn parser(limits: ParserLimits) -> Parser {
     Parser::new(PathBuf::from(env!("CARGO_BIN_EXE_ai-parser")), limits, 2)
 }
 
@@ -231,7 +231,7 @@ async fn charsets_without_a_mark_are_decoded_by_the_child() {
 
 #[tokio::test]
 async fn too_much_text_is_refused_on_both_ways() {
-    let parser = parser(Limits {
+    let parser = parser(ParserLimits {
         text_bytes: 10,
         ..AMPLE
     });
@@ -390,7 +390,7 @@ async fn bombs_are_refused_within_the_limits() {
 
 #[tokio::test]
 async fn a_document_that_needs_more_memory_than_allowed_is_refused() {
-    let parser = parser(Limits {
+    let parser = parser(ParserLimits {
         memory_bytes: 32 * 1024 * 1024,
         ..AMPLE
     });

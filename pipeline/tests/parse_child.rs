@@ -9,26 +9,26 @@ use std::time::{Duration, Instant};
 use ai_pipeline::budget::Budget;
 use ai_pipeline::config::Parsing;
 use ai_pipeline::error::Class;
-use ai_pipeline::parse::{Error, Hints, Limits, Measured, Parser};
+use ai_pipeline::parse::{Error, Hints, Measured, Parser, ParserLimits};
 use bytes::Bytes;
 use nix::sys::signal::{SigSet, Signal};
 
 /// No test waits for this long unless it fails.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-const LIMITS: Limits = Limits {
+const LIMITS: ParserLimits = ParserLimits {
     timeout: DEADLINE,
     memory_bytes: 512 * 1024 * 1024,
     text_bytes: 1024 * 1024,
 };
 
 /// A limit that the children of these tests, which would run for an hour, exceed on any machine.
-const SHORT: Limits = Limits {
+const SHORT: ParserLimits = ParserLimits {
     timeout: Duration::from_millis(300),
     ..LIMITS
 };
 
-fn script(name: &str, limits: Limits) -> Parser {
+fn script(name: &str, limits: ParserLimits) -> Parser {
     let program = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
         .join("tests/data/parse")
         .join(name);
@@ -42,7 +42,7 @@ fn document(first_line: &Path, length: usize) -> Bytes {
     bytes.into()
 }
 
-async fn run(name: &str, limits: Limits) -> Result<String, Error> {
+async fn run(name: &str, limits: ParserLimits) -> Result<String, Error> {
     let parser = script(name, limits);
     let parsed = parser
         .parse(document(Path::new("x"), 10), None, None, Parsing::Auto)

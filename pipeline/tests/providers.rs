@@ -4,7 +4,7 @@ mod support;
 
 use std::path::Path;
 
-use ai_pipeline::embed::{Embedder, Settings};
+use ai_pipeline::embed::{EmbedSettings, Embedder};
 use futures_util::future::join_all;
 use provider::{Api, Behaviour, Provider};
 use serde_json::{Value, json};
@@ -94,7 +94,7 @@ async fn an_address_may_name_more_or_less_of_the_endpoint() {
         };
         for address in addresses {
             provider.reset();
-            let settings = Settings {
+            let settings = EmbedSettings {
                 base_url: format!("{root}{address}"),
                 ..subject.settings(&provider)
             };
@@ -108,7 +108,7 @@ async fn an_address_may_name_more_or_less_of_the_endpoint() {
         .into_iter()
         .find(|subject| subject.api == Api::Ollama)
         .unwrap();
-    let settings = Settings {
+    let settings = EmbedSettings {
         base_url: root.strip_prefix("http://").unwrap().to_owned(),
         ..ollama.settings(&provider)
     };
@@ -133,7 +133,7 @@ async fn azures_version_is_the_configured_one_or_the_servers_or_a_known_one() {
     ] {
         provider.reset();
         let subject = Subject::new(Api::Azure, litellm("azure/my-model", configured), "", json!({}), 1);
-        let settings = Settings {
+        let settings = EmbedSettings {
             api_version: of_the_server.map(str::to_owned),
             ..subject.settings(&provider)
         };
@@ -190,7 +190,7 @@ async fn ollama_needs_no_key_and_servers_of_ones_own_get_none() {
     let provider = Provider::start();
     for subject in subjects() {
         provider.reset();
-        let settings = Settings {
+        let settings = EmbedSettings {
             api_key: None,
             ..subject.settings(&provider)
         };

@@ -4,7 +4,7 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use ai_pipeline::embed::{Embedded, Embedder, Settings};
+use ai_pipeline::embed::{EmbedSettings, Embedded, Embedder};
 use ai_pipeline::error::Class;
 use futures_util::future::join_all;
 use provider::{Api, Behaviour, Provider};
@@ -169,7 +169,7 @@ async fn a_provider_that_rejects_all_documents_is_not_asked_about_each_input() {
         provider.reset();
         provider.behave(Behaviour::RejectInput("bad".to_owned()));
         provider.behave_times(1, Behaviour::Slow(Duration::from_secs(1)));
-        let settings = Settings {
+        let settings = EmbedSettings {
             max_requests_in_flight: 1,
             ..subject.settings(&provider)
         };

@@ -21,10 +21,10 @@ pub const VOYAGE_KEY: &str = "VOYAGE_API_KEY";
 /// server, none is taken from elsewhere.
 pub fn of(
     embedding: &Embedding,
-    server: &server::Provider,
+    server: &server::ProviderOptions,
     api_key: Option<Secret>,
     settings: &Settings,
-) -> Result<embed::Settings, Failure> {
+) -> Result<embed::EmbedSettings, Failure> {
     let is_of_config = embedding.base_url().is_some();
     let is_of_server = !is_of_config && server.has_own_address();
     let base_url = address(embedding, server)?;
@@ -53,7 +53,7 @@ pub fn of(
     {
         return Err(missing("API key", &name, "Set"));
     }
-    Ok(embed::Settings {
+    Ok(embed::EmbedSettings {
         base_url,
         api_key,
         api_key_place,
@@ -72,7 +72,7 @@ fn of_environment(name: Option<&str>) -> Result<Option<String>, Failure> {
 }
 
 /// The address of a provider.
-fn address(embedding: &Embedding, server: &server::Provider) -> Result<String, Failure> {
+fn address(embedding: &Embedding, server: &server::ProviderOptions) -> Result<String, Failure> {
     let variable = embedding.base_url_variable();
     let of_config = embedding
         .base_url()
@@ -96,7 +96,7 @@ fn address(embedding: &Embedding, server: &server::Provider) -> Result<String, F
 }
 
 /// The variable that a configuration cannot do without, where the environment of the server lacks it.
-pub fn missing_key(embedding: &Embedding, server: &server::Provider) -> Option<String> {
+pub fn missing_key(embedding: &Embedding, server: &server::ProviderOptions) -> Option<String> {
     let of_config = embedding.base_url().is_some();
     let name = match &server.api_key {
         Some(Reference::Env(name)) if !of_config => name.clone(),

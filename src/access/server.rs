@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use ai_pipeline::config::{Embedding, Loading};
 use ai_pipeline::error::{Class, Failure, Step};
 use ai_pipeline::load;
-use ai_pipeline::server::{self, Invalid, Object, Wrapper};
+use ai_pipeline::server::{self, InvalidOption, OptionTarget, Wrapper};
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 use serde::de::DeserializeOwned;
@@ -21,30 +21,30 @@ use crate::shared_memory;
 
 /// The servers of a vectorizer, as they are now.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Servers {
+pub struct VectorizerServers {
     /// Who embeds.
-    pub provider: Result<Provider, Refusal>,
+    pub provider: Result<ProviderServer, ServerRefusal>,
     /// Where documents come from; `None` where they are in the column itself.
-    pub source: Result<Option<load::Servers>, Refusal>,
+    pub source: Result<Option<load::DocumentServers>, ServerRefusal>,
 }
 
 /// A provider's server.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Provider {
+pub struct ProviderServer {
     pub name: String,
     /// With the key of the role, where it has one of its own.
-    pub options: server::Provider,
+    pub options: server::ProviderOptions,
 }
 
 /// Why a server is not used.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Refusal {
+pub struct ServerRefusal {
     code: PgSqlErrorCode,
     pub reason: String,
     pub hint: Option<String>,
 }
 
-impl Refusal {
+impl ServerRefusal {
     /// As what is wrong with a vectorizer.
     pub fn failure(&self, step: Step) -> Failure {
         Failure {
@@ -62,7 +62,7 @@ impl Refusal {
 }
 
 /// A server as the catalogue has it, and what a role may do with it.
-struct Found {
+struct ServerRow {
     name: String,
     wrapper: String,
     kind: Option<String>,
@@ -122,34 +122,34 @@ unsafe extern "C-unwind" fn at_change(_argument: pg_sys::Datum, _cache: c_int, _
 }
 
 /// [`of`], as they are committed now, whatever the running transaction sees: what it was told of is among it.
-pub fn of_latest(embedding: &Embedding, loading: &Loading, role: Oid) -> Servers {
+pub fn of_latest(embedding: &Embedding, loading: &Loading, role: Oid) -> VectorizerServers {
     statement::on_latest(|| of(embedding, loading, role))
 }
 
 /// The servers of a configuration, for the role that it works as.
-pub fn of(embedding: &Embedding, loading: &Loading, role: Oid) -> Servers {
-    Servers {
+pub fn of(embedding: &Embedding, loading: &Loading, role: Oid) -> VectorizerServers {
+    VectorizerServers {
         provider: provider(embedding, role),
         source: sources(loading, role),
     }
 }
 
 /// The server that embeds: the one that is named, or the default one of its type.
-pub fn provider(embedding: &Embedding, role: Oid) -> Result<Provider, Refusal> {
+pub fn provider(embedding: &Embedding, role: Oid) -> Result<ProviderServer, ServerRefusal> {
     let kind = embedding.server_type().unwrap_or_default();
     let default = format!("ai_{kind}");
     let name = embedding.server().unwrap_or(&default);
     let found = find(name, role)?;
     must_be(&found, Wrapper::Provider, &[kind])?;
     must_be_usable(&found)?;
-    let mut options = server::Provider::read(&found.options).map_err(|invalid| refused(&invalid))?;
-    if let Some(own) = server::Provider::read(&found.mapping)
+    let mut options = server::ProviderOptions::read(&found.options).map_err(|invalid| refused(&invalid))?;
+    if let Some(own) = server::ProviderOptions::read(&found.mapping)
         .map_err(|invalid| refused(&invalid))?
         .api_key
     {
         options.api_key = Some(own);
     }
-    Ok(Provider {
+    Ok(ProviderServer {
         name: found.name,
         options,
     })
@@ -157,7 +157,7 @@ pub fn provider(embedding: &Embedding, role: Oid) -> Result<Provider, Refusal> {
 
 /// The servers of the schemes that rows may name: the one that is named, or all default ones. Of those, the role needs
 /// one; documents of the others are refused one by one.
-fn sources(loading: &Loading, role: Oid) -> Result<Option<load::Servers>, Refusal> {
+fn sources(loading: &Loading, role: Oid) -> Result<Option<load::DocumentServers>, ServerRefusal> {
     let Loading::Uri {
         aws_role_arn, server, ..
     } = loading
@@ -170,18 +170,18 @@ fn sources(loading: &Loading, role: Oid) -> Result<Option<load::Servers>, Refusa
         if let (Err(refusal), Err(_), Err(_)) = (&s3, &http, &file) {
             return Err(refusal.clone());
         }
-        return Ok(Some(load::Servers {
+        return Ok(Some(load::DocumentServers {
             s3: gate(s3.map(|(_, gate)| gate)),
             http: gate(http.map(|(_, gate)| gate)),
             file: gate(file.map(|(_, gate)| gate)),
         }));
     };
     let (kind, open) = source(name, role, aws_role)?;
-    let closed = |scheme: &str| load::Gate::Closed {
+    let closed = |scheme: &str| load::Permission::Closed {
         reason: format!("the foreign server {name} is of type {kind}, and not for {scheme}"),
         hint: None,
     };
-    let mut servers = load::Servers {
+    let mut servers = load::DocumentServers {
         s3: closed("s3:// documents"),
         http: closed("documents on the web"),
         file: closed("files"),
@@ -194,16 +194,16 @@ fn sources(loading: &Loading, role: Oid) -> Result<Option<load::Servers>, Refusa
     Ok(Some(servers))
 }
 
-fn gate(open: Result<load::Gate, Refusal>) -> load::Gate {
-    open.unwrap_or_else(|Refusal { reason, hint, .. }| load::Gate::Closed { reason, hint })
+fn gate(open: Result<load::Permission, ServerRefusal>) -> load::Permission {
+    open.unwrap_or_else(|ServerRefusal { reason, hint, .. }| load::Permission::Closed { reason, hint })
 }
 
 /// The type of a server of documents, and what it says.
-fn source(name: &str, role: Oid, aws_role: Option<&str>) -> Result<(String, load::Gate), Refusal> {
+fn source(name: &str, role: Oid, aws_role: Option<&str>) -> Result<(String, load::Permission), ServerRefusal> {
     let found = find(name, role)?;
     must_be(&found, Wrapper::Source, Wrapper::Source.types())?;
     must_be_usable(&found)?;
-    let source = server::Source::read(&found.options).map_err(|invalid| refused(&invalid))?;
+    let source = server::DocumentOptions::read(&found.options).map_err(|invalid| refused(&invalid))?;
     let kind = found.kind.unwrap_or_default();
     if let Some(aws_role) = aws_role
         && kind == "s3"
@@ -212,11 +212,11 @@ fn source(name: &str, role: Oid, aws_role: Option<&str>) -> Result<(String, load
     {
         return Err(role_not_allowed(&found.name, aws_role, "SET"));
     }
-    Ok((kind, load::Gate::Open(source)))
+    Ok((kind, load::Permission::Open(source)))
 }
 
-fn role_not_allowed(server: &str, aws_role: &str, verb: &str) -> Refusal {
-    Refusal {
+fn role_not_allowed(server: &str, aws_role: &str, verb: &str) -> ServerRefusal {
+    ServerRefusal {
         code: PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
         reason: format!("the foreign server {server} does not allow the role {aws_role}"),
         hint: Some(format!(
@@ -230,7 +230,7 @@ fn role_not_allowed(server: &str, aws_role: &str, verb: &str) -> Refusal {
 /// nothing that decides where credentials of the server are used but a foreign server.
 pub fn check(embedding: &Embedding, loading: &Loading, owner: Oid, by_superuser: bool) {
     check_choice(embedding, by_superuser);
-    let Servers { provider, source } = of(embedding, loading, owner);
+    let VectorizerServers { provider, source } = of(embedding, loading, owner);
     if let Err(refusal) = provider {
         refusal.raise();
     }
@@ -244,7 +244,7 @@ pub fn check(embedding: &Embedding, loading: &Loading, owner: Oid, by_superuser:
         return;
     };
     let s3 = source.map(|servers| servers.s3);
-    let allowed = matches!(&s3, Some(load::Gate::Open(source)) if source.allows_role(aws_role));
+    let allowed = matches!(&s3, Some(load::Permission::Open(source)) if source.allows_role(aws_role));
     if !by_superuser && !allowed {
         let name = server.as_deref().unwrap_or("ai_s3");
         raise(
@@ -280,11 +280,11 @@ pub fn check_choice(embedding: &Embedding, by_superuser: bool) {
     }
 }
 
-fn find(name: &str, role: Oid) -> Result<Found, Refusal> {
+fn find(name: &str, role: Oid) -> Result<ServerRow, ServerRefusal> {
     let sql = include_str!("../../sql/query/server/server.sql");
     // User mappings are hidden from everybody else.
     let found = acting_as_extension(|| {
-        statement::look_up(sql, &[name.into(), role.into()], |row| Found {
+        statement::look_up(sql, &[name.into(), role.into()], |row| ServerRow {
             name: row.must("name"),
             wrapper: row.must("wrapper"),
             kind: row.get("kind"),
@@ -294,19 +294,19 @@ fn find(name: &str, role: Oid) -> Result<Found, Refusal> {
             grant: row.must("grant"),
         })
     });
-    found.ok_or_else(|| Refusal {
+    found.ok_or_else(|| ServerRefusal {
         code: PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
         reason: format!("the foreign server {name} does not exist"),
         hint: Some("CREATE SERVER makes one; \\des+ in psql lists those that there are.".to_owned()),
     })
 }
 
-fn must_be(found: &Found, wrapper: Wrapper, kinds: &[&str]) -> Result<(), Refusal> {
+fn must_be(found: &ServerRow, wrapper: Wrapper, kinds: &[&str]) -> Result<(), ServerRefusal> {
     let kind = found.kind.as_deref().unwrap_or_default();
     if found.wrapper == wrapper.name() && kinds.contains(&kind) {
         return Ok(());
     }
-    Err(Refusal {
+    Err(ServerRefusal {
         code: PgSqlErrorCode::ERRCODE_WRONG_OBJECT_TYPE,
         reason: format!(
             "the foreign server {} is of {} and type \"{kind}\": it takes one of {} and type {}",
@@ -319,24 +319,24 @@ fn must_be(found: &Found, wrapper: Wrapper, kinds: &[&str]) -> Result<(), Refusa
     })
 }
 
-fn must_be_usable(found: &Found) -> Result<(), Refusal> {
+fn must_be_usable(found: &ServerRow) -> Result<(), ServerRefusal> {
     if found.may_use {
         return Ok(());
     }
-    Err(Refusal {
+    Err(ServerRefusal {
         code: PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
         reason: format!("permission denied for foreign server {}", found.name),
         hint: Some(found.grant.clone()),
     })
 }
 
-fn refused(invalid: &Invalid) -> Refusal {
+fn refused(invalid: &InvalidOption) -> ServerRefusal {
     let code = if invalid.name {
         PgSqlErrorCode::ERRCODE_FDW_INVALID_OPTION_NAME
     } else {
         PgSqlErrorCode::ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE
     };
-    Refusal {
+    ServerRefusal {
         code,
         reason: invalid.reason.clone(),
         hint: invalid.hint.clone(),
@@ -369,9 +369,9 @@ fn source_options(options: Option<Vec<Option<String>>>, catalogue: Oid) {
 /// for himself: that is for superusers.
 fn validate(wrapper: Wrapper, options: Option<Vec<Option<String>>>, catalogue: Oid) {
     let object = match catalogue {
-        pg_sys::ForeignServerRelationId => Object::Server,
-        pg_sys::UserMappingRelationId => Object::UserMapping,
-        _ => Object::Other,
+        pg_sys::ForeignServerRelationId => OptionTarget::Server,
+        pg_sys::UserMappingRelationId => OptionTarget::UserMapping,
+        _ => OptionTarget::Other,
     };
     // SAFETY: a look at the role of the session.
     if !unsafe { pg_sys::superuser() } {

@@ -13,7 +13,7 @@ use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
 
 use super::of_stranger;
-use super::others::{self, Found};
+use super::others::{self, CodeOfOthers};
 use crate::postgres::error::raise;
 use crate::postgres::relation::owner_of;
 use crate::postgres::statement;
@@ -89,7 +89,7 @@ fn may_write(id: i32, event: &str, intake: Oid, queue: Oid, failed: Oid, target:
         return Some(true);
     }
     let found = others::found_and_locked(id);
-    let refuse = |found: &Found| {
+    let refuse = |found: &CodeOfOthers| {
         raise(
             PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
             format!("what has changed cannot be told to vectorizer {id}: {}", found.reason),

@@ -20,7 +20,7 @@ use crate::postgres::types::Column;
 
 /// What the catalogue says of the names of a vectorizer.
 #[derive(Clone, PartialEq)]
-struct Names {
+struct NameRow {
     config: Value,
     source_pk: Value,
     /// The columns of the source that the configuration names, by number.
@@ -117,15 +117,15 @@ pub(super) fn follow_names_of(vectorizers: &[Definition], triggers: &Triggers, a
 
 /// The names that a row keeps, and those that hold now.
 struct Change {
-    kept: Names,
-    now: Names,
+    kept: NameRow,
+    now: NameRow,
     /// A column that its documents are made of is another than before, of the same name.
     is_replaced: bool,
 }
 
 /// `None` where nothing can be followed.
 fn change_of(vectorizer: &Definition, altered: Option<i32>) -> Option<Change> {
-    let kept = Names::of(vectorizer)?;
+    let kept = NameRow::of(vectorizer)?;
     let mut now = kept.clone();
     let is_replaced = match now.follow(vectorizer.source) {
         Ok(is_replaced) => is_replaced,
@@ -179,14 +179,14 @@ fn own_queues(vectorizer: &Definition) -> Vec<Oid> {
     own
 }
 
-impl Names {
+impl NameRow {
     /// `None` where there is nothing to follow them by, or where they cannot be read: the worker says so.
-    fn of(vectorizer: &Definition) -> Option<Names> {
+    fn of(vectorizer: &Definition) -> Option<NameRow> {
         let tables = [vectorizer.source, vectorizer.queue, vectorizer.failed];
         if tables.iter().any(|table| Relation::of(*table).is_none()) {
             return None;
         }
-        Some(Names {
+        Some(NameRow {
             config: vectorizer.config()?,
             source_pk: vectorizer.source_pk.clone(),
             columns: serde_json::from_value(vectorizer.columns.clone()).unwrap_or_default(),

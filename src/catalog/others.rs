@@ -49,7 +49,7 @@ thread_local! {
 struct Looked {
     at: u64,
     reached: Vec<Oid>,
-    found: Option<Found>,
+    found: Option<CodeOfOthers>,
 }
 
 impl Looked {
@@ -77,7 +77,7 @@ fn place(relation: Oid) -> &'static AtomicU64 {
 
 /// Why nothing is done for a vectorizer, and what to do.
 #[derive(Clone)]
-pub struct Found {
+pub struct CodeOfOthers {
     pub reason: String,
     pub hint: String,
     /// Some of it would run when a key is written to the intake.
@@ -85,12 +85,12 @@ pub struct Found {
 }
 
 /// Of these vectorizers those on whose tables is code of others.
-pub fn look(ids: &[i32]) -> HashMap<i32, Found> {
+pub fn look(ids: &[i32]) -> HashMap<i32, CodeOfOthers> {
     look_at(&acting_as_extension(|| statement::on_latest(|| definitions(Some(ids)))))
 }
 
 /// The same, of rows that were read.
-pub fn look_at(vectorizers: &[Definition]) -> HashMap<i32, Found> {
+pub fn look_at(vectorizers: &[Definition]) -> HashMap<i32, CodeOfOthers> {
     register();
     hear_of_changes();
     let at = NOW.load(Ordering::Relaxed);
@@ -144,7 +144,7 @@ fn reached_by_plain(vectorizer: &Definition) -> Option<Vec<Oid>> {
         .then(|| [&[vectorizer.source], &tables[..]].concat())
 }
 
-fn look_closely(ids: Vec<i32>, at: u64) -> HashMap<i32, Found> {
+fn look_closely(ids: Vec<i32>, at: u64) -> HashMap<i32, CodeOfOthers> {
     let sql = include_str!("../../sql/query/vectorizer/code_of_others.sql");
     // What is told is committed, and may be newer than what the transaction sees.
     let rows = acting_as_extension(|| {
@@ -163,7 +163,7 @@ fn look_closely(ids: Vec<i32>, at: u64) -> HashMap<i32, Found> {
     });
     let mut all_found = HashMap::new();
     for (id, reached, what, owner, when_inserted) in rows {
-        let found = what.map(|what| Found {
+        let found = what.map(|what| CodeOfOthers {
             reason: format!("code of others would run as {owner}: there is {what}"),
             hint: format!(
                 "Look at it, and who may put such things there (TRIGGER, REFERENCES). Drop it, or give it to {owner}; then call \
@@ -196,7 +196,7 @@ pub fn must_be_none(id: i32) {
 
 /// What is on the tables of a vectorizer, as it was found last where nothing was altered since. Where that is nothing,
 /// what its statements reach is locked, so that it stays so: the tables are the owner's, as whom the session acts.
-pub(super) fn found_and_locked(id: i32) -> Option<Found> {
+pub(super) fn found_and_locked(id: i32) -> Option<CodeOfOthers> {
     loop {
         let is_known = LOOKED.with_borrow(|looked| looked.get(&id).is_some_and(|looked| !looked.is_outdated()));
         if !is_known {

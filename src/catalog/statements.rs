@@ -104,7 +104,7 @@ fn row(template_columns: &LiteMap<String, String>) -> String {
 }
 
 /// The tables of a vectorizer, quoted and with their schemas.
-pub(super) struct Names {
+pub(super) struct TableNames {
     pub(super) source: String,
     pub(super) queue: String,
     pub(super) failed: String,
@@ -125,7 +125,7 @@ type Filled = Vec<(&'static str, String)>;
 
 impl Statements {
     pub(super) fn new(
-        names: &Names,
+        names: &TableNames,
         key: &PrimaryKey,
         config: &Config,
         (document, bytes): (&str, bool),
@@ -219,7 +219,7 @@ impl DestinationStatements {
 }
 
 /// The names of the tables.
-fn of_tables(names: &Names, destination: &Destination) -> Filled {
+fn of_tables(names: &TableNames, destination: &Destination) -> Filled {
     // As lock_source.sql and lock_source_to_update.sql have it.
     let (embedding, row_lock) = match destination {
         Destination::Table { .. } => (String::new(), "KEY SHARE"),

@@ -20,24 +20,24 @@ pub struct JsonB(pub Value);
 
 /// A jsonb as Postgres writes it, each digit of it, whatever it holds.
 #[derive(Debug)]
-pub struct Written(pub String);
+pub struct RawJson(pub String);
 
-impl FromDatum for Written {
-    unsafe fn from_polymorphic_datum(datum: pg_sys::Datum, is_null: bool, _: pg_sys::Oid) -> Option<Written> {
+impl FromDatum for RawJson {
+    unsafe fn from_polymorphic_datum(datum: pg_sys::Datum, is_null: bool, _: pg_sys::Oid) -> Option<RawJson> {
         if is_null {
             return None;
         }
         // SAFETY: a jsonb, by the caller. What is made on the way is freed with the context of the call.
         let written = unsafe { direct_function_call::<&CStr>(pg_sys::jsonb_out, &[Some(datum)]) };
         let written = written.expect("jsonb_out returns no NULL");
-        Some(Written(written.to_string_lossy().into_owned()))
+        Some(RawJson(written.to_string_lossy().into_owned()))
     }
 }
 
 impl FromDatum for JsonB {
     unsafe fn from_polymorphic_datum(datum: pg_sys::Datum, is_null: bool, kind: pg_sys::Oid) -> Option<JsonB> {
         // SAFETY: by the caller.
-        let Written(written) = unsafe { Written::from_polymorphic_datum(datum, is_null, kind) }?;
+        let RawJson(written) = unsafe { RawJson::from_polymorphic_datum(datum, is_null, kind) }?;
         let value = serde_json::from_str(&written).unwrap_or_else(|error| {
             raise_detailed(
                 PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
@@ -87,4 +87,4 @@ macro_rules! argument {
 }
 
 argument!(JsonB);
-argument!(Written);
+argument!(RawJson);

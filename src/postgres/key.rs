@@ -38,10 +38,10 @@ pub fn names_in_queue(source_pk: &Value, source_columns: &[(i16, Oid)]) -> Optio
 
 /// The columns of a primary key, in its order.
 #[derive(Clone, Debug)]
-pub struct PrimaryKey(Vec<Column>);
+pub struct PrimaryKey(Vec<KeyColumn>);
 
 #[derive(Clone, Debug, Deserialize)]
-struct Column {
+struct KeyColumn {
     source: String,
     queued: String,
     stored: String,
@@ -70,7 +70,7 @@ enum Length {
     OfText,
 }
 
-impl Column {
+impl KeyColumn {
     fn called(&self, table: In) -> &str {
         match table {
             In::Source => &self.source,
@@ -87,7 +87,7 @@ impl Column {
 impl PrimaryKey {
     /// From `[{"source", "queued", "stored"}, …]`, the names in the three tables; `None` when it is something else.
     fn read(source: Oid, names: Value) -> Option<PrimaryKey> {
-        let columns: Vec<Column> = serde_json::from_value(names).ok()?;
+        let columns: Vec<KeyColumn> = serde_json::from_value(names).ok()?;
         Some(PrimaryKey(columns).with_equality(source))
     }
 
@@ -98,7 +98,7 @@ impl PrimaryKey {
         let columns = columns.into_iter().map(|column| {
             let name = column["attname"].as_str().unwrap_or_default().to_owned();
             let queued = column["queued"].as_str().map_or_else(|| name.clone(), str::to_owned);
-            Column {
+            KeyColumn {
                 source: name.clone(),
                 queued,
                 stored: name,

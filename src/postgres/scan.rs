@@ -56,7 +56,7 @@ pub enum Closed {
 
 /// Whether a lock is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Patience {
+pub enum LockWait {
     /// As any statement does.
     Unlimited,
     /// As a view may, that shows others as well.
@@ -70,7 +70,7 @@ thread_local! {
 
 /// What looks have taken in a statement: the number of its transaction, when it and they began, and how long
 /// they took, by owner.
-struct Taken {
+struct LookTimes {
     statement: (u32, i64),
     since: Instant,
     by_owner: HashMap<Oid, Duration>,
@@ -79,7 +79,7 @@ struct Taken {
 }
 
 thread_local! {
-    static TAKEN: RefCell<Option<Taken>> = const { RefCell::new(None) };
+    static TAKEN: RefCell<Option<LookTimes>> = const { RefCell::new(None) };
 }
 
 /// A look at the tables of one vectorizer. It is charged to their owner: one who has filled them with what
@@ -110,7 +110,7 @@ impl Look {
                 .as_ref()
                 .is_none_or(|taken| taken.statement != statement || taken.since.elapsed() > WINDOW)
             {
-                *taken = Some(Taken {
+                *taken = Some(LookTimes {
                     statement,
                     since: Instant::now(),
                     by_owner: HashMap::new(),
@@ -186,7 +186,7 @@ impl Drop for Table {
 
 /// A column, by its place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Column {
+pub struct ScanColumn {
     index: usize,
     pub kind: Oid,
     by_value: bool,
@@ -194,7 +194,7 @@ pub struct Column {
 }
 
 /// A row, while it is looked at.
-pub struct Row<'a> {
+pub struct ScanRow<'a> {
     values: &'a [Datum],
     nulls: &'a [bool],
     written_by: pg_sys::TransactionId,
@@ -202,7 +202,7 @@ pub struct Row<'a> {
 }
 
 impl Table {
-    pub fn open(oid: Oid, patience: Patience) -> Result<Table, Closed> {
+    pub fn open(oid: Oid, patience: LockWait) -> Result<Table, Closed> {
         lock(oid, patience)?;
         // SAFETY: on the main thread, in a transaction, and locked.
         unsafe {
@@ -221,14 +221,14 @@ impl Table {
     }
 
     /// The column of that name, as it is stored; a generated one that is not stored has no value here.
-    pub fn column(&self, name: &str) -> Result<Column, Closed> {
+    pub fn column(&self, name: &str) -> Result<ScanColumn, Closed> {
         // SAFETY: the description is looked at while the relation is open.
         let columns = unsafe { PgTupleDesc::from_pg_unchecked((*self.relation).rd_att) };
         let found = columns.iter().enumerate().find_map(|(index, attribute)| {
             let is_it = !attribute.attisdropped
                 && attribute.attgenerated != b'v' as std::ffi::c_char
                 && attribute.name() == name;
-            is_it.then_some(Column {
+            is_it.then_some(ScanColumn {
                 index,
                 kind: attribute.atttypid,
                 by_value: attribute.attbyval,
@@ -239,7 +239,7 @@ impl Table {
     }
 
     /// The column of that name and type.
-    pub fn column_of(&self, name: &str, kind: Oid) -> Result<Column, Closed> {
+    pub fn column_of(&self, name: &str, kind: Oid) -> Result<ScanColumn, Closed> {
         self.column(name).and_then(|column| {
             if column.kind == kind {
                 Ok(column)
@@ -256,7 +256,7 @@ impl Table {
     }
 
     /// Looks at the rows that the transaction sees, until `inspect` has seen enough.
-    pub fn each(&self, look: &Look, inspect: impl FnMut(&Row) -> ControlFlow<()>) -> Result<(), Closed> {
+    pub fn each(&self, look: &Look, inspect: impl FnMut(&ScanRow) -> ControlFlow<()>) -> Result<(), Closed> {
         self.each_behind(None, look, inspect)
     }
 
@@ -265,7 +265,7 @@ impl Table {
         &self,
         behind: Option<At>,
         look: &Look,
-        mut inspect: impl FnMut(&Row) -> ControlFlow<()>,
+        mut inspect: impl FnMut(&ScanRow) -> ControlFlow<()>,
     ) -> Result<(), Closed> {
         let _snapshot = Snapshot::current();
         let pages = self.pages();
@@ -294,7 +294,7 @@ impl Table {
     }
 
     /// Looks at the rows of pages that are there, with the snapshot that is active; with what a row has ended it.
-    fn each_of<End>(&self, first: u32, many: u32, mut look: impl FnMut(&Row) -> ControlFlow<End>) -> Option<End> {
+    fn each_of<End>(&self, first: u32, many: u32, mut look: impl FnMut(&ScanRow) -> ControlFlow<End>) -> Option<End> {
         let mut end = None;
         // SAFETY: on the main thread, on an open table of the heap, with a snapshot that outlives the scan.
         // An ERROR ends the transaction, which ends the scan.
@@ -328,7 +328,7 @@ impl Table {
                 let before = pg_sys::MemoryContextSwitchTo(memory);
                 pg_sys::heap_deform_tuple(tuple, columns, values.as_mut_ptr(), nulls.as_mut_ptr());
                 let at = &(*tuple).t_self;
-                let row = Row {
+                let row = ScanRow {
                     values: &values,
                     nulls: &nulls,
                     written_by: (*(*tuple).t_data).t_choice.t_heap.t_xmin,
@@ -352,10 +352,10 @@ impl Table {
     }
 }
 
-fn lock(oid: Oid, patience: Patience) -> Result<(), Closed> {
+fn lock(oid: Oid, patience: LockWait) -> Result<(), Closed> {
     // SAFETY: on the main thread, in a transaction, which gives the lock back at the latest.
     unsafe {
-        if patience == Patience::Unlimited {
+        if patience == LockWait::Unlimited {
             pg_sys::LockRelationOid(oid, SHARE);
             return Ok(());
         }
@@ -429,26 +429,26 @@ impl Drop for Snapshot {
     }
 }
 
-impl Row<'_> {
+impl ScanRow<'_> {
     /// Whether the running transaction has written it.
     pub fn is_of_now(&self) -> bool {
         // SAFETY: a look at the state of this process.
         unsafe { pg_sys::TransactionIdIsCurrentTransactionId(self.written_by) }
     }
 
-    fn value(&self, column: Column) -> Option<Datum> {
+    fn value(&self, column: ScanColumn) -> Option<Datum> {
         (!self.nulls[column.index]).then(|| self.values[column.index])
     }
 
     /// Of a column of a type of Postgres' own that is passed by value.
-    pub fn get<T: FromDatum>(&self, column: Column) -> Option<T> {
+    pub fn get<T: FromDatum>(&self, column: ScanColumn) -> Option<T> {
         // SAFETY: the type of the column was looked at when it was looked up.
         self.value(column)
             .and_then(|value| unsafe { T::from_datum(value, false) })
     }
 
     /// How many bytes a value has where it is not compressed.
-    pub fn size(&self, column: Column) -> usize {
+    pub fn size(&self, column: ScanColumn) -> usize {
         match (self.value(column), column.length) {
             (None, _) => 0,
             // SAFETY: a varlena, of which the head is looked at.
@@ -458,7 +458,7 @@ impl Row<'_> {
     }
 
     /// The beginning of a value of type text.
-    pub fn text(&self, column: Column) -> Option<String> {
+    pub fn text(&self, column: ScanColumn) -> Option<String> {
         let value = self.value(column)?;
         // SAFETY: a value of type text, of which a part is fetched.
         unsafe {
@@ -471,7 +471,7 @@ impl Row<'_> {
 
     /// A value in words, by the output function of its type: those are C's, as only a superuser makes types
     /// that need one.
-    pub fn words(&self, column: Column) -> Option<String> {
+    pub fn words(&self, column: ScanColumn) -> Option<String> {
         let value = self.value(column)?;
         let (mut output, mut is_varlena) = (pg_sys::InvalidOid, false);
         // SAFETY: a value of this type; what the function returns is a string that lives as long as the
@@ -484,7 +484,7 @@ impl Row<'_> {
     }
 
     /// A value as it is, to be handed to a statement while the row is looked at.
-    pub fn raw(&self, column: Column) -> Option<Datum> {
+    pub fn raw(&self, column: ScanColumn) -> Option<Datum> {
         self.value(column)
     }
 }
@@ -497,7 +497,7 @@ impl Hasher {
         Hasher(RandomState::new())
     }
 
-    pub fn key(&self, row: &Row, key: &[Column]) -> u64 {
+    pub fn key(&self, row: &ScanRow, key: &[ScanColumn]) -> u64 {
         use std::hash::Hasher as _;
         let mut hasher = self.0.build_hasher();
         for column in key {
@@ -531,7 +531,7 @@ impl Hasher {
 }
 
 /// The columns of a key, in a table that has them as it was made: of the types of the source.
-pub fn key(table: &Table, names: &[(String, Oid)]) -> Result<Vec<Column>, Closed> {
+pub fn key(table: &Table, names: &[(String, Oid)]) -> Result<Vec<ScanColumn>, Closed> {
     names.iter().map(|(name, kind)| table.column_of(name, *kind)).collect()
 }
 
@@ -614,7 +614,7 @@ pub fn shared(
     look: &Look,
 ) -> Result<HashSet<u64>, Closed> {
     let own = key(of, names)?;
-    let keys: Vec<Vec<Column>> = tables.iter().map(|table| key(table, names)).collect::<Result<_, _>>()?;
+    let keys: Vec<Vec<ScanColumn>> = tables.iter().map(|table| key(table, names)).collect::<Result<_, _>>()?;
     let mut shared = HashSet::new();
     let mut any = false;
     for table in tables {

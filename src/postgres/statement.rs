@@ -17,33 +17,33 @@ use crate::postgres::portals;
 const KEEP: Duration = Duration::from_secs(1);
 
 /// The plans of statements that are run again and again.
-struct Kept {
-    plans: HashMap<Box<str>, Rc<Plan>>,
+struct PlanCache {
+    plans: HashMap<Box<str>, Rc<CachedPlan>>,
     since: Instant,
 }
 
 thread_local! {
     /// `None` in the backends of users: what they keep, they keep until they leave.
-    static KEPT: RefCell<Option<Kept>> = const { RefCell::new(None) };
+    static KEPT: RefCell<Option<PlanCache>> = const { RefCell::new(None) };
 }
 
 /// From now on the plans of this process are kept for a while.
 pub fn keep_plans() {
-    KEPT.with_borrow_mut(|kept| *kept = Some(Kept::new()));
+    KEPT.with_borrow_mut(|kept| *kept = Some(PlanCache::new()));
 }
 
 /// Forgets plans that have been kept for long enough; between transactions.
 pub fn refresh_plans() {
     KEPT.with_borrow_mut(|kept| {
         if let Some(old) = kept.as_mut().filter(|kept| kept.since.elapsed() >= KEEP) {
-            *old = Kept::new();
+            *old = PlanCache::new();
         }
     });
 }
 
-impl Kept {
-    fn new() -> Kept {
-        Kept {
+impl PlanCache {
+    fn new() -> PlanCache {
+        PlanCache {
             plans: HashMap::new(),
             since: Instant::now(),
         }
@@ -51,11 +51,11 @@ impl Kept {
 }
 
 /// A prepared statement that outlives its transaction.
-struct Plan(pg_sys::SPIPlanPtr);
+struct CachedPlan(pg_sys::SPIPlanPtr);
 
-impl Plan {
+impl CachedPlan {
     /// Must be called within a connection to SPI.
-    fn new(sql: &CStr, arguments: &[DatumWithOid]) -> Plan {
+    fn new(sql: &CStr, arguments: &[DatumWithOid]) -> CachedPlan {
         let mut types: Vec<pg_sys::Oid> = arguments.iter().map(DatumWithOid::oid).collect();
         let generic = pg_sys::CURSOR_OPT_GENERIC_PLAN as i32;
         let unfiltered = Unfiltered::new();
@@ -64,7 +64,7 @@ impl Plan {
             let plan = pg_sys::SPI_prepare_cursor(sql.as_ptr(), types.len() as i32, types.as_mut_ptr(), generic);
             assert!(!plan.is_null(), "SPI refused to prepare a statement of ours");
             assert_eq!(pg_sys::SPI_keepplan(plan), 0, "a plan is kept once");
-            Plan(plan)
+            CachedPlan(plan)
         };
         drop(unfiltered);
         let _by_indexes = ByIndexes::new();
@@ -85,7 +85,7 @@ impl Plan {
     }
 }
 
-impl Drop for Plan {
+impl Drop for CachedPlan {
     fn drop(&mut self) {
         // SAFETY: kept, so ours to free; whoever executes it holds the Rc.
         unsafe { pg_sys::SPI_freeplan(self.0) };
@@ -210,7 +210,7 @@ fn execute<T>(sql: &str, arguments: &[DatumWithOid], reads: bool, read: impl FnM
 
 /// Runs a kept plan, within a connection to SPI.
 fn execute_plan<T>(
-    plan: &Plan,
+    plan: &CachedPlan,
     arguments: &[DatumWithOid],
     reads: bool,
     read: impl FnMut(&Row) -> T,
@@ -261,10 +261,10 @@ fn execute_prepared<T>(
 }
 
 /// The plan of a statement, where plans are kept. Must be called within a connection to SPI.
-fn kept(sql: &str, arguments: &[DatumWithOid]) -> Option<Rc<Plan>> {
+fn kept(sql: &str, arguments: &[DatumWithOid]) -> Option<Rc<CachedPlan>> {
     let known = KEPT.with_borrow(|kept| kept.as_ref().map(|kept| kept.plans.get(sql).cloned()))?;
     // Not while the plans are borrowed: to plan a statement may be to call functions.
-    let plan = known.unwrap_or_else(|| Rc::new(Plan::new(&text(sql), arguments)));
+    let plan = known.unwrap_or_else(|| Rc::new(CachedPlan::new(&text(sql), arguments)));
     KEPT.with_borrow_mut(|kept| {
         let plans = &mut kept.as_mut()?.plans;
         plans.entry(sql.into()).or_insert_with(|| Rc::clone(&plan));
@@ -374,7 +374,7 @@ pub fn look_up<T>(sql: &str, arguments: &[DatumWithOid], read: impl FnMut(&Row) 
 
 thread_local! {
     /// See [`look_up_each`].
-    static ASKED_FOR_EACH: RefCell<HashMap<&'static str, Rc<Plan>>> = RefCell::default();
+    static ASKED_FOR_EACH: RefCell<HashMap<&'static str, Rc<CachedPlan>>> = RefCell::default();
 }
 
 /// Like [`look_up`], for a statement that a view asks for each of a thousand vectorizers: planned once in a session.
@@ -382,7 +382,7 @@ pub fn look_up_each<T>(sql: &'static str, arguments: &[DatumWithOid], read: impl
     let _connection = Connection::open();
     let known = ASKED_FOR_EACH.with_borrow(|asked| asked.get(sql).cloned());
     let plan = known.unwrap_or_else(|| {
-        let plan = Rc::new(Plan::new(&text(sql), arguments));
+        let plan = Rc::new(CachedPlan::new(&text(sql), arguments));
         ASKED_FOR_EACH.with_borrow_mut(|asked| asked.insert(sql, Rc::clone(&plan)));
         plan
     });
@@ -451,17 +451,17 @@ pub struct Row {
 }
 
 /// How a column of an answer is called: by its place, which counts from 1, or by its name.
-pub trait Column: Copy + std::fmt::Display {
+pub trait ColumnRef: Copy + std::fmt::Display {
     fn place(self, columns: pg_sys::TupleDesc) -> i32;
 }
 
-impl Column for usize {
+impl ColumnRef for usize {
     fn place(self, _: pg_sys::TupleDesc) -> i32 {
         self as i32
     }
 }
 
-impl Column for &str {
+impl ColumnRef for &str {
     fn place(self, columns: pg_sys::TupleDesc) -> i32 {
         // SAFETY: the description of the row that is read.
         unsafe { pg_sys::SPI_fnumber(columns, text(self).as_ptr()) }
@@ -470,7 +470,7 @@ impl Column for &str {
 
 impl Row {
     /// The value of a column that may be NULL.
-    pub fn get<T: IntoDatum + FromDatum>(&self, column: impl Column) -> Option<T> {
+    pub fn get<T: IntoDatum + FromDatum>(&self, column: impl ColumnRef) -> Option<T> {
         let place = column.place(self.columns);
         // SAFETY: the row and its description belong together. The type is checked before the value is taken for one.
         unsafe {
@@ -483,7 +483,7 @@ impl Row {
     }
 
     /// The value of a column that our own statement never leaves NULL.
-    pub fn must<T: IntoDatum + FromDatum>(&self, column: impl Column) -> T {
+    pub fn must<T: IntoDatum + FromDatum>(&self, column: impl ColumnRef) -> T {
         self.get(column)
             .unwrap_or_else(|| panic!("column {column} of a statement of ours is NULL"))
     }

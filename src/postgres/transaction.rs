@@ -253,7 +253,7 @@ pub fn attempt<T>(wait: Duration, work: impl FnOnce() -> T) -> Result<T, Aborted
     }
     let done = PgTryBuilder::new(AssertUnwindSafe(|| {
         // SAFETY: a look at the role of the session.
-        let limited = Identity::switch(unsafe { pg_sys::GetUserId() });
+        let limited = PriorUser::switch(unsafe { pg_sys::GetUserId() });
         let wait = std::ffi::CString::new(wait.as_millis().max(1).to_string()).expect("digits hold no NUL");
         set(c"lock_timeout", &wait, pg_sys::GucAction::GUC_ACTION_SAVE);
         let value = work();
@@ -331,7 +331,7 @@ pub fn acting_as<T>(role: pg_sys::Oid, work: impl FnOnce() -> T) -> T {
         return restricted_to(role, work);
     }
     let session = SessionUser::become_role(role);
-    let switched = Identity::switch(role);
+    let switched = PriorUser::switch(role);
     ACTING.set(Some(role));
     let value = work();
     leave_nothing_behind();
@@ -342,7 +342,7 @@ pub fn acting_as<T>(role: pg_sys::Oid, work: impl FnOnce() -> T) -> T {
 }
 
 /// While it lives, `session_user` is a role that the worker acts as, for code of the role that asks who has
-/// logged in, and trusts a superuser. The role cannot change it, as it cannot SET ROLE: see [`Identity`],
+/// logged in, and trusts a superuser. The role cannot change it, as it cannot SET ROLE: see [`PriorUser`],
 /// which comes after.
 struct SessionUser;
 
@@ -381,7 +381,7 @@ impl Drop for SessionUser {
 fn put_nothing_off() {
     // SAFETY: a look at the role of the session.
     let user = ACTING.get().unwrap_or_else(|| unsafe { pg_sys::GetOuterUserId() });
-    let user = Identity::switch(user);
+    let user = PriorUser::switch(user);
     crate::postgres::statement::run("SET CONSTRAINTS ALL IMMEDIATE", &[]);
     drop(user);
 }
@@ -409,8 +409,8 @@ fn leave_nothing_behind() {
 /// cursors of the session are out of its reach: see [`seals`].
 pub fn restricted_to<T>(role: pg_sys::Oid, work: impl FnOnce() -> T) -> T {
     let sealed = seals::Seal::put();
-    let refused = lasting::Refused::begin();
-    let switched = Identity::switch(role);
+    let refused = lasting::RefusalGuard::begin();
+    let switched = PriorUser::switch(role);
     // SAFETY: as in Identity::switch, which has the state to go back to.
     unsafe {
         let restricted = pg_sys::SECURITY_LOCAL_USERID_CHANGE | pg_sys::SECURITY_RESTRICTED_OPERATION;
@@ -445,7 +445,7 @@ fn without_false_cancellations<T>(work: impl FnOnce() -> T) -> T {
 /// do not see would be lost.
 pub fn seeing_all<T>(work: impl FnOnce() -> T) -> T {
     // SAFETY: a look at the role of the session.
-    let switched = Identity::switch(unsafe { pg_sys::GetUserId() });
+    let switched = PriorUser::switch(unsafe { pg_sys::GetUserId() });
     // SAFETY: as in Identity::switch, which has the state to go back to.
     unsafe {
         let seeing = pg_sys::SECURITY_LOCAL_USERID_CHANGE | pg_sys::SECURITY_NOFORCE_RLS;
@@ -459,7 +459,7 @@ pub fn seeing_all<T>(work: impl FnOnce() -> T) -> T {
 /// Runs `work` with the privileges of the extension's owner of last resort, for what only the extension may touch: its
 /// own tables. `work` must not run anything that a user wrote.
 pub fn acting_as_extension<T>(work: impl FnOnce() -> T) -> T {
-    let switched = Identity::switch(pg_sys::Oid::from(pg_sys::BOOTSTRAP_SUPERUSERID));
+    let switched = PriorUser::switch(pg_sys::Oid::from(pg_sys::BOOTSTRAP_SUPERUSERID));
     pin_search_path();
     pin_tablespace();
     compile_nothing();
@@ -513,7 +513,7 @@ fn set(name: &CStr, value: &CStr, action: pg_sys::GucAction::Type) {
 }
 
 /// Who the process was before it acted as somebody else. Goes back when dropped, also by unwinding.
-struct Identity {
+struct PriorUser {
     role: pg_sys::Oid,
     context: i32,
     /// Settings that are changed from here on are what they were before on the way back: a `search_path` that
@@ -521,9 +521,9 @@ struct Identity {
     settings: i32,
 }
 
-impl Identity {
-    fn switch(role: pg_sys::Oid) -> Identity {
-        let mut before = Identity {
+impl PriorUser {
+    fn switch(role: pg_sys::Oid) -> PriorUser {
+        let mut before = PriorUser {
             role: pg_sys::InvalidOid,
             context: 0,
             settings: 0,
@@ -539,7 +539,7 @@ impl Identity {
     }
 }
 
-impl Drop for Identity {
+impl Drop for PriorUser {
     fn drop(&mut self) {
         // SAFETY: as above. After an ERROR, the end of the (sub)transaction gives the settings back.
         unsafe {

@@ -17,9 +17,9 @@ const HEADER: usize = 8;
 
 /// An embedding on its way to SQL.
 #[derive(Clone)]
-pub struct Vector(pub Vec<f32>);
+pub struct SqlVector(pub Vec<f32>);
 
-impl IntoDatum for Vector {
+impl IntoDatum for SqlVector {
     fn into_datum(self) -> Option<pg_sys::Datum> {
         Some(datum(&self.0))
     }
@@ -107,7 +107,7 @@ pub fn array(kind: pg_sys::Oid, vectors: &[Option<&[f32]>]) -> DatumWithOid<'sta
 }
 
 // SAFETY: returns the datum that it made.
-unsafe impl BoxRet for Vector {
+unsafe impl BoxRet for SqlVector {
     unsafe fn box_into<'fcx>(self, fcinfo: &mut FcInfo<'fcx>) -> Datum<'fcx> {
         match self.into_datum() {
             // SAFETY: a datum of the type that the function is declared with.
@@ -118,8 +118,8 @@ unsafe impl BoxRet for Vector {
 }
 
 // SAFETY: the SQL of functions is written by hand, in sql/embed.sql; this is only what their signatures would say.
-unsafe impl SqlTranslatable for Vector {
-    const TYPE_IDENT: &'static str = pgrx::pgrx_resolved_type!(Vector);
+unsafe impl SqlTranslatable for SqlVector {
+    const TYPE_IDENT: &'static str = pgrx::pgrx_resolved_type!(SqlVector);
     const TYPE_ORIGIN: TypeOrigin = TypeOrigin::External;
     const ARGUMENT_SQL: Result<SqlMappingRef, ArgumentError> = Ok(SqlMappingRef::literal("vector"));
     const RETURN_SQL: Result<ReturnsRef, ReturnsError> = Ok(ReturnsRef::One(SqlMappingRef::literal("vector")));

@@ -124,7 +124,7 @@ impl<Event: Send + 'static> Bridge<Event> {
     pub fn spawn(&self, task: impl Future<Output = Event> + Send + 'static) -> Task {
         let sender = self.sender.clone();
         let has_ended = Arc::new(AtomicBool::new(false));
-        let mut end = End {
+        let mut end = EndSignal {
             bell: Arc::clone(&self.bell),
             lost: Arc::clone(&self.lost),
             has_ended: Arc::clone(&has_ended),
@@ -188,14 +188,14 @@ impl<Event: Send + 'static> Bridge<Event> {
 }
 
 /// Tells the main thread that a task has ended, however it did.
-struct End {
+struct EndSignal {
     bell: Arc<OwnedFd>,
     lost: Arc<AtomicBool>,
     has_ended: Arc<AtomicBool>,
     is_told: bool,
 }
 
-impl Drop for End {
+impl Drop for EndSignal {
     fn drop(&mut self) {
         self.has_ended.store(true, Ordering::Release);
         if !self.is_told {

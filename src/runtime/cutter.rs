@@ -1,6 +1,6 @@
 //! Cutting in a session: in a process or on a thread of its own, for which the session waits as a good citizen.
 
-use ai_pipeline::chunk::{self, Bounds, Refusal, has_expressions};
+use ai_pipeline::chunk::{self, Bounds, CutRefusal, has_expressions};
 use ai_pipeline::config::Chunking;
 use ai_pipeline::cut::Cutter;
 use ai_pipeline::error::Class;
@@ -10,14 +10,18 @@ use pgrx::prelude::*;
 
 use crate::postgres::error::raise;
 use crate::runtime::bridge::Bridge;
-use crate::runtime::places::{self, Place};
+use crate::runtime::places::{self, SessionPermit};
 use crate::runtime::services;
 use crate::settings::{self, Settings};
 
 /// As for a document of a worker.
 pub fn bounds(text: &str, settings: &Settings) -> Bounds {
     let room = (settings.max_memory_bytes / 8 * 5).max(4 * text.len() as u64);
-    Bounds::new(text.len(), room, texts::Limits::new(settings.max_document_bytes).all)
+    Bounds::new(
+        text.len(),
+        room,
+        texts::TextLimits::new(settings.max_document_bytes).all,
+    )
 }
 
 /// Checks a chunking configuration for a vectorizer. Raises what is wrong with it.
@@ -30,7 +34,7 @@ pub fn check(chunking: &Chunking) {
             move |cutter| async move { cutter.check(&of_task).await },
         )
     } else {
-        chunk::check(chunking).map_err(Refusal::from)
+        chunk::check(chunking).map_err(CutRefusal::from)
     };
     checked.unwrap_or_else(|refusal| refuse(refusal));
 }
@@ -42,7 +46,7 @@ pub fn beside<T: Send + 'static, F: Future<Output = T> + Send + 'static>(
     is_process: bool,
     work: impl FnOnce(Cutter) -> F,
 ) -> T {
-    let place = is_process.then(|| Place::take(places::Work::Cut, settings.parser_processes));
+    let place = is_process.then(|| SessionPermit::take(places::PermitKind::Cut, settings.parser_processes));
     let mut bridge = Bridge::of_session(1);
     let cutter = Cutter {
         parser: services::parser(settings),
@@ -58,7 +62,7 @@ pub fn beside<T: Send + 'static, F: Future<Output = T> + Send + 'static>(
     done
 }
 
-pub fn refuse(refusal: impl Into<Refusal>) -> ! {
+pub fn refuse(refusal: impl Into<CutRefusal>) -> ! {
     let refusal = refusal.into();
     let code = match refusal.class() {
         _ if refusal.is_limit => PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED,

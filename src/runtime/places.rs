@@ -11,7 +11,7 @@ const OURS: u32 = 0x6169_0001;
 
 /// What a place is for: those who wait for one wait for others of the same kind only.
 #[derive(Clone, Copy)]
-pub enum Work {
+pub enum PermitKind {
     /// `ai.verify_vectorizer`, which may go on for hours.
     Verify = 1,
     /// To cut a text, which takes seconds.
@@ -28,26 +28,26 @@ const LOOKS: usize = 50;
 const PAUSE: std::ffi::c_long = 10_000;
 
 /// A place, until it is given back or the transaction ends.
-pub struct Place(Vec<pg_sys::LOCKTAG>);
+pub struct SessionPermit(Vec<pg_sys::LOCKTAG>);
 
-impl Place {
+impl SessionPermit {
     /// Takes one of so many, or waits for one.
-    pub fn take(work: Work, places: usize) -> Place {
+    pub fn take(work: PermitKind, places: usize) -> SessionPermit {
         let mut taken = Vec::new();
         let places = u32::try_from(places).unwrap_or(u32::MAX).max(1);
         // SAFETY: a look at the role of the session.
         let role = unsafe { pg_sys::GetUserId() }.to_u32();
         taken.push(match work {
-            Work::Verify => {
+            PermitKind::Verify => {
                 let role = tag(ROLE, role);
                 lock(&role, false);
                 role
             }
-            Work::Cut => any(|number| tag(ROLE_CUTS + number, role), (places - 1).max(1), 0),
+            PermitKind::Cut => any(|number| tag(ROLE_CUTS + number, role), (places - 1).max(1), 0),
         });
         let looks = if places > 1 { LOOKS } else { 0 };
         taken.push(any(|number| tag(work as u32, number), places, looks));
-        Place(taken)
+        SessionPermit(taken)
     }
 
     /// Gives it to the next one. What is dropped without that is kept until the transaction ends, which may

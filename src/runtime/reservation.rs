@@ -2,7 +2,7 @@
 
 use ai_pipeline::budget::Reservation;
 
-/// What a document has reserved, until it has landed. A document that waits for one of these may have those before
+/// What a document has reserved, until it has ended. A document that waits for one of these may have those before
 /// it, and none of those behind it: nobody waits for ever.
 #[derive(Default)]
 pub struct Reservations {

@@ -52,7 +52,7 @@ const GREATEST_SERVICES: usize = 64;
 
 /// Starts as many processes as the settings allow.
 pub fn parser(settings: &Settings) -> Parser {
-    let limits = parse::Limits {
+    let limits = parse::ParserLimits {
         timeout: settings.parser_timeout,
         memory_bytes: settings.parser_memory_bytes,
         text_bytes: settings.max_document_bytes,
@@ -62,7 +62,7 @@ pub fn parser(settings: &Settings) -> Parser {
 
 /// What an embedder was made for.
 #[derive(PartialEq)]
-struct Place {
+struct EmbedderSettings {
     embedding: Embedding,
     base_url: String,
     api_key: Option<Secret>,
@@ -80,7 +80,7 @@ struct Budgets {
 /// Shared by all tasks of a worker, so that connections, credentials and limits are.
 pub struct Services {
     /// One loader for all vectorizers with the same servers.
-    loaders: Vec<(load::Servers, Option<Secret>, Loader)>,
+    loaders: Vec<(load::DocumentServers, Option<Secret>, Loader)>,
     downloads: Arc<Semaphore>,
     /// Those of them that an owner may have: downloads that hang must leave places to others.
     downloads_of_owners: HashMap<Oid, Arc<Semaphore>>,
@@ -97,7 +97,7 @@ pub struct Services {
     /// For texts on their way to a provider, and vectors. Who waits for it holds some of both.
     vectors: Budget,
     /// One embedder for all vectorizers of an owner with the same provider, model, address and key.
-    embedders: Vec<(Place, Embedder)>,
+    embedders: Vec<(EmbedderSettings, Embedder)>,
     /// What all embedders with the same server have in common. Pauses and budgets are those of all workers.
     gates: Gates,
     settings: Settings,
@@ -142,7 +142,7 @@ impl Services {
         let provider = provider.map_err(|refusal| refusal.failure(Step::Embedding))?;
         let mut endpoint = endpoint::of(embedding, &provider.options, None, &self.settings)?;
         endpoint.owner = owner_of(vectorizer);
-        let place = Place {
+        let place = EmbedderSettings {
             embedding: embedding.clone(),
             base_url: endpoint.base_url.clone(),
             api_key: endpoint.api_key.clone(),
@@ -169,19 +169,20 @@ impl Services {
         };
         let settings = &self.settings;
         let of_server = match &servers.s3 {
-            load::Gate::Open(source) => source.external_id.as_ref(),
-            load::Gate::Closed { .. } => None,
+            load::Permission::Open(source) => source.external_id.as_ref(),
+            load::Permission::Closed { .. } => None,
         };
         let external_id = match of_server {
             Some(ExternalId::Value(value)) => Some(value.clone()),
             Some(ExternalId::Reference(at)) => Some(environment::credential(at, Step::Loading, settings)?),
             None => environment::secret("AWS_ASSUME_ROLE_EXTERNAL_ID", Step::Loading)?,
         };
-        let same = |known: &&(load::Servers, Option<Secret>, Loader)| known.0 == *servers && known.1 == external_id;
+        let same =
+            |known: &&(load::DocumentServers, Option<Secret>, Loader)| known.0 == *servers && known.1 == external_id;
         if let Some((_, _, loader)) = self.loaders.iter().find(same) {
             return Ok(Some(loader.clone()));
         }
-        let loader = Loader::new(load::Settings {
+        let loader = Loader::new(load::LoadSettings {
             max_document_bytes: settings.max_document_bytes,
             timeout: settings.loading_timeout,
             http_enabled: settings.allow_http,
@@ -330,7 +331,7 @@ impl Services {
         vectorizer: &Arc<Vectorizer>,
         document: Option<Content>,
         columns: Value,
-        stored: Found,
+        stored: StoredDocument,
     ) -> impl Future<Output = Result<Vec<Difference>, Failure>> + Send + use<> {
         let prepare = self.prepare(vectorizer, document, columns, None, None);
         let (cutter, vectorizer) = (self.cutter(vectorizer), Arc::clone(vectorizer));
@@ -394,7 +395,7 @@ impl Services {
             parser: Arc::new(cutter.parser.clone()),
             cutter,
             documents: self.budgets(vectorizer).1,
-            limits: texts::Limits::new(self.settings.max_document_bytes),
+            limits: texts::TextLimits::new(self.settings.max_document_bytes),
         };
         Box::pin(preparation.run(document, columns, remembered, reservation))
     }
@@ -435,7 +436,7 @@ impl Instructions for Vectorizer {
 }
 
 /// What is stored of a document, as `ai.verify_vectorizer` finds it.
-pub struct Found {
+pub struct StoredDocument {
     pub chunks: Vec<Stored>,
     /// Length of the vector in the column, where there is one.
     pub column: Option<usize>,
@@ -443,7 +444,7 @@ pub struct Found {
     pub remembered: Option<Memory>,
 }
 
-impl Found {
+impl StoredDocument {
     fn differences(&self, vectorizer: &Vectorizer, texts: &Texts, now: Option<&Memory>) -> Vec<Difference> {
         let config = &vectorizer.config;
         let dimensions = usize::try_from(config.embedding.dimensions()).unwrap_or(0);

@@ -15,7 +15,7 @@ const CHUNK_OVERLAP: i32 = 200;
 const SEPARATOR: &str = "\n\n";
 const SEPARATORS: [&str; 4] = ["\n\n", "\n", " ", ""];
 
-type Chunks = TableIterator<'static, (name!(seq, i64), name!(chunk, String))>;
+type ChunkRows = TableIterator<'static, (name!(seq, i64), name!(chunk, String))>;
 
 #[pg_extern(sql = false)]
 fn chunk_text(
@@ -24,7 +24,7 @@ fn chunk_text(
     chunk_overlap: Option<i32>,
     separator: Option<String>,
     is_separator_regex: Option<bool>,
-) -> Chunks {
+) -> ChunkRows {
     chunks(
         input,
         &Chunking::CharacterTextSplitter {
@@ -43,7 +43,7 @@ fn chunk_text_recursively(
     chunk_overlap: Option<i32>,
     separators: Option<Vec<Option<String>>>,
     is_separator_regex: Option<bool>,
-) -> Chunks {
+) -> ChunkRows {
     let separators = match separators {
         None => SEPARATORS.map(str::to_owned).to_vec(),
         Some(given) => given.into_iter().collect::<Option<Vec<_>>>().unwrap_or_else(|| {
@@ -63,7 +63,7 @@ fn chunk_text_recursively(
 }
 
 /// Chunks are made texts one by one, as they are asked for: all of them may be far longer than the text.
-fn chunks(input: Option<String>, chunking: &Chunking) -> Chunks {
+fn chunks(input: Option<String>, chunking: &Chunking) -> ChunkRows {
     let settings = settings::current();
     let text = input.unwrap_or_default();
     let bounds = bounds(&text, &settings);

@@ -15,7 +15,7 @@ use pgrx::pg_sys::{FunctionCallInfo, Oid};
 use pgrx::prelude::*;
 use serde_json::{Value, json};
 
-use self::session::Provider;
+use self::session::ProviderCall;
 use crate::access::endpoint::{OPENAI_KEY, VOYAGE_KEY};
 use crate::access::server;
 use crate::postgres::arguments::CallArguments;
@@ -23,11 +23,11 @@ use crate::postgres::error::{invalid, raise, raise_detailed};
 use crate::postgres::json::JsonB;
 use crate::postgres::statement;
 use crate::postgres::transaction::acting_as_extension;
-use crate::postgres::vector::{self, Vector};
+use crate::postgres::vector::{self, SqlVector};
 use crate::settings;
 use crate::vectorizer::{missing, raise_held, raise_stranger, validate};
 
-type Vectors = TableIterator<'static, (name!(index, i32), name!(embedding, Vector))>;
+type Vectors = TableIterator<'static, (name!(index, i32), name!(embedding, SqlVector))>;
 
 /// What the messages of the pipeline call a key that is in no variable.
 const ARGUMENT: &str = "the argument api_key";
@@ -81,8 +81,8 @@ impl<T: FromDatum> OpenaiCall<T> {
     }
 
     /// Whom it asks, and what it embeds.
-    fn provider(self) -> (Provider, Option<T>) {
-        let client = Client::new(self.client_config, self.extra_headers);
+    fn provider(self) -> (ProviderCall, Option<T>) {
+        let client = ClientOptions::new(self.client_config, self.extra_headers);
         let model = required("model", self.model);
         // It has one length, and the pipeline insists on it.
         let ada = || (model == "text-embedding-ada-002").then_some(1536);
@@ -94,7 +94,7 @@ impl<T: FromDatum> OpenaiCall<T> {
         // Only an administrator has set it: the caller need not be one.
         let base_url = client.base_url.or_else(settings::openai_base_url);
         let (api_key, api_key_name) = key(self.api_key, self.api_key_name, OPENAI_KEY);
-        let provider = Provider {
+        let provider = ProviderCall {
             embedding: Embedding::Openai {
                 server: None,
                 model,
@@ -112,7 +112,7 @@ impl<T: FromDatum> OpenaiCall<T> {
 }
 
 #[pg_extern(sql = false)]
-fn openai_embed(call: FunctionCallInfo) -> Option<Vector> {
+fn openai_embed(call: FunctionCallInfo) -> Option<SqlVector> {
     // SAFETY: the call of this function, which embeds a text.
     let call = unsafe { OpenaiCall::<String>::read(call) };
     call.refuse_extras();
@@ -122,7 +122,7 @@ fn openai_embed(call: FunctionCallInfo) -> Option<Vector> {
 }
 
 #[pg_extern(sql = false)]
-fn openai_embed_tokens(call: FunctionCallInfo) -> Option<Vector> {
+fn openai_embed_tokens(call: FunctionCallInfo) -> Option<SqlVector> {
     // SAFETY: the call of this function, which embeds an array of tokens.
     let call = unsafe { OpenaiCall::<Vec<Option<i32>>>::read(call) };
     call.refuse_extras();
@@ -156,14 +156,14 @@ fn openai_embed_array(call: FunctionCallInfo) -> Vectors {
 }
 
 /// What of the settings of pgai's client there is here.
-struct Client {
+struct ClientOptions {
     base_url: Option<String>,
     headers: Headers,
 }
 
-impl Client {
+impl ClientOptions {
     /// From `client_config` and `extra_headers`, of which the latter have the last word.
-    fn new(config: Option<JsonB>, extra_headers: Option<JsonB>) -> Client {
+    fn new(config: Option<JsonB>, extra_headers: Option<JsonB>) -> ClientOptions {
         let config = config.map_or_else(|| json!({}), |JsonB(config)| config);
         let Some(config) = config.as_object() else {
             invalid("client_config is not a jsonb object")
@@ -211,7 +211,7 @@ impl Client {
             let code = PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE;
             raise(code, refused.to_string(), refused.hint())
         });
-        Client {
+        ClientOptions {
             base_url: text("base_url"),
             headers,
         }
@@ -226,9 +226,9 @@ fn ollama_embed(
     keep_alive: Option<String>,
     embedding_options: Option<JsonB>,
     verbose: Option<bool>,
-) -> Option<Vector> {
+) -> Option<SqlVector> {
     may_choose(host.as_ref().map(|_| "host"));
-    let provider = Provider {
+    let provider = ProviderCall {
         embedding: Embedding::Ollama {
             server: None,
             model: required("model", model),
@@ -276,9 +276,9 @@ impl<T: FromDatum> VoyageaiCall<T> {
     }
 
     /// Whom it asks, and what it embeds.
-    fn provider(self) -> (Provider, Option<T>) {
+    fn provider(self) -> (ProviderCall, Option<T>) {
         let (api_key, api_key_name) = key(self.api_key, self.api_key_name, VOYAGE_KEY);
-        let provider = Provider {
+        let provider = ProviderCall {
             embedding: Embedding::Voyageai {
                 server: None,
                 model: required("model", self.model),
@@ -298,7 +298,7 @@ impl<T: FromDatum> VoyageaiCall<T> {
 
 /// For a database of version 0.1.0 that was not updated yet.
 #[pg_extern(sql = false)]
-fn voyageai_embed(call: FunctionCallInfo) -> Option<Vector> {
+fn voyageai_embed(call: FunctionCallInfo) -> Option<SqlVector> {
     voyageai_embed_of_length(call)
 }
 
@@ -309,7 +309,7 @@ fn voyageai_embed_array(call: FunctionCallInfo) -> Vectors {
 }
 
 #[pg_extern(sql = false)]
-fn voyageai_embed_of_length(call: FunctionCallInfo) -> Option<Vector> {
+fn voyageai_embed_of_length(call: FunctionCallInfo) -> Option<SqlVector> {
     // SAFETY: the call of this function, or of the one before it; both embed a text.
     let call = unsafe { VoyageaiCall::<String>::read(call) };
     let verbose = call.verbose;
@@ -331,7 +331,7 @@ fn vectorizer_embed_by_config(
     embedding_config: Option<JsonB>,
     input_text: Option<String>,
     input_type: Option<String>,
-) -> Option<Vector> {
+) -> Option<SqlVector> {
     let embedding = validate::embedding(Some(embedding_config?.0));
     let provider = for_queries(embedding, input_type);
     server::check_choice(&provider.embedding, is_superuser());
@@ -343,7 +343,7 @@ fn vectorizer_embed(
     vectorizer_id: Option<i32>,
     input_text: Option<String>,
     input_type: Option<String>,
-) -> Option<Vector> {
+) -> Option<SqlVector> {
     let sql = include_str!("../../sql/query/vectorizer/embedding_by_id.sql");
     let id = vectorizer_id?;
     let (embedding, owner) = stored(sql, id.into(), &id.to_string());
@@ -355,7 +355,7 @@ fn vectorizer_embed_by_name(
     name: Option<String>,
     input_text: Option<String>,
     input_type: Option<String>,
-) -> Option<Vector> {
+) -> Option<SqlVector> {
     let sql = include_str!("../../sql/query/vectorizer/embedding_by_name.sql");
     let name = name?;
     let (embedding, owner) = stored(sql, name.as_str().into(), &format!("\"{name}\""));
@@ -397,7 +397,7 @@ fn stored(sql: &str, which: pgrx::datum::DatumWithOid, called: &str) -> (Embeddi
 
 /// The provider of a configuration, asked for the vector of a query. Documents and queries are embedded alike by most
 /// models; those of others are told which it is, in the words of their provider.
-fn for_queries(mut embedding: Embedding, input_type: Option<String>) -> Provider {
+fn for_queries(mut embedding: Embedding, input_type: Option<String>) -> ProviderCall {
     let kind = input_type.unwrap_or_else(|| "query".to_owned());
     match &mut embedding {
         Embedding::Openai { .. } | Embedding::Ollama { .. } => (),
@@ -415,7 +415,7 @@ fn for_queries(mut embedding: Embedding, input_type: Option<String>) -> Provider
             }
         }
     }
-    Provider {
+    ProviderCall {
         embedding,
         api_key: None,
         any_dimensions: false,
@@ -423,22 +423,22 @@ fn for_queries(mut embedding: Embedding, input_type: Option<String>) -> Provider
     }
 }
 
-fn one(provider: &Provider, role: Oid, text: String, verbose: Option<bool>) -> Option<Vector> {
-    timed(provider, role, vec![text], verbose).pop().map(Vector)
+fn one(provider: &ProviderCall, role: Oid, text: String, verbose: Option<bool>) -> Option<SqlVector> {
+    timed(provider, role, vec![text], verbose).pop().map(SqlVector)
 }
 
-fn many(provider: &Provider, role: Oid, texts: Option<Vec<Option<String>>>, verbose: Option<bool>) -> Vectors {
+fn many(provider: &ProviderCall, role: Oid, texts: Option<Vec<Option<String>>>, verbose: Option<bool>) -> Vectors {
     let texts: Option<Vec<String>> = texts.unwrap_or_default().into_iter().collect();
     let Some(texts) = texts else {
         let message = "input_texts must not hold NULL";
         raise(PgSqlErrorCode::ERRCODE_NULL_VALUE_NOT_ALLOWED, message, None)
     };
-    let vectors = timed(provider, role, texts, verbose).into_iter().map(Vector);
+    let vectors = timed(provider, role, texts, verbose).into_iter().map(SqlVector);
     TableIterator::new((0..).zip(vectors))
 }
 
 /// Asks the foreign server of the provider, for a role that needs USAGE on it.
-fn timed(provider: &Provider, role: Oid, texts: Vec<String>, verbose: Option<bool>) -> Vec<Vec<f32>> {
+fn timed(provider: &ProviderCall, role: Oid, texts: Vec<String>, verbose: Option<bool>) -> Vec<Vec<f32>> {
     validate::check_embedding(&provider.embedding);
     let server = server::provider(&provider.embedding, role).unwrap_or_else(|refusal| refusal.raise());
     let (started, number) = (std::time::Instant::now(), texts.len());

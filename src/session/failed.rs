@@ -15,7 +15,7 @@ use crate::access::endpoint;
 use crate::postgres::error::raise;
 use crate::postgres::json::JsonB;
 use crate::postgres::key::{In, PrimaryKey};
-use crate::postgres::scan::{self, At, Closed, Hasher, Look, Patience, Table};
+use crate::postgres::scan::{self, At, Closed, Hasher, LockWait, Look, Table};
 use crate::postgres::statement::{self, fill};
 use crate::postgres::swallowed::must_be_written;
 use crate::postgres::transaction::{acting_as_extension, restricted_to};
@@ -177,7 +177,7 @@ struct Failed {
 impl Failed {
     fn open(queues: &Queues) -> Result<Failed, Closed> {
         let key = queues.key().ok_or(Closed::Changed)?;
-        let open = |oid: Oid| Table::open(oid, Patience::Little);
+        let open = |oid: Oid| Table::open(oid, LockWait::Little);
         Ok(Failed {
             table: open(queues.failed_oid)?,
             queue: open(queues.queue_oid)?,
@@ -241,7 +241,7 @@ impl Failed {
 /// A value of a key in JSON. Types of owners have casts to JSON that they wrote: for others such a value is
 /// what the output function of its type says. Its type is that of the source, which is indexed: each of its
 /// values has a text. One that is long is not shown.
-fn json(row: &scan::Row, column: scan::Column, is_own: bool) -> String {
+fn json(row: &scan::ScanRow, column: scan::ScanColumn, is_own: bool) -> String {
     // SAFETY: a look at the catalogue.
     let base = unsafe { pg_sys::getBaseType(column.kind) };
     let kind = if is_own { column.kind } else { base };

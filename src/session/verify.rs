@@ -29,8 +29,8 @@ use crate::postgres::json::JsonB;
 use crate::postgres::statement::{Cursor, Row};
 use crate::postgres::transaction::{acting_as_extension, restricted_to};
 use crate::runtime::bridge::{Bridge, Task};
-use crate::runtime::places::{self, Place};
-use crate::runtime::services::{Found, Services};
+use crate::runtime::places::{self, SessionPermit};
+use crate::runtime::services::{Services, StoredDocument};
 use crate::store::memory;
 use crate::store::queue;
 use crate::vectorizer::{missing, must_not_be_held, must_own};
@@ -103,7 +103,7 @@ struct Reading {
     task: Task,
 }
 
-struct Read {
+struct ReadRow {
     number: u64,
     differences: Result<Vec<Difference>, Failure>,
 }
@@ -113,11 +113,11 @@ struct Verification {
     repair: bool,
     services: Services,
     /// While documents are compared.
-    place: Option<Place>,
+    place: Option<SessionPermit>,
     is_told_unconfined: bool,
-    bridge: Bridge<Read>,
+    bridge: Bridge<ReadRow>,
     /// What is left to do, the last first.
-    stages: Vec<(Stage, Cursor)>,
+    stages: Vec<(VerifyStage, Cursor)>,
     reading: HashMap<u64, Reading>,
     next: u64,
     found: VecDeque<Finding>,
@@ -126,7 +126,7 @@ struct Verification {
     wrong: Vec<String>,
 }
 
-enum Stage {
+enum VerifyStage {
     Documents,
     Strays,
 }
@@ -140,8 +140,8 @@ impl Verification {
         // Both now: the two see the same state of the tables.
         let stages = restricted_to(vectorizer.owner, || {
             vec![
-                (Stage::Strays, Cursor::open(&statements.strays)),
-                (Stage::Documents, Cursor::open(&statements.documents)),
+                (VerifyStage::Strays, Cursor::open(&statements.strays)),
+                (VerifyStage::Documents, Cursor::open(&statements.documents)),
             ]
         });
         Verification {
@@ -164,7 +164,7 @@ impl Verification {
         if !self.reading.is_empty() {
             let reading = &self.reading;
             let has_ended = || reading.values().any(|reading| reading.task.has_ended());
-            let Read { number, differences } = self.bridge.wait_in_session(has_ended);
+            let ReadRow { number, differences } = self.bridge.wait_in_session(has_ended);
             let Reading { key, .. } = self.reading.remove(&number).expect("a document is read once");
             self.report_differences(key, differences);
             if self.reading.is_empty()
@@ -176,7 +176,7 @@ impl Verification {
         }
         if let Some((stage, cursor)) = self.stages.last() {
             let more = match stage {
-                Stage::Documents => {
+                VerifyStage::Documents => {
                     let rows = restricted_to(self.vectorizer.owner, || some_documents(cursor));
                     let more = !rows.is_empty();
                     let mut remembered = match self.vectorizer.config.destination {
@@ -191,7 +191,7 @@ impl Verification {
                     }
                     more
                 }
-                Stage::Strays => {
+                VerifyStage::Strays => {
                     let rows = restricted_to(self.vectorizer.owner, || cursor.fetch(KEYS, stray));
                     let more = !rows.is_empty();
                     rows.into_iter().for_each(|row| self.report_stray(row));
@@ -236,9 +236,12 @@ impl Verification {
             return;
         }
         if self.place.is_none() {
-            self.place = Some(Place::take(places::Work::Verify, settings::current().parser_processes));
+            self.place = Some(SessionPermit::take(
+                places::PermitKind::Verify,
+                settings::current().parser_processes,
+            ));
         }
-        let found = Found {
+        let found = StoredDocument {
             chunks: stored,
             column,
             remembered,
@@ -247,7 +250,7 @@ impl Verification {
         let number = self.next;
         self.next += 1;
         let task = self.bridge.spawn(async move {
-            Read {
+            ReadRow {
                 number,
                 differences: panics::guarded(Step::Loading, differences).await,
             }

@@ -10,7 +10,7 @@ use pgrx::prelude::*;
 use crate::postgres::error::raise;
 use crate::postgres::json::JsonB;
 use crate::postgres::key::names_in_queue;
-use crate::postgres::scan::{self, Closed, Look, Patience, Table};
+use crate::postgres::scan::{self, Closed, LockWait, Look, Table};
 use crate::postgres::statement;
 use crate::postgres::transaction::{acting_as_extension, restricted_to};
 use crate::store::queue;
@@ -28,7 +28,7 @@ const ATTEMPTS: &str = "attempts";
 const TAKEN_AT: &str = "lease_taken_at";
 
 /// The names of the columns of a key, with their types.
-type Names = Vec<(String, Oid)>;
+type KeyColumns = Vec<(String, Oid)>;
 
 struct Queue {
     oid: Oid,
@@ -38,7 +38,7 @@ struct Queue {
     intake: Option<Oid>,
     owner: Oid,
     /// The names of the key in queue and intake, and its types; `None`: the source has lost a column of it.
-    key: Option<Names>,
+    key: Option<KeyColumns>,
 }
 
 impl Queue {
@@ -61,7 +61,7 @@ impl Queue {
     }
 
     /// Queue and intake, and what their keys are called.
-    fn open(&self, patience: Patience) -> Result<(Table, Table, Names), Closed> {
+    fn open(&self, patience: LockWait) -> Result<(Table, Table, KeyColumns), Closed> {
         let names = self.key.clone().ok_or(Closed::Changed)?;
         let intake = self.intake.ok_or(Closed::Changed)?;
         let (queue, intake) = (Table::open(self.oid, patience)?, Table::open(intake, patience)?);
@@ -72,10 +72,10 @@ impl Queue {
     }
 
     /// How long may be looked at it.
-    fn look(&self, patience: Patience) -> Look {
+    fn look(&self, patience: LockWait) -> Look {
         match patience {
-            Patience::Unlimited => Look::unlimited(),
-            Patience::Little => Look::of(self.owner),
+            LockWait::Unlimited => Look::unlimited(),
+            LockWait::Little => Look::of(self.owner),
         }
     }
 }
@@ -92,7 +92,7 @@ fn count_queue(vectorizer_id: i32, exact: bool) -> Option<i64> {
             None,
         );
     }
-    count(&queue, exact, Patience::Unlimited)
+    count(&queue, exact, LockWait::Unlimited)
 }
 
 /// The same for a view, which shows others, too: nothing when the caller may not read the queue, or another
@@ -100,10 +100,10 @@ fn count_queue(vectorizer_id: i32, exact: bool) -> Option<i64> {
 #[pg_extern(sql = false)]
 fn pending_items(vectorizer_id: i32) -> Option<i64> {
     let queue = Queue::of(vectorizer_id).filter(|queue| queue.allowed)?;
-    count(&queue, false, Patience::Little)
+    count(&queue, false, LockWait::Little)
 }
 
-fn count(queue: &Queue, exact: bool, patience: Patience) -> Option<i64> {
+fn count(queue: &Queue, exact: bool, patience: LockWait) -> Option<i64> {
     // Also what the caller has just written.
     intake::append_so_far();
     // One more than the cap is enough to know that it is passed.
@@ -159,8 +159,8 @@ fn waiting(vectorizer_id: i32) -> Option<String> {
 /// When the next document is due, how often it was tried, and whether a lock has kept it from being written;
 /// nothing when one is due, or none is there.
 fn next(queue: &Queue) -> Result<Option<(i64, i32, bool)>, Closed> {
-    let look = queue.look(Patience::Little);
-    let (queue, intake, _) = queue.open(Patience::Little)?;
+    let look = queue.look(LockWait::Little);
+    let (queue, intake, _) = queue.open(LockWait::Little)?;
     let lease = queue.column_of(LEASE, pg_sys::INT8OID)?;
     let retry_after = queue.column_of(RETRY_AFTER, pg_sys::TIMESTAMPTZOID)?;
     let attempts = queue.column_of(ATTEMPTS, pg_sys::INT4OID)?;
@@ -209,7 +209,7 @@ fn waits_for_commit(vectorizer_id: i32) -> bool {
     let Some(queue) = Queue::of(vectorizer_id).filter(|queue| queue.allowed) else {
         return false;
     };
-    let Ok((queue, intake, _)) = queue.open(Patience::Unlimited) else {
+    let Ok((queue, intake, _)) = queue.open(LockWait::Unlimited) else {
         return false;
     };
     [queue, intake].iter().any(|table| {

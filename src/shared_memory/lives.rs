@@ -14,7 +14,7 @@ use std::collections::HashSet;
 use std::ffi::c_int;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 
-use ai_pipeline::launch::Wanted;
+use ai_pipeline::launch::WantedWork;
 use pgrx::pg_sys;
 
 use crate::postgres::transaction::limit::{self, Record, Stuck};
@@ -28,7 +28,7 @@ const PROCESSES: usize = 4;
 /// The workers of a database. All zeros: none.
 struct Life {
     database: AtomicU32,
-    processes: [Process; PROCESSES],
+    processes: [WorkerProcess; PROCESSES],
     /// Which of them is the last that began.
     last: AtomicUsize,
     /// How many processes of this database in a row ended in code of an owner, and when the last of them was
@@ -38,7 +38,7 @@ struct Life {
 }
 
 /// A worker. All zeros: none.
-struct Process {
+struct WorkerProcess {
     pid: AtomicI32,
     /// When it began, in Postgres' microseconds.
     began: AtomicI64,
@@ -51,7 +51,7 @@ struct Process {
     number_held: AtomicUsize,
 }
 
-impl Process {
+impl WorkerProcess {
     fn is_alive(&self) -> bool {
         let pid = self.pid.load(Ordering::Acquire);
         // SAFETY: looks at what is shared by all processes.
@@ -63,7 +63,7 @@ impl Process {
 const HELD: usize = 32;
 
 /// When a worker began, and how the one before it ended.
-pub struct Beginning {
+pub struct LifeStart {
     /// When this one began, in microseconds.
     pub began: i64,
     /// When the one before began, if it was killed: what was in its hands is under suspicion.
@@ -72,7 +72,7 @@ pub struct Beginning {
     /// processes did in a row.
     pub overrun: Option<(i32, u32)>,
     /// The vectorizers whose documents it had in its hands, if it was killed.
-    pub held: Wanted,
+    pub held: WantedWork,
 }
 
 /// Processes that die in code of an owner after this long begin to be counted anew: an hour, in microseconds.
@@ -86,7 +86,7 @@ static LIVES: AtomicPtr<Life> = AtomicPtr::new(std::ptr::null_mut());
 
 thread_local! {
     /// The life of this process, once it has begun.
-    static MINE: Cell<Option<&'static Process>> = const { Cell::new(None) };
+    static MINE: Cell<Option<&'static WorkerProcess>> = const { Cell::new(None) };
     /// The latch of the launcher, for a handler of a signal, which may take no lock to look for it.
     static LAUNCHER: Cell<usize> = const { Cell::new(0) };
 }
@@ -125,7 +125,7 @@ fn life(database: pg_sys::Oid) -> Option<&'static Life> {
 }
 
 impl Life {
-    fn last(&self) -> &Process {
+    fn last(&self) -> &WorkerProcess {
         &self.processes[self.last.load(Ordering::Acquire) % PROCESSES]
     }
 
@@ -153,16 +153,16 @@ pub fn is_to_be_replaced(database: pg_sys::Oid, pid: i32) -> bool {
 }
 
 /// A worker of a database begins to work.
-pub fn begin(database: pg_sys::Oid) -> Beginning {
+pub fn begin(database: pg_sys::Oid) -> LifeStart {
     LAUNCHER.set(crate::shared_memory::launcher_latch());
     let beginning = begin_life(database);
     beginning.unwrap_or_else(|| {
         limit::keep(&UNKNOWN, wake_launcher);
-        Beginning {
+        LifeStart {
             began: crate::shared_memory::now(),
             killed: None,
             overrun: None,
-            held: Wanted::NONE,
+            held: WantedWork::NONE,
         }
     })
 }
@@ -188,7 +188,7 @@ pub fn holds(vectorizers: &HashSet<i32>) {
     process.number_held.store(vectorizers.len(), Ordering::Release);
 }
 
-fn begin_life(database: pg_sys::Oid) -> Option<Beginning> {
+fn begin_life(database: pg_sys::Oid) -> Option<LifeStart> {
     let number = database.to_u32();
     // A place is taken once: a database that finds it gone takes the next.
     let taken = |life: &&Life| {
@@ -202,9 +202,9 @@ fn begin_life(database: pg_sys::Oid) -> Option<Beginning> {
     let last = life.last();
     let (before, was_over) = (last.began.load(Ordering::Acquire), last.is_over.load(Ordering::Acquire));
     let overrun = last.code.take_overrun();
-    let mut held = Wanted::NONE;
+    let mut held = WantedWork::NONE;
     match last.number_held.load(Ordering::Acquire) {
-        number if number > HELD => held = Wanted::ALL,
+        number if number > HELD => held = WantedWork::ALL,
         number => last.held[..number]
             .iter()
             .for_each(|id| held.add(id.load(Ordering::Acquire))),
@@ -233,11 +233,11 @@ fn begin_life(database: pg_sys::Oid) -> Option<Beginning> {
     });
     // Nor is what was in the hands of one that died in code of an owner to blame.
     let killed = (before != 0 && !was_over && overrun.is_none()).then_some(before);
-    Some(Beginning {
+    Some(LifeStart {
         began,
         killed,
         overrun,
-        held: if killed.is_some() { held } else { Wanted::NONE },
+        held: if killed.is_some() { held } else { WantedWork::NONE },
     })
 }
 

@@ -5,7 +5,7 @@
 //! made of atomic numbers and needs no lock of Postgres; only whoever looks for a place in it, the main
 //! thread, takes one.
 
-use ai_pipeline::embed::{Kind, Ledger, Place};
+use ai_pipeline::embed::{Ledger, LedgerKind, LedgerPlace};
 use ai_pipeline::fingerprint::Fingerprint;
 use pgrx::prelude::*;
 use pgrx::{PGRXSharedMemory, PgAtomic, pg_shmem_init};
@@ -27,6 +27,6 @@ pub fn init() {
 }
 
 /// The place of an account or a model. On the main thread, in a process of a server that has loaded the library.
-pub fn place(kind: Kind, account: &Fingerprint) -> Place {
+pub fn place(kind: LedgerKind, account: &Fingerprint) -> LedgerPlace {
     alone(|| LEDGER.get().0.place(kind, account))
 }

@@ -9,7 +9,7 @@ use crate::postgres::statement;
 
 /// What there is to do about an index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum IndexAction {
     /// It is there.
     Ready,
     /// Somebody is building one.
@@ -25,7 +25,7 @@ pub enum Verdict {
 }
 
 /// Looks whether the index of a vectorizer is to be built now: pgai's rule. Nobody of ours may be building one.
-pub fn look(vectorizer: &Vectorizer, index: &VectorIndex) -> Verdict {
+pub fn look(vectorizer: &Vectorizer, index: &VectorIndex) -> IndexAction {
     note_lost_build(vectorizer);
     let arguments = [
         index.destination.into(),
@@ -41,9 +41,9 @@ pub fn look(vectorizer: &Vectorizer, index: &VectorIndex) -> Verdict {
             if vectorizer.has_notes {
                 finish(vectorizer.id);
             }
-            return Verdict::Ready;
+            return IndexAction::Ready;
         }
-        Some((_, true, _)) => return Verdict::UnderWay,
+        Some((_, true, _)) => return IndexAction::UnderWay,
         Some((_, _, left_behind)) => left_behind,
         None => false,
     };
@@ -54,18 +54,18 @@ pub fn look(vectorizer: &Vectorizer, index: &VectorIndex) -> Verdict {
     )
     .flatten();
     if let Some(wait) = wait.filter(|seconds| *seconds > 0.0) {
-        return Verdict::After(Duration::from_secs_f64(wait.min(3_600.0)));
+        return IndexAction::After(Duration::from_secs_f64(wait.min(3_600.0)));
     }
     vectorizer.act(|| {
         let empty = || statement::row(&index.queue_is_empty, &[], |row| row.must::<bool>(1)) == Some(true);
         if index.when_queue_is_empty && !empty() {
-            return Verdict::QueueFirst;
+            return IndexAction::QueueFirst;
         }
         let count = || statement::row(&index.count_vectors, &[index.min_rows.into()], |row| row.must::<i64>(1));
         if index.min_rows > 0 && count().unwrap_or(0) < index.min_rows {
-            return Verdict::TooFew;
+            return IndexAction::TooFew;
         }
-        Verdict::Build { left_behind }
+        IndexAction::Build { left_behind }
     })
 }
 

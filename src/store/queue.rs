@@ -171,7 +171,7 @@ pub fn take_in_all(vectorizer: &Vectorizer) {
 }
 
 /// A number of rows in an answer.
-fn count(row: &statement::Row, column: impl statement::Column) -> usize {
+fn count(row: &statement::Row, column: impl statement::ColumnRef) -> usize {
     usize::try_from(row.must::<i64>(column)).unwrap_or_default()
 }
 
@@ -195,7 +195,7 @@ pub fn empty_intake(vectorizer: &Vectorizer) {
 
 /// Of how many documents that a process died with one may be the cause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Suspicion {
+pub enum SuspectGroup {
     /// No process died with them.
     None,
     /// One did, and all that it had in its hands is suspected.
@@ -220,7 +220,7 @@ pub fn claim(
     limit: usize,
     lease: i64,
     duration: Duration,
-    suspicion: Suspicion,
+    suspicion: SuspectGroup,
     (held, keys): (&[i64], usize),
 ) -> Claimed {
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);

@@ -19,8 +19,8 @@ use serde_json::Value;
 use super::create;
 use super::number::{failed_queue, usual_queue};
 use super::pgai::{
-    Object, PGAI, PgaiParts, Row, is_given_out, kept_queue, let_use_pgai, move_queues, must_be_superuser, must_belong,
-    read_catalogue, with_create_on_pgai,
+    CatalogObject, PGAI, PgaiParts, PgaiRow, is_given_out, kept_queue, let_use_pgai, move_queues, must_be_superuser,
+    must_belong, read_catalogue, with_create_on_pgai,
 };
 use super::request::CreationRequest;
 use super::sections::Documents;
@@ -48,7 +48,7 @@ fn pgai_vectorizers() -> TableIterator<'static, (name!(id, i32), name!(name, Opt
 #[pg_extern(sql = false)]
 fn adopt_vectorizer(vectorizer_id: i32) -> Option<String> {
     catalog::must_fit();
-    let row = Row::of(vectorizer_id);
+    let row = PgaiRow::of(vectorizer_id);
     must_be_given_out(vectorizer_id);
     if row.is_in_pgai() {
         // It stayed with pgai until now.
@@ -80,17 +80,21 @@ fn adopt_vectorizer(vectorizer_id: i32) -> Option<String> {
 }
 
 /// What pgai has made for a vectorizer that it has.
-fn parts(row: &Row, source: &Object) -> PgaiParts {
+fn parts(row: &PgaiRow, source: &CatalogObject) -> PgaiParts {
     let function = trigger_function(row, source);
-    let Some(queue) = Object::relation(row.schema_now(), &row.queue_table) else {
+    let Some(queue) = CatalogObject::relation(row.schema_now(), &row.queue_table) else {
         let message = format!("the queue {}.{} does not exist", row.schema_now(), row.queue_table);
         raise(PgSqlErrorCode::ERRCODE_UNDEFINED_TABLE, message, None)
     };
-    PgaiParts::looked_at(function, queue, Object::relation(row.schema_now(), &row.failed_table))
+    PgaiParts::looked_at(
+        function,
+        queue,
+        CatalogObject::relation(row.schema_now(), &row.failed_table),
+    )
 }
 
 /// Takes pgai's triggers from the source.
-fn drop_triggers(row: &Row, source: &Object) {
+fn drop_triggers(row: &PgaiRow, source: &CatalogObject) {
     restricted_to(source.owner, || {
         let on = &source.name;
         for sql in [
@@ -106,7 +110,7 @@ fn drop_triggers(row: &Row, source: &Object) {
 }
 
 /// Our queue is called as pgai's was, which makes room for it. The numbers make the names unique.
-fn make_room(row: &Row, source: &Object, parts: &PgaiParts) {
+fn make_room(row: &PgaiRow, source: &CatalogObject, parts: &PgaiParts) {
     let is_renamed = row.queue_table != kept_queue(row.id);
     if row.is_in_pgai() && !is_renamed {
         return;
@@ -138,9 +142,13 @@ fn must_be_given_out(id: i32) {
 }
 
 /// pgai's function on the source.
-fn trigger_function(row: &Row, source: &Object) -> Object {
+fn trigger_function(row: &PgaiRow, source: &CatalogObject) -> CatalogObject {
     let sql = include_str!("../../sql/query/adoption/pgai_trigger.sql");
-    let function = statement::row(sql, &[source.oid.into(), row.trigger.as_str().into()], Object::read);
+    let function = statement::row(
+        sql,
+        &[source.oid.into(), row.trigger.as_str().into()],
+        CatalogObject::read,
+    );
     let Some(function) = function else {
         let message = format!(
             "pgai's trigger {} on {} is gone, so that changes may have been missed",
@@ -157,7 +165,7 @@ fn trigger_function(row: &Row, source: &Object) -> Object {
 }
 
 /// The table of chunks and the view; none where the vectors are in the source.
-fn destination(row: &Row) -> Vec<Object> {
+fn destination(row: &PgaiRow) -> Vec<CatalogObject> {
     let Ok(DestinationChoice::Table {
         target_schema,
         target_table,
@@ -170,7 +178,7 @@ fn destination(row: &Row) -> Vec<Object> {
     };
     let named = |schema: Option<String>, name: Option<String>, kind: &str, called: &str| {
         let (schema, name) = (schema.unwrap_or_default(), name.unwrap_or_default());
-        let Some(found) = Object::relation(&schema, &name) else {
+        let Some(found) = CatalogObject::relation(&schema, &name) else {
             let message = format!("the relation {} does not exist", qualified(&schema, &name));
             raise(PgSqlErrorCode::ERRCODE_UNDEFINED_TABLE, message, None)
         };
@@ -185,7 +193,7 @@ fn destination(row: &Row) -> Vec<Object> {
 
 /// Makes the vectorizer with the privileges of its owner, and no others: also the names of what is new are
 /// those of a row.
-fn make(row: &Row, source: &Object) {
+fn make(row: &PgaiRow, source: &CatalogObject) {
     let mut config = row.config.clone();
     // Without TimescaleDB pgai writes down no schedule, and its worker does the work all the same. Here that
     // is called the default; no schedule means no work.
@@ -223,7 +231,7 @@ fn make(row: &Row, source: &Object) {
 
 /// What waited in pgai's queues waits in ours: types of the owner's key, and casts of what was made of pgai's
 /// queue, run on the way.
-fn carry(row: &Row, source: &Object, has_failed: bool) {
+fn carry(row: &PgaiRow, source: &CatalogObject, has_failed: bool) {
     let (_, key) = primary_key(source.oid);
     let (pk, old_pk) = (key.list("", In::Queue), key.list("o.", In::Target));
     let queue = qualified(&row.queue_schema, &row.queue_here());
@@ -249,7 +257,7 @@ fn carry(row: &Row, source: &Object, has_failed: bool) {
 }
 
 /// What was granted on pgai's queues is granted on ours.
-fn grant_again(id: i32, source: &Object, parts: &PgaiParts) {
+fn grant_again(id: i32, source: &CatalogObject, parts: &PgaiParts) {
     let sql = include_str!("../../sql/query/adoption/grants_of_queue.sql");
     let failed = parts.failed.as_ref().map(|failed| failed.oid);
     let arguments = [id.into(), parts.queue.oid.into(), failed.into()];
@@ -262,7 +270,7 @@ fn grant_again(id: i32, source: &Object, parts: &PgaiParts) {
 }
 
 /// Deletes TimescaleDB's job of a vectorizer, as far as its owner may.
-fn delete_job(row: &Row, source: &Object) {
+fn delete_job(row: &PgaiRow, source: &CatalogObject) {
     let Some(job) = row.config["scheduling"]["job_id"].as_i64() else {
         return;
     };

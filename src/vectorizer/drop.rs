@@ -23,7 +23,7 @@ fn drop_vectorizer_by_name(name: String, drop_all: bool) {
 }
 
 /// What there is to drop; `None` for what is gone already. Quoted names with schemas.
-struct Remains {
+struct DropTargets {
     source: Option<String>,
     source_oid: Option<Oid>,
     tables: Vec<Option<String>>,
@@ -39,10 +39,10 @@ struct Remains {
     odd: Vec<String>,
 }
 
-impl Remains {
-    fn of(vectorizer_id: i32) -> Remains {
+impl DropTargets {
+    fn of(vectorizer_id: i32) -> DropTargets {
         let sql = include_str!("../../sql/query/vectorizer/dropped_vectorizer.sql");
-        let remains = statement::row(sql, &[vectorizer_id.into()], |row| Remains {
+        let remains = statement::row(sql, &[vectorizer_id.into()], |row| DropTargets {
             source: row.get("source_name"),
             source_oid: row.get("source"),
             tables: vec![row.get("queue_name"), row.get("failed_name"), row.get("intake_name")],
@@ -119,7 +119,7 @@ fn column(source: Option<Oid>, destination: Option<String>) -> Option<String> {
 
 #[pg_extern(sql = false)]
 pub(super) fn drop_vectorizer(vectorizer_id: i32, drop_all: bool) {
-    let remains = Remains::of(vectorizer_id);
+    let remains = DropTargets::of(vectorizer_id);
     if !remains.allowed {
         raise(
             PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,

@@ -11,7 +11,7 @@ use crate::postgres::transaction::acting_as_extension;
 use crate::shared_memory;
 
 /// What is left of a vectorizer.
-struct Remains {
+struct DroppedVectorizer {
     id: i32,
     name: String,
     tables: Vec<Oid>,
@@ -30,7 +30,7 @@ fn relations_dropped(relations: Vec<Oid>) {
     let user = unsafe { pg_sys::GetOuterUserId() };
     let sql = include_str!("../../sql/query/vectorizer/dropped_with.sql");
     let read = || {
-        statement::rows(sql, &[relations.clone().into(), user.into()], |row| Remains {
+        statement::rows(sql, &[relations.clone().into(), user.into()], |row| DroppedVectorizer {
             id: row.must("id"),
             name: row.must("name"),
             tables: row.must("tables"),
@@ -90,7 +90,7 @@ fn follow_losses() {
     }
 }
 
-fn drop_remains(remains: Remains) {
+fn drop_remains(remains: DroppedVectorizer) {
     let (id, name) = (remains.id, &remains.name);
     notice!("associated table for vectorizer {id} dropped. dropping vectorizer");
     // First the row: what is dropped below comes by here again.

@@ -96,16 +96,16 @@ struct Handover {
 }
 
 /// A part of a vectorizer: its name, its owner, and what keeps it from changing hands.
-struct Part {
+struct OwnedPart {
     oid: Oid,
     name: String,
     owner: Oid,
     burden: Option<String>,
 }
 
-impl Part {
-    fn read(sql: &str, oid: Oid, arguments: &[pgrx::datum::DatumWithOid]) -> Option<Part> {
-        statement::row(sql, arguments, |row| Part {
+impl OwnedPart {
+    fn read(sql: &str, oid: Oid, arguments: &[pgrx::datum::DatumWithOid]) -> Option<OwnedPart> {
+        statement::row(sql, arguments, |row| OwnedPart {
             oid,
             name: row.must(1),
             owner: row.must(2),
@@ -134,11 +134,11 @@ impl Handover {
 
     /// Everything is locked.
     fn give(&self) {
-        let tables: Vec<Part> = self.tables.iter().filter_map(|table| self.table(*table)).collect();
+        let tables: Vec<OwnedPart> = self.tables.iter().filter_map(|table| self.table(*table)).collect();
         // What is the new owner's already was for that to look at.
-        let strange = |part: &&Part| part.owner != self.heir;
+        let strange = |part: &&OwnedPart| part.owner != self.heir;
         let function = self.function().filter(|function| function.owner != self.heir);
-        let strangers: Vec<&Part> = tables.iter().filter(strange).chain(&function).collect();
+        let strangers: Vec<&OwnedPart> = tables.iter().filter(strange).chain(&function).collect();
         let Some(giver) = strangers.first().map(|part| part.owner) else {
             self.give_view(None);
             return;
@@ -199,15 +199,15 @@ impl Handover {
             .report(PgLogLevel::WARNING);
     }
 
-    fn table(&self, table: Oid) -> Option<Part> {
+    fn table(&self, table: Oid) -> Option<OwnedPart> {
         let sql = include_str!("../../sql/query/owner/burden_of_table.sql");
         let (is_target, is_intake) = (self.target == Some(table), self.intake == Some(table));
         let arguments = [table.into(), self.source.into(), is_target.into(), is_intake.into()];
-        Part::read(sql, table, &arguments)
+        OwnedPart::read(sql, table, &arguments)
     }
 
     /// The function of the triggers, by what they call: its name in the catalogue may be another function's by now.
-    fn function(&self) -> Option<Part> {
+    fn function(&self) -> Option<OwnedPart> {
         let sql = include_str!("../../sql/query/trigger/triggers_of_source.sql");
         let called = statement::rows(sql, &[self.source.into()], |row| {
             (row.must::<String>(1), row.get::<Oid>(2))
@@ -230,7 +230,7 @@ impl Handover {
             self.refuse("its source", "its triggers call different functions");
         };
         let sql = include_str!("../../sql/query/owner/burden_of_function.sql");
-        Part::read(sql, function, &[function.into(), self.source.into()])
+        OwnedPart::read(sql, function, &[function.into(), self.source.into()])
     }
 
     /// Gives a relation that has been looked at, and takes from all others what they could put code on it with.

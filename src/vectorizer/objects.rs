@@ -8,7 +8,7 @@ use pgrx::prelude::*;
 use super::names::TARGET_COLUMNS;
 use super::number::intake_name;
 use super::partitions::Partitions;
-use super::source::{Column, Source, column_type, key_types, read_source};
+use super::source::{SourceColumn, SourceTable, column_type, key_types, read_source};
 use super::triggers::{self, TriggerFunction};
 use crate::catalog;
 use crate::catalog::extension::{function_goes_with_extension, table_goes_with_extension};
@@ -58,7 +58,13 @@ impl Objects {
     }
 
     /// Makes the destination, and gives it to the owner of the source.
-    pub fn create_destination(&self, source: &Source, key: &PrimaryKey, columns: &[Column], dimensions: i64) {
+    pub fn create_destination(
+        &self,
+        source: &SourceTable,
+        key: &PrimaryKey,
+        columns: &[SourceColumn],
+        dimensions: i64,
+    ) {
         let vector = vector_type(dimensions);
         match &self.destination {
             DestinationObjects::Table { target, view } => {
@@ -78,7 +84,7 @@ impl Objects {
 
     /// Takes a destination that is there already, with all that is in it. That it belongs to the owner of the
     /// source has been looked at.
-    pub fn adopt_destination(&self, source: &Source, key: &PrimaryKey, dimensions: i64) {
+    pub fn adopt_destination(&self, source: &SourceTable, key: &PrimaryKey, dimensions: i64) {
         let vector = vector_type(dimensions);
         match &self.destination {
             DestinationObjects::Table { target, .. } => {
@@ -106,7 +112,7 @@ impl Objects {
     }
 
     /// Makes queue, function and triggers, and gives them to the owner of the source.
-    pub fn create_queue(&self, source: &Source, key: &PrimaryKey) {
+    pub fn create_queue(&self, source: &SourceTable, key: &PrimaryKey) {
         if source.partitioned {
             // As the triggers will: a partition that is being attached is waited for before those that are
             // there are looked at. SAFETY: on the main thread, in a transaction, which gives the lock back.
@@ -133,7 +139,7 @@ impl Objects {
     }
 
     /// The tables that are the vectorizer's own, and the function of the triggers.
-    fn create_tables(&self, source: &Source, key: &PrimaryKey) {
+    fn create_tables(&self, source: &SourceTable, key: &PrimaryKey) {
         let types = key_types(source);
         let values = [
             ("unlogged", source.persistence()),
@@ -162,7 +168,7 @@ impl Objects {
         source.give_alone("FUNCTION", &format!("{}()", self.function));
     }
 
-    fn create_function(&self, source: &Source, key: &PrimaryKey) {
+    fn create_function(&self, source: &SourceTable, key: &PrimaryKey) {
         let mut embedding_columns = catalog::embedding_columns(source.oid);
         if let DestinationObjects::Column { column } = &self.destination {
             embedding_columns.push(column.clone());
@@ -184,7 +190,7 @@ impl Objects {
         function.create();
     }
 
-    fn partitions<'a>(&'a self, source: &'a Source, key: &'a PrimaryKey) -> Partitions<'a> {
+    fn partitions<'a>(&'a self, source: &'a SourceTable, key: &'a PrimaryKey) -> Partitions<'a> {
         Partitions {
             id: self.id,
             source: source.oid,
@@ -201,7 +207,7 @@ impl Objects {
     }
 
     /// Puts the rows that are there into the queue, behind all that change from now on.
-    pub fn enqueue_existing(&self, source: &Source, key: &PrimaryKey) {
+    pub fn enqueue_existing(&self, source: &SourceTable, key: &PrimaryKey) {
         let values = [
             ("source", source.name.as_str()),
             ("queue", &self.queue),
@@ -214,7 +220,7 @@ impl Objects {
     }
 
     /// pgai's grants: read the source, look after destination (in `schemas`) and queue.
-    pub fn grant(&self, source: &Source, queue_schema: &str, schemas: &[&str], to: &[String]) {
+    pub fn grant(&self, source: &SourceTable, queue_schema: &str, schemas: &[&str], to: &[String]) {
         if to.is_empty() {
             return;
         }
@@ -318,7 +324,7 @@ fn must_have(table: &str, column: &str, kind: Option<String>, vector: &str) -> !
 }
 
 /// Makes a table of chunks, whose rows lie on the pages as [`Layout`] says.
-fn create_table(source: &Source, key: &PrimaryKey, (vector, dimensions): (&str, i64), target: &str) {
+fn create_table(source: &SourceTable, key: &PrimaryKey, (vector, dimensions): (&str, i64), target: &str) {
     let layout = layout(source, dimensions);
     let parameters = layout.map_or_else(String::new, |layout| {
         format!("WITH (toast_tuple_target = {})", layout.toast_tuple_target)
@@ -345,7 +351,7 @@ fn create_table(source: &Source, key: &PrimaryKey, (vector, dimensions): (&str, 
 }
 
 /// The layout of a table that is made now; `None` where another access method than Postgres' own keeps the rows.
-fn layout(source: &Source, dimensions: i64) -> Option<Layout> {
+fn layout(source: &SourceTable, dimensions: i64) -> Option<Layout> {
     let sql = include_str!("../../sql/query/destination/keeps_rows_in_a_heap.sql");
     let is_heap = statement::row(sql, &[], |row| row.must::<bool>(1)) == Some(true);
     let sql = include_str!("../../sql/query/source/key_widths.sql");
@@ -403,7 +409,7 @@ fn create_view<'a>(
 }
 
 /// A column that is there already is taken as it is, if vectors of ours fit into it.
-fn add_column(source: &Source, column: &str, vector: &str) {
+fn add_column(source: &SourceTable, column: &str, vector: &str) {
     match column_type(source.oid, column) {
         None => {
             let (table, column) = (&source.name, identifier(column));

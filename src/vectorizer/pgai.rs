@@ -14,7 +14,7 @@ use crate::postgres::transaction::{acting_as_extension, restricted_to};
 pub const PGAI: &str = "pgai";
 
 /// A relation or a function, as the catalogue has it at this moment.
-pub struct Object {
+pub struct CatalogObject {
     pub oid: Oid,
     /// Quoted, with its schema.
     pub name: String,
@@ -25,12 +25,12 @@ pub struct Object {
     pub kind: String,
 }
 
-impl Object {
+impl CatalogObject {
     /// Locked, so that it stays what it is until the transaction ends.
-    pub fn relation(schema: &str, name: &str) -> Option<Object> {
+    pub fn relation(schema: &str, name: &str) -> Option<CatalogObject> {
         let find = || {
             let sql = include_str!("../../sql/query/adoption/adopted_relation.sql");
-            statement::row(sql, &[schema.into(), name.into()], Object::read)
+            statement::row(sql, &[schema.into(), name.into()], CatalogObject::read)
         };
         let seen = find()?;
         // SAFETY: on the main thread, in a transaction, which gives the lock back.
@@ -38,8 +38,8 @@ impl Object {
         find().filter(|locked| locked.oid == seen.oid)
     }
 
-    pub fn read(row: &statement::Row) -> Object {
-        Object {
+    pub fn read(row: &statement::Row) -> CatalogObject {
+        CatalogObject {
             oid: row.must("oid"),
             name: row.must("name"),
             schema: row.must("schema"),
@@ -50,7 +50,7 @@ impl Object {
     }
 
     /// What has to be said to give it to the owner of `source`.
-    fn gift(&self, source: &Object) -> String {
+    fn gift(&self, source: &CatalogObject) -> String {
         let kind = match self.kind.as_str() {
             "v" => "VIEW",
             "f" => "FUNCTION",
@@ -98,7 +98,7 @@ impl Object {
 }
 
 /// Gives the owner of the source CREATE on pgai's schema while `work` moves what is the owner's into it or out of it.
-pub fn with_create_on_pgai<T>(source: &Object, work: impl FnOnce() -> T) -> T {
+pub fn with_create_on_pgai<T>(source: &CatalogObject, work: impl FnOnce() -> T) -> T {
     let_use_pgai(source);
     let lacks = "SELECT NOT has_schema_privilege($1, $2, 'CREATE')";
     let lacks = statement::row(lacks, &[source.owner.into(), PGAI.into()], |row| row.must(1)) == Some(true);
@@ -117,7 +117,7 @@ pub fn with_create_on_pgai<T>(source: &Object, work: impl FnOnce() -> T) -> T {
 }
 
 /// pgai's queues are there, and the owner of the source reads them.
-pub fn let_use_pgai(source: &Object) {
+pub fn let_use_pgai(source: &CatalogObject) {
     statement::run(&format!("GRANT USAGE ON SCHEMA {PGAI} TO {}", source.owner_name), &[]);
 }
 
@@ -132,8 +132,8 @@ pub fn read_catalogue<T>(
     restricted_to(catalogue.owner, || statement::rows(sql, arguments, read))
 }
 
-pub fn catalogue() -> Object {
-    let Some(catalogue) = Object::relation(PGAI, "vectorizer") else {
+pub fn catalogue() -> CatalogObject {
+    let Some(catalogue) = CatalogObject::relation(PGAI, "vectorizer") else {
         let message = "there is no schema pgai of docs/adopt-pgai.sql";
         raise(PgSqlErrorCode::ERRCODE_UNDEFINED_TABLE, message, None)
     };
@@ -150,7 +150,7 @@ pub fn must_be_superuser() {
 }
 
 /// A row of pgai's catalogue. Others than owners may write to it.
-pub struct Row {
+pub struct PgaiRow {
     pub id: i32,
     pub name: String,
     pub source_schema: String,
@@ -164,11 +164,11 @@ pub struct Row {
     pub disabled: bool,
 }
 
-impl Row {
-    pub fn of(id: i32) -> Row {
+impl PgaiRow {
+    pub fn of(id: i32) -> PgaiRow {
         let sql = include_str!("../../sql/query/adoption/pgai_vectorizer.sql");
         let row = read_catalogue(sql, &[id.into()], |row| {
-            Some(Row {
+            Some(PgaiRow {
                 id,
                 name: row.get("name")?,
                 source_schema: row.get("source_schema")?,
@@ -218,8 +218,8 @@ impl Row {
         if self.is_in_pgai() { PGAI } else { &self.queue_schema }
     }
 
-    pub fn source(&self) -> Object {
-        let Some(source) = Object::relation(&self.source_schema, &self.source_table) else {
+    pub fn source(&self) -> CatalogObject {
+        let Some(source) = CatalogObject::relation(&self.source_schema, &self.source_table) else {
             let message = format!("the table {}.{} does not exist", self.source_schema, self.source_table);
             raise(PgSqlErrorCode::ERRCODE_UNDEFINED_TABLE, message, None)
         };
@@ -235,7 +235,7 @@ pub fn kept_queue(id: i32) -> String {
 
 /// Also sees to it that we give it to no other.
 pub fn is_given_out(id: i32) -> bool {
-    let Some(sequence) = Object::relation(PGAI, "vectorizer_id_seq") else {
+    let Some(sequence) = CatalogObject::relation(PGAI, "vectorizer_id_seq") else {
         let message = "the sequence pgai.vectorizer_id_seq does not exist";
         raise(PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT, message, None)
     };
@@ -254,8 +254,8 @@ pub fn is_given_out(id: i32) -> bool {
 }
 
 /// Owners are compared: a superuser is a member of every role, and so is more that belongs to the role's members.
-pub fn must_belong<'a>(source: &Object, objects: impl Iterator<Item = &'a Object>) {
-    let others: Vec<&Object> = objects.filter(|object| object.owner != source.owner).collect();
+pub fn must_belong<'a>(source: &CatalogObject, objects: impl Iterator<Item = &'a CatalogObject>) {
+    let others: Vec<&CatalogObject> = objects.filter(|object| object.owner != source.owner).collect();
     let Some(first) = others.first() else { return };
     let gifts: Vec<String> = others.iter().map(|object| object.gift(source)).collect();
     let message = format!(
@@ -268,7 +268,7 @@ pub fn must_belong<'a>(source: &Object, objects: impl Iterator<Item = &'a Object
     raise(PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE, message, None)
 }
 
-pub fn must_look_like_a_queue(queue: &Object) {
+pub fn must_look_like_a_queue(queue: &CatalogObject) {
     let sql = include_str!("../../sql/query/adoption/pgai_queue.sql");
     if statement::row(sql, &[queue.oid.into()], |row| row.must::<bool>(1)) != Some(true) {
         let message = format!("{} is no queue of pgai", queue.name);
@@ -321,15 +321,15 @@ pub fn move_queues(id: i32, from: &str, to: &str) {
 /// What pgai has made for a vectorizer beside its destination: the function of its triggers, the
 /// queue, and the queue of what failed.
 pub struct PgaiParts {
-    pub function: Object,
-    pub queue: Object,
-    pub failed: Option<Object>,
+    pub function: CatalogObject,
+    pub queue: CatalogObject,
+    pub failed: Option<CatalogObject>,
 }
 
 impl PgaiParts {
     /// # Errors
     /// Raised where one of the queues is none.
-    pub fn looked_at(function: Object, queue: Object, failed: Option<Object>) -> PgaiParts {
+    pub fn looked_at(function: CatalogObject, queue: CatalogObject, failed: Option<CatalogObject>) -> PgaiParts {
         for queue in [Some(&queue), failed.as_ref()].into_iter().flatten() {
             queue.must_be("r", "a table");
             must_look_like_a_queue(queue);

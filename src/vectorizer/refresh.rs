@@ -16,7 +16,7 @@ use crate::catalog::extension::function_goes_with_extension;
 use crate::catalog::{self, follow_names};
 use crate::postgres::aborted::Aborted;
 use crate::postgres::error::{is_lock_conflict, raise, sqlstate};
-use crate::postgres::json::{JsonB, Written};
+use crate::postgres::json::{JsonB, RawJson};
 use crate::postgres::key::PrimaryKey;
 use crate::postgres::regclass::RegClass;
 use crate::postgres::statement;
@@ -29,7 +29,7 @@ use crate::{intake, shared_memory};
 ///
 /// Known by name and made as the extension: what is there now must be what was there, and not another
 /// function that somebody gave the name to meanwhile, nor a new one, which would run as the extension.
-fn make_anew(known: &Known, should_be: &str) -> bool {
+fn make_anew(known: &KnownVectorizer, should_be: &str) -> bool {
     if known.body == should_be && known.is_as_made {
         return false;
     }
@@ -51,7 +51,7 @@ fn make_anew(known: &Known, should_be: &str) -> bool {
 
 /// What watches the source of a vectorizer; `None` when a part of the vectorizer is gone.
 pub fn watched(vectorizer_id: i32) -> Option<Watched> {
-    let known = Known::read(None, Some(vectorizer_id)).pop()?;
+    let known = KnownVectorizer::read(None, Some(vectorizer_id)).pop()?;
     Some(Watched {
         source: known.source,
         function: known.function,
@@ -62,7 +62,7 @@ pub fn watched(vectorizer_id: i32) -> Option<Watched> {
 }
 
 /// A vectorizer as the catalogue knows it, by the names of now.
-struct Known {
+struct KnownVectorizer {
     id: i32,
     source: Oid,
     source_name: String,
@@ -88,11 +88,11 @@ struct Known {
     follows_replication: bool,
 }
 
-impl Known {
+impl KnownVectorizer {
     /// Those of a source (`None`: of all), or the one of that id.
-    fn read(source: Option<Oid>, id: Option<i32>) -> Vec<Known> {
+    fn read(source: Option<Oid>, id: Option<i32>) -> Vec<KnownVectorizer> {
         let sql = include_str!("../../sql/query/trigger/trigger_functions.sql");
-        statement::rows(sql, &[source.into(), id.into()], |row| Known {
+        statement::rows(sql, &[source.into(), id.into()], |row| KnownVectorizer {
             id: row.must("id"),
             source: row.must("source"),
             source_name: row.must("source_name"),
@@ -222,7 +222,7 @@ fn make_all_anew(source: Option<Oid>, vectorizer_id: Option<i32>, rewritten: &[O
     let altered = vectorizer_id.map(|id| [id]);
     let replaced = acting_as_extension(|| follow_names(altered.as_ref().map(<[i32; 1]>::as_slice), vectorizer_id));
     let mut wait = FOR_ALL;
-    for vectorizer in Known::read(source, vectorizer_id) {
+    for vectorizer in KnownVectorizer::read(source, vectorizer_id) {
         let is_replaced = replaced.contains(&vectorizer.id);
         let make = || vectorizer.make_anew(vectorizer_id.is_some(), was_altered, is_replaced, rewritten);
         if was_altered {
@@ -276,7 +276,7 @@ fn prune(vectorizer_id: i32) {
     {
         return;
     }
-    for vectorizer in Known::read(None, Some(vectorizer_id)) {
+    for vectorizer in KnownVectorizer::read(None, Some(vectorizer_id)) {
         if !vectorizer.is_of_one_owner || catalog::code_of_others(vectorizer.id).is_some() {
             continue;
         }
@@ -291,8 +291,8 @@ fn prune(vectorizer_id: i32) {
 /// For the triggers: the documents with these primary keys (`None`: all) are gone, and with them what was noted about
 /// them. Only for the owner of the vectorizer, as whom its triggers run.
 #[pg_extern(sql = false)]
-fn forget_errors(vectorizer_id: i32, keys: Option<Written>) {
-    let keys = keys.map(|Written(keys)| keys);
+fn forget_errors(vectorizer_id: i32, keys: Option<RawJson>) {
+    let keys = keys.map(|RawJson(keys)| keys);
     let owns = include_str!("../../sql/query/vectorizer/owns_vectorizer.sql");
     if statement::row(owns, &[vectorizer_id.into()], |row| row.get::<bool>(1)).flatten() == Some(true) {
         let sql = include_str!("../../sql/query/pause/forget_errors.sql");

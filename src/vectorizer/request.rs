@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::given::refuse;
 use super::names::{self, TARGET_COLUMNS};
 use super::sections::{Documents, Sections};
-use super::source::{Column, Source, columns, primary_key, read_source};
+use super::source::{SourceColumn, SourceTable, columns, primary_key, read_source};
 use super::vectorizer_name::{Named, already_exists};
 use crate::access::server;
 use crate::catalog;
@@ -66,7 +66,7 @@ impl CreationRequest {
 
     /// What is checked before anything else: that there is a source, of the caller, and what is
     /// embedded of it.
-    fn source(&self) -> (Source, i64) {
+    fn source(&self) -> (SourceTable, i64) {
         if self.documents.embedding.is_none() {
             exception("embedding configuration is required");
         }
@@ -90,7 +90,7 @@ impl CreationRequest {
 
     /// Whether it would find its own vectorizer, and be content with it. Before its documents are
     /// checked: what is no destination has no name.
-    fn runs_twice(&self, source: &Source) -> bool {
+    fn runs_twice(&self, source: &SourceTable) -> bool {
         let named = self.name.clone().map(Named::Given).or_else(|| {
             let choice: DestinationChoice = document::read(self.documents.destination.as_ref()).ok()?;
             let destination = names::destination(choice, &source.schema, &source.table);
@@ -103,11 +103,11 @@ impl CreationRequest {
 
 /// What was asked for, checked.
 pub struct CheckedRequest {
-    pub source: Source,
+    pub source: SourceTable,
     /// The primary key, as the catalogue keeps it and as statements need it.
     pub source_pk: Value,
     pub key: PrimaryKey,
-    pub columns: Vec<Column>,
+    pub columns: Vec<SourceColumn>,
     pub dimensions: i64,
     pub sections: Sections,
     pub destination: Destination,
@@ -248,7 +248,7 @@ fn known_roles(wanted: &[String]) -> Vec<String> {
 /// Where the queue goes. In the schema of the extension, where only it may create, all have the names that it
 /// gives: a name of a user's choice could be one that a version of the extension needs, or that of another
 /// vectorizer's queue.
-fn schema_of_queue(schema: Option<String>, chosen: Option<&str>, source: &Source) -> String {
+fn schema_of_queue(schema: Option<String>, chosen: Option<&str>, source: &SourceTable) -> String {
     match (schema, chosen) {
         (Some(schema), Some(table)) if schema == "ai" => raise(
             PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
@@ -304,7 +304,7 @@ fn must_have_one_writer(source: Oid, column: &str) {
 }
 
 /// The view shows the columns of both tables under their own names.
-fn must_not_clash(columns: &[Column]) {
+fn must_not_clash(columns: &[SourceColumn]) {
     if let Some((column, _)) = columns.iter().find(|(name, _)| TARGET_COLUMNS.contains(&name.as_str())) {
         raise(
             PgSqlErrorCode::ERRCODE_DUPLICATE_COLUMN,

@@ -5,7 +5,7 @@ use pgrx::prelude::*;
 
 use super::drop;
 use super::pgai::{
-    Object, PGAI, PgaiParts, Row, catalogue, kept_queue, move_queues, must_be_superuser, must_belong,
+    CatalogObject, PGAI, PgaiParts, PgaiRow, catalogue, kept_queue, move_queues, must_be_superuser, must_belong,
     with_create_on_pgai,
 };
 use super::standing::missing;
@@ -31,12 +31,12 @@ fn return_vectorizer(vectorizer_id: i32) {
         missing(&vectorizer_id.to_string())
     };
     let queue = qualified(&queue_schema, &queue);
-    let row = Row::of(vectorizer_id);
+    let row = PgaiRow::of(vectorizer_id);
     // Nobody writes to the source from here on, so that nothing is missed between our triggers and pgai's.
     // SAFETY: on the main thread, in a transaction, which gives the lock back.
     unsafe { pg_sys::LockRelationOid(source, pg_sys::ShareRowExclusiveLock as pg_sys::LOCKMODE) };
     let by_oid = include_str!("../../sql/query/adoption/adopted_relation_by_oid.sql");
-    let Some(source) = statement::row(by_oid, &[source.into()], Object::read) else {
+    let Some(source) = statement::row(by_oid, &[source.into()], CatalogObject::read) else {
         missing(&vectorizer_id.to_string())
     };
     if row.queue_schema != queue_schema {
@@ -67,15 +67,19 @@ fn return_vectorizer(vectorizer_id: i32) {
 }
 
 /// What pgai has made, as it was kept.
-fn parts(row: &Row, source: &Object) -> PgaiParts {
+fn parts(row: &PgaiRow, source: &CatalogObject) -> PgaiParts {
     let kept = kept_queue(row.id);
-    let Some(queue) = Object::relation(PGAI, &kept) else {
+    let Some(queue) = CatalogObject::relation(PGAI, &kept) else {
         let message = format!("the queue {} does not exist", qualified(PGAI, &kept));
         raise(PgSqlErrorCode::ERRCODE_UNDEFINED_TABLE, message, None)
     };
-    let failed = Object::relation(PGAI, &row.failed_table);
+    let failed = CatalogObject::relation(PGAI, &row.failed_table);
     let function = include_str!("../../sql/query/adoption/pgai_function.sql");
-    let Some(function) = statement::row(function, &[PGAI.into(), row.trigger.as_str().into()], Object::read) else {
+    let Some(function) = statement::row(
+        function,
+        &[PGAI.into(), row.trigger.as_str().into()],
+        CatalogObject::read,
+    ) else {
         let message = format!("pgai's function {} is gone", qualified(PGAI, &row.trigger));
         raise(PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT, message, None)
     };
@@ -86,7 +90,7 @@ fn parts(row: &Row, source: &Object) -> PgaiParts {
 }
 
 /// What waits in our queue waits in pgai's again.
-fn carry_back(source: &Object, old_queue: &Object, queue: &str, key: &PrimaryKey) {
+fn carry_back(source: &CatalogObject, old_queue: &CatalogObject, queue: &str, key: &PrimaryKey) {
     let values = [
         ("old_queue", old_queue.name.as_str()),
         ("queue", queue),
@@ -103,7 +107,7 @@ fn carry_back(source: &Object, old_queue: &Object, queue: &str, key: &PrimaryKey
 }
 
 /// pgai's objects go where they were, and its triggers are on the source again.
-fn give_back(row: &Row, source: &Object, parts: &PgaiParts) {
+fn give_back(row: &PgaiRow, source: &CatalogObject, parts: &PgaiParts) {
     let mut function_now = parts.function.name.clone();
     let (kept, name) = (&parts.queue.name, identifier(&row.queue_table));
     let is_renamed = kept_queue(row.id) != row.queue_table;

@@ -8,7 +8,7 @@ use ai_pipeline::config::{
 use serde_json::{Value, json};
 
 use super::given::Given;
-use super::source::{Column, Source};
+use super::source::{SourceColumn, SourceTable};
 use super::{indexing, validate};
 
 /// The sections of a configuration as they were given.
@@ -40,7 +40,7 @@ pub struct Sections {
 
 impl Sections {
     /// In pgai's order.
-    pub fn check(documents: Documents, columns: &[Column], dimensions: i64) -> Sections {
+    pub fn check(documents: Documents, columns: &[SourceColumn], dimensions: i64) -> Sections {
         let loading = validate::loading(documents.loading, columns);
         let parsing = validate::parsing(documents.parsing, &loading.value, columns);
         let destination = validate::destination(documents.destination.as_ref(), documents.chunking.as_ref());
@@ -65,7 +65,7 @@ impl Sections {
     }
 
     /// What one section does not permit in another.
-    pub fn must_go_together(&self, source: &Source) {
+    pub fn must_go_together(&self, source: &SourceTable) {
         indexing::needs_scheduling(Some(&self.indexing.value), Some(&self.scheduling.value));
         if source.partitioned && matches!(self.destination, Ok(DestinationChoice::Column { .. })) {
             indexing::refuse_partitioned(Some(&self.indexing.value), &source.name);

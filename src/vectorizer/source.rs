@@ -11,10 +11,10 @@ use crate::postgres::key::PrimaryKey;
 use crate::postgres::statement;
 
 /// A column of the source table: name and `pg_type.typname`, of a domain that of the type below.
-pub type Column = (String, String);
+pub type SourceColumn = (String, String);
 
 /// The source table, as far as it matters here.
-pub struct Source {
+pub struct SourceTable {
     pub oid: Oid,
     pub schema: String,
     pub table: String,
@@ -32,7 +32,7 @@ pub struct Source {
     pub caller_is_superuser: bool,
 }
 
-impl Source {
+impl SourceTable {
     /// Gives something to the owner of the table.
     fn give(&self, kind: &str, name: &str) {
         let owner = statement::row("SELECT $1::regrole::text", &[self.owner.into()], |row| {
@@ -56,11 +56,11 @@ impl Source {
 }
 
 /// The table with this OID; `None` where there is none.
-pub fn read_source(oid: Oid) -> Option<Source> {
+pub fn read_source(oid: Oid) -> Option<SourceTable> {
     statement::row(
         include_str!("../../sql/query/source/source.sql"),
         &[oid.into()],
-        |row| Source {
+        |row| SourceTable {
             oid,
             schema: row.must("schema"),
             table: row.must("table"),
@@ -92,13 +92,13 @@ pub fn primary_key(source: Oid) -> (Value, PrimaryKey) {
     (source_pk, key)
 }
 
-pub fn columns(source: Oid) -> Vec<Column> {
+pub fn columns(source: Oid) -> Vec<SourceColumn> {
     let sql = include_str!("../../sql/query/source/source_columns.sql");
     statement::rows(sql, &[source.into()], |row| (row.must(1), row.must(2)))
 }
 
 /// The columns of the source with the types that columns like them are declared with.
-pub fn key_types(source: &Source) -> Vec<(String, String)> {
+pub fn key_types(source: &SourceTable) -> Vec<(String, String)> {
     let sql = include_str!("../../sql/query/source/key_types.sql");
     statement::rows(sql, &[source.oid.into()], |row| (row.must(1), row.must(2)))
 }

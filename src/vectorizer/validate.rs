@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::given::{Given, refuse};
-use super::source::Column;
+use super::source::SourceColumn;
 use crate::postgres::error::{exception, invalid, raise, raise_detailed};
 use crate::postgres::statement;
 use crate::runtime::cutter;
@@ -36,7 +36,7 @@ pub(super) fn size(config: &Value) {
     }
 }
 
-pub fn loading(document: Option<Value>, columns: &[Column]) -> Given<Loading> {
+pub fn loading(document: Option<Value>, columns: &[SourceColumn]) -> Given<Loading> {
     const TYPES: [&str; 5] = ["text", "varchar", "char", "bpchar", "bytea"];
     // Which pgai does not know.
     const READ_AS_TEXT: [&str; 2] = ["citext", "name"];
@@ -60,7 +60,7 @@ pub fn loading(document: Option<Value>, columns: &[Column]) -> Given<Loading> {
     given
 }
 
-pub fn parsing(document: Option<Value>, loading: &Loading, columns: &[Column]) -> Given<Parsing> {
+pub fn parsing(document: Option<Value>, loading: &Loading, columns: &[SourceColumn]) -> Given<Parsing> {
     let given = Given::<Parsing>::read(document);
     let column = loading.column_name();
     let bytes = columns.iter().any(|(name, kind)| name == column && kind == "bytea");
@@ -117,7 +117,7 @@ pub fn chunking(document: Option<Value>) -> Given<Chunking> {
     given
 }
 
-pub fn formatting(document: Option<Value>, columns: &[Column]) -> Given<Formatting> {
+pub fn formatting(document: Option<Value>, columns: &[SourceColumn]) -> Given<Formatting> {
     let given = Given::<Formatting>::read(document);
     let Formatting::PythonTemplate { template } = &given.value;
     let parsed = Template::parse(template);

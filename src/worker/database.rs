@@ -9,9 +9,9 @@ mod claims;
 mod duty;
 mod extension;
 mod failures;
-mod flights;
 mod indexes;
 mod intake;
+mod jobs;
 mod left;
 mod news;
 mod notes;
@@ -36,7 +36,7 @@ use ai_pipeline::lease::{Holder, Leases};
 use ai_pipeline::schedule::Schedule;
 use ai_pipeline::worker::notes::Notes;
 use ai_pipeline::worker::rereads::Rereads;
-use ai_pipeline::worker::round::{self, Leftovers, Outlook, Patience};
+use ai_pipeline::worker::round::{self, Leftovers, Outlook, RoundSettings};
 use ai_pipeline::worker::slow::Slow;
 use ai_pipeline::worker::station::Change;
 use ai_pipeline::worker::suspects::Suspects;
@@ -46,20 +46,20 @@ use pgrx::prelude::*;
 use self::claims::Claimer;
 use self::duty::Duty;
 use self::extension::extension_fits;
-use self::flights::Flights;
 use self::indexes::IndexKeeper;
 use self::intake::IntakeMover;
+use self::jobs::Jobs;
 use self::left::Follower;
 use self::news::{Listener, watch_prepared};
 use self::notes::NoteWriter;
-use self::reading::Reader;
+use self::reading::CatalogReader;
 use self::renewal::Renewer;
 use self::report::Reporter;
 use self::rescue::Rescuer;
-use self::state::{Station, Worker};
+use self::state::{VectorizerStation, Worker};
 use self::steps::Stepper;
 use self::way::{Watchman, WayMaker};
-use super::flight::Event;
+use super::job::TaskEvent;
 use crate::postgres::transaction::{self, accounts, limit};
 use crate::postgres::{error, statement};
 use crate::runtime::bridge::{self, Bridge};
@@ -119,7 +119,7 @@ struct Duties {
     watch: Watchman,
     news: Listener,
     steps: Stepper,
-    reading: Reader,
+    reading: CatalogReader,
     left: Follower,
     rescue: Rescuer,
     renewal: Renewer,
@@ -155,7 +155,7 @@ impl Rounds {
         let bridge = open_bridge(database, &settings);
         let services = bridge.within(|| Services::new(&settings));
         let now = Instant::now();
-        let lives::Beginning {
+        let lives::LifeStart {
             began,
             killed,
             overrun,
@@ -172,7 +172,7 @@ impl Rounds {
             rereads: Rereads::default(),
             unrescued: VecDeque::new(),
             leases: Leases::new(holder(began)),
-            flights: Flights::default(),
+            jobs: Jobs::default(),
             lag: None,
             last_busy: now,
             suspects: Suspects::new(now),
@@ -187,7 +187,7 @@ impl Rounds {
             watch: Watchman::new(),
             news: Listener::new(now),
             steps: Stepper,
-            reading: Reader {
+            reading: CatalogReader {
                 died_with: held,
                 overrun,
             },
@@ -238,7 +238,7 @@ impl Rounds {
         duties.way.run(worker);
         duties.watch.run(worker);
         duties.news.run(worker);
-        worker.land_all();
+        worker.take_results();
         let more = duties.steps.run(worker);
         worker.stop_overruns();
         worker.give_back();
@@ -287,8 +287,8 @@ impl Rounds {
         Outlook {
             has_unread: duties.reading.due(worker).is_some(),
             leftovers,
-            is_working: !worker.flights.is_empty(),
-            has_room: worker.flights.len() < worker.settings.max_documents_in_flight,
+            is_working: !worker.jobs.is_empty(),
+            has_room: worker.jobs.len() < worker.settings.max_documents_in_flight,
             next_due: self.next_due(),
             next_step: duties.steps.due(worker),
             poll_at: duties.news.due(worker).unwrap_or(now),
@@ -298,8 +298,8 @@ impl Rounds {
         }
     }
 
-    fn patience(&self) -> Patience {
-        Patience {
+    fn patience(&self) -> RoundSettings {
+        RoundSettings {
             lease: self.worker.settings.lease_duration,
             idle: self.worker.settings.idle_timeout,
         }
@@ -308,12 +308,12 @@ impl Rounds {
     fn is_idle(&self) -> bool {
         let worker = &self.worker;
         // Most rounds end with documents in flight: no more is looked at then.
-        if !worker.flights.is_empty() {
+        if !worker.jobs.is_empty() {
             return false;
         }
         // Of those that cannot be worked on, nobody knows when that ends.
         let is_left = worker.left.keys().any(|id| worker.station(*id).is_some());
-        let must_be_remembered = is_left || worker.stations.iter().any(Station::must_be_remembered);
+        let must_be_remembered = is_left || worker.stations.iter().any(VectorizerStation::must_be_remembered);
         let serves_some = !worker.stations.is_empty();
         self.outlook()
             .is_idle(must_be_remembered, serves_some, self.patience(), Instant::now())
@@ -321,7 +321,7 @@ impl Rounds {
 
     /// Publishes when the next document is due; false when there is new work after all.
     fn leave(&self) -> bool {
-        let is_served = |station: &Station| station.vectorizer.schedule != Schedule::Never;
+        let is_served = |station: &VectorizerStation| station.vectorizer.schedule != Schedule::Never;
         let serves = self.worker.stations.iter().any(is_served);
         let wait = round::comes_back(self.next_due(), serves, settings::naptime(), Instant::now());
         let due = wait.map_or(0, |wait| {
@@ -352,7 +352,7 @@ impl Worker {
 }
 
 /// The threads of a worker, without which it is none.
-fn open_bridge(database: Oid, settings: &Settings) -> Bridge<Event> {
+fn open_bridge(database: Oid, settings: &Settings) -> Bridge<TaskEvent> {
     match Bridge::open(THREADS, settings.max_documents_in_flight * 2) {
         Ok(bridge) => bridge,
         Err(error) => {

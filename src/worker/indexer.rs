@@ -14,7 +14,7 @@ use crate::postgres::aborted::Aborted;
 use crate::postgres::failure;
 use crate::postgres::transaction;
 use crate::shared_memory::{self, Indexer};
-use crate::store::index::{self, Verdict};
+use crate::store::index::{self, IndexAction};
 
 /// A process that has not come up after this long has failed to, in microseconds.
 const START_TIMEOUT: i64 = 30_000_000;
@@ -83,7 +83,7 @@ fn work(database: Oid, id: i32) -> Result<(), Aborted> {
     let planned = transaction::run(|| {
         let vectorizers = catalog::vectorizers(&[id]).into_iter().filter_map(Result::ok);
         let vectorizer = vectorizers.into_iter().next()?;
-        let Verdict::Build { left_behind } = index::look(&vectorizer, vectorizer.index.as_ref()?) else {
+        let IndexAction::Build { left_behind } = index::look(&vectorizer, vectorizer.index.as_ref()?) else {
             return None;
         };
         index::begin(id);

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use ai_pipeline::launch::{self, Database, Verdict, Wanted};
+use ai_pipeline::launch::{self, Database, LaunchDecision, WantedWork};
 use pgrx::bgworkers::{BackgroundWorkerBuilder, BgWorkerStartTime, DynamicBackgroundWorker};
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
@@ -107,20 +107,20 @@ impl Launcher {
                 not_before: slot.not_before,
             };
             match launch::decide(known, now) {
-                Verdict::Sleep => (),
-                Verdict::Wait(until) => next = next.min(until),
-                Verdict::Start if busy >= settings::max_workers() => {
+                LaunchDecision::Sleep => (),
+                LaunchDecision::Wait(until) => next = next.min(until),
+                LaunchDecision::Start if busy >= settings::max_workers() => {
                     reason = match busy {
                         0 => "ai.max_workers is 0: no worker is started".to_owned(),
                         _ => format!("{busy} workers are busy, as many as ai.max_workers allows"),
                     };
                     waits = true;
                 }
-                Verdict::Start if self.full_until.is_some_and(|until| until > now) => {
+                LaunchDecision::Start if self.full_until.is_some_and(|until| until > now) => {
                     reason = NO_PROCESS.to_owned();
                     waits = true;
                 }
-                Verdict::Start => match self.start(slot.database, now) {
+                LaunchDecision::Start => match self.start(slot.database, now) {
                     Ok(()) => busy += usize::from(self.started.contains_key(&slot.database)),
                     Err(refusal) => {
                         reason = refusal;
@@ -154,7 +154,7 @@ impl Launcher {
     fn look_at_prepared(&self) -> bool {
         let (over, left): (Vec<_>, Vec<_>) = shared_memory::prepared()
             .into_iter()
-            .partition(shared_memory::Prepared::is_over);
+            .partition(shared_memory::PreparedTransaction::is_over);
         over.into_iter().for_each(shared_memory::prepared_is_over);
         !left.is_empty()
     }
@@ -185,7 +185,7 @@ impl Launcher {
                     (slot.failures, slot.not_before) = launch::after_exit(slot.left_orderly, slot.failures, lived, now);
                     if !slot.left_orderly {
                         // What it was started for has not been done.
-                        slot.woken = Wanted::ALL;
+                        slot.woken = WantedWork::ALL;
                     }
                     slot.starting = false;
                 });
@@ -205,11 +205,11 @@ impl Launcher {
             }
         }
         for &database in present.keys().filter(|database| !self.databases.contains_key(database)) {
-            shared_memory::change(database, |slot| slot.woken = Wanted::ALL);
+            shared_memory::change(database, |slot| slot.woken = WantedWork::ALL);
         }
         for slot in shared_memory::look().1.iter().filter(|slot| slot.unwatched) {
             shared_memory::change(slot.database, |slot| {
-                (slot.woken, slot.changed) = (Wanted::ALL, Wanted::ALL)
+                (slot.woken, slot.changed) = (WantedWork::ALL, WantedWork::ALL)
             });
         }
         self.served.retain(|database, _| present.contains_key(database));

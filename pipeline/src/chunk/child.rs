@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Bounds, Chunk, Error, Refusal, Splitter, Work, never};
+use super::{Bounds, Chunk, CutRefusal, CutWork, Error, Splitter, never};
 use crate::config::Chunking;
 
 /// In place of the length of what a chunk says of its own: it is a part of the text.
@@ -15,7 +15,7 @@ const CHUNKS: u8 = 0;
 const REFUSED: u8 = 1;
 
 #[derive(Serialize, Deserialize)]
-struct Order {
+struct CutRequest {
     chunking: Chunking,
     bounds: Bounds,
 }
@@ -23,7 +23,8 @@ struct Order {
 /// What goes before the text.
 pub(crate) fn order(chunking: &Chunking, bounds: Bounds) -> Vec<u8> {
     let chunking = chunking.clone();
-    let json = serde_json::to_vec(&Order { chunking, bounds }).expect("an order holds only strings, numbers and flags");
+    let json =
+        serde_json::to_vec(&CutRequest { chunking, bounds }).expect("an order holds only strings, numbers and flags");
     let mut order = (json.len() as u64).to_le_bytes().to_vec();
     order.extend(json);
     order
@@ -33,9 +34,9 @@ pub(crate) fn order(chunking: &Chunking, bounds: Bounds) -> Vec<u8> {
 pub(crate) fn answer(input: &[u8]) -> Option<Vec<u8>> {
     let (length, rest) = input.split_first_chunk()?;
     let (order, text) = rest.split_at_checked(usize::try_from(u64::from_le_bytes(*length)).ok()?)?;
-    let Order { chunking, bounds } = serde_json::from_slice(order).ok()?;
+    let CutRequest { chunking, bounds } = serde_json::from_slice(order).ok()?;
     let text = std::str::from_utf8(text).ok()?;
-    let work = Work::new(bounds, &never);
+    let work = CutWork::new(bounds, &never);
     let cut = Splitter::new(&chunking).and_then(|splitter| splitter.cut(text, &work));
     Some(match cut {
         Ok(chunks) => write(&chunks),
@@ -65,13 +66,13 @@ fn write(chunks: &[Chunk]) -> Vec<u8> {
 
 fn refuse(error: Error) -> Vec<u8> {
     let mut out = vec![REFUSED];
-    let refusal = Refusal::from(error);
+    let refusal = CutRefusal::from(error);
     out.extend(serde_json::to_vec(&refusal).expect("a refusal holds only strings and flags"));
     out
 }
 
 /// The chunks of a text in an answer; `None` for what is no answer about it.
-pub(crate) fn read(answer: &[u8], text: &str) -> Option<Result<Vec<Chunk>, Refusal>> {
+pub(crate) fn read(answer: &[u8], text: &str) -> Option<Result<Vec<Chunk>, CutRefusal>> {
     match answer.split_first()? {
         (&CHUNKS, mut rest) => {
             let mut chunks = Vec::new();
@@ -106,7 +107,7 @@ fn number(bytes: &[u8]) -> Option<(u32, &[u8])> {
 mod tests {
     use super::*;
 
-    fn cut(separator: &str, text: &str) -> Result<Vec<Chunk>, Refusal> {
+    fn cut(separator: &str, text: &str) -> Result<Vec<Chunk>, CutRefusal> {
         let chunking = Chunking::CharacterTextSplitter {
             chunk_size: 7,
             chunk_overlap: 2,

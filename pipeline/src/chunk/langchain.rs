@@ -8,21 +8,21 @@ use std::collections::VecDeque;
 use std::ops::Range;
 
 use super::separator::{Piece, Pieces, Separator};
-use super::{Chunk, Error, Work};
+use super::{Chunk, CutWork, Error};
 
 /// LangChain's separators where the list is empty.
 const DEFAULT_SEPARATORS: [&str; 4] = ["\n\n", "\n", " ", ""];
 
 /// Size and overlap of chunks, checked as LangChain checks them.
 #[derive(Debug)]
-pub(super) struct Limits {
+pub(super) struct ChunkSize {
     pub size: usize,
     pub overlap: usize,
 }
 
-impl Limits {
+impl ChunkSize {
     /// `names` are the parameters' names, for messages.
-    pub fn new(names: [&'static str; 2], size: i32, overlap: i32) -> Result<Limits, Error> {
+    pub fn new(names: [&'static str; 2], size: i32, overlap: i32) -> Result<ChunkSize, Error> {
         match (usize::try_from(size), usize::try_from(overlap)) {
             (Err(_) | Ok(0), _) => Err(Error::Size { name: names[0], size }),
             (_, Err(_)) => Err(Error::NegativeOverlap {
@@ -30,7 +30,7 @@ impl Limits {
                 overlap,
             }),
             (Ok(chars), Ok(shared)) if shared > chars => Err(Error::OverlapAboveSize { size, overlap }),
-            (Ok(size), Ok(overlap)) => Ok(Limits { size, overlap }),
+            (Ok(size), Ok(overlap)) => Ok(ChunkSize { size, overlap }),
         }
     }
 }
@@ -70,7 +70,7 @@ impl Joint<'_> {
 pub(super) struct Chunks<'t, 'w> {
     pub text: &'t str,
     pub list: Vec<Chunk>,
-    pub work: &'w Work<'w>,
+    pub work: &'w CutWork<'w>,
 }
 
 impl Chunks<'_, '_> {
@@ -131,13 +131,13 @@ impl Chunks<'_, '_> {
 /// written, and the memory in the size.
 struct Merge<'m> {
     joint: Joint<'m>,
-    limits: &'m Limits,
+    limits: &'m ChunkSize,
     window: VecDeque<Piece>,
     total: usize,
 }
 
 impl<'m> Merge<'m> {
-    fn new(joint: Joint<'m>, limits: &'m Limits) -> Merge<'m> {
+    fn new(joint: Joint<'m>, limits: &'m ChunkSize) -> Merge<'m> {
         Merge {
             joint,
             limits,
@@ -181,7 +181,7 @@ impl<'m> Merge<'m> {
 /// Cuts at one separator, drops it, and merges with it in between. A piece longer than the size stays whole.
 #[derive(Debug)]
 pub(super) struct Character {
-    limits: Limits,
+    limits: ChunkSize,
     separator: Separator,
     /// Put between merged pieces. For a regular expression this is LangChain's too: the *text of the
     /// expression*, unless that begins with a look-around.
@@ -189,7 +189,7 @@ pub(super) struct Character {
 }
 
 impl Character {
-    pub fn new(limits: Limits, separator: &str, is_regex: bool) -> Result<Character, Error> {
+    pub fn new(limits: ChunkSize, separator: &str, is_regex: bool) -> Result<Character, Error> {
         let look_around = is_regex
             && ["(?=", "(?<!", "(?<=", "(?!"]
                 .iter()
@@ -224,19 +224,19 @@ impl Character {
 /// shorter than the size, and cuts the rest with the separators that are left.
 #[derive(Debug)]
 pub(super) struct Recursive {
-    limits: Limits,
+    limits: ChunkSize,
     separators: Vec<Separator>,
 }
 
 /// One piece being cut further.
-struct Level<'t, 's> {
+struct CutLevel<'t, 's> {
     pieces: Pieces<'t, 's>,
     /// Index of the first separator that is left for its pieces.
     separators: usize,
 }
 
 impl Recursive {
-    pub fn new(limits: Limits, separators: &[String], is_regex: bool) -> Result<Recursive, Error> {
+    pub fn new(limits: ChunkSize, separators: &[String], is_regex: bool) -> Result<Recursive, Error> {
         let separators = if separators.is_empty() {
             DEFAULT_SEPARATORS
                 .iter()
@@ -284,8 +284,8 @@ impl Recursive {
         text: &'t str,
         range: Range<usize>,
         from: usize,
-        work: &'s Work<'s>,
-    ) -> Result<Level<'t, 's>, Error> {
+        work: &'s CutWork<'s>,
+    ) -> Result<CutLevel<'t, 's>, Error> {
         for (index, separator) in self.separators.iter().enumerate().skip(from) {
             if let Some(pieces) = Pieces::keeping(text, range.clone(), separator, work)? {
                 // Nothing is left to try after single code points.
@@ -294,10 +294,10 @@ impl Recursive {
                 } else {
                     index + 1
                 };
-                return Ok(Level { pieces, separators });
+                return Ok(CutLevel { pieces, separators });
             }
         }
-        Ok(Level {
+        Ok(CutLevel {
             pieces: Pieces::whole(text, range, work)?,
             separators: self.separators.len(),
         })
@@ -312,7 +312,7 @@ mod tests {
     fn recursive(size: i32, overlap: i32, separators: &[&str]) -> Recursive {
         let separators: Vec<String> = separators.iter().map(|s| s.to_string()).collect();
         Recursive::new(
-            Limits::new(["size", "overlap"], size, overlap).unwrap(),
+            ChunkSize::new(["size", "overlap"], size, overlap).unwrap(),
             &separators,
             false,
         )
@@ -321,7 +321,7 @@ mod tests {
 
     fn character(size: i32, overlap: i32, separator: &str, is_regex: bool) -> Character {
         Character::new(
-            Limits::new(["size", "overlap"], size, overlap).unwrap(),
+            ChunkSize::new(["size", "overlap"], size, overlap).unwrap(),
             separator,
             is_regex,
         )
@@ -329,7 +329,7 @@ mod tests {
     }
 
     fn split<'t>(how: impl Fn(&mut Chunks<'t, '_>) -> Result<(), Error>, text: &'t str) -> Vec<String> {
-        let work = Work::new(Bounds::NONE, &never);
+        let work = CutWork::new(Bounds::NONE, &never);
         let list = Vec::new();
         let mut chunks = Chunks {
             text,

@@ -38,7 +38,7 @@ struct Translation<'p> {
 }
 
 /// What stands between the brackets of a set.
-enum Member {
+enum SetMember {
     Char(char),
     Class(String),
 }
@@ -290,10 +290,10 @@ impl Translation<'_> {
             self.rest.next();
             let c = self.rest.next().ok_or_else(open)?;
             match (low, self.member(c)?) {
-                (Member::Char(low), Member::Char(high)) if low <= high => {
-                    self.push_member(&Member::Char(low));
+                (SetMember::Char(low), SetMember::Char(high)) if low <= high => {
+                    self.push_member(&SetMember::Char(low));
                     self.out.push('-');
-                    self.push_member(&Member::Char(high));
+                    self.push_member(&SetMember::Char(high));
                 }
                 _ => return Err("bad character range".to_owned()),
             }
@@ -302,23 +302,23 @@ impl Translation<'_> {
         Ok(())
     }
 
-    fn member(&mut self, c: char) -> Result<Member, String> {
+    fn member(&mut self, c: char) -> Result<SetMember, String> {
         if c != '\\' {
-            return Ok(Member::Char(c));
+            return Ok(SetMember::Char(c));
         }
         let c = self.rest.next().ok_or("unterminated character set")?;
         Ok(match (c, class(c)) {
-            (_, Some(class)) => Member::Class(class),
-            ('b', _) => Member::Char('\u{8}'),
-            ('0'..='7', _) => Member::Char(self.octal(c, 2)?),
-            _ => Member::Char(self.character(c)?),
+            (_, Some(class)) => SetMember::Class(class),
+            ('b', _) => SetMember::Char('\u{8}'),
+            ('0'..='7', _) => SetMember::Char(self.octal(c, 2)?),
+            _ => SetMember::Char(self.character(c)?),
         })
     }
 
-    fn push_member(&mut self, member: &Member) {
+    fn push_member(&mut self, member: &SetMember) {
         match member {
-            Member::Char(c) => push_char(&mut self.out, *c),
-            Member::Class(class) => self.out.push_str(class),
+            SetMember::Char(c) => push_char(&mut self.out, *c),
+            SetMember::Class(class) => self.out.push_str(class),
         }
     }
 }

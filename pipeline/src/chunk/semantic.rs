@@ -4,8 +4,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use text_splitter::{ChunkConfig, ChunkSizer, MarkdownSplitter, TextSplitter};
 
-use super::langchain::{Chunks, Limits};
-use super::{Error, Work};
+use super::langchain::{ChunkSize, Chunks};
+use super::{CutWork, Error};
 use crate::config::{TextFormat, Unit};
 
 /// Steps that it takes to count the tokens of a byte, where it takes one to count its characters.
@@ -15,7 +15,7 @@ const TOKEN_STEPS: usize = 20;
 #[derive(Clone, Copy)]
 struct Counter<'w> {
     unit: Unit,
-    work: &'w Work<'w>,
+    work: &'w CutWork<'w>,
 }
 
 impl ChunkSizer for Counter<'_> {
@@ -41,14 +41,14 @@ struct Stopped(Error);
 
 #[derive(Debug)]
 pub(super) struct Semantic {
-    limits: Limits,
+    limits: ChunkSize,
     unit: Unit,
     format: TextFormat,
 }
 
 impl Semantic {
     /// `None` if the overlap is not smaller than the size.
-    pub fn new(limits: Limits, unit: Unit, format: TextFormat) -> Option<Semantic> {
+    pub fn new(limits: ChunkSize, unit: Unit, format: TextFormat) -> Option<Semantic> {
         (limits.overlap < limits.size).then_some(Semantic { limits, unit, format })
     }
 

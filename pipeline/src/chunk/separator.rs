@@ -5,7 +5,7 @@ use std::str::{CharIndices, MatchIndices};
 
 use fancy_regex::{Regex, RegexBuilder};
 
-use super::{Error, Work, pattern};
+use super::{CutWork, Error, pattern};
 
 /// Steps that a regular expression may go back in one search; fancy-regex's own default, a fraction of a second.
 pub(super) const BACKTRACK_LIMIT: usize = 1_000_000;
@@ -28,7 +28,7 @@ pub(super) enum Separator {
 
 /// What happens to the separator itself.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Cut {
+enum SeparatorSide {
     /// It goes.
     Drop,
     /// It begins the piece that follows.
@@ -69,13 +69,13 @@ pub(super) struct Piece {
 pub(super) struct Pieces<'t, 's> {
     text: &'t str,
     range: Range<usize>,
-    cut: Cut,
+    cut: SeparatorSide,
     finder: Finder<'t, 's>,
     /// A separator that was found and not cut at yet.
     ahead: Option<Range<usize>>,
     /// Where the piece under way begins.
     from: usize,
-    work: &'s Work<'s>,
+    work: &'s CutWork<'s>,
 }
 
 enum Finder<'t, 's> {
@@ -92,8 +92,8 @@ impl<'t, 's> Pieces<'t, 's> {
         text: &'t str,
         range: Range<usize>,
         separator: &'s Separator,
-        cut: Cut,
-        work: &'s Work<'s>,
+        cut: SeparatorSide,
+        work: &'s CutWork<'s>,
     ) -> Result<Pieces<'t, 's>, Error> {
         let part = &text[range.clone()];
         // All of it is looked at in the end; what does not occur is looked for at once.
@@ -122,8 +122,8 @@ impl<'t, 's> Pieces<'t, 's> {
     }
 
     /// Cut at a separator, which goes.
-    pub fn dropping(text: &'t str, separator: &'s Separator, work: &'s Work<'s>) -> Result<Pieces<'t, 's>, Error> {
-        Pieces::new(text, 0..text.len(), separator, Cut::Drop, work)
+    pub fn dropping(text: &'t str, separator: &'s Separator, work: &'s CutWork<'s>) -> Result<Pieces<'t, 's>, Error> {
+        Pieces::new(text, 0..text.len(), separator, SeparatorSide::Drop, work)
     }
 
     /// Cut at a separator, which begins the piece that follows; `None` if it does not occur.
@@ -131,9 +131,9 @@ impl<'t, 's> Pieces<'t, 's> {
         text: &'t str,
         range: Range<usize>,
         separator: &'s Separator,
-        work: &'s Work<'s>,
+        work: &'s CutWork<'s>,
     ) -> Result<Option<Pieces<'t, 's>>, Error> {
-        let mut pieces = Pieces::new(text, range, separator, Cut::Keep, work)?;
+        let mut pieces = Pieces::new(text, range, separator, SeparatorSide::Keep, work)?;
         if !separator.is_empty() {
             pieces.ahead = pieces.find()?;
             if pieces.ahead.is_none() {
@@ -144,13 +144,13 @@ impl<'t, 's> Pieces<'t, 's> {
     }
 
     /// Not cut at all.
-    pub fn whole(text: &'t str, range: Range<usize>, work: &'s Work<'s>) -> Result<Pieces<'t, 's>, Error> {
+    pub fn whole(text: &'t str, range: Range<usize>, work: &'s CutWork<'s>) -> Result<Pieces<'t, 's>, Error> {
         work.spend(range.len())?;
         Ok(Pieces {
             text,
             from: range.start,
             range,
-            cut: Cut::Keep,
+            cut: SeparatorSide::Keep,
             finder: Finder::Nothing,
             ahead: None,
             work,
@@ -205,8 +205,8 @@ impl<'t, 's> Pieces<'t, 's> {
             };
             let piece = self.piece(found.start);
             self.from = match self.cut {
-                Cut::Drop => found.end,
-                Cut::Keep => found.start,
+                SeparatorSide::Drop => found.end,
+                SeparatorSide::Keep => found.start,
             };
             if piece.is_some() {
                 return Ok(piece);
@@ -230,7 +230,7 @@ struct Matches<'t, 's> {
     text: &'t str,
     from: usize,
     after_empty: bool,
-    work: &'s Work<'s>,
+    work: &'s CutWork<'s>,
 }
 
 impl Matches<'_, '_> {
@@ -296,9 +296,9 @@ mod tests {
     use super::*;
     use crate::chunk::work::{Bounds, never};
 
-    fn cut<'t>(text: &'t str, separator: &str, is_regex: bool, cut: Cut) -> Vec<&'t str> {
+    fn cut<'t>(text: &'t str, separator: &str, is_regex: bool, cut: SeparatorSide) -> Vec<&'t str> {
         let separator = Separator::new(separator, is_regex).unwrap();
-        let work = Work::new(Bounds::NONE, &never);
+        let work = CutWork::new(Bounds::NONE, &never);
         let pieces = Pieces::new(text, 0..text.len(), &separator, cut, &work).unwrap();
         pieces
             .map(|piece| piece.unwrap())
@@ -308,29 +308,32 @@ mod tests {
 
     #[test]
     fn a_separator_is_dropped_or_begins_the_next_piece() {
-        assert_eq!(cut("a, b,, c", ",", false, Cut::Drop), ["a", " b", " c"]);
-        assert_eq!(cut("a, b,, c", ",", false, Cut::Keep), ["a", ", b", ",", ", c"]);
-        assert_eq!(cut("a--b---c", "--", false, Cut::Keep), ["a", "--b", "---c"]);
-        assert_eq!(cut("äö", "", false, Cut::Keep), ["ä", "ö"]);
+        assert_eq!(cut("a, b,, c", ",", false, SeparatorSide::Drop), ["a", " b", " c"]);
+        assert_eq!(
+            cut("a, b,, c", ",", false, SeparatorSide::Keep),
+            ["a", ", b", ",", ", c"]
+        );
+        assert_eq!(cut("a--b---c", "--", false, SeparatorSide::Keep), ["a", "--b", "---c"]);
+        assert_eq!(cut("äö", "", false, SeparatorSide::Keep), ["ä", "ö"]);
     }
 
     #[test]
     fn empty_matches_are_found_where_python_finds_them() {
         // re.split(r"x*(?=b)", "axbb") is ['a', '', 'b', 'b'], with the empty match after the one of x.
-        assert_eq!(cut("axbb", "x*(?=b)", true, Cut::Drop), ["a", "b", "b"]);
+        assert_eq!(cut("axbb", "x*(?=b)", true, SeparatorSide::Drop), ["a", "b", "b"]);
         assert_eq!(
-            cut("one. two.three", r"(?<=\.)", true, Cut::Keep),
+            cut("one. two.three", r"(?<=\.)", true, SeparatorSide::Keep),
             ["one.", " two.", "three"]
         );
-        assert_eq!(cut("ab cd", r"\b", true, Cut::Drop), ["ab", " ", "cd"]);
+        assert_eq!(cut("ab cd", r"\b", true, SeparatorSide::Drop), ["ab", " ", "cd"]);
         // After the empty match before b, a longer one at the same place is found.
-        assert_eq!(cut("abbc", "(?=b)|bb", true, Cut::Drop), ["a", "c"]);
+        assert_eq!(cut("abbc", "(?=b)|bb", true, SeparatorSide::Drop), ["a", "c"]);
     }
 
     #[test]
     fn a_separator_that_does_not_occur_keeps_the_piece_for_the_next_one() {
         let separator = Separator::new("x", false).unwrap();
-        let work = Work::new(Bounds::NONE, &never);
+        let work = CutWork::new(Bounds::NONE, &never);
         assert!(Pieces::keeping("abc", 0..3, &separator, &work).unwrap().is_none());
         assert!(Pieces::keeping("axc", 2..3, &separator, &work).unwrap().is_none());
     }

@@ -77,7 +77,7 @@ pub enum Halt {
 }
 
 /// The work on one text, as far as it has gone.
-pub struct Work<'h> {
+pub struct CutWork<'h> {
     bounds: Bounds,
     steps: Cell<u64>,
     room: Cell<u64>,
@@ -87,11 +87,11 @@ pub struct Work<'h> {
     halt: &'h dyn Fn() -> Option<Halt>,
 }
 
-impl<'h> Work<'h> {
+impl<'h> CutWork<'h> {
     /// Within bounds, until `halt` says otherwise, which is asked now and then.
-    pub fn new(bounds: Bounds, halt: &'h dyn Fn() -> Option<Halt>) -> Work<'h> {
+    pub fn new(bounds: Bounds, halt: &'h dyn Fn() -> Option<Halt>) -> CutWork<'h> {
         let zero = || Cell::new(0);
-        Work {
+        CutWork {
             bounds,
             steps: zero(),
             room: zero(),
@@ -161,7 +161,7 @@ mod tests {
 
     #[test]
     fn what_is_above_a_bound_is_refused() {
-        let work = Work::new(BOUNDS, &never);
+        let work = CutWork::new(BOUNDS, &never);
         assert_eq!(work.spend(1_000_000), Ok(()));
         assert_eq!(work.spend(1), Err(Error::Steps { limit: 1_000_000 }));
         assert_eq!(work.spend(usize::MAX), Err(Error::Steps { limit: 1_000_000 }));
@@ -181,7 +181,7 @@ mod tests {
             asked.set(asked.get() + 1);
             (asked.get() == 3).then_some(late)
         };
-        let work = Work::new(BOUNDS, &halt);
+        let work = CutWork::new(BOUNDS, &halt);
         let mut steps = 0_u64;
         let error = loop {
             match work.spend(1_000) {

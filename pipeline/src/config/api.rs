@@ -24,15 +24,15 @@ pub(crate) enum Api {
 /// Why a configuration cannot work, whatever the provider says.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
-pub struct Invalid {
+pub struct InvalidConfig {
     /// What is wrong, with the value.
     pub reason: String,
     /// What to write instead.
     pub hint: Option<String>,
 }
 
-pub(super) fn invalid(reason: &str) -> Invalid {
-    Invalid {
+pub(super) fn invalid(reason: &str) -> InvalidConfig {
+    InvalidConfig {
         reason: reason.to_owned(),
         hint: None,
     }

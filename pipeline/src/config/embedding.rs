@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::api::{ADA, Api, Invalid, OPENAI, OPENAI_BASE, VOYAGE, VOYAGE_BASE, invalid};
+use super::api::{ADA, Api, InvalidConfig, OPENAI, OPENAI_BASE, VOYAGE, VOYAGE_BASE, invalid};
 use super::litellm::{ExtraOptions, split};
 
 /// Where Ollama listens, and the variable that tells its own client of another address.
@@ -255,10 +255,10 @@ impl Embedding {
     /// ```
     ///
     /// # Errors
-    /// [`Invalid`] for lengths that are not positive or contradict each other, a provider that is not
+    /// [`InvalidConfig`] for lengths that are not positive or contradict each other, a provider that is not
     /// supported, an option that is not understood or holds a credential, an address that is not one, and an
     /// output type other than float.
-    pub fn check(&self) -> Result<(), Invalid> {
+    pub fn check(&self) -> Result<(), InvalidConfig> {
         self.resolve()?;
         // OLLAMA_HOST's short forms are allowed here, too.
         match (self, self.base_url()) {
@@ -268,7 +268,7 @@ impl Embedding {
     }
 
     /// The same for all builders; checks everything but the address.
-    pub(crate) fn resolve(&self) -> Result<Resolved, Invalid> {
+    pub(crate) fn resolve(&self) -> Result<Resolved, InvalidConfig> {
         let dimensions = usize::try_from(self.dimensions())
             .ok()
             .filter(|dimensions| *dimensions > 0);
@@ -303,7 +303,7 @@ impl Embedding {
                 ..
             } => {
                 if let Some(dtype) = output_dtype.as_deref().filter(|dtype| *dtype != "float") {
-                    return Err(Invalid {
+                    return Err(InvalidConfig {
                         reason: format!("output_dtype {dtype:?} does not fit: the vectors of a table hold floats"),
                         hint: Some("leave output_dtype out, or make it float".to_owned()),
                     });
@@ -343,7 +343,7 @@ fn plain(api: Api, model: &str, dimensions: usize) -> Resolved {
     }
 }
 
-fn of_litellm(model: &str, extra_options: Option<&Value>, dimensions: usize) -> Result<Resolved, Invalid> {
+fn of_litellm(model: &str, extra_options: Option<&Value>, dimensions: usize) -> Result<Resolved, InvalidConfig> {
     let (provider, name) = split(model)?;
     let api = provider.api;
     let options = ExtraOptions::read(model, api, extra_options)?;
@@ -363,7 +363,7 @@ fn of_litellm(model: &str, extra_options: Option<&Value>, dimensions: usize) -> 
     })
 }
 
-fn same_dimensions(name: &str, asked: Option<i32>, dimensions: usize) -> Result<Option<usize>, Invalid> {
+fn same_dimensions(name: &str, asked: Option<i32>, dimensions: usize) -> Result<Option<usize>, InvalidConfig> {
     match asked {
         None => Ok(None),
         Some(asked) if usize::try_from(asked) == Ok(dimensions) => Ok(Some(dimensions)),

@@ -2,10 +2,10 @@
 
 use serde_json::{Map, Value};
 
-use super::api::{ADA, Api, Invalid, OPENAI, OPENAI_BASE, VOYAGE, VOYAGE_BASE, invalid};
+use super::api::{ADA, Api, InvalidConfig, OPENAI, OPENAI_BASE, VOYAGE, VOYAGE_BASE, invalid};
 
 /// A provider that a model's prefix names. The variables are LiteLLM's.
-pub(super) struct Provider {
+pub(super) struct ModelPrefix {
     prefix: &'static str,
     pub api: Api,
     /// The variable of the key.
@@ -16,43 +16,43 @@ pub(super) struct Provider {
     pub base_url: Option<&'static str>,
 }
 
-static PROVIDERS: [Provider; 6] = [
-    Provider {
+static PROVIDERS: [ModelPrefix; 6] = [
+    ModelPrefix {
         prefix: "openai",
         api: Api::Openai,
         api_key: "OPENAI_API_KEY",
         base_url_variable: OPENAI_BASE,
         base_url: Some(OPENAI),
     },
-    Provider {
+    ModelPrefix {
         prefix: "azure",
         api: Api::Azure,
         api_key: "AZURE_API_KEY",
         base_url_variable: "AZURE_API_BASE",
         base_url: None,
     },
-    Provider {
+    ModelPrefix {
         prefix: "cohere",
         api: Api::Cohere,
         api_key: "COHERE_API_KEY",
         base_url_variable: "COHERE_API_BASE",
         base_url: Some("https://api.cohere.com"),
     },
-    Provider {
+    ModelPrefix {
         prefix: "mistral",
         api: Api::Mistral,
         api_key: "MISTRAL_API_KEY",
         base_url_variable: "MISTRAL_API_BASE",
         base_url: Some("https://api.mistral.ai/v1"),
     },
-    Provider {
+    ModelPrefix {
         prefix: "huggingface",
         api: Api::Huggingface,
         api_key: "HUGGINGFACE_API_KEY",
         base_url_variable: "HUGGINGFACE_API_BASE",
         base_url: Some("https://router.huggingface.co/hf-inference/models"),
     },
-    Provider {
+    ModelPrefix {
         prefix: "voyage",
         api: Api::Voyageai,
         api_key: "VOYAGE_API_KEY",
@@ -64,11 +64,11 @@ static PROVIDERS: [Provider; 6] = [
 const OPENAI_MODELS: [&str; 3] = [ADA, "text-embedding-3-small", "text-embedding-3-large"];
 
 /// The provider of a model of LiteLLM, and the model's name there.
-pub(super) fn split(model: &str) -> Result<(&'static Provider, &str), Invalid> {
+pub(super) fn split(model: &str) -> Result<(&'static ModelPrefix, &str), InvalidConfig> {
     let provider = |wanted: &str| PROVIDERS.iter().find(|provider| provider.prefix == wanted);
     let unknown = |reason: String| {
         let known: Vec<String> = PROVIDERS.iter().map(|known| format!("{}/", known.prefix)).collect();
-        Invalid {
+        InvalidConfig {
             reason,
             hint: Some(format!("models of embedding_litellm begin with {}", known.join(", "))),
         }
@@ -98,7 +98,7 @@ pub(super) struct ExtraOptions {
 }
 
 impl ExtraOptions {
-    pub fn read(model: &str, api: Api, options: Option<&Value>) -> Result<ExtraOptions, Invalid> {
+    pub fn read(model: &str, api: Api, options: Option<&Value>) -> Result<ExtraOptions, InvalidConfig> {
         let mut read = ExtraOptions::default();
         let none = Map::new();
         let given = match options {
@@ -116,7 +116,7 @@ impl ExtraOptions {
         let known = [&["api_base", "base_url", "encoding_format"], special].concat();
         for (name, value) in given {
             if is_credential(name) {
-                return Err(Invalid {
+                return Err(InvalidConfig {
                     reason: format!("extra_options must not hold credentials, but has {name:?}"),
                     hint: Some(
                         "put the key into the environment of the server and its name into api_key_name".to_owned(),
@@ -124,7 +124,7 @@ impl ExtraOptions {
                 });
             }
             if !known.contains(&name.as_str()) {
-                return Err(Invalid {
+                return Err(InvalidConfig {
                     reason: format!("extra_options of {model:?} cannot have {name:?}"),
                     hint: Some(format!("it can have {}", known.join(", "))),
                 });

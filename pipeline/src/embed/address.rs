@@ -2,11 +2,11 @@
 
 use reqwest::Url;
 
-use crate::config::Invalid;
+use crate::config::InvalidConfig;
 
 /// The endpoint below a base address, and its host and port. What the address already has of the path is not repeated:
 /// people configure `https://api.cohere.com`, `…/v2` and `…/v2/embed` alike.
-pub(super) fn endpoint(base_url: &str, path: &[String]) -> Result<(Url, String), Invalid> {
+pub(super) fn endpoint(base_url: &str, path: &[String]) -> Result<(Url, String), InvalidConfig> {
     let (mut url, server) = read(base_url)?;
     let given: Vec<String> = url
         .path_segments()
@@ -23,11 +23,11 @@ pub(super) fn endpoint(base_url: &str, path: &[String]) -> Result<(Url, String),
 }
 
 /// Checks an address. The error does not show it: it may hold a password.
-pub(crate) fn check(base_url: &str) -> Result<(), Invalid> {
+pub(crate) fn check(base_url: &str) -> Result<(), InvalidConfig> {
     read(base_url).map(drop)
 }
 
-fn read(base_url: &str) -> Result<(Url, String), Invalid> {
+fn read(base_url: &str) -> Result<(Url, String), InvalidConfig> {
     let url = Url::parse(base_url).map_err(|error| wrong(&format!("is not a URL: {error}")))?;
     if !["http", "https"].contains(&url.scheme()) {
         return Err(wrong("must begin with http:// or https://"));
@@ -42,8 +42,8 @@ fn read(base_url: &str) -> Result<(Url, String), Invalid> {
     Ok((url, server))
 }
 
-fn wrong(what: &str) -> Invalid {
-    Invalid {
+fn wrong(what: &str) -> InvalidConfig {
+    InvalidConfig {
         reason: format!("base_url {what}"),
         hint: Some("an address like https://api.openai.com/v1".to_owned()),
     }

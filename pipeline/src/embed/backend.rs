@@ -17,19 +17,19 @@ use crate::panics::Panicked;
 /// What came of a request: the vectors of its texts, in their order, each of the configured length,
 /// and what is left of the provider's limits. The numbers may still be infinite or NaN: that
 /// concerns one text, not the request.
-pub(super) type Outcome = Result<(Vec<Vec<f32>>, Quota), Trouble>;
+pub(super) type RequestOutcome = Result<(Vec<Vec<f32>>, Quota), Trouble>;
 
 /// What turns texts into vectors, for one model.
 pub(super) trait Backend: Send + Sync {
     /// Most of one request.
-    fn limits(&self) -> Limits;
+    fn limits(&self) -> RequestLimits;
 
     /// Length of a vector.
     fn dimensions(&self) -> usize;
 
     /// The vectors of the texts of a request. One request, and no more: the caller has been let in
     /// for one.
-    fn embed<'a>(&'a self, request: Request<'a>) -> BoxFuture<'a, Outcome>;
+    fn embed<'a>(&'a self, request: Request<'a>) -> BoxFuture<'a, RequestOutcome>;
 
     /// Whether a text that is too long for the model is refused, and cut when [`Request::cut`] asks
     /// for it.
@@ -62,13 +62,13 @@ pub(super) trait Backend: Send + Sync {
 
 /// Most that goes into one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Limits {
+pub(super) struct RequestLimits {
     pub inputs: usize,
     /// As estimated by [`super::tokens::estimate`].
     pub tokens: usize,
 }
 
-impl Limits {
+impl RequestLimits {
     /// For a provider that names no limit of tokens; the limit of bytes holds all the same.
     pub const ANY_TOKENS: usize = usize::MAX;
 }

@@ -20,15 +20,15 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{Id, JoinError, JoinSet};
 
-use super::backend::{Backend, Outcome, Request, Trouble, Without};
-use super::gate::{Entry, Gate, Pass, Throttle};
+use super::backend::{Backend, Request, RequestOutcome, Trouble, Without};
+use super::gate::{Admission, Gate, Pass, Throttle};
 use super::patience::{GREATEST_PAUSE, waits};
-use super::quota::{Budget, Quota};
+use super::quota::{Quota, RateBudget};
 use super::size::{Most, Size};
 use super::verdict::{Number, Verdict, Verdicts, WORD};
 use super::{Embedded, Error, Incomplete, Refusal};
 use crate::panics::{self, Panicked};
-use documents::Document;
+use documents::BatchedDocument;
 use doubts::{Doubt, Trial, Word};
 use request::{Batch, InFlight, Input, Question, runs};
 
@@ -48,7 +48,7 @@ const LOOK: Duration = Duration::from_millis(500);
 const RECOVERY: Duration = Duration::from_millis(100);
 
 /// One document to embed.
-pub(super) struct Work {
+pub(super) struct EmbedJob {
     pub texts: Vec<String>,
     /// Those of them that were cut already.
     pub cut: Vec<usize>,
@@ -65,12 +65,12 @@ pub(super) struct Batcher {
     is_full: bool,
     /// Of a request.
     most: Most,
-    documents: HashMap<u64, Document>,
+    documents: HashMap<u64, BatchedDocument>,
     next_document: u64,
     queue: VecDeque<Input>,
     queued: Size,
     ready: VecDeque<Batch>,
-    requests: JoinSet<Outcome>,
+    requests: JoinSet<RequestOutcome>,
     in_flight: HashMap<Id, InFlight>,
     /// What the server accepts.
     verdicts: Verdicts,
@@ -82,14 +82,14 @@ pub(super) struct Batcher {
     /// When vectors last came.
     answered: Option<Instant>,
     /// Requests and tokens that the provider will take, as far as it says.
-    request_budget: Option<Budget>,
-    token_budget: Option<Budget>,
+    request_budget: Option<RateBudget>,
+    token_budget: Option<RateBudget>,
     /// Since when the next request waits for these.
     held_since: Option<Instant>,
 }
 
 /// The batching task. Where it panics, the documents that it had fail, as nobody answers them, and it begins anew.
-pub(super) async fn run(backend: Arc<dyn Backend>, gate: Gate, mut incoming: mpsc::UnboundedReceiver<Work>) {
+pub(super) async fn run(backend: Arc<dyn Backend>, gate: Gate, mut incoming: mpsc::UnboundedReceiver<EmbedJob>) {
     loop {
         let batcher = async {
             Batcher::new(Arc::clone(&backend), gate.clone())
@@ -136,7 +136,7 @@ impl Batcher {
     }
 
     /// Works until the last sender of `incoming` is gone.
-    pub async fn run(mut self, incoming: &mut mpsc::UnboundedReceiver<Work>) {
+    pub async fn run(mut self, incoming: &mut mpsc::UnboundedReceiver<EmbedJob>) {
         loop {
             while let Ok(work) = incoming.try_recv() {
                 self.admit(work);
@@ -156,8 +156,8 @@ impl Batcher {
         }
     }
 
-    fn admit(&mut self, work: Work) {
-        let Work {
+    fn admit(&mut self, work: EmbedJob) {
+        let EmbedJob {
             texts,
             cut,
             can_wait,
@@ -189,7 +189,7 @@ impl Batcher {
         let missing = texts.len();
         self.documents.insert(
             document,
-            Document {
+            BatchedDocument {
                 since: now,
                 vectors: vec![None; missing],
                 cut,
@@ -245,9 +245,9 @@ impl Batcher {
                 }
             }
             let pass = match self.gate.look(now, tokens) {
-                Entry::Open(pass) => pass,
-                Entry::Paused(until) => return Some(until),
-                Entry::Full => {
+                Admission::Open(pass) => pass,
+                Admission::Paused(until) => return Some(until),
+                Admission::Full => {
                     self.is_full = true;
                     return None;
                 }
@@ -319,7 +319,7 @@ impl Batcher {
         self.in_flight.insert(request.id(), sent);
     }
 
-    fn finish(&mut self, finished: Result<(Id, Outcome), JoinError>) {
+    fn finish(&mut self, finished: Result<(Id, RequestOutcome), JoinError>) {
         let (id, outcome) = match finished {
             Ok(finished) => finished,
             // Its documents must not wait for ever.
@@ -428,10 +428,10 @@ impl Batcher {
     fn learn(&mut self, quota: Quota) {
         let now = Instant::now();
         if let Some(level) = quota.requests {
-            self.request_budget = Some(Budget::new(level, now));
+            self.request_budget = Some(RateBudget::new(level, now));
         }
         if let Some(level) = quota.tokens {
-            self.token_budget = Some(Budget::new(level, now));
+            self.token_budget = Some(RateBudget::new(level, now));
             self.most.show_budget(level.limit);
         }
     }

@@ -11,11 +11,11 @@ use reqwest::{StatusCode, Url};
 use zeroize::Zeroizing;
 
 use super::address::endpoint;
-use super::backend::{Backend, Limits, Outcome, Request, Trouble, Without};
+use super::backend::{Backend, Request, RequestLimits, RequestOutcome, Trouble, Without};
 use super::protocol::{Fault, KeyHeader, Protocol};
 use super::quota::Quota;
 use super::verdict::WORD;
-use super::{Error, Headers, Refusal, Settings, cohere, huggingface, mistral, ollama, openai, voyageai};
+use super::{EmbedSettings, Error, Headers, Refusal, cohere, huggingface, mistral, ollama, openai, voyageai};
 use crate::config::{self, Api, Resolved};
 use crate::error::{Cause, causes_below};
 use crate::retry::GREATEST_DELAY;
@@ -60,12 +60,12 @@ pub(super) struct Client {
 }
 
 /// The address of a server, by which its gate is known.
-pub(super) fn address(config: &config::Embedding, settings: &Settings) -> Result<String, Error> {
+pub(super) fn address(config: &config::Embedding, settings: &EmbedSettings) -> Result<String, Error> {
     let (_, url, _) = target(&config.resolve()?, settings)?;
     Ok(url.origin().ascii_serialization())
 }
 
-fn target(resolved: &config::Resolved, settings: &Settings) -> Result<(Box<dyn Protocol>, Url, String), Error> {
+fn target(resolved: &config::Resolved, settings: &EmbedSettings) -> Result<(Box<dyn Protocol>, Url, String), Error> {
     let protocol = protocol_of(resolved, settings.api_version.as_deref());
     let base_url = protocol.base_url(&settings.base_url);
     let (url, server) = endpoint(&base_url, &protocol.path(&base_url))?;
@@ -95,7 +95,7 @@ fn authorization(header: KeyHeader, key: &Secret, place: Option<&str>) -> Result
 impl Client {
     /// Checks everything that can be checked without a request. With `any_length` the provider is not asked
     /// for a length.
-    pub fn new(config: &config::Embedding, settings: &Settings, any_length: bool) -> Result<Client, Error> {
+    pub fn new(config: &config::Embedding, settings: &EmbedSettings, any_length: bool) -> Result<Client, Error> {
         let mut resolved = config.resolve()?;
         if any_length {
             resolved.asked_dimensions = None;
@@ -149,7 +149,7 @@ impl Client {
         &self.url
     }
 
-    async fn request(&self, request: Request<'_>) -> Outcome {
+    async fn request(&self, request: Request<'_>) -> RequestOutcome {
         let texts = request.texts;
         let body = Bytes::from(self.protocol.write(&request));
         let sent = Instant::now();
@@ -385,7 +385,7 @@ impl Backend for Client {
         self.dimensions
     }
 
-    fn limits(&self) -> Limits {
+    fn limits(&self) -> RequestLimits {
         self.protocol.limits()
     }
 
@@ -474,7 +474,7 @@ impl Backend for Client {
         others
     }
 
-    fn embed<'a>(&'a self, request: Request<'a>) -> BoxFuture<'a, Outcome> {
+    fn embed<'a>(&'a self, request: Request<'a>) -> BoxFuture<'a, RequestOutcome> {
         Box::pin(self.request(request))
     }
 }

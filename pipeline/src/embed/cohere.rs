@@ -3,16 +3,16 @@
 use serde::{Deserialize, Serialize};
 
 use super::Refusal;
-use super::backend::{Limits, Request};
+use super::backend::{Request, RequestLimits};
 use super::protocol::{Fault, Numbered, Protocol, in_order, json, path, says};
-use super::vector::Vector;
+use super::vector::WireVector;
 use crate::config::Resolved;
 
 /// What Cohere's reference of `/embed` says: "Maximum number of texts per call is 96." It names no
 /// limit of tokens.
-const LIMITS: Limits = Limits {
+const LIMITS: RequestLimits = RequestLimits {
     inputs: 96,
-    tokens: Limits::ANY_TOKENS,
+    tokens: RequestLimits::ANY_TOKENS,
 };
 /// Models since embed-v3 want a type; LiteLLM says this one where none is given.
 const INPUT_TYPE: &str = "search_document";
@@ -35,13 +35,13 @@ struct Body<'a> {
 }
 
 #[derive(Deserialize)]
-struct Answer {
+struct Reply {
     embeddings: ByType,
 }
 
 #[derive(Deserialize)]
 struct ByType {
-    float: Vec<Vector>,
+    float: Vec<WireVector>,
 }
 
 impl Cohere {
@@ -59,7 +59,7 @@ impl Protocol for Cohere {
         path("v2/embed")
     }
 
-    fn limits(&self) -> Limits {
+    fn limits(&self) -> RequestLimits {
         LIMITS
     }
 
@@ -79,7 +79,7 @@ impl Protocol for Cohere {
     }
 
     fn read(&self, body: &[u8]) -> serde_json::Result<Vec<Numbered>> {
-        serde_json::from_slice::<Answer>(body).map(|answer| in_order(answer.embeddings.float))
+        serde_json::from_slice::<Reply>(body).map(|answer| in_order(answer.embeddings.float))
     }
 
     fn fault(&self, refusal: &Refusal) -> Option<Fault> {

@@ -19,13 +19,13 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::futures::OwnedNotified;
 
-use super::ledger::{Clock, Kind, Mark, Place};
+use super::ledger::{Clock, LedgerKind, LedgerMoment, LedgerPlace};
 use super::pace::Pace;
 use super::{Allowance, Refusal};
 use crate::fingerprint::Fingerprint;
 use crate::secret::Secret;
 pub(super) use account::Throttle;
-use account::{Account, Model, State};
+use account::{Model, ModelStates, ProviderAccount};
 use seats::Party;
 
 /// Other models of an owner are left alone for so long at most when two have been refused: that they share a
@@ -41,10 +41,10 @@ const GREATEST_GUESS: Duration = Duration::from_secs(60);
 /// ```
 #[derive(Clone, Debug)]
 pub struct Gates {
-    servers: Arc<Mutex<HashMap<Server, Arc<Account>>>>,
+    servers: Arc<Mutex<HashMap<Server, Arc<ProviderAccount>>>>,
     clock: Clock,
     /// Where other processes find what is known of an account.
-    place: Option<fn(Kind, &Fingerprint) -> Place>,
+    place: Option<fn(LedgerKind, &Fingerprint) -> LedgerPlace>,
 }
 
 impl Default for Gates {
@@ -73,7 +73,7 @@ pub(super) struct Asker<'a> {
 impl Gates {
     /// Of a process that shares pauses and budgets with others, at the places that `place` has for them in a
     /// [`Ledger`](super::Ledger). It is called by whoever makes an [`Embedder`](super::Embedder).
-    pub fn shared(place: fn(Kind, &Fingerprint) -> Place) -> Gates {
+    pub fn shared(place: fn(LedgerKind, &Fingerprint) -> LedgerPlace) -> Gates {
         Gates {
             place: Some(place),
             ..Gates::default()
@@ -100,9 +100,13 @@ impl Gates {
         let mark = |kind, what: &str| {
             let whose = key.as_ref().map_or(&[][..], Fingerprint::as_bytes);
             let account = Fingerprint::of(Some(&format!("{what} of {address}")), whose);
-            Mark::new(self.clock, self.place.map(|place| place(kind, &account)))
+            LedgerMoment::new(self.clock, self.place.map(|place| place(kind, &account)))
         };
-        let account = || Arc::new(Account::new(allowance, most, |what| mark(Kind::Account, what)));
+        let account = || {
+            Arc::new(ProviderAccount::new(allowance, most, |what| {
+                mark(LedgerKind::Account, what)
+            }))
+        };
         let account = Arc::clone(lock(&self.servers).entry(server).or_insert_with(account));
         let name = asker.model.to_owned();
         let party = Party {
@@ -110,15 +114,15 @@ impl Gates {
             model: Fingerprint::of(None, name.as_bytes()),
         };
         // Made before the lock is taken: an allocation that fails drops the seat, which takes the lock.
-        let seat = Arc::new(Seat {
+        let seat = Arc::new(GateSeat {
             account: Arc::clone(&account),
             party,
             is_taken: AtomicBool::new(false),
         });
-        let State { seats, models, .. } = &mut *lock(&account.state);
+        let ModelStates { seats, models, .. } = &mut *lock(&account.state);
         let model = models.entry(party.model).or_insert_with(|| Model {
             name: name.to_lowercase(),
-            pause: mark(Kind::Model, &format!("pause for {name}")),
+            pause: mark(LedgerKind::Model, &format!("pause for {name}")),
             refusal: Arc::new(Refusal::of_others()),
             refused: None,
             owners: HashMap::new(),
@@ -134,24 +138,24 @@ impl Gates {
 /// The gate of one server, for one who asks. Clones share it.
 #[derive(Clone, Debug)]
 pub(super) struct Gate {
-    seat: Arc<Seat>,
+    seat: Arc<GateSeat>,
 }
 
 #[derive(Debug)]
-struct Seat {
-    account: Arc<Account>,
+struct GateSeat {
+    account: Arc<ProviderAccount>,
     party: Party,
     /// What is below counts it.
     is_taken: AtomicBool,
 }
 
-impl Drop for Seat {
+impl Drop for GateSeat {
     /// What is known of a model goes with the last who asks for it, but for what is in the ledger.
     fn drop(&mut self) {
         if !*self.is_taken.get_mut() {
             return;
         }
-        let State { seats, models, .. } = &mut *lock(&self.account.state);
+        let ModelStates { seats, models, .. } = &mut *lock(&self.account.state);
         seats.leave(self.party);
         if let Some(model) = models.get_mut(&self.party.model) {
             if let Some(seats) = model.owners.get_mut(&self.party.owner) {
@@ -171,7 +175,7 @@ impl Drop for Seat {
 
 /// What a request meets at the gate.
 #[derive(Debug)]
-pub(super) enum Entry {
+pub(super) enum Admission {
     /// It may go; the room is taken until the pass is dropped.
     Open(Pass),
     /// The server wants to be left alone until then.
@@ -186,14 +190,14 @@ pub(super) struct Pass(Gate);
 
 impl Drop for Pass {
     fn drop(&mut self) {
-        let Seat { account, party, .. } = &*self.0.seat;
+        let GateSeat { account, party, .. } = &*self.0.seat;
         lock(&account.state).seats.end(*party);
         account.freed.notify_waiters();
     }
 }
 
 impl Gate {
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, ModelStates> {
         lock(&self.seat.account.state)
     }
 
@@ -217,13 +221,13 @@ impl Gate {
     }
 
     /// Whether one more request may be sent, of so many tokens.
-    pub fn look(&self, now: Instant, of: usize) -> Entry {
+    pub fn look(&self, now: Instant, of: usize) -> Admission {
         let party = self.seat.party;
         let state = &mut *self.state();
         if let Some(throttle) = state.throttle(party, now) {
-            return Entry::Paused(throttle.until);
+            return Admission::Paused(throttle.until);
         }
-        let State {
+        let ModelStates {
             seats,
             requests,
             tokens,
@@ -231,7 +235,7 @@ impl Gate {
             ..
         } = state;
         if !seats.has_room(party) {
-            return Entry::Full;
+            return Admission::Full;
         }
         let spend = |budget: &mut Option<Pace>, need| budget.as_mut().map_or(Ok(()), |budget| budget.spend(now, need));
         let spent = spend(requests, 1.0).and_then(|()| {
@@ -243,10 +247,10 @@ impl Gate {
         });
         if let Err(due) = spent {
             *limited = Some(due);
-            return Entry::Paused(due);
+            return Admission::Paused(due);
         }
         seats.begin(party);
-        Entry::Open(Pass(self.clone()))
+        Admission::Open(Pass(self.clone()))
     }
 
     /// Ends when a request of anybody has ended after this call.
@@ -261,7 +265,7 @@ impl Gate {
 
     /// Lets requests through again, in all processes.
     pub fn end_pause(&self) {
-        let State { models, pause, .. } = &mut *self.state();
+        let ModelStates { models, pause, .. } = &mut *self.state();
         pause.update(|_| 0);
         if let Some(model) = models.get_mut(&self.seat.party.model) {
             model.pause.update(|_| 0);
@@ -300,7 +304,7 @@ impl Gate {
     /// says, in all processes; where it is not the model alone that is refused, also for others.
     pub fn throttled(&self, now: Instant, sent: Instant, told: Option<Duration>, jitter: f64, refusal: Arc<Refusal>) {
         let Party { owner, model } = self.seat.party;
-        let State {
+        let ModelStates {
             seats,
             models,
             pause,
@@ -312,7 +316,7 @@ impl Gate {
             return;
         };
         let until = now + limiter.throttled(now, sent, told, jitter);
-        let extend = |mark: &mut Mark, until| {
+        let extend = |mark: &mut LedgerMoment, until| {
             let until = mark.clock.moment(until);
             mark.update(|moment| moment.max(until));
         };

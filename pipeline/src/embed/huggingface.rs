@@ -7,15 +7,15 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::Refusal;
-use super::backend::{Limits, Request};
+use super::backend::{Request, RequestLimits};
 use super::protocol::{Fault, Numbered, Protocol, in_order, json, says};
-use super::vector::Vector;
+use super::vector::WireVector;
 use crate::config::Resolved;
 
 /// TEI's default of `--max-client-batch-size`, which most servers of it have. Its server fills its own batches.
-const LIMITS: Limits = Limits {
+const LIMITS: RequestLimits = RequestLimits {
     inputs: 32,
-    tokens: Limits::ANY_TOKENS,
+    tokens: RequestLimits::ANY_TOKENS,
 };
 
 pub(super) struct Huggingface {
@@ -53,7 +53,7 @@ impl Protocol for Huggingface {
             .collect()
     }
 
-    fn limits(&self) -> Limits {
+    fn limits(&self) -> RequestLimits {
         LIMITS
     }
 
@@ -71,7 +71,7 @@ impl Protocol for Huggingface {
 
     fn read(&self, body: &[u8]) -> serde_json::Result<Vec<Numbered>> {
         // Models that are no sentence transformers give a vector per token, which is no list of vectors and refused.
-        serde_json::from_slice::<Vec<Vector>>(body).map(in_order)
+        serde_json::from_slice::<Vec<WireVector>>(body).map(in_order)
     }
 
     fn fault(&self, refusal: &Refusal) -> Option<Fault> {

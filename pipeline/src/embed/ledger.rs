@@ -23,7 +23,7 @@ const MOMENT: u64 = (1 << MOMENT_BITS) - 1;
 
 /// What a moment is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum LedgerKind {
     /// A server and a key, or one of their budgets.
     Account,
     /// A model, as it is asked for at a server with a key.
@@ -35,11 +35,11 @@ pub enum Kind {
 /// missed least. Who had the place goes on with a moment of its own.
 #[derive(Debug)]
 #[repr(C)]
-pub struct Ledger([Entry; ENTRIES]);
+pub struct Ledger([LedgerEntry; ENTRIES]);
 
 #[derive(Debug)]
 #[repr(C)]
-struct Entry {
+struct LedgerEntry {
     /// The fingerprint of an account; zeros are nobody's.
     account: [AtomicU64; 2],
     /// When it was last asked for.
@@ -49,7 +49,7 @@ struct Entry {
 
 impl Default for Ledger {
     fn default() -> Ledger {
-        let entry = |_| Entry {
+        let entry = |_| LedgerEntry {
             account: [AtomicU64::new(0), AtomicU64::new(0)],
             asked: AtomicU64::new(0),
             place: AtomicU64::new(0),
@@ -61,29 +61,29 @@ impl Default for Ledger {
 impl Ledger {
     /// The place of an account or of a model, which gets one among those of its kind if it has none. The
     /// caller sees to it that nobody else calls this meanwhile, in whatever process. Does not allocate.
-    pub fn place(&'static self, kind: Kind, account: &Fingerprint) -> Place {
+    pub fn place(&'static self, kind: LedgerKind, account: &Fingerprint) -> LedgerPlace {
         let (models, accounts) = self.0.split_at(MODELS);
         let entries = match kind {
-            Kind::Account => accounts,
-            Kind::Model => models,
+            LedgerKind::Account => accounts,
+            LedgerKind::Model => models,
         };
         let (high, low) = account.as_bytes().split_at(8);
         let account = [high, low].map(|half| half.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte)));
         // Whoever reads and writes accounts is alone, and a moment is a number by itself: no order has to be kept.
-        let is_known = |entry: &&Entry| {
+        let is_known = |entry: &&LedgerEntry| {
             std::iter::zip(&entry.account, account).all(|(known, half)| known.load(Ordering::Relaxed) == half)
         };
         let known = entries.iter().find(is_known);
         let entry = known.unwrap_or_else(|| Ledger::give(entries, account));
         entry.asked.store(Clock::moment_of(since_boot()), Ordering::Relaxed);
-        Place {
+        LedgerPlace {
             shared: &entry.place,
             account: entry.place.load(Ordering::Relaxed) & !MOMENT,
         }
     }
 
-    fn give(entries: &'static [Entry], account: [u64; 2]) -> &'static Entry {
-        let missed = |entry: &&Entry| {
+    fn give(entries: &'static [LedgerEntry], account: [u64; 2]) -> &'static LedgerEntry {
+        let missed = |entry: &&LedgerEntry| {
             let moment = entry.place.load(Ordering::Relaxed) & MOMENT;
             moment.max(entry.asked.load(Ordering::Relaxed))
         };
@@ -97,13 +97,13 @@ impl Ledger {
 
 /// The place of an account in a [`Ledger`], until it is given to another.
 #[derive(Clone, Copy, Debug)]
-pub struct Place {
+pub struct LedgerPlace {
     shared: &'static AtomicU64,
     /// The upper bits, as long as it has not been given to another.
     account: u64,
 }
 
-impl Place {
+impl LedgerPlace {
     fn moment(self, word: u64) -> Option<u64> {
         (word & !MOMENT == self.account).then_some(word & MOMENT)
     }
@@ -157,16 +157,16 @@ impl Clock {
 
 /// A moment: in a ledger, or of this process alone.
 #[derive(Debug)]
-pub(super) struct Mark {
+pub(super) struct LedgerMoment {
     pub clock: Clock,
-    place: Option<Place>,
+    place: Option<LedgerPlace>,
     /// Where it was when this process last moved it.
     own: u64,
 }
 
-impl Mark {
-    pub fn new(clock: Clock, place: Option<Place>) -> Mark {
-        Mark { clock, place, own: 0 }
+impl LedgerMoment {
+    pub fn new(clock: Clock, place: Option<LedgerPlace>) -> LedgerMoment {
+        LedgerMoment { clock, place, own: 0 }
     }
 
     /// The moment, if it is later than `now`.
@@ -211,11 +211,11 @@ mod tests {
         Fingerprint::of(None, &name.to_be_bytes())
     }
 
-    fn mark(ledger: &'static Ledger, name: usize) -> Mark {
-        Mark::new(Clock::new(), Some(ledger.place(Kind::Account, &account(name))))
+    fn mark(ledger: &'static Ledger, name: usize) -> LedgerMoment {
+        LedgerMoment::new(Clock::new(), Some(ledger.place(LedgerKind::Account, &account(name))))
     }
 
-    fn extend(mark: &mut Mark, until: Instant) {
+    fn extend(mark: &mut LedgerMoment, until: Instant) {
         let until = mark.clock.moment(until);
         mark.update(|moment| moment.max(until));
     }
@@ -246,7 +246,7 @@ mod tests {
     fn what_many_threads_add_is_not_lost() {
         let ledger = ledger();
         // Places are asked for by one at a time.
-        let marks: Vec<Mark> = (0..4).map(|_| mark(ledger, 1)).collect();
+        let marks: Vec<LedgerMoment> = (0..4).map(|_| mark(ledger, 1)).collect();
         std::thread::scope(|scope| {
             for mut mark in marks {
                 scope.spawn(move || (0..1000).map(|_| mark.update(|moment| moment + 1)).max());
@@ -259,10 +259,10 @@ mod tests {
     fn who_comes_to_a_full_ledger_takes_the_place_that_is_missed_least() {
         let (ledger, now) = (ledger(), Instant::now());
         const PLACES: usize = ENTRIES - MODELS;
-        let mut all: Vec<Mark> = (0..PLACES).map(|name| mark(ledger, name)).collect();
+        let mut all: Vec<LedgerMoment> = (0..PLACES).map(|name| mark(ledger, name)).collect();
         // Invented names of models take none of these.
         for name in 0..2 * ENTRIES {
-            ledger.place(Kind::Model, &account(name));
+            ledger.place(LedgerKind::Model, &account(name));
         }
         // One was there first, but has been asked for since; the next has a pause.
         mark(ledger, 0);
@@ -270,7 +270,7 @@ mod tests {
         let mut new = mark(ledger, PLACES);
         extend(&mut new, now + 70 * SECOND);
         extend(&mut all[2], now + 80 * SECOND);
-        let until = |mark: &Mark| mark.after(now).map(|until| (until - now).as_secs_f64().round());
+        let until = |mark: &LedgerMoment| mark.after(now).map(|until| (until - now).as_secs_f64().round());
         assert_eq!(until(&new), Some(70.0), "who has lost the place leaves it alone");
         assert_eq!(until(&all[2]), Some(80.0), "and goes on by itself");
         for (name, seconds) in [(0, None), (1, Some(60.0)), (3, None), (PLACES, Some(70.0))] {

@@ -2,13 +2,13 @@
 
 use serde::Serialize;
 
-use super::backend::{Limits, Request};
+use super::backend::{Request, RequestLimits};
 use super::protocol::{Fault, Numbered, Protocol, json, path, says};
 use super::{Refusal, openai};
 use crate::config::Resolved;
 
 /// As pgai has them. The API itself says "Max is 16384".
-const LIMITS: Limits = Limits {
+const LIMITS: RequestLimits = RequestLimits {
     inputs: 128,
     tokens: 16_000,
 };
@@ -37,7 +37,7 @@ impl Protocol for Mistral {
         path("embeddings")
     }
 
-    fn limits(&self) -> Limits {
+    fn limits(&self) -> RequestLimits {
         LIMITS
     }
 

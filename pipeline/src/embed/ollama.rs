@@ -4,14 +4,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::Refusal;
-use super::backend::{Limits, Request};
+use super::backend::{Request, RequestLimits};
 use super::protocol::{Fault, Numbered, Protocol, in_order, json, path, says};
-use super::vector::Vector;
+use super::vector::WireVector;
 use crate::config::Resolved;
 
 /// Ollama names none. Its server computes one input after the other, so that a larger request gains nothing and takes
 /// longer than a time-out: on a processor without GPU a minute is enough for so many tokens, and not for many more.
-const LIMITS: Limits = Limits {
+const LIMITS: RequestLimits = RequestLimits {
     inputs: 128,
     tokens: 30_000,
 };
@@ -36,8 +36,8 @@ struct Body<'a> {
 }
 
 #[derive(Deserialize)]
-struct Answer {
-    embeddings: Vec<Vector>,
+struct Reply {
+    embeddings: Vec<WireVector>,
 }
 
 impl Ollama {
@@ -72,7 +72,7 @@ impl Protocol for Ollama {
         }
     }
 
-    fn limits(&self) -> Limits {
+    fn limits(&self) -> RequestLimits {
         LIMITS
     }
 
@@ -91,7 +91,7 @@ impl Protocol for Ollama {
     }
 
     fn read(&self, body: &[u8]) -> serde_json::Result<Vec<Numbered>> {
-        serde_json::from_slice::<Answer>(body).map(|answer| in_order(answer.embeddings))
+        serde_json::from_slice::<Reply>(body).map(|answer| in_order(answer.embeddings))
     }
 
     fn fault(&self, refusal: &Refusal) -> Option<Fault> {

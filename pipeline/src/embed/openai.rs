@@ -6,13 +6,13 @@
 use serde::{Deserialize, Serialize};
 
 use super::Refusal;
-use super::backend::{Limits, Request};
+use super::backend::{Request, RequestLimits};
 use super::protocol::{Fault, KeyHeader, Numbered, Protocol, json, path};
-use super::vector::Vector;
+use super::vector::WireVector;
 use crate::config::Resolved;
 
 /// OpenAI's limits for one request. The one of tokens is enforced since 2025 and not in the reference.
-const LIMITS: Limits = Limits {
+const LIMITS: RequestLimits = RequestLimits {
     inputs: 2048,
     tokens: 300_000,
 };
@@ -48,14 +48,14 @@ struct Body<'a> {
 }
 
 #[derive(Deserialize)]
-struct Answer {
+struct Reply {
     data: Vec<Datum>,
 }
 
 #[derive(Deserialize)]
 struct Datum {
     index: Option<usize>,
-    embedding: Vector,
+    embedding: WireVector,
 }
 
 impl Openai {
@@ -74,7 +74,7 @@ impl Protocol for Openai {
         path("embeddings")
     }
 
-    fn limits(&self) -> Limits {
+    fn limits(&self) -> RequestLimits {
         LIMITS
     }
 
@@ -136,7 +136,7 @@ impl Protocol for Azure {
         KeyHeader::ApiKey
     }
 
-    fn limits(&self) -> Limits {
+    fn limits(&self) -> RequestLimits {
         LIMITS
     }
 
@@ -161,7 +161,7 @@ impl Protocol for Azure {
 
 /// An answer in OpenAI's form.
 pub(super) fn read(body: &[u8]) -> serde_json::Result<Vec<Numbered>> {
-    let answer: Answer = serde_json::from_slice(body)?;
+    let answer: Reply = serde_json::from_slice(body)?;
     let numbered = |datum: Datum| (datum.index, datum.embedding.0);
     Ok(answer.data.into_iter().map(numbered).collect())
 }

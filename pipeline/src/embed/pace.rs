@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::ledger::Mark;
+use super::ledger::LedgerMoment;
 
 const MINUTE: f64 = 60.0;
 /// Those who wait for the same moment come up to this later, so that nobody is always the first.
@@ -15,23 +15,23 @@ pub(super) struct Pace {
     /// What all wait for, whatever they need.
     threshold: f64,
     per_second: f64,
-    full_at: Mark,
+    full_at: LedgerMoment,
 }
 
 impl Pace {
     /// Of requests, each of which needs one.
-    pub fn of_requests(limit: u32, full_at: Mark) -> Pace {
+    pub fn of_requests(limit: u32, full_at: LedgerMoment) -> Pace {
         Pace::per_minute(limit, |_| 1.0, full_at)
     }
 
     /// Of tokens, of which a request needs up to the whole budget.
-    pub fn of_tokens(limit: u32, full_at: Mark) -> Pace {
+    pub fn of_tokens(limit: u32, full_at: LedgerMoment) -> Pace {
         Pace::per_minute(limit, |capacity| capacity, full_at)
     }
 
     /// A tenth is there at first, and the rest comes evenly. Who needs `most` when just the threshold is there owes the
     /// difference, and so much less comes: no minute has more than the limit, wherever it begins.
-    fn per_minute(limit: u32, most: impl Fn(f64) -> f64, full_at: Mark) -> Pace {
+    fn per_minute(limit: u32, most: impl Fn(f64) -> f64, full_at: LedgerMoment) -> Pace {
         let limit = f64::from(limit);
         let capacity = (limit / 10.0).max(1.0);
         let most = most(capacity);
@@ -86,17 +86,17 @@ impl Pace {
 
 #[cfg(test)]
 mod tests {
-    use super::super::ledger::{Clock, Kind, Ledger};
+    use super::super::ledger::{Clock, Ledger, LedgerKind};
     use super::*;
     use crate::fingerprint::Fingerprint;
 
     const WINDOW: Duration = Duration::from_secs(60);
 
     /// Of a process of its own, as it were.
-    fn mark(ledger: &'static Ledger, clock: Clock) -> Mark {
-        Mark::new(
+    fn mark(ledger: &'static Ledger, clock: Clock) -> LedgerMoment {
+        LedgerMoment::new(
             clock,
-            Some(ledger.place(Kind::Account, &Fingerprint::of(None, b"account"))),
+            Some(ledger.place(LedgerKind::Account, &Fingerprint::of(None, b"account"))),
         )
     }
 
@@ -194,7 +194,7 @@ mod tests {
     #[test]
     fn what_is_given_back_can_be_spent() {
         let now = Instant::now();
-        let mut budget = Pace::of_requests(10, Mark::new(Clock::new(), None));
+        let mut budget = Pace::of_requests(10, LedgerMoment::new(Clock::new(), None));
         assert_eq!(budget.spend(now, 1.0), Ok(()));
         assert!(budget.spend(now, 1.0).is_err());
         budget.give_back(1.0);
@@ -205,7 +205,7 @@ mod tests {
     fn nobody_waits_for_ever() {
         for (limit, need) in [(1, 1e300), (100_000, 25e6)] {
             let now = Instant::now();
-            let mut budget = Pace::of_tokens(limit, Mark::new(Clock::new(), None));
+            let mut budget = Pace::of_tokens(limit, LedgerMoment::new(Clock::new(), None));
             assert_eq!(budget.spend(now, need), Ok(()), "more than the whole of it");
             let due = budget.spend(now, 1.0).expect_err("all of it is spent");
             assert!(due <= now + WINDOW + SPREAD, "{limit}: {:?}", due - now);

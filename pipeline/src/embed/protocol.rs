@@ -5,8 +5,8 @@
 use serde::Serialize;
 
 use super::Refusal;
-use super::backend::{Limits, Request};
-use super::vector::Vector;
+use super::backend::{Request, RequestLimits};
+use super::vector::WireVector;
 
 /// A vector of an answer, with the index of its text where the API has one.
 pub(super) type Numbered = (Option<usize>, Vec<f32>);
@@ -50,7 +50,7 @@ pub(super) trait Protocol: Send + Sync {
         KeyHeader::Bearer
     }
 
-    fn limits(&self) -> Limits;
+    fn limits(&self) -> RequestLimits;
 
     /// Whether the provider refuses inputs that are too long for the model, and cuts them when
     /// [`Request::cut`] asks for it. Then the inputs that were cut are found like bad ones, and known.
@@ -76,8 +76,8 @@ pub(super) fn path(path: &str) -> Vec<String> {
     path.split('/').map(str::to_owned).collect()
 }
 
-pub(super) fn in_order(vectors: Vec<Vector>) -> Vec<Numbered> {
-    vectors.into_iter().map(|Vector(vector)| (None, vector)).collect()
+pub(super) fn in_order(vectors: Vec<WireVector>) -> Vec<Numbered> {
+    vectors.into_iter().map(|WireVector(vector)| (None, vector)).collect()
 }
 
 /// Whether the provider's message has all of these words, which are given in lower case.

@@ -13,7 +13,7 @@ const WINDOW: Duration = Duration::from_secs(60);
 
 /// One budget, as the headers of an answer show it.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Level {
+pub(super) struct RateLevel {
     /// The whole budget.
     pub limit: f64,
     /// What is left of it.
@@ -25,8 +25,8 @@ pub(super) struct Level {
 /// The budgets of requests and of tokens, where the provider shows them.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Quota {
-    pub requests: Option<Level>,
-    pub tokens: Option<Level>,
+    pub requests: Option<RateLevel>,
+    pub tokens: Option<RateLevel>,
 }
 
 impl Quota {
@@ -39,7 +39,7 @@ impl Quota {
     }
 }
 
-fn level(headers: &HeaderMap, of: &str) -> Option<Level> {
+fn level(headers: &HeaderMap, of: &str) -> Option<RateLevel> {
     let text = |what: &str| headers.get(format!("x-ratelimit-{what}-{of}"))?.to_str().ok();
     let limit = text("limit")?
         .parse()
@@ -49,7 +49,7 @@ fn level(headers: &HeaderMap, of: &str) -> Option<Level> {
         .parse()
         .ok()
         .filter(|remaining| (0.0..=limit).contains(remaining))?;
-    Some(Level {
+    Some(RateLevel {
         limit,
         remaining,
         reset: duration(text("reset")?)?,
@@ -84,22 +84,22 @@ fn duration(text: &str) -> Option<Duration> {
 
 /// A budget between two answers: refills steadily, is used up by what is sent.
 #[derive(Debug)]
-pub(super) struct Budget {
+pub(super) struct RateBudget {
     capacity: f64,
     left: f64,
     per_second: f64,
     at: Instant,
 }
 
-impl Budget {
-    pub fn new(level: Level, now: Instant) -> Budget {
+impl RateBudget {
+    pub fn new(level: RateLevel, now: Instant) -> RateBudget {
         let missing = level.limit - level.remaining;
         let per_second = if level.reset.is_zero() || missing <= 0.0 {
             level.limit / WINDOW.as_secs_f64()
         } else {
             missing / level.reset.as_secs_f64()
         };
-        Budget {
+        RateBudget {
             capacity: level.limit,
             left: level.remaining,
             per_second,
@@ -147,7 +147,7 @@ mod tests {
         let level = quota("150000", "149984", "6m0s").unwrap();
         assert_eq!(
             level,
-            Level {
+            RateLevel {
                 limit: 150_000.0,
                 remaining: 149_984.0,
                 reset: Duration::from_secs(360)
@@ -184,12 +184,12 @@ mod tests {
     #[test]
     fn a_budget_is_spent_and_refills_at_the_pace_the_headers_imply() {
         let now = Instant::now();
-        let level = Level {
+        let level = RateLevel {
             limit: 1000.0,
             remaining: 400.0,
             reset: Duration::from_secs(6),
         };
-        let mut budget = Budget::new(level, now);
+        let mut budget = RateBudget::new(level, now);
         assert_eq!(budget.due(now, 400.0), now);
         assert_eq!(budget.due(now, 500.0), now + Duration::from_secs(1));
         budget.spend(now, 400.0);
@@ -205,11 +205,11 @@ mod tests {
             full,
             "more than the whole budget waits until it is full, not for ever"
         );
-        let absurd = Level {
+        let absurd = RateLevel {
             limit: 1e14,
             remaining: 0.0,
             reset: Duration::MAX,
         };
-        assert_eq!(Budget::new(absurd, now).due(now, 1.0), now + GREATEST_WAIT);
+        assert_eq!(RateBudget::new(absurd, now).due(now, 1.0), now + GREATEST_WAIT);
     }
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_util::future::BoxFuture;
 
-use super::backend::{Backend, Limits, Outcome, Request, Trouble};
+use super::backend::{Backend, Request, RequestLimits, RequestOutcome, Trouble};
 use super::quota::Quota;
 use super::*;
 
@@ -25,7 +25,7 @@ fn vector(text: &str) -> Vec<f32> {
 }
 
 impl Vowels {
-    fn answer(&self, request: Request<'_>) -> Outcome {
+    fn answer(&self, request: Request<'_>) -> RequestOutcome {
         self.requests.lock().unwrap().push(request.texts.len());
         let refused = |status| Arc::new(Refusal::new(status, b"{}", None, request.texts));
         if self.failures.load(Ordering::Relaxed) > 0 {
@@ -42,10 +42,10 @@ impl Vowels {
 }
 
 impl Backend for Vowels {
-    fn limits(&self) -> Limits {
-        Limits {
+    fn limits(&self) -> RequestLimits {
+        RequestLimits {
             inputs: 4,
-            tokens: Limits::ANY_TOKENS,
+            tokens: RequestLimits::ANY_TOKENS,
         }
     }
 
@@ -53,7 +53,7 @@ impl Backend for Vowels {
         VOWELS.len()
     }
 
-    fn embed<'a>(&'a self, request: Request<'a>) -> BoxFuture<'a, Outcome> {
+    fn embed<'a>(&'a self, request: Request<'a>) -> BoxFuture<'a, RequestOutcome> {
         Box::pin(std::future::ready(self.answer(request)))
     }
 

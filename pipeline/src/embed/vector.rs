@@ -7,10 +7,10 @@ use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 /// A vector as base64 of little-endian floats, or as numbers.
-pub(super) struct Vector(pub Vec<f32>);
+pub(super) struct WireVector(pub Vec<f32>);
 
-impl<'de> Deserialize<'de> for Vector {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Vector, D::Error> {
+impl<'de> Deserialize<'de> for WireVector {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<WireVector, D::Error> {
         // Not as text, which would be looked through for UTF-8: base64 says what it may hold.
         deserializer.deserialize_bytes(VectorVisitor)
     }
@@ -19,22 +19,24 @@ impl<'de> Deserialize<'de> for Vector {
 struct VectorVisitor;
 
 impl<'de> Visitor<'de> for VectorVisitor {
-    type Value = Vector;
+    type Value = WireVector;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("base64 of floats, or a list of numbers")
     }
 
-    fn visit_bytes<E: serde::de::Error>(self, base64: &[u8]) -> Result<Vector, E> {
+    fn visit_bytes<E: serde::de::Error>(self, base64: &[u8]) -> Result<WireVector, E> {
         let bytes = BASE64.decode_to_vec(base64).map_err(|_| E::custom("not base64"))?;
         let (numbers, rest) = bytes.as_chunks::<4>();
         if !rest.is_empty() {
             return Err(E::custom("not a whole number of floats"));
         }
-        Ok(Vector(numbers.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()))
+        Ok(WireVector(
+            numbers.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect(),
+        ))
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Vector, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<WireVector, A::Error> {
         let mut vector = Vec::with_capacity(sequence.size_hint().unwrap_or(1536));
         // As f64: a number that is too large for a float becomes infinite, which concerns its vector, where a
         // parser of floats would give up the whole answer. Servers in Rust, as TEI, write `null` for what is
@@ -42,6 +44,6 @@ impl<'de> Visitor<'de> for VectorVisitor {
         while let Some(number) = sequence.next_element::<Option<f64>>()? {
             vector.push(number.map_or(f32::NAN, |number| number as f32));
         }
-        Ok(Vector(vector))
+        Ok(WireVector(vector))
     }
 }

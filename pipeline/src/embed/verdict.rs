@@ -123,17 +123,17 @@ mod tests {
 
     /// What happens to the requests after that of the text, which is the first.
     #[derive(Clone, Copy)]
-    enum Event {
+    enum TestEvent {
         Accepted,
         Refused,
         WordAccepted,
         WordRefused,
     }
-    use Event::{Accepted, Refused, WordAccepted, WordRefused};
+    use TestEvent::{Accepted, Refused, WordAccepted, WordRefused};
 
-    fn verdict(before: &[Event], since: &[Event]) -> Option<Verdict> {
+    fn verdict(before: &[TestEvent], since: &[TestEvent]) -> Option<Verdict> {
         let mut verdicts = Verdicts::default();
-        let mut happen = |events: &[Event]| {
+        let mut happen = |events: &[TestEvent]| {
             for event in events {
                 let number = verdicts.number();
                 match event {
@@ -153,7 +153,7 @@ mod tests {
     #[test]
     fn a_text_is_given_up_only_where_another_is_accepted_after_it() {
         let many = vec![Refused; GREATEST_TRUST as usize];
-        let after_many = |events: &[Event]| [&[Accepted][..], &many, events].concat();
+        let after_many = |events: &[TestEvent]| [&[Accepted][..], &many, events].concat();
         for (before, since, expected) in [
             // A server that has never accepted anything.
             (vec![], vec![], None),
@@ -176,8 +176,8 @@ mod tests {
             (vec![], after_many(&[Refused, WordAccepted]), Some(Verdict::Text)),
             (vec![], after_many(&[Refused, WordRefused]), Some(Verdict::All)),
         ] {
-            let shown = |events: &[Event]| {
-                let name = |event: &Event| match event {
+            let shown = |events: &[TestEvent]| {
+                let name = |event: &TestEvent| match event {
                     Accepted => 'a',
                     Refused => 'r',
                     WordAccepted => 'A',

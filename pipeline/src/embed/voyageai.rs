@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::backend::{Limits, Request};
+use super::backend::{Request, RequestLimits};
 use super::protocol::{Fault, Numbered, Protocol, json, path, says};
 use super::{Refusal, openai};
 use crate::config::Resolved;
@@ -45,13 +45,13 @@ impl Protocol for Voyageai {
         path("embeddings")
     }
 
-    fn limits(&self) -> Limits {
+    fn limits(&self) -> RequestLimits {
         let tokens = match self.model.as_str() {
             "voyage-3.5-lite" | "voyage-3-lite" => 1_000_000,
             "voyage-3.5" | "voyage-3" | "voyage-2" => 320_000,
             _ => 120_000,
         };
-        Limits { inputs: INPUTS, tokens }
+        RequestLimits { inputs: INPUTS, tokens }
     }
 
     fn can_cut(&self) -> bool {

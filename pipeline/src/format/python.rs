@@ -11,7 +11,7 @@ mod vector;
 
 use std::borrow::Cow;
 
-use moment::{Interval, Moment};
+use moment::{Moment, Timedelta};
 use network::Family;
 
 /// What Python's `str()` shows for a column value, given Postgres' text of the value (of its output function,
@@ -64,22 +64,22 @@ pub fn python_growth(type_name: &str) -> u32 {
     match Type::of(type_name) {
         // `1,` becomes `Decimal('1'), `, and `::,` `IPv6Address('::'), `; times have the classes of their
         // zones with them.
-        Type::List(Kind::Decimal | Kind::Network(_) | Kind::Time) => 7,
+        Type::List(PythonKind::Decimal | PythonKind::Network(_) | PythonKind::Time) => 7,
         // `1e15` becomes `1000000000000000.0`; and what is not printable four characters.
-        Type::List(_) | Type::Scalar(Kind::Json | Kind::HalfVector | Kind::SparseVector) => 5,
-        Type::Scalar(Kind::Bytes | Kind::Range(_) | Kind::Multirange(_) | Kind::Vector) => 2,
+        Type::List(_) | Type::Scalar(PythonKind::Json | PythonKind::HalfVector | PythonKind::SparseVector) => 5,
+        Type::Scalar(PythonKind::Bytes | PythonKind::Range(_) | PythonKind::Multirange(_) | PythonKind::Vector) => 2,
         Type::Scalar(_) => 1,
     }
 }
 
 enum Type {
-    Scalar(Kind),
-    List(Kind),
+    Scalar(PythonKind),
+    List(PythonKind),
 }
 
 /// What Python makes of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+enum PythonKind {
     /// A `str`.
     Text,
     /// The same, but arrays of it are divided by semicolons.
@@ -112,13 +112,13 @@ enum Bound {
     Timestamp,
 }
 
-impl From<Bound> for Kind {
-    fn from(bound: Bound) -> Kind {
+impl From<Bound> for PythonKind {
+    fn from(bound: Bound) -> PythonKind {
         match bound {
-            Bound::Int => Kind::Int,
-            Bound::Decimal => Kind::Decimal,
-            Bound::Date => Kind::Date,
-            Bound::Timestamp => Kind::Timestamp,
+            Bound::Int => PythonKind::Int,
+            Bound::Decimal => PythonKind::Decimal,
+            Bound::Date => PythonKind::Date,
+            Bound::Timestamp => PythonKind::Timestamp,
         }
     }
 }
@@ -132,53 +132,53 @@ impl Type {
             (Some(open), Some(close)) if open < close => [&element[..open], &element[close + 1..]].concat(),
             _ => element.to_owned(),
         };
-        match (Kind::of(bare.trim_end()), member) {
+        match (PythonKind::of(bare.trim_end()), member) {
             (Some(kind), Some(_)) => Type::List(kind),
             (Some(kind), None) => Type::Scalar(kind),
             // psycopg knows arrays of the types that it knows; others, as those of enums, it leaves as they are.
-            (None, _) => Type::Scalar(Kind::Text),
+            (None, _) => Type::Scalar(PythonKind::Text),
         }
     }
 }
 
-impl Kind {
+impl PythonKind {
     /// Of the types that psycopg has in its registry; `None`: of others, and of their arrays, Python sees
     /// Postgres' text.
-    fn of(name: &str) -> Option<Kind> {
+    fn of(name: &str) -> Option<PythonKind> {
         Some(match name {
-            "smallint" | "integer" | "bigint" | "oid" => Kind::Int,
-            "boolean" => Kind::Bool,
-            "real" | "double precision" => Kind::Float,
-            "numeric" => Kind::Decimal,
-            "date" => Kind::Date,
-            "time without time zone" | "time with time zone" => Kind::Time,
-            "timestamp without time zone" | "timestamp with time zone" => Kind::Timestamp,
-            "uuid" => Kind::Uuid,
-            "bytea" => Kind::Bytes,
-            "json" | "jsonb" => Kind::Json,
-            "inet" => Kind::Network(Family::Inet),
-            "cidr" => Kind::Network(Family::Cidr),
-            "int4range" | "int8range" => Kind::Range(Bound::Int),
-            "numrange" => Kind::Range(Bound::Decimal),
-            "daterange" => Kind::Range(Bound::Date),
-            "tsrange" | "tstzrange" => Kind::Range(Bound::Timestamp),
-            "int4multirange" | "int8multirange" => Kind::Multirange(Bound::Int),
-            "nummultirange" => Kind::Multirange(Bound::Decimal),
-            "datemultirange" => Kind::Multirange(Bound::Date),
-            "tsmultirange" | "tstzmultirange" => Kind::Multirange(Bound::Timestamp),
-            "box" => Kind::Box,
+            "smallint" | "integer" | "bigint" | "oid" => PythonKind::Int,
+            "boolean" => PythonKind::Bool,
+            "real" | "double precision" => PythonKind::Float,
+            "numeric" => PythonKind::Decimal,
+            "date" => PythonKind::Date,
+            "time without time zone" | "time with time zone" => PythonKind::Time,
+            "timestamp without time zone" | "timestamp with time zone" => PythonKind::Timestamp,
+            "uuid" => PythonKind::Uuid,
+            "bytea" => PythonKind::Bytes,
+            "json" | "jsonb" => PythonKind::Json,
+            "inet" => PythonKind::Network(Family::Inet),
+            "cidr" => PythonKind::Network(Family::Cidr),
+            "int4range" | "int8range" => PythonKind::Range(Bound::Int),
+            "numrange" => PythonKind::Range(Bound::Decimal),
+            "daterange" => PythonKind::Range(Bound::Date),
+            "tsrange" | "tstzrange" => PythonKind::Range(Bound::Timestamp),
+            "int4multirange" | "int8multirange" => PythonKind::Multirange(Bound::Int),
+            "nummultirange" => PythonKind::Multirange(Bound::Decimal),
+            "datemultirange" => PythonKind::Multirange(Bound::Date),
+            "tsmultirange" | "tstzmultirange" => PythonKind::Multirange(Bound::Timestamp),
+            "box" => PythonKind::Box,
             "text" | "character varying" | "character" | "bpchar" | "\"char\"" | "name" | "xml" | "money" | "bit"
             | "\"bit\"" | "bit varying" | "jsonpath" | "macaddr" | "macaddr8" | "point" | "line" | "lseg" | "path"
             | "polygon" | "circle" | "tsvector" | "tsquery" | "gtsvector" | "regproc" | "regprocedure" | "regoper"
             | "regoperator" | "regclass" | "regtype" | "regrole" | "regnamespace" | "regconfig" | "regdictionary"
             | "regcollation" | "xid" | "xid8" | "cid" | "tid" | "pg_lsn" | "txid_snapshot" | "int2vector"
-            | "oidvector" | "refcursor" | "aclitem" => Kind::Text,
-            _ if name == "interval" || name.starts_with("interval ") => Kind::Interval,
+            | "oidvector" | "refcursor" | "aclitem" => PythonKind::Text,
+            _ if name == "interval" || name.starts_with("interval ") => PythonKind::Interval,
             // pgai registers those of pgvector, wherever they are.
             _ => match name.rsplit('.').next() {
-                Some("vector") => Kind::Vector,
-                Some("halfvec") => Kind::HalfVector,
-                Some("sparsevec") => Kind::SparseVector,
+                Some("vector") => PythonKind::Vector,
+                Some("halfvec") => PythonKind::HalfVector,
+                Some("sparsevec") => PythonKind::SparseVector,
                 _ => return None,
             },
         })
@@ -186,49 +186,54 @@ impl Kind {
 
     /// What divides members of an array.
     fn delimiter(self) -> char {
-        if self == Kind::Box { ';' } else { ',' }
+        if self == PythonKind::Box { ';' } else { ',' }
     }
 
     /// `str()`. `None`: what Python cannot hold, or Postgres does not write so.
     fn shown(self, text: &str) -> Option<Cow<'_, str>> {
         Some(Cow::Owned(match self {
-            Kind::Text | Kind::Box | Kind::Int | Kind::Uuid => return Some(Cow::Borrowed(text)),
-            Kind::Bool => return boolean(text).map(Cow::Borrowed),
-            Kind::Float => number::float_text(text)?,
-            Kind::Decimal => return Some(number::decimal(text).map_or(Cow::Borrowed(text), Cow::Owned)),
-            Kind::Date => Moment::date(text)?.shown(),
-            Kind::Time => Moment::time(text)?.shown(),
-            Kind::Timestamp => Moment::timestamp(text)?.shown(),
-            Kind::Interval => Interval::read(text)?.shown(),
-            Kind::Bytes => quoted::bytes(text)?,
-            Kind::Json => json::shown(text)?,
-            Kind::Network(_) => network::shown(text)?,
-            Kind::Range(bound) => range::shown(text, bound.into())?,
-            Kind::Multirange(bound) => range::shown_many(text, bound.into())?,
-            Kind::Vector => vector::shown(text)?,
-            Kind::HalfVector => vector::half(text)?,
-            Kind::SparseVector => vector::sparse(text)?,
+            PythonKind::Text | PythonKind::Box | PythonKind::Int | PythonKind::Uuid => {
+                return Some(Cow::Borrowed(text));
+            }
+            PythonKind::Bool => return boolean(text).map(Cow::Borrowed),
+            PythonKind::Float => number::float_text(text)?,
+            PythonKind::Decimal => return Some(number::decimal(text).map_or(Cow::Borrowed(text), Cow::Owned)),
+            PythonKind::Date => Moment::date(text)?.shown(),
+            PythonKind::Time => Moment::time(text)?.shown(),
+            PythonKind::Timestamp => Moment::timestamp(text)?.shown(),
+            PythonKind::Interval => Timedelta::read(text)?.shown(),
+            PythonKind::Bytes => quoted::bytes(text)?,
+            PythonKind::Json => json::shown(text)?,
+            PythonKind::Network(_) => network::shown(text)?,
+            PythonKind::Range(bound) => range::shown(text, bound.into())?,
+            PythonKind::Multirange(bound) => range::shown_many(text, bound.into())?,
+            PythonKind::Vector => vector::shown(text)?,
+            PythonKind::HalfVector => vector::half(text)?,
+            PythonKind::SparseVector => vector::sparse(text)?,
         }))
     }
 
     /// `repr()`, which is what lists and ranges show of their members.
     fn write_repr(self, out: &mut String, text: &str) -> Option<()> {
         match self {
-            Kind::Int | Kind::Bool | Kind::Float | Kind::Bytes | Kind::HalfVector | Kind::SparseVector => {
-                out.push_str(&self.shown(text)?)
-            }
-            Kind::Text | Kind::Box => quoted::write_text(out, text),
-            Kind::Decimal => call(out, "Decimal", &self.shown(text)?),
-            Kind::Uuid => call(out, "UUID", text),
-            Kind::Date => Moment::date(text)?.write_repr(out),
-            Kind::Time => Moment::time(text)?.write_repr(out),
-            Kind::Timestamp => Moment::timestamp(text)?.write_repr(out),
-            Kind::Interval => Interval::read(text)?.write_repr(out),
-            Kind::Json => return json::write_repr(out, text),
-            Kind::Network(family) => return network::write_repr(out, text, family),
-            Kind::Range(bound) => return range::write_repr(out, text, bound.into()),
-            Kind::Multirange(bound) => return range::write_repr_of_many(out, text, bound.into()),
-            Kind::Vector => vector::write_repr(out, text)?,
+            PythonKind::Int
+            | PythonKind::Bool
+            | PythonKind::Float
+            | PythonKind::Bytes
+            | PythonKind::HalfVector
+            | PythonKind::SparseVector => out.push_str(&self.shown(text)?),
+            PythonKind::Text | PythonKind::Box => quoted::write_text(out, text),
+            PythonKind::Decimal => call(out, "Decimal", &self.shown(text)?),
+            PythonKind::Uuid => call(out, "UUID", text),
+            PythonKind::Date => Moment::date(text)?.write_repr(out),
+            PythonKind::Time => Moment::time(text)?.write_repr(out),
+            PythonKind::Timestamp => Moment::timestamp(text)?.write_repr(out),
+            PythonKind::Interval => Timedelta::read(text)?.write_repr(out),
+            PythonKind::Json => return json::write_repr(out, text),
+            PythonKind::Network(family) => return network::write_repr(out, text, family),
+            PythonKind::Range(bound) => return range::write_repr(out, text, bound.into()),
+            PythonKind::Multirange(bound) => return range::write_repr_of_many(out, text, bound.into()),
+            PythonKind::Vector => vector::write_repr(out, text)?,
         }
         Some(())
     }

@@ -35,7 +35,7 @@ pub enum Error {
         /// The document, or where a redirect led.
         location: String,
     },
-    /// Above [`Settings::max_document_bytes`](super::Settings::max_document_bytes).
+    /// Above [`Settings::max_document_bytes`](super::LoadSettings::max_document_bytes).
     #[error("document {location} is larger than {limit} bytes{}", size.map(|n| format!(": it has {n}")).unwrap_or_default())]
     TooLarge {
         /// The document.

@@ -32,18 +32,18 @@ const USER_AGENT: &str = concat!("pg-ai/", env!("CARGO_PKG_VERSION"));
 type Permit = fn(IpAddr) -> bool;
 
 /// Fetches documents from web servers; the client is made at the first use.
-pub(super) struct Loader {
+pub(super) struct WebLoader {
     permit: Permit,
     client: OnceLock<reqwest::Client>,
 }
 
-impl Loader {
-    pub(super) fn new(allow_private: bool) -> Loader {
-        Loader::permitting(if allow_private { |_| true } else { address::is_public })
+impl WebLoader {
+    pub(super) fn new(allow_private: bool) -> WebLoader {
+        WebLoader::permitting(if allow_private { |_| true } else { address::is_public })
     }
 
-    fn permitting(permit: Permit) -> Loader {
-        Loader {
+    fn permitting(permit: Permit) -> WebLoader {
+        WebLoader {
             permit,
             client: OnceLock::new(),
         }
@@ -253,7 +253,7 @@ mod tests {
 
     async fn error(to: &'static str) -> loading::Error {
         let url = redirecting(to).await;
-        Loader::permitting(only_the_test_server)
+        WebLoader::permitting(only_the_test_server)
             .load(&url, &|_| Ok(()), None, 100)
             .await
             .unwrap_err()

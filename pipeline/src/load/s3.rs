@@ -11,31 +11,35 @@ use super::body::{CONNECT_TIMEOUT, STALL_TIMEOUT, collect};
 use super::document::{Document, Loaded};
 use super::tag::Tag;
 use super::{encoding, error};
-use crate::s3::{Error, Object, Session, of_object};
+use crate::s3::{Error, S3Object, S3Session, of_object};
 use crate::secret::Secret;
-use crate::server::Source;
+use crate::server::DocumentOptions;
 
 /// Fetches objects.
-pub(super) struct Loader(Session);
+pub(super) struct S3Loader(S3Session);
 
-type Refusal = SdkError<GetObjectError>;
+type Forbidden = SdkError<GetObjectError>;
 
-impl Loader {
+impl S3Loader {
     /// Finds its configuration in the environment of the process, at the first use.
-    pub(super) fn ambient(external_id: Option<Secret>, server: Option<&Source>) -> Loader {
-        Loader(Session::ambient(external_id, server, timeouts()))
+    pub(super) fn ambient(external_id: Option<Secret>, server: Option<&DocumentOptions>) -> S3Loader {
+        S3Loader(S3Session::ambient(external_id, server, timeouts()))
     }
 
     /// Uses this configuration.
-    pub(super) fn configured(base: SdkConfig, external_id: Option<Secret>, server: Option<&Source>) -> Loader {
-        Loader(Session::configured(base, external_id, server, timeouts()))
+    pub(super) fn configured(
+        base: SdkConfig,
+        external_id: Option<Secret>,
+        server: Option<&DocumentOptions>,
+    ) -> S3Loader {
+        S3Loader(S3Session::configured(base, external_id, server, timeouts()))
     }
 
     /// One object of at most `limit` bytes, if it is not the one that `known` is the tag of.
     /// Messages call it `location`.
     pub(super) async fn load(
         &self,
-        object: Object<'_>,
+        object: S3Object<'_>,
         role: Option<&str>,
         known: Option<&Tag>,
         limit: u64,
@@ -65,7 +69,7 @@ impl Loader {
     /// Asks for the object. `None` when it is the known one.
     async fn get(
         &self,
-        object: Object<'_>,
+        object: S3Object<'_>,
         role: Option<&str>,
         mut known: Option<&Tag>,
     ) -> Result<Option<GetObjectOutput>, Error> {
@@ -112,7 +116,7 @@ impl NotModified {
 }
 
 /// Whether S3 says that the object is still the one of `If-None-Match`.
-fn not_modified(refusal: &Refusal) -> Option<NotModified> {
+fn not_modified(refusal: &Forbidden) -> Option<NotModified> {
     let response = refusal
         .raw_response()
         .filter(|response| response.status().as_u16() == 304)?;

@@ -40,7 +40,7 @@ pub enum Charset {
 
 /// What bytes turn out to be in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Found {
+pub enum DetectedCharset {
     Readable(Charset),
     /// By its name: it cannot be decoded.
     Unreadable(&'static str),
@@ -69,7 +69,7 @@ pub fn marked_utf32(bytes: &[u8]) -> Option<(Charset, usize)> {
 }
 
 /// The charset of bytes without a byte order mark, where it is one of those that this module knows.
-pub fn find(bytes: &[u8]) -> Option<Found> {
+pub fn find(bytes: &[u8]) -> Option<DetectedCharset> {
     let sample = &bytes[..bytes.len().min(SAMPLE)];
     if let Some(found) = escaped(sample) {
         return Some(found);
@@ -80,15 +80,15 @@ pub fn find(bytes: &[u8]) -> Option<Found> {
         Err(error) => error.error_len().is_none() && sample.len() == SAMPLE,
     };
     if let Some(charset) = wide_word(bytes) {
-        return Some(Found::Readable(charset));
+        return Some(DetectedCharset::Readable(charset));
     }
     if is_utf8 && !sample.iter().any(|byte| is_low(*byte)) {
-        return in_ascii(sample).map(Found::Unreadable);
+        return in_ascii(sample).map(DetectedCharset::Unreadable);
     }
     if let Some(charset) = wide(sample, is_utf8) {
-        return Some(Found::Readable(charset));
+        return Some(DetectedCharset::Readable(charset));
     }
-    (!is_utf8 && is_ebcdic(sample)).then_some(Found::Unreadable("EBCDIC"))
+    (!is_utf8 && is_ebcdic(sample)).then_some(DetectedCharset::Unreadable("EBCDIC"))
 }
 
 /// Whether bytes may be in a charset that changes its meaning by escape sequences: no terminal has
@@ -108,7 +108,7 @@ pub fn has_escapes(bytes: &[u8]) -> bool {
 }
 
 /// The charsets of ISO 2022.
-fn escaped(sample: &[u8]) -> Option<Found> {
+fn escaped(sample: &[u8]) -> Option<DetectedCharset> {
     if !has_escapes(sample) {
         return None;
     }
@@ -116,16 +116,17 @@ fn escaped(sample: &[u8]) -> Option<Found> {
     // Their escape sequence stands once at the beginning, and the text is between shifts.
     let shifts = sample.contains(&0x0E);
     if shifts && has(b"\x1B$)C") {
-        return Some(Found::Unreadable("ISO-2022-KR"));
+        return Some(DetectedCharset::Unreadable("ISO-2022-KR"));
     }
     if shifts && (has(b"\x1B$)A") || has(b"\x1B$)G")) {
-        return Some(Found::Unreadable("ISO-2022-CN"));
+        return Some(DetectedCharset::Unreadable("ISO-2022-CN"));
     }
     if !sample.is_ascii() || !(has(b"\x1B$B") || has(b"\x1B$@")) {
         return None;
     }
-    let census = Census::of(ISO_2022_JP.decode_without_bom_handling(sample).0.chars().map(Some));
-    (census.ascii < census.total && census.bad * 50 <= census.total).then_some(Found::Readable(Charset::Iso2022Jp))
+    let census = CharacterCounts::of(ISO_2022_JP.decode_without_bom_handling(sample).0.chars().map(Some));
+    (census.ascii < census.total && census.bad * 50 <= census.total)
+        .then_some(DetectedCharset::Readable(Charset::Iso2022Jp))
 }
 
 /// A word or two in UTF-16 whose bytes are all those of ASCII: "`O}Y" is 你好. Only where each pair
@@ -166,7 +167,7 @@ fn wide(sample: &[u8], is_utf8: bool) -> Option<Charset> {
     if sample.len() >= 8 && sample.len().is_multiple_of(4) {
         for charset in [Charset::Utf32Little, Charset::Utf32Big] {
             // A quarter of the bytes is zero at least: no other text has that.
-            if Census::of(units32(charset, sample)).is_text_by_its_zeros() {
+            if CharacterCounts::of(units32(charset, sample)).is_text_by_its_zeros() {
                 return Some(charset);
             }
         }
@@ -176,8 +177,8 @@ fn wide(sample: &[u8], is_utf8: bool) -> Option<Charset> {
     while let Some(shorter) = sample.strip_suffix(&[0, 0]).filter(|_| sample.len().is_multiple_of(2)) {
         sample = shorter;
     }
-    let little = Census::of(units16(sample, u16::from_le_bytes));
-    let big = Census::of(units16(sample, u16::from_be_bytes));
+    let little = CharacterCounts::of(units16(sample, u16::from_le_bytes));
+    let big = CharacterCounts::of(units16(sample, u16::from_be_bytes));
     let zeros = sample.contains(&0);
     match (
         little.is_utf16(zeros, is_utf8),
@@ -216,7 +217,7 @@ const FIRST_OTHER: usize = 13;
 
 /// What the characters of a text are.
 #[derive(Debug, Default)]
-struct Census {
+struct CharacterCounts {
     total: usize,
     /// Control characters, and what is no character or for private use.
     bad: usize,
@@ -234,9 +235,9 @@ struct Census {
     east_rare: usize,
 }
 
-impl Census {
-    fn of(characters: impl Iterator<Item = Option<char>>) -> Census {
-        let mut census = Census::default();
+impl CharacterCounts {
+    fn of(characters: impl Iterator<Item = Option<char>>) -> CharacterCounts {
+        let mut census = CharacterCounts::default();
         for character in characters {
             census.total += 1;
             match character {
@@ -410,7 +411,7 @@ fn is_utf7(sample: &[u8]) -> bool {
         runs += 1;
         rest = &rest[length..];
     }
-    let census = Census::of(characters.into_iter());
+    let census = CharacterCounts::of(characters.into_iter());
     let (script, number, is_one) = census.script();
     let letters = number + census.scripts[LATIN];
     let is_plain = script != EAST || number == 0 || census.east_common * 5 >= census.east;
@@ -463,6 +464,6 @@ fn is_hz(sample: &[u8]) -> bool {
         pairs.extend(rest[..length].iter().map(|byte| byte | 0x80));
         rest = &rest[length + 2..];
     }
-    let census = Census::of(GBK.decode_without_bom_handling(&pairs).0.chars().map(Some));
+    let census = CharacterCounts::of(GBK.decode_without_bom_handling(&pairs).0.chars().map(Some));
     census.east >= 4 && census.bad == 0 && census.east_common * 5 >= census.east
 }

@@ -19,12 +19,12 @@ use std::process::ExitCode;
 
 use super::{Error, Format, Parsed, detect, parse};
 use crate::error::Class;
-use crate::process::Answer;
-use crate::process::child::{self, Kind, Report};
+use crate::process::ChildAnswer;
+use crate::process::child::{self, ChildKind, Report};
 
 /// What to do with what is read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Task {
+pub(super) enum ParseTask {
     /// It is a document, whose text is wanted.
     #[default]
     Parse,
@@ -35,7 +35,7 @@ pub(super) enum Task {
 /// How to read the document.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Arguments {
-    pub task: Task,
+    pub task: ParseTask,
     /// What `ai.parsing_none()` asks for: text whatever it looks like.
     pub as_text: bool,
     pub extension: Option<String>,
@@ -46,8 +46,8 @@ impl Arguments {
     /// The words of the command line, without the program's name and without those of any child.
     pub fn words(&self) -> Vec<String> {
         let task = match self.task {
-            Task::Parse => "parse",
-            Task::Cut => "cut",
+            ParseTask::Parse => "parse",
+            ParseTask::Cut => "cut",
         };
         let parsing = if self.as_text { "none" } else { "auto" };
         let words = [
@@ -61,13 +61,13 @@ impl Arguments {
     }
 }
 
-impl Kind for Arguments {
+impl ChildKind for Arguments {
     const PROGRAM: &'static str = "ai-parser";
 
     fn take(&mut self, name: &str, value: &str) -> bool {
         match (name, value) {
-            ("--task", "parse") => self.task = Task::Parse,
-            ("--task", "cut") => self.task = Task::Cut,
+            ("--task", "parse") => self.task = ParseTask::Parse,
+            ("--task", "cut") => self.task = ParseTask::Cut,
             ("--parsing", "auto" | "none") => self.as_text = value == "none",
             ("--extension", _) => self.extension = Some(value.to_owned()),
             ("--media-type", _) => self.media_type = Some(value.to_owned()),
@@ -76,15 +76,15 @@ impl Kind for Arguments {
         true
     }
 
-    fn work(&self, order: &[u8]) -> Result<Answer, Report> {
+    fn work(&self, order: &[u8]) -> Result<ChildAnswer, Report> {
         match self.task {
-            Task::Parse => text_of(order, self).map(answer).map_err(report),
-            Task::Cut => {
+            ParseTask::Parse => text_of(order, self).map(answer).map_err(report),
+            ParseTask::Cut => {
                 let body =
                     crate::chunk::child::answer(order).ok_or_else(|| report(crashed("it was given no order")))?;
-                Ok(Answer {
+                Ok(ChildAnswer {
                     body,
-                    ..Answer::default()
+                    ..ChildAnswer::default()
                 })
             }
         }
@@ -109,15 +109,15 @@ fn text_of(bytes: &[u8], arguments: &Arguments) -> Result<Parsed, Error> {
     parse(bytes, format)
 }
 
-fn answer(Parsed { text, marks }: Parsed) -> Answer {
-    Answer {
+fn answer(Parsed { text, marks }: Parsed) -> ChildAnswer {
+    ChildAnswer {
         body: text.into_bytes(),
         beside: marks.write(),
     }
 }
 
 /// What the child has written; `None` for what is no text with marks.
-pub(super) fn read(Answer { body, beside }: Answer) -> Option<Parsed> {
+pub(super) fn read(ChildAnswer { body, beside }: ChildAnswer) -> Option<Parsed> {
     let text = String::from_utf8(body).ok().filter(|text| !text.contains('\0'))?;
     let marks = super::Marks::read(&beside, &text)?;
     Some(Parsed { text, marks })
@@ -161,7 +161,7 @@ mod tests {
     #[test]
     fn arguments_survive_the_command_line() {
         let arguments = Arguments {
-            task: Task::Cut,
+            task: ParseTask::Cut,
             as_text: true,
             extension: Some("md".to_owned()),
             media_type: Some("text/plain".to_owned()),
@@ -186,9 +186,9 @@ mod tests {
         };
         assert_eq!(read(answer(parsed.clone())), Some(parsed));
         for broken in [&b"caf\xe9"[..], b"a\0"] {
-            let broken = Answer {
+            let broken = ChildAnswer {
                 body: broken.to_vec(),
-                ..Answer::default()
+                ..ChildAnswer::default()
             };
             assert_eq!(read(broken), None);
         }

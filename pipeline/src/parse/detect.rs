@@ -1,6 +1,6 @@
 //! Which format a document has.
 
-use super::charset::Found;
+use super::charset::DetectedCharset;
 use super::mail::{self, Letters};
 use super::{Error, Format, text};
 
@@ -52,7 +52,7 @@ pub(super) fn detect_by(bytes: &[u8], extension: Option<&str>, media_type: Optio
     let binary = !clean && charset.is_none() && text::is_binary(bytes);
     let decoded;
     let bytes = match charset {
-        Some(Found::Readable(charset)) => {
+        Some(DetectedCharset::Readable(charset)) => {
             decoded = charset.decode(&bytes[..bytes.len().min(HEAD)]);
             decoded.as_bytes()
         }
@@ -77,7 +77,7 @@ pub(super) fn detect_by(bytes: &[u8], extension: Option<&str>, media_type: Optio
             },
         });
     }
-    if let Some(Found::Unreadable(name)) = charset {
+    if let Some(DetectedCharset::Unreadable(name)) = charset {
         return Err(Error::Charset { name });
     }
     if let Some(letters) = called {

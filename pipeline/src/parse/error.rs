@@ -78,7 +78,7 @@ pub enum Error {
     /// The child was killed because it took too long.
     #[error("parsing took longer than {} s", limit.as_secs_f64())]
     TookTooLong {
-        /// [`super::Limits::timeout`].
+        /// [`super::ParserLimits::timeout`].
         limit: Duration,
     },
     /// Others waited for its place, and it was begun anew as often as it may be.
@@ -87,13 +87,13 @@ pub enum Error {
     /// The child asked for more memory than it may have.
     #[error("parsing needed more than {} MB of memory", limit / (1024 * 1024))]
     TooMuchMemory {
-        /// [`super::Limits::memory_bytes`].
+        /// [`super::ParserLimits::memory_bytes`].
         limit: u64,
     },
     /// The text is longer than allowed.
     #[error("the text of the document is longer than {limit} bytes")]
     TooMuchText {
-        /// [`super::Limits::text_bytes`].
+        /// [`super::ParserLimits::text_bytes`].
         limit: u64,
     },
     /// Whoever talked to the child panicked.

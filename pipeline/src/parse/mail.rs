@@ -85,7 +85,7 @@ fn of_head(head: &[u8]) -> Option<Letters> {
     if head.starts_with(b"--") {
         return has_parts(head).then_some(Letters::Parts);
     }
-    let headers = Headers::read(head)?;
+    let headers = MailHeaders::read(head)?;
     match headers.is_mail() {
         true if headers.is_web_archive() => Some(Letters::WebArchive),
         true if headers.is_mime() => Some(MESSAGE),
@@ -103,7 +103,7 @@ fn of_mailbox(head: &[u8]) -> Option<Letters> {
     for _ in 0..MOST_MESSAGES {
         let line = rest.iter().position(|byte| *byte == b'\n')?;
         rest = &rest[line + 1..];
-        if let Some(headers) = Headers::read(rest)
+        if let Some(headers) = MailHeaders::read(rest)
             && headers.is_mail()
             && headers.is_mime()
             && !(is_patch && headers.is_plain())
@@ -126,7 +126,7 @@ fn has_parts(head: &[u8]) -> bool {
     };
     let line = head[..end].trim_ascii_end();
     let rest = &head[end + 1..];
-    let headers = Headers::read(rest);
+    let headers = MailHeaders::read(rest);
     line.len() >= 10
         && headers.is_some_and(|headers| {
             headers.get("content-type").is_some() || headers.get("content-disposition").is_some()
@@ -135,11 +135,11 @@ fn has_parts(head: &[u8]) -> bool {
 }
 
 /// The fields before the first empty line, by RFC 5322: names in lower case, values in one line.
-struct Headers(Vec<(String, String)>);
+struct MailHeaders(Vec<(String, String)>);
 
-impl Headers {
+impl MailHeaders {
     /// None where a line is neither a field nor the rest of one.
-    fn read(bytes: &[u8]) -> Option<Headers> {
+    fn read(bytes: &[u8]) -> Option<MailHeaders> {
         let mut fields: Vec<(String, String)> = Vec::new();
         for line in bytes.split(|byte| *byte == b'\n').take(MOST_LINES) {
             let line = line.strip_suffix(b"\r").unwrap_or(line);
@@ -163,7 +163,7 @@ impl Headers {
                 value(&line[colon + 1..]),
             ));
         }
-        Some(Headers(fields))
+        Some(MailHeaders(fields))
     }
 
     fn get(&self, name: &str) -> Option<&str> {
@@ -248,7 +248,7 @@ fn encoding(bytes: &[u8]) -> Option<&'static str> {
     if starts_line(bytes, b"(This file must be converted with BinHex") {
         return Some("BinHex");
     }
-    let mut census = Census::default();
+    let mut census = ByteCounts::default();
     if bytes.len() <= WHOLE {
         census.count(bytes);
     } else {
@@ -274,7 +274,7 @@ fn starts_line(bytes: &[u8], what: &[u8]) -> bool {
 
 /// How many bytes of a document are what.
 #[derive(Default)]
-struct Census {
+struct ByteCounts {
     /// All but white space.
     letters: usize,
     base64: usize,
@@ -283,7 +283,7 @@ struct Census {
     uuencoded: usize,
 }
 
-impl Census {
+impl ByteCounts {
     fn count(&mut self, bytes: &[u8]) {
         self.letters += bytes.iter().filter(|byte| !byte.is_ascii_whitespace()).count();
         for line in bytes.split(|byte| *byte == b'\n') {
@@ -291,7 +291,7 @@ impl Census {
             let is_full = line.len() == 61 && line[0] == b'M' && line.iter().all(|byte| (b' '..=b'`').contains(byte));
             self.uuencoded += if is_full { line.len() } else { 0 };
         }
-        let mut run = Run::default();
+        let mut run = WordRun::default();
         let mut at = 0;
         while at < bytes.len() {
             let length = bytes[at..].iter().take_while(|byte| is_base64(**byte)).count();
@@ -300,7 +300,7 @@ impl Census {
             if word.iter().any(u8::is_ascii_alphanumeric) {
                 if length >= WORD && bytes[..at].ends_with(b";base64,") {
                     self.inline += length;
-                    run = Run::default();
+                    run = WordRun::default();
                 } else {
                     self.base64 += run.take(word, after == Some(b'='));
                 }
@@ -325,7 +325,7 @@ fn is_sign(byte: u8) -> bool {
 
 /// Words of one length, one after the other.
 #[derive(Default)]
-struct Run<'w> {
+struct WordRun<'w> {
     last: &'w [u8],
     length: usize,
     words: usize,
@@ -333,25 +333,25 @@ struct Run<'w> {
     random: usize,
 }
 
-impl<'w> Run<'w> {
+impl<'w> WordRun<'w> {
     /// How many bytes of base64 a word shows that there are.
     fn take(&mut self, word: &'w [u8], is_padded: bool) -> usize {
         let (length, is_random) = (word.len(), is_random(word) && !begins_alike(self.last, word));
         self.last = word;
         if length >= WORD {
-            *self = Run::default();
+            *self = WordRun::default();
             return if is_random { length } else { 0 };
         }
         // The last line is shorter, or ends with padding.
         let is_last = self.words >= LINES && (length < self.length || is_padded && length == self.length);
         if is_last || is_padded || length < LINE {
-            *self = Run::default();
+            *self = WordRun::default();
             return if is_last { length } else { 0 };
         }
         if length != self.length {
-            *self = Run {
+            *self = WordRun {
                 last: word,
-                ..Run::default()
+                ..WordRun::default()
             };
         }
         self.length = word.len();

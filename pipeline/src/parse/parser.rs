@@ -6,16 +6,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::child::{self, Arguments, Task};
+use super::child::{self, Arguments, ParseTask};
 use super::{Error, Parsed, detect, text};
 use crate::budget::{Budget, Reservation};
-use crate::chunk::{self, Bounds, Chunk, Refusal};
+use crate::chunk::{self, Bounds, Chunk, CutRefusal};
 use crate::config::{Chunking, Parsing};
-use crate::process::{Order, Output, Supervisor};
+use crate::process::{ChildRequest, Output, Supervisor};
 
 /// What one document may cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub struct ParserLimits {
     /// Wall-clock time from the start of the child to its end; waiting for a free place is not
     /// counted.
     pub timeout: Duration,
@@ -31,14 +31,14 @@ pub struct Limits {
 #[derive(Clone, Debug)]
 pub struct Parser {
     children: Supervisor<i32>,
-    limits: Limits,
+    limits: ParserLimits,
     owner: i32,
 }
 
 impl Parser {
     /// `program` is the path of `ai-parser`; `concurrency` (at least one) how many children run at
     /// a time.
-    pub fn new(program: PathBuf, limits: Limits, concurrency: usize) -> Parser {
+    pub fn new(program: PathBuf, limits: ParserLimits, concurrency: usize) -> Parser {
         Parser {
             children: Supervisor::new(program, limits.memory_bytes, concurrency),
             limits,
@@ -141,7 +141,7 @@ impl Parser {
             return Ok(Measured::Parsed(Parsed::default()));
         }
         let arguments = Arguments {
-            task: Task::Parse,
+            task: ParseTask::Parse,
             as_text: how == Parsing::None,
             extension: name.and_then(detect::extension),
             media_type: media_type.and_then(detect::essence),
@@ -155,7 +155,7 @@ impl Parser {
                 Ok(Measured::Parsed(text.into()))
             };
         }
-        let order = Order {
+        let order = ChildRequest {
             words: arguments.words(),
             input: [Bytes::new(), bytes.clone()],
             timeout: self.limits.timeout,
@@ -181,16 +181,16 @@ impl Parser {
         chunking: &Chunking,
         bounds: Bounds,
         timeout: Duration,
-    ) -> Result<(String, Vec<Chunk>), Refusal> {
+    ) -> Result<(String, Vec<Chunk>), CutRefusal> {
         let memory = self.limits.memory_bytes;
         let text = Bytes::from(text);
         // As many bytes for a chunk as are counted for it are more than its place takes.
         let most = bounds.room.saturating_add(chunk::CHUNK_BYTES);
         let arguments = Arguments {
-            task: Task::Cut,
+            task: ParseTask::Cut,
             ..Arguments::default()
         };
-        let order = Order {
+        let order = ChildRequest {
             words: arguments.words(),
             input: [chunk::child::order(chunking, bounds).into(), text.clone()],
             timeout,
@@ -198,21 +198,21 @@ impl Parser {
             most,
         };
         let outcome = self.run(order).await.map_err(|error| match error {
-            Error::TookTooLong { .. } => Refusal::from(chunk::Error::Late { limit: timeout }),
-            Error::TooMuchMemory { .. } => Refusal::from(chunk::Error::Memory { limit: memory }),
-            other => Refusal::from(other),
+            Error::TookTooLong { .. } => CutRefusal::from(chunk::Error::Late { limit: timeout }),
+            Error::TooMuchMemory { .. } => CutRefusal::from(chunk::Error::Memory { limit: memory }),
+            other => CutRefusal::from(other),
         })?;
         let text = String::from_utf8(text.into()).expect("it was a text before");
         let answer = match &outcome {
             Output::Whole(answer) => chunk::child::read(&answer.body, &text),
             Output::Longer { .. } => None,
         };
-        let nonsense = || Refusal::from(crashed("its answer is none"));
+        let nonsense = || CutRefusal::from(crashed("its answer is none"));
         let chunks = answer.ok_or_else(nonsense)??;
         Ok((text, chunks))
     }
 
-    async fn run(&self, order: Order) -> Result<Output, Error> {
+    async fn run(&self, order: ChildRequest) -> Result<Output, Error> {
         Ok(self.children.run(self.owner, order).await?)
     }
 
@@ -252,9 +252,9 @@ fn crashed(how: &str) -> Error {
     Error::Crashed { how: how.to_owned() }
 }
 
-impl From<Error> for Refusal {
-    fn from(error: Error) -> Refusal {
-        Refusal::new(error.class(), error.to_string(), error.hint(), false)
+impl From<Error> for CutRefusal {
+    fn from(error: Error) -> CutRefusal {
+        CutRefusal::new(error.class(), error.to_string(), error.hint(), false)
     }
 }
 

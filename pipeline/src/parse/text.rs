@@ -6,7 +6,7 @@ use encoding_rs::Encoding;
 use file_format::FileFormat;
 
 use super::Error;
-use super::charset::{self, Charset, Found};
+use super::charset::{self, Charset, DetectedCharset};
 
 /// Valid UTF-8 without control characters, the line and page breaks, tabs and escapes of honest
 /// text aside.
@@ -56,7 +56,7 @@ fn mark(bytes: &[u8]) -> Option<(Charset, usize)> {
 
 /// The charset that is recognised without a mark. Of bytes that are binary by their signature there
 /// is none.
-pub fn unmarked(bytes: &[u8]) -> Option<Found> {
+pub fn unmarked(bytes: &[u8]) -> Option<DetectedCharset> {
     if mark(bytes).is_some() {
         return None;
     }
@@ -90,8 +90,8 @@ pub fn decode(bytes: &[u8]) -> Result<String, Error> {
     }
     let mut text = match (mark(bytes), unmarked(bytes)) {
         (Some((charset, length)), _) => charset.decode(&bytes[length..]),
-        (None, Some(Found::Readable(charset))) => charset.decode(bytes),
-        (None, Some(Found::Unreadable(name))) => return Err(Error::Charset { name }),
+        (None, Some(DetectedCharset::Readable(charset))) => charset.decode(bytes),
+        (None, Some(DetectedCharset::Unreadable(name))) => return Err(Error::Charset { name }),
         (None, None) if is_mostly_utf8(bytes) => String::from_utf8_lossy(bytes).into_owned(),
         (None, None) => guess(bytes).decode_without_bom_handling(bytes).0.into_owned(),
     };

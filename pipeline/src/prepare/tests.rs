@@ -13,7 +13,7 @@ use crate::threads::Threads;
 
 const MEGABYTE: u64 = 1 << 20;
 
-struct Vectorizer {
+struct TestVectorizer {
     config: Config,
     basis: Basis,
     cutting: Cutting,
@@ -21,9 +21,9 @@ struct Vectorizer {
     template_columns: LiteMap<String, String>,
 }
 
-impl Vectorizer {
+impl TestVectorizer {
     /// With these members of the configuration in place of the usual ones.
-    fn new(changes: &Value) -> Vectorizer {
+    fn new(changes: &Value) -> TestVectorizer {
         let mut config = json!({
             "version": "0.2.0",
             "loading": {"implementation": "uri", "column_name": "uri", "retries": 6},
@@ -43,7 +43,7 @@ impl Vectorizer {
         }
         let template = Template::parse(config["formatting"]["template"].as_str().unwrap()).unwrap();
         let config: Config = serde_json::from_value(config).unwrap();
-        Vectorizer {
+        TestVectorizer {
             basis: Basis::new(&config),
             cutting: Cutting::new(&config.chunking).unwrap(),
             template,
@@ -52,12 +52,12 @@ impl Vectorizer {
         }
     }
 
-    fn of_column() -> Vectorizer {
-        Vectorizer::new(&json!({"loading": {"implementation": "column", "column_name": "body", "retries": 6}}))
+    fn of_column() -> TestVectorizer {
+        TestVectorizer::new(&json!({"loading": {"implementation": "column", "column_name": "body", "retries": 6}}))
     }
 }
 
-impl Instructions for Vectorizer {
+impl Instructions for TestVectorizer {
     fn config(&self) -> &Config {
         &self.config
     }
@@ -89,7 +89,7 @@ struct Shelf {
 impl Load for Shelf {
     fn load<'l>(
         &'l self,
-        wanted: Wanted<'l>,
+        wanted: WantedDocument<'l>,
         documents: &'l Budget,
         _downloads: &'l Semaphore,
     ) -> BoxFuture<'l, Result<Option<(load::Document, Reservation)>, load::Error>> {
@@ -116,11 +116,11 @@ impl Load for Shelf {
 
 /// Takes bytes for text whose second word is on another page, and notes what it was given.
 #[derive(Default)]
-struct Reader {
+struct TestReader {
     given: Mutex<Vec<(String, Option<String>)>>,
 }
 
-impl Parse for Reader {
+impl Parse for TestReader {
     fn parse<'p>(
         &'p self,
         bytes: Bytes,
@@ -144,16 +144,16 @@ impl Parse for Reader {
 }
 
 struct Scene {
-    vectorizer: Arc<Vectorizer>,
+    vectorizer: Arc<TestVectorizer>,
     shelf: Arc<Shelf>,
-    reader: Arc<Reader>,
+    reader: Arc<TestReader>,
     documents: Budget,
     downloads_of_owner: Arc<Semaphore>,
-    limits: texts::Limits,
+    limits: texts::TextLimits,
 }
 
 impl Scene {
-    fn new(vectorizer: Vectorizer, text: &'static str, tag: &'static str) -> Scene {
+    fn new(vectorizer: TestVectorizer, text: &'static str, tag: &'static str) -> Scene {
         Scene {
             vectorizer: Arc::new(vectorizer),
             shelf: Arc::new(Shelf {
@@ -164,13 +164,13 @@ impl Scene {
             reader: Arc::default(),
             documents: Budget::new(64 * MEGABYTE),
             downloads_of_owner: Arc::new(Semaphore::new(1)),
-            limits: texts::Limits::new(MEGABYTE),
+            limits: texts::TextLimits::new(MEGABYTE),
         }
     }
 
     async fn prepare(&self, document: Content, remembered: Option<Remembered>) -> Result<Prepared, Failure> {
         let is_uri = matches!(self.vectorizer.config.loading, Loading::Uri { .. });
-        let limits = parse::Limits {
+        let limits = parse::ParserLimits {
             timeout: Duration::from_secs(60),
             memory_bytes: 64 * MEGABYTE,
             text_bytes: MEGABYTE,
@@ -245,7 +245,7 @@ async fn first(scene: &Scene) -> Memory {
 
 #[tokio::test]
 async fn a_text_in_a_column_is_cut_and_formatted() {
-    let scene = Scene::new(Vectorizer::of_column(), "", "");
+    let scene = Scene::new(TestVectorizer::of_column(), "", "");
     let (texts, note) = scene.texts(text("leaves and water"), None).await;
     assert_eq!(lines(&texts), ["Tea: leaves", "Tea: and", "Tea: water"]);
     assert_eq!(note, Note::Keep, "it is not worth a memory");
@@ -267,7 +267,7 @@ async fn a_text_in_a_column_is_cut_and_formatted() {
 
 #[tokio::test]
 async fn bytes_in_a_column_are_parsed() {
-    let scene = Scene::new(Vectorizer::of_column(), "", "");
+    let scene = Scene::new(TestVectorizer::of_column(), "", "");
     let (texts, note) = scene.texts(Content::of_bytes(b"leaves and".to_vec()), None).await;
     assert_eq!(lines(&texts), ["Tea: leaves", "Tea: and"]);
     assert!(matches!(note, Note::Remember(_)), "{note:?}");
@@ -279,7 +279,7 @@ async fn bytes_in_a_column_are_parsed() {
 
 #[tokio::test]
 async fn a_download_waits_for_a_place_of_its_owner_before_anything_that_others_wait_for() {
-    let scene = Scene::new(Vectorizer::new(&json!({})), "leaves and", "v1");
+    let scene = Scene::new(TestVectorizer::new(&json!({})), "leaves and", "v1");
     let place = scene.downloads_of_owner.acquire().await.unwrap();
     let mut prepared = Box::pin(scene.prepare(uri(), None));
     assert!(futures_util::poll!(&mut prepared).is_pending());
@@ -296,7 +296,7 @@ async fn a_download_waits_for_a_place_of_its_owner_before_anything_that_others_w
 
 #[tokio::test]
 async fn a_document_behind_a_uri_is_loaded_parsed_and_remembered() {
-    let scene = Scene::new(Vectorizer::new(&json!({})), "leaves and", "v1");
+    let scene = Scene::new(TestVectorizer::new(&json!({})), "leaves and", "v1");
     let (texts, note) = scene.texts(uri(), None).await;
     assert_eq!(lines(&texts), ["Tea: leaves", "Tea: and"]);
     let Note::Remember(memory) = note else {
@@ -313,7 +313,7 @@ async fn a_document_behind_a_uri_is_loaded_parsed_and_remembered() {
 /// Pages, and whatever else a format knows of places.
 #[tokio::test]
 async fn places_and_marks_go_with_the_texts() {
-    let scene = Scene::new(Vectorizer::new(&json!({})), "leaves and", "v1");
+    let scene = Scene::new(TestVectorizer::new(&json!({})), "leaves and", "v1");
     let (texts, _) = scene.texts(uri(), None).await;
     assert_eq!((texts.place(0), texts.place(1)), (0..6, 7..10));
     let pages: Vec<Mark> = texts.marks().iter().copied().collect();
@@ -322,7 +322,7 @@ async fn places_and_marks_go_with_the_texts() {
 
 #[tokio::test]
 async fn what_is_still_the_same_goes_no_further_than_what_shows_that() {
-    let scene = Scene::new(Vectorizer::new(&json!({})), "leaves and", "v1");
+    let scene = Scene::new(TestVectorizer::new(&json!({})), "leaves and", "v1");
     let memory = first(&scene).await;
     let remembered = |stored| Remembered {
         memory: memory.clone(),
@@ -332,7 +332,7 @@ async fn what_is_still_the_same_goes_no_further_than_what_shows_that() {
     assert_eq!(scene.unchanged(uri(), remembered(2)).await, Note::Keep);
     assert_eq!(scene.asked(), [None, Some("v1".to_owned())]);
     // By its content: the tag is another.
-    let same = Scene::new(Vectorizer::new(&json!({})), "leaves and", "v2");
+    let same = Scene::new(TestVectorizer::new(&json!({})), "leaves and", "v2");
     let Note::Remember(now) = same.unchanged(uri(), remembered(2)).await else {
         panic!("the new tag is to be remembered")
     };
@@ -345,7 +345,7 @@ async fn what_is_still_the_same_goes_no_further_than_what_shows_that() {
 
 #[tokio::test]
 async fn what_is_remembered_counts_only_while_it_is_true() {
-    let scene = Scene::new(Vectorizer::new(&json!({})), "leaves and", "v1");
+    let scene = Scene::new(TestVectorizer::new(&json!({})), "leaves and", "v1");
     let memory = first(&scene).await;
     let remembered = |stored| {
         Some(Remembered {
@@ -358,8 +358,8 @@ async fn what_is_remembered_counts_only_while_it_is_true() {
     assert_eq!((texts.len(), note), (2, Note::Keep));
     // Another recipe, and another content.
     let wider = json!({"chunking": {"implementation": "none"}});
-    let wider = Scene::new(Vectorizer::new(&wider), "leaves and", "v1");
-    let other = Scene::new(Vectorizer::new(&json!({})), "leaves or", "v2");
+    let wider = Scene::new(TestVectorizer::new(&wider), "leaves and", "v1");
+    let other = Scene::new(TestVectorizer::new(&json!({})), "leaves or", "v2");
     for (scene, expected) in [(wider, &["Tea: leaves and"][..]), (other, &["Tea: leaves", "Tea: or"])] {
         let (texts, note) = scene.texts(uri(), remembered(2)).await;
         assert_eq!(lines(&texts), expected);
@@ -367,13 +367,13 @@ async fn what_is_remembered_counts_only_while_it_is_true() {
         assert_eq!(scene.parsed(), 1);
     }
     // A text that has become too short to be remembered.
-    let column = Scene::new(Vectorizer::of_column(), "", "");
+    let column = Scene::new(TestVectorizer::of_column(), "", "");
     assert_eq!(column.texts(text("leaves"), remembered(2)).await.1, Note::Forget);
 }
 
 #[tokio::test]
 async fn each_step_says_that_it_failed() {
-    let scene = Scene::new(Vectorizer::new(&json!({})), "encrypted", "v1");
+    let scene = Scene::new(TestVectorizer::new(&json!({})), "encrypted", "v1");
     for (document, step, class, reason) in [
         (
             text("s3://a/missing"),
@@ -401,11 +401,11 @@ async fn each_step_says_that_it_failed() {
     }
     assert_eq!(scene.asked().len(), 2, "what is no URI is not asked for");
     let scene = Scene {
-        limits: texts::Limits {
+        limits: texts::TextLimits {
             one: 9,
-            ..texts::Limits::new(MEGABYTE)
+            ..texts::TextLimits::new(MEGABYTE)
         },
-        ..Scene::new(Vectorizer::of_column(), "", "")
+        ..Scene::new(TestVectorizer::of_column(), "", "")
     };
     let failure = scene.failure(text("leaves")).await;
     assert_eq!((failure.0, failure.1), (Step::Formatting, Class::Permanent));
@@ -414,7 +414,7 @@ async fn each_step_says_that_it_failed() {
 /// Many short chunks take more than the document: there has to be memory for them before they stay.
 #[tokio::test]
 async fn memory_is_reserved_for_what_the_chunks_take() {
-    let scene = Scene::new(Vectorizer::of_column(), "", "");
+    let scene = Scene::new(TestVectorizer::of_column(), "", "");
     let document = "ab cde ".repeat(2000);
     let Ok(Prepared::Texts { texts, reservation, .. }) = scene.prepare(text(&document), None).await else {
         panic!("it is prepared")

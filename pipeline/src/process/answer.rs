@@ -22,14 +22,14 @@ const GREATEST_HEAD: u64 = 64;
 
 /// What a child was asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Answer {
+pub(crate) struct ChildAnswer {
     /// What may be long: a text, or chunks.
     pub body: Vec<u8>,
     /// What is said of it.
     pub beside: Vec<u8>,
 }
 
-impl Answer {
+impl ChildAnswer {
     /// The line before it.
     pub(super) fn head(&self) -> String {
         format!("answer {} {}\n", self.body.len(), self.beside.len())
@@ -40,7 +40,7 @@ impl Answer {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Output {
     /// All.
-    Whole(Answer),
+    Whole(ChildAnswer),
     /// Nothing: it has so many bytes, for which there was no room.
     Longer { length: u64 },
 }
@@ -88,7 +88,7 @@ pub(super) async fn read(stream: impl AsyncRead + Unpin, room: u64, most: u64) -
         }
         (bytes.len() == length).then(|| {
             let beside = bytes.split_off(body);
-            Output::Whole(Answer { body: bytes, beside })
+            Output::Whole(ChildAnswer { body: bytes, beside })
         })
     };
     let is_over = stream.read(&mut [0]).await.map_err(broken)? == 0;
@@ -130,7 +130,7 @@ mod tests {
             (b"line\n", b"\n"),
         ] {
             let (body, beside) = (body.to_vec(), beside.to_vec());
-            let answer = Answer { body, beside };
+            let answer = ChildAnswer { body, beside };
             let written = [answer.head().as_bytes(), &answer.body, &answer.beside].concat();
             assert_eq!(of(&written, ALL, ALL).await, Ok(Output::Whole(answer)));
         }

@@ -21,7 +21,7 @@ use std::process::ExitCode;
 
 use serde::{Deserialize, Serialize};
 
-use super::answer::{Answer, FORM};
+use super::answer::{ChildAnswer, FORM};
 use super::confine;
 use crate::error::Class;
 
@@ -52,12 +52,12 @@ pub(crate) struct Report {
 pub(super) struct Common {
     /// The form of answers that the parent reads; without it the answer is written as it is.
     answer: Option<String>,
-    limits: confine::Limits,
+    limits: confine::ProcessLimits,
 }
 
 impl Common {
     /// For a child of the same build.
-    pub fn of_build(limits: confine::Limits) -> Common {
+    pub fn of_build(limits: confine::ProcessLimits) -> Common {
         Common {
             answer: Some(FORM.to_owned()),
             limits,
@@ -80,7 +80,7 @@ impl Common {
 }
 
 /// What a kind of child does, and the arguments that it has beside the common ones.
-pub(crate) trait Kind: Default {
+pub(crate) trait ChildKind: Default {
     /// The name of the program, for people.
     const PROGRAM: &'static str;
 
@@ -92,13 +92,13 @@ pub(crate) trait Kind: Default {
     /// # Errors
     ///
     /// Why there is none.
-    fn work(&self, order: &[u8]) -> Result<Answer, Report>;
+    fn work(&self, order: &[u8]) -> Result<ChildAnswer, Report>;
 
-    /// What is said where [`Kind::work`] panics.
+    /// What is said where [`ChildKind::work`] panics.
     fn panicked() -> Report;
 }
 
-fn read<K: Kind>(mut words: impl Iterator<Item = String>) -> Result<(Common, K), String> {
+fn read<K: ChildKind>(mut words: impl Iterator<Item = String>) -> Result<(Common, K), String> {
     let (mut common, mut kind) = (Common::default(), K::default());
     while let Some(name) = words.next() {
         let value = words.next().ok_or_else(|| format!("{name} needs a value"))?;
@@ -115,7 +115,7 @@ fn read<K: Kind>(mut words: impl Iterator<Item = String>) -> Result<(Common, K),
 }
 
 /// The program: `words` are its arguments without its name.
-pub(crate) fn run<K: Kind>(words: impl Iterator<Item = String>) -> ExitCode {
+pub(crate) fn run<K: ChildKind>(words: impl Iterator<Item = String>) -> ExitCode {
     let unusable = |reason: String| {
         eprintln!("{}: {reason}", K::PROGRAM);
         ExitCode::from(UNUSABLE)
@@ -159,7 +159,7 @@ pub(crate) fn run<K: Kind>(words: impl Iterator<Item = String>) -> ExitCode {
     }
 }
 
-fn write(answer: &Answer, has_head: bool) -> std::io::Result<()> {
+fn write(answer: &ChildAnswer, has_head: bool) -> std::io::Result<()> {
     let mut out = std::io::stdout();
     if has_head {
         out.write_all(answer.head().as_bytes())?;
@@ -180,7 +180,7 @@ mod tests {
         word: Option<String>,
     }
 
-    impl Kind for Echo {
+    impl ChildKind for Echo {
         const PROGRAM: &'static str = "echo";
 
         fn take(&mut self, name: &str, value: &str) -> bool {
@@ -188,10 +188,10 @@ mod tests {
             self.word.is_some()
         }
 
-        fn work(&self, order: &[u8]) -> Result<Answer, Report> {
-            Ok(Answer {
+        fn work(&self, order: &[u8]) -> Result<ChildAnswer, Report> {
+            Ok(ChildAnswer {
                 body: order.to_vec(),
-                ..Answer::default()
+                ..ChildAnswer::default()
             })
         }
 
@@ -206,7 +206,7 @@ mod tests {
 
     #[test]
     fn common_arguments_survive_the_command_line() {
-        let limits = confine::Limits {
+        let limits = confine::ProcessLimits {
             memory_bytes: Some(1 << 40),
             cpu_seconds: Some(7),
         };

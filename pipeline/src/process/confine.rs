@@ -22,7 +22,7 @@ use seccompiler::{
 
 /// Limits of the child's process. `None` is none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Limits {
+pub struct ProcessLimits {
     /// Address space, program and stack included.
     pub memory_bytes: Option<u64>,
     /// CPU time, after which SIGXCPU comes, and SIGKILL a second later. A bound for a child whose
@@ -70,7 +70,7 @@ const SYSTEM_CALLS: [libc::c_long; 26] = [
 /// # Errors
 ///
 /// A signal mask or a limit that could not be set: then nothing must be parsed.
-pub fn confine(limits: &Limits) -> Result<Vec<String>, String> {
+pub fn confine(limits: &ProcessLimits) -> Result<Vec<String>, String> {
     let mut missing = Vec::new();
     SigSet::empty().thread_set_mask().map_err(|error| error.to_string())?;
     close_inherited_files();

@@ -27,10 +27,10 @@ const REPORT_BYTES: usize = 4096;
 /// Starts children of one program, a limited number at a time, and sees each to its end. Clones
 /// share the limit, by turns between the keys that orders are given for.
 #[derive(Clone, Debug)]
-pub(crate) struct Supervisor<K>(Arc<Inner<K>>);
+pub(crate) struct Supervisor<K>(Arc<SupervisorState<K>>);
 
 #[derive(Debug)]
-struct Inner<K> {
+struct SupervisorState<K> {
     program: PathBuf,
     memory_bytes: u64,
     places: Places<K>,
@@ -40,7 +40,7 @@ struct Inner<K> {
 
 /// What a child is to do.
 #[derive(Debug)]
-pub(crate) struct Order {
+pub(crate) struct ChildRequest {
     /// What is asked, as words of its command line; those that any child has are added.
     pub words: Vec<String>,
     /// Written to its standard input one after the other.
@@ -64,7 +64,7 @@ impl<K: Copy + Eq + Hash + Ord + Send + 'static> Supervisor<K> {
     /// `program` is a path; each child may have so many bytes of address space; `concurrency` (at
     /// least one) is how many run at a time.
     pub fn new(program: PathBuf, memory_bytes: u64, concurrency: usize) -> Supervisor<K> {
-        Supervisor(Arc::new(Inner {
+        Supervisor(Arc::new(SupervisorState {
             program,
             memory_bytes,
             places: Places::new(concurrency),
@@ -87,7 +87,7 @@ impl<K: Copy + Eq + Hash + Ord + Send + 'static> Supervisor<K> {
     /// # Errors
     ///
     /// All of [`Mishap`].
-    pub async fn run(&self, key: K, order: Order) -> Result<Output, Mishap> {
+    pub async fn run(&self, key: K, order: ChildRequest) -> Result<Output, Mishap> {
         let order = Arc::new(order);
         let mut again = None;
         loop {
@@ -111,9 +111,9 @@ impl<K: Copy + Eq + Hash + Ord + Send + 'static> Supervisor<K> {
 /// is dropped alive would be buried by tokio's handler for SIGCHLD, which must not be installed in
 /// a process of Postgres. The place is given back when the child is gone.
 async fn watch<K: Copy + Eq + Hash + Ord + Send + 'static>(
-    inner: Arc<Inner<K>>,
+    inner: Arc<SupervisorState<K>>,
     mut child: Child,
-    order: Arc<Order>,
+    order: Arc<ChildRequest>,
     place: Place<K>,
     mut answer: oneshot::Sender<Ended>,
 ) {
@@ -148,7 +148,7 @@ struct Left {
 
 /// Writes the order and reads the answer at the same time, as either side of a full pipe waits for
 /// the other.
-async fn talk(child: &mut Child, order: &Order) -> Result<Left, Mishap> {
+async fn talk(child: &mut Child, order: &ChildRequest) -> Result<Left, Mishap> {
     let (mut stdin, stdout, stderr) = match (child.stdin.take(), child.stdout.take(), child.stderr.take()) {
         (Some(stdin), Some(stdout), Some(stderr)) => (stdin, stdout, stderr),
         _ => return Err(Mishap::crashed("it has no pipes")),
@@ -186,9 +186,9 @@ async fn talk(child: &mut Child, order: &Order) -> Result<Left, Mishap> {
     Ok(Left { status, answer, report })
 }
 
-impl<K> Inner<K> {
-    fn start(&self, order: &Order) -> Result<Child, Mishap> {
-        let common = Common::of_build(confine::Limits {
+impl<K> SupervisorState<K> {
+    fn start(&self, order: &ChildRequest) -> Result<Child, Mishap> {
+        let common = Common::of_build(confine::ProcessLimits {
             memory_bytes: Some(self.memory_bytes),
             // Never before the wall clock: one thread has no more CPU time than that.
             cpu_seconds: Some(order.timeout.as_secs().saturating_add(2)),
@@ -271,7 +271,7 @@ impl<K> Inner<K> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Answer;
+    use super::super::ChildAnswer;
     use super::*;
 
     /// No child of these tests takes so long unless something is wrong.
@@ -279,8 +279,8 @@ mod tests {
 
     /// A kind of child that has nothing to do with documents: a script, whose further arguments are
     /// the common words.
-    fn script(text: &str, input: &str) -> Order {
-        Order {
+    fn script(text: &str, input: &str) -> ChildRequest {
+        ChildRequest {
             words: vec!["-c".to_owned(), text.to_owned()],
             input: [Bytes::new(), Bytes::from(input.to_owned())],
             timeout: DEADLINE,
@@ -293,7 +293,7 @@ mod tests {
         Supervisor::new(PathBuf::from("/bin/sh"), 1 << 30, concurrency)
     }
 
-    async fn run(order: Order) -> Result<Output, Mishap> {
+    async fn run(order: ChildRequest) -> Result<Output, Mishap> {
         supervisor(1).run('a', order).await
     }
 
@@ -302,11 +302,11 @@ mod tests {
         let answer = run(script("printf 'answer 5 3\\n'; cat; printf ' 42'", "count"))
             .await
             .unwrap();
-        let Output::Whole(Answer { body, beside }) = answer else {
+        let Output::Whole(ChildAnswer { body, beside }) = answer else {
             panic!("there is room for it")
         };
         assert_eq!((&body[..], &beside[..]), (&b"count"[..], &b" 42"[..]));
-        let little = Order {
+        let little = ChildRequest {
             room: 4,
             ..script("printf 'answer 5 0\\n'; cat", "count")
         };
@@ -317,7 +317,7 @@ mod tests {
     async fn a_child_is_told_its_limits_and_the_form_of_answers() {
         // The first of them is what a shell takes for its own name.
         let words = "echo \"$0 $*\" | { read -r all; printf 'answer %d 0\\n%s' ${#all} \"$all\"; }";
-        let Ok(Output::Whole(Answer { body, .. })) = run(script(words, "")).await else {
+        let Ok(Output::Whole(ChildAnswer { body, .. })) = run(script(words, "")).await else {
             panic!("it answers")
         };
         let expected = format!("--answer {} --memory-bytes {} --cpu-seconds 62", answer::FORM, 1 << 30);
@@ -349,7 +349,7 @@ mod tests {
         ] {
             assert_eq!(of(text).await, mishap, "{text}");
         }
-        let late = Order {
+        let late = ChildRequest {
             timeout: Duration::from_millis(100),
             ..script("exec sleep 3600", "")
         };

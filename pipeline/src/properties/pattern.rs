@@ -2,7 +2,7 @@
 //! say.
 
 use super::{Dice, hold};
-use crate::chunk::{Bounds, Error, Splitter, Work, never};
+use crate::chunk::{Bounds, CutWork, Error, Splitter, never};
 use crate::config::Chunking;
 
 const PARTS: [&str; 44] = [
@@ -82,7 +82,7 @@ fn chunks_are_where_they_say() {
             Ok(splitter) => splitter,
             Err(error) => return assert!(matches!(error, Error::Separator { .. }), "{chunking:?}: {error}"),
         };
-        let chunks = match splitter.cut(&text, &Work::new(Bounds::NONE, &never)) {
+        let chunks = match splitter.cut(&text, &CutWork::new(Bounds::NONE, &never)) {
             Ok(chunks) => chunks,
             Err(error) => return assert!(matches!(error, Error::Backtracking { .. }), "{chunking:?}: {error}"),
         };

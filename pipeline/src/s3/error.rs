@@ -379,8 +379,8 @@ fn check_credentials(caller: &Caller) -> String {
 /// STS's answer in our words, without `secrets`.
 pub(super) fn of_role(arn: &str, refusal: SdkError<AssumeRoleError>, caller: Caller, secrets: &[&str]) -> Error {
     let role = arn.to_owned();
-    match Answer::of(&refusal, secrets) {
-        Some(Answer {
+    match AwsError::of(&refusal, secrets) {
+        Some(AwsError {
             code,
             message,
             status,
@@ -419,17 +419,17 @@ pub(super) fn of_provider(failure: CredentialsError) -> Error {
 }
 
 /// What an AWS service says with an error.
-pub(super) struct Answer {
+pub(super) struct AwsError {
     pub code: String,
     pub message: String,
     pub status: u16,
     pub retry_after: Option<Duration>,
 }
 
-impl Answer {
+impl AwsError {
     /// Without `secrets`, which servers that are not AWS may repeat. `None` when there was no
     /// answer at all.
-    pub fn of<E>(refusal: &SdkError<E, HttpResponse>, secrets: &[&str]) -> Option<Answer>
+    pub fn of<E>(refusal: &SdkError<E, HttpResponse>, secrets: &[&str]) -> Option<AwsError>
     where
         E: ProvideErrorMetadata,
     {
@@ -440,7 +440,7 @@ impl Answer {
         // Cut last, or half of a secret might be left at the end.
         let message = masked(message, secrets).chars().take(GREATEST_MESSAGE).collect();
         let retry_after = retry_after::told(|name| response.headers().get(name), SystemTime::now());
-        Some(Answer {
+        Some(AwsError {
             code,
             message,
             status,

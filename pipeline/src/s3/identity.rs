@@ -74,17 +74,17 @@ impl Credential {
 /// A source of credentials with the last answer it gave.
 #[derive(Debug)]
 pub(super) struct Identity {
-    source: Source,
-    kept: Mutex<Option<Kept>>,
+    source: CredentialSource,
+    kept: Mutex<Option<CachedCredential>>,
 }
 
 #[derive(Debug)]
-struct Kept {
+struct CachedCredential {
     answer: Result<Credential, Error>,
     until: Instant,
 }
 
-enum Source {
+enum CredentialSource {
     /// The provider of the SDK configuration, where it has one.
     Own(SdkConfig),
     /// None, because an administrator wants it so.
@@ -100,12 +100,12 @@ enum Source {
     },
 }
 
-impl fmt::Debug for Source {
+impl fmt::Debug for CredentialSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Source::Own(_) => f.write_str("Own"),
-            Source::Nobody => f.write_str("Nobody"),
-            Source::Role { arn, .. } => write!(f, "Role({arn})"),
+            CredentialSource::Own(_) => f.write_str("Own"),
+            CredentialSource::Nobody => f.write_str("Nobody"),
+            CredentialSource::Role { arn, .. } => write!(f, "Role({arn})"),
         }
     }
 }
@@ -114,9 +114,9 @@ impl Identity {
     pub(super) fn own(base: &SdkConfig, anonymous: bool) -> Identity {
         Identity {
             source: if anonymous {
-                Source::Nobody
+                CredentialSource::Nobody
             } else {
-                Source::Own(base.clone())
+                CredentialSource::Own(base.clone())
             },
             kept: Mutex::default(),
         }
@@ -137,7 +137,7 @@ impl Identity {
             .retry_config(RetryConfig::disabled())
             .build();
         Identity {
-            source: Source::Role {
+            source: CredentialSource::Role {
                 by,
                 sts,
                 arn: arn.to_owned(),
@@ -161,7 +161,7 @@ impl Identity {
         let mut lifetime = lifetime(&answer);
         // A refresh comes early enough to be tried again while the old credentials still hold.
         if !matches!(answer, Ok(Credential::Some(_)))
-            && let Some(Kept {
+            && let Some(CachedCredential {
                 answer: Ok(Credential::Some(old)),
                 ..
             }) = &*kept
@@ -170,7 +170,7 @@ impl Identity {
             answer = Ok(Credential::Some(old.clone()));
             lifetime = REFUSED;
         }
-        *kept = Some(Kept {
+        *kept = Some(CachedCredential {
             answer: answer.clone(),
             until: Instant::now() + lifetime,
         });
@@ -181,7 +181,7 @@ impl Identity {
     pub(super) async fn forget(&self, refused: &Credential) {
         let mut kept = self.kept.lock().await;
         if let Credential::Some(refused) = refused
-            && let Some(Kept {
+            && let Some(CachedCredential {
                 answer: Ok(Credential::Some(current)),
                 ..
             }) = &*kept
@@ -195,15 +195,15 @@ impl Identity {
     /// How messages name who asked.
     pub(super) fn caller(&self, credential: &Credential) -> Caller {
         match (&self.source, credential) {
-            (Source::Role { arn, .. }, _) => Caller::Role(arn.clone()),
-            (Source::Own(_), Credential::Some(credentials)) => Caller::key(credentials.access_key_id()),
-            (Source::Own(_), Credential::None) | (Source::Nobody, _) => Caller::Nobody,
+            (CredentialSource::Role { arn, .. }, _) => Caller::Role(arn.clone()),
+            (CredentialSource::Own(_), Credential::Some(credentials)) => Caller::key(credentials.access_key_id()),
+            (CredentialSource::Own(_), Credential::None) | (CredentialSource::Nobody, _) => Caller::Nobody,
         }
     }
 
     async fn obtain(&self) -> Result<Credential, Error> {
         match &self.source {
-            Source::Own(base) => match base.credentials_provider() {
+            CredentialSource::Own(base) => match base.credentials_provider() {
                 None => Ok(Credential::None),
                 Some(provider) => match provider.provide_credentials().await {
                     Ok(credentials) => fit(credentials, "the AWS credentials of the server").map_err(|error| *error),
@@ -211,8 +211,8 @@ impl Identity {
                     Err(other) => Err(error::of_provider(other)),
                 },
             },
-            Source::Nobody => Ok(Credential::None),
-            Source::Role {
+            CredentialSource::Nobody => Ok(Credential::None),
+            CredentialSource::Role {
                 by,
                 sts,
                 arn,
@@ -331,9 +331,9 @@ fn lifetime(answer: &Result<Credential, Error>) -> Duration {
 
 /// An identity as the SDK wants it.
 #[derive(Debug)]
-pub(super) struct Provider(pub(super) Arc<Identity>);
+pub(super) struct SdkCredentials(pub(super) Arc<Identity>);
 
-impl ProvideCredentials for Provider {
+impl ProvideCredentials for SdkCredentials {
     fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
     where
         Self: 'a,

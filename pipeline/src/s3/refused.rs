@@ -3,12 +3,12 @@
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 
-use super::error::{Answer, Caller, Error};
+use super::error::{AwsError, Caller, Error};
 use super::identity::Credential;
 use crate::error::Cause;
 
 /// What S3 has said no to, and to whom.
-pub(crate) struct Refused<E> {
+pub(crate) struct DeniedAccess<E> {
     /// Its answer, or why there is none.
     pub refusal: SdkError<E, HttpResponse>,
     /// The region of the bucket, where it is not the one of the configuration.
@@ -18,7 +18,7 @@ pub(crate) struct Refused<E> {
     pub(super) credential: Credential,
 }
 
-impl<E> Refused<E> {
+impl<E> DeniedAccess<E> {
     /// What no message may show.
     pub fn secrets(&self) -> Vec<&str> {
         self.credential.secrets()
@@ -27,19 +27,19 @@ impl<E> Refused<E> {
 
 /// One object, as a row names it.
 #[derive(Clone, Copy)]
-pub(crate) struct Object<'a> {
+pub(crate) struct S3Object<'a> {
     pub bucket: &'a str,
     pub key: &'a str,
     pub version_id: Option<&'a str>,
 }
 
 /// S3's answer in our words.
-pub(crate) fn of_object<E>(object: Object<'_>, refused: Refused<E>) -> Error
+pub(crate) fn of_object<E>(object: S3Object<'_>, refused: DeniedAccess<E>) -> Error
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {
-    let answer = Answer::of(&refused.refusal, &refused.secrets());
-    let Refused {
+    let answer = AwsError::of(&refused.refusal, &refused.secrets());
+    let DeniedAccess {
         refusal,
         elsewhere,
         caller,
@@ -53,7 +53,7 @@ where
             cause: Cause::new(refusal),
         },
         _ => match answer {
-            Some(Answer {
+            Some(AwsError {
                 code,
                 message,
                 status,

@@ -17,10 +17,10 @@ use tokio::sync::OnceCell;
 
 use super::error::{self, Error};
 use super::headers;
-use super::identity::{self, Credential, DEFAULT_REGION, Identity, Provider};
-use super::refused::Refused;
+use super::identity::{self, Credential, DEFAULT_REGION, Identity, SdkCredentials};
+use super::refused::DeniedAccess;
 use crate::secret::Secret;
-use crate::server::{Source, session_policy};
+use crate::server::{DocumentOptions, session_policy};
 
 /// Buckets whose region is remembered; a table that names more of them costs one more request each,
 /// not memory.
@@ -28,10 +28,10 @@ const GREATEST_REGIONS: usize = 10_000;
 
 /// Asks S3. Keeps credentials per role, a client per role and region, and the regions of buckets
 /// that turned out to be elsewhere.
-pub(crate) struct Session {
+pub(crate) struct S3Session {
     base: OnceCell<SdkConfig>,
     /// What the foreign server says.
-    server: Source,
+    server: DocumentOptions,
     external_id: Option<Secret>,
     /// How long connections and answers are waited for.
     timeouts: TimeoutConfig,
@@ -48,10 +48,14 @@ struct ClientKey {
     anonymous: bool,
 }
 
-impl Session {
+impl S3Session {
     /// Finds its configuration in the environment of the process, at the first use.
-    pub fn ambient(external_id: Option<Secret>, server: Option<&Source>, timeouts: TimeoutConfig) -> Session {
-        Session {
+    pub fn ambient(
+        external_id: Option<Secret>,
+        server: Option<&DocumentOptions>,
+        timeouts: TimeoutConfig,
+    ) -> S3Session {
+        S3Session {
             base: OnceCell::new(),
             server: server.cloned().unwrap_or_default(),
             external_id,
@@ -66,12 +70,12 @@ impl Session {
     pub fn configured(
         base: SdkConfig,
         external_id: Option<Secret>,
-        server: Option<&Source>,
+        server: Option<&DocumentOptions>,
         timeouts: TimeoutConfig,
-    ) -> Session {
-        Session {
+    ) -> S3Session {
+        S3Session {
             base: OnceCell::new_with(Some(base)),
-            ..Session::ambient(external_id, server, timeouts)
+            ..S3Session::ambient(external_id, server, timeouts)
         }
     }
 
@@ -91,7 +95,7 @@ impl Session {
         bucket: &str,
         role: Option<&str>,
         request: impl Fn(Client) -> F,
-    ) -> Result<Result<T, Refused<E>>, Error>
+    ) -> Result<Result<T, DeniedAccess<E>>, Error>
     where
         E: ProvideErrorMetadata,
         F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
@@ -120,7 +124,7 @@ impl Session {
                 renewed = true;
                 identity.forget(&credential).await;
             } else {
-                return Ok(Err(Refused {
+                return Ok(Err(DeniedAccess {
                     refusal,
                     elsewhere: elsewhere.then(|| region.to_string()),
                     caller: identity.caller(&credential),
@@ -212,7 +216,7 @@ impl Session {
         let config = if key.anonymous {
             config.allow_no_auth()
         } else {
-            config.credentials_provider(Provider(identity.clone()))
+            config.credentials_provider(SdkCredentials(identity.clone()))
         };
         Client::from_conf(config.build())
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// What is done with a document in flight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Work {
+pub enum Activity {
     /// It is on its way to its texts.
     Preparing,
     /// It waits for vectors.
@@ -16,18 +16,18 @@ pub enum Work {
 /// What goes on, as text for `ai.worker_status`.
 ///
 /// ```
-/// use ai_pipeline::worker::activity::{Work, activity};
+/// use ai_pipeline::worker::activity::{Activity, activity};
 /// assert_eq!(activity([].into_iter()), "idle");
-/// let flights = [Work::Embedding, Work::Writing, Work::Embedding];
-/// assert_eq!(activity(flights.into_iter()), "loading and parsing 0, embedding 2, writing 1 documents");
+/// let jobs = [Activity::Embedding, Activity::Writing, Activity::Embedding];
+/// assert_eq!(activity(jobs.into_iter()), "loading and parsing 0, embedding 2, writing 1 documents");
 /// ```
-pub fn activity(flights: impl Iterator<Item = Work>) -> String {
+pub fn activity(jobs: impl Iterator<Item = Activity>) -> String {
     let (mut preparing, mut embedding, mut writing) = (0, 0, 0);
-    for work in flights {
+    for work in jobs {
         match work {
-            Work::Preparing => preparing += 1,
-            Work::Embedding => embedding += 1,
-            Work::Writing => writing += 1,
+            Activity::Preparing => preparing += 1,
+            Activity::Embedding => embedding += 1,
+            Activity::Writing => writing += 1,
         }
     }
     match preparing + embedding + writing {
@@ -81,8 +81,8 @@ mod tests {
 
     #[test]
     fn each_document_is_counted_where_it_is() {
-        let flights = [Work::Preparing, Work::Preparing, Work::Writing];
-        let said = activity(flights.into_iter());
+        let jobs = [Activity::Preparing, Activity::Preparing, Activity::Writing];
+        let said = activity(jobs.into_iter());
         assert_eq!(said, "loading and parsing 2, embedding 0, writing 1 documents");
     }
 }

@@ -13,7 +13,7 @@ pub const BATCH_CHUNKS: usize = 384;
 /// A document that waits for a step `S` of the main thread.
 #[derive(Clone, Copy, Debug)]
 pub struct Waiting<S> {
-    /// Of its flight: the older the smaller.
+    /// Of its job: the older the smaller.
     pub number: u64,
     /// Whose document it is.
     pub vectorizer: i32,
@@ -29,7 +29,7 @@ pub struct Waiting<S> {
 
 /// A batch that is being made.
 #[derive(Default)]
-struct Open {
+struct OpenBatch {
     numbers: Vec<u64>,
     chunks: usize,
     keys: usize,
@@ -40,11 +40,11 @@ struct Open {
 /// batches come first.
 pub fn cut<S: Copy + Eq + Hash>(waiting: impl Iterator<Item = Waiting<S>>, most_keys: usize) -> Vec<(S, Vec<u64>)> {
     let mut places: HashMap<(i32, S, bool), usize> = HashMap::new();
-    let mut open: Vec<(S, Open)> = Vec::new();
+    let mut open: Vec<(S, OpenBatch)> = Vec::new();
     let mut full = Vec::new();
     for one in waiting {
         let place = *places.entry((one.vectorizer, one.step, one.singly)).or_insert_with(|| {
-            open.push((one.step, Open::default()));
+            open.push((one.step, OpenBatch::default()));
             open.len() - 1
         });
         let (step, batch) = &mut open[place];

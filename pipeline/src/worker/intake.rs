@@ -34,7 +34,7 @@ pub fn rest(wasted: Duration) -> Option<Duration> {
 
 /// How much of an intake is put into the queue by one statement, and what of it is not.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refused {
+pub struct RefusedChanges {
     /// One at a time after an error, and more again from there.
     limit: usize,
     /// The places in the intake of what the queue has refused.
@@ -45,7 +45,7 @@ pub struct Refused {
 
 /// What follows from an error of the queue about what was put into it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Search {
+pub enum RefusedSearch {
     /// The queue itself is at fault.
     GiveUp,
     /// The others are to be tried, one at a time.
@@ -54,10 +54,10 @@ pub enum Search {
     Found,
 }
 
-impl Refused {
+impl RefusedChanges {
     /// Nothing is refused.
-    pub fn none(now: Instant) -> Refused {
-        Refused {
+    pub fn none(now: Instant) -> RefusedChanges {
+        RefusedChanges {
             limit: TAKE_IN,
             places: Vec::new(),
             since: now,
@@ -79,20 +79,20 @@ impl Refused {
     pub fn succeeded(&mut self, now: Instant) {
         self.limit = self.limit.saturating_mul(4).min(TAKE_IN);
         if now.saturating_duration_since(self.since) >= AGAIN {
-            *self = Refused::none(now);
+            *self = RefusedChanges::none(now);
         }
     }
 
     /// The queue has refused what is in a change.
-    pub fn search(&mut self) -> Search {
+    pub fn search(&mut self) -> RefusedSearch {
         if self.places.len() >= MOST_REFUSED {
-            return Search::GiveUp;
+            return RefusedSearch::GiveUp;
         }
         if self.limit > 1 {
             self.limit = 1;
-            return Search::Narrow;
+            return RefusedSearch::Narrow;
         }
-        Search::Found
+        RefusedSearch::Found
     }
 
     /// What is at this place is refused.
@@ -127,12 +127,12 @@ mod tests {
     #[test]
     fn one_that_is_refused_is_found_and_the_others_come_in_as_many_as_before() {
         let now = Instant::now();
-        let mut refused = Refused::none(now);
+        let mut refused = RefusedChanges::none(now);
         assert_eq!(refused.limit(), TAKE_IN);
-        assert_eq!(refused.search(), Search::Narrow);
+        assert_eq!(refused.search(), RefusedSearch::Narrow);
         assert_eq!(refused.limit(), 1);
         // One after the other, until it is met.
-        assert_eq!(refused.search(), Search::Found);
+        assert_eq!(refused.search(), RefusedSearch::Found);
         refused.add("(0,3)".to_owned());
         assert_eq!(refused.places(), ["(0,3)"]);
         let limits: Vec<usize> = std::iter::repeat_with(|| {
@@ -146,29 +146,29 @@ mod tests {
 
     #[test]
     fn of_too_many_that_are_refused_none_is_to_blame() {
-        let mut refused = Refused::none(Instant::now());
+        let mut refused = RefusedChanges::none(Instant::now());
         for place in 0..MOST_REFUSED {
-            assert_ne!(refused.search(), Search::GiveUp, "{place}");
+            assert_ne!(refused.search(), RefusedSearch::GiveUp, "{place}");
             refused.add(place.to_string());
         }
-        assert_eq!(refused.search(), Search::GiveUp);
+        assert_eq!(refused.search(), RefusedSearch::GiveUp);
     }
 
     #[test]
     fn what_is_refused_is_tried_again_after_an_hour() {
         let now = Instant::now();
-        let mut refused = Refused::none(now);
+        let mut refused = RefusedChanges::none(now);
         refused.add("here".to_owned());
         refused.succeeded(now + AGAIN - Duration::from_secs(1));
         assert_eq!(refused.places().len(), 1);
         refused.succeeded(now + AGAIN);
-        assert_eq!(refused, Refused::none(now + AGAIN));
+        assert_eq!(refused, RefusedChanges::none(now + AGAIN));
     }
 
     #[test]
     fn all_that_are_refused_are_looked_at_in_turn_and_not_too_often() {
         let now = Instant::now();
-        let mut refused = Refused::none(now);
+        let mut refused = RefusedChanges::none(now);
         (0..25).for_each(|place| refused.add(place.to_string()));
         assert!(refused.to_look_at(now).is_empty(), "too soon");
         let mut seen = Vec::new();
@@ -181,7 +181,7 @@ mod tests {
         assert_eq!(seen.len(), 25);
         refused.forget(|place| place != "7");
         assert_eq!(refused.places(), ["7"]);
-        assert_eq!(Refused::none(now).to_look_at(now + 9 * LOOK), [""; 0]);
+        assert_eq!(RefusedChanges::none(now).to_look_at(now + 9 * LOOK), [""; 0]);
     }
 
     #[test]

@@ -82,7 +82,7 @@ pub enum Leftovers {
 
 /// What is set.
 #[derive(Clone, Copy, Debug)]
-pub struct Patience {
+pub struct RoundSettings {
     /// `ai.lease_duration`.
     pub lease: Duration,
     /// `ai.idle_timeout`.
@@ -91,7 +91,7 @@ pub struct Patience {
 
 impl Outlook {
     /// How long to wait when nothing happens.
-    pub fn pause(&self, patience: Patience, now: Instant) -> Duration {
+    pub fn pause(&self, patience: RoundSettings, now: Instant) -> Duration {
         if self.has_unread || self.leftovers == Leftovers::Due {
             return NO_PAUSE;
         }
@@ -106,7 +106,7 @@ impl Outlook {
             quiet,
             self.make_way_at,
         ];
-        // What is due already and was not taken has to wait for a flight to land.
+        // What is due already and was not taken has to wait for a job to end.
         let due = self.next_due.filter(|_| self.has_room).map(|due| due.max(now + BREATH));
         let leftovers = (self.leftovers == Leftovers::Wait).then_some(now + REPORT);
         let more = [due, leftovers, self.indexer_at, self.next_step];
@@ -117,7 +117,7 @@ impl Outlook {
     /// Whether the worker may leave: nothing is in its hands, and nothing due for as long as it
     /// stays idle. `must_be_remembered`: another worker would begin anew with something.
     /// `serves_some`: it has vectorizers, and may get something to do soon.
-    pub fn is_idle(&self, must_be_remembered: bool, serves_some: bool, patience: Patience, now: Instant) -> bool {
+    pub fn is_idle(&self, must_be_remembered: bool, serves_some: bool, patience: RoundSettings, now: Instant) -> bool {
         !self.is_working
             && !self.has_unread
             && self.leftovers == Leftovers::None
@@ -145,7 +145,7 @@ mod tests {
 
     const S: Duration = Duration::from_secs(1);
     const MS: Duration = Duration::from_millis(1);
-    const SET: Patience = Patience {
+    const SET: RoundSettings = RoundSettings {
         lease: Duration::from_secs(300),
         idle: Duration::from_secs(60),
     };
@@ -242,7 +242,7 @@ mod tests {
         };
         assert_eq!(due.pause(SET, now), BREATH);
         let full = Outlook { has_room: false, ..due };
-        assert_eq!(full.pause(SET, now), REPORT, "for a flight to land, which wakes it");
+        assert_eq!(full.pause(SET, now), REPORT, "for a job to end, which wakes it");
     }
 
     #[test]
@@ -273,7 +273,7 @@ mod tests {
     #[test]
     fn a_pause_is_never_too_long_for_a_lease_and_never_nothing() {
         let now = Instant::now();
-        let short = Patience { lease: 3 * S, ..SET };
+        let short = RoundSettings { lease: 3 * S, ..SET };
         assert_eq!(quiet(now).pause(short, now), S);
         let late = Outlook {
             poll_at: now - S,

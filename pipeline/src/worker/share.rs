@@ -113,10 +113,10 @@ fn three_quarters(places: usize) -> usize {
 }
 
 /// How many bytes the keys may have of what is taken next, `most` at most: they are in memory for
-/// as long as their documents are in flight. `flying` is the bytes of those that are.
-pub fn room_for_keys(max_memory_bytes: u64, flying: usize, most: usize) -> usize {
+/// as long as their documents are in flight. `running` is the bytes of those that are.
+pub fn room_for_keys(max_memory_bytes: u64, running: usize, most: usize) -> usize {
     let all = usize::try_from(max_memory_bytes / KEYS_OF_MEMORY).unwrap_or(usize::MAX);
-    all.saturating_sub(flying).min(most)
+    all.saturating_sub(running).min(most)
 }
 
 #[cfg(test)]
@@ -284,14 +284,14 @@ mod tests {
     #[test]
     fn keys_of_what_is_in_flight_have_a_part_of_the_memory() {
         let (memory, most) = (64 << 20, 1 << 20);
-        for (flying, room) in [
+        for (running, room) in [
             (0, 1 << 20),
             (1 << 20, 1 << 20),
             ((2 << 20) - 7, 7),
             (2 << 20, 0),
             (3 << 20, 0),
         ] {
-            assert_eq!(room_for_keys(memory, flying, most), room, "{flying}");
+            assert_eq!(room_for_keys(memory, running, most), room, "{running}");
         }
         assert_eq!(room_for_keys(u64::MAX, 0, most), most);
     }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::index::Watch;
-use super::intake::{self, Refused};
+use super::intake::{self, RefusedChanges};
 use super::locks::{Locks, PATIENCE};
 use super::swallows::Swallows;
 use crate::retry::{self, MOST_REFUSALS};
@@ -81,7 +81,7 @@ pub struct Station<V> {
     /// Not before this: a user's transaction was in the way, or it took long to find little.
     intake_not_before: Instant,
     /// Changes in its intake that the queue refuses.
-    pub refused_changes: Refused,
+    pub refused_changes: RefusedChanges,
     /// Documents that the queue swallows.
     pub swallows: Swallows,
     /// Locks of users that are in the way.
@@ -116,7 +116,7 @@ impl<V> Station<V> {
             refused_until: None,
             take_in_at: Some(now),
             intake_not_before: now,
-            refused_changes: Refused::none(now),
+            refused_changes: RefusedChanges::none(now),
             swallows: Swallows::default(),
             locks: Locks::default(),
             reads_singly: false,
@@ -787,7 +787,7 @@ mod tests {
         let before = experienced(now);
         let mut kept = station(facts(), later).knowing(before.clone(), Change::Own, false);
         // Its tables may be others: nothing of them is known.
-        assert_eq!(kept.refused_changes, Refused::none(later));
+        assert_eq!(kept.refused_changes, RefusedChanges::none(later));
         assert_eq!(kept.intake_waits(later), Duration::ZERO);
         assert_eq!(kept.sweep(later), Sweep::Now);
         assert!(!kept.reads_singly() && !kept.is_probing());

@@ -1,6 +1,6 @@
-//! When documents fly that a process died with, and what has to wait meanwhile.
+//! When documents run that a process died with, and what has to wait meanwhile.
 //!
-//! They fly alone as far as their owner is concerned, or the next death would find others in the
+//! They run alone as far as their owner is concerned, or the next death would find others in the
 //! same hands. Documents of others wait for them only where a process has died with documents of
 //! that owner, and not for long (`suspicion`): what a queue says of deaths, its owner may have
 //! written.
@@ -11,28 +11,28 @@ use std::time::{Duration, Instant};
 
 use crate::suspicion::Suspicion;
 
-/// For how long others fly before suspects have their turn.
+/// For how long others run before suspects have their turn.
 const OTHERS: Duration = Duration::from_secs(5);
 
-/// Whose suspects there are, and when they flew.
+/// Whose suspects there are, and when they ran.
 #[derive(Debug)]
 pub struct Suspects<K> {
     /// Vectorizers with documents that a process died with.
     vectorizers: HashSet<i32>,
     /// When such documents of an owner were last in flight.
-    flew: HashMap<K, Instant>,
+    ran: HashMap<K, Instant>,
     /// When the worker began.
     began: Instant,
     /// Whether and for how long they keep those of others waiting.
     suspicion: Suspicion<K>,
 }
 
-/// Whose suspects fly or are to fly in a round.
+/// Whose suspects run or are to run in a round.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Precedence<K: Eq + Hash> {
     /// Owners of suspects in the air: nothing else of theirs is taken.
-    flying: HashSet<K>,
-    /// Owners whose suspects are next, as soon as what else they have has landed.
+    running: HashSet<K>,
+    /// Owners whose suspects are next, as soon as what else they have has ended.
     due: HashSet<K>,
     /// The one of them that comes before all others, which wait for its suspects.
     first: Option<K>,
@@ -41,7 +41,7 @@ pub struct Precedence<K: Eq + Hash> {
 /// What of a vectorizer is taken in a round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Take {
-    /// Nothing: its suspects fly, or are to fly when the air is clear.
+    /// Nothing: its suspects run, or are to run when nothing else runs.
     Nothing,
     /// What no process died with first.
     InnocentFirst,
@@ -54,7 +54,7 @@ impl<K: Copy + Eq + Hash + Into<u32>> Suspects<K> {
     pub fn new(now: Instant) -> Suspects<K> {
         Suspects {
             vectorizers: HashSet::new(),
-            flew: HashMap::new(),
+            ran: HashMap::new(),
             began: now,
             suspicion: Suspicion::default(),
         }
@@ -93,50 +93,50 @@ impl<K: Copy + Eq + Hash + Into<u32>> Suspects<K> {
     /// Whose suspects have their turn. Where there is always something else to do, it waits for
     /// them from time to time.
     ///
-    /// `flying` are the owners of suspects in flight, and `owners` those of the vectorizers with
-    /// suspects that are due. `some_fly`: documents are in flight, of whatever kind.
+    /// `running` are the owners of suspects in flight, and `owners` those of the vectorizers with
+    /// suspects that are due. `some_run`: documents are in flight, of whatever kind.
     pub fn turn(
         &mut self,
-        flying: HashSet<K>,
-        some_fly: bool,
+        running: HashSet<K>,
+        some_run: bool,
         owners: impl Iterator<Item = K>,
         now: Instant,
     ) -> Precedence<K> {
-        self.flew.extend(flying.iter().map(|owner| (*owner, now)));
-        let flew = |owner: &K| self.flew.get(owner).copied().unwrap_or(self.began);
+        self.ran.extend(running.iter().map(|owner| (*owner, now)));
+        let ran = |owner: &K| self.ran.get(owner).copied().unwrap_or(self.began);
         let due: HashSet<K> = owners
-            .filter(|owner| !flying.contains(owner) && flew(owner) + OTHERS <= now)
+            .filter(|owner| !running.contains(owner) && ran(owner) + OTHERS <= now)
             .collect();
         let is_alone =
-            self.suspicion.is_alone(now) && self.suspicion.owner().is_some_and(|owner| flying.contains(&owner));
+            self.suspicion.is_alone(now) && self.suspicion.owner().is_some_and(|owner| running.contains(&owner));
         let first = due
             .iter()
             .copied()
             .filter(|owner| !is_alone && self.suspicion.is_grave(*owner))
-            .min_by_key(|owner| (flew(owner), (*owner).into()));
+            .min_by_key(|owner| (ran(owner), (*owner).into()));
         if let Some(owner) = self.suspicion.owner()
-            && !flying.contains(&owner)
+            && !running.contains(&owner)
             && first != Some(owner)
         {
             self.suspicion.end(now);
         }
         if let Some(owner) = first
-            && some_fly
+            && some_run
             && self.suspicion.owner() != Some(owner)
         {
-            // Nothing more is taken until those have landed.
+            // Nothing more is taken until those have ended.
             self.suspicion.begin(owner, now);
         }
-        if !some_fly {
+        if !some_run {
             self.suspicion.end(now);
         }
-        Precedence { flying, due, first }
+        Precedence { running, due, first }
     }
 
     /// Whether suspects of an owner may be taken now: nothing of the owner is in the air. Where a
     /// process has died with some of its documents, nothing of others is, or they were waited for
     /// long enough.
-    pub fn may_fly(&self, owner: K, mut owners_in_flight: impl Iterator<Item = K>) -> bool {
+    pub fn may_run(&self, owner: K, mut owners_in_flight: impl Iterator<Item = K>) -> bool {
         let waits = self.suspicion.is_grave(owner) && self.suspicion.owner() != Some(owner);
         !owners_in_flight.any(|other| waits || other == owner)
     }
@@ -148,16 +148,16 @@ impl<K: Copy + Eq + Hash> Precedence<K> {
         self.first
     }
 
-    /// What is taken of a vectorizer of this owner. `may_fly`: there are suspects in its queue, and
+    /// What is taken of a vectorizer of this owner. `may_run`: there are suspects in its queue, and
     /// they may be taken.
-    pub fn take(&self, owner: K, may_fly: impl FnOnce() -> bool) -> Take {
-        if self.flying.contains(&owner) {
+    pub fn take(&self, owner: K, may_run: impl FnOnce() -> bool) -> Take {
+        if self.running.contains(&owner) {
             return Take::Nothing;
         }
         if !self.due.contains(&owner) {
             return Take::InnocentFirst;
         }
-        if may_fly() { Take::SuspectsFirst } else { Take::Nothing }
+        if may_run() { Take::SuspectsFirst } else { Take::Nothing }
     }
 }
 
@@ -169,11 +169,11 @@ mod tests {
     const MS: Duration = Duration::from_millis(1);
 
     /// A round: who is in flight, in capitals the suspects, and who has suspects that are due.
-    fn turn(suspects: &mut Suspects<char>, flying: &str, due: &str, now: Instant) -> Precedence<char> {
-        let some_fly = !flying.is_empty();
-        let flying = flying.chars().filter(char::is_ascii_uppercase);
-        let flying = flying.map(|owner| owner.to_ascii_lowercase()).collect();
-        suspects.turn(flying, some_fly, due.chars(), now)
+    fn turn(suspects: &mut Suspects<char>, running: &str, due: &str, now: Instant) -> Precedence<char> {
+        let some_run = !running.is_empty();
+        let running = running.chars().filter(char::is_ascii_uppercase);
+        let running = running.map(|owner| owner.to_ascii_lowercase()).collect();
+        suspects.turn(running, some_run, due.chars(), now)
     }
 
     #[test]
@@ -196,11 +196,11 @@ mod tests {
         let now = Instant::now();
         let mut suspects = Suspects::new(now);
         let turns = turn(&mut suspects, "ab", "a", now + OTHERS);
-        assert!(!suspects.may_fly('a', "ab".chars()));
-        assert_eq!(turns.take('a', || false), Take::Nothing, "what else it has must land");
+        assert!(!suspects.may_run('a', "ab".chars()));
+        assert_eq!(turns.take('a', || false), Take::Nothing, "what else it has must end");
         assert_eq!(turns.take('b', || false), Take::InnocentFirst);
         assert!(
-            suspects.may_fly('a', "b".chars()),
+            suspects.may_run('a', "b".chars()),
             "nobody has seen a process die with a document of theirs"
         );
         let turns = turn(&mut suspects, "Ab", "a", now + OTHERS);
@@ -219,17 +219,17 @@ mod tests {
         let mut suspects = Suspects::new(now - OTHERS);
         suspects.died('a');
         assert_eq!(turn(&mut suspects, "b", "a", now).first(), Some('a'));
-        assert!(suspects.keep_others_waiting(now), "until what flies has landed");
-        assert!(suspects.may_fly('a', "b".chars()), "they were waited for");
-        assert!(!suspects.may_fly('a', "a".chars()));
+        assert!(suspects.keep_others_waiting(now), "until what runs has ended");
+        assert!(suspects.may_run('a', "b".chars()), "they were waited for");
+        assert!(!suspects.may_run('a', "a".chars()));
         turn(&mut suspects, "", "a", now + MS);
         assert!(!suspects.keep_others_waiting(now + MS), "all have");
         suspects.begin('a', now + 2 * MS);
         turn(&mut suspects, "A", "", now + 3 * MS);
-        assert!(suspects.keep_others_waiting(now + 3 * MS), "they fly");
+        assert!(suspects.keep_others_waiting(now + 3 * MS), "they run");
         assert!(!suspects.keep_others_waiting(now + 2 * MS + ALONE), "not for long");
         turn(&mut suspects, "b", "", now + 4 * MS);
-        assert!(!suspects.keep_others_waiting(now + 4 * MS), "they have landed");
+        assert!(!suspects.keep_others_waiting(now + 4 * MS), "they have ended");
     }
 
     #[test]

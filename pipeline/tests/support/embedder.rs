@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ai_pipeline::config;
-use ai_pipeline::embed::{Embedded, Embedder, Settings};
+use ai_pipeline::embed::{EmbedSettings, Embedded, Embedder};
 use ai_pipeline::secret::Secret;
 use provider::vectors::Vocabulary;
 use provider::{Behaviour, Provider};
@@ -23,8 +23,8 @@ pub fn model(model: &str, dimensions: usize) -> config::Embedding {
     }
 }
 
-pub fn settings(provider: &Provider) -> Settings {
-    Settings {
+pub fn settings(provider: &Provider) -> EmbedSettings {
+    EmbedSettings {
         base_url: provider.base_url(),
         api_version: None,
         api_key: Some(Secret::new(KEY.to_owned())),

@@ -4,7 +4,7 @@ use std::fmt::Debug;
 use std::time::Duration;
 
 use ai_pipeline::config;
-use ai_pipeline::embed::{Embedder, Error, Settings};
+use ai_pipeline::embed::{EmbedSettings, Embedder, Error};
 use ai_pipeline::secret::Secret;
 use provider::vectors::Vocabulary;
 use provider::{Api, Behaviour, Provider};
@@ -48,8 +48,8 @@ impl Subject {
         serde_json::from_value(config).unwrap()
     }
 
-    pub fn settings(&self, provider: &Provider) -> Settings {
-        Settings {
+    pub fn settings(&self, provider: &Provider) -> EmbedSettings {
+        EmbedSettings {
             base_url: provider.base_url_of(self.api),
             api_version: None,
             api_key: Some(Secret::new(KEY.to_owned())),

@@ -46,19 +46,19 @@ thread_local! {
 }
 
 /// While it lives, they are refused.
-pub(super) struct Refused {
+pub(super) struct RefusalGuard {
     before: bool,
 }
 
-impl Refused {
-    pub(super) fn begin() -> Refused {
-        Refused {
+impl RefusalGuard {
+    pub(super) fn begin() -> RefusalGuard {
+        RefusalGuard {
             before: ARE_REFUSED.replace(true),
         }
     }
 }
 
-impl Drop for Refused {
+impl Drop for RefusalGuard {
     fn drop(&mut self) {
         ARE_REFUSED.set(self.before);
     }

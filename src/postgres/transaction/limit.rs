@@ -97,7 +97,7 @@ impl Record {
 
 /// Why code of an owner was ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cut {
+pub enum Interruption {
     /// It ran for too long.
     Time,
     /// A session cancelled it.
@@ -121,7 +121,7 @@ static TURNS_LEFT: AtomicU32 = AtomicU32::new(0);
 thread_local! {
     static ALARM: Cell<Option<fn()>> = const { Cell::new(None) };
     /// The vectorizers whose code was cut since the worker last asked.
-    static CUTS: RefCell<HashMap<i32, Cut>> = RefCell::default();
+    static CUTS: RefCell<HashMap<i32, Interruption>> = RefCell::default();
 }
 
 // Of Postgres' timeout.h and postgres.h, for which there are no generated bindings.
@@ -186,7 +186,7 @@ pub fn is_cut(vectorizer: i32) -> bool {
 }
 
 /// The vectorizers whose code was cut since this was last asked.
-pub fn take_cuts() -> HashMap<i32, Cut> {
+pub fn take_cuts() -> HashMap<i32, Interruption> {
     CUTS.take()
 }
 
@@ -230,9 +230,9 @@ impl Drop for Turn {
             return;
         }
         let cut = if BY_A_SESSION.load(Ordering::Acquire) {
-            Cut::Cancelled
+            Interruption::Cancelled
         } else {
-            Cut::Time
+            Interruption::Time
         };
         CUTS.with_borrow_mut(|cuts| cuts.insert(self.vectorizer, cut));
         if !is_ending() {

@@ -22,12 +22,12 @@ const GREATEST_EMBEDDERS: usize = 8;
 
 thread_local! {
     /// Made by the first call, and there until the session ends.
-    static SESSION: RefCell<Option<Session>> = const { RefCell::new(None) };
+    static SESSION: RefCell<Option<EmbedSession>> = const { RefCell::new(None) };
 }
 
 /// Whom to ask.
 #[derive(Clone, PartialEq)]
-pub struct Provider {
+pub struct ProviderCall {
     pub embedding: Embedding,
     /// Instead of the key that the environment of the server holds.
     pub api_key: Option<Secret>,
@@ -37,15 +37,15 @@ pub struct Provider {
     pub headers: Headers,
 }
 
-impl Provider {
+impl ProviderCall {
     /// The vectors of `texts`, in their order, from where `server` says. Raises what goes wrong.
-    pub fn embed(&self, server: &server::Provider, texts: Vec<String>) -> Vec<Vec<f32>> {
+    pub fn embed(&self, server: &server::ProviderOptions, texts: Vec<String>) -> Vec<Vec<f32>> {
         if texts.is_empty() {
             return Vec::new();
         }
         SESSION
             .with_borrow_mut(|session| {
-                let session = session.get_or_insert_with(Session::open);
+                let session = session.get_or_insert_with(EmbedSession::open);
                 session
                     .recall(self, &texts)
                     .map_or_else(|| session.ask(self, server, texts), Ok)
@@ -58,34 +58,34 @@ impl Provider {
 }
 
 /// Provider, settings, address and key.
-type Place = (Provider, Settings, String, Option<Secret>);
+type EmbedderKey = (ProviderCall, Settings, String, Option<Secret>);
 
-struct Session {
-    bridge: Bridge<Answer>,
+struct EmbedSession {
+    bridge: Bridge<CallResult>,
     /// By what they were made for: a key or an address that has changed since makes another.
-    embedders: Vec<(Place, Embedder)>,
+    embedders: Vec<(EmbedderKey, Embedder)>,
     calls: u64,
-    last: Option<Remembered>,
+    last: Option<LastAnswer>,
 }
 
 /// What a task brings, and for which call: that of a cancelled one may come late.
-struct Answer {
+struct CallResult {
     call: u64,
     outcome: Result<Embedded, Failure>,
 }
 
 /// The last answer for a single text. A query that is compared with each row of a table names it once, but has it
 /// evaluated for each row: it is embedded once per statement all the same.
-struct Remembered {
+struct LastAnswer {
     statement: pg_sys::TimestampTz,
-    provider: Provider,
+    provider: ProviderCall,
     text: String,
     vector: Vec<f32>,
 }
 
-impl Session {
-    fn open() -> Session {
-        Session {
+impl EmbedSession {
+    fn open() -> EmbedSession {
+        EmbedSession {
             bridge: Bridge::of_session(1),
             embedders: Vec::new(),
             calls: 0,
@@ -93,7 +93,7 @@ impl Session {
         }
     }
 
-    fn recall(&self, provider: &Provider, texts: &[String]) -> Option<Vec<Vec<f32>>> {
+    fn recall(&self, provider: &ProviderCall, texts: &[String]) -> Option<Vec<Vec<f32>>> {
         let last = self.last.as_ref()?;
         let same = last.statement == statement() && last.provider == *provider && *texts == [last.text.as_str()];
         same.then(|| vec![last.vector.clone()])
@@ -101,8 +101,8 @@ impl Session {
 
     fn ask(
         &mut self,
-        provider: &Provider,
-        server: &server::Provider,
+        provider: &ProviderCall,
+        server: &server::ProviderOptions,
         texts: Vec<String>,
     ) -> Result<Vec<Vec<f32>>, Failure> {
         self.last = None;
@@ -141,7 +141,7 @@ impl Session {
             warning!("{number} texts are longer than the model takes: the vectors are those of their beginnings");
         }
         if let (Some(text), [vector]) = (single, vectors.as_slice()) {
-            self.last = Some(Remembered {
+            self.last = Some(LastAnswer {
                 statement: statement(),
                 provider: provider.clone(),
                 text,
@@ -157,7 +157,7 @@ impl Session {
         let embed = async move { embedder.embed(texts).await.map_err(Failure::from) };
         let task = self.bridge.spawn(async move {
             let outcome = panics::guarded(Step::Embedding, embed).await;
-            Answer { call, outcome }
+            CallResult { call, outcome }
         });
         loop {
             let answer = self.bridge.wait_in_session(|| task.has_ended());

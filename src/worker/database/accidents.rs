@@ -16,9 +16,9 @@ use crate::runtime::bridge::Task;
 use crate::runtime::reservation::Reservations;
 use crate::store::queue::Item;
 use crate::worker;
-use crate::worker::flight::{Event, Flight, Stage};
+use crate::worker::job::{Job, Stage, TaskEvent};
 
-/// What is needed to note the failure of a document whose flight has been lost.
+/// What is needed to note the failure of a document whose job has been lost.
 pub(super) struct Trace {
     number: u64,
     vectorizer: Arc<Vectorizer>,
@@ -28,19 +28,19 @@ pub(super) struct Trace {
 }
 
 impl Trace {
-    pub(super) fn of(number: u64, flight: &Flight) -> Trace {
+    pub(super) fn of(number: u64, job: &Job) -> Trace {
         Trace {
             number,
-            vectorizer: Arc::clone(&flight.vectorizer),
-            item: flight.item.without_content(),
-            suspect: flight.suspect,
-            step: flight.stage.pipeline_step(),
+            vectorizer: Arc::clone(&job.vectorizer),
+            item: job.item.without_content(),
+            suspect: job.suspect,
+            step: job.stage.pipeline_step(),
         }
     }
 }
 
 impl Worker {
-    /// Does a step of the main thread with documents that it takes out of [`Worker::flights`].
+    /// Does a step of the main thread with documents that it takes out of [`Worker::jobs`].
     /// Where it panics, those that are not there again have failed.
     pub(super) fn guarded(&mut self, traces: Vec<Trace>, work: impl FnOnce(&mut Worker)) {
         let Err(aborted) = transaction::caught(|| work(self)) else {
@@ -48,13 +48,13 @@ impl Worker {
         };
         log!("ai: a step of the worker broke off: {}", for_the_log(&aborted));
         for trace in traces {
-            if self.flights.get(trace.number).is_some() {
+            if self.jobs.get(trace.number).is_some() {
                 continue;
             }
             let failure = failure(&aborted, trace.step);
             // Of one that was done with before, the lease is not ours any more, and nothing is
             // noted.
-            let flight = Flight {
+            let job = Job {
                 vectorizer: trace.vectorizer,
                 item: trace.item,
                 stage: Stage::failed(failure),
@@ -65,12 +65,12 @@ impl Worker {
                 remembered: true,
                 memory: Reservations::default(),
             };
-            self.flights.put(trace.number, flight);
+            self.jobs.put(trace.number, job);
         }
     }
 
     /// Takes over what tasks have brought.
-    pub(super) fn land_all(&mut self) {
+    pub(super) fn take_results(&mut self) {
         if panics::is_broken() {
             log!(
                 "ai: an earlier failure has left something behind that cannot be mended: the worker ends, to be started again"
@@ -79,31 +79,31 @@ impl Worker {
         }
         // Before their results are looked for: one that has ended has put its own there.
         let ended: Vec<u64> = if self.bridge.has_lost() {
-            let ended = self.flights.iter().filter(|(_, flight)| has_ended(flight));
+            let ended = self.jobs.iter().filter(|(_, job)| has_ended(job));
             ended.map(|(number, _)| number).collect()
         } else {
             Vec::new()
         };
         while let Some(event) = self.bridge.take() {
-            self.land_guarded(event);
+            self.take_result_guarded(event);
         }
         for number in ended {
-            if let Some(flight) = self.flights.get_mut(number).filter(|flight| has_ended(flight)) {
-                flight.memory = Reservations::default();
-                flight.stage = Stage::failed(Panicked::Lost.failure(flight.stage.pipeline_step()));
+            if let Some(job) = self.jobs.get_mut(number).filter(|job| has_ended(job)) {
+                job.memory = Reservations::default();
+                job.stage = Stage::failed(Panicked::Lost.failure(job.stage.pipeline_step()));
             }
         }
     }
 
-    fn land_guarded(&mut self, event: Event) {
-        let number = event.flight;
-        let trace = self.flights.get(number).map(|flight| Trace::of(number, flight));
-        self.guarded(trace.into_iter().collect(), |worker| worker.land(event));
+    fn take_result_guarded(&mut self, event: TaskEvent) {
+        let number = event.job;
+        let trace = self.jobs.get(number).map(|job| Trace::of(number, job));
+        self.guarded(trace.into_iter().collect(), |worker| worker.take_result(event));
     }
 }
 
-fn has_ended(flight: &Flight) -> bool {
-    flight.stage.task().is_some_and(Task::has_ended)
+fn has_ended(job: &Job) -> bool {
+    job.stage.task().is_some_and(Task::has_ended)
 }
 
 /// What a panic on the main thread means for a document.

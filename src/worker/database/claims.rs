@@ -15,7 +15,7 @@ use pgrx::prelude::*;
 use super::duty::Duty;
 use super::failures::LONG;
 use super::overruns;
-use super::state::Station;
+use super::state::VectorizerStation;
 use super::state::{SLICE, Worker};
 use super::stations::{by_turns, took_in};
 use crate::access::server;
@@ -23,17 +23,17 @@ use crate::catalog::{self, Vectorizer};
 use crate::postgres::aborted::Aborted;
 use crate::postgres::transaction::{self, accounts};
 use crate::postgres::{error, failure};
-use crate::store::queue::{self, Suspicion, TakenIn};
+use crate::store::queue::{self, SuspectGroup, TakenIn};
 
-/// Suspects of one death that fly together. It takes three deaths to be found guilty, and from the
-/// second on they fly alone: a group of innocents with a guilty one among them is none the worse
+/// Suspects of one death that run together. It takes three deaths to be found guilty, and from the
+/// second on they run alone: a group of innocents with a guilty one among them is none the worse
 /// for it.
 const SUSPECTS: usize = 16;
 /// Documents whose rows were locked that one statement looks at.
 const UNLOCKED: usize = 1000;
 
 /// What is asked of a queue.
-struct Request {
+struct ClaimRequest {
     /// So many documents at most, under this lease, and so many bytes of keys.
     limit: usize,
     lease: i64,
@@ -45,7 +45,7 @@ struct Request {
 }
 
 /// What was taken.
-struct Taken {
+struct ClaimedItems {
     /// Places in the queue.
     numbers: Vec<i64>,
     /// A process died with them.
@@ -62,19 +62,19 @@ struct Taken {
 
 /// Takes documents while there is room for them, one vectorizer after the other.
 ///
-/// Suspects fly without others, which a death would make suspects, too: see
+/// Suspects run without others, which a death would make suspects, too: see
 /// `ai_pipeline::worker::suspects`.
 pub(super) struct Claimer;
 
 impl Duty for Claimer {
     fn due(&self, worker: &Worker) -> Option<Instant> {
-        worker.stations.iter().filter_map(Station::due_at).min()
+        worker.stations.iter().filter_map(VectorizerStation::due_at).min()
     }
 
     /// True if as many of one were taken as might be: more may wait.
     fn run(&mut self, worker: &mut Worker) -> bool {
         let now = Instant::now();
-        worker.flights.tell();
+        worker.jobs.tell();
         if worker.makes_room.is_some() {
             return false;
         }
@@ -95,7 +95,7 @@ impl Duty for Claimer {
             let room = worker
                 .settings
                 .max_documents_in_flight
-                .saturating_sub(worker.flights.len());
+                .saturating_sub(worker.jobs.len());
             if room == 0 || !worker.services.has_room() || worker.suspects.keep_others_waiting(now) {
                 break;
             }
@@ -110,14 +110,14 @@ impl Duty for Claimer {
                 continue;
             }
             let limit = worker.demand(index, room, now).limit();
-            let keys = share::room_for_keys(worker.settings.max_memory_bytes, worker.flights.keys(), queue::KEYS);
+            let keys = share::room_for_keys(worker.settings.max_memory_bytes, worker.jobs.keys(), queue::KEYS);
             if limit > 0 && keys > 0 {
-                let before = worker.flights.len();
+                let before = worker.jobs.len();
                 worker.claim_from(index, &vectorizer, (limit, keys), suspects_first);
                 // How much memory a document behind a URI takes is not known before it is on the
                 // way.
-                took_all_it_could |= worker.flights.len() >= before + limit
-                    && matches!(vectorizer.config.loading, Loading::Column { .. });
+                took_all_it_could |=
+                    worker.jobs.len() >= before + limit && matches!(vectorizer.config.loading, Loading::Column { .. });
                 // Also when it has taken all the room there was: the others come first where the
                 // next one is free.
                 worker.turn = (index + 1) % worker.stations.len();
@@ -140,7 +140,7 @@ impl Worker {
     }
 
     /// Whether documents of a vectorizer may be taken now, if there are any.
-    pub(super) fn is_due(&self, station: &Station, now: Instant) -> bool {
+    pub(super) fn is_due(&self, station: &VectorizerStation, now: Instant) -> bool {
         station.is_due(now)
             && !accounts::is_held(station.vectorizer.owner)
             && !self.unrescued.contains(&station.vectorizer.id)
@@ -152,9 +152,9 @@ impl Worker {
         let id = station.vectorizer.id;
         Demand {
             vectorizers: self.stations.len(),
-            mine: self.flights.number_of(id),
+            mine: self.jobs.number_of(id),
             room,
-            of_owner: accounts::is_shared().then(|| self.flights.number_of_owner(station.vectorizer.owner)),
+            of_owner: accounts::is_shared().then(|| self.jobs.number_of_owner(station.vectorizer.owner)),
             processing: station.vectorizer.config.processing,
             is_probing: station.is_probing(),
             is_in_the_way: station.locks.is_in_the_way(now),
@@ -174,9 +174,9 @@ impl Worker {
         if !self.is_ready(index, vectorizer) {
             return;
         }
-        self.flights.tell_of(vectorizer.id);
+        self.jobs.tell_of(vectorizer.id);
         let intake_waits = self.stations[index].intake_waits(Instant::now());
-        let request = Request {
+        let request = ClaimRequest {
             limit,
             lease: self.leases.make(),
             keys,
@@ -252,11 +252,11 @@ impl Worker {
 
     /// The transaction that takes documents. `is_taking_in` says of one that fails whether it was
     /// with the intake.
-    fn take(&self, index: usize, request: &Request, is_taking_in: &Cell<bool>) -> Result<Taken, Aborted> {
+    fn take(&self, index: usize, request: &ClaimRequest, is_taking_in: &Cell<bool>) -> Result<ClaimedItems, Aborted> {
         let station = &self.stations[index];
         let vectorizer = &station.vectorizer;
-        let (duration, alone) = (self.settings.lease_duration, self.may_fly_alone(vectorizer.owner));
-        let held = self.flights.leases_of(vectorizer.id);
+        let (duration, alone) = (self.settings.lease_duration, self.may_run_alone(vectorizer.owner));
+        let held = self.jobs.leases_of(vectorizer.id);
         let abandoned = self
             .abandoned
             .get(&vectorizer.id)
@@ -301,7 +301,7 @@ impl Worker {
                     due = Some(due.map_or(again, |due| due.min(again)));
                 }
                 swallowed.extend(taken_in.iter().flat_map(|taken| taken.swallowed.iter().cloned()));
-                Taken {
+                ClaimedItems {
                     numbers,
                     suspect,
                     due,
@@ -313,9 +313,9 @@ impl Worker {
         })
     }
 
-    /// Documents were taken, or none were there: they are read and begin to fly.
-    fn took(&mut self, index: usize, vectorizer: &Arc<Vectorizer>, request: &Request, taken: Taken) {
-        let Taken { numbers, suspect, .. } = taken;
+    /// Documents were taken, or none were there: they are read, and their jobs begin.
+    fn took(&mut self, index: usize, vectorizer: &Arc<Vectorizer>, request: &ClaimRequest, taken: ClaimedItems) {
+        let ClaimedItems { numbers, suspect, .. } = taken;
         self.abandoned.remove(&vectorizer.id);
         if let Some((some_are_locked, took)) = taken.unlocked {
             let locks = &mut self.stations[index].locks;
@@ -346,7 +346,7 @@ impl Worker {
         let is_dry = !more && !taken.taken_in.is_some_and(|taken| taken.more || taken.left_behind);
         self.stations[index].read(numbers.len(), request.takes_in, is_dry);
         let is_empty = numbers.is_empty() && due.is_none_or(|wait| wait > Duration::ZERO);
-        let is_over = is_empty && !self.flights.has_of(vectorizer.id);
+        let is_over = is_empty && !self.jobs.has_of(vectorizer.id);
         if is_over && due.is_none() {
             self.stations[index].locks.nothing_is_left();
             self.end_pause(index);
@@ -446,9 +446,9 @@ impl Worker {
 }
 
 /// Takes documents, and says whether a process died with them: those first whose turn it is, and
-/// suspects only where they may fly `alone`.
+/// suspects only where they may run `alone`.
 fn claim_by_turns(
-    claim: &mut impl FnMut(usize, Suspicion) -> Vec<i64>,
+    claim: &mut impl FnMut(usize, SuspectGroup) -> Vec<i64>,
     limit: usize,
     alone: bool,
     suspects_first: bool,
@@ -459,7 +459,7 @@ fn claim_by_turns(
             return (suspects, true);
         }
     }
-    let innocent = claim(limit, Suspicion::None);
+    let innocent = claim(limit, SuspectGroup::None);
     if !innocent.is_empty() || !alone || suspects_first {
         return (innocent, false);
     }
@@ -469,9 +469,9 @@ fn claim_by_turns(
 }
 
 /// Takes documents that processes died with: a group of those of one death, or one of those of two.
-fn claim_suspects(claim: &mut impl FnMut(usize, Suspicion) -> Vec<i64>, limit: usize) -> Vec<i64> {
-    match claim(limit.min(SUSPECTS), Suspicion::Group) {
-        numbers if numbers.is_empty() => claim(1, Suspicion::Strong),
+fn claim_suspects(claim: &mut impl FnMut(usize, SuspectGroup) -> Vec<i64>, limit: usize) -> Vec<i64> {
+    match claim(limit.min(SUSPECTS), SuspectGroup::Group) {
+        numbers if numbers.is_empty() => claim(1, SuspectGroup::Strong),
         numbers => numbers,
     }
 }

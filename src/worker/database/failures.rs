@@ -10,7 +10,7 @@ use ai_pipeline::worker::batches::BATCH;
 use ai_pipeline::worker::locks::{PATIENCE, UNLOCKED};
 use pgrx::prelude::*;
 
-use super::flights::Batch;
+use super::jobs::StepBatch;
 use super::state::{BUSY, Worker};
 use crate::catalog::{self, Vectorizer};
 use crate::postgres::aborted::Aborted;
@@ -18,7 +18,7 @@ use crate::postgres::transaction::accounts;
 use crate::postgres::{error, failure, swallowed};
 use crate::store::queue::{self, Hold, Item};
 use crate::store::stash;
-use crate::worker::flight::{Flight, Paid, Stage};
+use crate::worker::job::{Job, Paid, Stage};
 
 /// How long until the next try of a document whose row a user has kept locked for long. A change of
 /// it ends the wait, and so does a look that finds the row free.
@@ -27,15 +27,15 @@ pub(super) const LONG: Duration = Duration::from_secs(30);
 impl Worker {
     /// The database did not do a step: later, if a lock was in the way, else the documents have
     /// failed.
-    pub(super) fn refused(&mut self, vectorizer: &Vectorizer, aborted: &Aborted, batch: Batch) {
+    pub(super) fn refused(&mut self, vectorizer: &Vectorizer, aborted: &Aborted, batch: StepBatch) {
         let now = Instant::now();
         if aborted.put_off {
             // It is the turn of other owners: nothing stands in the way of these, and what was done
             // for them is kept.
             let until = accounts::held_until(vectorizer.owner).unwrap_or(now + BUSY);
-            for (number, mut flight) in batch {
-                flight.not_before = flight.not_before.max(until);
-                self.flights.put(number, flight);
+            for (number, mut job) in batch {
+                job.not_before = job.not_before.max(until);
+                self.jobs.put(number, job);
             }
             return;
         }
@@ -47,15 +47,15 @@ impl Worker {
             }
             // Whoever locks a table is in the way of all its documents: the lock is not waited for
             // with each of them.
-            for flight in self.flights.of_mut(vectorizer.id) {
-                flight.not_before = flight.not_before.max(until);
-                if flight.stage.next_step().is_some() {
-                    flight.put_off.get_or_insert(now);
+            for job in self.jobs.of_mut(vectorizer.id) {
+                job.not_before = job.not_before.max(until);
+                if job.stage.next_step().is_some() {
+                    job.put_off.get_or_insert(now);
                 }
             }
             None
         } else {
-            let step = match batch.first().map(|(_, flight)| &flight.stage) {
+            let step = match batch.first().map(|(_, job)| &job.stage) {
                 Some(Stage::Reading { .. }) => pipeline::Step::Loading,
                 _ => pipeline::Step::Writing,
             };
@@ -66,17 +66,17 @@ impl Worker {
         if failure.is_some() {
             keep_vectors(vectorizer, || put_aside(vectorizer, &batch));
         }
-        for (number, mut flight) in batch {
+        for (number, mut job) in batch {
             match &failure {
-                Some(failure) => flight.stage = Stage::failed(failure.clone()),
+                Some(failure) => job.stage = Stage::failed(failure.clone()),
                 None if in_the_way => {
                     let until = self.station(vectorizer.id).and_then(|station| station.locks.until());
                     let wait = until.map_or(BUSY, |until| until.saturating_duration_since(now));
-                    flight.wait_for_a_lock(now, wait);
+                    job.wait_for_a_lock(now, wait);
                 }
-                None => flight.not_before = now + BUSY,
+                None => job.not_before = now + BUSY,
             }
-            self.flights.put(number, flight);
+            self.jobs.put(number, job);
         }
     }
 
@@ -84,10 +84,10 @@ impl Worker {
     /// and the memory that they take are others', too. Their vectors wait in the stash.
     pub(super) fn give_back(&mut self) {
         let now = Instant::now();
-        let long = |flight: &Flight| {
-            let since = flight.put_off.filter(|_| flight.stage.next_step().is_some());
+        let long = |job: &Job| {
+            let since = job.put_off.filter(|_| job.stage.next_step().is_some());
             // What nobody else would know: which texts were cut, and the vectors of a portion.
-            let is_irreplaceable = match &flight.stage {
+            let is_irreplaceable = match &job.stage {
                 Stage::Writing { draft, .. } => !draft.cut.is_empty(),
                 Stage::Stashing { .. } => true,
                 _ => false,
@@ -95,16 +95,16 @@ impl Worker {
             !is_irreplaceable && since.is_some_and(|since| now.saturating_duration_since(since) >= PATIENCE)
         };
         let mut held_up: HashMap<i32, Vec<u64>> = HashMap::new();
-        for (number, flight) in self.flights.iter().filter(|(_, flight)| long(flight)) {
-            held_up.entry(flight.vectorizer.id).or_default().push(number);
+        for (number, job) in self.jobs.iter().filter(|(_, job)| long(job)) {
+            held_up.entry(job.vectorizer.id).or_default().push(number);
         }
         for numbers in held_up.values().flat_map(|numbers| numbers.chunks(BATCH)) {
-            let owner = numbers.first().and_then(|number| self.flights.get(*number));
-            if owner.is_some_and(|flight| !accounts::has_turn(flight.vectorizer.owner)) {
+            let owner = numbers.first().and_then(|number| self.jobs.get(*number));
+            if owner.is_some_and(|job| !accounts::has_turn(job.vectorizer.owner)) {
                 continue;
             }
-            let batch = self.flights.take_all(numbers);
-            let Some(vectorizer) = batch.first().map(|(_, flight)| Arc::clone(&flight.vectorizer)) else {
+            let batch = self.jobs.take_all(numbers);
+            let Some(vectorizer) = batch.first().map(|(_, job)| Arc::clone(&job.vectorizer)) else {
                 continue;
             };
             let is_in_the_way = self
@@ -116,16 +116,16 @@ impl Worker {
             let given_back = vectorizer.transaction(|| {
                 put_aside(&vectorizer, &batch);
                 vectorizer.act(|| {
-                    for (_, flight) in &batch {
-                        queue::release_locked(&vectorizer, &flight.item, after);
+                    for (_, job) in &batch {
+                        queue::release_locked(&vectorizer, &job.item, after);
                     }
                 });
             });
             if given_back.is_err() {
                 // The queue is locked, too: they stay.
-                for (number, mut flight) in batch {
-                    flight.put_off = Some(now);
-                    self.flights.put(number, flight);
+                for (number, mut job) in batch {
+                    job.put_off = Some(now);
+                    self.jobs.put(number, job);
                 }
                 continue;
             }
@@ -137,11 +137,11 @@ impl Worker {
     }
 
     /// Does with a failed document what the class of the failure says.
-    pub(super) fn settle(&mut self, number: u64, mut flight: Flight) {
-        let Stage::Settling { failure, paid } = &flight.stage else {
+    pub(super) fn settle(&mut self, number: u64, mut job: Job) {
+        let Stage::Settling { failure, paid } = &job.stage else {
             unreachable!("a batch is made of documents that wait for the same step")
         };
-        let (vectorizer, item, failure) = (Arc::clone(&flight.vectorizer), &flight.item, failure.clone());
+        let (vectorizer, item, failure) = (Arc::clone(&job.vectorizer), &job.item, failure.clone());
         let vectorizer = &vectorizer;
         let decision = decide(vectorizer, item, &failure);
         let settled = vectorizer.transaction(|| note_failure(vectorizer, item, &failure, paid, decision));
@@ -150,20 +150,20 @@ impl Worker {
         }
         match settled {
             Ok(Hold::Busy) => {
-                flight.wait_for_a_lock(Instant::now(), BUSY);
-                self.flights.put(number, flight);
+                job.wait_for_a_lock(Instant::now(), BUSY);
+                self.jobs.put(number, job);
                 return;
             }
             Ok(_) => (),
             Err(aborted) if error::is_lock_conflict(&aborted) => {
-                return self.refused(vectorizer, &aborted, vec![(number, flight)]);
+                return self.refused(vectorizer, &aborted, vec![(number, job)]);
             }
             Err(aborted) if self.may_be_stale(vectorizer.id, &failure::from_database(&aborted, failure.step)) => {
-                flight.not_before = Instant::now() + BUSY;
-                self.flights.put(number, flight);
+                job.not_before = Instant::now() + BUSY;
+                self.jobs.put(number, job);
                 return;
             }
-            Err(aborted) if swallowed::is(&aborted) => keep_swallowed(&flight, &failure, &aborted),
+            Err(aborted) if swallowed::is(&aborted) => keep_swallowed(&job, &failure, &aborted),
             // The lease runs out, and the document is taken again.
             Err(aborted) => {
                 log!(
@@ -176,7 +176,7 @@ impl Worker {
                 });
             }
         }
-        if flight.suspect {
+        if job.suspect {
             self.suspects.found(vectorizer.id);
         }
         match decision {
@@ -252,8 +252,8 @@ fn note_failure(
 
 /// A document whose failure its queues have swallowed stays in the queue, to be tried again after
 /// long, and says so. Where it cannot even be put off, its lease runs out.
-fn keep_swallowed(flight: &Flight, failure: &pipeline::Failure, aborted: &Aborted) {
-    let (vectorizer, item) = (&flight.vectorizer, &flight.item);
+fn keep_swallowed(job: &Job, failure: &pipeline::Failure, aborted: &Aborted) {
+    let (vectorizer, item) = (&job.vectorizer, &job.item);
     let swallowed = failure::from_database(aborted, failure.step);
     let failure = pipeline::Failure {
         reason: format!("{}; it stays in the queue: {}", failure.reason, swallowed.reason),
@@ -285,7 +285,7 @@ fn keep_swallowed(flight: &Flight, failure: &pipeline::Failure, aborted: &Aborte
             aborted.message
         );
     }
-    if let Stage::Settling { paid, .. } = &flight.stage {
+    if let Stage::Settling { paid, .. } = &job.stage {
         keep_vectors(vectorizer, || {
             stash::put(vectorizer, item.number, &paid.keys, &paid.vectors);
         });
@@ -305,13 +305,13 @@ pub(super) fn keep_vectors(vectorizer: &Vectorizer, put: impl FnOnce()) {
 }
 
 /// Puts vectors aside that wait to be written, or for a failure to be noted.
-pub(super) fn put_aside(vectorizer: &Vectorizer, batch: &Batch) {
-    for (_, flight) in batch {
-        if let Stage::Settling { paid, .. } = &flight.stage {
-            stash::put(vectorizer, flight.item.number, &paid.keys, &paid.vectors);
-        } else if let Some((draft, vectors)) = flight.stage.unwritten() {
+pub(super) fn put_aside(vectorizer: &Vectorizer, batch: &StepBatch) {
+    for (_, job) in batch {
+        if let Stage::Settling { paid, .. } = &job.stage {
+            stash::put(vectorizer, job.item.number, &paid.keys, &paid.vectors);
+        } else if let Some((draft, vectors)) = job.stage.unwritten() {
             let keys = draft.keys_of(&draft.plan.embed, &vectorizer.config.embedding);
-            stash::put(vectorizer, flight.item.number, &keys, vectors);
+            stash::put(vectorizer, job.item.number, &keys, vectors);
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::postgres::statement;
 use crate::postgres::transaction::{self, accounts};
 use crate::settings;
 use crate::shared_memory::{self, Indexer};
-use crate::store::index::{self, Verdict};
+use crate::store::index::{self, IndexAction};
 use crate::worker::indexer;
 
 /// Looks after the indexes that may be due, and has one built.
@@ -111,7 +111,7 @@ impl IndexKeeper {
             let is_awaited = self.build.as_ref().is_some_and(Build::is_awaited);
             if !is_awaited && is_another_built(worker, vectorizer.owner) && accounts::has_turn(vectorizer.owner) {
                 let verdict = vectorizer.transaction(|| index::look(&vectorizer, index));
-                if let (Ok(Verdict::Build { .. }), Some(build)) = (verdict, &mut self.build) {
+                if let (Ok(IndexAction::Build { .. }), Some(build)) = (verdict, &mut self.build) {
                     build.await_it();
                 }
             }
@@ -121,18 +121,18 @@ impl IndexKeeper {
             return;
         }
         let verdict = vectorizer.transaction(|| index::look(&vectorizer, index));
-        let (works, naptime) = (worker.flights.has_of(vectorizer.id), settings::naptime());
+        let (works, naptime) = (worker.jobs.has_of(vectorizer.id), settings::naptime());
         let watch = &mut worker.stations[position].index;
         watch.look_after(naptime, now);
         match verdict {
-            Ok(verdict @ (Verdict::Ready | Verdict::TooFew)) => {
-                watch.looked(verdict == Verdict::Ready, works, naptime, now);
+            Ok(verdict @ (IndexAction::Ready | IndexAction::TooFew)) => {
+                watch.looked(verdict == IndexAction::Ready, works, naptime, now);
             }
             // The end of the queue has us look again.
-            Ok(Verdict::QueueFirst) => watch.rest(),
-            Ok(Verdict::UnderWay) => (),
-            Ok(Verdict::After(wait)) => watch.look_after(wait, now),
-            Ok(Verdict::Build { .. }) => match indexer::start(worker.database, &vectorizer) {
+            Ok(IndexAction::QueueFirst) => watch.rest(),
+            Ok(IndexAction::UnderWay) => (),
+            Ok(IndexAction::After(wait)) => watch.look_after(wait, now),
+            Ok(IndexAction::Build { .. }) => match indexer::start(worker.database, &vectorizer) {
                 Ok(()) => {
                     self.indexer_look_at = Some(now + MAKE_WAY);
                     self.indexed.insert(vectorizer.owner, now);

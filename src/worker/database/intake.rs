@@ -7,7 +7,7 @@ use ai_pipeline::worker::station::BLOCKED;
 use pgrx::prelude::*;
 
 use super::duty::Duty;
-use super::state::Station;
+use super::state::VectorizerStation;
 use super::state::{SLICE, Worker};
 use super::stations::{by_turns, took_in};
 use crate::postgres::error;
@@ -21,13 +21,13 @@ pub(super) struct IntakeMover;
 
 impl Duty for IntakeMover {
     fn due(&self, worker: &Worker) -> Option<Instant> {
-        worker.stations.iter().filter_map(Station::takes_in_at).min()
+        worker.stations.iter().filter_map(VectorizerStation::takes_in_at).min()
     }
 
     fn run(&mut self, worker: &mut Worker) -> bool {
         let now = Instant::now();
         accounts::begin_turns();
-        let is_due = |station: &Station| station.takes_in_at().is_some_and(|at| at <= now);
+        let is_due = |station: &VectorizerStation| station.takes_in_at().is_some_and(|at| at <= now);
         for index in by_turns(&worker.stations, worker.turn, now, is_due) {
             if now.elapsed() > SLICE {
                 return true;

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use ai_pipeline::launch::Wanted;
+use ai_pipeline::launch::WantedWork;
 use ai_pipeline::worker::station::Change;
 use pgrx::pg_sys::{self, Oid};
 use pgrx::prelude::*;
@@ -55,7 +55,7 @@ impl Duty for Listener {
         }
         let now = Instant::now();
         let wanted = if self.polled.elapsed() >= settings::naptime() {
-            Wanted::ALL
+            WantedWork::ALL
         } else {
             news.work
         };
@@ -100,7 +100,7 @@ impl Worker {
 
     /// Takes over runs that somebody has asked for: only when they are due is looked up, for all at
     /// once.
-    fn take_runs(&mut self, asked: &Wanted) {
+    fn take_runs(&mut self, asked: &WantedWork) {
         let ids = (!asked.is_all()).then(|| asked.apart().to_vec());
         let runs = match transaction::run(|| catalog::runs(ids)) {
             Ok(runs) => runs,

@@ -7,7 +7,7 @@ use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
 
 use super::duty::Duty;
-use super::state::Station;
+use super::state::VectorizerStation;
 use super::state::Worker;
 use crate::catalog;
 use crate::postgres::{error, transaction};
@@ -39,7 +39,7 @@ impl Duty for NoteWriter {
                 worker.rereads.found_stale(id);
                 continue;
             }
-            if note.vectorizer.is_some() && !worker.station(id).is_some_and(Station::is_paused) {
+            if note.vectorizer.is_some() && !worker.station(id).is_some_and(VectorizerStation::is_paused) {
                 continue;
             }
             // Those that cannot be read have no owner here, and one account together.

@@ -8,7 +8,7 @@ use pgrx::prelude::*;
 use super::state::Worker;
 use crate::catalog::Vectorizer;
 use crate::postgres::transaction::accounts;
-use crate::postgres::transaction::limit::{self, Cut};
+use crate::postgres::transaction::limit::{self, Interruption};
 use crate::settings;
 use crate::store::queue;
 
@@ -27,12 +27,12 @@ impl Worker {
             "ai: the worker before met its end in code of the owner of vectorizer {}, which does not end when it is cancelled",
             name.unwrap_or_else(|| id.to_string())
         );
-        self.stop(id, Cut::Time, deaths);
+        self.stop(id, Interruption::Time, deaths);
     }
 
     /// Pauses a vectorizer. What is in its hands is given back before it is served again; its owner
     /// comes later.
-    fn stop(&mut self, id: i32, cut: Cut, strikes: u32) {
+    fn stop(&mut self, id: i32, cut: Interruption, strikes: u32) {
         let Some(vectorizer) = self.station(id).map(|station| Arc::clone(&station.vectorizer)) else {
             return;
         };
@@ -41,10 +41,10 @@ impl Worker {
                 account.strike(limit::longest(), strikes, now)
             });
         }
-        let batch = self.flights.take_of(id);
+        let batch = self.jobs.take_of(id);
         super::failures::keep_vectors(&vectorizer, || super::failures::put_aside(&vectorizer, &batch));
         let taken = self.abandoned.entry(id).or_default();
-        taken.extend(batch.iter().map(|(_, flight)| (flight.item.lease, flight.item.number)));
+        taken.extend(batch.iter().map(|(_, job)| (job.item.lease, job.item.number)));
         self.slow.was_cut(id);
         if let Some(station) = self.station_mut(id) {
             station.put_aside();
@@ -68,13 +68,13 @@ pub(super) fn give_back_abandoned(vectorizer: &Vectorizer, abandoned: &[(i64, i6
     }
 }
 
-fn failure(cut: Cut) -> Failure {
+fn failure(cut: Interruption) -> Failure {
     let ran = match cut {
-        Cut::Time => format!(
+        Interruption::Time => format!(
             "ran for longer than ai.owner_timeout ({} s)",
             settings::owner_timeout().as_secs_f32()
         ),
-        Cut::Cancelled => "was cancelled while it ran in the worker (pg_cancel_backend)".to_owned(),
+        Interruption::Cancelled => "was cancelled while it ran in the worker (pg_cancel_backend)".to_owned(),
     };
     Failure {
         step: Step::Writing,

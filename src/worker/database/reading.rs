@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Instant;
 
-use ai_pipeline::launch::Wanted;
+use ai_pipeline::launch::WantedWork;
 use ai_pipeline::worker::station::Change;
 use litemap::LiteMap;
 use pgrx::pg_sys::Oid;
@@ -17,15 +17,15 @@ use crate::postgres::transaction::{self, accounts};
 use crate::worker::end;
 
 /// Reads the vectorizers that are to be read, a few in a round.
-pub(super) struct Reader {
+pub(super) struct CatalogReader {
     /// Vectorizers whose documents the process before had in its hands, if it died.
-    pub(super) died_with: Wanted,
+    pub(super) died_with: WantedWork,
     /// The vectorizer in whose owner's code the worker before ended, as that would not end, and how
     /// many did in a row.
     pub(super) overrun: Option<(i32, u32)>,
 }
 
-impl Duty for Reader {
+impl Duty for CatalogReader {
     fn due(&self, worker: &Worker) -> Option<Instant> {
         (!worker.rereads.is_empty()).then(Instant::now)
     }
@@ -61,7 +61,7 @@ impl Duty for Reader {
     }
 }
 
-impl Reader {
+impl CatalogReader {
     /// A vectorizer was read (anew), or is not to be worked on (any more).
     fn replace(&mut self, worker: &mut Worker, id: i32, vectorizer: Option<Vectorizer>, change: Change) {
         let place = worker
@@ -71,11 +71,11 @@ impl Reader {
             if let Ok(place) = place {
                 worker.stations.remove(place);
             }
-            worker.flights.retain_of(|of| of != id);
+            worker.jobs.retain_of(|of| of != id);
             return;
         };
         let station = stations::of_new(vectorizer);
-        worker.flights.follow(&station.vectorizer);
+        worker.jobs.follow(&station.vectorizer);
         match place {
             Ok(place) => {
                 let before = worker.stations[place].clone();
@@ -99,7 +99,7 @@ impl Reader {
 
 impl Worker {
     /// Has all vectorizers read (anew) for a change of this kind, a few in a round. Those that are
-    /// gone are forgotten at once, and their flights end.
+    /// gone are forgotten at once, and their jobs end.
     pub(super) fn read_all(&mut self, change: Change) {
         let ids = match transaction::run(catalog::vectorizer_ids) {
             Ok(ids) => ids,
@@ -112,7 +112,7 @@ impl Worker {
         };
         let there: HashSet<i32> = ids.iter().copied().collect();
         self.stations.retain(|station| there.contains(&station.vectorizer.id));
-        self.flights.retain_of(|id| there.contains(&id));
+        self.jobs.retain_of(|id| there.contains(&id));
         self.notes.retain(&there);
         self.left.retain(|id, _| there.contains(id));
         self.rereads.all(ids, change);

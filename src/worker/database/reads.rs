@@ -9,7 +9,7 @@ use ai_pipeline::error::{Class, Step};
 use ai_pipeline::memory::Remembered;
 use ai_pipeline::panics;
 use ai_pipeline::prepare::Content;
-use ai_pipeline::worker::activity::Work;
+use ai_pipeline::worker::activity::Activity;
 use ai_pipeline::worker::singly::{self, Singly};
 use serde_json::Value;
 
@@ -22,11 +22,11 @@ use crate::runtime::reservation::Reservations;
 use crate::runtime::services::{Services, Window};
 use crate::store::memory;
 use crate::store::queue::{self, Item};
-use crate::worker::flight::{Event, Flight, Outcome, Stage};
+use crate::worker::job::{Job, Stage, TaskEvent, TaskOutcome};
 
 /// Documents that were read together, what is remembered of them, and the memory that they were
 /// read into.
-type Read = (Vec<Item>, HashMap<i64, Remembered>, Window);
+type ReadBatch = (Vec<Item>, HashMap<i64, Remembered>, Window);
 
 impl Worker {
     /// Reads documents that were taken and has their tasks begin. One whose row cannot be read has
@@ -80,7 +80,7 @@ impl Worker {
         lease: i64,
         suspect: bool,
         refusals: u32,
-        read: impl Fn(&Services, &[i64]) -> Result<Read, Aborted>,
+        read: impl Fn(&Services, &[i64]) -> Result<ReadBatch, Aborted>,
     ) -> Result<(), (Aborted, Vec<i64>)> {
         let mut unread: Vec<(Item, Aborted)> = Vec::new();
         let (mut progress, mut left) = (Singly::default(), numbers);
@@ -131,7 +131,7 @@ impl Worker {
     /// A document whose row cannot be read has failed.
     fn settle_unread(&mut self, vectorizer: &Arc<Vectorizer>, item: Item, aborted: &Aborted, suspect: bool) {
         let failure = failure::from_database(aborted, Step::Loading);
-        self.fly(
+        self.run(
             vectorizer,
             item,
             Stage::failed(failure),
@@ -140,7 +140,12 @@ impl Worker {
         );
     }
 
-    fn begin_all(&mut self, vectorizer: &Arc<Vectorizer>, (items, mut remembered, mut window): Read, suspect: bool) {
+    fn begin_all(
+        &mut self,
+        vectorizer: &Arc<Vectorizer>,
+        (items, mut remembered, mut window): ReadBatch,
+        suspect: bool,
+    ) {
         let before = self.crowd_of(vectorizer);
         for (place, item) in items.into_iter().enumerate() {
             self.tell_crowd(vectorizer, before + place);
@@ -156,8 +161,8 @@ impl Worker {
 
     /// Documents of a vectorizer that are on their way to their texts.
     fn preparing(&self, is_counted: impl Fn(&Vectorizer) -> bool) -> usize {
-        let is_preparing = |flight: &&Flight| flight.stage.work() == Work::Preparing && is_counted(&flight.vectorizer);
-        self.flights.values().filter(is_preparing).count()
+        let is_preparing = |job: &&Job| job.stage.work() == Activity::Preparing && is_counted(&job.vectorizer);
+        self.jobs.values().filter(is_preparing).count()
     }
 
     /// How many documents count when it is asked whether a vectorizer is a crowd: where there are
@@ -182,7 +187,7 @@ impl Worker {
         (remembered, mut memory): (Option<Remembered>, Reservations),
         suspect: bool,
     ) {
-        let number = self.flights.next_number();
+        let number = self.jobs.next_number();
         let (document, columns) = (item.document.take(), std::mem::take(&mut item.columns));
         let is_remembered = remembered.is_some();
         let too_long = item
@@ -198,11 +203,11 @@ impl Worker {
                 self.prepare(number, vectorizer, document, remembered, memory.document.take())
             }
         };
-        self.fly(vectorizer, item, stage, (suspect, is_remembered), memory);
+        self.run(vectorizer, item, stage, (suspect, is_remembered), memory);
     }
 
     /// From now on the document is in flight, under the next number.
-    fn fly(
+    fn run(
         &mut self,
         vectorizer: &Arc<Vectorizer>,
         item: Item,
@@ -210,7 +215,7 @@ impl Worker {
         (suspect, remembered): (bool, bool),
         memory: Reservations,
     ) {
-        let flight = Flight {
+        let job = Job {
             vectorizer: Arc::clone(vectorizer),
             item,
             stage,
@@ -221,7 +226,7 @@ impl Worker {
             remembered,
             memory,
         };
-        self.flights.begin(flight);
+        self.jobs.begin(job);
         self.last_busy = Instant::now();
     }
 
@@ -235,9 +240,9 @@ impl Worker {
     ) -> Stage {
         let reserve = self.services.reserve(vectorizer, size, columns);
         let task = self.bridge.spawn(async move {
-            Event {
-                flight: number,
-                outcome: Outcome::Reserved(panics::guarded(Step::Loading, async { Ok(reserve.await) }).await),
+            TaskEvent {
+                job: number,
+                outcome: TaskOutcome::Reserved(panics::guarded(Step::Loading, async { Ok(reserve.await) }).await),
             }
         });
         Stage::Queueing { remembered, task }
@@ -257,9 +262,9 @@ impl Worker {
             .services
             .prepare(vectorizer, document, columns, remembered, reservation);
         let task = self.bridge.spawn(async move {
-            Event {
-                flight: number,
-                outcome: Outcome::Prepared(panics::guarded(Step::Loading, prepare).await),
+            TaskEvent {
+                job: number,
+                outcome: TaskOutcome::Prepared(panics::guarded(Step::Loading, prepare).await),
             }
         });
         Stage::Preparing { task }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use ai_pipeline::error::Step;
-use ai_pipeline::worker::intake::Search;
+use ai_pipeline::worker::intake::RefusedSearch;
 use pgrx::prelude::*;
 
 use super::reads::is_of_a_row;
@@ -43,9 +43,9 @@ impl Worker {
         }
         let refused = &mut self.stations[index].refused_changes;
         match refused.search() {
-            Search::GiveUp => return false,
-            Search::Narrow => return true,
-            Search::Found => (),
+            RefusedSearch::GiveUp => return false,
+            RefusedSearch::Narrow => return true,
+            RefusedSearch::Found => (),
         }
         let first = || queue::first_change(vectorizer, refused.places());
         let Ok(Some((place, key))) = vectorizer.transaction(|| vectorizer.act(first)) else {

@@ -31,9 +31,9 @@ impl Duty for Renewer {
 
     fn run(&mut self, worker: &mut Worker) -> bool {
         let lease = worker.settings.lease_duration;
-        let in_flight = worker.flights.values().map(|flight| flight.vectorizer.id);
+        let in_flight = worker.jobs.values().map(|job| job.vectorizer.id);
         for id in self.renewals.take(lease, Instant::now(), in_flight) {
-            let held = worker.flights.leases_of(id);
+            let held = worker.jobs.leases_of(id);
             let Some(vectorizer) = worker.station(id).map(|station| Arc::clone(&station.vectorizer)) else {
                 continue;
             };

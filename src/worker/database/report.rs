@@ -29,7 +29,7 @@ impl Duty for Reporter {
             log!("ai: parsers run without some of their confinement: {missing}");
             self.said_unconfined = true;
         }
-        let activity = activity::activity(worker.flights.values().map(|flight| flight.stage.work()));
+        let activity = activity::activity(worker.jobs.values().map(|job| job.stage.work()));
         let throttled = worker
             .services
             .throttled_until()
@@ -39,7 +39,7 @@ impl Duty for Reporter {
         shared_memory::worker_reports(
             worker.database,
             &activity,
-            worker.flights.len(),
+            worker.jobs.len(),
             &reason.unwrap_or_default(),
         );
         false

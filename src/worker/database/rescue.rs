@@ -10,7 +10,7 @@ use ai_pipeline::worker::order;
 use pgrx::prelude::*;
 
 use super::duty::Duty;
-use super::state::Station;
+use super::state::VectorizerStation;
 use super::state::{SLICE, Worker};
 use crate::catalog::{self, Vectorizer};
 use crate::postgres::aborted::Aborted;
@@ -39,7 +39,7 @@ impl Duty for Rescuer {
         accounts::begin_turns();
         // Of those of an owner that was held, the ones that are not to blame for it come first.
         let unrescued: Vec<i32> = std::mem::take(&mut worker.unrescued).into();
-        let is_paused = |id| worker.station(id).is_some_and(Station::is_paused);
+        let is_paused = |id| worker.station(id).is_some_and(VectorizerStation::is_paused);
         worker.unrescued = order::innocent_first(unrescued, is_paused).into();
         for _ in 0..worker.unrescued.len() {
             let Some(id) = worker.unrescued.pop_front() else {
@@ -75,7 +75,7 @@ impl Rescuer {
         let (holder, killed, held) = (
             worker.leases.holder(),
             self.killed,
-            worker.flights.leases_of(vectorizer.id),
+            worker.jobs.leases_of(vectorizer.id),
         );
         vectorizer.transaction(|| {
             let (more, quarantined, suspects) = vectorizer.act(|| {
@@ -102,7 +102,7 @@ fn leave(worker: &mut Worker, vectorizer: &Arc<Vectorizer>, aborted: &Aborted) {
         }
         worker.unrescued.push_back(vectorizer.id);
     } else if swallowed::is(aborted) {
-        // They must not fly again, and cannot be moved aside.
+        // They must not run again, and cannot be moved aside.
         let failure = Failure {
             class: Class::Configuration,
             ..failure::from_database(aborted, Step::Loading)

@@ -12,13 +12,13 @@ use ai_pipeline::worker::station;
 use ai_pipeline::worker::suspects::Suspects;
 use pgrx::pg_sys::Oid;
 
-use super::flights::Flights;
+use super::jobs::Jobs;
 use crate::catalog::Vectorizer;
 use crate::postgres::transaction::Lag;
 use crate::runtime::bridge::Bridge;
 use crate::runtime::services::Services;
 use crate::settings::Settings;
-use crate::worker::flight::Event;
+use crate::worker::job::TaskEvent;
 
 /// A user's lock was in the way of a write: how long until the next try.
 pub(super) const BUSY: Duration = Duration::from_millis(200);
@@ -27,15 +27,15 @@ pub(super) const BUSY: Duration = Duration::from_millis(200);
 pub(super) const SLICE: Duration = Duration::from_millis(100);
 
 /// A vectorizer and what is known of it.
-pub(super) type Station = station::Station<Arc<Vectorizer>>;
+pub(super) type VectorizerStation = station::Station<Arc<Vectorizer>>;
 
 /// What all duties of the worker of a database have to do with.
 pub struct Worker {
     pub(super) database: Oid,
-    pub(super) bridge: Bridge<Event>,
+    pub(super) bridge: Bridge<TaskEvent>,
     pub(super) services: Services,
     pub(super) settings: Settings,
-    pub(super) stations: Vec<Station>,
+    pub(super) stations: Vec<VectorizerStation>,
     /// The station whose turn it is.
     pub(super) turn: usize,
     /// Vectorizers that are to be read (anew).
@@ -45,7 +45,7 @@ pub struct Worker {
     pub(super) unrescued: VecDeque<i32>,
     /// What it takes documents under.
     pub(super) leases: Leases,
-    pub(super) flights: Flights,
+    pub(super) jobs: Jobs,
     /// The last commit that may not be on the disk yet. What it wrote was in flight when documents
     /// were last claimed, which waits for the disk: a crash of the server costs no more than what
     /// may be in flight.

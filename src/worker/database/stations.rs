@@ -9,7 +9,7 @@ use ai_pipeline::worker::order::{self, Due};
 use ai_pipeline::worker::station::{Facts, Sweep};
 use pgrx::prelude::*;
 
-use super::state::{Station, Worker};
+use super::state::{VectorizerStation, Worker};
 use crate::catalog::{self, Vectorizer};
 use crate::postgres::error;
 use crate::postgres::transaction::accounts;
@@ -24,7 +24,7 @@ const UNNOTED_PAUSE: Duration = Duration::from_secs(30);
 const LOCKED_NOTE: Duration = Duration::from_secs(1);
 
 /// One that has just been read.
-pub(super) fn of_new(vectorizer: Vectorizer) -> Station {
+pub(super) fn of_new(vectorizer: Vectorizer) -> VectorizerStation {
     let facts = Facts {
         schedule: vectorizer.schedule,
         paused: vectorizer.paused,
@@ -32,15 +32,15 @@ pub(super) fn of_new(vectorizer: Vectorizer) -> Station {
         has_notes: vectorizer.has_notes,
         has_index: vectorizer.index.is_some(),
     };
-    Station::new(Arc::new(vectorizer), facts, Instant::now())
+    VectorizerStation::new(Arc::new(vectorizer), facts, Instant::now())
 }
 
 /// The places of those that are due, in the order of their turns.
 pub(super) fn by_turns(
-    stations: &[Station],
+    stations: &[VectorizerStation],
     turn: usize,
     now: Instant,
-    is_due: impl Fn(&Station) -> bool,
+    is_due: impl Fn(&VectorizerStation) -> bool,
 ) -> Vec<usize> {
     let due = stations.iter().enumerate().filter(|(_, station)| is_due(station));
     let due = due.map(|(index, station)| Due {
@@ -53,7 +53,7 @@ pub(super) fn by_turns(
 
 /// The intake of a station was emptied into its queue. Where it was read in vain, it is made anew
 /// if that can be.
-pub(super) fn took_in(station: &mut Station, taken_in: &TakenIn) {
+pub(super) fn took_in(station: &mut VectorizerStation, taken_in: &TakenIn) {
     let vectorizer = &station.vectorizer;
     let emptied = taken_in.is_full_of_dead
         && accounts::has_turn(vectorizer.owner)
@@ -148,11 +148,11 @@ impl Worker {
         failure.class == Class::Configuration && self.rereads.may_be_stale(id)
     }
 
-    pub(super) fn station(&self, id: i32) -> Option<&Station> {
+    pub(super) fn station(&self, id: i32) -> Option<&VectorizerStation> {
         self.stations.iter().find(|station| station.vectorizer.id == id)
     }
 
-    pub(super) fn station_mut(&mut self, id: i32) -> Option<&mut Station> {
+    pub(super) fn station_mut(&mut self, id: i32) -> Option<&mut VectorizerStation> {
         self.stations.iter_mut().find(|station| station.vectorizer.id == id)
     }
 

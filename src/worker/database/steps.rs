@@ -15,8 +15,8 @@ use pgrx::pg_sys::Oid;
 
 use super::accidents::Trace;
 use super::duty::Duty;
-use super::flights::Batch;
-use super::state::Station;
+use super::jobs::StepBatch;
+use super::state::VectorizerStation;
 use super::state::{BUSY, SLICE, Worker};
 use crate::catalog::{self, DestinationStatements, Vectorizer};
 use crate::postgres::transaction::{self, Lag, accounts, limit};
@@ -27,7 +27,7 @@ use crate::store::destination::{self, Replacement};
 use crate::store::memory;
 use crate::store::queue::{self, Hold, Item};
 use crate::store::stash;
-use crate::worker::flight::{Draft, Event, Flight, Outcome, Paid, Stage, Step, Unembedded};
+use crate::worker::job::{Draft, Job, MainStep, Paid, Stage, TaskEvent, TaskOutcome, Unembedded};
 
 /// Vectors of one document that are in memory at a time, in bytes, and texts that they are made of
 /// as many: some requests' worth.
@@ -39,11 +39,11 @@ pub(super) struct Stepper;
 
 impl Duty for Stepper {
     fn due(&self, worker: &Worker) -> Option<Instant> {
-        let flights = worker.flights.values();
-        let waiting = flights.filter(|flight| flight.stage.next_step().is_some());
-        let at = |flight: &Flight| {
-            let held = accounts::held_until(flight.vectorizer.owner);
-            held.map_or(flight.not_before, |until| until.max(flight.not_before))
+        let jobs = worker.jobs.values();
+        let waiting = jobs.filter(|job| job.stage.next_step().is_some());
+        let at = |job: &Job| {
+            let held = accounts::held_until(job.vectorizer.owner);
+            held.map_or(job.not_before, |until| until.max(job.not_before))
         };
         waiting.map(at).min()
     }
@@ -60,8 +60,8 @@ impl Duty for Stepper {
             }
             let step = waiting[index].0;
             let numbers = std::mem::take(&mut waiting[index].1);
-            let flight = numbers.first().and_then(|number| worker.flights.get(*number));
-            if flight.is_some_and(|flight| !accounts::has_turn(flight.vectorizer.owner)) {
+            let job = numbers.first().and_then(|number| worker.jobs.get(*number));
+            if job.is_some_and(|job| !accounts::has_turn(job.vectorizer.owner)) {
                 more = true;
                 continue;
             }
@@ -71,22 +71,14 @@ impl Duty for Stepper {
             }
             // A conflict over a table has put off the others of its vectorizer meanwhile.
             let now = Instant::now();
-            let is_due = |number: &u64| {
-                worker
-                    .flights
-                    .get(*number)
-                    .is_some_and(|flight| flight.not_before <= now)
-            };
+            let is_due = |number: &u64| worker.jobs.get(*number).is_some_and(|job| job.not_before <= now);
             let numbers: Vec<u64> = numbers.into_iter().filter(is_due).collect();
-            let batch = worker.flights.take_all(&numbers);
-            let Some(vectorizer) = batch.first().map(|(_, flight)| Arc::clone(&flight.vectorizer)) else {
+            let batch = worker.jobs.take_all(&numbers);
+            let Some(vectorizer) = batch.first().map(|(_, job)| Arc::clone(&job.vectorizer)) else {
                 continue;
             };
-            let traces = batch
-                .iter()
-                .map(|(number, flight)| Trace::of(*number, flight))
-                .collect();
-            let singly = batch.iter().any(|(_, flight)| flight.singly) || matches!(step, Step::Stash | Step::Settle);
+            let traces = batch.iter().map(|(number, job)| Trace::of(*number, job)).collect();
+            let singly = batch.iter().any(|(_, job)| job.singly) || matches!(step, MainStep::Stash | MainStep::Settle);
             worker.guarded(traces, |worker| {
                 if singly {
                     worker.one_by_one(step, batch);
@@ -102,28 +94,28 @@ impl Duty for Stepper {
 
 impl Worker {
     /// Takes over what a task brought.
-    pub(super) fn land(&mut self, event: Event) {
+    pub(super) fn take_result(&mut self, event: TaskEvent) {
         self.last_busy = Instant::now();
-        // A flight that is gone was ended while its task's result was on the way.
-        let Some(mut flight) = self.flights.take(event.flight) else {
+        // A job that is gone was ended while its task's result was on the way.
+        let Some(mut job) = self.jobs.take(event.job) else {
             return;
         };
-        (flight.put_off, flight.singly) = (None, false);
-        flight.stage = match (event.outcome, flight.stage) {
-            (Outcome::Reserved(Ok(memory)), Stage::Queueing { remembered, .. }) => {
+        (job.put_off, job.singly) = (None, false);
+        job.stage = match (event.outcome, job.stage) {
+            (TaskOutcome::Reserved(Ok(memory)), Stage::Queueing { remembered, .. }) => {
                 Stage::Reading { remembered, memory }
             }
-            (Outcome::Prepared(Ok(prepared)), Stage::Preparing { .. }) => prepared_stage(prepared, &mut flight.memory),
-            (Outcome::Embedded(Ok(embedded)), Stage::Embedding { mut draft, wanted, .. }) => {
+            (TaskOutcome::Prepared(Ok(prepared)), Stage::Preparing { .. }) => prepared_stage(prepared, &mut job.memory),
+            (TaskOutcome::Embedded(Ok(embedded)), Stage::Embedding { mut draft, wanted, .. }) => {
                 let (Embedded { vectors, cut }, reservation) = embedded;
-                flight.memory.vectors = Some(reservation);
+                job.memory.vectors = Some(reservation);
                 draft.cut.extend(cut.into_iter().map(|index| wanted[index]));
                 match draft.stashed {
                     Some(_) => Stage::Stashing { draft, wanted, vectors },
                     None => Stage::Writing { draft, vectors },
                 }
             }
-            (Outcome::Embedded(Err(unembedded)), Stage::Embedding { draft, wanted, .. }) => {
+            (TaskOutcome::Embedded(Err(unembedded)), Stage::Embedding { draft, wanted, .. }) => {
                 let Unembedded {
                     failure,
                     vectors,
@@ -131,31 +123,31 @@ impl Worker {
                 } = unembedded;
                 let (places, vectors): (Vec<usize>, Vec<Vec<f32>>) = vectors.into_iter().unzip();
                 let indexes: Vec<usize> = places.into_iter().map(|place| wanted[place]).collect();
-                let keys = draft.keys_of(&indexes, &flight.vectorizer.config.embedding);
-                flight.memory = Reservations {
+                let keys = draft.keys_of(&indexes, &job.vectorizer.config.embedding);
+                job.memory = Reservations {
                     vectors: reservation,
                     ..Reservations::default()
                 };
                 let paid = Paid { keys, vectors };
                 Stage::Settling { failure, paid }
             }
-            (Outcome::Reserved(Err(failure)) | Outcome::Prepared(Err(failure)), _) => {
-                flight.memory = Reservations::default();
+            (TaskOutcome::Reserved(Err(failure)) | TaskOutcome::Prepared(Err(failure)), _) => {
+                job.memory = Reservations::default();
                 Stage::failed(failure)
             }
-            (Outcome::Reserved(Ok(_)) | Outcome::Prepared(Ok(_)) | Outcome::Embedded(_), stage) => {
+            (TaskOutcome::Reserved(Ok(_)) | TaskOutcome::Prepared(Ok(_)) | TaskOutcome::Embedded(_), stage) => {
                 drop(stage);
                 unreachable!("a stage has one task, and ends with it")
             }
         };
-        self.flights.put(event.flight, flight);
+        self.jobs.put(event.job, job);
     }
 
     /// What bears on the order of these batches.
-    fn ready(&self, waiting: &[(Step, Vec<u64>)], now: Instant) -> Vec<Ready> {
+    fn ready(&self, waiting: &[(MainStep, Vec<u64>)], now: Instant) -> Vec<Ready> {
         let ready = waiting.iter().map(|(step, numbers)| {
             let oldest = numbers.first().copied().unwrap_or_default();
-            let vectorizer = self.flights.get(oldest).map(|flight| &flight.vectorizer);
+            let vectorizer = self.jobs.get(oldest).map(|job| &job.vectorizer);
             Ready {
                 is_quick: step.is_quick(),
                 spent: vectorizer.map_or(Duration::ZERO, |vectorizer| accounts::spent(vectorizer.owner, now)),
@@ -166,34 +158,30 @@ impl Worker {
         ready.collect()
     }
 
-    fn step(&mut self, step: Step, vectorizer: &Arc<Vectorizer>, batch: Batch) {
+    fn step(&mut self, step: MainStep, vectorizer: &Arc<Vectorizer>, batch: StepBatch) {
         match step {
-            Step::Read => self.read(vectorizer, batch),
-            Step::Compare => self.compare(vectorizer, batch),
-            Step::Stash => batch
-                .into_iter()
-                .for_each(|(number, flight)| self.stash(number, flight)),
-            Step::Write | Step::Finish => self.write(step, vectorizer, batch),
-            Step::Settle => batch
-                .into_iter()
-                .for_each(|(number, flight)| self.settle(number, flight)),
+            MainStep::Read => self.read(vectorizer, batch),
+            MainStep::Compare => self.compare(vectorizer, batch),
+            MainStep::Stash => batch.into_iter().for_each(|(number, job)| self.stash(number, job)),
+            MainStep::Write | MainStep::Finish => self.write(step, vectorizer, batch),
+            MainStep::Settle => batch.into_iter().for_each(|(number, job)| self.settle(number, job)),
         }
     }
 
     /// Does a step of documents in a transaction for each, for as long as it is the turn of their
     /// owner. The others wait for its next turn.
-    fn one_by_one(&mut self, step: Step, batch: Batch) {
+    fn one_by_one(&mut self, step: MainStep, batch: StepBatch) {
         let numbers: Vec<u64> = batch.iter().map(|(number, _)| *number).collect();
-        self.flights.put_all(batch);
+        self.jobs.put_all(batch);
         for number in numbers {
             // A lock that one has met puts the others off, too.
-            let is_due = |flight: &&Flight| flight.not_before <= Instant::now();
-            let Some(flight) = self.flights.get(number).filter(is_due) else {
+            let is_due = |job: &&Job| job.not_before <= Instant::now();
+            let Some(job) = self.jobs.get(number).filter(is_due) else {
                 continue;
             };
-            let vectorizer = Arc::clone(&flight.vectorizer);
-            if let Some(flight) = self.flights.take(number) {
-                self.step(step, &vectorizer, vec![(number, flight)]);
+            let vectorizer = Arc::clone(&job.vectorizer);
+            if let Some(job) = self.jobs.take(number) {
+                self.step(step, &vectorizer, vec![(number, job)]);
             }
             if !accounts::has_turn(vectorizer.owner) {
                 return;
@@ -203,55 +191,55 @@ impl Worker {
 
     /// The database has refused a step of documents together. The one that it refuses must not hold
     /// up the others.
-    fn part(&mut self, step: Step, vectorizer: &Vectorizer, mut batch: Batch) {
-        batch.iter_mut().for_each(|(_, flight)| flight.singly = true);
+    fn part(&mut self, step: MainStep, vectorizer: &Vectorizer, mut batch: StepBatch) {
+        batch.iter_mut().for_each(|(_, job)| job.singly = true);
         if accounts::has_turn(vectorizer.owner) {
             self.one_by_one(step, batch);
         } else {
-            self.flights.put_all(batch);
+            self.jobs.put_all(batch);
         }
     }
 
     /// Documents that wait for the main thread, those together that can share a transaction.
-    fn batches(&self, now: Instant) -> Vec<(Step, Vec<u64>)> {
+    fn batches(&self, now: Instant) -> Vec<(MainStep, Vec<u64>)> {
         let mut held: HashMap<Oid, bool> = HashMap::new();
-        let waiting = self.flights.iter().filter_map(|(number, flight)| {
-            let step = flight.stage.next_step().filter(|_| flight.not_before <= now)?;
-            let owner = flight.vectorizer.owner;
+        let waiting = self.jobs.iter().filter_map(|(number, job)| {
+            let step = job.stage.next_step().filter(|_| job.not_before <= now)?;
+            let owner = job.vectorizer.owner;
             if *held.entry(owner).or_insert_with(|| accounts::is_held(owner)) {
                 return None;
             }
             Some(Waiting {
                 number,
-                vectorizer: flight.vectorizer.id,
+                vectorizer: job.vectorizer.id,
                 step,
-                singly: flight.singly,
-                chunks: flight.stage.new_chunks(),
-                key: flight.item.key.len(),
+                singly: job.singly,
+                chunks: job.stage.new_chunks(),
+                key: job.item.key.len(),
             })
         });
         batches::cut(waiting, queue::KEYS)
     }
 
     /// Reads documents that were left in their rows, now that there is memory for them.
-    fn read(&mut self, vectorizer: &Arc<Vectorizer>, batch: Batch) {
-        let numbers = batch.iter().map(|(_, flight)| flight.item.number).collect();
+    fn read(&mut self, vectorizer: &Arc<Vectorizer>, batch: StepBatch) {
+        let numbers = batch.iter().map(|(_, job)| job.item.number).collect();
         let read = vectorizer.transaction(|| vectorizer.act(|| queue::read(vectorizer, numbers)));
         let mut rows = match read {
             Ok(rows) => rows,
             Err(aborted) if batch.len() > 1 && !error::is_lock_conflict(&aborted) => {
-                return self.part(Step::Read, vectorizer, batch);
+                return self.part(MainStep::Read, vectorizer, batch);
             }
             Err(aborted) => return self.refused(vectorizer, &aborted, batch),
         };
-        for (number, mut flight) in batch {
-            if let Stage::Reading { remembered, memory } = flight.stage {
+        for (number, mut job) in batch {
+            if let Stage::Reading { remembered, memory } = job.stage {
                 let Reservations { columns, document, .. } = memory;
-                flight.memory.columns = columns;
-                let row = rows.remove(&flight.item.number);
-                flight.stage = self.prepare(number, vectorizer, row, remembered, document);
+                job.memory.columns = columns;
+                let row = rows.remove(&job.item.number);
+                job.stage = self.prepare(number, vectorizer, row, remembered, document);
             }
-            self.flights.put(number, flight);
+            self.jobs.put(number, job);
         }
     }
 
@@ -259,15 +247,15 @@ impl Worker {
     ///
     /// What is stored may be far more than the document: it is counted before it is read, and
     /// documents wait until there is room.
-    fn compare(&mut self, vectorizer: &Arc<Vectorizer>, batch: Batch) {
-        let items: Vec<&Item> = batch.iter().map(|(_, flight)| &flight.item).collect();
+    fn compare(&mut self, vectorizer: &Arc<Vectorizer>, batch: StepBatch) {
+        let items: Vec<&Item> = batch.iter().map(|(_, job)| &job.item).collect();
         let most = destination::most_stored(self.settings.max_memory_bytes);
-        let mine = |flight: &&Flight| flight.vectorizer.owner == vectorizer.owner;
+        let mine = |job: &&Job| job.vectorizer.owner == vectorizer.owner;
         let held = self
-            .flights
+            .jobs
             .values()
             .filter(mine)
-            .map(|flight| flight.stage.stored_chunks())
+            .map(|job| job.stage.stored_chunks())
             .sum();
         let known = vectorizer.transaction(|| {
             let stashed = stash::keys(vectorizer, &items);
@@ -283,26 +271,26 @@ impl Worker {
         let ((mut stored, counted, has_room), mut stashed) = match known {
             Ok(known) => known,
             Err(aborted) if batch.len() > 1 && !error::is_lock_conflict(&aborted) => {
-                return self.part(Step::Compare, vectorizer, batch);
+                return self.part(MainStep::Compare, vectorizer, batch);
             }
             Err(aborted) => return self.refused(vectorizer, &aborted, batch),
         };
-        for (number, mut flight) in batch {
-            let is_too_much = counted.get(&flight.item.number).is_some_and(|count| *count > most);
+        for (number, mut job) in batch {
+            let is_too_much = counted.get(&job.item.number).is_some_and(|count| *count > most);
             if is_too_much {
-                flight.stage = Stage::failed(too_many_stored(most));
-            } else if !has_room.contains(&flight.item.number) {
-                flight.not_before = Instant::now() + BUSY;
-            } else if let Stage::Comparing { texts, note } = flight.stage {
-                let stored = stored.remove(&flight.item.number).unwrap_or_default();
+                job.stage = Stage::failed(too_many_stored(most));
+            } else if !has_room.contains(&job.item.number) {
+                job.not_before = Instant::now() + BUSY;
+            } else if let Stage::Comparing { texts, note } = job.stage {
+                let stored = stored.remove(&job.item.number).unwrap_or_default();
                 let mut draft = Draft::new(texts, stored, note);
-                draft.stashed = stashed.remove(&flight.item.number);
+                draft.stashed = stashed.remove(&job.item.number);
                 if draft.exceeds((portion(vectorizer), PORTION)) {
                     draft.stashed.get_or_insert_default();
                 }
-                flight.stage = self.embed(number, &flight.item, vectorizer, draft);
+                job.stage = self.embed(number, &job.item, vectorizer, draft);
             }
-            self.flights.put(number, flight);
+            self.jobs.put(number, job);
         }
     }
 
@@ -340,45 +328,45 @@ impl Worker {
         };
         let task = self.bridge.spawn(async move {
             let vectors = panics::guarded(pipeline::Step::Embedding, embed).await;
-            Event {
-                flight: number,
-                outcome: Outcome::Embedded(vectors),
+            TaskEvent {
+                job: number,
+                outcome: TaskOutcome::Embedded(vectors),
             }
         });
         Stage::Embedding { draft, wanted, task }
     }
 
     /// Puts vectors of a large document aside and goes on with the next.
-    fn stash(&mut self, number: u64, mut flight: Flight) {
-        let (mut draft, wanted, vectors) = match flight.stage {
+    fn stash(&mut self, number: u64, mut job: Job) {
+        let (mut draft, wanted, vectors) = match job.stage {
             Stage::Stashing { draft, wanted, vectors } => (draft, wanted, vectors),
             stage => {
                 drop(stage);
                 unreachable!("a batch is made of documents that wait for the same step")
             }
         };
-        let vectorizer = Arc::clone(&flight.vectorizer);
+        let vectorizer = Arc::clone(&job.vectorizer);
         let keys = draft.keys_of(&wanted, &vectorizer.config.embedding);
-        match vectorizer.note(|| stash::put(&vectorizer, flight.item.number, &keys, &vectors)) {
+        match vectorizer.note(|| stash::put(&vectorizer, job.item.number, &keys, &vectors)) {
             Ok(()) => {
                 draft.stashed.get_or_insert_default().extend(keys);
                 drop(vectors);
                 if let Some(station) = self.station_mut(vectorizer.id) {
                     station.put_aside();
                 }
-                flight.memory.vectors = None;
-                flight.stage = self.embed(number, &flight.item, &vectorizer, draft);
-                self.flights.put(number, flight);
+                job.memory.vectors = None;
+                job.stage = self.embed(number, &job.item, &vectorizer, draft);
+                self.jobs.put(number, job);
             }
             Err(aborted) => {
-                flight.stage = Stage::Stashing { draft, wanted, vectors };
-                self.refused(&vectorizer, &aborted, vec![(number, flight)]);
+                job.stage = Stage::Stashing { draft, wanted, vectors };
+                self.refused(&vectorizer, &aborted, vec![(number, job)]);
             }
         }
     }
 
     /// Writes documents, those that have changed, and takes them off the queue.
-    fn write(&mut self, step: Step, vectorizer: &Arc<Vectorizer>, batch: Batch) {
+    fn write(&mut self, step: MainStep, vectorizer: &Arc<Vectorizer>, batch: StepBatch) {
         let has_notes = self.station(vectorizer.id).is_some_and(|station| station.has_notes);
         let began = Instant::now();
         let written = vectorizer.transaction(|| {
@@ -397,21 +385,24 @@ impl Worker {
             }
             Err(aborted) => return self.refused(vectorizer, &aborted, batch),
         };
-        let may_take_more = again || self.station(vectorizer.id).is_some_and(Station::may_take_more);
+        let may_take_more = again
+            || self
+                .station(vectorizer.id)
+                .is_some_and(VectorizerStation::may_take_more);
         if holds.contains(&Hold::Ours)
             && let Some(station) = self.station_mut(vectorizer.id)
         {
-            station.written(is_noted || batch.iter().any(|(_, flight)| flight.was_cut()));
+            station.written(is_noted || batch.iter().any(|(_, job)| job.was_cut()));
             self.notes.forget(vectorizer.id);
         }
-        for ((number, mut flight), hold) in std::iter::zip(batch, holds) {
+        for ((number, mut job), hold) in std::iter::zip(batch, holds) {
             if hold == Hold::Busy {
-                flight.wait_for_a_lock(Instant::now(), BUSY);
-                self.flights.put(number, flight);
+                job.wait_for_a_lock(Instant::now(), BUSY);
+                self.jobs.put(number, job);
             }
         }
         // Also once nothing is left in flight: then it is done for now.
-        if may_take_more || !self.flights.has_of(vectorizer.id) {
+        if may_take_more || !self.jobs.has_of(vectorizer.id) {
             self.look_again(vectorizer.id, Duration::ZERO);
         }
     }
@@ -437,19 +428,19 @@ fn prepared_stage(prepared: Prepared, memory: &mut Reservations) -> Stage {
 
 /// The transaction that writes documents, all of which wait for the same step: what became of each,
 /// whether one goes another round, as it has changed meanwhile, and whether one has got an error row.
-fn write(vectorizer: &Vectorizer, batch: &Batch, has_notes: bool) -> (Vec<Hold>, bool, bool) {
+fn write(vectorizer: &Vectorizer, batch: &StepBatch, has_notes: bool) -> (Vec<Hold>, bool, bool) {
     let (holds, again, changed) = vectorizer.act(|| write_destination(vectorizer, batch));
-    let changed = batch.iter().filter(|(_, flight)| changed.contains(&flight.item.number));
-    let changed: Vec<&str> = changed.map(|(_, flight)| flight.item.key.as_str()).collect();
+    let changed = batch.iter().filter(|(_, job)| changed.contains(&job.item.number));
+    let changed: Vec<&str> = changed.map(|(_, job)| job.item.key.as_str()).collect();
     // Once is news. Among others it may be the doing of these: such a batch is parted.
     let before = |key: &&str| catalog::has_failed_for(vectorizer.id, pipeline::Step::Writing, key, rewritten::REASON);
     if changed.iter().any(before) {
         rewritten::refuse(&vectorizer.tables.destination);
     }
     note(vectorizer, batch, &holds, &again);
-    let large = |flight: &Flight| matches!(&flight.stage, Stage::Writing { draft, .. } if draft.stashed.is_some());
-    let emptied = std::iter::zip(batch, &holds).filter(|((_, flight), hold)| large(flight) && **hold != Hold::Busy);
-    let emptied: Vec<i64> = emptied.map(|((_, flight), _)| flight.item.number).collect();
+    let large = |job: &Job| matches!(&job.stage, Stage::Writing { draft, .. } if draft.stashed.is_some());
+    let emptied = std::iter::zip(batch, &holds).filter(|((_, job), hold)| large(job) && **hold != Hold::Busy);
+    let emptied: Vec<i64> = emptied.map(|((_, job), _)| job.item.number).collect();
     if !emptied.is_empty() {
         stash::forget(vectorizer, emptied);
     }
@@ -466,16 +457,16 @@ fn write(vectorizer: &Vectorizer, batch: &Batch, has_notes: bool) -> (Vec<Hold>,
 
 /// The part of it that is done as the owner: what became of each document, the places of those that
 /// go another round, and of those that changed when they were written.
-fn write_destination(vectorizer: &Vectorizer, batch: &Batch) -> (Vec<Hold>, HashSet<i64>, Vec<i64>) {
-    let items: Vec<&Item> = batch.iter().map(|(_, flight)| &flight.item).collect();
-    let unchanged = |(_, flight): &(u64, Flight)| matches!(flight.stage, Stage::Finishing { .. });
+fn write_destination(vectorizer: &Vectorizer, batch: &StepBatch) -> (Vec<Hold>, HashSet<i64>, Vec<i64>) {
+    let items: Vec<&Item> = batch.iter().map(|(_, job)| &job.item).collect();
+    let unchanged = |(_, job): &(u64, Job)| matches!(job.stage, Stage::Finishing { .. });
     let holds = if batch.iter().all(unchanged) {
         queue::hold_items(vectorizer, &items)
     } else {
         queue::hold(vectorizer, &items)
     };
     let ours = std::iter::zip(batch, &holds).filter(|(_, hold)| **hold == Hold::Ours);
-    let replacements = ours.filter_map(|((_, flight), _)| match &flight.stage {
+    let replacements = ours.filter_map(|((_, job), _)| match &job.stage {
         // A column is written once, with its vector from the stash.
         Stage::Writing { draft, .. }
             if draft.stashed.is_some()
@@ -484,7 +475,7 @@ fn write_destination(vectorizer: &Vectorizer, batch: &Batch) -> (Vec<Hold>, Hash
             None
         }
         Stage::Writing { draft, vectors } => Some(Replacement {
-            number: flight.item.number,
+            number: job.item.number,
             plan: &draft.plan,
             stored: &draft.stored,
             texts: &draft.texts,
@@ -494,11 +485,11 @@ fn write_destination(vectorizer: &Vectorizer, batch: &Batch) -> (Vec<Hold>, Hash
     });
     let mut changed = destination::replace(vectorizer, &replacements.collect::<Vec<_>>());
     destination::clear(vectorizer, queue::numbers(&of(&items, &holds, &[Hold::Gone])));
-    for ((_, flight), _) in std::iter::zip(batch, &holds).filter(|(_, hold)| **hold == Hold::Ours) {
-        if let Stage::Writing { draft, .. } = &flight.stage
+    for ((_, job), _) in std::iter::zip(batch, &holds).filter(|(_, hold)| **hold == Hold::Ours) {
+        if let Stage::Writing { draft, .. } = &job.stage
             && draft.stashed.is_some()
         {
-            changed.extend(insert_stashed(vectorizer, &flight.item, draft));
+            changed.extend(insert_stashed(vectorizer, &job.item, draft));
         }
     }
     let done = of(&items, &holds, &[Hold::Ours, Hold::Gone]);
@@ -511,15 +502,15 @@ fn write_destination(vectorizer: &Vectorizer, batch: &Batch) -> (Vec<Hold>, Hash
 }
 
 /// Error rows of documents that were written go, and what was cut of them is written down anew.
-fn note_cuts(vectorizer: &Vectorizer, batch: &Batch, holds: &[Hold], has_notes: bool) {
-    for ((_, flight), hold) in std::iter::zip(batch, holds) {
-        let key = flight.item.key.as_str();
+fn note_cuts(vectorizer: &Vectorizer, batch: &StepBatch, holds: &[Hold], has_notes: bool) {
+    for ((_, job), hold) in std::iter::zip(batch, holds) {
+        let key = job.item.key.as_str();
         let was_cut = if has_notes && matches!(hold, Hold::Ours | Hold::Gone) {
             catalog::forgive(vectorizer.id, Some(key))
         } else {
             Vec::new()
         };
-        let cut = match (hold, &flight.stage) {
+        let cut = match (hold, &job.stage) {
             (Hold::Ours, Stage::Writing { draft, .. }) => draft.cut_chunks(&was_cut),
             // As its chunks are what they were, so are those of them that were cut.
             (Hold::Ours, Stage::Finishing { .. }) => was_cut
@@ -539,11 +530,11 @@ fn note_cuts(vectorizer: &Vectorizer, batch: &Batch, holds: &[Hold], has_notes: 
 
 /// Writes down what is to be remembered of documents that have just been written, in the same
 /// transaction: a memory must never say more than the destination.
-fn note(vectorizer: &Vectorizer, batch: &Batch, holds: &[Hold], again: &HashSet<i64>) {
+fn note(vectorizer: &Vectorizer, batch: &StepBatch, holds: &[Hold], again: &HashSet<i64>) {
     let (mut written, mut unchanged, mut forget) = (Vec::new(), Vec::new(), Vec::new());
-    for ((_, flight), hold) in std::iter::zip(batch, holds) {
-        let again = again.contains(&flight.item.number);
-        let note = match (&flight.stage, hold) {
+    for ((_, job), hold) in std::iter::zip(batch, holds) {
+        let again = again.contains(&job.item.number);
+        let note = match (&job.stage, hold) {
             (_, Hold::Gone) => &Note::Forget,
             // Whoever changed the row meanwhile may have meant that the document is to be looked at
             // anew (sql/query/memory/forget_documents.sql). What was remembered before is not what
@@ -554,11 +545,11 @@ fn note(vectorizer: &Vectorizer, batch: &Batch, holds: &[Hold], again: &HashSet<
             _ => &Note::Keep,
         };
         match note {
-            Note::Remember(memory) if matches!(flight.stage, Stage::Finishing { .. }) => {
-                unchanged.push((flight.item.key.as_str(), memory));
+            Note::Remember(memory) if matches!(job.stage, Stage::Finishing { .. }) => {
+                unchanged.push((job.item.key.as_str(), memory));
             }
-            Note::Remember(memory) => written.push((flight.item.key.as_str(), memory)),
-            Note::Forget if flight.remembered => forget.push(flight.item.key.as_str()),
+            Note::Remember(memory) => written.push((job.item.key.as_str(), memory)),
+            Note::Forget if job.remembered => forget.push(job.item.key.as_str()),
             Note::Keep | Note::Forget => (),
         }
     }
@@ -627,14 +618,18 @@ fn of<'a>(items: &[&'a Item], holds: &[Hold], wanted: &[Hold]) -> Vec<&'a Item> 
 
 /// Those of a batch whose stored chunks there is room for beside the `held` ones, and at least the
 /// first where none are; with the length of the longest text of each.
-fn room_for_stored(batch: &Batch, counted: &HashMap<i64, usize>, (held, most): (usize, usize)) -> Vec<(i64, usize)> {
-    let stored = |(_, flight): &(u64, Flight)| counted.get(&flight.item.number).copied().unwrap_or_default();
+fn room_for_stored(
+    batch: &StepBatch,
+    counted: &HashMap<i64, usize>,
+    (held, most): (usize, usize),
+) -> Vec<(i64, usize)> {
+    let stored = |(_, job): &(u64, Job)| counted.get(&job.item.number).copied().unwrap_or_default();
     let fits = batches::have_room(batch.iter().map(stored), held, most);
     let fitting = std::iter::zip(batch, fits).filter(|(_, fits)| *fits);
-    let has_room = fitting.filter_map(|((_, flight), _)| match &flight.stage {
+    let has_room = fitting.filter_map(|((_, job), _)| match &job.stage {
         Stage::Comparing { texts, .. } => {
             let longest = (0..texts.len()).map(|index| texts.length(index)).max();
-            Some((flight.item.number, longest.unwrap_or_default()))
+            Some((job.item.number, longest.unwrap_or_default()))
         }
         _ => None,
     });

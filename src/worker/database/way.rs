@@ -19,7 +19,7 @@ const MAKE_WAY: Duration = Duration::from_secs(1);
 /// How long to stay away then, unless a session commits work.
 const AWAY: Duration = Duration::from_secs(5);
 /// For how long a worker that makes room for another database waits for its documents.
-const LANDING: Duration = Duration::from_secs(10);
+const GRACE: Duration = Duration::from_secs(10);
 
 /// Leaves the database to a session that wants to drop, copy or rename it. What is in flight is taken up
 /// again afterwards.
@@ -82,12 +82,12 @@ impl Duty for Watchman {
 }
 
 impl Worker {
-    /// Leaves the place to another database, as soon as what is in flight has landed, or some time
+    /// Leaves the place to another database, as soon as what is in flight has ended, or some time
     /// later: the next worker takes it up.
     pub(super) fn leave_for_others(&mut self) {
         if self
             .makes_room
-            .is_some_and(|since| self.flights.is_empty() || since.elapsed() >= LANDING)
+            .is_some_and(|since| self.jobs.is_empty() || since.elapsed() >= GRACE)
         {
             shared_memory::leave_for_others(self.database);
             worker::end(0)

@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 
 use super::{Batcher, Embedded, Error, Incomplete, Input, Size, Throttle, waits};
 
-pub(super) struct Document {
+pub(super) struct BatchedDocument {
     pub since: Instant,
     pub vectors: Vec<Option<Vec<f32>>>,
     pub cut: Vec<usize>,
@@ -73,11 +73,11 @@ impl Batcher {
 
     /// Answers a document that has failed, if nothing of it is with the provider any more.
     pub(super) fn conclude(&mut self, number: u64) {
-        let is_over = |document: &Document| document.failed.is_some() && document.sent == 0;
+        let is_over = |document: &BatchedDocument| document.failed.is_some() && document.sent == 0;
         if !self.documents.get(&number).is_some_and(is_over) {
             return;
         }
-        if let Some(Document {
+        if let Some(BatchedDocument {
             vectors,
             cut,
             failed: Some(error),
@@ -99,7 +99,7 @@ impl Batcher {
     /// flight are decided on when these are answered: their vectors would be paid for in vain.
     pub(super) fn give_back(&mut self, now: Instant, throttle: Throttle) {
         let answered = self.answered;
-        let tired = |(number, document): (&u64, &Document)| {
+        let tired = |(number, document): (&u64, &BatchedDocument)| {
             let answered = answered.filter(|_| document.missing < document.vectors.len());
             let waits = waits(now, throttle.until, document.since, answered) && !document.reply.is_closed();
             (!waits && document.sent == 0).then_some(*number)
@@ -131,7 +131,7 @@ impl Batcher {
 
     /// The same; a document that was given up is forgotten.
     pub(super) fn is_wanted(&mut self, input: &Input) -> bool {
-        let is_given_up = |document: &Document| document.reply.is_closed();
+        let is_given_up = |document: &BatchedDocument| document.reply.is_closed();
         if self.documents.get(&input.document).is_some_and(is_given_up) {
             self.documents.remove(&input.document);
         }

@@ -5,7 +5,7 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use super::{Batch, Batcher, Error, InFlight, Number, Outcome, Question, Size, Trouble, Verdict, WORD, Without};
+use super::{Batch, Batcher, Error, InFlight, Number, Question, RequestOutcome, Size, Trouble, Verdict, WORD, Without};
 use crate::error::Class;
 
 /// A request that is tried without what the server may not know.
@@ -263,7 +263,14 @@ impl Batcher {
     }
 
     /// Takes over the answer to a word.
-    pub(super) fn hear(&mut self, mut word: Word, number: Number, without: Without, sent: Instant, outcome: Outcome) {
+    pub(super) fn hear(
+        &mut self,
+        mut word: Word,
+        number: Number,
+        without: Without,
+        sent: Instant,
+        outcome: RequestOutcome,
+    ) {
         let mut trouble = match outcome {
             Ok((_, quota)) => {
                 self.learn(quota);

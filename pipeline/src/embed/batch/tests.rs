@@ -6,9 +6,9 @@ use super::super::client::Client;
 use super::super::gate::Asker;
 use super::*;
 use crate::config;
-use crate::embed::{Allowance, Gates, Settings};
+use crate::embed::{Allowance, EmbedSettings, Gates};
 
-type Answer = oneshot::Receiver<Result<Embedded, Incomplete>>;
+type Answered = oneshot::Receiver<Result<Embedded, Incomplete>>;
 
 /// Long enough for an answer on a busy machine.
 const TIMEOUT: Duration = Duration::from_secs(3);
@@ -31,7 +31,7 @@ fn batcher_that_may(provider: &Provider, most: usize, allowance: Allowance) -> B
         api_key_name: "OPENAI_API_KEY".to_owned(),
         base_url: None,
     };
-    let settings = Settings {
+    let settings = EmbedSettings {
         base_url: provider.base_url(),
         api_version: None,
         api_key: None,
@@ -76,9 +76,9 @@ fn long_text() -> String {
     "word ".repeat(800)
 }
 
-fn admit(batcher: &mut Batcher, name: &str, count: usize) -> Answer {
+fn admit(batcher: &mut Batcher, name: &str, count: usize) -> Answered {
     let (reply, answer) = oneshot::channel();
-    batcher.admit(Work {
+    batcher.admit(EmbedJob {
         texts: (0..count).map(|number| format!("{name} number{number}")).collect(),
         cut: Vec::new(),
         can_wait: false,
@@ -301,7 +301,7 @@ async fn no_minute_has_more_requests_than_an_administrator_allows() {
         tokens_per_minute: None,
     };
     let mut batcher = batcher_that_may(&provider, 8, allowance);
-    let _answers: Vec<Answer> = (0..100)
+    let _answers: Vec<Answered> = (0..100)
         .map(|number| admit(&mut batcher, if number % 10 == 0 { "bad" } else { "good" }, 2))
         .collect();
     let start = Instant::now();

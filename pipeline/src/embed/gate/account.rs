@@ -7,7 +7,7 @@ use std::time::{Instant, SystemTime};
 
 use tokio::sync::Notify;
 
-use super::super::ledger::Mark;
+use super::super::ledger::LedgerMoment;
 use super::super::pace::Pace;
 use super::super::{Allowance, Error, Refusal};
 use super::seats::{Party, Seats};
@@ -15,18 +15,18 @@ use crate::fingerprint::Fingerprint;
 
 /// What there is of one server and key.
 #[derive(Debug)]
-pub(super) struct Account {
-    pub state: Mutex<State>,
+pub(super) struct ProviderAccount {
+    pub state: Mutex<ModelStates>,
     /// Rung when a request ends.
     pub freed: Arc<Notify>,
 }
 
 #[derive(Debug)]
-pub(super) struct State {
+pub(super) struct ModelStates {
     pub seats: Seats,
     pub models: HashMap<Fingerprint, Model>,
     /// Until when the server wants to be left alone with this key.
-    pub pause: Mark,
+    pub pause: LedgerMoment,
     /// What it said.
     pub refusal: Arc<Refusal>,
     /// When a request was last answered with vectors.
@@ -43,7 +43,7 @@ pub(super) struct Model {
     /// In lower case.
     pub name: String,
     /// Until when the server wants to be left alone with it.
-    pub pause: Mark,
+    pub pause: LedgerMoment,
     /// What it said.
     pub refusal: Arc<Refusal>,
     /// When it last said so.
@@ -77,14 +77,14 @@ impl Throttle {
     }
 }
 
-impl Account {
-    pub fn new(allowance: Allowance, most: usize, mark: impl Fn(&str) -> Mark) -> Account {
+impl ProviderAccount {
+    pub fn new(allowance: Allowance, most: usize, mark: impl Fn(&str) -> LedgerMoment) -> ProviderAccount {
         // Who is allowed another number has a budget of its own: a change takes effect at once.
-        let budget = |limit: Option<u32>, what: &str, of: fn(u32, Mark) -> Pace| {
+        let budget = |limit: Option<u32>, what: &str, of: fn(u32, LedgerMoment) -> Pace| {
             limit.map(|limit| of(limit, mark(&format!("{limit} {what} per minute"))))
         };
-        Account {
-            state: Mutex::new(State {
+        ProviderAccount {
+            state: Mutex::new(ModelStates {
                 seats: Seats::new(most),
                 models: HashMap::new(),
                 pause: mark("pause"),
@@ -99,9 +99,9 @@ impl Account {
     }
 }
 
-impl State {
+impl ModelStates {
     pub fn throttle(&self, party: Party, now: Instant) -> Option<Throttle> {
-        let throttle = |pause: &Mark, refusal: &Arc<Refusal>| {
+        let throttle = |pause: &LedgerMoment, refusal: &Arc<Refusal>| {
             pause.after(now).map(|until| Throttle {
                 refusal: Arc::clone(refusal),
                 until,

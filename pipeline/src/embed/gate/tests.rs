@@ -9,29 +9,29 @@ fn one_server_has_one_gate_and_an_account_of_its_own() {
     let now = Instant::now();
     let (key, other) = (Secret::new("key".to_owned()), Secret::new("other".to_owned()));
     let first = gates.of("http://a", Some(&key), Allowance::default(), 1, ASKER);
-    let Entry::Open(pass) = first.look(now, 1) else {
+    let Admission::Open(pass) = first.look(now, 1) else {
         panic!("an empty gate is open")
     };
     assert!(matches!(
         gates
             .of("http://a", Some(&key), Allowance::default(), 1, ASKER)
             .look(now, 1),
-        Entry::Full
+        Admission::Full
     ));
     assert!(matches!(
         gates
             .of("http://a", Some(&other), Allowance::default(), 1, ASKER)
             .look(now, 1),
-        Entry::Open(_)
+        Admission::Open(_)
     ));
     assert!(matches!(
         gates
             .of("http://b", Some(&key), Allowance::default(), 1, ASKER)
             .look(now, 1),
-        Entry::Open(_)
+        Admission::Open(_)
     ));
     drop(pass);
-    assert!(matches!(first.look(now, 1), Entry::Open(_)));
+    assert!(matches!(first.look(now, 1), Admission::Open(_)));
 }
 
 #[test]
@@ -45,13 +45,13 @@ fn a_pause_is_for_all_who_ask_the_server() {
     let until = gate.throttle(now).expect("it is paused").until;
     assert_eq!((until - now).as_secs(), 1);
     assert!(
-        matches!(gates.of("http://a", None, Allowance::default(), 4, ASKER).look(now, 1), Entry::Paused(at) if at == until)
+        matches!(gates.of("http://a", None, Allowance::default(), 4, ASKER).look(now, 1), Admission::Paused(at) if at == until)
     );
     assert!(matches!(
         gates
             .of("http://a", None, Allowance::default(), 4, ASKER)
             .look(until, 1),
-        Entry::Open(_)
+        Admission::Open(_)
     ));
 }
 
@@ -143,20 +143,25 @@ fn failures_and_hanging_requests_of_one_leave_room_for_others() {
     let (mallory, ann) = (gate("hangs", 1), gate("good", 2));
     let hanging: Vec<Pass> = (0..4)
         .map_while(|_| match mallory.look(now, 1) {
-            Entry::Open(pass) => Some(pass),
+            Admission::Open(pass) => Some(pass),
             _ => None,
         })
         .collect();
     assert_eq!(hanging.len(), 3);
     (0..5).for_each(|_| mallory.overloaded(Instant::now(), Instant::now()));
     for _ in 0..3 {
-        assert!(!ann.is_full() && matches!(ann.look(now, 1), Entry::Open(_)));
+        assert!(!ann.is_full() && matches!(ann.look(now, 1), Admission::Open(_)));
     }
     drop(hanging);
     let passes = [&mallory, &ann, &ann, &mallory].map(|gate| gate.look(now, 1));
     assert!(matches!(
         passes,
-        [Entry::Open(_), Entry::Open(_), Entry::Open(_), Entry::Full]
+        [
+            Admission::Open(_),
+            Admission::Open(_),
+            Admission::Open(_),
+            Admission::Full
+        ]
     ));
 }
 
@@ -172,7 +177,10 @@ fn all_models_have_one_budget() {
         let asker = Asker { model, owner: None };
         gates.of("http://a", None, allowance, 4, asker).look(now, 1)
     });
-    assert!(matches!(looks, [Entry::Open(_), Entry::Open(_), Entry::Paused(_)]));
+    assert!(matches!(
+        looks,
+        [Admission::Open(_), Admission::Open(_), Admission::Paused(_)]
+    ));
 }
 
 #[test]
@@ -189,7 +197,7 @@ fn a_pause_is_for_all_processes_and_outlives_the_one_that_met_it() {
     let refusal = Arc::new(Refusal::new(429, b"{}", None, &[]));
     gate(&key, Allowance::default()).throttled(now, now, told(30), 0.5, Arc::clone(&refusal));
     for gate in [&before, &gate(&key, Allowance::default()), &gate(&key, limited)] {
-        let Entry::Paused(until) = gate.look(now, 1) else {
+        let Admission::Paused(until) = gate.look(now, 1) else {
             panic!("all are paused")
         };
         assert_eq!((until - now + Duration::from_millis(1)).as_secs(), 30);
@@ -197,7 +205,7 @@ fn a_pause_is_for_all_processes_and_outlives_the_one_that_met_it() {
     }
     assert!(matches!(
         gate(&other, Allowance::default()).look(now, 1),
-        Entry::Open(_)
+        Admission::Open(_)
     ));
     // Whoever wants it asked again ends it for all.
     gate(&key, Allowance::default()).end_pause();
@@ -223,16 +231,16 @@ fn a_budget_is_that_of_all_processes_together() {
         shared().of("http://a", None, allowance, 1000, ASKER)
     };
     let gates = [gate(20), gate(20), gate(20)];
-    let looks: Vec<Entry> = gates.iter().chain(&gates).map(|gate| gate.look(now, 1)).collect();
-    let open = looks.iter().filter(|entry| matches!(entry, Entry::Open(_))).count();
+    let looks: Vec<Admission> = gates.iter().chain(&gates).map(|gate| gate.look(now, 1)).collect();
+    let open = looks.iter().filter(|entry| matches!(entry, Admission::Open(_))).count();
     assert_eq!(open, 2, "a tenth of a minute");
     assert!(
-        matches!(gate(20).look(now, 1), Entry::Paused(_)),
+        matches!(gate(20).look(now, 1), Admission::Paused(_)),
         "who comes later has no other"
     );
     // Another number is another budget of requests; that of tokens has eight left.
-    assert!(matches!(gate(40).look(now, 4), Entry::Open(_)));
-    assert!(matches!(gate(40).look(now, 1), Entry::Paused(_)), "less than half");
+    assert!(matches!(gate(40).look(now, 4), Admission::Open(_)));
+    assert!(matches!(gate(40).look(now, 1), Admission::Paused(_)), "less than half");
 }
 
 #[test]
@@ -243,12 +251,12 @@ fn a_request_that_waits_for_tokens_costs_none() {
         tokens_per_minute: Some(100),
     };
     let gate = Gates::default().of("http://a", None, allowance, 4, ASKER);
-    assert!(matches!(gate.look(now, 6), Entry::Open(_)));
+    assert!(matches!(gate.look(now, 6), Admission::Open(_)));
     for _ in 0..5 {
-        assert!(matches!(gate.look(now, 1), Entry::Paused(_)));
+        assert!(matches!(gate.look(now, 1), Admission::Paused(_)));
     }
     // The token that was missing has come, and no other request.
-    assert!(matches!(gate.look(now + Duration::from_secs(1), 1), Entry::Open(_)));
+    assert!(matches!(gate.look(now + Duration::from_secs(1), 1), Admission::Open(_)));
 }
 
 #[test]
@@ -262,8 +270,8 @@ fn what_an_administrator_allows_is_not_exceeded() {
     let gate = gates.of("http://a", None, allowance, 1000, ASKER);
     let now = now.max(Instant::now());
     assert_eq!(gate.greatest_tokens(), 10);
-    assert!(matches!(gate.look(now, 10), Entry::Open(_)));
-    let Entry::Paused(until) = gate.look(now, 3) else {
+    assert!(matches!(gate.look(now, 10), Admission::Open(_)));
+    let Admission::Paused(until) = gate.look(now, 3) else {
         panic!("the tokens are spent")
     };
     assert_eq!((until - now).as_secs(), 3, "five tokens, of 85 in a minute");
@@ -271,19 +279,19 @@ fn what_an_administrator_allows_is_not_exceeded() {
         (gate.limited_until(now), gate.limited_until(until)),
         (Some(until), None)
     );
-    assert!(matches!(gate.look(until, 3), Entry::Open(_)));
+    assert!(matches!(gate.look(until, 3), Admission::Open(_)));
     assert!(matches!(
         gates
             .of("http://a", None, Allowance::default(), 4, ASKER)
             .look(now, 1000),
-        Entry::Open(_)
+        Admission::Open(_)
     ));
 }
 
 #[tokio::test]
 async fn who_waits_is_called_when_somebody_else_leaves() {
     let gate = Gates::default().of("http://a", None, Allowance::default(), 1, ASKER);
-    let Entry::Open(pass) = gate.look(Instant::now(), 1) else {
+    let Admission::Open(pass) = gate.look(Instant::now(), 1) else {
         panic!("an empty gate is open")
     };
     let mut freed = std::pin::pin!(gate.freed());

@@ -1,10 +1,10 @@
 //! Arrays as Python's lists.
 
-use super::Kind;
+use super::PythonKind;
 
 /// `repr()` of an array in Postgres' text, whose members are of `kind`. `None`: a member is something that
 /// Python cannot hold.
-pub fn write_repr(out: &mut String, text: &str, kind: Kind) -> Option<()> {
+pub fn write_repr(out: &mut String, text: &str, kind: PythonKind) -> Option<()> {
     // `[2:3]={…}` where it does not begin at 1.
     let text = match text.strip_prefix('[') {
         Some(bounds) => bounds.split_once('=')?.1,

@@ -28,17 +28,17 @@ pub fn shown(text: &str) -> Option<String> {
 }
 
 /// A list or a dict that is being written.
-enum Open {
+enum OpenContainer {
     List,
     Dict {
         /// Where in the output it begins.
         begin: usize,
-        members: Vec<Member>,
+        members: Vec<DictMember>,
     },
 }
 
 /// Where in the output a member of a dict is.
-struct Member {
+struct DictMember {
     key: usize,
     key_end: usize,
     end: usize,
@@ -46,7 +46,7 @@ struct Member {
 
 /// `repr()` of a JSON text.
 pub fn write_repr(out: &mut String, text: &str) -> Option<()> {
-    let mut open: Vec<Open> = Vec::new();
+    let mut open: Vec<OpenContainer> = Vec::new();
     let mut copies = text.len().saturating_mul(COPIES);
     let mut rest = text;
     loop {
@@ -58,7 +58,7 @@ pub fn write_repr(out: &mut String, text: &str) -> Option<()> {
                 out.push('[');
                 let inner = rest[1..].trim_start_matches(is_blank);
                 if !inner.starts_with(']') {
-                    open.push(Open::List);
+                    open.push(OpenContainer::List);
                     rest = inner;
                     continue;
                 }
@@ -72,7 +72,7 @@ pub fn write_repr(out: &mut String, text: &str) -> Option<()> {
                 if !inner.starts_with('}') {
                     let mut members = Vec::new();
                     rest = key(out, inner, &mut members)?;
-                    open.push(Open::Dict { begin, members });
+                    open.push(OpenContainer::Dict { begin, members });
                     continue;
                 }
                 out.push('}');
@@ -101,7 +101,7 @@ enum After<'t> {
 }
 
 /// What follows a value closes what it is in, or goes on with it.
-fn close<'t>(out: &mut String, text: &'t str, open: &mut Vec<Open>, copies: &mut usize) -> Option<After<'t>> {
+fn close<'t>(out: &mut String, text: &'t str, open: &mut Vec<OpenContainer>, copies: &mut usize) -> Option<After<'t>> {
     let mut rest = text;
     loop {
         rest = rest.trim_start_matches(is_blank);
@@ -110,21 +110,21 @@ fn close<'t>(out: &mut String, text: &'t str, open: &mut Vec<Open>, copies: &mut
         };
         let (mark, after) = (*rest.as_bytes().first()?, &rest[1..]);
         rest = after;
-        if let Open::Dict { members, .. } = last {
+        if let OpenContainer::Dict { members, .. } = last {
             members.last_mut()?.end = out.len();
         }
         match (mark, last) {
-            (b',', Open::List) => {
+            (b',', OpenContainer::List) => {
                 out.push_str(", ");
                 return Some(After::Member(rest));
             }
-            (b',', Open::Dict { members, .. }) => {
+            (b',', OpenContainer::Dict { members, .. }) => {
                 out.push_str(", ");
                 let rest = key(out, rest.trim_start_matches(is_blank), members)?;
                 return Some(After::Member(rest));
             }
-            (b']', Open::List) => out.push(']'),
-            (b'}', Open::Dict { begin, members }) => {
+            (b']', OpenContainer::List) => out.push(']'),
+            (b'}', OpenContainer::Dict { begin, members }) => {
                 *copies = copies.checked_sub(without_repeated(out, *begin, members))?;
                 out.push('}');
             }
@@ -135,11 +135,11 @@ fn close<'t>(out: &mut String, text: &'t str, open: &mut Vec<Open>, copies: &mut
 }
 
 /// Writes `'key': `; what follows the colon.
-fn key<'t>(out: &mut String, text: &'t str, members: &mut Vec<Member>) -> Option<&'t str> {
+fn key<'t>(out: &mut String, text: &'t str, members: &mut Vec<DictMember>) -> Option<&'t str> {
     let (code_points, rest) = string(text)?;
     let begin = out.len();
     quoted::write_code_points(out, code_points.into_iter());
-    members.push(Member {
+    members.push(DictMember {
         key: begin,
         key_end: out.len(),
         end: 0,
@@ -150,7 +150,7 @@ fn key<'t>(out: &mut String, text: &'t str, members: &mut Vec<Member>) -> Option
 
 /// Of members of a dict with equal keys the last value takes the place of the first. How many bytes were
 /// copied for that.
-fn without_repeated(out: &mut String, begin: usize, members: &[Member]) -> usize {
+fn without_repeated(out: &mut String, begin: usize, members: &[DictMember]) -> usize {
     let name = |index: usize| &out[members[index].key..members[index].key_end];
     let mut by_name: Vec<usize> = (0..members.len()).collect();
     by_name.sort_by(|a, b| name(*a).cmp(name(*b)).then(a.cmp(b)));

@@ -108,7 +108,7 @@ impl Moment {
             Some(0) => out.push_str(", tzinfo=datetime.timezone.utc"),
             Some(seconds) => {
                 out.push_str(", tzinfo=datetime.timezone(");
-                Interval(seconds * SECOND).write_repr(out);
+                Timedelta(seconds * SECOND).write_repr(out);
                 out.push(')');
             }
         }
@@ -152,12 +152,12 @@ fn split_offset(text: &str) -> Option<(&str, Option<i64>)> {
 
 /// A `timedelta`, in microseconds.
 #[derive(Debug)]
-pub struct Interval(i64);
+pub struct Timedelta(i64);
 
-impl Interval {
+impl Timedelta {
     /// From Postgres' own style: `1 year 2 mons -3 days +04:05:06.789`. As in psycopg a year has 365 days and
     /// a month 30.
-    pub fn read(text: &str) -> Option<Interval> {
+    pub fn read(text: &str) -> Option<Timedelta> {
         let mut micros: i64 = 0;
         let mut words = text.split_ascii_whitespace();
         while let Some(word) = words.next() {
@@ -174,7 +174,7 @@ impl Interval {
             };
             micros = micros.checked_add(part)?;
         }
-        (micros.div_euclid(DAY).abs() <= MOST_DAYS).then_some(Interval(micros))
+        (micros.div_euclid(DAY).abs() <= MOST_DAYS).then_some(Timedelta(micros))
     }
 
     fn days(&self) -> i64 {

@@ -3,11 +3,11 @@
 use std::borrow::Cow;
 use std::fmt::Write;
 
-use super::{Kind, quoted};
+use super::{PythonKind, quoted};
 
 /// A range as Postgres writes it, whose bounds are of `kind`.
 struct Range<'t> {
-    kind: Kind,
+    kind: PythonKind,
     /// Both `None` and empty bounds: an empty range.
     lower: Option<Cow<'t, str>>,
     upper: Option<Cow<'t, str>>,
@@ -15,19 +15,19 @@ struct Range<'t> {
 }
 
 /// `str()` of a range.
-pub fn shown(text: &str, kind: Kind) -> Option<String> {
+pub fn shown(text: &str, kind: PythonKind) -> Option<String> {
     let (range, rest) = Range::read(text, kind)?;
     rest.is_empty().then(|| range.shown())?
 }
 
 /// `repr()` of a range.
-pub fn write_repr(out: &mut String, text: &str, kind: Kind) -> Option<()> {
+pub fn write_repr(out: &mut String, text: &str, kind: PythonKind) -> Option<()> {
     let (range, rest) = Range::read(text, kind)?;
     if rest.is_empty() { range.write_repr(out) } else { None }
 }
 
 /// `str()` of a multirange.
-pub fn shown_many(text: &str, kind: Kind) -> Option<String> {
+pub fn shown_many(text: &str, kind: PythonKind) -> Option<String> {
     let mut out = "{".to_owned();
     for (index, range) in ranges(text, kind)?.iter().enumerate() {
         out.push_str(if index > 0 { ", " } else { "" });
@@ -38,7 +38,7 @@ pub fn shown_many(text: &str, kind: Kind) -> Option<String> {
 }
 
 /// `repr()` of a multirange.
-pub fn write_repr_of_many(out: &mut String, text: &str, kind: Kind) -> Option<()> {
+pub fn write_repr_of_many(out: &mut String, text: &str, kind: PythonKind) -> Option<()> {
     out.push_str("Multirange([");
     for (index, range) in ranges(text, kind)?.iter().enumerate() {
         out.push_str(if index > 0 { ", " } else { "" });
@@ -48,7 +48,7 @@ pub fn write_repr_of_many(out: &mut String, text: &str, kind: Kind) -> Option<()
     Some(())
 }
 
-fn ranges(text: &str, kind: Kind) -> Option<Vec<Range<'_>>> {
+fn ranges(text: &str, kind: PythonKind) -> Option<Vec<Range<'_>>> {
     let mut rest = text.strip_prefix('{')?;
     let mut found = Vec::new();
     while rest != "}" {
@@ -61,7 +61,7 @@ fn ranges(text: &str, kind: Kind) -> Option<Vec<Range<'_>>> {
 
 impl<'t> Range<'t> {
     /// The range at the beginning of a text, and what follows it.
-    fn read(text: &'t str, kind: Kind) -> Option<(Range<'t>, &'t str)> {
+    fn read(text: &'t str, kind: PythonKind) -> Option<(Range<'t>, &'t str)> {
         if let Some(rest) = text.strip_prefix("empty") {
             let (lower, upper, bounds) = (None, None, String::new());
             return Some((

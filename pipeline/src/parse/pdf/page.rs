@@ -59,7 +59,7 @@ struct Page<'a> {
 
 /// The part of the graphics state that places text.
 #[derive(Clone, Copy)]
-struct State {
+struct TextState {
     page: Matrix,
     text: Matrix,
     line: Matrix,
@@ -83,7 +83,7 @@ impl<'a> Page<'a> {
                 fonts.push(font);
             }
         }
-        let mut state = State {
+        let mut state = TextState {
             page: matrix,
             text: IDENTITY,
             line: IDENTITY,
@@ -162,7 +162,7 @@ impl<'a> Page<'a> {
         fonts
     }
 
-    fn show(&mut self, state: &mut State, fonts: &[Font], operand: Option<&Object>) {
+    fn show(&mut self, state: &mut TextState, fonts: &[Font], operand: Option<&Object>) {
         let Some(font) = state.font.and_then(|index| fonts.get(index)) else {
             return;
         };
@@ -180,7 +180,7 @@ impl<'a> Page<'a> {
         }
     }
 
-    fn show_string(&mut self, state: &mut State, font: &Font, bytes: &[u8]) {
+    fn show_string(&mut self, state: &mut TextState, font: &Font, bytes: &[u8]) {
         let shown = font.show(bytes);
         let matrix = product(&state.text, &state.page);
         let [right_x, right_y] = [matrix[0] * state.size, matrix[1] * state.size];
@@ -214,7 +214,7 @@ impl<'a> Page<'a> {
         }
     }
 
-    fn form(&mut self, name: &[u8], resources: &[&'a Dictionary], state: &State, depth: usize) -> Result<()> {
+    fn form(&mut self, name: &[u8], resources: &[&'a Dictionary], state: &TextState, depth: usize) -> Result<()> {
         let document = self.document;
         let form = resources.iter().find_map(|resources| {
             let forms = resources
@@ -253,11 +253,11 @@ fn without_encoding(font: &Dictionary) -> Dictionary {
     font
 }
 
-fn advance(state: &mut State, distance: f64) {
+fn advance(state: &mut TextState, distance: f64) {
     state.text = product(&[1.0, 0.0, 0.0, 1.0, distance, 0.0], &state.text);
 }
 
-fn next_line(state: &mut State, x: f64, y: f64) {
+fn next_line(state: &mut TextState, x: f64, y: f64) {
     state.line = product(&[1.0, 0.0, 0.0, 1.0, x, y], &state.line);
     state.text = state.line;
 }

@@ -10,18 +10,18 @@ use pgrx::pg_sys::Oid;
 
 use crate::catalog::Vectorizer;
 use crate::shared_memory::lives;
-use crate::worker::flight::Flight;
+use crate::worker::job::Job;
 
-/// Documents of one vectorizer that wait for the same step, under the numbers of their flights.
-pub(super) type Batch = Vec<(u64, Flight)>;
+/// Documents of one vectorizer that wait for the same step, under the numbers of their jobs.
+pub(super) type StepBatch = Vec<(u64, Job)>;
 
 /// The documents in flight by their numbers, which is the order in which they were taken.
 ///
 /// Each in a box of its own: there may be thousands, and what is behind one that comes or goes in
 /// the list is moved.
 #[derive(Default)]
-pub(super) struct Flights {
-    by_number: LiteMap<u64, Box<Flight>>,
+pub(super) struct Jobs {
+    by_number: LiteMap<u64, Box<Job>>,
     /// What every round asks is counted, and not looked for.
     counted: Counted,
     /// The number of the next one.
@@ -42,18 +42,18 @@ struct Counted {
 }
 
 impl Counted {
-    fn add(&mut self, flight: &Flight) {
-        *self.of.entry(flight.vectorizer.id).or_default() += 1;
-        *self.of_owner.entry(flight.vectorizer.owner).or_default() += 1;
-        self.suspects += usize::from(flight.suspect);
-        self.keys += flight.item.key.len();
+    fn add(&mut self, job: &Job) {
+        *self.of.entry(job.vectorizer.id).or_default() += 1;
+        *self.of_owner.entry(job.vectorizer.owner).or_default() += 1;
+        self.suspects += usize::from(job.suspect);
+        self.keys += job.item.key.len();
     }
 
-    fn take(&mut self, flight: &Flight) {
-        take_one(&mut self.of, flight.vectorizer.id);
-        take_one(&mut self.of_owner, flight.vectorizer.owner);
-        self.suspects = self.suspects.saturating_sub(usize::from(flight.suspect));
-        self.keys = self.keys.saturating_sub(flight.item.key.len());
+    fn take(&mut self, job: &Job) {
+        take_one(&mut self.of, job.vectorizer.id);
+        take_one(&mut self.of_owner, job.vectorizer.owner);
+        self.suspects = self.suspects.saturating_sub(usize::from(job.suspect));
+        self.keys = self.keys.saturating_sub(job.item.key.len());
     }
 }
 
@@ -66,7 +66,7 @@ fn take_one<K: Eq + Hash>(counted: &mut HashMap<K, usize>, of: K) {
     }
 }
 
-impl Flights {
+impl Jobs {
     pub(super) fn is_empty(&self) -> bool {
         self.by_number.is_empty()
     }
@@ -75,30 +75,30 @@ impl Flights {
         self.by_number.len()
     }
 
-    pub(super) fn get(&self, number: u64) -> Option<&Flight> {
+    pub(super) fn get(&self, number: u64) -> Option<&Job> {
         self.by_number.get(&number).map(Box::as_ref)
     }
 
-    pub(super) fn get_mut(&mut self, number: u64) -> Option<&mut Flight> {
+    pub(super) fn get_mut(&mut self, number: u64) -> Option<&mut Job> {
         self.by_number.get_mut(&number).map(Box::as_mut)
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = (u64, &Flight)> {
-        self.by_number.iter().map(|(number, flight)| (*number, flight.as_ref()))
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u64, &Job)> {
+        self.by_number.iter().map(|(number, job)| (*number, job.as_ref()))
     }
 
-    pub(super) fn values(&self) -> impl Iterator<Item = &Flight> {
-        self.iter().map(|(_, flight)| flight)
+    pub(super) fn values(&self) -> impl Iterator<Item = &Job> {
+        self.iter().map(|(_, job)| job)
     }
 
     /// Those of a vectorizer.
-    pub(super) fn of(&self, vectorizer: i32) -> impl Iterator<Item = &Flight> {
-        self.values().filter(move |flight| flight.vectorizer.id == vectorizer)
+    pub(super) fn of(&self, vectorizer: i32) -> impl Iterator<Item = &Job> {
+        self.values().filter(move |job| job.vectorizer.id == vectorizer)
     }
 
-    pub(super) fn of_mut(&mut self, vectorizer: i32) -> impl Iterator<Item = &mut Flight> {
-        let all = self.by_number.iter_mut().map(|(_, flight)| flight.as_mut());
-        all.filter(move |flight| flight.vectorizer.id == vectorizer)
+    pub(super) fn of_mut(&mut self, vectorizer: i32) -> impl Iterator<Item = &mut Job> {
+        let all = self.by_number.iter_mut().map(|(_, job)| job.as_mut());
+        all.filter(move |job| job.vectorizer.id == vectorizer)
     }
 
     /// A vectorizer was read anew: its documents go on with the names that its tables have now, and
@@ -107,16 +107,16 @@ impl Flights {
         if !self.has_of(vectorizer.id) {
             return;
         }
-        for flight in self.of_mut(vectorizer.id) {
-            flight.vectorizer = Arc::clone(vectorizer);
+        for job in self.of_mut(vectorizer.id) {
+            job.vectorizer = Arc::clone(vectorizer);
         }
         self.count();
     }
 
     fn count(&mut self) {
         self.counted = Counted::default();
-        for flight in self.by_number.values() {
-            self.counted.add(flight);
+        for job in self.by_number.values() {
+            self.counted.add(job);
         }
     }
 
@@ -159,15 +159,15 @@ impl Flights {
     /// The leases under which documents of a vectorizer are in flight; those that were taken
     /// together share one.
     pub(super) fn leases_of(&self, vectorizer: i32) -> Vec<i64> {
-        let held: HashSet<i64> = self.of(vectorizer).map(|flight| flight.item.lease).collect();
+        let held: HashSet<i64> = self.of(vectorizer).map(|job| job.item.lease).collect();
         held.into_iter().collect()
     }
 
     /// The owners of those that a process died with.
     pub(super) fn owners_of_suspects(&self) -> HashSet<Oid> {
         let all = (self.counted.suspects > 0).then(|| self.values());
-        let suspects = all.into_iter().flatten().filter(|flight| flight.suspect);
-        suspects.map(|flight| flight.vectorizer.owner).collect()
+        let suspects = all.into_iter().flatten().filter(|job| job.suspect);
+        suspects.map(|job| job.vectorizer.owner).collect()
     }
 
     /// Bytes of their keys.
@@ -175,58 +175,58 @@ impl Flights {
         self.counted.keys
     }
 
-    /// The number of the next document that begins to fly.
+    /// The number of the next document that begins.
     pub(super) fn next_number(&self) -> u64 {
         self.next
     }
 
-    /// A document begins to fly.
-    pub(super) fn begin(&mut self, flight: Flight) {
-        self.put(self.next, flight);
+    /// A document begins.
+    pub(super) fn begin(&mut self, job: Job) {
+        self.put(self.next, job);
         self.next += 1;
     }
 
     /// One that was taken to go on with it is there again.
-    pub(super) fn put(&mut self, number: u64, flight: Flight) {
-        self.counted.add(&flight);
-        if let Some(before) = self.by_number.insert(number, Box::new(flight)) {
+    pub(super) fn put(&mut self, number: u64, job: Job) {
+        self.counted.add(&job);
+        if let Some(before) = self.by_number.insert(number, Box::new(job)) {
             self.counted.take(&before);
         }
     }
 
-    pub(super) fn put_all(&mut self, batch: Batch) {
-        for (number, flight) in batch {
-            self.put(number, flight);
+    pub(super) fn put_all(&mut self, batch: StepBatch) {
+        for (number, job) in batch {
+            self.put(number, job);
         }
     }
 
     /// Takes one to go on with it.
-    pub(super) fn take(&mut self, number: u64) -> Option<Flight> {
-        let flight = self.by_number.remove(&number)?;
-        self.counted.take(&flight);
+    pub(super) fn take(&mut self, number: u64) -> Option<Job> {
+        let job = self.by_number.remove(&number)?;
+        self.counted.take(&job);
         if self.by_number.is_empty() {
             // Whatever a shortage of memory has interrupted.
             self.counted = Counted::default();
         }
-        Some(*flight)
+        Some(*job)
     }
 
     /// Takes these, as far as they are there.
-    pub(super) fn take_all(&mut self, numbers: &[u64]) -> Batch {
-        let take = |number: &u64| self.take(*number).map(|flight| (*number, flight));
+    pub(super) fn take_all(&mut self, numbers: &[u64]) -> StepBatch {
+        let take = |number: &u64| self.take(*number).map(|job| (*number, job));
         numbers.iter().filter_map(take).collect()
     }
 
     /// Takes all of a vectorizer.
-    pub(super) fn take_of(&mut self, vectorizer: i32) -> Batch {
-        let mine = self.iter().filter(|(_, flight)| flight.vectorizer.id == vectorizer);
+    pub(super) fn take_of(&mut self, vectorizer: i32) -> StepBatch {
+        let mine = self.iter().filter(|(_, job)| job.vectorizer.id == vectorizer);
         let numbers: Vec<u64> = mine.map(|(number, _)| number).collect();
         self.take_all(&numbers)
     }
 
     /// Ends those of all vectorizers but these.
     pub(super) fn retain_of(&mut self, is_there: impl Fn(i32) -> bool) {
-        self.by_number.retain(|_, flight| is_there(flight.vectorizer.id));
+        self.by_number.retain(|_, job| is_there(job.vectorizer.id));
         self.count();
     }
 }

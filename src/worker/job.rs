@@ -13,7 +13,7 @@ use ai_pipeline::memory::{Note, Remembered};
 use ai_pipeline::plan::{self, Digest, Plan};
 use ai_pipeline::prepare::Prepared;
 use ai_pipeline::texts::Texts;
-use ai_pipeline::worker::activity::Work;
+use ai_pipeline::worker::activity::Activity;
 
 use crate::catalog::Vectorizer;
 use crate::runtime::bridge::Task;
@@ -23,7 +23,7 @@ use crate::store::queue::Item;
 use crate::store::stash;
 
 /// A claimed document on its way to the destination.
-pub struct Flight {
+pub struct Job {
     pub vectorizer: Arc<Vectorizer>,
     pub item: Item,
     pub stage: Stage,
@@ -33,7 +33,7 @@ pub struct Flight {
     pub put_off: Option<Instant>,
     /// The database has refused a step of it together with others: it is done by itself.
     pub singly: bool,
-    /// Claimed because a process died with it: flies alone.
+    /// Claimed because a process died with it: runs alone.
     pub suspect: bool,
     /// Something was remembered of it.
     pub remembered: bool,
@@ -41,7 +41,7 @@ pub struct Flight {
     pub memory: Reservations,
 }
 
-impl Flight {
+impl Job {
     /// A lock of a user is in the way: the main thread looks again after `pause`.
     pub fn wait_for_a_lock(&mut self, now: Instant, pause: Duration) {
         self.not_before = now + pause;
@@ -54,7 +54,7 @@ impl Flight {
     }
 }
 
-/// Where a flight is: with a task, whose handle ends it when the flight is dropped, or waiting for the main thread.
+/// Where a job is: with a task, whose handle ends it when the job is dropped, or waiting for the main thread.
 pub enum Stage {
     /// It is still in its row: a task waits for memory.
     Queueing { remembered: Option<Remembered>, task: Task },
@@ -102,15 +102,15 @@ impl Stage {
     }
 
     /// What the main thread has to do next, if it is its turn.
-    pub fn next_step(&self) -> Option<Step> {
+    pub fn next_step(&self) -> Option<MainStep> {
         match self {
             Stage::Queueing { .. } | Stage::Preparing { .. } | Stage::Embedding { .. } => None,
-            Stage::Reading { .. } => Some(Step::Read),
-            Stage::Comparing { .. } => Some(Step::Compare),
-            Stage::Stashing { .. } => Some(Step::Stash),
-            Stage::Writing { .. } => Some(Step::Write),
-            Stage::Finishing { .. } => Some(Step::Finish),
-            Stage::Settling { .. } => Some(Step::Settle),
+            Stage::Reading { .. } => Some(MainStep::Read),
+            Stage::Comparing { .. } => Some(MainStep::Compare),
+            Stage::Stashing { .. } => Some(MainStep::Stash),
+            Stage::Writing { .. } => Some(MainStep::Write),
+            Stage::Finishing { .. } => Some(MainStep::Finish),
+            Stage::Settling { .. } => Some(MainStep::Settle),
         }
     }
 
@@ -143,15 +143,15 @@ impl Stage {
     }
 
     /// What is done with it, as the worker says of itself.
-    pub fn work(&self) -> Work {
+    pub fn work(&self) -> Activity {
         match self {
-            Stage::Queueing { .. } | Stage::Reading { .. } | Stage::Preparing { .. } => Work::Preparing,
-            Stage::Embedding { .. } => Work::Embedding,
+            Stage::Queueing { .. } | Stage::Reading { .. } | Stage::Preparing { .. } => Activity::Preparing,
+            Stage::Embedding { .. } => Activity::Embedding,
             Stage::Comparing { .. }
             | Stage::Stashing { .. }
             | Stage::Writing { .. }
             | Stage::Finishing { .. }
-            | Stage::Settling { .. } => Work::Writing,
+            | Stage::Settling { .. } => Activity::Writing,
         }
     }
 
@@ -187,7 +187,7 @@ impl Stage {
 
 /// A step of the main thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Step {
+pub enum MainStep {
     Read,
     Compare,
     Stash,
@@ -196,12 +196,12 @@ pub enum Step {
     Settle,
 }
 
-impl Step {
+impl MainStep {
     /// It gives the network threads something to do, and is done soon.
     pub fn is_quick(self) -> bool {
         match self {
-            Step::Read | Step::Compare => true,
-            Step::Stash | Step::Write | Step::Finish | Step::Settle => false,
+            MainStep::Read | MainStep::Compare => true,
+            MainStep::Stash | MainStep::Write | MainStep::Finish | MainStep::Settle => false,
         }
     }
 }
@@ -303,7 +303,7 @@ impl Draft {
 }
 
 /// What a task hands back.
-pub enum Outcome {
+pub enum TaskOutcome {
     /// There is memory for the document.
     Reserved(Result<Reservations, Failure>),
     /// What the document is now.
@@ -341,8 +341,8 @@ impl From<Failure> for Unembedded {
     }
 }
 
-/// The outcome of the task of a flight.
-pub struct Event {
-    pub flight: u64,
-    pub outcome: Outcome,
+/// The outcome of the task of a job.
+pub struct TaskEvent {
+    pub job: u64,
+    pub outcome: TaskOutcome,
 }
