@@ -102,6 +102,37 @@ def unknown_code():
     return found
 
 
+def vocabulary(_bindir, _folder):
+    """No type name of src/ and pipeline/src/ is defined twice, but for the families of docs/vocabulary.md; and the code has
+    each word of that page, in the file that the page names."""
+    page = (ROOT / "docs" / "vocabulary.md").read_text()
+    entries, _, rest = page.partition("## Families")
+    families = dict(re.findall(r"^\| `(\w+)` \|.*\| `([\w/.]+)` \|$", rest, re.MULTILINE))
+    lines = re.findall(r"^\| (?!word \|).*$", entries, re.MULTILINE)
+    read = [re.fullmatch(r"\| ([a-z][a-z ]*) \|.*\| `([\w/.]+)` \|", line) for line in lines]
+    rows = [row.groups() for row in read if row]
+    defined = {}
+    for path in sorted([*(ROOT / "src").rglob("*.rs"), *(ROOT / "pipeline" / "src").rglob("*.rs")]):
+        file = str(path.relative_to(ROOT))
+        # Associated types of an impl are indented, and no names of their own.
+        for name in re.findall(r"^(?:\s*(?:pub(?:\([^)]*\))? )?(?:unsafe )?(?:struct|enum|trait|union)|(?:pub(?:\([^)]*\))? )?type) (\w+)",
+                               path.read_text(), re.MULTILINE):
+            if not file.startswith(families.get(name, " ")):
+                defined.setdefault(name, []).append(file)
+    found = [f"{name} stands for {len(files)} types: {', '.join(files)}" for name, files in sorted(defined.items()) if len(files) > 1]
+    words = [word for word, _ in rows]
+    found += [f"docs/vocabulary.md has a line that cannot be read: {line}" for line, row in zip(lines, read) if not row]
+    found += [f"docs/vocabulary.md has {word} twice" for word in sorted(set(words)) if words.count(word) > 1]
+    for word, file in rows:
+        path = ROOT / file
+        letters = r"[ _]?".join(word.split())
+        # As a word, or as the beginning of a longer name.
+        if not path.exists() or not re.search(rf"(?<![a-z]){letters}", path.read_text(), re.IGNORECASE):
+            found.append(f"docs/vocabulary.md has {word} in {file}, which has no such word")
+    print("\n".join(found) or f"{len(defined)} types have names of their own, and the code has {len(rows)} words of the vocabulary")
+    return bool(rows) and bool(defined) and not found
+
+
 def compiling(_bindir, _folder):
     return cargo("test", "--locked", "--workspace", *FEATURES, "--no-run")
 
@@ -302,6 +333,7 @@ CHECKS = {
     "format": ("cargo fmt", formatting),
     "wall": ("the pipeline knows no Postgres", wall),
     "rooms": ("nothing in src/ imports from above, nor in a circle, and the docs name code that there is", rooms),
+    "vocabulary": ("one word for one idea", vocabulary),
     "edges": ("the docs name tests that there are", edges),
     "frozen": ("what was released is as it was", frozen),
     "pgspot": ("the scripts of the extension cannot be bent by what others have made", pgspot),
