@@ -18,7 +18,7 @@ mod mistral;
 mod ollama;
 mod openai;
 mod pace;
-mod patience;
+mod stay;
 mod protocol;
 mod quota;
 mod refusal;

@@ -22,7 +22,7 @@ use tokio::task::{Id, JoinError, JoinSet};
 
 use super::backend::{Backend, Request, RequestOutcome, Trouble, Without};
 use super::gate::{Admission, Gate, Pass, Throttle};
-use super::patience::{GREATEST_PAUSE, waits};
+use super::stay::{GREATEST_PAUSE, waits};
 use super::quota::{Quota, RateBudget};
 use super::size::{Most, Size};
 use super::verdict::{Number, Verdict, Verdicts, WORD};
