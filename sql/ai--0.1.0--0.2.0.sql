@@ -128,7 +128,7 @@ COMMENT ON FUNCTION ai._hand_over(int4) IS
     'Has a vectorizer work for the owner of its source from now on, when what is on its tables was looked at.';
 REVOKE EXECUTE ON FUNCTION ai._hand_over(int4) FROM PUBLIC;
 
--- Who sees a vectorizer: whoever the owner of its source is, may SELECT from its queue (grant_to of ai.create_vectorizer),
+-- Who sees a vectorizer: a role that owns its source, may SELECT from its queue (grant_to of ai.create_vectorizer),
 -- or may SELECT from the table above, which sees all (superusers, pg_monitor, ai.grant_vectorizer_usage). Postgres knows
 -- how to grant, show, dump and revoke each of them. Functions that run as their caller read this, not the table.
 CREATE VIEW ai._seen_vectorizer WITH (security_barrier) AS
@@ -400,7 +400,7 @@ AS 'MODULE_PATHNAME', 'forget_documents_wrapper';
 COMMENT ON FUNCTION ai._forget_documents(int4, text[]) IS
     'Forgets what was remembered of the documents with these primary keys, in JSON (NULL: of all), so that they are loaded anew. Called by the triggers on source tables.';
 
--- For the triggers on source tables, which run as the owners of those: nobody else is told.
+-- For the triggers on source tables, which run as the owners of those. Other roles see nothing.
 CREATE VIEW ai._noted_vectorizer WITH (security_barrier) AS
 SELECT v.id,
        EXISTS (SELECT FROM ai._vectorizer_errors e
@@ -419,7 +419,7 @@ $$;
 COMMENT ON FUNCTION ai._has_cuts(int4) IS
     'Whether texts of a vectorizer are noted that were longer than its model takes. Asked by the triggers on source tables.';
 
--- Spares the triggers the making of keys that nobody remembers.
+-- Spares the triggers the making of keys where nothing is remembered.
 CREATE FUNCTION ai._remembers_documents(vectorizer_id int4) RETURNS bool
 LANGUAGE sql STABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
     SELECT EXISTS (SELECT FROM ai._noted_vectorizer n WHERE n.id = vectorizer_id AND n.remembers_documents)
@@ -556,7 +556,7 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
         'server', server))
 $$;
 COMMENT ON FUNCTION ai.embedding_sentence_transformers(text, int4, name) IS
-    'A name from pgai, which no vectorizer takes.';
+    'A name from pgai, kept for its SQL; ai.create_vectorizer rejects it.';
 
 -- Builders name foreign servers.
 
@@ -959,7 +959,7 @@ GRANT EXECUTE ON FUNCTION
     ai.vectorizer_embed(jsonb, text, text)
 TO PUBLIC;
 
--- Whoever has a vectorizer was allowed to make it: what it uses stays his to use. Without a privilege that was there from
+-- The owner of a vectorizer was allowed to make it, and may go on using what it uses. Without a privilege that was there from
 -- the beginning, as the extension would have it, so that pg_dump keeps the grants.
 DO $$
 DECLARE
@@ -1152,7 +1152,7 @@ CREATE EVENT TRIGGER ai_after_ddl ON ddl_command_end
     WHEN TAG IN ('CREATE TABLE', 'ALTER TABLE', 'ALTER SCHEMA', 'ALTER VIEW', 'CREATE TRIGGER', 'ALTER TRIGGER',
                  'ALTER FUNCTION', 'ALTER ROUTINE', 'ALTER TYPE', 'CREATE FOREIGN TABLE', 'ALTER FOREIGN TABLE')
     EXECUTE FUNCTION ai._after_ddl();
-COMMENT ON EVENT TRIGGER ai_after_ddl IS 'Keeps vectorizers in step with the names of their tables and columns.';
+COMMENT ON EVENT TRIGGER ai_after_ddl IS 'Has vectorizers follow the names of their tables and columns.';
 CREATE EVENT TRIGGER ai_before_rewrite ON table_rewrite EXECUTE FUNCTION ai._before_rewrite();
 COMMENT ON EVENT TRIGGER ai_before_rewrite IS 'Has documents looked at again whose rows are written anew.';
 CREATE EVENT TRIGGER ai_before_grant ON ddl_command_start WHEN TAG IN ('GRANT', 'REVOKE') EXECUTE FUNCTION ai._before_grant();
@@ -1178,7 +1178,7 @@ AS 'MODULE_PATHNAME', 'set_scheduling_wrapper';
 COMMENT ON FUNCTION ai.set_scheduling(int4, jsonb, jsonb) IS
     'Changes when a vectorizer works, which index it builds, or both: what is not given stays. Returns its whole configuration.';
 
--- Whoever waits for what only a commit shows to the worker is told so.
+-- A session that waits for what only a commit shows to the worker is told so.
 
 CREATE FUNCTION ai._waits_for_commit(vectorizer_id int4) RETURNS bool
 LANGUAGE c STABLE STRICT PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp
@@ -1229,3 +1229,11 @@ CREATE TRIGGER catalogue_changed AFTER INSERT OR UPDATE OR DELETE ON ai._vectori
 
 ALTER SEQUENCE ai.vectorizer_id_seq CYCLE;
 COMMENT ON SEQUENCE ai.vectorizer_id_seq IS 'The ids of vectorizers. A call that is rolled back uses one up; after the last one the free ones come again.';
+
+-- What they do, in plainer words.
+
+COMMENT ON FUNCTION ai.create_vectorizer(
+    regclass, text, jsonb, jsonb, jsonb, jsonb, jsonb, jsonb, jsonb, jsonb, jsonb, name, name, name[], bool, bool) IS
+    'Keeps embeddings in sync with the documents that a table lists; returns the id of the vectorizer.';
+COMMENT ON FUNCTION ai.processing_default(int4, int4) IS
+    'Bounds the documents of the vectorizer in flight: batch_size times concurrency, with 1 for one that is missing.';

@@ -143,7 +143,7 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
         'server', server))
 $$;
 COMMENT ON FUNCTION ai.embedding_sentence_transformers(text, int4, name) IS
-    'A name from pgai, which no vectorizer takes.';
+    'A name from pgai, kept for its SQL; ai.create_vectorizer rejects it.';
 
 CREATE FUNCTION ai.formatting_python_template(template text DEFAULT '$chunk') RETURNS jsonb
 LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
@@ -220,7 +220,7 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
         'concurrency', concurrency))
 $$;
 COMMENT ON FUNCTION ai.processing_default(int4, int4) IS
-    'Bounds on the work in flight: rows claimed at a time, and claims at the same time.';
+    'Bounds the documents of the vectorizer in flight: batch_size times concurrency, with 1 for one that is missing.';
 
 CREATE FUNCTION ai.destination_table(
     destination name DEFAULT NULL, target_schema name DEFAULT NULL, target_table name DEFAULT NULL,

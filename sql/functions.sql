@@ -1,5 +1,5 @@
--- Functions that do something. The private ones (_...) are in the library; the public ones carry pgai's names, types and
--- defaults.
+-- Functions that do something. Most private ones (_...) are in the library. Public ones that pgai has, too, have its names, types
+-- and defaults.
 
 CREATE FUNCTION ai._create_vectorizer(
     source regclass, name text, destination jsonb, loading jsonb, parsing jsonb, embedding jsonb, chunking jsonb,
@@ -35,7 +35,7 @@ LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS $
 $$;
 COMMENT ON FUNCTION ai.create_vectorizer(
     regclass, text, jsonb, jsonb, jsonb, jsonb, jsonb, jsonb, jsonb, jsonb, jsonb, name, name, name[], bool, bool) IS
-    'Keeps embeddings of the documents of a table in step with it; returns the id of the vectorizer.';
+    'Keeps embeddings in sync with the documents that a table lists; returns the id of the vectorizer.';
 
 CREATE FUNCTION ai.drop_vectorizer(vectorizer_id int4, drop_all bool DEFAULT false) RETURNS void
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp SET jit = off
@@ -60,8 +60,8 @@ AS 'MODULE_PATHNAME', 'wake_worker_for_wrapper';
 COMMENT ON FUNCTION ai._wake_worker(int4, regclass) IS
     'Wakes the background worker for this vectorizer when the transaction commits; false when the catalogue does not know it by this intake. Called by the triggers on source tables.';
 
--- Without a SET clause, which would cost more than all it does: it runs for each row, and calls nothing by name. Whoever
--- restores a dump makes triggers of it; one that is not on the source of its vectorizer does nothing.
+-- Without a SET clause, which would cost more than all it does: it runs for each row, and calls nothing by name. Any
+-- role may make triggers of it, as one that restores a dump does; one that is not on the source of its vectorizer does nothing.
 CREATE FUNCTION ai._append_change() RETURNS trigger LANGUAGE c AS 'MODULE_PATHNAME', 'append_change';
 COMMENT ON FUNCTION ai._append_change() IS
     'The trigger by row on the source of the vectorizer that is its argument: writes down the primary key of a row that is new or has changed.';
@@ -97,13 +97,12 @@ AS 'MODULE_PATHNAME', 'forget_documents_wrapper';
 COMMENT ON FUNCTION ai._forget_documents(int4, text[]) IS
     'Forgets what was remembered of the documents with these primary keys, in JSON (NULL: of all), so that they are loaded anew. Called by the triggers on source tables.';
 
--- Spares the triggers the making of keys that nobody remembers.
 CREATE FUNCTION ai._refresh_vectorizer(vectorizer_id int4) RETURNS void
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'refresh_vectorizer_wrapper';
 COMMENT ON FUNCTION ai._refresh_vectorizer(int4) IS 'Makes the trigger function of an altered vectorizer anew, and tries it again.';
 REVOKE EXECUTE ON FUNCTION ai._refresh_vectorizer(int4) FROM PUBLIC;
 
--- For the triggers on source tables, which run as the owners of those: nobody else is told.
+-- For the triggers on source tables, which run as the owners of those. Other roles see nothing.
 CREATE VIEW ai._noted_vectorizer WITH (security_barrier) AS
 SELECT v.id,
        EXISTS (SELECT FROM ai._vectorizer_errors e
@@ -114,6 +113,7 @@ JOIN pg_catalog.pg_class s ON s.oid OPERATOR(pg_catalog.=) v.source::pg_catalog.
 WHERE pg_catalog.pg_has_role(s.relowner, 'USAGE');
 COMMENT ON VIEW ai._noted_vectorizer IS 'Whether anything is noted of the documents of the vectorizers of the current role.';
 
+-- Spares the triggers the making of keys where nothing is remembered.
 CREATE FUNCTION ai._remembers_documents(vectorizer_id int4) RETURNS bool
 LANGUAGE sql STABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
     SELECT EXISTS (SELECT FROM ai._noted_vectorizer n WHERE n.id = vectorizer_id AND n.remembers_documents)
@@ -168,7 +168,7 @@ AS 'MODULE_PATHNAME', 'count_queue_wrapper';
 COMMENT ON FUNCTION ai._count_queue(int4, bool) IS
     'The work of ai.vectorizer_queue_pending: reads the queue so that nothing of its owner runs.';
 
--- For those who read a queue that nobody works on.
+-- For owners who read a queue that no worker reads.
 CREATE FUNCTION ai._take_in(vectorizer_id int4) RETURNS void
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'take_in_wrapper';

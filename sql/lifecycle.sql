@@ -44,7 +44,7 @@ CREATE EVENT TRIGGER ai_after_ddl ON ddl_command_end
     WHEN TAG IN ('CREATE TABLE', 'ALTER TABLE', 'ALTER SCHEMA', 'ALTER VIEW', 'CREATE TRIGGER', 'ALTER TRIGGER',
                  'ALTER FUNCTION', 'ALTER ROUTINE', 'ALTER TYPE', 'CREATE FOREIGN TABLE', 'ALTER FOREIGN TABLE')
     EXECUTE FUNCTION ai._after_ddl();
-COMMENT ON EVENT TRIGGER ai_after_ddl IS 'Keeps vectorizers in step with the names of their tables and columns.';
+COMMENT ON EVENT TRIGGER ai_after_ddl IS 'Has vectorizers follow the names of their tables and columns.';
 
 -- A statement that gives a column another type may give its rows another text (ALTER COLUMN ... TYPE ... USING), which no trigger
 -- of theirs is told.

@@ -177,7 +177,7 @@ fn of_workers() {
     );
     integer(
         c"ai.lease_duration",
-        c"How long a document stays with a worker that shows no sign of life.",
+        c"How long before a silent worker's documents are taken over.",
         &LEASE_DURATION,
         2..=86_400,
         GucContext::Suset,
@@ -237,7 +237,7 @@ fn of_work() {
     );
     integer(
         c"ai.max_memory",
-        c"Memory of a worker for documents and vectors on their way. A document that needs more alone is worked on alone, but for small ones.",
+        c"Memory of a worker for documents and vectors on their way. A larger document runs by itself; small ones may run beside it.",
         &MAX_MEMORY,
         16..=1_048_576,
         GucContext::Suset,
