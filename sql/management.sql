@@ -116,7 +116,7 @@ $$;
 COMMENT ON FUNCTION ai.follow_replication(text, bool) IS
     'Has a vectorizer embed the rows, too, that logical replication (or a session with session_replication_role = replica) writes into its source; with follow => false no longer. For its owner.';
 
--- pgai's grants let their holder re-point vectorizers of others; these let him look, at all of them, and dump them.
+-- pgai's grants let their holder re-point vectorizers of others; these let a role look at all of them, and dump them.
 CREATE FUNCTION ai.grant_vectorizer_usage(to_user name, admin bool DEFAULT false) RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN

@@ -217,7 +217,7 @@ COMMENT ON FUNCTION ai._hand_over(int4) IS
     'Has a vectorizer work for the owner of its source from now on, when what is on its tables was looked at.';
 REVOKE EXECUTE ON FUNCTION ai._hand_over(int4) FROM PUBLIC;
 
--- Who sees a vectorizer: whoever the owner of its source is, may SELECT from its queue (grant_to of ai.create_vectorizer),
+-- Who sees a vectorizer: a role that owns its source, may SELECT from its queue (grant_to of ai.create_vectorizer),
 -- or may SELECT from the table above, which sees all (superusers, pg_monitor, ai.grant_vectorizer_usage). Postgres knows
 -- how to grant, show, dump and revoke each of them. Functions that run as their caller read this, not the table.
 CREATE VIEW ai._seen_vectorizer WITH (security_barrier) AS

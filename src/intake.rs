@@ -212,7 +212,7 @@ impl Route {
             let there = appended.iter().find(|attribute| attribute.name() == there)?;
             Some((WatchedColumn::of(here), there.attnum))
         };
-        // Whoever has dropped a column of the key must still be able to write to the table.
+        // Rows can still be written after a column of the key was dropped.
         let names = key.map(|key| key.names(In::Source).into_iter().zip(key.names(In::Queue)));
         let key = names.and_then(|names| names.map(pair).collect::<Option<Vec<_>>>());
         let mut route = Route {
@@ -532,10 +532,10 @@ unsafe fn put_aside(route: &Rc<Route>, slot: *mut pg_sys::TupleTableSlot) -> Not
     let mine = |put_aside: &PutAside| put_aside.subtransaction == subtransaction && Rc::ptr_eq(&put_aside.route, route);
     let known = PUT_ASIDE.with_borrow(|all| all.iter().rposition(mine));
     if known.is_none() {
-        // Whoever wants to alter the intake waits for our commit.
+        // A session that wants to alter the intake waits for our commit.
         // SAFETY: in a transaction. The table may be gone, which is found out when it is opened.
         unsafe { pg_sys::LockRelationOid(route.intake, pg_sys::RowExclusiveLock as i32) };
-        // Whoever had it locked before us may have altered it.
+        // A session that had it locked before us may have altered it.
         if IS_STALE.get() {
             return Noted::Astray;
         }

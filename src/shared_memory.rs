@@ -94,7 +94,7 @@ pub struct Slot {
     pub changed: WantedWork,
     /// All are to be read again, as their number may be another, or what they stand on.
     reread: bool,
-    /// Those that somebody has asked a run of.
+    /// Those of which a run was asked for.
     pub asked: WantedWork,
     /// Counts the changes of vectorizers.
     pub generation: u64,
@@ -655,7 +655,7 @@ pub fn is_mended(database: pg_sys::Oid, vectorizer: i32) -> bool {
     slot.is_some_and(|slot| slot.mended.apart().contains(&vectorizer))
 }
 
-/// The worker wants to leave; false when somebody has just woken it.
+/// The worker wants to leave; false when it has just been woken.
 pub fn leave(database: pg_sys::Oid, next_due: i64) -> bool {
     let (leaves, launcher) = {
         let mut state = STATE.exclusive();

@@ -17,7 +17,7 @@ const GIANT: u32 = 4;
 
 /// Bytes to be reserved before they are used. Clones share them.
 ///
-/// Whoever waits must hold no reservation of the same budget, or two could wait for each other.
+/// A task that waits must hold no reservation of the same budget, or two could wait for each other.
 ///
 /// ```
 /// use ai_pipeline::budget::Budget;

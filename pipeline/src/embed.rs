@@ -18,11 +18,11 @@ mod mistral;
 mod ollama;
 mod openai;
 mod pace;
-mod stay;
 mod protocol;
 mod quota;
 mod refusal;
 mod size;
+mod stay;
 mod tokens;
 mod vector;
 mod verdict;
@@ -166,7 +166,7 @@ pub fn text_of_tokens(model: &str, tokens: &[i32]) -> Result<String, String> {
 }
 
 /// Ends the pause that the server of a configuration has asked for, for all who ask it for the model with the
-/// same key: somebody wants it asked again all the same. A pause that the server called that of its account
+/// same key: an owner wants it asked again all the same. A pause that the server called that of its account
 /// ends for all its models.
 ///
 /// # Errors

@@ -14,7 +14,7 @@ pub const TURN: i64 = 10_000_000;
 /// What the launcher knows of a database.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Database {
-    /// Somebody asked for a worker, or nobody has looked into the database yet.
+    /// A worker was asked for, or none has looked into the database yet.
     pub woken: bool,
     /// A worker is there or on its way.
     pub running: bool,
@@ -108,7 +108,7 @@ pub enum LaunchDecision {
     Start,
     /// Look again at this time.
     Wait(i64),
-    /// Nothing until somebody wakes it.
+    /// Nothing until it is woken.
     Sleep,
 }
 

@@ -4,7 +4,7 @@
 //! document of anybody is parsed there, and a text cut at expressions of a user. The parent's side
 //! ([`Supervisor`]) knows programs, places, limits and pipes, and nothing of what is asked. The
 //! child's side ([`child`]) is the frame of a program: it confines itself, reads its order, and
-//! writes its answer. What an order and an answer say is for whoever makes a kind of child: the
+//! writes its answer. What an order and an answer say is defined with each kind of child: the
 //! first is [`crate::parse`].
 
 mod answer;

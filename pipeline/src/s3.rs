@@ -1,5 +1,5 @@
 //! S3 and whatever speaks its protocol: who asks, where, and what an answer means. What is asked
-//! for is for whoever has a [`S3Session`]: documents are loaded ([`crate::load`]).
+//! for is up to the holder of a [`S3Session`]: documents are loaded ([`crate::load`]).
 
 mod authorities;
 mod error;

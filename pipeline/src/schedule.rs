@@ -25,7 +25,7 @@ pub enum Schedule {
     AtOnce,
     /// After this long, until it runs dry.
     In(Duration),
-    /// Not before somebody asks for it. What changes meanwhile is put into the queue all the same: a row that changes a
+    /// Not before it is asked for. What changes meanwhile is put into the queue all the same: a row that changes a
     /// thousand times waits there once.
     Never,
 }

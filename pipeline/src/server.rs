@@ -1,6 +1,6 @@
 //! What foreign servers say: the options of `ai_provider` and `ai_source`, their names and values checked.
 //!
-//! Whoever writes options is an administrator. They hold no secret: where one is needed, they say where it is.
+//! Only administrators write options. They hold no secret: where one is needed, they say where it is.
 
 mod url;
 

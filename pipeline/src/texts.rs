@@ -110,7 +110,7 @@ impl Texts {
         (0..self.len()).map(known).collect()
     }
 
-    /// With [`Texts::digests`], which were made ahead of whoever asks for them.
+    /// With [`Texts::digests`], which were made before they are asked for.
     pub fn with(self, digests: Vec<Digest>) -> Texts {
         Texts { digests, ..self }
     }

@@ -1,6 +1,6 @@
-//! Places that are shared by turns: whoever has had the least of them lately comes first, and who has more
-//! than a fair share gives one back when another comes. Where there are more who want one than there are
-//! places, each has one for a while.
+//! Places that are shared by turns. The owner that has had the least of them lately comes first, and
+//! one that has more than a fair share gives one back when another comes. Where more owners want one
+//! than there are places, each has one for a while.
 //!
 //! [`Turns`] decides, [`Places`] does.
 
@@ -28,7 +28,7 @@ pub const MOST_SLICES: u32 = 5;
 /// Seconds that are not worth remembering.
 const NOTHING: f64 = 0.001;
 
-/// Who has a place, who waits for one, and who is next. A ticket stands for one place that somebody wants or has.
+/// Who has a place, who waits for one, and who is next. A ticket stands for one place that is wanted or taken.
 ///
 /// The fair share is the number of places by the number of those who have or want one, at least one.
 ///
@@ -66,7 +66,7 @@ fn slice(slices: u32) -> Duration {
     SLICE.saturating_mul(2_u32.saturating_pow(slices)).min(LONGEST_SLICE)
 }
 
-/// Seconds that somebody has had places for, as they counted at a moment.
+/// Seconds that an owner has had places for, as they counted at a moment.
 #[derive(Clone, Copy, Debug)]
 struct PlaceTime {
     spent: f64,
@@ -103,7 +103,7 @@ impl<K: Copy + Eq + Hash + Ord> Turns<K> {
         }
     }
 
-    /// Somebody wants a place.
+    /// A place is wanted.
     pub fn ask(&mut self, key: K) -> u64 {
         let ticket = self.next;
         self.next += 1;
@@ -117,7 +117,7 @@ impl<K: Copy + Eq + Hash + Ord> Turns<K> {
         self.waiting.insert(ticket, (key, slices));
     }
 
-    /// Somebody gives a place back, or does not want one any more.
+    /// A place is given back, or not wanted any more.
     pub fn leave(&mut self, ticket: u64, now: Instant) {
         self.waiting.remove(&ticket);
         let Some(run) = self.running.remove(&ticket) else {
@@ -161,7 +161,7 @@ impl<K: Copy + Eq + Hash + Ord> Turns<K> {
         Some(ticket)
     }
 
-    /// Whether somebody has to give a place back, because another has less than a share and waits: the
+    /// Whether an owner has to give a place back, because another has less than a share and waits: the
     /// youngest, of the one who has the most. Where nobody has more than a share: the one whose slice has
     /// ended first, for one who has had less.
     pub fn recall(&mut self, now: Instant) -> Recall {
@@ -340,7 +340,7 @@ impl<K: Copy + Eq + Hash + Ord> PlacesState<K> {
         while let Some(ticket) = self.turns.next(now) {
             self.running.insert(ticket, Arc::default());
             if let Some(sender) = self.waiting.remove(&ticket) {
-                // Whoever is gone gives it back at once.
+                // One that is gone gives it back at once.
                 let _ = sender.send(());
             }
         }
@@ -468,7 +468,7 @@ mod tests {
                 match turns.recall(now) {
                     Recall::At(at) => now = at,
                     Recall::Now(ticket) => break ticket,
-                    // Nobody has had more than she has.
+                    // No owner has had more.
                     Recall::No => now += LOAN,
                 }
                 assert!(now < start + (LONGEST_SLICE + SECOND) * (round + 1), "round {round}");
@@ -498,7 +498,7 @@ mod tests {
         turns.leave(eater, now);
         let (ann, _eater) = (turns.ask('a'), turns.ask('m'));
         assert_eq!(give(&mut turns, now), [ann]);
-        assert_eq!(turns.recall(now + 10 * SECOND), Recall::No, "she has had less");
+        assert_eq!(turns.recall(now + 10 * SECOND), Recall::No, "the other has had less");
         assert!(
             matches!(turns.recall(now + 60 * SECOND), Recall::Now(_)),
             "and then more"

@@ -104,7 +104,7 @@ pub fn missing_key(embedding: &Embedding, server: &server::ProviderOptions) -> O
         _ if server.has_own_address() && !of_config => return None,
         _ => embedding.api_key_name().filter(|_| embedding.requires_api_key())?,
     };
-    // One that is unfit is there, and whoever asks for it is told why.
+    // One that is unfit is there, and the caller is told why.
     matches!(environment::text(&name, Step::Embedding), Ok(None)).then_some(name)
 }
 

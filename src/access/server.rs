@@ -255,7 +255,7 @@ pub fn check(embedding: &Embedding, loading: &Loading, owner: Oid, by_superuser:
     }
 }
 
-/// Whether the address and the key of a configuration are for whoever wrote it to choose.
+/// Whether the address and the key of a configuration are for its author to choose.
 pub fn check_choice(embedding: &Embedding, by_superuser: bool) {
     let Some(what) = endpoint::choices(embedding).into_iter().next() else {
         return;
@@ -365,8 +365,8 @@ fn source_options(options: Option<Vec<Option<String>>>, catalogue: Oid) {
 
 /// The validator of a wrapper.
 ///
-/// Who writes options says which credential goes to which address, also who owns a server, and who makes a user mapping
-/// for himself: that is for superusers.
+/// Options say which credential goes to which address. So only superusers write them: neither the owner of a server, nor a
+/// role for its own user mapping.
 fn validate(wrapper: Wrapper, options: Option<Vec<Option<String>>>, catalogue: Oid) {
     let object = match catalogue {
         pg_sys::ForeignServerRelationId => OptionTarget::Server,

@@ -7,7 +7,7 @@ use crate::postgres::statement;
 /// Has an object dropped with the extension; once, also where it is asked for again.
 ///
 /// Not by the clause that functions and triggers have for that (DEPENDS ON EXTENSION), and tables have not: it
-/// locks the extension, which all share, until the transaction of whoever makes the object has ended.
+/// locks the extension, which all share, until the transaction that makes the object has ended.
 fn goes_with_extension(class: Oid, object: Oid) {
     let address = |class: Oid, object: Oid| pg_sys::ObjectAddress {
         classId: class,

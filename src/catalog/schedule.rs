@@ -71,7 +71,7 @@ fn terms(scheduling: &Scheduling) -> Result<Option<Terms<'_>>, String> {
     }))
 }
 
-/// Whether a schedule can be followed. In a transaction of its own, or of whoever makes it.
+/// Whether a schedule can be followed. In a transaction of its own, or in that of the session that makes it.
 ///
 /// # Errors
 /// What is wrong with it; what Postgres cannot read is an ERROR.

@@ -8,7 +8,7 @@ use litemap::LiteMap;
 use crate::postgres::statement::identifier;
 
 /// Of the document, NULL where there is none, and of the columns that the template names. A URI counts with
-/// these: memory for what is behind it is reserved by whoever loads that.
+/// these: memory for what is behind it is reserved by the task that loads it.
 pub fn of_row(
     loading: &Loading,
     (document, is_bytes): (&str, bool),

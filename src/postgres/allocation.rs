@@ -61,7 +61,7 @@ pub fn init() {
 /// An allocation of so many bytes has failed.
 extern "C-unwind" fn failed(size: usize) {
     CREDIT_LEFT.set(CREDIT);
-    // SAFETY: it came from malloc, and whoever takes it out of its place is the only one who has it.
+    // SAFETY: it came from malloc, and only the thread that takes it out of its place has it.
     unsafe { libc::free(BALLAST_HELD.swap(null_mut(), Ordering::AcqRel)) };
     IS_LIGHT.store(true, Ordering::Release);
     if std::thread::panicking() {

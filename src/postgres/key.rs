@@ -114,7 +114,7 @@ impl PrimaryKey {
     /// From the `source_pk` that the catalogue keeps, with the names that the columns of the source have now;
     /// `None` when one of them is gone.
     pub fn current(source: Oid, source_pk: &Value) -> Option<PrimaryKey> {
-        // Of a dump that somebody has written by hand: the statement would fail, and with it one about all vectorizers.
+        // Of a dump that was written by hand: the statement would fail, and with it one about all vectorizers.
         let is_place = |number: &Value| number.as_i64().is_some_and(|number| i16::try_from(number).is_ok());
         let is_column = |column: &Value| is_place(&column["attnum"]) && is_place(&column["pknum"]);
         source_pk.as_array().filter(|columns| columns.iter().all(is_column))?;

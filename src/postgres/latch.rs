@@ -1,11 +1,11 @@
-//! Waiting in a process of Postgres: nothing is polled, and whoever wants the process to end or to answer is
+//! Waiting in a process of Postgres: nothing is polled, and what wants the process to end or to answer is
 //! heard at once.
 
 use std::time::Duration;
 
 use pgrx::pg_sys;
 
-/// Whether somebody wants this process to end.
+/// Whether this process is wanted to end.
 pub fn must_end() -> bool {
     // SAFETY: a flag that the signal handler sets.
     unsafe { pg_sys::ProcDiePending != 0 }

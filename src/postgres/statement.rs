@@ -87,7 +87,7 @@ impl CachedPlan {
 
 impl Drop for CachedPlan {
     fn drop(&mut self) {
-        // SAFETY: kept, so ours to free; whoever executes it holds the Rc.
+        // SAFETY: kept, so ours to free; each execution holds the Rc.
         unsafe { pg_sys::SPI_freeplan(self.0) };
     }
 }

@@ -1,4 +1,4 @@
-//! Transactions of the worker, and acting as somebody else. The only place that catches a Postgres ERROR.
+//! Transactions of the worker, and acting as another role. The only place that catches a Postgres ERROR.
 
 pub mod accounts;
 mod connections;
@@ -317,9 +317,9 @@ fn aborted(cause: &CaughtError) -> Aborted {
 
 /// Runs `work` with the privileges of `role`.
 ///
-/// Not `SET ROLE`: a trigger of the role could `RESET` that and be whoever the worker is. What it left behind
+/// Not `SET ROLE`: a trigger of the role could `RESET` that and be the worker's own role. What it left behind
 /// to be run later is run, or goes, before the way back: at commit it would run as the worker. In a session,
-/// whose user has cursors and temporary tables of his own, it may leave nothing; nor where a trigger that the
+/// whose user has cursors and temporary tables of its own, it may leave nothing; nor where a trigger that the
 /// worker has fired alters a table, and the extension acts on that account.
 pub fn acting_as<T>(role: pg_sys::Oid, work: impl FnOnce() -> T) -> T {
     if !OURS.get() || ACTING.get().is_some() {
@@ -373,9 +373,9 @@ impl Drop for SessionUser {
 }
 
 /// From now on all triggers of this transaction fire at once: those that are deferred cannot be, while
-/// somebody else acts who may leave nothing behind.
+/// another role acts that may leave nothing behind.
 ///
-/// What its user has put off until now runs as a commit would run it. Neither as whoever acts next, nor as
+/// What its user has put off until now runs as a commit would run it. Neither as the role that acts next, nor as
 /// the function that we may have been called from, which is the extension's in event triggers: the code is
 /// the user's.
 fn put_nothing_off() {
@@ -401,7 +401,7 @@ fn leave_nothing_behind() {
     }
 }
 
-/// Runs `work` with the privileges of `role` in a session that goes on as somebody else.
+/// Runs `work` with the privileges of `role` in a session that goes on as another role.
 ///
 /// What `role` wrote (operators, row security, triggers) may run, but can leave nothing behind that would run
 /// after the way back: no deferred trigger, no cursor, no temporary table, nor what [`lasting`] lists. Where it only
@@ -512,7 +512,7 @@ fn set(name: &CStr, value: &CStr, action: pg_sys::GucAction::Type) {
     }
 }
 
-/// Who the process was before it acted as somebody else. Goes back when dropped, also by unwinding.
+/// Who the process was before it acted as another role. Goes back when dropped, also by unwinding.
 struct PriorUser {
     role: pg_sys::Oid,
     context: i32,

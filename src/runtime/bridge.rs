@@ -57,7 +57,7 @@ pub struct Bridge<Event> {
     sender: mpsc::Sender<Event>,
     receiver: mpsc::Receiver<Event>,
     bell: Arc<OwnedFd>,
-    /// A task has ended without a result since somebody asked.
+    /// A task has ended without a result since the last question.
     lost: Arc<AtomicBool>,
 }
 
@@ -206,7 +206,7 @@ impl Drop for EndSignal {
     }
 }
 
-/// A task that is of no use without whoever waits for it.
+/// A task that is of no use when no one waits for it.
 pub struct Task {
     handle: AbortHandle,
     has_ended: Arc<AtomicBool>,

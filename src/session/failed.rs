@@ -163,7 +163,7 @@ struct Portion {
     last: Option<At>,
 }
 
-/// The tables of a vectorizer as they are stored. They are opened again for each part of them: whoever takes
+/// The tables of a vectorizer as they are stored. They are opened again for each part of them: a session that takes
 /// the rows may stop.
 struct Failed {
     table: Table,
@@ -323,7 +323,7 @@ fn retry_vectorizer(vectorizer_id: Option<i32>, primary_key: Option<String>, cla
             + send(&failed, &[one.into(), class.as_deref().into()], &queues.intake)
     };
     let sent = catalog::acting_for(vectorizer_id, || restricted_to(queues.owner, send_all));
-    // Whoever asks for another try has mended what stopped all of them.
+    // A call for another try means that what stopped all of them is mended.
     acting_as_extension(|| catalog::mended(vectorizer_id));
     end_pause_of_provider(vectorizer_id);
     shared_memory::mended_at_commit(vectorizer_id);

@@ -121,7 +121,7 @@ struct Verification {
     reading: HashMap<u64, Reading>,
     next: u64,
     found: VecDeque<Finding>,
-    /// Keys of wrong documents. They are enqueued at the end, because from then on whoever changes one of
+    /// Keys of wrong documents. They are enqueued at the end, because from then on a session that changes one of
     /// them has to wait for the end of the caller's transaction.
     wrong: Vec<String>,
 }

@@ -257,14 +257,14 @@ unsafe extern "C-unwind" {
     fn SignalHandlerForCrashExit(signal: c_int);
 }
 
-/// SIGTERM: somebody sends this process away.
+/// SIGTERM: this process is sent away.
 pub unsafe extern "C-unwind" fn sent_away(signal: c_int) {
     end();
     // SAFETY: what Postgres would have called.
     unsafe { die(signal) };
 }
 
-/// SIGQUIT: the server crashes, and somebody else was the cause.
+/// SIGQUIT: the server crashes, and another process was the cause.
 pub unsafe extern "C-unwind" fn goes_down_with_the_server(signal: c_int) {
     end();
     // SAFETY: what Postgres would have called.

@@ -2,7 +2,7 @@
 //! minute's budget.
 //!
 //! It outlives a worker, which leaves when it has nothing to do. Network threads read and change it, so it is
-//! made of atomic numbers and needs no lock of Postgres; only whoever looks for a place in it, the main
+//! made of atomic numbers and needs no lock of Postgres; only what looks for a place in it, the main
 //! thread, takes one.
 
 use ai_pipeline::embed::{Ledger, LedgerKind, LedgerPlace};

@@ -12,7 +12,7 @@ use crate::postgres::statement;
 pub enum IndexAction {
     /// It is there.
     Ready,
-    /// Somebody is building one.
+    /// One is being built.
     UnderWay,
     /// Documents wait, which comes first.
     QueueFirst,
@@ -37,7 +37,7 @@ pub fn look(vectorizer: &Vectorizer, index: &VectorIndex) -> IndexAction {
     let found = statement::row(sql, &arguments, |row| (row.must(1), row.must(2), row.must(3)));
     let left_behind = match found {
         Some((true, _, _)) => {
-            // Whoever built it: what was noted about our failures is of no interest any more.
+            // It is there, whether we built it or not: what was noted about our failures is of no interest any more.
             if vectorizer.has_notes {
                 finish(vectorizer.id);
             }

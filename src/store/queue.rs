@@ -121,7 +121,7 @@ pub fn take_in(vectorizer: &Vectorizer, limit: usize, refused: &[String]) -> Tak
         let (seen, moved, is_cut, lost) = looked_at.expect("a SELECT without FROM answers with one row");
         must_be_written(&vectorizer.tables.intake, moved);
         (changes, taken, swallowed) = (seen, moved.0 as i64, lost);
-        // Else most of them are in somebody's hands, and there may be others behind.
+        // Else most of them are claimed, and there may be others behind.
         more = taken >= limit / 2 && changes >= looked || taken >= limit || is_cut && taken > 0;
         if more || changes < looked {
             break;
@@ -185,7 +185,7 @@ fn intake(vectorizer: &Vectorizer) -> (bool, i64) {
 /// VACUUM from that.
 ///
 /// # Errors
-/// Raised where somebody is.
+/// Raised where a session is.
 pub fn empty_intake(vectorizer: &Vectorizer) {
     statement::run(&vectorizer.statements.lock_intake, &[]);
     if !intake(vectorizer).0 {

@@ -4,7 +4,7 @@
 //!
 //! They keep the memory of the worker flat, and what has been paid for is not paid for again when the rest
 //! fails. Those of a document that was given up wait under its primary key, as it has no place in the queue
-//! any more: for a week, in case somebody changes what is wrong with it.
+//! any more: for a week, in case what is wrong with it is changed.
 
 use std::collections::{HashMap, HashSet};
 

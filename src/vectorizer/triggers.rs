@@ -111,7 +111,7 @@ impl TriggerFunction<'_> {
         )
     }
 
-    /// Makes the function. Never over one that is there already: it may be somebody else's.
+    /// Makes the function. Never over one that is there already: it may be another role's.
     pub fn create(&self) {
         define("CREATE", self.function, &self.body());
     }

@@ -67,7 +67,7 @@ impl Launcher {
                 super::end(1);
             }
             if super::reload_configuration() {
-                // Whoever reloads has mended something: no start waits for its back-off.
+                // A reload means that something was mended: no start waits for its back-off.
                 for slot in shared_memory::look().1 {
                     shared_memory::change(slot.database, |slot| (slot.failures, slot.not_before) = (0, 0));
                 }
@@ -261,7 +261,7 @@ impl Launcher {
     }
 }
 
-/// The databases that can be connected to, templates aside: whoever copies a template must find nobody in it.
+/// The databases that can be connected to, templates aside: a template can be copied only when no process is in it.
 fn databases() -> HashMap<Oid, String> {
     let mut found = HashMap::new();
     // SAFETY: a scan of a shared catalogue in a transaction of ours; each tuple is read before the next is fetched.

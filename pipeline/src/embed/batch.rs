@@ -22,9 +22,9 @@ use tokio::task::{Id, JoinError, JoinSet};
 
 use super::backend::{Backend, Request, RequestOutcome, Trouble, Without};
 use super::gate::{Admission, Gate, Pass, Throttle};
-use super::stay::{GREATEST_PAUSE, waits};
 use super::quota::{Quota, RateBudget};
 use super::size::{Most, Size};
+use super::stay::{GREATEST_PAUSE, waits};
 use super::verdict::{Number, Verdict, Verdicts, WORD};
 use super::{Embedded, Error, Incomplete, Refusal};
 use crate::panics::{self, Panicked};

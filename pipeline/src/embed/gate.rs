@@ -1,6 +1,6 @@
 //! What all requests to one server have in common: how many may be under way, and until when it wants to be left alone.
 //!
-//! Providers limit models, so a pause is that of one model with one key, whoever asks for it; one that the
+//! Providers limit models, so a pause is that of one model with one key, for all who ask for it; one that the
 //! server calls that of its account is for all models. Where several models of one owner are refused
 //! together, the owner's other models wait for a while as well: nobody else's, or one owner could stop the
 //! others with models that no credit has a quota for.
@@ -72,7 +72,7 @@ pub(super) struct Asker<'a> {
 
 impl Gates {
     /// Of a process that shares pauses and budgets with others, at the places that `place` has for them in a
-    /// [`Ledger`](super::Ledger). It is called by whoever makes an [`Embedder`](super::Embedder).
+    /// [`Ledger`](super::Ledger). It is called where a process makes an [`Embedder`](super::Embedder).
     pub fn shared(place: fn(LedgerKind, &Fingerprint) -> LedgerPlace) -> Gates {
         Gates {
             place: Some(place),

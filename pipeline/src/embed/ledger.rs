@@ -69,7 +69,7 @@ impl Ledger {
         };
         let (high, low) = account.as_bytes().split_at(8);
         let account = [high, low].map(|half| half.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte)));
-        // Whoever reads and writes accounts is alone, and a moment is a number by itself: no order has to be kept.
+        // Only one thread reads and writes accounts, and a moment is a number by itself: no order has to be kept.
         let is_known = |entry: &&LedgerEntry| {
             std::iter::zip(&entry.account, account).all(|(known, half)| known.load(Ordering::Relaxed) == half)
         };
@@ -229,7 +229,7 @@ mod tests {
         assert!(seen.abs_diff(3 * SECOND) < SECOND / 100, "{seen:?}");
         assert_eq!(other.after(now + 4 * SECOND), None);
         assert_eq!(stranger.after(now), None);
-        assert!(mark(ledger, 1).after(now).is_some(), "whoever comes later");
+        assert!(mark(ledger, 1).after(now).is_some(), "one that comes later");
     }
 
     #[test]

@@ -114,7 +114,7 @@ mod tests {
         most
     }
 
-    /// Whoever spends, and however often they leave and come back.
+    /// All that spend together, however often they leave and come back.
     #[test]
     fn no_minute_has_more_than_is_allowed() {
         for (limit, need) in [(1, 1.0), (10, 1.0), (60, 1.0), (1000, 7.0), (1000, 400.0)] {

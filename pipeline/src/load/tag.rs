@@ -3,7 +3,7 @@
 /// Longer entity tags are not worth a place in the catalogue; S3's have at most 40 bytes.
 const GREATEST_ETAG: usize = 256;
 
-/// What a document was last seen to be, by the word of whoever keeps it: to be given back at the next look
+/// What a document was last seen to be, by the word of the server that keeps it: to be given back at the next look
 /// ([`Loader::load_if_changed`](super::Loader::load_if_changed)). It says nothing without the URI that it came with.
 ///
 /// Only made where an equal tag means equal bytes. That leaves out weak entity tags (`W/"…"`), by which a server calls

@@ -96,7 +96,7 @@ pub enum Error {
         /// [`super::ParserLimits::text_bytes`].
         limit: u64,
     },
-    /// Whoever talked to the child panicked.
+    /// The task that talked to the child panicked.
     #[error(transparent)]
     Panicked(#[from] Panicked),
     /// The child died in a way that says nothing about the document.

@@ -228,7 +228,7 @@ impl Parser {
 pub struct Hints<'h> {
     /// Of which the extension counts.
     pub name: Option<&'h str>,
-    /// As whoever has sent it calls it.
+    /// As its server calls it.
     pub media_type: Option<&'h str>,
     /// What the configuration says.
     pub how: Parsing,

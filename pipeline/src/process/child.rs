@@ -13,7 +13,7 @@
 //! | 3 | the order does not fit into the memory that is allowed |
 //! | 4 | the parent is of another build |
 //! | 101 | a panic outside of the work |
-//! | signal | time (`SIGXCPU`), memory (`SIGABRT` after `memory allocation of …`), somebody else (`SIGKILL`), or a crash |
+//! | signal | time (`SIGXCPU`), memory (`SIGABRT` after `memory allocation of …`), another process (`SIGKILL`), or a crash |
 
 use std::io::{ErrorKind, Read, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};

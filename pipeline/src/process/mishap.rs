@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::error::Cause;
 use crate::panics::Panicked;
 
-/// Why a child has given no answer. What follows from it is for whoever gave the order to say.
+/// Why a child has given no answer. What follows from it is for the caller to say.
 #[derive(Debug)]
 pub(crate) enum Mishap {
     /// It refused, and said this.
@@ -19,7 +19,7 @@ pub(crate) enum Mishap {
     OutOfMemory { limit: u64 },
     /// Its answer is longer than it may be, in bytes.
     TooLong { limit: u64 },
-    /// Whoever talked to it panicked.
+    /// The task that talked to it panicked.
     Panicked(Panicked),
     /// It ended in a way that says nothing about its order: signal, exit code or broken answer.
     Crashed { how: String },

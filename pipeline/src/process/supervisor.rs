@@ -133,7 +133,7 @@ async fn watch<K: Copy + Eq + Hash + Ord + Send + 'static>(
     // Does nothing where the child has ended, and fails only where it has just done so.
     let _ = child.kill().await;
     drop(place);
-    // What it holds is whoever waits for the answer's again.
+    // What it holds belongs to the task that waits for the answer again.
     drop(order);
     // The future may be gone.
     let _ = answer.send(ended);

@@ -1,4 +1,4 @@
-//! What S3 and STS answer instead of a document, in words for whoever has to mend it.
+//! What S3 and STS answer instead of a document, in words for those who have to mend it.
 
 use std::fmt;
 use std::time::{Duration, SystemTime};

@@ -36,7 +36,7 @@ pub(super) const DEFAULT_REGION: &str = "us-east-1";
 const SESSION_NAME: &str = "pg-ai";
 /// Credentials are replaced this long before they end, so that none runs out on the way.
 const REFRESH_BEFORE_EXPIRY: Duration = Duration::from_secs(5 * 60);
-/// Long-term keys are read again this often: somebody may have changed the file.
+/// Long-term keys are read again this often: the file may have changed.
 const LONG_TERM: Duration = Duration::from_secs(15 * 60);
 /// "No credentials" is believed this long. Finding out costs two seconds where there is no metadata
 /// service.

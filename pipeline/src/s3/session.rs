@@ -79,7 +79,7 @@ impl S3Session {
         }
     }
 
-    /// Whether whoever asks pays for it.
+    /// Whether the one that asks pays for it.
     pub fn requester_pays(&self) -> bool {
         self.server.requester_pays
     }
@@ -204,7 +204,7 @@ impl S3Session {
             // The queue retries, with a longer breath than a client in memory has.
             .retry_config(RetryConfig::disabled())
             .timeout_config(self.timeouts.clone())
-            // Whoever reads a body watches for stalls, the same way for S3 and the web.
+            // The reader of a body watches for stalls, the same way for S3 and the web.
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
             // `Identity` caches, and can be told that a token was refused.
             .identity_cache(IdentityCache::no_cache());

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-/// How often it is looked whether a build is in somebody's way. Half of Postgres' deadlock_timeout,
+/// How often it is looked whether a build is in the way of a session. Half of Postgres' deadlock_timeout,
 /// after which one of two who wait for each other is ended, and it might not be ours.
 pub const MAKE_WAY: Duration = Duration::from_millis(500);
 /// How often it is looked whether another owner's index is to be built while one is.

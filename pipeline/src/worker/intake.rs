@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 /// Changes that are put into the queue by one statement: some tens of milliseconds, which what is
-/// in the air has to wait.
+/// in flight has to wait.
 pub const TAKE_IN: usize = 2000;
 /// What it may take to find nothing in an intake before it is read more rarely.
 const IN_VAIN: Duration = Duration::from_millis(20);

@@ -111,7 +111,7 @@ impl Locks {
     }
 
     /// Documents were given back, as a lock of a table or of their rows has lasted. Rows of a queue
-    /// that is worked on at times only are not looked at meanwhile.
+    /// that is scheduled are not looked at meanwhile.
     pub fn gave_back(&mut self, is_table: bool, at_times: bool, now: Instant) {
         self.is_held_up |= is_table;
         if !is_table && !at_times {
@@ -239,10 +239,6 @@ mod tests {
         assert_eq!((kept.until(), kept.look_at()), (Some(until), Some(now + UNLOCKED)));
         assert!(!kept.is_in_the_way(now) && !kept.is_held_up());
         assert_eq!({ kept }.met(until), until + 400 * MS, "the second in a row");
-        assert_eq!(
-            locks.of_changed(true).look_at(),
-            None,
-            "it is worked on at times from now on"
-        );
+        assert_eq!(locks.of_changed(true).look_at(), None, "it is scheduled from now on");
     }
 }

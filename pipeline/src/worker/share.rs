@@ -90,7 +90,7 @@ fn of_processing(processing: &Processing) -> usize {
 }
 
 /// How many of the places that nobody else has, `places`, one of several vectorizers may take:
-/// three quarters. However long its documents stay in the air (a provider that hangs, a table that
+/// three quarters. However long its documents stay in flight (a provider that hangs, a table that
 /// is locked), there is always a place for another's.
 fn fair_share(vectorizers: usize, places: usize) -> usize {
     match vectorizers {

@@ -59,12 +59,12 @@ pub enum Sweep {
 pub struct Station<V> {
     /// What it is the station of.
     pub vectorizer: V,
-    /// `None`: the queue is empty, and whoever fills it wakes the worker.
+    /// `None`: the queue is empty, and what fills it wakes the worker.
     look_at: Option<Instant>,
     /// When it was last looked at, all that could be taken was: what is done since leaves nothing
     /// more to take. What waits in its intake has its own time.
     is_dry: bool,
-    /// Its queue is worked on at times only: `look_at` is the next one, and it works until the
+    /// It is scheduled: `look_at` is the next one, and it works until the
     /// queue is dry.
     at_times: bool,
     /// Its configuration was at fault: nothing before this, then one document.
@@ -214,7 +214,7 @@ impl<V> Station<V> {
         self.locks.is_held_up() || self.locks.look_at().is_some()
     }
 
-    /// Whether its queue is worked on at times only.
+    /// Whether it is scheduled.
     pub fn is_at_times(&self) -> bool {
         self.at_times
     }

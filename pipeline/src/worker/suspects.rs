@@ -30,7 +30,7 @@ pub struct Suspects<K> {
 /// Whose suspects run or are to run in a round.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Precedence<K: Eq + Hash> {
-    /// Owners of suspects in the air: nothing else of theirs is taken.
+    /// Owners of suspects in flight: nothing else of theirs is taken.
     running: HashSet<K>,
     /// Owners whose suspects are next, as soon as what else they have has ended.
     due: HashSet<K>,
@@ -133,7 +133,7 @@ impl<K: Copy + Eq + Hash + Into<u32>> Suspects<K> {
         Precedence { running, due, first }
     }
 
-    /// Whether suspects of an owner may be taken now: nothing of the owner is in the air. Where a
+    /// Whether suspects of an owner may be taken now: nothing of the owner is in flight. Where a
     /// process has died with some of its documents, nothing of others is, or they were waited for
     /// long enough.
     pub fn may_run(&self, owner: K, mut owners_in_flight: impl Iterator<Item = K>) -> bool {

@@ -1,2 +1,2 @@
--- Without waiting for it: whoever writes to the source would have to wait behind.
+-- Without waiting for it: writers of the source would have to wait behind.
 LOCK TABLE {intake} IN ACCESS EXCLUSIVE MODE NOWAIT

@@ -1,10 +1,10 @@
--- What is on the source of the vectorizer $1, and on its partitions, that can run code of whoever has put it there, or lets others
+-- What is on the source of the vectorizer $1, and on its partitions, that can run code of the role that put it there, or lets others
 -- put such on it: what the worker's statements, or those that write to the table, would run as its owner. No rows: nothing.
 --
 -- What only computes is none: expressions of functions in C that are immutable, of Postgres or of an extension, and a few that read a
 -- clock, or draw a number. All other functions count, also those of Postgres: some run statements, or read tables with their policies.
 -- Types are those of Postgres, of extensions, or built of such without a check, a cast or a function of a user; and of the owner of
--- the source, or of a superuser: whoever owns a type may give it a cast, or a check, at any time.
+-- the source, or of a superuser: the owner of a type may give it a cast, or a check, at any time.
 WITH RECURSIVE relation AS MATERIALIZED (
     SELECT s.oid, s.relowner, s.relkind, s.relacl, s.relrowsecurity OR s.relforcerowsecurity AS has_row_security, v.source::oid AS source,
            CASE WHEN s.oid <> v.source THEN ' of ' || s.oid::regclass ELSE '' END AS of_part, o.relowner AS heir

@@ -1,5 +1,5 @@
 -- Those of the documents $1 that are still in the queue, and those below zero (keep_stash.sql) that were given up in the last
--- week: whoever wants to change what is wrong with a document has done so by then.
+-- week: what is wrong with a document is changed by then, or not at all.
 SELECT q.item FROM {queue} q WHERE q.item = ANY ($1)
 UNION ALL
 SELECT k.kept

@@ -1,5 +1,5 @@
 -- Seconds until the next document of this queue may be taken; NULL when there is none. Asked when nothing was left to take:
--- what is not put off is in somebody's hands, and not much. What is in the intake is not asked for here: whoever takes it
+-- what is not put off is claimed, and not much. What is in the intake is not asked for here: the code that takes it
 -- in knows what stayed behind.
 SELECT extract(epoch FROM least(
     (SELECT min(CASE WHEN q.lease IS NULL THEN now() ELSE greatest(q.lease_expires_at, now()) END)

@@ -29,7 +29,7 @@ WITH change AS MATERIALIZED (
     INSERT INTO {queue} AS q ({pk})
     SELECT {key_pk} FROM unknown k
     ORDER BY k.item
-    -- Somebody may fill the queue by hand.
+    -- The queue may be filled by hand.
     ON CONFLICT ({pk}) DO UPDATE SET {changed}
     RETURNING {queue_pk}
 ), arrived AS MATERIALIZED (

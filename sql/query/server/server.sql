@@ -1,5 +1,5 @@
 -- A foreign server, what a role says of its own to it, and whether the role may use it. Run as the extension, and everything
--- is qualified: it must not depend on the settings of whoever asks.
+-- is qualified: it must not depend on the settings of the caller.
 SELECT s.srvname::pg_catalog.text AS name, w.fdwname::pg_catalog.text AS wrapper, s.srvtype AS kind, s.srvoptions AS options,
        (SELECT m.umoptions FROM pg_catalog.pg_user_mapping m
         WHERE m.umserver OPERATOR(pg_catalog.=) s.oid

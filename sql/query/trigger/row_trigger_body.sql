@@ -65,7 +65,7 @@ BEGIN
             USING ERRCODE = 'triggered_action_exception',
                 HINT = 'A trigger that returns NULL or an INSTEAD rule swallows rows: have it raise an error.';
     END IF;
-    -- A dump that was restored by somebody who may not write to the catalogue.
+    -- A dump that was restored by a role that may not write to the catalogue.
     IF changed AND NOT ai._wake_worker({id}, {intake_literal}::regclass) THEN
         RAISE WARNING 'the vectorizer of table % is not in the catalogue: nothing is embedded', {source_literal}::regclass
             USING HINT = 'Restore the dump as superuser, or drop the function of this trigger and make the vectorizer anew.';

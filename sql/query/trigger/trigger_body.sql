@@ -1,4 +1,4 @@
--- Runs in the statement of whoever writes to the source, as the owner of the vectorizer. Rows that are new or have changed come
+-- Runs in the statement that writes to the source, as the owner of the vectorizer. Rows that are new or have changed come
 -- by here only where ai._append_change does not append their keys by itself. What is removed from the queue is locked after
 -- the source rows (which the statement has locked already): the worker takes them in the same order. Where code of others is on
 -- the tables, the keys are left in the intake: the worker clears away what they stand for, when that code is gone.
@@ -35,7 +35,7 @@ BEGIN
                     USING ERRCODE = 'triggered_action_exception',
                         HINT = 'A trigger that returns NULL or an INSTEAD rule swallows rows: have it raise an error.';
             END IF;
-            -- A dump that was restored by somebody who may not write to the catalogue.
+            -- A dump that was restored by a role that may not write to the catalogue.
             IF written > 0 AND NOT ai._wake_worker({id}, {intake_literal}::regclass) THEN
                 RAISE WARNING 'the vectorizer of table % is not in the catalogue: nothing is embedded', {source_literal}::regclass
                     USING HINT = 'Restore the dump as superuser, or drop the function of this trigger and make the vectorizer anew.';

@@ -23,7 +23,7 @@ SELECT (SELECT c.oid::regclass::text FROM pg_class c WHERE c.oid = v.source) AS 
        (SELECT c.oid::regclass::text FROM part c WHERE c.oid = v.intake AND c.is_of_it) AS intake_name,
        ARRAY(SELECT c.oid::regclass::text FROM part c WHERE c.oid IN (v.queue, v.queue_failed, v.intake) AND NOT c.is_of_it ORDER BY 1) AS odd
 FROM ai._seen_vectorizer v
--- By its name, which somebody else's function may have by now.
+-- By its name, which another role's function may have by now.
 LEFT JOIN pg_proc f ON f.oid = ai._trigger_function(v.trigger_function)
     AND f.proowner IN (SELECT c.relowner FROM pg_class c WHERE c.oid IN (v.source, v.target, v.queue, v.queue_failed))
 WHERE v.id = $1

@@ -1,4 +1,4 @@
--- How a vectorizer embeds, and whether the role $2 may read what it wrote. Whoever may need not see it in ai.vectorizer.
+-- How a vectorizer embeds, and whether the role $2 may read what it wrote. A role that may need not see it in ai.vectorizer.
 SELECT v.config -> 'embedding' AS embedding,
        EXISTS (
            SELECT FROM pg_class c

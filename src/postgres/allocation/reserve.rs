@@ -13,17 +13,17 @@ const SIZE: usize = 1 << 20;
 const GRAIN: usize = 256;
 const GRAINS: usize = SIZE / GRAIN;
 
-/// Nothing is written to its pages before somebody needs them, so they cost no memory but addresses.
+/// Nothing is written to its pages before they are needed, so they cost no memory but addresses.
 #[repr(align(4096))]
 struct Reserve {
     bytes: UnsafeCell<[u8; SIZE]>,
     /// Which grains are taken.
     taken: UnsafeCell<[bool; GRAINS]>,
-    /// Somebody looks at `taken`. No lock of std, which could allocate.
+    /// A thread looks at `taken`. No lock of std, which could allocate.
     locked: AtomicBool,
 }
 
-// SAFETY: `taken` is behind the lock, and bytes belong to whoever took them.
+// SAFETY: `taken` is behind the lock, and bytes belong to the thread that took them.
 unsafe impl Sync for Reserve {}
 
 static RESERVE: Reserve = Reserve {

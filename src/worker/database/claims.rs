@@ -89,7 +89,7 @@ impl Duty for Claimer {
         due.sort_by_key(|index| Some(worker.stations[*index].vectorizer.owner) != precedence.first());
         for index in due {
             if now.elapsed() > SLICE {
-                // What is in the air is not to wait for all of those who have nothing to do.
+                // What is in flight is not to wait for all of those who have nothing to do.
                 return true;
             }
             let room = worker

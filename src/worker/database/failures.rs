@@ -45,7 +45,7 @@ impl Worker {
             if let Some(station) = self.station_mut(vectorizer.id) {
                 until = station.locks.met_in_flight(now);
             }
-            // Whoever locks a table is in the way of all its documents: the lock is not waited for
+            // A lock of a table is in the way of all its documents: the lock is not waited for
             // with each of them.
             for job in self.jobs.of_mut(vectorizer.id) {
                 job.not_before = job.not_before.max(until);

@@ -15,7 +15,7 @@ use crate::postgres::transaction::accounts;
 use crate::store::queue;
 
 /// Puts what has changed into the queues that are not looked at now: paused ones, and those that
-/// are worked on at times. The keys that the triggers append would be more than there are
+/// are scheduled. The keys that the triggers append would be more than there are
 /// documents, in time.
 pub(super) struct IntakeMover;
 
@@ -57,7 +57,7 @@ impl Duty for IntakeMover {
                 Err(aborted) if worker.refused_changes(index, &vectorizer, &aborted) => {
                     worker.stations[index].take_in_after(Duration::ZERO, now);
                 }
-                // Whoever works on the queue next says so where users see it.
+                // The next claim of the queue says so where users see it.
                 Err(aborted) => log!(
                     "ai: cannot take in what has changed for vectorizer {}: {}",
                     vectorizer.name,

@@ -16,7 +16,7 @@ use crate::settings;
 use crate::shared_memory::{self, News};
 use crate::worker::end;
 
-/// Takes over what a worker is told, and has all queues looked at once in a while, whether somebody
+/// Takes over what a worker is told, and has all queues looked at once in a while, whether a session
 /// wakes it or not.
 pub(super) struct Listener {
     /// When they last were.
@@ -98,7 +98,7 @@ impl Worker {
         }
     }
 
-    /// Takes over runs that somebody has asked for: only when they are due is looked up, for all at
+    /// Takes over runs that were asked for: only when they are due is looked up, for all at
     /// once.
     fn take_runs(&mut self, asked: &WantedWork) {
         let ids = (!asked.is_all()).then(|| asked.apart().to_vec());

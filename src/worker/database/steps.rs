@@ -536,7 +536,7 @@ fn note(vectorizer: &Vectorizer, batch: &StepBatch, holds: &[Hold], again: &Hash
         let again = again.contains(&job.item.number);
         let note = match (&job.stage, hold) {
             (_, Hold::Gone) => &Note::Forget,
-            // Whoever changed the row meanwhile may have meant that the document is to be looked at
+            // A session that changed the row meanwhile may have meant that the document is to be looked at
             // anew (sql/query/memory/forget_documents.sql). What was remembered before is not what
             // was written.
             (Stage::Writing { .. }, Hold::Ours) if again => &Note::Forget,

@@ -1,4 +1,4 @@
-//! When a worker leaves for others: whoever wants the database, another database that waits for a
+//! When a worker leaves for others: a session that wants the database, another database that waits for a
 //! place, and code of an owner that is stuck.
 
 use std::time::{Duration, Instant};

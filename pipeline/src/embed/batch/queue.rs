@@ -1,4 +1,4 @@
-//! The queue of inputs: first what somebody waits for, then what can wait.
+//! The queue of inputs: first what a caller waits for, then what can wait.
 
 use std::time::Instant;
 
@@ -15,7 +15,7 @@ impl Batcher {
         }
     }
 
-    /// The queue has first what somebody waits for, then what can wait.
+    /// The queue has first what a caller waits for, then what can wait.
     pub(super) fn first_that_can_wait(&self) -> usize {
         self.queue.partition_point(|input| !input.can_wait)
     }

@@ -120,7 +120,7 @@ fn a_pause_is_that_of_a_model_unless_the_server_says_more() {
             until.map_or(0, |pause| pause.as_secs_f64().round() as u64)
         });
         assert_eq!(found, pauses, "{refusals:?}");
-        // Whoever wants one asked again has it asked, whatever holds the others.
+        // An owner that wants one asked again has it asked, whatever holds the others.
         for gate in all {
             gate.end_pause();
             assert!(gate.throttle(later).is_none());
@@ -207,7 +207,7 @@ fn a_pause_is_for_all_processes_and_outlives_the_one_that_met_it() {
         gate(&other, Allowance::default()).look(now, 1),
         Admission::Open(_)
     ));
-    // Whoever wants it asked again ends it for all.
+    // An owner that wants it asked again ends it for all.
     gate(&key, Allowance::default()).end_pause();
     assert!(before.throttle(now).is_none() && gate(&key, limited).throttle(now).is_none());
     gate(&key, Allowance::default()).throttled(now, now, told(30), 0.5, Arc::clone(&refusal));

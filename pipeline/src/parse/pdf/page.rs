@@ -281,7 +281,7 @@ fn product(a: &Matrix, b: &Matrix) -> Matrix {
     ]
 }
 
-/// Typography, not spelling: "ofﬁce" is the word office to whoever searches for it.
+/// Typography, not spelling: "ofﬁce" is the word office in a search.
 fn ligature(character: char) -> Option<&'static str> {
     Some(match character {
         'ﬀ' => "ff",
