@@ -2,17 +2,27 @@
 //!
 //! Nothing in here allocates or raises while the lock is held.
 
+mod commit;
+mod indexer;
 pub mod lives;
 pub mod providers;
 
-use std::cell::Cell;
-use std::ffi::c_void;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use ai_pipeline::launch::WantedWork;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 use pgrx::{PGRXSharedMemory, PgLwLock, pg_shmem_init};
+
+use self::commit::{HOOK_BEFORE, Wish, at_access, at_release, at_transaction_end};
+pub use self::commit::{
+    catalogue_changed_at_commit, left_at_commit, mended_at_commit, run_asked_at_commit, servers_changed_at_commit,
+    vectorizer_changed_at_commit, wake_at_commit, wake_for_at_commit,
+};
+pub use self::indexer::{
+    Indexer, indexed, indexer, indexer_arrived, indexer_asked, indexer_left, indexer_refused, indexer_reports,
+    stop_indexer,
+};
 
 /// Databases that are known at the same time. A database takes a slot when its worker is first wanted; when all are
 /// taken, an idle one gives way and is found again by the launcher's next look at the catalogue.
@@ -222,47 +232,6 @@ impl SharedState {
     }
 }
 
-thread_local! {
-    /// What the transaction that is open will have to tell the worker at its commit.
-    static AT_COMMIT: Cell<Wish> = const { Cell::new(Wish::NOTHING) };
-    /// It has committed, and tells it in a moment.
-    static COMMITTED: Cell<Wish> = const { Cell::new(Wish::NOTHING) };
-}
-
-#[derive(Clone, Copy)]
-struct Wish {
-    /// For these there may be work: those of the other two, too.
-    work: WantedWork,
-    /// These have changed themselves.
-    changed: WantedWork,
-    /// All are to be read again.
-    reread: bool,
-    /// Of these a run was asked.
-    asked: WantedWork,
-    /// What may have stood in their way is mended.
-    mended: WantedWork,
-    servers: WantedWork,
-    left: WantedWork,
-}
-
-impl Wish {
-    const NOTHING: Wish = Wish {
-        work: WantedWork::NONE,
-        changed: WantedWork::NONE,
-        reread: false,
-        asked: WantedWork::NONE,
-        mended: WantedWork::NONE,
-        servers: WantedWork::NONE,
-        left: WantedWork::NONE,
-    };
-    const EVERYTHING: Wish = Wish {
-        work: WantedWork::ALL,
-        reread: true,
-        asked: WantedWork::ALL,
-        ..Wish::NOTHING
-    };
-}
-
 static PRELOADED: AtomicBool = AtomicBool::new(false);
 
 /// Asks for the memory; only while the postmaster loads the library.
@@ -284,143 +253,6 @@ pub fn init() {
 /// Whether the library was preloaded, without which there is neither memory nor a worker.
 pub fn is_available() -> bool {
     PRELOADED.load(Ordering::Relaxed)
-}
-
-/// Wakes the worker of this database when (and only if) the transaction commits, for all queues.
-pub fn wake_at_commit() {
-    wish(|wish| wish.work = WantedWork::ALL);
-}
-
-/// Like [`wake_at_commit`], for the queue of one vectorizer.
-pub fn wake_for_at_commit(vectorizer: i32) {
-    wish(|wish| wish.work.add(vectorizer));
-}
-
-/// Like [`wake_at_commit`], and makes the worker read all vectorizers again.
-pub fn catalogue_changed_at_commit() {
-    wish(|wish| {
-        *wish = Wish {
-            changed: wish.changed,
-            mended: wish.mended,
-            servers: wish.servers,
-            left: wish.left,
-            ..Wish::EVERYTHING
-        }
-    });
-}
-
-/// Like [`wake_for_at_commit`], and makes the worker read this vectorizer again, which may be new or gone.
-pub fn vectorizer_changed_at_commit(vectorizer: i32) {
-    wish(|wish| {
-        wish.work.add(vectorizer);
-        wish.changed.add(vectorizer);
-    });
-}
-
-/// Like [`wake_for_at_commit`], for a vectorizer that is to work now, whatever its schedule says.
-pub fn run_asked_at_commit(vectorizer: i32) {
-    wish(|wish| {
-        wish.work.add(vectorizer);
-        wish.asked.add(vectorizer);
-    });
-}
-
-/// Like [`vectorizer_changed_at_commit`], and ends the pause of a vectorizer: also one that the worker notes while the
-/// transaction commits, on the strength of what it saw before.
-pub fn mended_at_commit(vectorizer: i32) {
-    vectorizer_changed_at_commit(vectorizer);
-    wish(|wish| wish.mended.add(vectorizer));
-}
-
-/// Like [`vectorizer_changed_at_commit`], and has it tried again where it is paused: its server, or a privilege on
-/// that, may be what it waits for.
-pub fn servers_changed_at_commit(vectorizer: i32) {
-    vectorizer_changed_at_commit(vectorizer);
-    wish(|wish| wish.servers.add(vectorizer));
-}
-
-/// Has the worker do for a vectorizer what a statement that concerned all could not wait to do.
-pub fn left_at_commit(vectorizer: i32) {
-    wish(|wish| {
-        wish.work.add(vectorizer);
-        wish.left.add(vectorizer);
-    });
-}
-
-fn wish(change: impl FnOnce(&mut Wish)) {
-    AT_COMMIT.with(|pending| {
-        let mut wish = pending.get();
-        change(&mut wish);
-        pending.set(wish);
-    });
-}
-
-/// Who was told of changes to the catalogue before us.
-static mut HOOK_BEFORE: pg_sys::object_access_hook_type = None;
-
-/// DROP EXTENSION runs no code of the extension, and its worker may be waiting for a provider: this tells it.
-#[pg_guard]
-unsafe extern "C-unwind" fn at_access(
-    access: pg_sys::ObjectAccessType::Type,
-    class: pg_sys::Oid,
-    object: pg_sys::Oid,
-    part: std::ffi::c_int,
-    argument: *mut c_void,
-) {
-    // SAFETY: set once, in the postmaster.
-    if let Some(before) = unsafe { HOOK_BEFORE } {
-        // SAFETY: called as Postgres would call it, and an ERROR of it goes through the guard.
-        unsafe { pg_sys::ffi::pg_guard_ffi_boundary(|| before(access, class, object, part, argument)) };
-    }
-    if access == pg_sys::ObjectAccessType::OAT_DROP
-        && class == pg_sys::ExtensionRelationId
-        // SAFETY: in a transaction, as every drop; the row is still there.
-        && object == unsafe { pg_sys::get_extension_oid(c"ai".as_ptr(), true) }
-    {
-        stop_indexer(None);
-        catalogue_changed_at_commit();
-    }
-}
-
-#[pg_guard]
-unsafe extern "C-unwind" fn at_transaction_end(event: pg_sys::XactEvent::Type, _argument: *mut c_void) {
-    use pg_sys::XactEvent::*;
-    match event {
-        XACT_EVENT_COMMIT => {
-            COMMITTED.set(AT_COMMIT.replace(Wish::NOTHING));
-        }
-        XACT_EVENT_ABORT => AT_COMMIT.with(|pending| pending.set(Wish::NOTHING)),
-        // It is committed by anybody, who is told nothing of it: the launcher looks whether that has happened.
-        XACT_EVENT_PREPARE => {
-            let wish = AT_COMMIT.replace(Wish::NOTHING);
-            if !wish.work.is_none() && is_available() {
-                // SAFETY: looks at the state of this backend: the transaction has its number until it has
-                // been prepared.
-                let (database, transaction) = unsafe { (pg_sys::MyDatabaseId, pg_sys::GetTopTransactionIdIfAny()) };
-                watch_prepared(database, &[transaction]);
-            }
-        }
-        _ => (),
-    }
-}
-
-/// Wakes the worker after the locks of the transaction are gone, and not at XACT_EVENT_COMMIT: at that moment
-/// what it has done can be seen, but others have not been told that their caches are stale, and a worker that
-/// came at once could still find refused what has just been granted.
-#[pg_guard]
-unsafe extern "C-unwind" fn at_release(
-    phase: pg_sys::ResourceReleasePhase::Type,
-    _is_commit: bool,
-    is_top_level: bool,
-    _argument: *mut c_void,
-) {
-    if is_top_level && phase == pg_sys::ResourceReleasePhase::RESOURCE_RELEASE_AFTER_LOCKS {
-        let wish = COMMITTED.replace(Wish::NOTHING);
-        if !wish.work.is_none() && is_available() {
-            // SAFETY: set for the life of a backend.
-            wake(unsafe { pg_sys::MyDatabaseId }, wish);
-        }
-    }
 }
 
 fn wake(database: pg_sys::Oid, wish: Wish) {
@@ -723,102 +555,4 @@ pub fn worker_is_stuck(database: pg_sys::Oid, pid: i32) -> bool {
         is_there
     })
     .unwrap_or(false)
-}
-
-/// The indexer of a database, as its worker sees it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Indexer {
-    /// There is none.
-    Absent,
-    /// It was asked of the postmaster.
-    Starting,
-    /// It runs, as this process.
-    Running(i32),
-}
-
-/// Whether there is an indexer. One that has not come up within `timeout` microseconds never will.
-pub fn indexer(database: pg_sys::Oid, timeout: i64) -> Indexer {
-    let now = now();
-    change(database, |slot| match slot.indexer.pid {
-        0 if slot.indexer_asked == 0 || now - slot.indexer_asked > timeout => Indexer::Absent,
-        0 => Indexer::Starting,
-        pid => Indexer::Running(pid),
-    })
-    .unwrap_or(Indexer::Absent)
-}
-
-/// The indexer is about to be started. Only the worker of the database does that, when there is none.
-pub fn indexer_asked(database: pg_sys::Oid) {
-    let now = now();
-    change(database, |slot| {
-        slot.indexer_asked = now;
-        slot.indexer.reason = Text::EMPTY;
-    });
-}
-
-/// The indexer could not be started, for this reason.
-pub fn indexer_refused(database: pg_sys::Oid, reason: &str) {
-    change(database, |slot| {
-        slot.indexer_asked = 0;
-        slot.indexer.reason = Text::new(reason);
-    });
-}
-
-/// The indexer says that it is there; false when another one is already.
-pub fn indexer_arrived(database: pg_sys::Oid, vectorizer: i32) -> bool {
-    change(database, |slot| {
-        let free = slot.indexer.pid == 0;
-        if free {
-            slot.indexer = Process::me();
-            slot.indexing = vectorizer;
-            slot.indexer_asked = 0;
-        }
-        free
-    })
-    .unwrap_or(false)
-}
-
-/// The vectorizer whose index is being built in a database.
-pub fn indexed(database: pg_sys::Oid) -> Option<i32> {
-    change(database, |slot| slot.indexing).filter(|id| *id != 0)
-}
-
-/// The indexer says what it does.
-pub fn indexer_reports(database: pg_sys::Oid, activity: &str) {
-    change(database, |slot| report(&mut slot.indexer, activity, ""));
-}
-
-/// The indexer runs its exit handlers. The worker is to look at what it has done.
-pub fn indexer_left(database: pg_sys::Oid) {
-    let left = change(database, |slot| {
-        // SAFETY: set for the life of the process.
-        let mine = slot.indexer.pid == unsafe { pg_sys::MyProcPid };
-        if mine {
-            slot.indexer = Process::NONE;
-            slot.indexing = 0;
-        }
-        mine
-    });
-    if left == Some(true) {
-        wake(database, Wish::EVERYTHING);
-    }
-}
-
-/// Ends the build of the index of a vectorizer of this database, or of any, which is being dropped; whether
-/// there was one.
-pub fn stop_indexer(vectorizer: Option<i32>) -> bool {
-    if !is_available() {
-        return false;
-    }
-    // SAFETY: set for the life of a backend.
-    let database = unsafe { pg_sys::MyDatabaseId };
-    let state = STATE.share();
-    let building = state.slots.iter().find(|slot| {
-        slot.database == database && slot.indexer.pid != 0 && vectorizer.is_none_or(|id| id == slot.indexing)
-    });
-    if let Some(slot) = building {
-        // SAFETY: a process of ours: before it ends it gives up its place, for which it needs the lock that we hold.
-        unsafe { libc::kill(slot.indexer.pid, libc::SIGTERM) };
-    }
-    building.is_some()
 }
