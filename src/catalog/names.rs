@@ -81,7 +81,7 @@ pub(super) fn follow_names_of(vectorizers: &[Definition], triggers: &Triggers, a
         done.has_written = true;
     }
     for vectorizer in vectorizers {
-        let Some(Change { is_replaced, kept, now }) = change_of(vectorizer, altered) else {
+        let Some(NameChange { is_replaced, kept, now }) = change_of(vectorizer, altered) else {
             continue;
         };
         if is_replaced {
@@ -92,7 +92,7 @@ pub(super) fn follow_names_of(vectorizers: &[Definition], triggers: &Triggers, a
         }
         // The caches may know of a change that came after the row was read, with another row: as it is under the lock.
         let latest = definition(vectorizer.id);
-        let Some(Change { kept, now, .. }) = latest.and_then(|latest| change_of(&latest, altered)) else {
+        let Some(NameChange { kept, now, .. }) = latest.and_then(|latest| change_of(&latest, altered)) else {
             continue;
         };
         let moved = now.place != kept.place;
@@ -116,7 +116,7 @@ pub(super) fn follow_names_of(vectorizers: &[Definition], triggers: &Triggers, a
 }
 
 /// The names that a row keeps, and those that hold now.
-struct Change {
+struct NameChange {
     kept: NameRow,
     now: NameRow,
     /// A column that its documents are made of is another than before, of the same name.
@@ -124,7 +124,7 @@ struct Change {
 }
 
 /// `None` where nothing can be followed.
-fn change_of(vectorizer: &Definition, altered: Option<i32>) -> Option<Change> {
+fn change_of(vectorizer: &Definition, altered: Option<i32>) -> Option<NameChange> {
     let kept = NameRow::of(vectorizer)?;
     let mut now = kept.clone();
     let is_replaced = match now.follow(vectorizer.source) {
@@ -151,7 +151,7 @@ fn change_of(vectorizer: &Definition, altered: Option<i32>) -> Option<Change> {
             now.config["destination"][name] = called.1.into();
         }
     }
-    Some(Change { kept, now, is_replaced })
+    Some(NameChange { kept, now, is_replaced })
 }
 
 /// Whether the owner of a vectorizer has got another name, or another number as in a database that was restored, or is

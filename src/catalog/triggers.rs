@@ -10,7 +10,7 @@ use crate::postgres::statement::{self, qualified};
 
 /// A trigger, by the function that it calls.
 #[derive(Clone, Copy, Debug)]
-struct Trigger {
+struct NamedTrigger {
     function: Oid,
     is_enabled: bool,
 }
@@ -18,7 +18,7 @@ struct Trigger {
 /// The triggers on the sources of some vectorizers.
 pub struct Triggers {
     /// By source and name.
-    called: HashMap<(Oid, String), Trigger>,
+    called: HashMap<(Oid, String), NamedTrigger>,
     /// The function of ours that writes to intakes.
     append_change: Option<Oid>,
 }
@@ -29,7 +29,7 @@ pub fn triggers_called(vectorizers: &[Definition]) -> Triggers {
     sources.dedup();
     let sql = include_str!("../../sql/query/vectorizer/triggers_called.sql");
     let called = statement::rows(sql, &[sources.into()], |row| {
-        let trigger = Trigger {
+        let trigger = NamedTrigger {
             function: row.must("function"),
             is_enabled: row.must("is_enabled"),
         };

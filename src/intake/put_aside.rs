@@ -6,7 +6,7 @@ use std::rc::Rc;
 use pgrx::pg_sys::{self, Datum};
 use pgrx::prelude::*;
 
-use super::Route;
+use super::route::Route;
 use crate::postgres::error::raise;
 use crate::shared_memory;
 

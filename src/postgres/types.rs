@@ -13,7 +13,7 @@ const DOMAINS: usize = 8;
 const LONGEST: usize = 32;
 
 /// A type, as `pg_type` has it.
-struct Type {
+struct TypeEntry {
     owner: Oid,
     schema: Oid,
     kind: u8,
@@ -22,8 +22,8 @@ struct Type {
     name: String,
 }
 
-impl Type {
-    fn of(kind: Oid) -> Option<Type> {
+impl TypeEntry {
+    fn of(kind: Oid) -> Option<TypeEntry> {
         // SAFETY: on the main thread, in a transaction; the entry is given back after it was looked at.
         unsafe {
             let tuple = pg_sys::SearchSysCache1(pg_sys::SysCacheIdentifier::TYPEOID as i32, kind.into());
@@ -31,7 +31,7 @@ impl Type {
                 return None;
             }
             let found = &*pg_sys::GETSTRUCT(tuple).cast::<pg_sys::FormData_pg_type>();
-            let found = Type {
+            let found = TypeEntry {
                 owner: found.typowner,
                 schema: found.typnamespace,
                 kind: found.typtype as u8,
@@ -93,7 +93,7 @@ impl Column {
         let mut types = vec![self.kind];
         while types.len() < LONGEST
             && let Some(last) = types.last()
-            && let Some(domain) = Type::of(*last).filter(|found| found.kind == pg_sys::TYPTYPE_DOMAIN)
+            && let Some(domain) = TypeEntry::of(*last).filter(|found| found.kind == pg_sys::TYPTYPE_DOMAIN)
         {
             types.push(domain.base);
         }
@@ -163,7 +163,7 @@ impl Equality {
         };
         let schema = namespace_name(schema)?;
         let fits = schema == "pg_catalog" || column.kind == operand;
-        let cast = Type::of(operand).filter(|found| !fits && found.kind != pg_sys::TYPTYPE_PSEUDO);
+        let cast = TypeEntry::of(operand).filter(|found| !fits && found.kind != pg_sys::TYPTYPE_PSEUDO);
         Some(Equality {
             operator: format!("OPERATOR({}.{name})", identifier(&schema)),
             cast: cast.and_then(|found| Some(qualified(&namespace_name(found.schema)?, &found.name))),
@@ -184,8 +184,8 @@ pub fn pgvector_type() -> Option<(String, Oid)> {
             return None;
         }
         let kind = pg_sys::getExtensionType(extension, c"vector".as_ptr());
-        let found =
-            Type::of(kind).filter(|found| found.kind == pg_sys::TYPTYPE_BASE && pg_sys::superuser_arg(found.owner));
+        let found = TypeEntry::of(kind)
+            .filter(|found| found.kind == pg_sys::TYPTYPE_BASE && pg_sys::superuser_arg(found.owner));
         (kind, found)
     };
     if let Some(schema) = is_own.and_then(|found| namespace_name(found.schema)) {

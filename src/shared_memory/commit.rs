@@ -8,48 +8,13 @@ use pgrx::pg_sys;
 use pgrx::prelude::*;
 
 use super::indexer::stop_indexer;
-use super::{is_available, wake, watch_prepared};
+use super::state::{Wish, is_available, wake, watch_prepared};
 
 thread_local! {
     /// What the transaction that is open will have to tell the worker at its commit.
     static AT_COMMIT: Cell<Wish> = const { Cell::new(Wish::NOTHING) };
     /// It has committed, and tells it in a moment.
     static COMMITTED: Cell<Wish> = const { Cell::new(Wish::NOTHING) };
-}
-
-/// What a worker is to be told.
-#[derive(Clone, Copy)]
-pub(super) struct Wish {
-    /// For these there may be work: those of the other two, too.
-    pub(super) work: WantedWork,
-    /// These have changed themselves.
-    pub(super) changed: WantedWork,
-    /// All are to be read again.
-    pub(super) reread: bool,
-    /// Of these a run was asked.
-    pub(super) asked: WantedWork,
-    /// What may have stood in their way is mended.
-    pub(super) mended: WantedWork,
-    pub(super) servers: WantedWork,
-    pub(super) left: WantedWork,
-}
-
-impl Wish {
-    const NOTHING: Wish = Wish {
-        work: WantedWork::NONE,
-        changed: WantedWork::NONE,
-        reread: false,
-        asked: WantedWork::NONE,
-        mended: WantedWork::NONE,
-        servers: WantedWork::NONE,
-        left: WantedWork::NONE,
-    };
-    pub(super) const EVERYTHING: Wish = Wish {
-        work: WantedWork::ALL,
-        reread: true,
-        asked: WantedWork::ALL,
-        ..Wish::NOTHING
-    };
 }
 
 /// Wakes the worker of this database when (and only if) the transaction commits, for all queues.

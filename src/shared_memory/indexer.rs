@@ -2,8 +2,7 @@
 
 use pgrx::pg_sys;
 
-use super::commit::Wish;
-use super::{Process, STATE, Text, change, is_available, now, report, wake};
+use super::state::{Process, STATE, Text, Wish, change, is_available, now, report, wake};
 
 /// The indexer of a database, as its worker sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

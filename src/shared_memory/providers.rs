@@ -10,7 +10,7 @@ use ai_pipeline::fingerprint::Fingerprint;
 use pgrx::prelude::*;
 use pgrx::{PGRXSharedMemory, PgAtomic, pg_shmem_init};
 
-use super::alone;
+use super::state::alone;
 
 #[derive(Default)]
 struct Shared(Ledger);
