@@ -3,10 +3,9 @@
 use std::collections::HashMap;
 
 use pgrx::pg_sys::{self, Oid};
-use serde::Deserialize;
 use serde_json::Value;
 
-use crate::postgres::json::JsonB;
+use crate::postgres::relation::hear_of_changes;
 use crate::postgres::statement::{self, identifier};
 use crate::postgres::types::{self, Equality};
 
@@ -40,26 +39,22 @@ pub fn names_in_queue(source_pk: &Value, source_columns: &[(i16, Oid)]) -> Optio
 #[derive(Clone, Debug)]
 pub struct PrimaryKey(Vec<KeyColumn>);
 
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug)]
 struct KeyColumn {
     source: String,
     queued: String,
     stored: String,
     /// The operator that its index calls equality, wherever its type comes from.
-    #[serde(default)]
     equals: String,
     /// What that operator takes, where the type of the column is another.
-    #[serde(default)]
     cast: Option<String>,
     /// It may hold a null of JSON, which is none of SQL.
-    #[serde(default)]
     is_json: bool,
-    #[serde(default)]
     length: Length,
 }
 
 /// How long the values of a column are.
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[derive(Clone, Copy, Debug, Default)]
 enum Length {
     /// All of them a few bytes.
     #[default]
@@ -71,6 +66,19 @@ enum Length {
 }
 
 impl KeyColumn {
+    /// A column by its names in the three tables.
+    fn new(source: String, queued: &str, stored: &str) -> KeyColumn {
+        KeyColumn {
+            source,
+            queued: queued.to_owned(),
+            stored: stored.to_owned(),
+            equals: String::new(),
+            cast: None,
+            is_json: false,
+            length: Length::default(),
+        }
+    }
+
     fn called(&self, table: In) -> &str {
         match table {
             In::Source => &self.source,
@@ -85,28 +93,14 @@ impl KeyColumn {
 }
 
 impl PrimaryKey {
-    /// From `[{"source", "queued", "stored"}, …]`, the names in the three tables; `None` when it is something else.
-    fn read(source: Oid, names: Value) -> Option<PrimaryKey> {
-        let columns: Vec<KeyColumn> = serde_json::from_value(names).ok()?;
-        Some(PrimaryKey(columns).with_equality(source))
-    }
-
     /// From the `source_pk` that the catalogue keeps, before anything has been renamed.
     pub fn new(source: Oid, source_pk: &Value) -> PrimaryKey {
         let mut columns: Vec<&Value> = source_pk.as_array().into_iter().flatten().collect();
         columns.sort_by_key(|column| column["pknum"].as_i64());
         let columns = columns.into_iter().map(|column| {
-            let name = column["attname"].as_str().unwrap_or_default().to_owned();
-            let queued = column["queued"].as_str().map_or_else(|| name.clone(), str::to_owned);
-            KeyColumn {
-                source: name.clone(),
-                queued,
-                stored: name,
-                equals: String::new(),
-                cast: None,
-                is_json: false,
-                length: Length::default(),
-            }
+            let name = column["attname"].as_str().unwrap_or_default();
+            let queued = column["queued"].as_str().unwrap_or(name);
+            KeyColumn::new(name.to_owned(), queued, name)
         });
         PrimaryKey(columns.collect()).with_equality(source)
     }
@@ -114,15 +108,23 @@ impl PrimaryKey {
     /// From the `source_pk` that the catalogue keeps, with the names that the columns of the source have now;
     /// `None` when one of them is gone.
     pub fn current(source: Oid, source_pk: &Value) -> Option<PrimaryKey> {
-        // Of a dump that was written by hand: the statement would fail, and with it one about all vectorizers.
-        let is_place = |number: &Value| number.as_i64().is_some_and(|number| i16::try_from(number).is_ok());
-        let is_column = |column: &Value| is_place(&column["attnum"]) && is_place(&column["pknum"]);
-        source_pk.as_array().filter(|columns| columns.iter().all(is_column))?;
-        let sql = include_str!("../../sql/query/source/current_key.sql");
-        let names = statement::row(sql, &[source.into(), JsonB(source_pk.clone()).into()], |row| {
-            row.get::<JsonB>(1)
-        });
-        PrimaryKey::read(source, names.flatten()?.0)
+        hear_of_changes();
+        // A dump may have been written by hand.
+        let place = |number: &Value| number.as_i64().and_then(|number| i16::try_from(number).ok());
+        let mut columns = source_pk
+            .as_array()?
+            .iter()
+            .map(|column| {
+                let (number, order) = (place(&column["attnum"])?, place(&column["pknum"])?);
+                let (queued, stored) = (column["queued"].as_str(), column["stored"].as_str());
+                let made = column["attname"].as_str();
+                let name = types::Column::name_of(source, number)?;
+                Some((order, KeyColumn::new(name, queued.or(made)?, stored.or(made)?)))
+            })
+            .collect::<Option<Vec<(i16, KeyColumn)>>>()?;
+        columns.sort_by_key(|(order, _)| *order);
+        let columns: Vec<KeyColumn> = columns.into_iter().map(|(_, column)| column).collect();
+        (!columns.is_empty()).then(|| PrimaryKey(columns).with_equality(source))
     }
 
     fn with_equality(mut self, source: Oid) -> PrimaryKey {
