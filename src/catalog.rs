@@ -1,6 +1,7 @@
 //! The extension's own tables: which vectorizers there are, what ails them, and what failed.
 
 mod clearance;
+mod condition;
 mod definition;
 mod destination;
 pub mod extension;
@@ -17,7 +18,6 @@ mod statements;
 mod stranger;
 mod triggers;
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use ai_pipeline::config::{Config, Destination, Formatting, Scheduling};
@@ -45,6 +45,7 @@ pub use schedule::{check_schedule, finish_run};
 pub use shape::check as check_shape;
 pub use statements::{DestinationStatements, Statements, Tables};
 
+use self::condition::{Condition, conditions};
 use self::definition::Definition;
 use self::index::DestinationNames;
 use self::shape::Shape;
@@ -302,34 +303,6 @@ pub fn vectorizers(ids: &[i32]) -> Vec<Result<Vectorizer, Unusable>> {
     served.collect()
 }
 
-/// What is written down about a vectorizer beside its definition.
-#[derive(Default)]
-struct Condition {
-    paused: bool,
-    /// How long until it is tried again, in seconds.
-    retry_in: Option<f64>,
-    has_notes: bool,
-    refusals: u32,
-    /// How long until its next run, in seconds.
-    runs_in: Option<f64>,
-}
-
-/// What is written down about these vectorizers.
-fn conditions(ids: &[i32]) -> HashMap<i32, Condition> {
-    let sql = include_str!("../sql/query/vectorizer/conditions.sql");
-    let conditions = statement::rows(sql, &[ids.to_vec().into()], |row| {
-        let condition = Condition {
-            paused: row.get("paused") == Some(true),
-            retry_in: row.get("retry_in"),
-            has_notes: row.must("has_notes"),
-            refusals: row.must::<i32>("refusals").unsigned_abs(),
-            runs_in: row.get("runs_in"),
-        };
-        (row.must("id"), condition)
-    });
-    conditions.into_iter().collect()
-}
-
 impl Unusable {
     fn new(id: i32, reason: String) -> Unusable {
         let hint = "Drop the vectorizer with ai.drop_vectorizer, or bring back what it needs.";
@@ -479,20 +452,7 @@ fn read(
     }
     let config: Config =
         serde_json::from_value(config).map_err(|error| format!("its configuration cannot be read: {error}"))?;
-    let runs_in = condition.runs_in;
-    if runs_in.is_some_and(|seconds| !seconds.is_finite()) {
-        return Err("its next run is planned for a time that never comes: call ai.set_scheduling".into());
-    }
-    let runs_in = runs_in.map(|seconds| Duration::from_secs_f64(seconds.clamp(0.0, LONGEST_WAIT)));
-    let is_asked = runs_in.is_some_and(|wait| wait.is_zero());
-    let schedule = match (&config.scheduling, runs_in) {
-        (_, Some(wait)) if definition.disabled && is_asked => Schedule::In(wait),
-        _ if definition.disabled && !any => Schedule::Never,
-        (Scheduling::Default, _) => Schedule::AtOnce,
-        (Scheduling::None | Scheduling::Timescaledb { .. }, Some(wait)) => Schedule::In(wait),
-        (Scheduling::None | Scheduling::Timescaledb { .. }, None) if !any => Schedule::Never,
-        (Scheduling::None | Scheduling::Timescaledb { .. }, None) => Schedule::AtOnce,
-    };
+    let schedule = schedule_of(definition, &config.scheduling, condition, any)?;
     let owner = owner_of(source).ok_or("its source table does not exist any more")?;
     if triggers.is_some_and(|triggers| !triggers.watch(definition)) {
         return Ok(None);
@@ -513,21 +473,8 @@ fn read(
     let called = |table: Oid| name_of(table).map(|(schema, name)| qualified(&schema, &name));
     let target_name = definition.target.and_then(called);
     let destination = definition.target.unwrap_or(source);
-    let (embedding, lost) = match &config.destination {
-        Destination::Table { .. } => (
-            "embedding",
-            match &target_name {
-                Some(target) => format!("its destination table {target} has no column embedding any more"),
-                None => "its destination table does not exist any more".to_owned(),
-            },
-        ),
-        Destination::Column { embedding_column } => (
-            embedding_column.as_str(),
-            format!("its source has no column {embedding_column} any more"),
-        ),
-    };
-    let embedding = Column::of(destination, embedding).and_then(|column| Some((column, pgvector_type()?)));
-    let (embedding, (vector_schema, vector_type)) = embedding.ok_or(lost)?;
+    let (embedding, (vector_schema, vector_type)) =
+        embedding_of(destination, &config.destination, target_name.as_deref())?;
     let document = config.loading.column_name().to_owned();
     let document_column =
         Column::of(source, &document).ok_or_else(|| format!("its source has no column {document} any more"))?;
@@ -625,6 +572,54 @@ fn read(
         refusals: condition.refusals,
         schedule,
     }))
+}
+
+/// When it works. `any`: also one that is stopped.
+fn schedule_of(
+    definition: &Definition,
+    scheduling: &Scheduling,
+    condition: &Condition,
+    any: bool,
+) -> Result<Schedule, Obstacle> {
+    let runs_in = condition.runs_in;
+    if runs_in.is_some_and(|seconds| !seconds.is_finite()) {
+        return Err("its next run is planned for a time that never comes: call ai.set_scheduling".into());
+    }
+    let runs_in = runs_in.map(|seconds| Duration::from_secs_f64(seconds.clamp(0.0, LONGEST_WAIT)));
+    let is_asked = runs_in.is_some_and(|wait| wait.is_zero());
+    let schedule = match (scheduling, runs_in) {
+        (_, Some(wait)) if definition.disabled && is_asked => Schedule::In(wait),
+        _ if definition.disabled && !any => Schedule::Never,
+        (Scheduling::Default, _) => Schedule::AtOnce,
+        (Scheduling::None | Scheduling::Timescaledb { .. }, Some(wait)) => Schedule::In(wait),
+        (Scheduling::None | Scheduling::Timescaledb { .. }, None) if !any => Schedule::Never,
+        (Scheduling::None | Scheduling::Timescaledb { .. }, None) => Schedule::AtOnce,
+    };
+    Ok(schedule)
+}
+
+/// The column that takes the vectors, and pgvector's type with its schema. `target_name` is the table of chunks, where it is
+/// there.
+fn embedding_of(
+    destination: Oid,
+    config: &Destination,
+    target_name: Option<&str>,
+) -> Result<(Column, (String, Oid)), Obstacle> {
+    let (embedding, lost) = match config {
+        Destination::Table { .. } => (
+            "embedding",
+            match target_name {
+                Some(target) => format!("its destination table {target} has no column embedding any more"),
+                None => "its destination table does not exist any more".to_owned(),
+            },
+        ),
+        Destination::Column { embedding_column } => (
+            embedding_column.as_str(),
+            format!("its source has no column {embedding_column} any more"),
+        ),
+    };
+    let embedding = Column::of(destination, embedding).and_then(|column| Some((column, pgvector_type()?)));
+    embedding.ok_or_else(|| lost.into())
 }
 
 /// Whether rules do something else in place of updates of a table.
