@@ -55,6 +55,8 @@ pub struct TextLimits {
     pub one: u64,
     /// Of all of them together.
     pub all: u64,
+    /// How many there may be.
+    pub number: usize,
 }
 
 /// Bytes of a text from which on it is worth while to look whether the same chunk has been there
@@ -64,6 +66,10 @@ const LONG_TEXT: usize = 1024;
 /// All texts of a document together may be so many times as long as a document may be.
 const ALL: u64 = 16;
 
+/// Chunks of a document. They replace those that are stored in one transaction, for which the documents of others wait
+/// for some seconds.
+const NUMBER: usize = 500_000;
+
 impl TextLimits {
     /// Where a document may have so many bytes.
     pub fn new(document: u64) -> TextLimits {
@@ -72,6 +78,7 @@ impl TextLimits {
             frame,
             one: frame.saturating_add(document),
             all: document.saturating_mul(ALL),
+            number: NUMBER,
         }
     }
 }
@@ -128,6 +135,14 @@ impl Texts {
     ///
     /// It is.
     pub fn check(&self, limits: TextLimits) -> Result<(), Failure> {
+        if self.len() > limits.number {
+            return Err(Failure {
+                step: Step::Chunking,
+                class: Class::Permanent,
+                reason: format!("the document has {} chunks, more than {}", self.len(), limits.number),
+                hint: Some("raise chunk_size, or make several documents of it".to_owned()),
+            });
+        }
         let mut all = 0_u64;
         for index in 0..self.len() {
             let length = self.length(index) as u64;
@@ -349,7 +364,8 @@ mod tests {
                 .check(TextLimits {
                     frame: 0,
                     one: 1000 << 20,
-                    all: 1000 << 20
+                    all: 1000 << 20,
+                    number: 1
                 })
                 .is_ok()
         );
@@ -358,6 +374,7 @@ mod tests {
                 frame: 0,
                 one: (1000 << 20) - 1,
                 all: u64::MAX,
+                number: 1,
             })
             .unwrap_err();
         assert_eq!((error.step, error.class), (Step::Formatting, Class::Permanent));
@@ -366,11 +383,40 @@ mod tests {
                 .check(TextLimits {
                     frame: 0,
                     one: u64::MAX,
-                    all: (1000 << 20) - 1
+                    all: (1000 << 20) - 1,
+                    number: 1
                 })
                 .is_err()
         );
         let room = room(&texts.document, &texts.marks, &texts.chunks, &texts.frame) - (1 << 20) - CHUNK_BYTES;
         assert!(room < 64 << 10, "{room}");
+    }
+
+    #[test]
+    fn a_document_has_no_more_chunks_than_one_transaction_writes_in_time() {
+        let chunk_size = 10;
+        let chunking = Chunking::CharacterTextSplitter {
+            chunk_size,
+            chunk_overlap: 0,
+            separator: " ".to_owned(),
+            is_separator_regex: false,
+        };
+        let texts = texts(&"ten bytes. ".repeat(40), &chunking, "$chunk");
+        let limits = TextLimits::new(1 << 20);
+        assert!(texts.check(limits).is_ok());
+        let number = texts.len();
+        assert!(number > 1);
+        assert!(texts.check(TextLimits { number, ..limits }).is_ok());
+        let error = texts
+            .check(TextLimits {
+                number: number - 1,
+                ..limits
+            })
+            .unwrap_err();
+        assert_eq!((error.step, error.class), (Step::Chunking, Class::Permanent));
+        assert_eq!(
+            error.reason,
+            format!("the document has {number} chunks, more than {}", number - 1)
+        );
     }
 }
