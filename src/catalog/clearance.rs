@@ -19,18 +19,26 @@ use crate::postgres::relation::owner_of;
 use crate::postgres::statement;
 use crate::postgres::transaction::acting_as_extension;
 
+/// When it was asked for whom a vectorizer works, and of which intake.
+struct Asked {
+    at: u64,
+    intake: Oid,
+    /// The owner of the intake, where that is another role.
+    stranger: Option<String>,
+}
+
 thread_local! {
-    /// For whom vectorizers work, where that is another role than the owner of their tables, and when it was asked.
-    static STRANGERS: RefCell<HashMap<i32, (u64, Oid, Option<String>)>> = RefCell::default();
+    /// Vectorizers of which it was asked whether they work for the owner of their tables.
+    static ASKED: RefCell<HashMap<i32, Asked>> = RefCell::default();
     /// Of which vectorizer was told last, and in the transaction of what time.
     static TOLD: Cell<Option<(i32, pg_sys::TimestampTz)>> = const { Cell::new(None) };
 }
 
 /// The owner of the intake, where the vectorizer works for another role.
 fn stranger_to(id: i32, intake: Oid) -> Option<String> {
-    let known = STRANGERS.with_borrow(|strangers| {
-        let (at, of, stranger) = strangers.get(&id)?;
-        (*of == intake && !others::has_changed(intake, *at)).then(|| stranger.clone())
+    let known = ASKED.with_borrow(|asked| {
+        let asked = asked.get(&id)?;
+        (asked.intake == intake && !others::has_changed(intake, asked.at)).then(|| asked.stranger.clone())
     });
     if let Some(stranger) = known {
         return stranger;
@@ -39,7 +47,12 @@ fn stranger_to(id: i32, intake: Oid) -> Option<String> {
     let sql = include_str!("../../sql/query/vectorizer/stranger_to.sql");
     let ask = || statement::row(sql, &[id.into(), intake.into()], |row| row.get::<String>(1));
     let stranger = acting_as_extension(|| statement::on_latest(ask)).flatten();
-    STRANGERS.with_borrow_mut(|strangers| strangers.insert(id, (at, intake, stranger.clone())));
+    let answer = Asked {
+        at,
+        intake,
+        stranger: stranger.clone(),
+    };
+    ASKED.with_borrow_mut(|asked| asked.insert(id, answer));
     stranger
 }
 
