@@ -115,7 +115,14 @@ fn failed_documents() -> FailedDocuments {
         // SAFETY: a look at the role of the session.
         let is_own = unsafe { pg_sys::GetUserId() } == queues.owner;
         let hasher = Hasher::new();
-        let queued = Failed::open(&queues).and_then(|failed| {
+        // Most have none: of those nothing else is asked, however many vectorizers there are.
+        let has_some = Table::open(queues.failed_oid, Patience::Little)
+            .and_then(|failed| scan::has_rows(&failed, &Look::of(queues.owner)));
+        let opened = match has_some {
+            Ok(false) => Err(Closed::Changed),
+            _ => Failed::open(&queues),
+        };
+        let queued = opened.and_then(|failed| {
             let look = Look::of(queues.owner);
             scan::shared(&failed.table, &[&failed.queue, &failed.intake], &failed.names, &hasher, &look)
         });
