@@ -20,7 +20,7 @@ use crate::postgres::statement;
 use crate::postgres::transaction::acting_as_extension;
 
 /// When it was asked for whom a vectorizer works, and of which intake.
-struct Asked {
+struct ClearanceAsked {
     at: u64,
     intake: Oid,
     /// The owner of the intake, where that is another role.
@@ -29,7 +29,7 @@ struct Asked {
 
 thread_local! {
     /// Vectorizers of which it was asked whether they work for the owner of their tables.
-    static ASKED: RefCell<HashMap<i32, Asked>> = RefCell::default();
+    static ASKED: RefCell<HashMap<i32, ClearanceAsked>> = RefCell::default();
     /// Of which vectorizer was told last, and in the transaction of what time.
     static TOLD: Cell<Option<(i32, pg_sys::TimestampTz)>> = const { Cell::new(None) };
 }
@@ -47,7 +47,7 @@ fn stranger_to(id: i32, intake: Oid) -> Option<String> {
     let sql = include_str!("../../sql/query/vectorizer/stranger_to.sql");
     let ask = || statement::row(sql, &[id.into(), intake.into()], |row| row.get::<String>(1));
     let stranger = acting_as_extension(|| statement::on_latest(ask)).flatten();
-    let answer = Asked {
+    let answer = ClearanceAsked {
         at,
         intake,
         stranger: stranger.clone(),

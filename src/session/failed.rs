@@ -116,7 +116,7 @@ fn failed_documents() -> FailedDocuments {
         let is_own = unsafe { pg_sys::GetUserId() } == queues.owner;
         let hasher = Hasher::new();
         // Most have none: of those nothing else is asked, however many vectorizers there are.
-        let has_some = Table::open(queues.failed_oid, Patience::Little)
+        let has_some = Table::open(queues.failed_oid, LockWait::Little)
             .and_then(|failed| scan::has_rows(&failed, &Look::of(queues.owner)));
         let opened = match has_some {
             Ok(false) => Err(Closed::Changed),
