@@ -173,8 +173,10 @@ fn zeros_at_the_end_and_a_byte_too_many_are_no_obstacle() {
 #[test]
 fn markup_is_recognised_in_utf_16() {
     let page = utf16("<!DOCTYPE html>\n<p>All human beings", u16::to_le_bytes);
-    let seen = "HTML".to_owned();
-    assert_eq!(read(&page), Err(Error::Unsupported { seen }));
+    assert_eq!(read(&page).as_deref(), Ok("All human beings"));
+    let drawing = utf16("%!PS-Adobe-3.0\n%%Title: All human beings", u16::to_le_bytes);
+    let seen = "PostScript".to_owned();
+    assert_eq!(read(&drawing), Err(Error::Unsupported { seen }));
 }
 
 #[test]

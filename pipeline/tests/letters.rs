@@ -1,4 +1,4 @@
-//! Mail, and files that were made letters: what is refused by name, and what is a text all the same.
+//! Mail, and files that were made letters: what is read, what is refused by name, and what is a text all the same.
 
 use ai_pipeline::error::Class;
 use ai_pipeline::parse::{Error, Format, detect};
@@ -66,9 +66,8 @@ fn message() -> String {
 }
 
 #[test]
-fn mail_is_refused_by_name() {
-    let mail = |seen| Err(Error::Mail { seen });
-    let (message, mailbox) = ("a mail message", "a mailbox");
+fn mail_is_known_by_its_name() {
+    let message = Ok(Format::Eml);
     for (name, media_type) in [
         (Some("s3://bucket/inbox/17.eml"), None),
         (Some("letter.EML?version=2"), Some("text/plain")),
@@ -79,33 +78,34 @@ fn mail_is_refused_by_name() {
     ] {
         assert_eq!(
             detect(b"Hello Bob", name, media_type),
-            mail(message),
+            message,
             "{name:?} {media_type:?}"
         );
     }
-    assert_eq!(detect(b"Hello", Some("archive.mbox"), None), mail(mailbox));
+    let mailbox = Error::Mail { seen: "a mailbox" };
+    assert_eq!(detect(b"Hello", Some("archive.mbox"), None), Err(mailbox.clone()));
     // An attachment may stand in it as it is.
     let mut bytes = b"From: a@b.c\r\nContent-Transfer-Encoding: binary\r\n\r\n".to_vec();
     bytes.extend(random(5000));
-    assert_eq!(detect(&bytes, Some("1.eml"), None), mail(message));
+    assert_eq!(detect(&bytes, Some("1.eml"), None), message);
     // A PDF is one, whatever it is called.
     assert_eq!(
         detect(b"%PDF-1.4", Some("1.eml"), Some("message/rfc822")),
         Ok(Format::Pdf)
     );
 
-    let error = by_bytes(&self::message()).unwrap_err();
+    assert_eq!(by_bytes(&self::message()), message);
     assert_eq!(
-        error.to_string(),
-        "the document is a mail message, and mail is not parsed yet"
+        mailbox.to_string(),
+        "the document is a mailbox, and only single messages are parsed"
     );
-    assert_eq!(error.class(), Class::Permanent);
-    assert!(error.hint().is_some_and(|hint| hint.contains("attachments")));
+    assert_eq!(mailbox.class(), Class::Permanent);
+    assert!(mailbox.hint().is_some_and(|hint| hint.contains("attachments")));
 }
 
 #[test]
 fn mail_is_recognised_by_its_headers() {
-    let message = Err(Error::Mail { seen: "a mail message" });
+    let message = Ok(Format::Eml);
     for text in [
         "MIME-Version: 1.0\nFrom: a@b.c\nTo: d@e.f\nContent-Type: text/html\n\n<p>Hello",
         "Received: from x\n\tby y; today\nFrom: a@b.c\nContent-Transfer-Encoding: quoted-printable\n\nGr=C3=BC=C3=9Fe",

@@ -152,7 +152,10 @@ async fn binary_data_is_refused_by_name() {
     assert_eq!((png.step, png.class), (Step::Parsing, Class::Permanent));
     assert_eq!(
         png.hint.as_deref(),
-        Some("plain text, Markdown and PDF with a text layer can be read")
+        Some(
+            "plain text, Markdown, PDF with a text layer, and office, web and mail documents can be read; convert others \
+             to one of these"
+        )
     );
     let rubbish: Vec<u8> = (0..4096_u32)
         .map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8)
@@ -189,20 +192,21 @@ async fn parsing_none_takes_any_text_and_nothing_else() {
 #[tokio::test]
 async fn formats_that_are_text_inside_are_refused_without_a_child() {
     let parser = Parser::new(PathBuf::from("/nowhere/ai-parser"), AMPLE, 1);
-    let html = parser
-        .parse(Bytes::from("<!DOCTYPE html><p>x"), None, None, Parsing::Auto)
+    let drawing = parser
+        .parse(Bytes::from("%!PS-Adobe-3.0\n"), None, None, Parsing::Auto)
         .await
         .unwrap_err();
     assert_eq!(
-        html,
+        drawing,
         Error::Unsupported {
-            seen: "HTML".to_owned()
+            seen: "PostScript".to_owned()
         }
     );
-    assert_eq!(html.class(), Class::Permanent);
-    let mail = Bytes::from("MIME-Version: 1.0\r\nFrom: a@b.c\r\nTo: d@e.f\r\n\r\nHello");
+    assert_eq!(drawing.class(), Class::Permanent);
+    let mail = "MIME-Version: 1.0\nFrom: a@b.c\nTo: d@e.f\n\nHello";
+    let mail = Bytes::from(format!("From a@b.c Mon Jan  1 00:00:00 2024\n{mail}"));
     let mail = parser.parse(mail, None, None, Parsing::Auto).await.unwrap_err();
-    assert_eq!(mail, Error::Mail { seen: "a mail message" });
+    assert_eq!(mail, Error::Mail { seen: "a mailbox" });
     let escaped = Bytes::from("Gr+APYA3w-e f+APw-r B+APw-cher");
     let utf7 = parser.parse(escaped, None, None, Parsing::Auto).await.unwrap_err();
     assert_eq!(utf7, Error::Charset { name: "UTF-7" });

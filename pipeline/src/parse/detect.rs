@@ -2,14 +2,11 @@
 
 use super::charset::DetectedCharset;
 use super::mail::{self, Letters};
-use super::{Error, Format, text};
+use super::reading::Sample;
+use super::{Error, Format, html, text};
 
 /// How far from its beginning a PDF may have its header (ISO 32000-1, annex H, note 13).
 const PDF_HEADER_WITHIN: usize = 1024;
-
-/// How far markup that says what it is may be from the beginning, after comments and an XML
-/// declaration.
-const MARKUP_WITHIN: usize = 1024;
 
 /// How much of a text in UTF-16 or UTF-32 is decoded to see what it is.
 const HEAD: usize = 64 * 1024;
@@ -48,6 +45,15 @@ pub(super) fn detect_by(bytes: &[u8], extension: Option<&str>, media_type: Optio
     if has_pdf_header(bytes, clean) {
         return Ok(Format::Pdf);
     }
+    if !clean {
+        let sample = Sample::binary(bytes, extension, media_type);
+        if sample.has_stream("EncryptedPackage") {
+            return Err(Error::Locked { of: "office document" });
+        }
+        if let Some(format) = sample.format() {
+            return Ok(format);
+        }
+    }
     let charset = text::unmarked(bytes);
     let binary = !clean && charset.is_none() && text::is_binary(bytes);
     let decoded;
@@ -68,6 +74,11 @@ pub(super) fn detect_by(bytes: &[u8], extension: Option<&str>, media_type: Optio
         return Err(Error::NotPdf { seen });
     }
     let called = mail::by_name(extension, media_type);
+    // Attachments may stand in a message as they are.
+    let is_message = called == Some(mail::MESSAGE) && !text::has_known_signature(bytes);
+    if is_message && !matches!(charset, Some(Found::Unreadable(_))) {
+        return Ok(Format::Eml);
+    }
     if binary {
         // Attachments may stand in a message as they are.
         return Err(match called {
@@ -80,8 +91,11 @@ pub(super) fn detect_by(bytes: &[u8], extension: Option<&str>, media_type: Optio
     if let Some(DetectedCharset::Unreadable(name)) = charset {
         return Err(Error::Charset { name });
     }
-    if let Some(letters) = called {
+    if let Some(letters) = called.filter(|letters| *letters != mail::MESSAGE) {
         return Err(refusal(letters));
+    }
+    if let Some(format) = Sample::text(bytes, extension, media_type).format() {
+        return Ok(format);
     }
     if let Some(markup) = markup {
         return Err(Error::Unsupported {
@@ -92,11 +106,6 @@ pub(super) fn detect_by(bytes: &[u8], extension: Option<&str>, media_type: Optio
         return Err(refusal(letters));
     }
     match (media_type, extension) {
-        (Some("text/html" | "application/xhtml+xml"), _) | (_, Some("html" | "htm" | "xhtml")) => {
-            Err(Error::Unsupported {
-                seen: "HTML".to_owned(),
-            })
-        }
         (Some("text/markdown" | "text/x-markdown"), _) | (_, Some("md" | "markdown" | "mkd" | "mdown")) => {
             Ok(Format::Markdown)
         }
@@ -141,16 +150,12 @@ fn has_pdf_header(bytes: &[u8], clean: bool) -> bool {
 
 /// The format of text that is a document format in disguise.
 fn markup(bytes: &[u8]) -> Option<&'static str> {
-    let head = start(&bytes[..bytes.len().min(MARKUP_WITHIN)]).to_ascii_lowercase();
-    let has = |tag: &[u8]| head.windows(tag.len()).any(|window| window == tag);
+    let head = start(&bytes[..bytes.len().min(8)]).to_ascii_lowercase();
     if head.starts_with(b"{\\rtf") {
         Some("Rich Text Format")
     } else if head.starts_with(b"%!ps") {
         Some("PostScript")
-    } else if head.starts_with(b"<html")
-        || head.starts_with(b"<!doctype html")
-        || (head.starts_with(b"<?xml") || head.starts_with(b"<!--")) && (has(b"<html") || has(b"<!doctype html"))
-    {
+    } else if html::is_markup(bytes) {
         Some("HTML")
     } else {
         None
@@ -210,12 +215,20 @@ mod tests {
 
     #[test]
     fn documents_that_are_text_inside_are_not_taken_for_text() {
-        assert_eq!(seen(b"{\\rtf1\\ansi text}", None, None), "Rich Text Format");
+        assert_eq!(detect(b" {\\rtf1\\ansi text}", Some("a.txt"), None), Ok(Format::Rtf));
         assert_eq!(seen(b"%!PS-Adobe-3.0\n", None, None), "PostScript");
-        assert_eq!(seen(b"<?xml version='1.0'?>\n<!DOCTYPE html>", None, None), "HTML");
-        assert_eq!(seen(b"<p>a fragment", Some("a.htm"), None), "HTML");
-        assert_eq!(seen(b"<p>a fragment", None, Some("text/html; charset=utf-8")), "HTML");
         assert_eq!(detect(b"<?xml version='1.0'?><data/>", None, None), Ok(Format::Text));
+    }
+
+    #[test]
+    fn pages_are_known_by_what_they_begin_with_their_names_and_their_types() {
+        let html = |bytes: &[u8], name, media_type| assert_eq!(detect(bytes, name, media_type), Ok(Format::Html));
+        html(b"<?xml version='1.0'?>\n<!DOCTYPE html>", None, None);
+        html(b"\xEF\xBB\xBF <HTML><p>", Some("a.txt"), Some("text/plain"));
+        html(b"<!-- saved from a browser --><html>", None, None);
+        html(b"<p>a fragment", Some("a.htm"), None);
+        html(b"<p>a fragment", None, Some("text/html; charset=utf-8"));
+        assert_eq!(detect(b"<p>a fragment", None, None), Ok(Format::Text));
     }
 
     #[test]

@@ -9,7 +9,8 @@ use crate::panics::Panicked;
 use crate::process::Mishap;
 
 /// What the hint says that can be read.
-const SUPPORTED: &str = "plain text, Markdown and PDF with a text layer can be read";
+const SUPPORTED: &str = "plain text, Markdown, PDF with a text layer, and office, web and mail documents can be read; convert \
+     others to one of these";
 
 /// Why a document could not be turned into text. Never holds text of the document.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -20,10 +21,10 @@ pub enum Error {
         /// The format, for people.
         seen: String,
     },
-    /// Messages with headers, parts and attachments.
-    #[error("the document is {seen}, and mail is not parsed yet")]
+    /// Messages one after the other.
+    #[error("the document is {seen}, and only single messages are parsed")]
     Mail {
-        /// One message or several, for people.
+        /// What they are in, for people.
         seen: &'static str,
     },
     /// More than half of the text is a file that was made letters.
@@ -64,6 +65,28 @@ pub enum Error {
     NoTextLayer {
         /// How many pages it has.
         pages: usize,
+    },
+    /// A document of another format that cannot be read as one.
+    #[error("the {of} is damaged: {what}")]
+    Damaged {
+        /// The format, for people.
+        of: &'static str,
+        /// The part that is.
+        what: &'static str,
+    },
+    /// A document of another format that asks for a password.
+    #[error("the {of} is encrypted and needs a password")]
+    Locked {
+        /// The format, for people.
+        of: &'static str,
+    },
+    /// A document that would need more than any honest one does.
+    #[error("the {of} is refused: {what}")]
+    Excessive {
+        /// The format, for people.
+        of: &'static str,
+        /// Of what there is too much.
+        what: &'static str,
     },
     /// An error of the document as the child process reported it.
     #[error("{reason}")]
@@ -145,6 +168,9 @@ impl Error {
             | Error::NotPdf { .. }
             | Error::DamagedPdf { .. }
             | Error::Encrypted
+            | Error::Damaged { .. }
+            | Error::Locked { .. }
+            | Error::Excessive { .. }
             | Error::NoTextLayer { .. }
             | Error::TookTooLong { .. }
             | Error::TooMuchMemory { .. }
@@ -162,14 +188,18 @@ impl Error {
         let hint = match self {
             Error::Unsupported { .. } => SUPPORTED,
             Error::Mail { .. } => {
-                "store what is to be found as documents of their own: the text of a message, and its attachments"
+                "store each message as a document of its own, and attachments that are to be found, too"
             }
             Error::Encoded { .. } => "store what it holds, decoded; ai.parsing_none() takes any text as it is",
             Error::Charset { .. } => "store it in UTF-8",
             Error::NotText { .. } => "ai.parsing_none() takes text only: use ai.parsing_auto()",
             Error::NotPdf { .. } => "check that the document was stored whole and is what its name and media type say",
             Error::DamagedPdf { .. } => "check that the document was stored whole, and that a PDF viewer opens it",
-            Error::Encrypted => "store a copy without a password",
+            Error::Encrypted | Error::Locked { .. } => "store a copy without a password",
+            Error::Damaged { .. } => {
+                "check that the document was stored whole; what a program of its format opens can be saved anew by it"
+            }
+            Error::Excessive { .. } => "split the document; no honest one that is known is built so",
             Error::NoTextLayer { .. } => "store a copy with a text layer, as OCR programs make it",
             Error::Reported { hint, .. } => return hint.clone(),
             Error::Panicked(panicked) => return panicked.hint(),

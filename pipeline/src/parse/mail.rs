@@ -1,9 +1,9 @@
 //! What is written for programs, in letters: mail with its MIME parts, and files that were made
 //! letters to travel by mail.
 //!
-//! Until mail is parsed it is better refused than cut into thousands of chunks of base64. Both are
-//! recognised by what their readers go by, so that a text that speaks of mail, or holds a key,
-//! stays a text.
+//! A message is read (`eml`); mailboxes, and what else was made letters, are better refused than cut
+//! into thousands of chunks of base64. All are recognised by what their readers go by, so that a
+//! text that speaks of mail, or holds a key, stays a text.
 
 use std::borrow::Cow;
 
@@ -46,8 +46,9 @@ pub enum Letters {
     Encoded(&'static str),
 }
 
-const MESSAGE: Letters = Letters::Mail("a mail message");
-const MAILBOX: Letters = Letters::Mail("a mailbox");
+pub(super) const MESSAGE: Letters = Letters::Mail("a mail message");
+pub(super) const MAILBOX_NAME: &str = "a mailbox";
+const MAILBOX: Letters = Letters::Mail(MAILBOX_NAME);
 
 /// What the name or the media type of a document say.
 pub fn by_name(extension: Option<&str>, media_type: Option<&str>) -> Option<Letters> {
@@ -69,6 +70,12 @@ pub fn by_name(extension: Option<&str>, media_type: Option<&str>) -> Option<Lett
         | "multipart/digest" => Some(MESSAGE),
         _ => None,
     }
+}
+
+/// Whether the bytes of a text are those of a message by its headers.
+pub fn is_message(bytes: &[u8]) -> bool {
+    let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
+    of_head(bytes[..bytes.len().min(HEAD)].trim_ascii_start()) == Some(MESSAGE)
 }
 
 /// What the bytes of a text say.

@@ -265,5 +265,5 @@ fn needs_no_child(bytes: &[u8], arguments: &Arguments) -> Result<bool, Error> {
         return Ok(true);
     }
     let format = detect::detect_by(bytes, arguments.extension.as_deref(), arguments.media_type.as_deref())?;
-    Ok(format != super::Format::Pdf)
+    Ok(format.is_text())
 }

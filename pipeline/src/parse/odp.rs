@@ -1,0 +1,15 @@
+//! OpenDocument presentations: see [`odf`].
+
+use super::odf;
+use super::reading::Reading;
+
+const NAME: &str = "OpenDocument presentation (ODP)";
+
+pub(super) const READING: Reading = Reading {
+    is: |sample| {
+        sample
+            .package_type()
+            .is_some_and(|kind| odf::is_kind(kind, "presentation"))
+    },
+    parse: |bytes, bounds| odf::parse(bytes, NAME, bounds),
+};
