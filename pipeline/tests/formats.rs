@@ -593,9 +593,7 @@ fn bombs_are_refused_before_they_go_off() {
         groups.as_bytes(),
         "the Rich Text Format document is refused: its groups are nested too deeply",
     );
-    let row = format!(
-        "<table:table-row number-rows-repeated='1000000'><table-cell number-columns-repeated='16000'><p>x</p></table-cell></table:table-row>"
-    );
+    let row = "<table:table-row number-rows-repeated='1000000'><table-cell number-columns-repeated='16000'><p>x</p></table-cell></table:table-row>";
     let sheet = format!(
         "<document-content><body><spreadsheet><table name='a'>{}</table></spreadsheet></body></document-content>",
         row.repeat(5)

@@ -15,6 +15,9 @@ const NAME: &str = "mail message";
 
 pub(super) const READING: Reading = Reading { is: is_message, parse };
 
+/// Messages within a message, one in the other or one after the other.
+const MESSAGES: usize = 1000;
+
 /// By its name or media type, where its headers do not speak against it, or by its headers.
 fn is_message(sample: &Sample<'_>) -> bool {
     match mail::by_name(sample.extension, sample.media_type) {
@@ -34,6 +37,19 @@ fn parse(bytes: &[u8], bounds: &Bounds) -> Result<Parsed, Error> {
     let is_number = first > 0 && bytes[..first].trim_ascii().iter().all(u8::is_ascii_digit);
     let bytes = if is_number { &bytes[first + 1..] } else { bytes };
     let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes).trim_ascii_start();
+    // Those are parsed by recursion.
+    let inner = bytes
+        .iter()
+        .enumerate()
+        .filter(|(_, byte)| **byte == b'/')
+        .map(|(at, _)| &bytes[..at]);
+    let inner = inner.filter(|before| before.len() >= 7 && before[before.len() - 7..].eq_ignore_ascii_case(b"message"));
+    if inner.take(MESSAGES + 1).count() > MESSAGES {
+        return Err(Error::Excessive {
+            of: NAME,
+            what: "it has more than 1,000 messages in it",
+        });
+    }
     let message = MessageParser::default().parse(bytes).ok_or(damaged)?;
     let mut out = Markdown::default();
     add(&message, 1, bounds, &mut out);

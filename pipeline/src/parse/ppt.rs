@@ -111,7 +111,7 @@ fn parse(bytes: &[u8], bounds: &Bounds) -> Result<Parsed, Error> {
         let mut texts = Vec::new();
         match at(entry.place) {
             Some(slide) => add_texts(slide, &entry.texts, 0, &mut texts),
-            None => texts.extend(entry.texts.into_iter()),
+            None => texts.extend(entry.texts),
         }
         texts.sort_by_key(|text| !matches!(text.kind, 0 | 6));
         texts.extend(notes.remove(&entry.id).unwrap_or_default());

@@ -4,6 +4,8 @@
 //! ISO 8601, other numbers without their format. A merged cell stands in its first place. Left out: comments, charts,
 //! pictures.
 
+use std::collections::HashMap;
+
 use super::bounds::Bounds;
 use super::markdown::Markdown;
 use super::package::Package;
@@ -106,17 +108,17 @@ fn formats(package: &Package<'_>, part: &str) -> Result<Vec<Shown>, Error> {
         return Ok(Vec::new());
     };
     let tree = package.tree(&text)?;
-    let own = |id: &str| {
-        let formats = tree
-            .child("numFmts")?
-            .elements()
-            .find(|format| format.get("numFmtId") == Some(id))?;
-        formats.get("formatCode").map(sheet::shown)
-    };
+    let own = tree.child("numFmts");
+    let own = own.iter().flat_map(|formats| formats.elements());
+    let own: HashMap<&str, Shown> = own
+        .filter_map(|format| Some((format.get("numFmtId")?, sheet::shown(format.get("formatCode")?))))
+        .collect();
     let kinds = tree.child("cellXfs");
     let shown = |kind: &Element<'_>| {
         let id = kind.get("numFmtId").unwrap_or("0");
-        own(id).unwrap_or_else(|| id.parse().map_or(Shown::Number, sheet::shown_by_number))
+        own.get(id)
+            .copied()
+            .unwrap_or_else(|| id.parse().map_or(Shown::Number, sheet::shown_by_number))
     };
     Ok(kinds
         .iter()
