@@ -508,6 +508,27 @@ fn the_bytes_say_what_a_document_is() {
     ] {
         assert_eq!(detect(&bytes, Some("a.txt"), Some("text/plain")), Ok(format));
     }
+    for (kind, format) in [
+        (
+            "openxmlformats-officedocument.wordprocessingml.template.main+xml",
+            Format::Docx,
+        ),
+        ("ms-word.document.macroEnabled.main+xml", Format::Docx),
+        (
+            "openxmlformats-officedocument.spreadsheetml.template.main+xml",
+            Format::Xlsx,
+        ),
+        ("ms-excel.sheet.macroEnabled.main+xml", Format::Xlsx),
+        (
+            "openxmlformats-officedocument.presentationml.slideshow.main+xml",
+            Format::Pptx,
+        ),
+        ("ms-powerpoint.presentation.macroEnabled.main+xml", Format::Pptx),
+    ] {
+        let types = format!("<Types><Override ContentType='application/vnd.{kind}'/></Types>");
+        let package = archive(&[("[Content_Types].xml", &types)]);
+        assert_eq!(detect(&package, None, None), Ok(format), "{kind}");
+    }
     let plain = archive(&[("a.txt", "Hello")]);
     assert_eq!(
         detect(&plain, Some("a.docx"), None),

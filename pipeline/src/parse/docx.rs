@@ -16,7 +16,16 @@ use super::{Error, Parsed, alt};
 const NAME: &str = "Word document (DOCX)";
 
 pub(super) const READING: Reading = Reading {
-    is: |sample| sample.is_package("wordprocessingml.document.main") || sample.is_package("ms-word.document.macro"),
+    is: |sample| {
+        [
+            "wordprocessingml.document.main",
+            "wordprocessingml.template.main",
+            "ms-word.document.macro",
+            "ms-word.template.macro",
+        ]
+        .into_iter()
+        .any(|word| sample.is_package(word))
+    },
     parse,
 };
 

@@ -15,17 +15,11 @@ const NAME: &str = "PowerPoint presentation (PPTX)";
 
 pub(super) const READING: Reading = Reading {
     is: |sample| {
-        [
-            "presentationml.presentation.main",
-            "presentationml.slideshow.main",
-            "presentationml.template.main",
-        ]
-        .iter()
-        .chain(&[
-            "ms-powerpoint.presentation.macroEnabled",
-            "ms-powerpoint.slideshow.macroEnabled",
-        ])
-        .any(|word| sample.is_package(word))
+        let plain =
+            ["presentation.main", "slideshow.main", "template.main"].map(|word| format!("presentationml.{word}"));
+        let with_macros =
+            ["presentation", "slideshow", "template"].map(|word| format!("ms-powerpoint.{word}.macroEnabled"));
+        plain.iter().chain(&with_macros).any(|word| sample.is_package(word))
     },
     parse,
 };
