@@ -43,12 +43,12 @@ mod xlsx;
 mod xml;
 mod zstd;
 
-use bounds::Bounds;
+use bounds::ParseBounds;
 pub use detect::detect;
 pub use error::Error;
 pub use parsed::{Mark, MarkKind, Marks, Parsed};
 pub use parser::{Hints, Measured, Parser, ParserLimits};
-use reading::Reading;
+use reading::FormatReader;
 
 /// Declares [`Format`] with the module that each format has: a new one is a file and a line here.
 macro_rules! formats {
@@ -67,7 +67,7 @@ macro_rules! formats {
 
         impl Format {
             /// The formats with a module of their own, in the order in which they are asked.
-            const READ: &[(Format, &Reading)] = &[$((Format::$format, &$module::READING)),+];
+            const READ: &[(Format, &FormatReader)] = &[$((Format::$format, &$module::READING)),+];
         }
     };
 }
@@ -116,7 +116,7 @@ impl Format {
     }
 
     /// How it is read, where it is neither text nor PDF.
-    fn reading(self) -> Option<&'static Reading> {
+    fn reading(self) -> Option<&'static FormatReader> {
         let (_, reading) = Format::READ.iter().find(|(format, _)| *format == self)?;
         Some(reading)
     }
@@ -142,11 +142,11 @@ pub fn parse(bytes: &[u8], format: Format) -> Result<Parsed, Error> {
     if bytes.is_empty() {
         return Ok(Parsed::default());
     }
-    parse_within(bytes, format, &Bounds::DOCUMENT)
+    parse_within(bytes, format, &ParseBounds::DOCUMENT)
 }
 
 /// [`parse`] within other bounds: of a document within another.
-fn parse_within(bytes: &[u8], format: Format, bounds: &Bounds) -> Result<Parsed, Error> {
+fn parse_within(bytes: &[u8], format: Format, bounds: &ParseBounds) -> Result<Parsed, Error> {
     match format.reading() {
         Some(reading) => (reading.parse)(bytes, bounds),
         None if format == Format::Pdf => pdf::text(bytes).map(Parsed::from),

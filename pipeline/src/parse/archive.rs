@@ -10,7 +10,7 @@ use std::io::Read;
 use flate2::read::DeflateDecoder;
 
 use super::Error;
-use super::bounds::Bounds;
+use super::bounds::ParseBounds;
 use super::compound::{long, short};
 
 const END: &[u8] = b"PK\x05\x06";
@@ -27,14 +27,14 @@ pub(super) struct Archive<'b> {
     bytes: &'b [u8],
     /// What it holds, for people.
     of: &'static str,
-    bounds: Bounds,
-    entries: HashMap<String, Entry>,
+    bounds: ParseBounds,
+    entries: HashMap<String, ArchiveEntry>,
     /// Bytes that were inflated so far.
     spent: Cell<u64>,
 }
 
 #[derive(Clone, Copy)]
-struct Entry {
+struct ArchiveEntry {
     deflated: bool,
     known: bool,
     encrypted: bool,
@@ -53,7 +53,7 @@ impl<'b> Archive<'b> {
     /// # Errors
     ///
     /// [`Error::Damaged`] without a sound table; [`Error::Excessive`] with too many entries.
-    pub fn open(bytes: &'b [u8], of: &'static str, bounds: &Bounds) -> Result<Archive<'b>, Error> {
+    pub fn open(bytes: &'b [u8], of: &'static str, bounds: &ParseBounds) -> Result<Archive<'b>, Error> {
         let damaged = || Error::Damaged {
             of,
             what: "its table of entries cannot be read",
@@ -83,7 +83,7 @@ impl<'b> Archive<'b> {
             let extra_bytes = bytes.get(rest + length..rest + length + extra).ok_or_else(damaged)?;
             let (compressed, offset) = far(head, extra_bytes);
             let method = short(head, 10);
-            let entry = Entry {
+            let entry = ArchiveEntry {
                 deflated: method == 8,
                 known: method == 8 || method == 0,
                 encrypted: short(head, 8) & 1 != 0,

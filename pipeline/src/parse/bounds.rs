@@ -2,7 +2,7 @@
 
 /// Bounds that are checked before the work they bound begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Bounds {
+pub struct ParseBounds {
     /// Bytes that one entry of an archive, or one wrapped document, may inflate to.
     pub entry_bytes: u64,
     /// Bytes that all entries that are read may inflate to.
@@ -17,9 +17,9 @@ pub struct Bounds {
     pub nesting: usize,
 }
 
-impl Bounds {
+impl ParseBounds {
     /// Those of each document. No honest file that was measured comes near one of them.
-    pub const DOCUMENT: Bounds = Bounds {
+    pub const DOCUMENT: ParseBounds = ParseBounds {
         entry_bytes: 128 * 1024 * 1024,
         total_bytes: 256 * 1024 * 1024,
         entries: 65_536,

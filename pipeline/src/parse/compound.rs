@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::Error;
-use super::bounds::Bounds;
+use super::bounds::ParseBounds;
 
 const MAGIC: &[u8] = b"\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1";
 const HEADER_BYTES: usize = 512;
@@ -27,7 +27,7 @@ pub(super) struct Compound<'b> {
     short: Vec<u8>,
     streams: HashMap<String, (u32, u64)>,
     names: Vec<String>,
-    bounds: Bounds,
+    bounds: ParseBounds,
 }
 
 impl<'b> Compound<'b> {
@@ -39,7 +39,7 @@ impl<'b> Compound<'b> {
     /// # Errors
     ///
     /// [`Error::Damaged`] without a sound directory, [`Error::Excessive`].
-    pub fn open(bytes: &'b [u8], of: &'static str, bounds: &Bounds) -> Result<Compound<'b>, Error> {
+    pub fn open(bytes: &'b [u8], of: &'static str, bounds: &ParseBounds) -> Result<Compound<'b>, Error> {
         let damaged = || Error::Damaged {
             of,
             what: "its directory cannot be read",

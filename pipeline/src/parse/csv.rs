@@ -3,14 +3,14 @@
 //! Read: all of it, as one table whose first row is its header. Line breaks in a value become spaces. A file without a
 //! second column stays the text that it is.
 
-use super::bounds::Bounds;
+use super::bounds::ParseBounds;
 use super::markdown::Markdown;
-use super::reading::Reading;
+use super::reading::FormatReader;
 use super::{Error, Parsed, text};
 
 const NAME: &str = "CSV file";
 
-pub(super) const READING: Reading = Reading {
+pub(super) const READING: FormatReader = FormatReader {
     is: |sample| {
         let is_called = matches!(sample.extension, Some("csv" | "tsv" | "tab"))
             || matches!(
@@ -25,7 +25,7 @@ pub(super) const READING: Reading = Reading {
 /// What is looked at to see which character is between values.
 const SAMPLE: usize = 64 * 1024;
 
-fn parse(bytes: &[u8], bounds: &Bounds) -> Result<Parsed, Error> {
+fn parse(bytes: &[u8], bounds: &ParseBounds) -> Result<Parsed, Error> {
     let text = text::decode(bytes)?;
     let mut out = Markdown::default();
     let Some(separator) = separator(&text) else {

@@ -3,15 +3,15 @@
 //! Read: paragraphs, headings by the styles that all programs know, items of lists, tables, footnotes and endnotes, text
 //! boxes, results of fields. Left out: headers and footers, which repeat on each page, comments, pictures.
 
-use super::bounds::Bounds;
+use super::bounds::ParseBounds;
 use super::compound::{Compound, long, short, utf16};
 use super::markdown::{Markdown, Rows};
-use super::reading::Reading;
+use super::reading::FormatReader;
 use super::{Error, Parsed};
 
 const NAME: &str = "Word document (DOC)";
 
-pub(super) const READING: Reading = Reading {
+pub(super) const READING: FormatReader = FormatReader {
     is: |sample| sample.has_stream("WordDocument"),
     parse,
 };
@@ -30,15 +30,15 @@ const OLD: u16 = 104;
 /// A page of properties of paragraphs.
 const PAGE: usize = 512;
 
-fn parse(bytes: &[u8], bounds: &Bounds) -> Result<Parsed, Error> {
+fn parse(bytes: &[u8], bounds: &ParseBounds) -> Result<Parsed, Error> {
     let file = Compound::open(bytes, NAME, bounds)?;
     let main = file.read_needed("WordDocument")?;
     if short(&main, FLAGS) & ENCRYPTED != 0 {
         return Err(Error::Locked { of: NAME });
     }
-    let mut reader = Reader {
+    let mut reader = DocReader {
         left: bounds.cells,
-        ..Reader::default()
+        ..DocReader::default()
     };
     if short(&main, 2) <= OLD {
         let (from, to) = (long(&main, OLD_TEXT) as usize, long(&main, OLD_TEXT + 4) as usize);
@@ -218,7 +218,7 @@ fn read_properties(properties: &[u8], paragraph: &mut Paragraph) {
 }
 
 #[derive(Default)]
-struct Reader {
+struct DocReader {
     text: String,
     /// Of each field that is open, whether its result has begun: what is before that is an instruction.
     fields: Vec<bool>,
@@ -228,7 +228,7 @@ struct Reader {
     out: Markdown,
 }
 
-impl Reader {
+impl DocReader {
     fn take(&mut self, character: char, paragraph: Option<Paragraph>) -> Result<(), Error> {
         match character {
             '\x13' => self.fields.push(false),

@@ -6,16 +6,16 @@
 
 use std::collections::HashMap;
 
-use super::bounds::Bounds;
+use super::bounds::ParseBounds;
 use super::markdown::{Markdown, Rows, one_line};
 use super::package::Package;
-use super::reading::Reading;
+use super::reading::FormatReader;
 use super::xml::Element;
 use super::{Error, Parsed, alt};
 
 const NAME: &str = "Word document (DOCX)";
 
-pub(super) const READING: Reading = Reading {
+pub(super) const READING: FormatReader = FormatReader {
     is: |sample| {
         [
             "wordprocessingml.document.main",
@@ -29,10 +29,10 @@ pub(super) const READING: Reading = Reading {
     parse,
 };
 
-fn parse(bytes: &[u8], bounds: &Bounds) -> Result<Parsed, Error> {
+fn parse(bytes: &[u8], bounds: &ParseBounds) -> Result<Parsed, Error> {
     let package = Package::open(bytes, NAME, bounds)?;
     let main = package.main()?;
-    let mut document = Document::default();
+    let mut document = WordDocument::default();
     let mut notes = Vec::new();
     for relation in package.relations(&main)? {
         match relation.kind.as_str() {
@@ -76,7 +76,7 @@ struct Style {
 struct List(HashMap<usize, Option<usize>>);
 
 #[derive(Default)]
-struct Document {
+struct WordDocument {
     styles: HashMap<String, Style>,
     lists: HashMap<String, List>,
     /// The last number of a level of a list.
@@ -152,7 +152,7 @@ fn lists(tree: &Element<'_>) -> HashMap<String, List> {
     lists.filter_map(list).collect()
 }
 
-impl Document {
+impl WordDocument {
     /// Paragraphs and tables, and what is around those.
     fn blocks(&mut self, parent: &Element<'_>) {
         for element in parent.elements() {

@@ -5,15 +5,15 @@
 
 use mail_parser::{Address, Message, MessageParser, MimeHeaders, PartType};
 
-use super::bounds::Bounds;
+use super::bounds::ParseBounds;
 use super::mail::{self, Letters};
 use super::markdown::{Markdown, one_line};
-use super::reading::{Reading, Sample};
+use super::reading::{FormatReader, Sample};
 use super::{Error, Parsed, html};
 
 const NAME: &str = "mail message";
 
-pub(super) const READING: Reading = Reading { is: is_message, parse };
+pub(super) const READING: FormatReader = FormatReader { is: is_message, parse };
 
 /// Messages within a message, one in the other or one after the other.
 const MESSAGES: usize = 1000;
@@ -27,7 +27,7 @@ fn is_message(sample: &Sample<'_>) -> bool {
     }
 }
 
-fn parse(bytes: &[u8], bounds: &Bounds) -> Result<Parsed, Error> {
+fn parse(bytes: &[u8], bounds: &ParseBounds) -> Result<Parsed, Error> {
     let damaged = Error::Damaged {
         of: NAME,
         what: "it has no headers",
@@ -57,7 +57,7 @@ fn parse(bytes: &[u8], bounds: &Bounds) -> Result<Parsed, Error> {
 }
 
 /// Writes a message, which stands within `level - 1` others.
-fn add(message: &Message<'_>, level: usize, bounds: &Bounds, out: &mut Markdown) {
+fn add(message: &Message<'_>, level: usize, bounds: &ParseBounds, out: &mut Markdown) {
     out.heading(level, message.subject().unwrap_or_default());
     let person = |address: Option<&Address<'_>>| address.map(people).unwrap_or_default();
     let to = [message.to(), message.cc()].map(person);
@@ -93,7 +93,7 @@ fn people(address: &Address<'_>) -> String {
     address.iter().take(1000).map(one).collect::<Vec<_>>().join(", ")
 }
 
-fn body(message: &Message<'_>, bounds: &Bounds, out: &mut Markdown) {
+fn body(message: &Message<'_>, bounds: &ParseBounds, out: &mut Markdown) {
     let (mut plain, mut page) = (Markdown::default(), Markdown::default());
     let mut last = "";
     for part in message.text_bodies() {

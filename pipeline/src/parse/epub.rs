@@ -6,15 +6,15 @@
 use std::collections::HashMap;
 
 use super::archive::Archive;
-use super::bounds::Bounds;
+use super::bounds::ParseBounds;
 use super::markdown::Markdown;
 use super::package::resolve;
-use super::reading::Reading;
+use super::reading::FormatReader;
 use super::{Error, Parsed, html, xml};
 
 const NAME: &str = "EPUB book";
 
-pub(super) const READING: Reading = Reading {
+pub(super) const READING: FormatReader = FormatReader {
     is: |sample| sample.package_type() == Some("application/epub+zip"),
     parse,
 };
@@ -22,7 +22,7 @@ pub(super) const READING: Reading = Reading {
 /// Chapters that are read.
 const CHAPTERS: usize = 20_000;
 
-fn parse(bytes: &[u8], bounds: &Bounds) -> Result<Parsed, Error> {
+fn parse(bytes: &[u8], bounds: &ParseBounds) -> Result<Parsed, Error> {
     let archive = Archive::open(bytes, NAME, bounds)?;
     let tree_of = |name: &str, what| -> Result<String, Error> { Ok(xml::decode(&archive.read_needed(name, what)?)) };
     let container = tree_of("META-INF/container.xml", "its container is missing")?;
@@ -66,7 +66,7 @@ fn parse(bytes: &[u8], bounds: &Bounds) -> Result<Parsed, Error> {
 }
 
 /// The files that are encrypted; fonts often are, and do not matter.
-fn encrypted(archive: &Archive<'_>, bounds: &Bounds) -> Result<Vec<String>, Error> {
+fn encrypted(archive: &Archive<'_>, bounds: &ParseBounds) -> Result<Vec<String>, Error> {
     let mut names = Vec::new();
     if let Some(list) = archive.read("META-INF/encryption.xml")? {
         let list = xml::decode(&list);

@@ -4,18 +4,18 @@ use std::io::Read;
 
 use flate2::read::MultiGzDecoder;
 
-use super::bounds::Bounds;
-use super::reading::Reading;
+use super::bounds::ParseBounds;
+use super::reading::FormatReader;
 use super::{Error, Parsed, detect};
 
 const NAME: &str = "gzip file";
 
-pub(super) const READING: Reading = Reading {
+pub(super) const READING: FormatReader = FormatReader {
     is: |sample| sample.bytes.starts_with(b"\x1F\x8B\x08"),
     parse,
 };
 
-fn parse(bytes: &[u8], bounds: &Bounds) -> Result<Parsed, Error> {
+fn parse(bytes: &[u8], bounds: &ParseBounds) -> Result<Parsed, Error> {
     let decoder = MultiGzDecoder::new(bytes);
     let name = decoder
         .header()
@@ -29,7 +29,7 @@ pub(super) fn unwrap(
     decoder: impl Read,
     of: &'static str,
     name: Option<&str>,
-    bounds: &Bounds,
+    bounds: &ParseBounds,
 ) -> Result<Parsed, Error> {
     let nesting = bounds.nesting.checked_sub(1);
     let nesting = nesting.ok_or(Error::Excessive {
@@ -53,5 +53,5 @@ pub(super) fn unwrap(
     }
     let extension = name.and_then(detect::extension);
     let format = detect::detect_by(&inner, extension.as_deref(), None)?;
-    super::parse_within(&inner, format, &Bounds { nesting, ..*bounds })
+    super::parse_within(&inner, format, &ParseBounds { nesting, ..*bounds })
 }

@@ -9,13 +9,13 @@ use std::borrow::Cow;
 use encoding_rs::Encoding;
 use html5gum::{DefaultEmitter, StartTag, Token, Tokenizer};
 
-use super::bounds::Bounds;
+use super::bounds::ParseBounds;
 use super::markdown::{Markdown, Rows};
-use super::reading::{Reading, Sample};
+use super::reading::{FormatReader, Sample};
 use super::xml::{Element, Node};
 use super::{Error, Parsed, alt, text};
 
-pub(super) const READING: Reading = Reading { is: is_page, parse };
+pub(super) const READING: FormatReader = FormatReader { is: is_page, parse };
 
 /// How far markup that says what it is may be from the beginning, after comments and an XML declaration.
 const MARKUP_WITHIN: usize = 1024;
@@ -39,7 +39,7 @@ pub(super) fn is_markup(text: &[u8]) -> bool {
         || (head.starts_with(b"<?xml") || head.starts_with(b"<!--")) && (has(b"<html") || has(b"<!doctype html"))
 }
 
-fn parse(bytes: &[u8], bounds: &Bounds) -> Result<Parsed, Error> {
+fn parse(bytes: &[u8], bounds: &ParseBounds) -> Result<Parsed, Error> {
     let mut out = Markdown::default();
     add(&decode(bytes)?, false, bounds, &mut out);
     Ok(out.finish())
@@ -65,7 +65,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<String, Error> {
 }
 
 /// Writes the text of a page. One that is XML has elements that end as they begin (`<title/>`).
-pub(super) fn add(page: &str, is_xml: bool, bounds: &Bounds, out: &mut Markdown) {
+pub(super) fn add(page: &str, is_xml: bool, bounds: &ParseBounds, out: &mut Markdown) {
     let tree = tree(page, is_xml, bounds);
     let mut writer = Writer {
         out,
@@ -85,7 +85,7 @@ struct Open<'t> {
     beyond: usize,
 }
 
-fn tree(page: &str, is_xml: bool, bounds: &Bounds) -> Element<'static> {
+fn tree(page: &str, is_xml: bool, bounds: &ParseBounds) -> Element<'static> {
     let mut emitter = DefaultEmitter::default();
     // In XML even a script may end as it begins.
     emitter.naively_switch_states(!is_xml);

@@ -2,15 +2,15 @@
 //!
 //! Read: as of other mail, subject, sender, recipients, date, the body once, and the names of attachments.
 
-use super::bounds::Bounds;
+use super::bounds::ParseBounds;
 use super::compound::{Compound, long, utf16};
 use super::markdown::{Markdown, one_line};
-use super::reading::Reading;
+use super::reading::FormatReader;
 use super::{Error, Parsed, html, text};
 
 const NAME: &str = "Outlook message (MSG)";
 
-pub(super) const READING: Reading = Reading {
+pub(super) const READING: FormatReader = FormatReader {
     is: |sample| sample.has_stream("__properties_version1.0") && !sample.has_stream("WordDocument"),
     parse,
 };
@@ -22,7 +22,7 @@ const HEAD: usize = 32;
 const SENT: u32 = 0x0039_0040;
 const DELIVERED: u32 = 0x0E06_0040;
 
-fn parse(bytes: &[u8], bounds: &Bounds) -> Result<Parsed, Error> {
+fn parse(bytes: &[u8], bounds: &ParseBounds) -> Result<Parsed, Error> {
     let file = Compound::open(bytes, NAME, bounds)?;
     let mut out = Markdown::default();
     let word = |storage: &str, property: &str| -> Result<String, Error> {

@@ -7,11 +7,11 @@
 use std::collections::{HashMap, HashSet};
 
 use super::archive::Archive;
-use super::bounds::Bounds;
+use super::bounds::ParseBounds;
 use super::html::add_collapsed;
 use super::markdown::{Markdown, Rows, one_line};
 use super::sheet::{self, Grid};
-use super::xml::{self, Element, Node, Part, Parts};
+use super::xml::{self, Element, Node, Part, XmlParts};
 use super::{Error, Parsed, alt};
 
 /// The type that a document or template of this kind says to have.
@@ -23,7 +23,7 @@ pub(super) fn is_kind(package: &str, kind: &str) -> bool {
 }
 
 /// What [`super::parse`] promises, of a document that messages call `of`.
-pub(super) fn parse(bytes: &[u8], of: &'static str, bounds: &Bounds) -> Result<Parsed, Error> {
+pub(super) fn parse(bytes: &[u8], of: &'static str, bounds: &ParseBounds) -> Result<Parsed, Error> {
     let archive = Archive::open(bytes, of, bounds)?;
     if let Some(manifest) = archive.read("META-INF/manifest.xml")?
         && xml::tree(&xml::decode(&manifest), of, bounds)?
@@ -32,16 +32,16 @@ pub(super) fn parse(bytes: &[u8], of: &'static str, bounds: &Bounds) -> Result<P
     {
         return Err(Error::Locked { of });
     }
-    let mut document = Document {
+    let mut document = OpenDocument {
         of,
         left: sheet::cells(bounds),
-        ..Document::default()
+        ..OpenDocument::default()
     };
     if let Some(styles) = archive.read("styles.xml")? {
         document.styles(&xml::tree(&xml::decode(&styles), of, bounds)?);
     }
     let content = xml::decode(&archive.read_needed("content.xml", "its content is missing")?);
-    let mut parts = Parts::new(&content, of, bounds);
+    let mut parts = XmlParts::new(&content, of, bounds);
     // What is large is read piece by piece: sheets by their rows, and texts by their blocks.
     let mut above: Vec<String> = Vec::new();
     while let Some(part) = parts.next()? {
@@ -72,7 +72,7 @@ pub(super) fn parse(bytes: &[u8], of: &'static str, bounds: &Bounds) -> Result<P
 const REPEATED: usize = 1000;
 
 #[derive(Default)]
-struct Document {
+struct OpenDocument {
     of: &'static str,
     /// The kinds of levels of lists, by list: whether they have numbers.
     lists: HashMap<String, HashSet<usize>>,
@@ -84,7 +84,7 @@ struct Document {
     out: Markdown,
 }
 
-impl Document {
+impl OpenDocument {
     fn styles(&mut self, tree: &Element<'_>) {
         tree.each("list-style", &mut |list| {
             let numbered = list.elements().filter(|level| level.name == "list-level-style-number");
@@ -369,7 +369,7 @@ impl Document {
     }
 
     /// A sheet, row by row.
-    fn sheet(&mut self, start: &Element<'_>, parts: &mut Parts<'_>) -> Result<(), Error> {
+    fn sheet(&mut self, start: &Element<'_>, parts: &mut XmlParts<'_>) -> Result<(), Error> {
         let mut out = std::mem::take(&mut self.out);
         let mut left = self.left;
         let mut grid = Grid::new(start.get("name").unwrap_or_default(), self.of, &mut left, &mut out);

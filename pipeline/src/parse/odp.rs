@@ -1,11 +1,11 @@
 //! OpenDocument presentations: see [`odf`].
 
 use super::odf;
-use super::reading::Reading;
+use super::reading::FormatReader;
 
 const NAME: &str = "OpenDocument presentation (ODP)";
 
-pub(super) const READING: Reading = Reading {
+pub(super) const READING: FormatReader = FormatReader {
     is: |sample| {
         sample
             .package_type()

@@ -1,14 +1,14 @@
 //! Packages of the Open Packaging Conventions: parts in an archive, and what they refer to.
 
 use super::archive::Archive;
-use super::bounds::Bounds;
+use super::bounds::ParseBounds;
 use super::{Error, xml};
 
 /// A package of a document.
 pub(super) struct Package<'b> {
     pub archive: Archive<'b>,
     pub of: &'static str,
-    pub bounds: &'b Bounds,
+    pub bounds: &'b ParseBounds,
 }
 
 /// What a part refers to.
@@ -24,7 +24,7 @@ impl<'b> Package<'b> {
     /// # Errors
     ///
     /// Those of [`Archive::open`].
-    pub fn open(bytes: &'b [u8], of: &'static str, bounds: &'b Bounds) -> Result<Package<'b>, Error> {
+    pub fn open(bytes: &'b [u8], of: &'static str, bounds: &'b ParseBounds) -> Result<Package<'b>, Error> {
         Ok(Package {
             archive: Archive::open(bytes, of, bounds)?,
             of,

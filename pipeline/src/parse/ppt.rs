@@ -5,15 +5,15 @@
 
 use std::collections::HashMap;
 
-use super::bounds::Bounds;
+use super::bounds::ParseBounds;
 use super::compound::{Compound, long, short, utf16};
 use super::markdown::Markdown;
-use super::reading::Reading;
+use super::reading::FormatReader;
 use super::{Error, Parsed};
 
 const NAME: &str = "PowerPoint presentation (PPT)";
 
-pub(super) const READING: Reading = Reading {
+pub(super) const READING: FormatReader = FormatReader {
     is: |sample| sample.has_stream("PowerPoint Document"),
     parse,
 };
@@ -36,20 +36,20 @@ const DEPTH: usize = 64;
 
 /// A record: its kind, its instance, whether it has records in it, and its bytes.
 #[derive(Clone, Copy)]
-struct Record<'b> {
+struct PptRecord<'b> {
     kind: u16,
     instance: u16,
     has_records: bool,
     body: &'b [u8],
 }
 
-fn record(bytes: &[u8]) -> Option<(Record<'_>, &[u8])> {
+fn record(bytes: &[u8]) -> Option<(PptRecord<'_>, &[u8])> {
     let head = bytes.get(..8)?;
     let rest = &bytes[8..];
     let (body, rest) = rest.split_at((long(head, 4) as usize).min(rest.len()));
     let version = short(head, 0);
     Some((
-        Record {
+        PptRecord {
             kind: short(head, 2),
             instance: version >> 4,
             has_records: version & 0xF == 0xF,
@@ -59,8 +59,8 @@ fn record(bytes: &[u8]) -> Option<(Record<'_>, &[u8])> {
     ))
 }
 
-impl<'b> Record<'b> {
-    fn records(self) -> impl Iterator<Item = Record<'b>> {
+impl<'b> PptRecord<'b> {
+    fn records(self) -> impl Iterator<Item = PptRecord<'b>> {
         let mut rest = if self.has_records { self.body } else { &[] };
         std::iter::from_fn(move || {
             let (record, after) = record(rest)?;
@@ -71,12 +71,12 @@ impl<'b> Record<'b> {
 }
 
 /// A text and its kind: 0 and 6 are titles.
-struct Text {
+struct SlideText {
     kind: u32,
     text: String,
 }
 
-fn parse(bytes: &[u8], bounds: &Bounds) -> Result<Parsed, Error> {
+fn parse(bytes: &[u8], bounds: &ParseBounds) -> Result<Parsed, Error> {
     let file = Compound::open(bytes, NAME, bounds)?;
     let main = file.read_needed("PowerPoint Document")?;
     let user = file.read("Current User")?.unwrap_or_default();
@@ -92,7 +92,7 @@ fn parse(bytes: &[u8], bounds: &Bounds) -> Result<Parsed, Error> {
     let document = at(document)
         .filter(|record| record.kind == DOCUMENT)
         .ok_or_else(damaged)?;
-    let mut notes: HashMap<u32, Vec<Text>> = HashMap::new();
+    let mut notes: HashMap<u32, Vec<SlideText>> = HashMap::new();
     let lists = || document.records().filter(|record| record.kind == SLIDE_LIST);
     for entry in lists().filter(|list| list.instance == 2).flat_map(entries) {
         let Some(page) = at(entry.place) else { continue };
@@ -120,7 +120,7 @@ fn parse(bytes: &[u8], bounds: &Bounds) -> Result<Parsed, Error> {
     Ok(out.finish())
 }
 
-fn write(text: &Text, out: &mut Markdown) {
+fn write(text: &SlideText, out: &mut Markdown) {
     match text.kind {
         0 | 6 => out.heading(2, &text.text),
         1 | 7 | 8 if text.text.trim().contains('\r') => {
@@ -165,20 +165,20 @@ fn places(main: &[u8], last: u32) -> Option<(u32, HashMap<u32, u32>)> {
 }
 
 /// A slide in a list: its place, its number, and the texts of its outline.
-struct Entry {
+struct SlideEntry {
     place: u32,
     id: u32,
-    texts: Vec<Text>,
+    texts: Vec<SlideText>,
 }
 
-fn entries(list: Record<'_>) -> Vec<Entry> {
-    let mut entries: Vec<Entry> = Vec::new();
+fn entries(list: PptRecord<'_>) -> Vec<SlideEntry> {
+    let mut entries: Vec<SlideEntry> = Vec::new();
     let mut kind = 0;
     for record in list.records() {
         match record.kind {
             SLIDE_PLACE => {
                 let (place, id) = (long(record.body, 0), long(record.body, 12));
-                entries.push(Entry {
+                entries.push(SlideEntry {
                     place,
                     id,
                     texts: Vec::new(),
@@ -187,7 +187,7 @@ fn entries(list: Record<'_>) -> Vec<Entry> {
             TEXT_KIND => kind = long(record.body, 0),
             _ => {
                 if let (Some(text), Some(entry)) = (text(record), entries.last_mut()) {
-                    entry.texts.push(Text { kind, text });
+                    entry.texts.push(SlideText { kind, text });
                 }
             }
         }
@@ -195,7 +195,7 @@ fn entries(list: Record<'_>) -> Vec<Entry> {
     entries
 }
 
-fn text(record: Record<'_>) -> Option<String> {
+fn text(record: PptRecord<'_>) -> Option<String> {
     match record.kind {
         TEXT_WIDE => Some(utf16(record.body)),
         TEXT_NARROW => Some(record.body.iter().map(|byte| char::from(*byte)).collect()),
@@ -204,21 +204,21 @@ fn text(record: Record<'_>) -> Option<String> {
 }
 
 /// The texts of a slide, in the order of its shapes.
-fn add_texts(page: Record<'_>, outline: &[Text], depth: usize, texts: &mut Vec<Text>) {
+fn add_texts(page: PptRecord<'_>, outline: &[SlideText], depth: usize, texts: &mut Vec<SlideText>) {
     let mut kind = 4;
     for record in page.records() {
         match record.kind {
             TEXT_KIND => kind = long(record.body, 0),
             TEXT_ELSEWHERE => {
-                if let Some(Text { kind, text }) = outline.get(long(record.body, 0) as usize) {
-                    texts.push(Text {
+                if let Some(SlideText { kind, text }) = outline.get(long(record.body, 0) as usize) {
+                    texts.push(SlideText {
                         kind: *kind,
                         text: text.clone(),
                     });
                 }
             }
             _ if record.has_records && depth < DEPTH => add_texts(record, outline, depth + 1, texts),
-            _ => texts.extend(text(record).map(|text| Text { kind, text })),
+            _ => texts.extend(text(record).map(|text| SlideText { kind, text })),
         }
     }
 }

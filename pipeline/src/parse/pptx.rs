@@ -4,16 +4,16 @@
 //! pictures, and the speaker's notes; hidden slides too. Left out: the slides' numbers,
 //! comments, animations. Each slide is marked as a page.
 
-use super::bounds::Bounds;
+use super::bounds::ParseBounds;
 use super::markdown::{Markdown, Rows};
 use super::package::Package;
-use super::reading::Reading;
+use super::reading::FormatReader;
 use super::xml::Element;
 use super::{Error, Parsed, alt};
 
 const NAME: &str = "PowerPoint presentation (PPTX)";
 
-pub(super) const READING: Reading = Reading {
+pub(super) const READING: FormatReader = FormatReader {
     is: |sample| {
         let plain =
             ["presentation.main", "slideshow.main", "template.main"].map(|word| format!("presentationml.{word}"));
@@ -24,7 +24,7 @@ pub(super) const READING: Reading = Reading {
     parse,
 };
 
-fn parse(bytes: &[u8], bounds: &Bounds) -> Result<Parsed, Error> {
+fn parse(bytes: &[u8], bounds: &ParseBounds) -> Result<Parsed, Error> {
     let package = Package::open(bytes, NAME, bounds)?;
     let main = package.main()?;
     let text = package.needed(&main)?;

@@ -1,16 +1,16 @@
 //! How a format is recognised and read.
 
 use super::archive::Archive;
-use super::bounds::Bounds;
+use super::bounds::ParseBounds;
 use super::compound::Compound;
 use super::{Error, Format, Parsed, xml};
 
 /// A format beside text and PDF: its file has one of these.
-pub(super) struct Reading {
+pub(super) struct FormatReader {
     /// Whether a sample is of this format.
     pub is: fn(&Sample<'_>) -> bool,
     /// The text of bytes that are of this format; never empty ones.
-    pub parse: fn(&[u8], &Bounds) -> Result<Parsed, Error>,
+    pub parse: fn(&[u8], &ParseBounds) -> Result<Parsed, Error>,
 }
 
 /// What is known of a document before it is parsed.
@@ -58,7 +58,7 @@ impl<'b> Sample<'b> {
         if Archive::is_one(bytes) {
             sample.package = types(bytes);
         } else if Compound::is_one(bytes)
-            && let Ok(compound) = Compound::open(bytes, "compound file", &Bounds::DOCUMENT)
+            && let Ok(compound) = Compound::open(bytes, "compound file", &ParseBounds::DOCUMENT)
         {
             sample.streams = compound.names().map(str::to_owned).collect();
         }
@@ -91,10 +91,10 @@ impl<'b> Sample<'b> {
 
 /// The types of the parts of a package of any kind, as it says them itself.
 fn types(bytes: &[u8]) -> Option<String> {
-    let bounds = Bounds {
+    let bounds = ParseBounds {
         entry_bytes: TYPES as u64,
         total_bytes: TYPES as u64,
-        ..Bounds::DOCUMENT
+        ..ParseBounds::DOCUMENT
     };
     let archive = Archive::open(bytes, "archive", &bounds).ok()?;
     if let Ok(Some(types)) = archive.read("[Content_Types].xml") {

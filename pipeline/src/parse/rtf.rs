@@ -7,14 +7,14 @@ use std::collections::HashMap;
 
 use encoding_rs::Encoding;
 
-use super::bounds::Bounds;
+use super::bounds::ParseBounds;
 use super::markdown::{Markdown, Rows, one_line};
-use super::reading::Reading;
+use super::reading::FormatReader;
 use super::{Error, Parsed};
 
 const NAME: &str = "Rich Text Format document";
 
-pub(super) const READING: Reading = Reading {
+pub(super) const READING: FormatReader = FormatReader {
     is: |sample| {
         let text = sample.text.unwrap_or(sample.bytes);
         let start = text.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(text).trim_ascii_start();
@@ -26,12 +26,12 @@ pub(super) const READING: Reading = Reading {
 /// Groups within groups.
 const DEPTH: usize = 1000;
 
-fn parse(bytes: &[u8], bounds: &Bounds) -> Result<Parsed, Error> {
-    let mut reader = Reader {
+fn parse(bytes: &[u8], bounds: &ParseBounds) -> Result<Parsed, Error> {
+    let mut reader = RtfReader {
         bytes,
         at: 0,
         cells_left: bounds.cells,
-        ..Reader::default()
+        ..RtfReader::default()
     };
     reader.state.replacements = 1;
     reader.read()?;
@@ -63,7 +63,7 @@ struct State {
 }
 
 #[derive(Default)]
-struct Reader<'b> {
+struct RtfReader<'b> {
     bytes: &'b [u8],
     at: usize,
     state: State,
@@ -106,7 +106,7 @@ enum Token<'b> {
     Symbol(u8),
 }
 
-impl<'b> Reader<'b> {
+impl<'b> RtfReader<'b> {
     fn token(&mut self) -> Option<Token<'b>> {
         let bytes = self.bytes;
         loop {

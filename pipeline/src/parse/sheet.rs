@@ -1,7 +1,7 @@
 //! What spreadsheets have in common: cells by their places, and the numbers that are dates.
 
 use super::Error;
-use super::bounds::Bounds;
+use super::bounds::ParseBounds;
 use super::markdown::{Markdown, Rows};
 
 /// The rows of a sheet, as they come. Rows without a gap between them are a table, which begins with its header.
@@ -31,7 +31,7 @@ impl<'m> Grid<'m> {
     ///
     /// # Errors
     ///
-    /// [`Error::Excessive`] where there are more cells than [`Bounds::cells`].
+    /// [`Error::Excessive`] where there are more cells than [`ParseBounds::cells`].
     pub fn row(&mut self, number: usize, mut cells: Vec<(usize, String)>) -> Result<(), Error> {
         cells.retain(|(_, text)| !text.trim().is_empty());
         let width = cells.iter().map(|(column, _)| column + 1).max().unwrap_or(0);
@@ -71,20 +71,20 @@ impl<'m> Grid<'m> {
 }
 
 /// Cells that a document may have in all.
-pub(super) fn cells(bounds: &Bounds) -> usize {
+pub(super) fn cells(bounds: &ParseBounds) -> usize {
     bounds.cells
 }
 
 /// What a format makes of a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Shown {
+pub(super) enum ShownNumber {
     Number,
     Date,
     Duration,
 }
 
 /// What a number format shows: a date where it has letters of dates beside quoted text, colours and conditions.
-pub(super) fn shown(format: &str) -> Shown {
+pub(super) fn shown(format: &str) -> ShownNumber {
     let first = format.split(';').next().unwrap_or_default();
     let mut characters = first.chars();
     let mut is_date = false;
@@ -95,32 +95,36 @@ pub(super) fn shown(format: &str) -> Shown {
             '[' => {
                 let inner: String = characters.by_ref().take_while(|end| *end != ']').collect();
                 if !inner.is_empty() && inner.to_lowercase().chars().all(|letter| "hms".contains(letter)) {
-                    return Shown::Duration;
+                    return ShownNumber::Duration;
                 }
             }
             'd' | 'D' | 'm' | 'M' | 'y' | 'Y' | 'h' | 'H' | 's' | 'S' => is_date = true,
             // "General" has letters, too.
-            'G' | 'g' if first.to_lowercase().contains("general") => return Shown::Number,
+            'G' | 'g' if first.to_lowercase().contains("general") => return ShownNumber::Number,
             _ => (),
         }
     }
-    if is_date { Shown::Date } else { Shown::Number }
+    if is_date {
+        ShownNumber::Date
+    } else {
+        ShownNumber::Number
+    }
 }
 
 /// What one of the formats shows that every program knows by their numbers.
-pub(super) fn shown_by_number(format: usize) -> Shown {
+pub(super) fn shown_by_number(format: usize) -> ShownNumber {
     match format {
-        14..=22 | 27..=36 | 45 | 47 | 50..=58 => Shown::Date,
-        46 => Shown::Duration,
-        _ => Shown::Number,
+        14..=22 | 27..=36 | 45 | 47 | 50..=58 => ShownNumber::Date,
+        46 => ShownNumber::Duration,
+        _ => ShownNumber::Number,
     }
 }
 
 /// A number as its format shows it: dates and times by ISO 8601, others as they are.
-pub(super) fn number(value: f64, shown: Shown, since_1904: bool) -> String {
+pub(super) fn number(value: f64, shown: ShownNumber, since_1904: bool) -> String {
     match shown {
-        Shown::Date if (0.0..2_958_466.0).contains(&value) => date(value, since_1904),
-        Shown::Duration if value.is_finite() && value.abs() < 1e9 => {
+        ShownNumber::Date if (0.0..2_958_466.0).contains(&value) => date(value, since_1904),
+        ShownNumber::Duration if value.is_finite() && value.abs() < 1e9 => {
             let seconds = (value.abs() * 86_400.0).round() as u64;
             let sign = if value < 0.0 { "-" } else { "" };
             format!("{sign}{}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
@@ -182,29 +186,29 @@ mod tests {
     #[test]
     fn numbers_are_shown_as_their_formats_say() {
         for (format, what) in [
-            ("General", Shown::Number),
-            ("#,##0.00", Shown::Number),
-            ("yyyy-mm-dd", Shown::Date),
-            ("[$-409]d/m/yy h:mm AM/PM;@", Shown::Date),
-            ("\"days\" 0", Shown::Number),
-            ("[Red]0.0", Shown::Number),
-            ("[h]:mm:ss", Shown::Duration),
+            ("General", ShownNumber::Number),
+            ("#,##0.00", ShownNumber::Number),
+            ("yyyy-mm-dd", ShownNumber::Date),
+            ("[$-409]d/m/yy h:mm AM/PM;@", ShownNumber::Date),
+            ("\"days\" 0", ShownNumber::Number),
+            ("[Red]0.0", ShownNumber::Number),
+            ("[h]:mm:ss", ShownNumber::Duration),
         ] {
             assert_eq!(shown(format), what, "{format}");
         }
         for (value, what, text) in [
-            (45_352.0, Shown::Date, "2024-03-01"),
-            (45_352.75, Shown::Date, "2024-03-01 18:00:00"),
-            (0.5, Shown::Date, "12:00:00"),
-            (1.0, Shown::Date, "1900-01-01"),
-            (61.0, Shown::Date, "1900-03-01"),
-            (1.5, Shown::Duration, "36:00:00"),
-            (0.1 + 0.2, Shown::Number, "0.3"),
-            (1e300, Shown::Number, "1e300"),
-            (-1234.5, Shown::Number, "-1234.5"),
+            (45_352.0, ShownNumber::Date, "2024-03-01"),
+            (45_352.75, ShownNumber::Date, "2024-03-01 18:00:00"),
+            (0.5, ShownNumber::Date, "12:00:00"),
+            (1.0, ShownNumber::Date, "1900-01-01"),
+            (61.0, ShownNumber::Date, "1900-03-01"),
+            (1.5, ShownNumber::Duration, "36:00:00"),
+            (0.1 + 0.2, ShownNumber::Number, "0.3"),
+            (1e300, ShownNumber::Number, "1e300"),
+            (-1234.5, ShownNumber::Number, "-1234.5"),
         ] {
             assert_eq!(number(value, what, false), text);
         }
-        assert_eq!(number(0.0 + 43_890.0, Shown::Date, true), "2024-03-01");
+        assert_eq!(number(0.0 + 43_890.0, ShownNumber::Date, true), "2024-03-01");
     }
 }

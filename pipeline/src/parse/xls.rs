@@ -6,17 +6,17 @@ use std::collections::HashMap;
 
 use encoding_rs::Encoding;
 
-use super::bounds::Bounds;
+use super::bounds::ParseBounds;
 use super::compound::{Compound, long, short, utf16};
 use super::markdown::Markdown;
-use super::reading::Reading;
+use super::reading::FormatReader;
 use super::rtf::codepage;
-use super::sheet::{self, Grid, Shown};
+use super::sheet::{self, Grid, ShownNumber};
 use super::{Error, Parsed};
 
 const NAME: &str = "Excel workbook (XLS)";
 
-pub(super) const READING: Reading = Reading {
+pub(super) const READING: FormatReader = FormatReader {
     is: |sample| sample.has_stream("Workbook") || sample.has_stream("Book"),
     parse,
 };
@@ -25,13 +25,13 @@ pub(super) const READING: Reading = Reading {
 const UNICODE: u16 = 0x0600;
 const CONTINUE: u16 = 0x3C;
 
-fn parse(bytes: &[u8], bounds: &Bounds) -> Result<Parsed, Error> {
+fn parse(bytes: &[u8], bounds: &ParseBounds) -> Result<Parsed, Error> {
     let file = Compound::open(bytes, NAME, bounds)?;
     let main = match file.read("Workbook")? {
         Some(main) => main,
         None => file.read_needed("Book")?,
     };
-    let mut workbook = Workbook::read(&main, bounds)?;
+    let mut workbook = XlsWorkbook::read(&main, bounds)?;
     let mut out = Markdown::default();
     let mut left = sheet::cells(bounds);
     for (name, place) in std::mem::take(&mut workbook.sheets) {
@@ -70,18 +70,18 @@ fn records(bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
 /// A cell: its row, its column, its text.
 type Cell = (usize, usize, String);
 
-struct Workbook {
+struct XlsWorkbook {
     is_unicode: bool,
     encoding: &'static Encoding,
     sheets: Vec<(String, u32)>,
     strings: Vec<String>,
     /// What the number formats of kinds of cells show.
-    formats: Vec<Shown>,
+    formats: Vec<ShownNumber>,
     since_1904: bool,
 }
 
-impl Workbook {
-    fn read(main: &[u8], bounds: &Bounds) -> Result<Workbook, Error> {
+impl XlsWorkbook {
+    fn read(main: &[u8], bounds: &ParseBounds) -> Result<XlsWorkbook, Error> {
         let damaged = Error::Damaged {
             of: NAME,
             what: "its records cannot be read",
@@ -89,7 +89,7 @@ impl Workbook {
         if short(main, 0) != 0x0809 {
             return Err(damaged);
         }
-        let mut workbook = Workbook {
+        let mut workbook = XlsWorkbook {
             is_unicode: short(main, 4) >= UNICODE,
             encoding: encoding_rs::WINDOWS_1252,
             sheets: Vec::new(),
@@ -97,7 +97,7 @@ impl Workbook {
             formats: Vec::new(),
             since_1904: false,
         };
-        let mut own: HashMap<u16, Shown> = HashMap::new();
+        let mut own: HashMap<u16, ShownNumber> = HashMap::new();
         let mut shared: Vec<&[u8]> = Vec::new();
         let mut last = 0;
         for (kind, body) in records(main) {
@@ -206,7 +206,11 @@ impl Workbook {
     }
 
     fn number(&self, value: f64, format: u16) -> String {
-        let shown = self.formats.get(usize::from(format)).copied().unwrap_or(Shown::Number);
+        let shown = self
+            .formats
+            .get(usize::from(format))
+            .copied()
+            .unwrap_or(ShownNumber::Number);
         sheet::number(value, shown, self.since_1904)
     }
 }
@@ -244,7 +248,7 @@ fn narrow(bytes: &[u8]) -> String {
 
 /// The strings that cells share. Each may go on in the next record, which says anew whether its characters have one byte
 /// or two.
-fn strings(records: &[&[u8]], bounds: &Bounds) -> Vec<String> {
+fn strings(records: &[&[u8]], bounds: &ParseBounds) -> Vec<String> {
     let mut strings = Vec::new();
     let Some(first) = records.first() else {
         return strings;

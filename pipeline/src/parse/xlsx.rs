@@ -6,17 +6,17 @@
 
 use std::collections::HashMap;
 
-use super::bounds::Bounds;
+use super::bounds::ParseBounds;
 use super::markdown::Markdown;
 use super::package::Package;
-use super::reading::Reading;
-use super::sheet::{self, Grid, Shown};
-use super::xml::{Element, Part, Parts};
+use super::reading::FormatReader;
+use super::sheet::{self, Grid, ShownNumber};
+use super::xml::{Element, Part, XmlParts};
 use super::{Error, Parsed};
 
 const NAME: &str = "Excel workbook (XLSX)";
 
-pub(super) const READING: Reading = Reading {
+pub(super) const READING: FormatReader = FormatReader {
     is: |sample| {
         sample.is_package("spreadsheetml.sheet.main")
             || sample.is_package("spreadsheetml.template.main")
@@ -26,14 +26,14 @@ pub(super) const READING: Reading = Reading {
     parse,
 };
 
-struct Workbook {
+struct XlsxWorkbook {
     strings: Vec<String>,
     /// What the number formats of cells show.
-    formats: Vec<Shown>,
+    formats: Vec<ShownNumber>,
     since_1904: bool,
 }
 
-fn parse(bytes: &[u8], bounds: &Bounds) -> Result<Parsed, Error> {
+fn parse(bytes: &[u8], bounds: &ParseBounds) -> Result<Parsed, Error> {
     let package = Package::open(bytes, NAME, bounds)?;
     let main = package.main()?;
     let text = package.needed(&main)?;
@@ -41,7 +41,7 @@ fn parse(bytes: &[u8], bounds: &Bounds) -> Result<Parsed, Error> {
     let old = tree
         .child("workbookPr")
         .and_then(|properties| properties.get("date1904"));
-    let mut workbook = Workbook {
+    let mut workbook = XlsxWorkbook {
         strings: Vec::new(),
         formats: Vec::new(),
         since_1904: matches!(old, Some("1" | "true")),
@@ -78,7 +78,7 @@ fn strings(package: &Package<'_>, part: &str) -> Result<Vec<String>, Error> {
         return Ok(Vec::new());
     };
     let mut strings = Vec::new();
-    let mut parts = Parts::new(&text, NAME, package.bounds);
+    let mut parts = XmlParts::new(&text, NAME, package.bounds);
     while let Some(part) = parts.next()? {
         if let Part::Start(start) = part
             && start.name == "si"
@@ -103,14 +103,14 @@ fn rich(element: &Element<'_>) -> String {
 }
 
 /// What the number format of each kind of cell shows.
-fn formats(package: &Package<'_>, part: &str) -> Result<Vec<Shown>, Error> {
+fn formats(package: &Package<'_>, part: &str) -> Result<Vec<ShownNumber>, Error> {
     let Some(text) = package.text(part)? else {
         return Ok(Vec::new());
     };
     let tree = package.tree(&text)?;
     let own = tree.child("numFmts");
     let own = own.iter().flat_map(|formats| formats.elements());
-    let own: HashMap<&str, Shown> = own
+    let own: HashMap<&str, ShownNumber> = own
         .filter_map(|format| Some((format.get("numFmtId")?, sheet::shown(format.get("formatCode")?))))
         .collect();
     let kinds = tree.child("cellXfs");
@@ -118,7 +118,7 @@ fn formats(package: &Package<'_>, part: &str) -> Result<Vec<Shown>, Error> {
         let id = kind.get("numFmtId").unwrap_or("0");
         own.get(id)
             .copied()
-            .unwrap_or_else(|| id.parse().map_or(Shown::Number, sheet::shown_by_number))
+            .unwrap_or_else(|| id.parse().map_or(ShownNumber::Number, sheet::shown_by_number))
     };
     Ok(kinds
         .iter()
@@ -128,9 +128,9 @@ fn formats(package: &Package<'_>, part: &str) -> Result<Vec<Shown>, Error> {
         .collect())
 }
 
-impl Workbook {
-    fn sheet(&self, text: &str, grid: &mut Grid<'_>, bounds: &Bounds) -> Result<(), Error> {
-        let mut parts = Parts::new(text, NAME, bounds);
+impl XlsxWorkbook {
+    fn sheet(&self, text: &str, grid: &mut Grid<'_>, bounds: &ParseBounds) -> Result<(), Error> {
+        let mut parts = XmlParts::new(text, NAME, bounds);
         let (mut number, mut row) = (0, Vec::new());
         while let Some(part) = parts.next()? {
             let Part::Start(start) = part else { continue };
@@ -174,7 +174,7 @@ impl Workbook {
             _ => {
                 let value = value();
                 let kind = cell.get("s").and_then(|kind| kind.parse::<usize>().ok()).unwrap_or(0);
-                let shown = self.formats.get(kind).copied().unwrap_or(Shown::Number);
+                let shown = self.formats.get(kind).copied().unwrap_or(ShownNumber::Number);
                 match value.trim().parse::<f64>() {
                     Ok(number) => sheet::number(number, shown, self.since_1904),
                     Err(_) => value,

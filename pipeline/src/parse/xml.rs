@@ -10,7 +10,7 @@ use quick_xml::Reader;
 use quick_xml::events::{BytesStart, Event};
 
 use super::Error;
-use super::bounds::Bounds;
+use super::bounds::ParseBounds;
 
 /// An element with what is in it. Attributes by their names without prefixes.
 #[derive(Debug, Default)]
@@ -109,7 +109,7 @@ pub(super) fn decode(bytes: &[u8]) -> String {
 }
 
 /// Tells the parts of XML one after the other, within the bounds.
-pub(super) struct Parts<'t> {
+pub(super) struct XmlParts<'t> {
     reader: Reader<&'t [u8]>,
     of: &'static str,
     depth: usize,
@@ -123,11 +123,11 @@ pub(super) enum Part<'t> {
     Text(Cow<'t, str>),
 }
 
-impl<'t> Parts<'t> {
-    pub fn new(text: &'t str, of: &'static str, bounds: &Bounds) -> Parts<'t> {
+impl<'t> XmlParts<'t> {
+    pub fn new(text: &'t str, of: &'static str, bounds: &ParseBounds) -> XmlParts<'t> {
         let mut reader = Reader::from_str(text);
         reader.config_mut().expand_empty_elements = true;
-        Parts {
+        XmlParts {
             reader,
             of,
             depth: 0,
@@ -202,9 +202,9 @@ impl<'t> Parts<'t> {
 ///
 /// # Errors
 ///
-/// Those of [`Parts::next`].
-pub(super) fn tree<'t>(text: &'t str, of: &'static str, bounds: &Bounds) -> Result<Element<'t>, Error> {
-    let mut parts = Parts::new(text, of, bounds);
+/// Those of [`XmlParts::next`].
+pub(super) fn tree<'t>(text: &'t str, of: &'static str, bounds: &ParseBounds) -> Result<Element<'t>, Error> {
+    let mut parts = XmlParts::new(text, of, bounds);
     while let Some(part) = parts.next()? {
         if let Part::Start(start) = part {
             return parts.rest(start);

@@ -2,18 +2,18 @@
 
 use ruzstd::decoding::StreamingDecoder;
 
-use super::bounds::Bounds;
-use super::reading::Reading;
+use super::bounds::ParseBounds;
+use super::reading::FormatReader;
 use super::{Error, Parsed, gzip};
 
 const NAME: &str = "Zstandard file";
 
-pub(super) const READING: Reading = Reading {
+pub(super) const READING: FormatReader = FormatReader {
     is: |sample| sample.bytes.starts_with(b"\x28\xB5\x2F\xFD"),
     parse,
 };
 
-fn parse(bytes: &[u8], bounds: &Bounds) -> Result<Parsed, Error> {
+fn parse(bytes: &[u8], bounds: &ParseBounds) -> Result<Parsed, Error> {
     let damaged = |_| Error::Damaged {
         of: NAME,
         what: "it cannot be inflated",
