@@ -12,7 +12,7 @@ pub(super) struct Package<'b> {
 }
 
 /// What a part refers to.
-pub(super) struct Relation {
+pub(super) struct Relationship {
     pub id: String,
     /// The last word of its type.
     pub kind: String,
@@ -44,7 +44,7 @@ impl<'b> Package<'b> {
     }
 
     /// What a part refers to inside of the package; the empty name is that of the package itself.
-    pub fn relations(&self, part: &str) -> Result<Vec<Relation>, Error> {
+    pub fn relations(&self, part: &str) -> Result<Vec<Relationship>, Error> {
         let (folder, file) = part.rsplit_once('/').unwrap_or(("", part));
         let name = format!("{folder}/_rels/{file}.rels");
         let Some(text) = self.text(&name)? else {
@@ -57,7 +57,7 @@ impl<'b> Package<'b> {
         let relation = |relation: &xml::Element<'_>| {
             let kind = relation.get("Type")?.rsplit('/').next()?.to_owned();
             let target = resolve(folder, relation.get("Target")?);
-            Some(Relation {
+            Some(Relationship {
                 id: relation.get("Id")?.to_owned(),
                 kind,
                 target,

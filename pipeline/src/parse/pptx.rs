@@ -91,7 +91,7 @@ fn title<'e>(shapes: &'e Element<'e>) -> Option<&'e Element<'e>> {
 /// What a group of shapes shows, in its order.
 fn shapes(
     package: &Package<'_>,
-    relations: &[super::package::Relation],
+    relations: &[super::package::Relationship],
     group: &Element<'_>,
     out: &mut Markdown,
 ) -> Result<(), Error> {
@@ -128,7 +128,7 @@ fn picture(shape: &Element<'_>) -> String {
 /// A table, or a diagram, whose text is in a part of its own.
 fn frame(
     package: &Package<'_>,
-    relations: &[super::package::Relation],
+    relations: &[super::package::Relationship],
     frame: &Element<'_>,
     out: &mut Markdown,
 ) -> Result<(), Error> {
