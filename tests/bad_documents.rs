@@ -136,7 +136,16 @@ fn documents_that_cannot_be_parsed_say_what_they_are() {
     let rubbish: Vec<u8> = (0..5000u32)
         .map(|number| (number.wrapping_mul(2_654_435_761) >> 13) as u8)
         .collect();
+    let mut letter = documents::parser_test("pandoc.docx");
+    let middle = letter.len() / 3..letter.len() - 2000;
+    letter[middle].fill(0xFF);
     let bad = [
+        Bad {
+            uri: scene.s3.put("cut.docx", letter),
+            step: "parsing",
+            reason: &["Word document (DOCX)", "damaged"],
+            hint: &["stored whole"],
+        },
         Bad {
             uri: scene.s3.put("a-page-of-html.pdf", "<html><p>Sign in first."),
             step: "parsing",
