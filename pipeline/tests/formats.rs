@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use ai_pipeline::config::Parsing;
 use ai_pipeline::error::Class;
-use ai_pipeline::parse::{Error, Format, Limits, MarkKind, Parsed, Parser, detect, parse};
+use ai_pipeline::parse::{Error, Format, MarkKind, Parsed, Parser, ParserLimits, detect, parse};
 use bytes::Bytes;
 use flate2::write::{DeflateEncoder, GzEncoder};
 use flate2::{Compression, Crc, FlushCompress};
 
-const AMPLE: Limits = Limits {
+const AMPLE: ParserLimits = ParserLimits {
     timeout: Duration::from_secs(120),
     memory_bytes: 1024 * 1024 * 1024,
     text_bytes: 64 * 1024 * 1024,

@@ -76,7 +76,7 @@ pub(super) fn detect_by(bytes: &[u8], extension: Option<&str>, media_type: Optio
     let called = mail::by_name(extension, media_type);
     // Attachments may stand in a message as they are.
     let is_message = called == Some(mail::MESSAGE) && !text::has_known_signature(bytes);
-    if is_message && !matches!(charset, Some(Found::Unreadable(_))) {
+    if is_message && !matches!(charset, Some(DetectedCharset::Unreadable(_))) {
         return Ok(Format::Eml);
     }
     if binary {
