@@ -104,7 +104,7 @@ fn schedules_that_lead_nowhere_are_refused() {
         ),
         (
             "ai.scheduling_timescaledb() || jsonb_build_object('note', repeat('x', 1000000))",
-            "262144",
+            "the configuration is too large",
         ),
         (
             "ai.scheduling_none() || ('{\"deep\": ' || repeat('[', 126) || repeat(']', 126) || '}')::jsonb",
