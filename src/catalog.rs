@@ -598,8 +598,8 @@ fn schedule_of(
     Ok(schedule)
 }
 
-/// The column that takes the vectors, and pgvector's type with its schema. `target_name` is the table of chunks, where it is
-/// there.
+/// The column that takes the vectors, and pgvector's type with its schema. `target_name` is the table of
+/// chunks, where it is there.
 fn embedding_of(
     destination: Oid,
     config: &Destination,
@@ -629,8 +629,8 @@ fn updates_instead(table: Oid) -> bool {
         && statement::row(sql, &[table.into()], |row| row.must(1)) == Some(true)
 }
 
-/// The tables of a vectorizer that belong to another role than its source, in words; `None`: all are its owner's. Others
-/// could have their code run by what is done on them in the name of that one.
+/// The tables of a vectorizer that belong to another role than its source, in words; `None`: all are its
+/// owner's. Others could have their code run by what is done on them in the name of that one.
 fn tables_of_others(definition: &Definition, owner: Oid) -> Option<String> {
     let mut others: Vec<(String, String, String)> = Vec::new();
     for table in definition.relations() {

@@ -85,9 +85,10 @@ impl Budget {
         }
     }
 
-    /// The same budget for one of several owners, who has at most three quarters of what is not kept for small ones: a
-    /// share is always left for another owner, however long this one needs its own. Clones of what is returned share it.
-    /// What is larger than the share has all that there is, alone, when the owner has nothing else.
+    /// The same budget for one of several owners, who has at most three quarters of what is not kept for
+    /// small ones: a share is always left for another owner, however long this one needs its own. Clones of
+    /// what is returned share it. What is larger than the share has all that there is, alone, when the owner
+    /// has nothing else.
     pub fn of_owner(&self) -> Budget {
         let most = three_quarters(self.most);
         Budget {
@@ -108,7 +109,7 @@ impl Budget {
         self.share.as_ref().is_some_and(is_in_use)
     }
 
-    /// The same budget for somebody who has much of it already: of what is kept for small ones there is nothing.
+    /// The same budget for a task that has much of it already: of what is kept for small ones there is nothing.
     pub fn without_kept(&self) -> Budget {
         Budget {
             kept: Arc::new(Semaphore::new(0)),
@@ -147,7 +148,7 @@ impl Budget {
 
     /// What is free now of so many bytes, which may be less; `None` where nothing is. Nobody who waits is passed by.
     pub fn reserve_now(&self, most: u64) -> Option<Reservation> {
-        // What is free may be gone in a moment, for another task: whoever asks gets nothing then, and has to wait.
+        // What is free may be gone in a moment, for another task: the caller gets nothing then, and has to wait.
         let free = |pool: &Semaphore| u32::try_from(pool.available_permits()).unwrap_or(u32::MAX);
         let of_owner = self.share.as_ref().map_or(u32::MAX, |share| free(&share.permits));
         let (common, kept) = (free(&self.common).min(of_owner), free(&self.kept));
@@ -389,7 +390,8 @@ mod tests {
 
     #[tokio::test]
     async fn an_owner_leaves_a_share_to_another() {
-        // The size of parts; how much the first, the second and the third owner get of 100 MiB, of which 87.5 are for all.
+        // The size of parts; how much the first, the second and the third owner get of 100 MiB, of which 87.5
+        // are for all.
         for (part, expected) in [
             (MIB, [65 + 12, 22, 0]),
             (5 * MIB, [65, 20, 0]),

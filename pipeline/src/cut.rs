@@ -22,8 +22,9 @@ pub const LONG: usize = 256 * 1024;
 /// Steps that are done at hand: some milliseconds. Prose of less than [`LONG`] takes no more.
 const STEPS: u64 = 4 << 20;
 
-/// Bytes of a text that is cut at units of meaning in a thread, or by the session that asks: the crate's own passes over
-/// Markdown may be quadratic, which is milliseconds up to here. The network does not wait for them.
+/// Bytes of a text that is cut at units of meaning in a thread, or by the session that asks: the crate's own
+/// passes over Markdown may be quadratic, which is milliseconds up to here. The network does not wait for
+/// them.
 const SHORT: usize = 8 * 1024;
 
 /// A chunking configuration whose sizes are checked. Clones share it.

@@ -365,8 +365,8 @@ fn source_options(options: Option<Vec<Option<String>>>, catalogue: Oid) {
 
 /// The validator of a wrapper.
 ///
-/// Options say which credential goes to which address. So only superusers write them: neither the owner of a server, nor a
-/// role for its own user mapping.
+/// Options say which credential goes to which address. So only superusers write them: neither the owner of a
+/// server, nor a role for its own user mapping.
 fn validate(wrapper: Wrapper, options: Option<Vec<Option<String>>>, catalogue: Oid) {
     let object = match catalogue {
         pg_sys::ForeignServerRelationId => OptionTarget::Server,

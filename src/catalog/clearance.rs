@@ -1,8 +1,8 @@
 //! Whether the function of a vectorizer's triggers may write to the tables of the vectorizer.
 //!
-//! It is SECURITY DEFINER: it acts as their owner, in the session of whoever writes to the source, and whatever others
-//! have put on the tables would run as that owner. Most tables have nothing on them at all, which Postgres has in its
-//! caches; the others are looked at as the worker does.
+//! It is SECURITY DEFINER: it acts as their owner, in the session of the role that writes to the source, and
+//! what others have put on the tables would run as that owner. Most tables have nothing on them at all, which
+//! Postgres has in its caches; the others are looked at as the worker does.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -56,9 +56,10 @@ fn stranger_to(id: i32, intake: Oid) -> Option<String> {
     stranger
 }
 
-/// For the function of a vectorizer's triggers, which acts as the owner in the session of whoever writes to the source:
-/// whether it may write to the tables of the vectorizer, which are locked then. False: it leaves the keys in the intake
-/// to the worker, as code of others would run otherwise. NULL: nothing can be written, and a warning has said so.
+/// For the function of a vectorizer's triggers, which acts as the owner in the session of the role that
+/// writes to the source: whether it may write to the tables of the vectorizer, which are locked then. False:
+/// it leaves the keys in the intake to the worker, as code of others would run otherwise. NULL: nothing can
+/// be written, and a warning has said so.
 ///
 /// # Errors
 /// Raised where code of others would run by a look into the intake already, or by TRUNCATE, which leaves no keys.

@@ -194,9 +194,9 @@ impl NameRow {
         })
     }
 
-    /// Takes the names over that the columns of `source` have, or, where the numbers do not hold, their numbers. Whether
-    /// a column of the configuration is another than before, of the same name; `Err` is a column that the template
-    /// cannot name.
+    /// Takes the names over that the columns of `source` have, or, where the numbers do not hold, their
+    /// numbers. Whether a column of the configuration is another than before, of the same name; `Err` is a
+    /// column that the template cannot name.
     fn follow(&mut self, source: Oid) -> Result<bool, String> {
         let here = place_in(source);
         let holds = self.place == here;

@@ -121,9 +121,9 @@ pub fn look_at(vectorizers: &[Definition]) -> HashMap<i32, CodeOfOthers> {
 /// The tables that the statements of a vectorizer reach, where Postgres' caches tell that nothing of others can be on
 /// them: to plan the statement that looks closely takes a worker longer than all the rest of its start.
 ///
-/// So it is with tables of the owner that have no part and, but for the source, no trigger, thus no foreign key with an
-/// action either; Postgres notes in `pg_class` that there is one before one can be seen. On a source the worker fires no
-/// trigger unless it updates it, which it does where the vectors are in it.
+/// So it is with tables of the owner that have no part and, but for the source, no trigger, thus no foreign
+/// key with an action either; Postgres notes in `pg_class` that there is one before one can be seen. On a
+/// source the worker fires no trigger unless it updates it, which it does where the vectors are in it.
 fn reached_by_plain(vectorizer: &Definition) -> Option<Vec<Oid>> {
     if vectorizer.config()?["destination"].get("embedding_column").is_some() {
         return None;
@@ -227,8 +227,8 @@ pub(super) fn lock(relation: Oid, mode: u32) {
     unsafe { pg_sys::LockRelationOid(relation, mode as pg_sys::LOCKMODE) };
 }
 
-/// Whether nobody can have put anything on a table of the owner but the owner: it has no trigger, also none of a foreign
-/// key, and no parts. A look at what Postgres has in its caches.
+/// Whether nobody can have put anything on a table of the owner but the owner: it has no trigger, also none
+/// of a foreign key, and no parts. A look at what Postgres has in its caches.
 pub(super) fn is_untouched(table: Oid) -> bool {
     Relation::of(table)
         .is_none_or(|table| table.kind == pg_sys::RELKIND_RELATION && !(table.has_triggers || table.has_parts))

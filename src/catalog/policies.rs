@@ -28,7 +28,8 @@ pub fn filtered(vectorizer_id: i32) -> Option<Failure> {
     })
 }
 
-/// Warns the session that makes or alters a vectorizer that it will stand still for that. To be called as the extension.
+/// Warns the session that makes or alters a vectorizer that it will stand still for that. To be called as the
+/// extension.
 pub fn warn_if_filtered(vectorizer_id: i32) {
     if let Some(Failure { reason, hint, .. }) = filtered(vectorizer_id) {
         let message = format!("the vectorizer stands still: {reason}");

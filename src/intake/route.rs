@@ -143,8 +143,8 @@ pub(super) struct Route {
     pub(super) by_row: String,
     /// Rows can be appended past the executor.
     pub(super) is_plain: bool,
-    /// The source got another owner unseen: nothing may run as that one. Appending runs nothing, and the function of the
-    /// vectorizer asks.
+    /// The source got another owner unseen: nothing may run as that one. Appending runs nothing, and the
+    /// function of the vectorizer asks.
     pub(super) is_strange: bool,
 }
 

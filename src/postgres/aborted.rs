@@ -8,7 +8,7 @@ pub struct Aborted {
     pub code: PgSqlErrorCode,
     pub message: String,
     pub hint: Option<String>,
-    /// The message is of somebody's PL/pgSQL (RAISE): its code says nothing of what is in it.
+    /// The message is of a user's PL/pgSQL (RAISE): its code says nothing of what is in it.
     pub raised: bool,
     /// Nothing is wrong with what was to be done: its owner has taken too much of the process, and comes later.
     pub put_off: bool,

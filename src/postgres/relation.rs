@@ -103,8 +103,8 @@ pub struct Function {
 impl Function {
     /// `None` where it is gone.
     pub fn of(function: Oid) -> Option<Function> {
-        // SAFETY: on the main thread, in a transaction; the entry is given back after it was looked at, and the names are
-        // copies of their own, or null.
+        // SAFETY: on the main thread, in a transaction; the entry is given back after it was looked at, and
+        // the names are copies of their own, or null.
         unsafe {
             let tuple = pg_sys::SearchSysCache1(pg_sys::SysCacheIdentifier::PROCOID as i32, function.into());
             if tuple.is_null() {

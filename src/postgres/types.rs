@@ -59,8 +59,8 @@ impl Column {
     /// `None` where there is none of this name.
     pub fn of(table: Oid, name: &str) -> Option<Column> {
         let name = CString::new(name).ok()?;
-        // SAFETY: on the main thread, in a transaction; the entry is given back after it was looked at. The cache tells of
-        // none that was dropped.
+        // SAFETY: on the main thread, in a transaction; the entry is given back after it was looked at. The
+        // cache tells of none that was dropped.
         unsafe {
             let tuple = pg_sys::SearchSysCacheAttName(table, name.as_ptr());
             if tuple.is_null() {
@@ -145,8 +145,8 @@ impl Equality {
     /// that fits its operands best: for a domain over a type, another role may have made one in a schema that is not
     /// Postgres' own.
     pub fn of(column: Column, operator_class: Oid) -> Option<Equality> {
-        // SAFETY: on the main thread, in a transaction; the entry is given back after it was looked at, and the name is a
-        // copy of its own.
+        // SAFETY: on the main thread, in a transaction; the entry is given back after it was looked at, and
+        // the name is a copy of its own.
         let (name, schema, operand) = unsafe {
             let family = pg_sys::get_opclass_family(operator_class);
             let input = pg_sys::get_opclass_input_type(operator_class);

@@ -89,7 +89,7 @@ fn too_wide(what: &str, most: i64, dimensions: i64) -> ! {
     )
 }
 
-/// An index that builds itself needs somebody who builds it. What cannot be read counts as one.
+/// An index that builds itself needs a process that builds it. What cannot be read counts as one.
 pub fn needs_scheduling(indexing: Option<&Indexing>, scheduling: Option<&Scheduling>) {
     if scheduling == Some(&Scheduling::None) && indexing != Some(&Indexing::None) {
         exception(

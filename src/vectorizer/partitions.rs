@@ -124,8 +124,8 @@ impl Partitions<'_> {
         shared_memory::wake_at_commit();
     }
 
-    /// Runs statements as the owner, of which none begins where code of others would run: it was looked for before, and may
-    /// have come while a lock was waited for.
+    /// Runs statements as the owner, of which none begins where code of others would run: it was looked for
+    /// before, and may have come while a lock was waited for.
     fn act<T>(&self, work: impl FnOnce() -> T) -> T {
         catalog::acting_for(self.id, || acting_as(self.owner, work))
     }

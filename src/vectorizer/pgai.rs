@@ -59,7 +59,7 @@ impl CatalogObject {
         format!("ALTER {kind} {} OWNER TO {}", self.name, source.owner_name)
     }
 
-    /// Whoever has TRIGGER on a table has code of its own run as the role that writes to it. Nobody puts a
+    /// A role with TRIGGER on a table has code of its own run as the role that writes to it. Nobody puts a
     /// trigger on it from here on.
     ///
     /// # Errors

@@ -28,7 +28,7 @@ use crate::{intake, shared_memory};
 /// take no lock here: tables of one vectorizer may be altered at the same time, as pg_restore does.
 ///
 /// Known by name and made as the extension: what is there now must be what was there, and not another
-/// function that somebody gave the name to meanwhile, nor a new one, which would run as the extension.
+/// function that got the name meanwhile, nor a new one, which would run as the extension.
 fn make_anew(known: &KnownVectorizer, should_be: &str) -> bool {
     if known.body == should_be && known.is_as_made {
         return false;
@@ -145,7 +145,7 @@ impl KnownVectorizer {
             });
         }
         let Some(key) = PrimaryKey::current(self.source, &self.source_pk) else {
-            // Whoever drops a column of the key must still be able to write to the table.
+            // A role that drops a column of the key must still be able to write to the table.
             let body = include_str!("../../sql/query/trigger/idle_trigger_body.sql");
             acting_as_extension(|| _ = make_anew(self, body));
             return;

@@ -19,7 +19,7 @@ fn lock_for(relation: Oid, mode: u32) {
 }
 
 /// Runs statements that alter a relation, with the name that it has once nobody else can alter it. A
-/// statement waits with the name that it was given, and with more rights than who it is run for: whoever owns
+/// statement waits with the name that it was given, and with more rights than who it is run for: the role that owns
 /// the schemas could have it wait for another's table.
 ///
 /// # Errors

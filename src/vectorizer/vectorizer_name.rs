@@ -64,7 +64,7 @@ pub fn already_exists(name: &str, hint: Option<&str>) -> ! {
     raise(PgSqlErrorCode::ERRCODE_DUPLICATE_OBJECT, message, hint)
 }
 
-/// Among all vectorizers, whoever may see them.
+/// Among all vectorizers, also those that the role does not see.
 fn is_taken(name: &str) -> bool {
     let sql = include_str!("../../sql/query/vectorizer/vectorizer_by_name.sql");
     acting_as_extension(|| statement::row(sql, &[name.into()], |row| row.must::<i32>(1))).is_some()

@@ -100,7 +100,7 @@ async fn inflate(how: Compression, bytes: &Bytes, limit: u64) -> Inflated {
     let encoded = bytes.clone();
     match tokio::task::spawn_blocking(move || how.inflate(&encoded, limit)).await {
         Ok(inflated) => inflated,
-        // Memory ran out, for whoever looks after this task to see.
+        // Memory ran out, for the code that waits for this task to see.
         Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
         // It ends early only where the runtime does, and this task with it.
         Err(_) => Inflated::Damaged,

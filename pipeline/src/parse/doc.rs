@@ -1,7 +1,8 @@
 //! Word documents of the years before 2007.
 //!
-//! Read: paragraphs, headings by the styles that all programs know, items of lists, tables, footnotes and endnotes, text
-//! boxes, results of fields. Left out: headers and footers, which repeat on each page, comments, pictures.
+//! Read: paragraphs, headings by the styles that all programs know, items of lists, tables, footnotes and
+//! endnotes, text boxes, results of fields. Left out: headers and footers, which repeat on each page,
+//! comments, pictures.
 
 use super::bounds::ParseBounds;
 use super::compound::{Compound, long, short, utf16};

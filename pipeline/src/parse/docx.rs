@@ -1,8 +1,8 @@
 //! Word documents (Office Open XML).
 //!
-//! Read: paragraphs, headings by their outline level, lists, tables, footnotes and endnotes, text boxes, alternative texts
-//! of pictures, formulas as their letters, inserted text. Left out: deleted text, hidden text, comments, headers and
-//! footers, which repeat on each page.
+//! Read: paragraphs, headings by their outline level, lists, tables, footnotes and endnotes, text boxes,
+//! alternative texts of pictures, formulas as their letters, inserted text. Left out: deleted text, hidden
+//! text, comments, headers and footers, which repeat on each page.
 
 use std::collections::HashMap;
 

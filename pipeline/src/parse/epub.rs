@@ -1,7 +1,7 @@
 //! EPUB books.
 //!
-//! Read: the chapters in their order, as pages of HTML are. Left out: the list of contents where it is no chapter of its
-//! own, what is drawn.
+//! Read: the chapters in their order, as pages of HTML are. Left out: the list of contents where it is no
+//! chapter of its own, what is drawn.
 
 use std::collections::HashMap;
 

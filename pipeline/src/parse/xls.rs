@@ -246,8 +246,8 @@ fn narrow(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| char::from(*byte)).collect()
 }
 
-/// The strings that cells share. Each may go on in the next record, which says anew whether its characters have one byte
-/// or two.
+/// The strings that cells share. Each may go on in the next record, which says anew whether its characters
+/// have one byte or two.
 fn strings(records: &[&[u8]], bounds: &ParseBounds) -> Vec<String> {
     let mut strings = Vec::new();
     let Some(first) = records.first() else {

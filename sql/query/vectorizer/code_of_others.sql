@@ -1,6 +1,6 @@
 -- What the statements of the vectorizers $1 reach: their tables, the parts of these, and the tables that follow them by foreign
--- keys with actions, however far. And what of others would run there in the name of the owner, in words (NULL: nothing). Whoever
--- holds TRIGGER or REFERENCES may put something there; Postgres does not keep who it was, but whose the code is. Superusers and
+-- keys with actions, however far. And what of others would run there in the name of the owner, in words (NULL: nothing). A role
+-- with TRIGGER or REFERENCES may put something there; Postgres does not keep which role it was, but whose the code is. Superusers and
 -- the owner are trusted; roles that the owner is a member of are not. when_inserted: some of it would run when a key is written
 -- to the intake.
 WITH RECURSIVE actions AS MATERIALIZED (
