@@ -311,3 +311,40 @@ fn what_the_old_owner_left_does_not_run_in_the_session_of_the_new_one() {
     database.wait_for("it works for its new owner", chunks, "two");
     assert_only_mallory(&scene, "its new owner has looked");
 }
+
+/// A session that wrote while the vectorizer worked for another role hears that it was handed over.
+#[test]
+fn a_session_that_stays_open_writes_for_the_new_owner() {
+    let scene = lair();
+    // Changes of such a key are left to the function of the triggers.
+    by(
+        &scene,
+        "mallory",
+        "CREATE TYPE m.mood AS ENUM ('a', 'b', 'c', 'd');
+         CREATE TABLE m.moody (id m.mood PRIMARY KEY, body text);
+         SELECT ai.create_vectorizer('m.moody', name => 'moody', loading => ai.loading_column('body'),
+             embedding => ai.embedding_openai('text-embedding-3-small', 4))",
+    );
+    by(
+        &scene,
+        "mallory",
+        "INSERT INTO m.moody VALUES ('a', 'one'), ('b', 'two'), ('c', 'three')",
+    );
+    let chunks = "SELECT coalesce(string_agg(id || ':' || chunk, ' ' ORDER BY id), '') FROM m.moody_embedding_store";
+    let database = &scene.cluster;
+    database.wait_for("it works for mallory", chunks, "a:one b:two c:three");
+    database.wait_until_settled();
+    let mut session = database.connect().expect("there is room for a session");
+    session.batch_execute("DELETE FROM m.moody WHERE id = 'd'").unwrap();
+    database.execute("REASSIGN OWNED BY mallory TO postgres");
+    session.batch_execute("DELETE FROM m.moody WHERE id = 'a'").unwrap();
+    database.execute("SELECT ai.enable_vectorizer_schedule('moody')");
+    database.execute("SELECT * FROM ai.verify_vectorizer('moody', repair => true)");
+    database.wait_for("what was not told is repaired", chunks, "b:two c:three");
+    session
+        .batch_execute("DELETE FROM m.moody WHERE id = 'b'; UPDATE m.moody SET id = 'd' WHERE id = 'c'")
+        .unwrap();
+    database.wait_for("what it changed is told", chunks, "d:three");
+    session.batch_execute("TRUNCATE m.moody").unwrap();
+    database.wait_for("it empties the table", chunks, "");
+}

@@ -63,8 +63,9 @@ pub struct TextLimits {
 /// before.
 const LONG_TEXT: usize = 1024;
 
-/// All texts of a document together may be so many times as long as a document may be.
-const ALL: u64 = 16;
+/// All texts of a document together may be so many times as long as a document may be. They are written in one
+/// transaction, for whose end `ai.drop_vectorizer` waits. An overlap of half a chunk makes two times as much.
+const ALL: u64 = 4;
 
 /// Chunks of a document. They replace those that are stored in one transaction, for which the documents of others wait
 /// for some seconds.

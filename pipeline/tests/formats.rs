@@ -572,11 +572,8 @@ fn what_needs_a_password_says_so() {
 #[test]
 fn what_is_damaged_says_what_is_missing() {
     let whole = data("pandoc.docx");
-    // The table of an archive is at its end: the file stays an archive of nothing that is known.
-    assert!(matches!(
-        read(&whole[..whole.len() / 2]),
-        Err(Error::Unsupported { .. })
-    ));
+    // The table of an archive is at its end, and says what is in it.
+    assert!(matches!(read(&whole[..whole.len() / 2]), Err(Error::Damaged { .. })));
     let damaged = "the Word document (DOCX) is damaged: ";
     assert_refused(&archive(&[DOCX_TYPES]), &format!("{damaged}its main part is missing"));
     assert_refused(
@@ -736,4 +733,29 @@ async fn documents_are_parsed_by_the_confined_child() {
         "the office document is encrypted and needs a password"
     );
     assert_eq!(error.hint().as_deref(), Some("store a copy without a password"));
+}
+
+/// Uploads that broke off, whatever their names.
+#[test]
+fn a_file_that_was_cut_short_is_damaged() {
+    for (name, of) in [
+        ("pandoc.docx", "office document or archive"),
+        ("openpyxl.xlsx", "office document or archive"),
+        ("pandoc.epub", "office document or archive"),
+        ("xlwt.xls", "office document"),
+    ] {
+        let whole = std::fs::read(format!("{}/tests/data/parse/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap();
+        let lengths = if name.ends_with(".xls") {
+            [600, 1000]
+        } else {
+            [whole.len() / 2, whole.len() - 30]
+        };
+        for length in lengths {
+            let error = detect(&whole[..length], Some(name), None).expect_err(name);
+            assert!(
+                matches!(error, Error::Damaged { of: said, .. } if said == of),
+                "{name}, {length}: {error}"
+            );
+        }
+    }
 }

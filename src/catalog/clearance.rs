@@ -23,6 +23,8 @@ use crate::postgres::transaction::acting_as_extension;
 struct ClearanceAsked {
     at: u64,
     intake: Oid,
+    /// A row of the catalogue that is written counts as a change of its source, which the owner may have changed, too.
+    source: Option<Oid>,
     /// The owner of the intake, where that is another role.
     stranger: Option<String>,
 }
@@ -38,18 +40,24 @@ thread_local! {
 fn stranger_to(id: i32, intake: Oid) -> Option<String> {
     let known = ASKED.with_borrow(|asked| {
         let asked = asked.get(&id)?;
-        (asked.intake == intake && !others::has_changed(intake, asked.at)).then(|| asked.stranger.clone())
+        let relations = [Some(intake), asked.source];
+        let has_changed = |relation: Oid| others::has_changed(relation, asked.at);
+        let holds = asked.intake == intake && !relations.into_iter().flatten().any(has_changed);
+        holds.then(|| asked.stranger.clone())
     });
     if let Some(stranger) = known {
         return stranger;
     }
     let at = others::now();
     let sql = include_str!("../../sql/query/vectorizer/stranger_to.sql");
-    let ask = || statement::row(sql, &[id.into(), intake.into()], |row| row.get::<String>(1));
-    let stranger = acting_as_extension(|| statement::on_latest(ask)).flatten();
+    let read = |row: &statement::Row| (row.must::<Oid>("source"), row.get::<String>("stranger"));
+    let ask = || statement::row(sql, &[id.into(), intake.into()], read);
+    let (source, stranger) = acting_as_extension(|| statement::on_latest(ask)).unzip();
+    let stranger = stranger.flatten();
     let answer = ClearanceAsked {
         at,
         intake,
+        source,
         stranger: stranger.clone(),
     };
     ASKED.with_borrow_mut(|asked| asked.insert(id, answer));

@@ -1,6 +1,9 @@
 //! Which format a document has.
 
+use super::archive::Archive;
+use super::bounds::ParseBounds;
 use super::charset::DetectedCharset;
+use super::compound::Compound;
 use super::mail::{self, Letters};
 use super::reading::Sample;
 use super::{Error, Format, html, text};
@@ -52,6 +55,12 @@ pub(super) fn detect_by(bytes: &[u8], extension: Option<&str>, media_type: Optio
         }
         if let Some(format) = sample.format() {
             return Ok(format);
+        }
+        // Of a file that was cut short only the end is missing, which says what is in it.
+        if Archive::is_one(bytes) {
+            Archive::open(bytes, "office document or archive", &ParseBounds::DOCUMENT)?;
+        } else if Compound::is_one(bytes) {
+            Compound::open(bytes, "office document", &ParseBounds::DOCUMENT)?;
         }
     }
     let charset = text::unmarked(bytes);
