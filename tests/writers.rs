@@ -312,7 +312,7 @@ fn what_the_old_owner_left_does_not_run_in_the_session_of_the_new_one() {
     assert_only_mallory(&scene, "its new owner has looked");
 }
 
-/// A session that wrote while the vectorizer worked for another role hears that it was handed over.
+/// A session that wrote while the vectorizer worked for another role hears that it was handed over, and that it was not.
 #[test]
 fn a_session_that_stays_open_writes_for_the_new_owner() {
     let scene = lair();
@@ -337,7 +337,14 @@ fn a_session_that_stays_open_writes_for_the_new_owner() {
     let mut session = database.connect().expect("there is room for a session");
     session.batch_execute("DELETE FROM m.moody WHERE id = 'd'").unwrap();
     database.execute("REASSIGN OWNED BY mallory TO postgres");
-    session.batch_execute("DELETE FROM m.moody WHERE id = 'a'").unwrap();
+    // What was handed over by a transaction that is rolled back is not.
+    session
+        .batch_execute(
+            "BEGIN; SELECT ai.enable_vectorizer_schedule('moody'); DELETE FROM m.moody WHERE id = 'd'; ROLLBACK;
+             DELETE FROM m.moody WHERE id = 'a'",
+        )
+        .unwrap();
+    assert_eq!(database.value(chunks), "a:one b:two c:three");
     database.execute("SELECT ai.enable_vectorizer_schedule('moody')");
     database.execute("SELECT * FROM ai.verify_vectorizer('moody', repair => true)");
     database.wait_for("what was not told is repaired", chunks, "b:two c:three");
